@@ -1,0 +1,1 @@
+"""Training and evaluation data: RadioMapSeer, simulated scenes, sampled measurements."""

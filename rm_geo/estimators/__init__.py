@@ -1,0 +1,1 @@
+"""Estimators: networks and classical methods behind one protocol."""

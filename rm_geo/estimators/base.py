@@ -1,0 +1,89 @@
+"""The one protocol that networks and classical baselines share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TileBatch:
+    """What an estimator knows about a batch of tiles.
+
+    Attributes
+    ----------
+    rsrp_dbm : ndarray of float32, shape (B, H, W)
+        Mean RSRP of each pixel; NaN where nothing was measured.
+    spacing_m : float
+        Side of a pixel in metres.
+    transmitter_rc : ndarray of float32, shape (B, 2)
+        Row and column of the transmitter in pixels of each tile (0.5 is the centre of the
+        first pixel); anywhere, also far outside; NaN where unknown.
+    intercept_dbm : ndarray of float32, shape (B,)
+        Level that free space would give at 1 m from the transmitter: EIRP per resource
+        element minus the free-space loss at 1 m. NaN where unknown.
+    frequency_mhz : float
+        Carrier frequency; empirical models need it.
+    transmitter_height_m : float
+        Height of the antenna over ground; empirical models need it.
+    """
+
+    rsrp_dbm: FloatArray
+    spacing_m: float
+    transmitter_rc: FloatArray
+    intercept_dbm: FloatArray
+    frequency_mhz: float = 2000.0
+    transmitter_height_m: float = 25.0
+
+    @property
+    def observed(self) -> BoolArray:
+        """Where something was measured, shape (B, H, W)."""
+        return np.asarray(np.isfinite(self.rsrp_dbm))
+
+    def __len__(self) -> int:
+        return int(self.rsrp_dbm.shape[0])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an estimator says about a batch of tiles; arrays have shape (B, H, W).
+
+    Attributes
+    ----------
+    rsrp_dbm : ndarray of float32
+        RSRP everywhere in dBm; NaN in tiles where the method can say nothing.
+    building_probability : ndarray of float32 or None
+        0..1; None from methods that do not map buildings.
+    std_db : ndarray of float32 or None
+        Standard deviation of the estimate in dB; None from methods that do not know.
+    """
+
+    rsrp_dbm: FloatArray
+    building_probability: FloatArray | None = None
+    std_db: FloatArray | None = None
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """Anything that turns sparse RSRP tiles into radio maps."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry and in provenance tags."""
+
+    @property
+    def maps_buildings(self) -> bool:
+        """Whether :attr:`Estimate.building_probability` is given."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Parameters, model and checksum that make a result reproducible, as tags."""
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; the same batch gives the same result."""

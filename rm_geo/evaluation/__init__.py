@@ -1,0 +1,1 @@
+"""Metrics, the evaluation protocols of the papers, hold-outs on measurements."""

@@ -1,0 +1,1 @@
+"""Training: losses, dynamic weight averaging, the loop and its checkpoints."""
