@@ -1,0 +1,246 @@
+"""What each convex building corner sees: fans of rays, filled to runs of pixels.
+
+A path wraps around a corner only if it arrives and leaves within one of two sectors: those
+in which both walls of the corner lie on the same side of it. Each sector is a fan of rays cut
+at the first wall; the polygon of their ends, filled row by row, is what a path can reach.
+Runs (row, first column, end column) are some ten times smaller than lists of pixels.
+
+Lengths are metres, x to the east, y to the south, (0, 0) the scene's north-west corner.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+CLEARANCE_M = 0.1  # a corner looks from this far in front of its building, not from the wall
+_SEEN_M = 0.3  # a corner this far behind a ray's end is still seen: it sits on that wall
+_GRAZING = 0.02  # sine of the angle by which a path along a wall may miss its sector
+
+
+@njit(cache=True, fastmath=True)
+def sector(corner: F64, side: int) -> tuple[float, float]:
+    """First direction and width (radians) of the sector that keeps the corner on one side.
+
+    Side 0 has the building on the left of a path (in x right, y up reading), side 1 right.
+    """
+    to_next = math.atan2(corner[3], corner[2])
+    to_previous = math.atan2(corner[5], corner[4])
+    interior = (to_previous - to_next) % (2 * math.pi)
+    width = math.pi - interior
+    return (to_previous - math.pi if side == 0 else to_previous), width
+
+
+@njit(cache=True, fastmath=True)
+def side_of(corner: F64, ux: float, uy: float) -> int:
+    """Side (0, 1) on which a path in direction (ux, uy) passes a corner, or -1 for neither."""
+    ahead = ux * corner[3] - uy * corner[2]
+    behind = ux * corner[5] - uy * corner[4]
+    if ahead >= -_GRAZING and behind >= -_GRAZING:
+        return 0
+    if ahead <= _GRAZING and behind <= _GRAZING:
+        return 1
+    return -1
+
+
+@njit(cache=True, fastmath=True)
+def cast_fan(
+    x: float, y: float, start: float, step: float, walls: F64, reach: float, depth: F64
+) -> None:
+    """Fill ``depth`` with the distance to the first wall front of each ray of a fan."""
+    count = depth.shape[0]
+    width = step * (count - 1)
+    c0, s0 = math.cos(start), math.sin(start)
+    c1, s1 = math.cos(start + width), math.sin(start + width)
+    for k in range(count):
+        depth[k] = reach
+    for w in range(walls.shape[0]):
+        ax, ay = walls[w, 0] - x, walls[w, 1] - y
+        bx, by = walls[w, 2] - x, walls[w, 3] - y
+        cross = ax * by - ay * bx
+        if cross >= -1e-9:  # seen from behind, or edge on
+            continue
+        # Both ends on the wrong side of one border of the (convex) fan: nothing to do.
+        if c0 * ay - s0 * ax < 0 and c0 * by - s0 * bx < 0:
+            continue
+        if ax * s1 - ay * c1 < 0 and bx * s1 - by * c1 < 0:
+            continue
+        first = (math.atan2(by, bx) - start) % (2 * math.pi)
+        span = math.atan2(-cross, ax * bx + ay * by)
+        ex, ey = bx - ax, by - ay
+        for turn in range(2):
+            lo = first - 2 * math.pi * turn
+            k0 = max(0, math.ceil(lo / step))
+            k1 = min(count - 1, math.floor((lo + span) / step))
+            for k in range(k0, k1 + 1):
+                dx, dy = math.cos(start + k * step), math.sin(start + k * step)
+                across = dx * ey - dy * ex
+                if abs(across) > 1e-12:
+                    t = cross_depth = (ax * ey - ay * ex) / across
+                    if 0 < t < depth[k]:
+                        depth[k] = cross_depth
+
+
+@njit(cache=True, fastmath=True)
+def fill_fan(
+    x: float,
+    y: float,
+    start: float,
+    step: float,
+    depth: F64,
+    shape: tuple[int, int],
+    spacing: float,
+    runs: NDArray[np.int16],
+    used: int,
+) -> tuple[NDArray[np.int16], int]:
+    """Append the runs of pixels whose centres lie in a fan; the array grows as needed."""
+    count = depth.shape[0]
+    height, width = shape
+    px = np.empty(count + 1)
+    py = np.empty(count + 1)
+    px[count] = x / spacing - 0.5
+    py[count] = y / spacing - 0.5
+    for k in range(count):
+        px[k] = px[count] + depth[k] * math.cos(start + k * step) / spacing
+        py[k] = py[count] + depth[k] * math.sin(start + k * step) / spacing
+    filled = np.zeros(height + 1, np.int64)
+    for k in range(count + 1):
+        ya, yb = py[k - 1], py[k]
+        if ya > yb:
+            ya, yb = yb, ya
+        for row in range(max(0, math.ceil(ya)), min(height, math.ceil(yb))):
+            filled[row + 1] += 1
+    for row in range(height):
+        filled[row + 1] += filled[row]
+    cuts = np.empty(filled[height])
+    at = filled[:height].copy()
+    for k in range(count + 1):
+        xa, ya, xb, yb = px[k - 1], py[k - 1], px[k], py[k]
+        if ya > yb:
+            xa, ya, xb, yb = xb, yb, xa, ya
+        lean = (xb - xa) / (yb - ya) if yb > ya else 0.0
+        for row in range(max(0, math.ceil(ya)), min(height, math.ceil(yb))):
+            cuts[at[row]] = xa + (row - ya) * lean
+            at[row] += 1
+    if used + cuts.shape[0] > runs.shape[0]:
+        larger = np.empty((2 * (used + cuts.shape[0]), 3), np.int16)
+        larger[:used] = runs[:used]
+        runs = larger
+    for row in range(height):
+        lo, hi = filled[row], filled[row + 1]
+        for k in range(lo + 1, hi):  # insertion sort: a row has few cuts
+            value = cuts[k]
+            j = k - 1
+            while j >= lo and cuts[j] > value:
+                cuts[j + 1] = cuts[j]
+                j -= 1
+            cuts[j + 1] = value
+        for k in range(lo, hi - 1, 2):
+            first = max(0, math.ceil(cuts[k]))
+            end = min(width, math.ceil(cuts[k + 1]))
+            if end > first:
+                runs[used, 0] = row
+                runs[used, 1] = first
+                runs[used, 2] = end
+                used += 1
+    return runs, used
+
+
+@njit(cache=True, fastmath=True)
+def look_around(
+    corners: F64, walls: F64, shape: tuple[int, int], spacing: float, ray_step: float, reach: float
+) -> tuple[I64, NDArray[np.int16], NDArray[np.uint8]]:
+    """See every corner's pixels and other corners.
+
+    Returns
+    -------
+    offsets : (2 N + 1,) int64
+        Runs of corner v on side s are ``runs[offsets[2 v + s]:offsets[2 v + s + 1]]``.
+    runs : (R, 3) int16
+        Row, first column, end column.
+    seen : (N, N) uint8
+        0, or 1 + 2 (side at the first corner) + 4 (side at the second).
+    """
+    n = corners.shape[0]
+    offsets = np.zeros(2 * n + 1, np.int64)
+    runs = np.empty((1024, 3), np.int16)
+    used = 0
+    seen = np.zeros((n, n), np.uint8)
+    for v in range(n):
+        x, y = stand(corners[v])
+        for side in range(2):
+            start, width = sector(corners[v], side)
+            count = max(2, math.ceil(width / ray_step) + 1)
+            step = width / (count - 1)
+            depth = np.empty(count)
+            cast_fan(x, y, start, step, walls, reach, depth)
+            runs, used = fill_fan(x, y, start, step, depth, shape, spacing, runs, used)
+            offsets[2 * v + side + 1] = used
+            for w in range(n):
+                dx, dy = corners[w, 0] - corners[v, 0], corners[w, 1] - corners[v, 1]
+                far = math.hypot(dx, dy)
+                if far < 1e-6 or side_of(corners[v], dx / far, dy / far) != side:
+                    continue
+                arriving = side_of(corners[w], dx / far, dy / far)
+                if arriving < 0:
+                    continue
+                ox, oy = stand(corners[w])
+                turn = (math.atan2(oy - y, ox - x) - start + math.pi) % (2 * math.pi) - math.pi
+                k = min(max(round(turn / step), 0), count - 1)
+                open_to = max(depth[max(k - 1, 0)], depth[k], depth[min(k + 1, count - 1)])
+                if math.hypot(ox - x, oy - y) <= open_to + _SEEN_M:
+                    seen[v, w] = 1 + 2 * side + 4 * arriving
+    for v in range(n):
+        for w in range(v + 1, n):
+            if seen[v, w] == 0 or seen[w, v] == 0:
+                seen[v, w] = 0
+                seen[w, v] = 0
+    return offsets, runs[:used].copy(), seen
+
+
+@njit(cache=True, fastmath=True)
+def stand(corner: F64) -> tuple[float, float]:
+    """Point from which a corner looks: just in front of its building."""
+    bx, by = corner[2] + corner[4], corner[3] + corner[5]
+    size = math.hypot(bx, by) + 1e-9
+    return corner[0] - CLEARANCE_M * bx / size, corner[1] - CLEARANCE_M * by / size
+
+
+@njit(cache=True)
+def link_corners(corners: F64, seen: NDArray[np.uint8]) -> tuple[I64, I64, F64]:
+    """Turn mutual visibility into lists: per state (corner, side) the states it leads to.
+
+    Returns
+    -------
+    offsets : (2 N + 1,) int64
+    targets : (M,) int64
+        State 2 w + side.
+    steps : (M, 3) float64
+        Unit direction and length.
+    """
+    n = corners.shape[0]
+    offsets = np.zeros(2 * n + 1, np.int64)
+    total = np.count_nonzero(seen)
+    targets = np.empty(total, np.int64)
+    steps = np.empty((total, 3))
+    m = 0
+    for v in range(n):
+        for side in range(2):
+            for w in range(n):
+                code = seen[v, w]
+                if code > 0 and ((code >> 1) & 1) == side:
+                    dx, dy = corners[w, 0] - corners[v, 0], corners[w, 1] - corners[v, 1]
+                    far = math.hypot(dx, dy)
+                    targets[m] = 2 * w + ((code >> 2) & 1)
+                    steps[m, 0] = dx / far
+                    steps[m, 1] = dy / far
+                    steps[m, 2] = far
+                    m += 1
+            offsets[2 * v + side + 1] = m
+    return offsets, targets, steps

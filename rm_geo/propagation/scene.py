@@ -1,0 +1,294 @@
+"""Scenes: buildings with heights, and the geometry that all transmitters share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rm_geo.errors import ConfigError, DependencyError, InputError
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+DEFAULT_BUILDING_HEIGHT_M = 25.0
+_RAY_END_PX = 0.4  # neighbouring rays are at most this far apart at the scene's far corner
+_LEAST_RAYS = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Buildings on flat ground, and what their corners see. Build it once per area.
+
+    Make one with :meth:`from_mask` or :meth:`from_polygons`. Treat it as immutable: all
+    transmitters of a scene share its arrays.
+
+    Attributes
+    ----------
+    indoor : (H, W) ndarray of bool
+        Pixels inside buildings: they get no gain.
+    roof_m : (H, W) ndarray of float32
+        Height of the building at each pixel, 0 outdoors.
+    spacing_m : float
+        Size of a pixel.
+    solid : (H, W) ndarray of bool
+        Pixels whose centres lie inside the straightened outlines; differs from ``indoor``
+        at walls alone.
+    walls : (S, 5) ndarray of float64
+        x0, y0, x1, y1, height in metres, the building on the left in x right, y up reading.
+    corners : (N, 7) ndarray of float64
+        Convex corners: x, y, vector to the next and to the previous corner, height.
+    run_offsets, runs, link_offsets, targets, steps
+        What each corner sees; see :mod:`rm_geo.propagation.fans`.
+    """
+
+    indoor: NDArray[np.bool_]
+    roof_m: NDArray[np.float32]
+    spacing_m: float
+    solid: NDArray[np.bool_]
+    walls: NDArray[np.float64]
+    corners: NDArray[np.float64]
+    run_offsets: NDArray[np.int64]
+    runs: NDArray[np.int16]
+    link_offsets: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    steps: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return (int(self.indoor.shape[0]), int(self.indoor.shape[1]))
+
+    @property
+    def ray_count(self) -> int:
+        """Rays around a transmitter that keep neighbours closer than a pixel."""
+        diagonal = math.hypot(*self.shape)
+        return max(_LEAST_RAYS, math.ceil(2 * math.pi * diagonal / _RAY_END_PX))
+
+    @classmethod
+    def from_mask(
+        cls,
+        mask: ArrayLike,
+        heights_m: ArrayLike = DEFAULT_BUILDING_HEIGHT_M,
+        *,
+        spacing_m: float = 1.0,
+        offset_px: tuple[float, float] = (0.0, 0.0),
+        height_step_m: float = 1.0,
+    ) -> Scene:
+        """Build a scene from a building mask.
+
+        Parameters
+        ----------
+        mask : (H, W) array_like
+            Non-zero where a building stands; at most 32,767 pixels a side.
+        heights_m : float or (H, W) array_like
+            Building heights in metres. An array is read inside the mask, and rounded to
+            ``height_step_m``: each region of one height is a building of its own.
+        spacing_m : float
+            Size of a pixel in metres.
+        offset_px : (float, float)
+            Shift (x, y) of the footprints against the mask in pixels. RadioMapSeer's gain
+            maps were computed with footprints at (+0.45, -0.45).
+        height_step_m : float
+            Rounding of an array of heights.
+
+        Returns
+        -------
+        Scene
+
+        Raises
+        ------
+        InputError
+            If the mask is not two-dimensional, or the heights do not fit it.
+        DependencyError
+            If numba is not installed.
+        """
+        building = np.asarray(mask) != 0
+        if building.ndim != 2 or 0 in building.shape or max(building.shape) > 32767:
+            raise InputError(
+                f"A building mask of shape {building.shape} is not a scene.",
+                hint="Give a two-dimensional array of at most 32767 pixels a side.",
+            )
+        if not spacing_m > 0:
+            raise ConfigError("The spacing of a scene must be above 0 m.")
+        given = np.asarray(heights_m, dtype=np.float32)
+        if given.ndim and given.shape != building.shape:
+            raise InputError(
+                f"Heights of shape {given.shape} do not fit a mask of shape {building.shape}."
+            )
+        if given.ndim:
+            given = np.maximum(np.round(given / height_step_m) * height_step_m, height_step_m)
+        roof = np.where(building, given, 0).astype(np.float32)
+        if not np.isfinite(roof).all() or (roof[building] <= 0).any():
+            raise InputError("Building heights must be finite and above 0 m.")
+        footprints = _geometry_module("footprints")
+        shift = np.asarray(offset_px, dtype=np.float64)
+        parts = [
+            ((ring + shift) * spacing_m, height)
+            for ring, height in footprints.trace_footprints(roof)
+        ]
+        if given.ndim and len(np.unique(roof[building])) > 1:
+            # On the ground, touching buildings of unlike height are one: no slit between.
+            blocks = [
+                (ring + shift) * spacing_m
+                for ring, _ in footprints.trace_footprints(building.astype(np.float32))
+            ]
+        else:
+            blocks = [ring for ring, _ in parts]
+        shifted = bool(np.any(shift))
+        return _assemble(roof, spacing_m, blocks, parts, indoor=None if shifted else building)
+
+    @classmethod
+    def from_polygons(
+        cls,
+        polygons: Sequence[BaseGeometry],
+        heights_m: float | Sequence[float] = DEFAULT_BUILDING_HEIGHT_M,
+        *,
+        origin: tuple[float, float],
+        shape: tuple[int, int],
+        spacing_m: float = 1.0,
+    ) -> Scene:
+        """Build a scene from building polygons.
+
+        Parameters
+        ----------
+        polygons : sequence of shapely polygons or multipolygons
+            In a projected CRS in metres, y to the north. Polygons may overlap or touch;
+            those outside the scene by more than its own size are left out.
+        heights_m : float or sequence of float
+            One height in metres, or one for each polygon.
+        origin : (float, float)
+            Easting and northing of the scene's north-west corner.
+        shape : (int, int)
+            Rows and columns.
+        spacing_m : float
+            Size of a pixel in metres.
+
+        Returns
+        -------
+        Scene
+
+        Raises
+        ------
+        InputError
+            If the heights are not one per polygon, or not above 0 m.
+        DependencyError
+            If numba is not installed.
+        """
+        from rm_geo.propagation.outlines import outlines_of
+
+        tops = np.broadcast_to(np.asarray(heights_m, dtype=np.float64), (len(polygons),))
+        if not np.isfinite(tops).all() or (tops <= 0).any():
+            raise InputError("Building heights must be finite and above 0 m.")
+        _geometry_module("footprints")
+        blocks, parts, roof = outlines_of(polygons, tops, origin, shape, spacing_m)
+        return _assemble(roof, spacing_m, blocks, parts, indoor=roof > 0)
+
+
+def _geometry_module(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Import a compiled module, or say what to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"rm_geo.propagation.{name}")
+    except ModuleNotFoundError as missing:
+        if missing.name != "numba":
+            raise
+        raise DependencyError(
+            "The dominant path model needs numba, which is not installed.",
+            hint='Install it with: pip install "rm-geo[simulate]"',
+        ) from missing
+
+
+def _assemble(
+    roof: NDArray[np.float32],
+    spacing_m: float,
+    blocks: list[NDArray[np.float64]],
+    parts: list[tuple[NDArray[np.float64], float]],
+    *,
+    indoor: NDArray[np.bool_] | None,
+) -> Scene:
+    """Compute what all transmitters share. ``indoor`` None: as the outlines have it."""
+    fans = _geometry_module("fans")
+    shape = (int(roof.shape[0]), int(roof.shape[1]))
+    reach = 2.0 * spacing_m * math.hypot(*shape)
+    ground = walls_of([(ring, 0.0) for ring in blocks])
+    walls = walls_of(parts)
+    corners = corners_of(blocks, roof, spacing_m)
+    ray_step = (
+        2 * math.pi / max(_LEAST_RAYS, math.ceil(2 * math.pi * math.hypot(*shape) / _RAY_END_PX))
+    )
+    run_offsets, runs, seen = fans.look_around(corners, ground, shape, spacing_m, ray_step, reach)
+    link_offsets, targets, steps = fans.link_corners(corners, seen)
+    solid = _rasterised(blocks, shape, spacing_m)
+    return Scene(
+        indoor=solid if indoor is None else indoor,
+        roof_m=roof,
+        spacing_m=float(spacing_m),
+        solid=solid,
+        walls=walls,
+        corners=corners,
+        run_offsets=run_offsets,
+        runs=runs,
+        link_offsets=link_offsets,
+        targets=targets,
+        steps=steps,
+    )
+
+
+def walls_of(rings: Sequence[tuple[NDArray[np.float64], float]]) -> NDArray[np.float64]:
+    """List the walls of rings with heights: (S, 5) x0, y0, x1, y1, height."""
+    rows = [
+        np.column_stack([ring, np.roll(ring, -1, axis=0), np.full(len(ring), height)])
+        for ring, height in rings
+    ]
+    return np.ascontiguousarray(np.concatenate(rows)) if rows else np.empty((0, 5))
+
+
+def corners_of(
+    rings: Sequence[NDArray[np.float64]], roof: NDArray[np.float32], spacing_m: float
+) -> NDArray[np.float64]:
+    """Find the convex corners of rings: (N, 7), see Scene."""
+    found = []
+    for ring in rings:
+        following = np.roll(ring, -1, axis=0) - ring
+        previous = np.roll(ring, 1, axis=0) - ring
+        cross = previous[:, 1] * following[:, 0] - previous[:, 0] * following[:, 1]
+        sizes = np.hypot(*following.T) * np.hypot(*previous.T)
+        convex = cross > 0.02 * sizes  # flatter ones turn a path by nothing
+        found.append(np.column_stack([ring, following, previous])[convex])
+    corners = np.concatenate(found) if found else np.empty((0, 6))
+    # The height is read from a pixel inside the building, towards the bisector.
+    bisector = corners[:, 2:4] / _norm(corners[:, 2:4]) + corners[:, 4:6] / _norm(corners[:, 4:6])
+    inside = (corners[:, :2] + bisector / _norm(bisector) * 1.5 * spacing_m) / spacing_m
+    rows = np.clip(inside[:, 1].astype(int), 0, roof.shape[0] - 1)
+    cols = np.clip(inside[:, 0].astype(int), 0, roof.shape[1] - 1)
+    tops = roof[rows, cols].astype(np.float64)
+    if len(tops):
+        tops[tops <= 0] = roof.max()
+    return np.ascontiguousarray(np.column_stack([corners, tops]))
+
+
+def _norm(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lengths as a column, never 0."""
+    return np.asarray(np.maximum(np.hypot(vectors[:, 0], vectors[:, 1]), 1e-9)[:, None])
+
+
+def _rasterised(
+    rings: list[NDArray[np.float64]], shape: tuple[int, int], spacing_m: float
+) -> NDArray[np.bool_]:
+    """Find the pixels whose centres lie inside the rings (even-odd, so courts stay open)."""
+    height, width = shape
+    flips = np.zeros((height, width + 1), dtype=np.int32)
+    for ring in rings:
+        x, y = ring[:, 0] / spacing_m - 0.5, ring[:, 1] / spacing_m - 0.5
+        for xa, ya, xb, yb in zip(x, y, np.roll(x, -1), np.roll(y, -1), strict=True):
+            rows = np.arange(max(0, math.ceil(min(ya, yb))), min(height, math.ceil(max(ya, yb))))
+            if rows.size:
+                cut = xa + (rows - ya) * (xb - xa) / (yb - ya)
+                np.add.at(flips, (rows, np.clip(np.ceil(cut), 0, width).astype(int)), 1)
+    return np.asarray(np.cumsum(flips, axis=1)[:, :width] % 2 == 1)
