@@ -1,0 +1,102 @@
+"""Simulate a training or evaluation set: ``python -m rm_geo.datasets.generate --help``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from rm_geo.datasets.generation import generate
+from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, PaperRecipe, Recipe
+from rm_geo.errors import RmGeoError
+
+
+class _LineProgress:
+    """One line of text now and then, on standard error."""
+
+    def start(self, total: int, unit: str, label: str) -> None:
+        """Begin."""
+        self._total, self._unit, self._label = total, unit, label
+        self._done, self._first = 0, -1
+        self._began = self._shown = time.monotonic()
+
+    def advance(self, amount: int = 1) -> None:
+        """Count, and print every ten seconds."""
+        self._done += amount
+        now = time.monotonic()
+        if self._first < 0:  # the scenes found from an earlier run took no time now
+            self._first = self._done
+        elif now - self._shown > 10 or self._done == self._total:
+            self._shown = now
+            pace = (now - self._began) / max(self._done - self._first, 1)
+            left = pace * (self._total - self._done)
+            self.log(f"{self._label}: {self._done}/{self._total} {self._unit}, {left:.0f} s left")
+
+    def log(self, message: str) -> None:
+        """Print a line."""
+        click.echo(message, err=True)
+
+    def check(self) -> None:
+        """Never cancel: Ctrl-C does."""
+
+    def finish(self) -> None:
+        """Print how long it took."""
+        self.log(f"{self._label}: done in {time.monotonic() - self._began:.0f} s")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Read map numbers such as ``1-500`` or ``3,7,10-12``."""
+    numbers: list[int] = []
+    try:
+        for piece in text.split(","):
+            first, _, last = piece.partition("-")
+            numbers.extend(range(int(first), int(last or first) + 1))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 1-500.") from error
+    if not numbers:
+        raise click.BadParameter(f"{text!r} names no map.")
+    return tuple(numbers)
+
+
+@click.command()
+@click.option("--recipe", type=click.Choice(["paper", "field", "city"]), required=True)
+@click.option("--maps", default="1-500", show_default=True, help="Map numbers, as 1-500 or 3,7.")
+@click.option("--scenes", default=300, show_default=True, help="Scenes (field, city).")
+@click.option("--transmitters", default=16, show_default=True, help="Antennas per scene.")
+@click.option("--drives", default=3, show_default=True, help="Drives per scene.")
+@click.option("--seed", default=0, show_default=True, help="Same seed, same set.")
+@click.option("--side-px", default=512, show_default=True, help="Side of a scene (city).")
+@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option("--source", type=click.Path(path_type=Path), help="Archive of maps (paper, field).")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+def main(
+    recipe: str,
+    maps: str,
+    scenes: int,
+    transmitters: int,
+    drives: int,
+    seed: int,
+    side_px: int,
+    workers: int,
+    source: Path | None,
+    out: Path,
+) -> None:
+    """Simulate city scenes with path gains; run it again to continue after an interruption."""
+    chosen: Recipe
+    try:
+        if recipe == "paper":
+            chosen = PaperRecipe(_numbers(maps), transmitters, drives, seed)
+        elif recipe == "field":
+            chosen = FieldRecipe(_numbers(maps), scenes, transmitters, drives, seed)
+        else:
+            chosen = CityRecipe(scenes, transmitters, drives, seed, side_px)
+        generate(chosen, out, source=source, workers=workers, progress=_LineProgress())
+    except RmGeoError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

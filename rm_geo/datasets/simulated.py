@@ -1,0 +1,195 @@
+"""Simulated training sets on disk: city scenes with path gains, memory-mapped.
+
+A set is a folder of ``.npy`` files and ``manifest.json``; nothing in it is pickled. It is
+written by :mod:`rm_geo.datasets.generation`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo.datasets.sampling import BoolMask
+from rm_geo.datasets.splits import require_training_maps
+from rm_geo.errors import InputError
+
+FORMAT: Final = "rm-geo simulated scenes, 1"
+MANIFEST: Final = "manifest.json"
+
+ANTENNA_COLUMNS: Final = (
+    "row",
+    "col",
+    "height_m",
+    "azimuth_deg",
+    "downtilt_deg",
+    "beamwidth_deg",
+    "vertical_beamwidth_deg",
+    "max_gain_dbi",
+    "sector",
+    "frequency_mhz",
+    "transmitter",
+)
+"""Columns of an antenna table. Row and column are pixel indices, the antenna in the pixel's
+centre. Azimuth, tilt and beamwidths are NaN and ``sector`` is 0 where omnidirectional;
+``transmitter`` is RadioMapSeer's number, or -1."""
+
+_ARRAYS: Final = ("buildings", "heights_m", "roads", "orders", "gains_db", "antennas")
+
+
+@dataclass(frozen=True)
+class SimulatedScene:
+    """One scene, unpacked.
+
+    Attributes
+    ----------
+    scene_id : str
+        Name of the scene, unique within its set.
+    buildings, roads : ndarray of bool, shape (H, W)
+        Masks; roads are lines one pixel wide.
+    heights_m : ndarray of uint8, shape (H, W)
+        Height of the buildings, 0 elsewhere.
+    orders : ndarray of int16, shape (R, H, W)
+        Drives through the scene (:func:`rm_geo.datasets.routes.route_order`).
+    gains_db : ndarray of float16, shape (T, H, W)
+        Path gains; at the simulator's floor inside buildings, whose walls may lie a
+        fraction of a pixel from ``buildings``, as in RadioMapSeer.
+    antennas : ndarray of float32, shape (T, K)
+        See :data:`ANTENNA_COLUMNS`.
+    """
+
+    scene_id: str
+    buildings: BoolMask
+    roads: BoolMask
+    heights_m: NDArray[np.uint8]
+    orders: NDArray[np.int16]
+    gains_db: NDArray[np.float16]
+    antennas: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SimulatedSet:
+    """A folder of simulated scenes of one size.
+
+    The arrays are memory-mapped and read-only; see :class:`SimulatedScene` for their
+    meaning. Indices ``N`` scenes, ``R`` drives, ``T`` antennas, ``K`` columns.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    manifest : dict
+        Recipe, seed, scene names, maps used.
+    buildings, roads : ndarray of uint8, shape (N, H, W / 8)
+        Packed masks.
+    heights_m : ndarray of uint8, shape (N, H, W)
+    orders : ndarray of int16, shape (N, R, H, W)
+    gains_db : ndarray of float16, shape (N, T, H, W)
+    antennas : ndarray of float32, shape (N, T, K)
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    buildings: NDArray[np.uint8]
+    heights_m: NDArray[np.uint8]
+    roads: NDArray[np.uint8]
+    orders: NDArray[np.int16]
+    gains_db: NDArray[np.float16]
+    antennas: NDArray[np.float32]
+
+    @classmethod
+    def open(cls, path: str | Path) -> SimulatedSet:
+        """Open a finished set.
+
+        Raises
+        ------
+        InputError
+            If the folder is missing or unfinished, or a file is damaged or of another shape
+            than the manifest says.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        arrays = {name: _open_array(path, name, manifest) for name in _ARRAYS}
+        return cls(path=path, manifest=manifest, **arrays)
+
+    def __len__(self) -> int:
+        return len(self.gains_db)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a scene."""
+        return self.heights_m.shape[1], self.heights_m.shape[2]
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """Names of the scenes."""
+        return tuple(self.manifest["scene_ids"])
+
+    @property
+    def map_ids(self) -> tuple[int, ...]:
+        """Numbers of all RadioMapSeer maps that the scenes are made of."""
+        return tuple(sorted({number for maps in self.manifest["map_ids"] for number in maps}))
+
+    def require_trainable(self) -> None:
+        """Raise :class:`~rm_geo.errors.ConfigError` if a scene shows a test map."""
+        require_training_maps(self.map_ids)
+
+    def antenna_column(self, name: str) -> NDArray[np.float32]:
+        """Return one column of the antenna table, (N, T)."""
+        return np.asarray(self.antennas[..., ANTENNA_COLUMNS.index(name)])
+
+    def scene(self, index: int) -> SimulatedScene:
+        """Return one scene with its masks unpacked."""
+        columns = self.shape[1]
+        return SimulatedScene(
+            scene_id=self.scene_ids[index],
+            buildings=np.unpackbits(self.buildings[index], axis=-1, count=columns).view(np.bool_),
+            roads=np.unpackbits(self.roads[index], axis=-1, count=columns).view(np.bool_),
+            heights_m=np.asarray(self.heights_m[index]),
+            orders=np.asarray(self.orders[index]),
+            gains_db=np.asarray(self.gains_db[index]),
+            antennas=np.asarray(self.antennas[index]),
+        )
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read and check a set's manifest.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not one of ours.
+    """
+    file = path / MANIFEST
+    hint = "Simulate a set with `python -m rm_geo.datasets.generate`."
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} holds no simulated scenes: no {MANIFEST}.", hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read: {error}", hint=hint) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{file} is no manifest of the kind {FORMAT!r}.", hint=hint)
+    return manifest
+
+
+def _open_array(path: Path, name: str, manifest: dict[str, Any]) -> NDArray[Any]:
+    """Map one array read-only and hold it to the manifest."""
+    file = path / f"{name}.npy"
+    hint = "Remove the folder and simulate the set again."
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file} is missing or damaged: {error}", hint=hint) from error
+    declared = manifest["arrays"][name]
+    if [array.dtype.str, list(array.shape)] != [declared["dtype"], declared["shape"]]:
+        raise InputError(
+            f"{file} holds {array.dtype.str} {array.shape}, its manifest says "
+            f"{declared['dtype']} {tuple(declared['shape'])}.",
+            hint=hint,
+        )
+    return array
