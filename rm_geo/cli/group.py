@@ -1,0 +1,128 @@
+"""The root command: commands loaded when named, errors told in one message."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import click
+
+from rm_geo._version import __version__
+from rm_geo.cli.outcome import Failure, Stopped, failure_of, wants_debug
+
+COMMANDS: Final = {
+    "predict": "Turn measurements into radio maps and building maps.",
+    "rasterize": "Bin measurements on a grid, one raster per cell.",
+    "superres": "Refine a coarse radio map with a super-resolution network.",
+    "simulate": "Simulate radio maps of sites among buildings.",
+    "demo": "Run the whole road on a made-up city; needs no data.",
+    "train": "Train a network.",
+    "models": "List, show and verify trained models.",
+    "doctor": "Check the environment: versions, device, models, drivers.",
+    "info": "Show methods, models and defaults, or describe a raster.",
+}
+"""The commands and their one-line helps: ``--help`` imports none of them."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"rm_geo.cli.{cmd_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note who reads the errors before anything can go wrong."""
+        ctx.meta["rm_geo.json"] = "--json" in args
+        ctx.meta["rm_geo.debug"] = "--debug" in args
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        import difflib
+
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, list(COMMANDS), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run the command; whatever goes wrong becomes one message and an exit code."""
+        _stop_on_sigterm()
+        if not wants_debug(ctx):
+            warnings.simplefilter("ignore")
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt, Stopped) as error:
+            _fail(error, ctx)
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]  # noqa: ANN401 - click's own
+        """Run as a program; a reader that went away is no error worth a message."""
+        try:
+            return super().main(args, **extra)
+        except BrokenPipeError:
+            sys.exit(1)
+
+
+def _fail(error: BaseException, ctx: click.Context) -> NoReturn:
+    """Raise what click turns into a message and an exit code."""
+    failure = failure_of(error, ctx)
+    if isinstance(failure, Failure):
+        raise failure from error
+    raise failure
+
+
+def _stop_on_sigterm() -> None:
+    """Let a termination signal unwind the stack, so that nothing half-written stays."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Stopped(143)
+
+    try:
+        signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever embeds us handles signals
+        return
+
+
+@click.group(
+    name="rm-geo",
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="'rm-geo COMMAND --help' tells more. Start with 'rm-geo demo'.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="rm-geo")
+def rm_geo() -> None:
+    """Radio maps and building maps from sparse drive-test measurements."""
+
+
+@click.group(
+    name="rmgeo",
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", prog_name="rio rmgeo")
+def rmgeo() -> None:
+    """Radio maps and building maps from drive tests (rm_geo)."""

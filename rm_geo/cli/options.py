@@ -1,0 +1,119 @@
+"""Options that commands share, each said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def console_options(command: F) -> F:
+    """Add ``--quiet``, ``--json`` and ``--debug``; the command gets a ``console``."""
+
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="JSON lines on standard output: progress, log, result, error.",
+    )
+    @click.option(
+        "--debug", is_flag=True, help="Show tracebacks (also with RM_GEO_DEBUG=1)."
+    )  # fmt: skip
+    @wraps(command)
+    def wrapper(*args: Any, quiet: bool, as_json: bool, debug: bool, **options: Any) -> Any:  # noqa: ANN401
+        from rm_geo.console import TerminalConsole, open_console
+
+        console = open_console(quiet=quiet, as_json=as_json)
+        try:
+            return command(*args, console=console, **options)
+        finally:
+            if isinstance(console, TerminalConsole):
+                console.close()
+
+    return wrapper  # type: ignore[return-value]
+
+
+def column_options(command: F) -> F:
+    """Add the options that name columns; by default they are found by their usual names."""
+    for name, what in reversed(
+        (
+            ("rsrp", "RSRP in dBm"),
+            ("cell", "cell (PCI, cell id)"),
+            ("x", "longitude or easting, for tables without geometry"),
+            ("y", "latitude or northing, for tables without geometry"),
+            ("time", "time"),
+        )
+    ):
+        command = click.option(
+            f"--{name}-column", metavar="NAME", help=f"Column of the {what}; found if not given."
+        )(command)
+    return command
+
+
+def grid_options(command: F) -> F:
+    """Add ``--crs``, ``--resolution`` and ``--max-tiles``."""
+    command = click.option(
+        "--max-tiles", type=click.IntRange(1), default=1000, show_default=True, metavar="N",
+        help="Refuse a cell that would need more tiles.",
+    )(command)  # fmt: skip
+    command = click.option(
+        "--resolution", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+        metavar="M", help="Side of a pixel in metres.",
+    )(command)  # fmt: skip
+    return crs_option(command)
+
+
+crs_option = click.option(
+    "--crs", metavar="CRS", help="CRS of the measurements, where their file does not say."
+)
+
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps",
+    help="Where networks run.",
+)  # fmt: skip
+
+model_option = click.option(
+    "--model", metavar="NAME|FILE", help="Trained model: a listed name, a file or a folder."
+)
+
+measurements_argument = click.argument("measurements", type=click.Path(path_type=Path))
+
+output_folder_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR",
+    help="Folder of the results.",
+)  # fmt: skip
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """``auto`` or a whole number of at least one."""
+
+    name = "auto|N"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int | None:
+        """``auto`` is None."""
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither 'auto' nor a whole number.", param, ctx)
+        if number < 1:
+            self.fail(f"{number} is less than 1.", param, ctx)
+        return number
+
+
+batch_size_option = click.option(
+    "--batch-size", type=Count(), default="auto", show_default=True,
+    help="Tiles computed at once; halved by itself where the memory does not suffice.",
+)  # fmt: skip

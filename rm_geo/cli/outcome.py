@@ -1,0 +1,93 @@
+"""What a command says when it cannot go on, and with which exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from typing import IO, Any, Final
+
+import click
+
+from rm_geo.console import json_line
+from rm_geo.errors import OutputError, RmGeoError
+
+REPORT_AT: Final = "the project's issue tracker"
+
+
+class Stopped(BaseException):
+    """A termination signal; not an Exception, so that nothing swallows it."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class Failure(click.ClickException):
+    """An error on its way to the user: a message, a hint, an exit code."""
+
+    def __init__(
+        self, message: str, *, hint: str | None, exit_code: int, kind: str, as_json: bool,
+        details: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click means it to be set
+        self.hint, self.kind = hint, kind
+        self.as_json, self.details = as_json, details
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the message to standard error, or as a JSON line to standard output."""
+        if self.details:
+            click.echo(self.details, file=file, err=True)
+        if self.as_json:
+            event = {"event": "error", "message": self.message, "hint": self.hint,
+                     "exit_code": self.exit_code, "type": self.kind}  # fmt: skip
+            click.echo(json_line(event))
+            return
+        click.echo(f"Error: {self.message}", file=file, err=True)
+        if self.hint:
+            click.echo(self.hint, file=file, err=True)
+
+
+def wants_debug(ctx: click.Context) -> bool:
+    """Whether tracebacks are to be shown: ``--debug`` or ``RM_GEO_DEBUG=1``."""
+    chosen = os.environ.get("RM_GEO_DEBUG", "") not in {"", "0"}
+    return chosen or bool(ctx.find_root().meta.get("rm_geo.debug"))
+
+
+def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
+    """Translate whatever a command raised; click's own signals pass unchanged."""
+    as_json = bool(ctx.meta.get("rm_geo.json"))
+    details = ""
+    if wants_debug(ctx) and not isinstance(error, click.exceptions.Exit):
+        details = "".join(traceback.format_exception(error)).rstrip()
+    if isinstance(error, RmGeoError):
+        return Failure(error.message, hint=error.hint, exit_code=error.exit_code,
+                       kind=type(error).__name__, as_json=as_json, details=details)  # fmt: skip
+    if isinstance(error, click.ClickException) and as_json:
+        return Failure(error.format_message(), hint=None, exit_code=error.exit_code,
+                       kind="UsageError", as_json=True, details=details)  # fmt: skip
+    if isinstance(error, Stopped):
+        return Failure("Terminated; nothing half-written is left.", hint=None,
+                       exit_code=error.exit_code, kind="CancelledError",
+                       as_json=as_json)  # fmt: skip
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Failure("Interrupted; nothing half-written is left.", hint=None, exit_code=130,
+                       kind="CancelledError", as_json=as_json)  # fmt: skip
+    if isinstance(error, (click.ClickException, click.exceptions.Exit, BrokenPipeError)):
+        return error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Failure(f"The disk is full ({error.filename or 'while writing'}).",
+                       hint="Free some space, or choose another output folder.",
+                       exit_code=OutputError.exit_code, kind="OutputError", as_json=as_json,
+                       details=details)  # fmt: skip
+    if isinstance(error, MemoryError):
+        return Failure("There is not enough memory.",
+                       hint="Use a coarser --resolution, or split the area.", exit_code=1,
+                       kind="MemoryError", as_json=as_json, details=details)  # fmt: skip
+    return Failure(
+        f"Unexpected: {type(error).__name__}: {error}",
+        hint=f"This is a fault of rm_geo. Run again with --debug and report what it says at "
+             f"{REPORT_AT}, with the output of 'rm-geo doctor'.",
+        exit_code=1, kind=type(error).__name__, as_json=as_json, details=details,
+    )  # fmt: skip
