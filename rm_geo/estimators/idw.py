@@ -1,0 +1,64 @@
+"""Inverse distance weighting (Shepard 1968) over a moving neighbourhood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
+
+
+@dataclass(frozen=True)
+class IdwEstimator:
+    """Mean of the nearest samples, weighted by distance to a negative power.
+
+    Parameters
+    ----------
+    power : float
+        Exponent of the distance; 2 is Shepard's.
+    neighbors : int
+        Samples that each pixel sees; fewer where a tile has fewer.
+
+    Notes
+    -----
+    A measured pixel keeps its value. Every estimate lies within the range of the samples.
+    """
+
+    power: float = 2.0
+    neighbors: int = 16
+
+    name = "idw"
+    maps_buildings = False
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Parameters as tags."""
+        return {
+            "method": self.name,
+            "power": f"{self.power:g}",
+            "neighbors": str(self.neighbors),
+        }
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; tiles without a sample are NaN."""
+        return Estimate(interpolate_tiles(batch, self._fit))
+
+    def _fit(self, samples: TileSamples) -> FittedField:
+        tree = KDTree(samples.position_m)
+        ranks = np.arange(1, min(self.neighbors, len(samples)) + 1)
+
+        def field(position_m: Float64Array) -> Float64Array:
+            distance_m, index = tree.query(position_m, k=ranks)
+            # Relative to the nearest, so that no power of a distance over- or underflows.
+            nearest_m = distance_m[:, :1]
+            measured = nearest_m == 0.0
+            ratio = np.where(measured, distance_m == 0.0, 0.0)
+            np.divide(nearest_m, distance_m, out=ratio, where=~measured)
+            weight = ratio**self.power
+            total = (weight * samples.rsrp_dbm[index]).sum(axis=1)
+            return np.asarray(total / weight.sum(axis=1))
+
+        return field

@@ -1,0 +1,51 @@
+"""K nearest neighbours, the baseline of the RadioCycle paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.neighbors import KNeighborsRegressor
+
+from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
+
+
+@dataclass(frozen=True)
+class KnnEstimator:
+    """Mean of the nearest samples, weighted by the inverse of their distance.
+
+    Parameters
+    ----------
+    neighbors : int
+        Samples that each pixel sees; fewer where a tile has fewer.
+
+    Notes
+    -----
+    ``sklearn.neighbors.KNeighborsRegressor(weights="distance")``; a measured pixel keeps its
+    value. Every estimate lies within the range of the samples.
+    """
+
+    neighbors: int = 5
+
+    name = "knn"
+    maps_buildings = False
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Parameters as tags."""
+        return {"method": self.name, "neighbors": str(self.neighbors)}
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; tiles without a sample are NaN."""
+        return Estimate(interpolate_tiles(batch, self._fit))
+
+    def _fit(self, samples: TileSamples) -> FittedField:
+        model = KNeighborsRegressor(
+            n_neighbors=min(self.neighbors, len(samples)), weights="distance"
+        ).fit(samples.position_m, samples.rsrp_dbm)
+
+        def field(position_m: Float64Array) -> Float64Array:
+            return np.asarray(model.predict(position_m), dtype=np.float64)
+
+        return field

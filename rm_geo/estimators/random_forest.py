@@ -1,0 +1,104 @@
+"""Random forest on coordinates and distances, a baseline of the RadioCycle paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.tilewise import Float64Array, evaluate_field, samples_of
+
+
+@dataclass(frozen=True)
+class RandomForestEstimator:
+    """Regression trees over the place of a pixel in its tile.
+
+    Parameters
+    ----------
+    trees : int
+        Number of trees.
+    min_samples_leaf : int
+        Fewest samples in a leaf.
+    seed : int
+        Seed of the bootstrap; the same batch gives the same result.
+
+    Notes
+    -----
+    Features: row and column, both diagonals, the distances to the tile's corners and centre
+    (Behrens et al. 2018, Euclidean distance fields), and, where the transmitter is known,
+    the log-distance to it and its bearing as sine and cosine.
+    """
+
+    trees: int = 50
+    min_samples_leaf: int = 1
+    seed: int = 0
+
+    name = "random-forest"
+    maps_buildings = False
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Parameters as tags."""
+        return {
+            "method": self.name,
+            "trees": str(self.trees),
+            "min_samples_leaf": str(self.min_samples_leaf),
+            "seed": str(self.seed),
+        }
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; tiles without a sample are NaN."""
+        rsrp_dbm = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
+        for index in range(len(batch)):
+            self._estimate_tile(batch, index, rsrp_dbm[index])
+        return Estimate(rsrp_dbm)
+
+    def _estimate_tile(self, batch: TileBatch, index: int, out_dbm: FloatArray) -> None:
+        samples = samples_of(batch.rsrp_dbm[index], batch.spacing_m)
+        if not len(samples):
+            return
+        extent_m = np.asarray(out_dbm.shape, dtype=np.float64) * batch.spacing_m
+        transmitter_m = batch.transmitter_rc[index].astype(np.float64) * batch.spacing_m
+        forest = RandomForestRegressor(
+            n_estimators=self.trees,
+            min_samples_leaf=self.min_samples_leaf,
+            random_state=self.seed,
+        ).fit(place_features(samples.position_m, extent_m, transmitter_m), samples.rsrp_dbm)
+
+        def field(position_m: Float64Array) -> Float64Array:
+            features = place_features(position_m, extent_m, transmitter_m)
+            return np.asarray(forest.predict(features), dtype=np.float64)
+
+        evaluate_field(field, out_dbm, batch.spacing_m)
+
+
+def place_features(
+    position_m: Float64Array, extent_m: Float64Array, transmitter_m: Float64Array
+) -> Float64Array:
+    """Describe positions by coordinates and distances.
+
+    Parameters
+    ----------
+    position_m : ndarray of float64, shape (n, 2)
+        Row and column direction, metres from the tile's north-west corner.
+    extent_m : ndarray of float64, shape (2,)
+        Height and width of the tile in metres.
+    transmitter_m : ndarray of float64, shape (2,)
+        Position of the transmitter; NaN where unknown.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 9) or (n, 12)
+        With a known transmitter three more features than without.
+    """
+    anchors_m = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [0.5, 0.5]]) * extent_m
+    to_anchor_m = np.linalg.norm(position_m[:, None] - anchors_m, axis=-1)
+    diagonals = np.column_stack([position_m.sum(axis=1), position_m[:, 0] - position_m[:, 1]])
+    features = [position_m, diagonals, to_anchor_m]
+    if np.isfinite(transmitter_m).all():
+        offset_m = position_m - transmitter_m
+        distance_m = np.maximum(np.linalg.norm(offset_m, axis=1, keepdims=True), 1.0)
+        features += [np.log10(distance_m), offset_m / distance_m]
+    return np.concatenate(features, axis=1)

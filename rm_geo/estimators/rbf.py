@@ -1,0 +1,96 @@
+"""Radial basis functions, a baseline of the MARS paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import KDTree
+
+from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
+
+THINNEST_NEIGHBOURHOOD = 0.1
+"""Width over length (standard deviations) below which samples count as lying on a line."""
+
+
+@dataclass(frozen=True)
+class RbfEstimator:
+    """Thin plate splines through the nearest samples of each pixel.
+
+    Parameters
+    ----------
+    neighbors : int
+        Samples that each pixel sees; fewer where a tile has fewer.
+    smoothing : float
+        Ridge of ``scipy.interpolate.RBFInterpolator``; 0 passes through the samples.
+    overshoot_db : float
+        How far an estimate may leave the range of the tile's samples. Splines grow without
+        bound beyond their samples, which is far along a drive test's streets.
+
+    Notes
+    -----
+    Thin plate splines need neighbours that span a plane. Pixels whose neighbours lie nearly
+    on one line, as along a straight street, are interpolated with the linear kernel, which
+    does not.
+    """
+
+    neighbors: int = 50
+    smoothing: float = 0.0
+    overshoot_db: float = 5.0
+
+    name = "rbf"
+    maps_buildings = False
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Parameters as tags."""
+        return {
+            "method": self.name,
+            "neighbors": str(self.neighbors),
+            "smoothing": f"{self.smoothing:g}",
+            "overshoot_db": f"{self.overshoot_db:g}",
+        }
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; tiles without a sample are NaN."""
+        return Estimate(interpolate_tiles(batch, self._fit))
+
+    def _fit(self, samples: TileSamples) -> FittedField:
+        neighbors = min(self.neighbors, len(samples))
+        tree = KDTree(samples.position_m)
+        low_dbm = samples.rsrp_dbm.min() - self.overshoot_db
+        high_dbm = samples.rsrp_dbm.max() + self.overshoot_db
+
+        def spline(kernel: str, degree: int, position_m: Float64Array) -> Float64Array:
+            interpolator = RBFInterpolator(
+                samples.position_m,
+                samples.rsrp_dbm,
+                neighbors=neighbors,
+                smoothing=self.smoothing,
+                kernel=kernel,
+                degree=degree,
+            )
+            return np.asarray(interpolator(position_m))
+
+        def field(position_m: Float64Array) -> Float64Array:
+            _, index = tree.query(position_m, k=np.arange(1, neighbors + 1))
+            thin = _lie_on_a_line(samples.position_m[index])
+            value_dbm = np.empty(len(position_m))
+            if thin.any():
+                value_dbm[thin] = spline("linear", 0, position_m[thin])
+            if not thin.all():
+                value_dbm[~thin] = spline("thin_plate_spline", 1, position_m[~thin])
+            return np.clip(value_dbm, low_dbm, high_dbm)
+
+        return field
+
+
+def _lie_on_a_line(neighbours_m: Float64Array) -> NDArray[np.bool_]:
+    """Whether neighbourhoods, shape (m, k, 2), are too thin for a plane; shape (m,)."""
+    centred = neighbours_m - neighbours_m.mean(axis=1, keepdims=True)
+    covariance = np.einsum("mki,mkj->mij", centred, centred)
+    narrow, wide = np.moveaxis(np.linalg.eigvalsh(covariance), -1, 0)
+    return np.asarray(narrow <= THINNEST_NEIGHBOURHOOD**2 * wide)

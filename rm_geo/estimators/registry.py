@@ -1,0 +1,187 @@
+"""Names of the methods, and how to make each; nothing heavy is imported before it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import Final, cast
+
+from rm_geo.errors import UsageError
+from rm_geo.estimators.base import Estimator
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a person choosing a method wants to know.
+
+    Attributes
+    ----------
+    name : str
+        Name for ``--method`` and :func:`create`.
+    summary : str
+        One line.
+    maps_buildings : bool
+        Whether it gives building probabilities.
+    needs : tuple of str
+        What must be there besides rm-geo itself: an extra to install, a trained model, or
+        knowledge of the transmitter. Empty for nothing.
+    """
+
+    name: str
+    summary: str
+    maps_buildings: bool = False
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A method and the place of its class, ``module:Class``."""
+
+    info: MethodInfo
+    target: str
+
+
+_MODEL = "trained model"
+_TRANSMITTER = "transmitter position (estimated from the strongest samples where unknown)"
+
+_ENTRIES: Final[tuple[_Entry, ...]] = (
+    _Entry(
+        MethodInfo(
+            "radiocycle",
+            "RadioCycle: networks that map signal and buildings together",
+            maps_buildings=True,
+            needs=(_MODEL,),
+        ),
+        "rm_geo.estimators.radiocycle:RadioCycleEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "mars",
+            "MARS: super-resolution of measurements on a regular lattice",
+            needs=(_MODEL, "measurements on a regular lattice"),
+        ),
+        "rm_geo.estimators.mars:MarsEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "interpolation-net",
+            "InterpolationNet: one U-Net from samples to the radio map",
+            needs=(_MODEL,),
+        ),
+        "rm_geo.estimators.interpolation_net:InterpolationNetEstimator",
+    ),
+    _Entry(
+        MethodInfo("knn", "Distance-weighted mean of the nearest samples"),
+        "rm_geo.estimators.knn:KnnEstimator",
+    ),
+    _Entry(
+        MethodInfo("idw", "Inverse distance weighting"),
+        "rm_geo.estimators.idw:IdwEstimator",
+    ),
+    _Entry(
+        MethodInfo("nearest", "Value of the nearest sample"),
+        "rm_geo.estimators.nearest:NearestEstimator",
+    ),
+    _Entry(
+        MethodInfo("linear", "Bilinear on a lattice, else linear on Delaunay triangles"),
+        "rm_geo.estimators.linear:LinearEstimator",
+    ),
+    _Entry(
+        MethodInfo("rbf", "Thin plate splines through the nearest samples"),
+        "rm_geo.estimators.rbf:RbfEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "ordinary-kriging",
+            "Best linear unbiased estimate, with its standard deviation",
+            needs=("rm-geo[geostat]",),
+        ),
+        "rm_geo.estimators.ordinary_kriging:OrdinaryKrigingEstimator",
+    ),
+    _Entry(
+        MethodInfo("random-forest", "Regression trees on coordinates and distances"),
+        "rm_geo.estimators.random_forest:RandomForestEstimator",
+    ),
+    _Entry(
+        MethodInfo("matrix-completion", "The map as a matrix of low rank (soft-impute)"),
+        "rm_geo.estimators.matrix_completion:MatrixCompletionEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "cost231-hata",
+            "COST-231 Hata with its level fitted to the samples",
+            needs=(_TRANSMITTER,),
+        ),
+        "rm_geo.estimators.cost231_hata:Cost231HataEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "spm",
+            "Standard Propagation Model, K1 and K2 fitted to the samples",
+            needs=(_TRANSMITTER,),
+        ),
+        "rm_geo.estimators.spm:SpmEstimator",
+    ),
+)
+
+
+def available() -> list[MethodInfo]:
+    """List all methods, networks first."""
+    return [entry.info for entry in _ENTRIES]
+
+
+def create(name: str, **options: object) -> Estimator:
+    """Make an estimator by name.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`available`; case and ``_`` for ``-`` are forgiven.
+    **options
+        The constructor's parameters: ``neighbors=8`` for ``knn``, or ``model``, ``device``
+        and ``precision`` for the networks.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method, or it has no such option.
+    DependencyError
+        If the method needs an optional package that is not installed.
+
+    Examples
+    --------
+    >>> create("knn", neighbors=8).provenance
+    {'method': 'knn', 'neighbors': '8'}
+    """
+    entry = _find(name)
+    module, _, class_name = entry.target.partition(":")
+    factory = getattr(importlib.import_module(module), class_name)
+    _refuse_unknown_options(entry.info.name, factory, options)
+    return cast("Estimator", factory(**options))
+
+
+def _find(name: str) -> _Entry:
+    """Find an entry, or name the nearest ones."""
+    wanted = name.strip().lower().replace("_", "-")
+    entries = {entry.info.name: entry for entry in _ENTRIES}
+    if wanted in entries:
+        return entries[wanted]
+    close = difflib.get_close_matches(wanted, entries, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(entries)}."
+    raise UsageError(f"There is no method {name!r}.", hint=hint)
+
+
+def _refuse_unknown_options(name: str, factory: object, options: dict[str, object]) -> None:
+    """Name the options that a method does not have, before Python's own TypeError."""
+    import inspect
+
+    parameters = inspect.signature(cast("type", factory)).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    unknown = sorted(set(options) - set(parameters))
+    if unknown:
+        known = ", ".join(parameters) or "none"
+        raise UsageError(
+            f"Method {name!r} has no option {', '.join(unknown)}.", hint=f"Its options: {known}."
+        )
