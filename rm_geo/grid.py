@@ -123,7 +123,8 @@ class Grid:
     ) -> Grid:
         """Cover points with a grid whose origin lies on whole multiples of the spacing.
 
-        Every point falls strictly inside, at least ``margin_m`` from the edge.
+        Every point falls into a pixel (row and column of :meth:`pixel_of`, rounded down, are
+        inside the shape), at least ``margin_m`` from the edge.
 
         Examples
         --------
@@ -134,9 +135,11 @@ class Grid:
         if xs.size == 0:
             raise InputError("No points to cover with a grid.")
         first_col = math.floor((float(xs.min()) - margin_m) / spacing_m)
-        first_row = math.floor((float(ys.min()) - margin_m) / spacing_m)
+        # Rows run south: a point on a pixel edge belongs to the pixel below it, so that the
+        # southernmost one needs a row more, not the northernmost.
+        first_row = math.ceil((float(ys.min()) - margin_m) / spacing_m) - 1
         end_col = math.floor((float(xs.max()) + margin_m) / spacing_m) + 1
-        end_row = math.floor((float(ys.max()) + margin_m) / spacing_m) + 1
+        end_row = max(math.ceil((float(ys.max()) + margin_m) / spacing_m), first_row + 1)
         return cls.create(
             first_col * spacing_m,
             end_row * spacing_m,
