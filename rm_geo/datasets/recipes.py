@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo.datasets.cities import generate_city
 from rm_geo.datasets.maps_archive import CityMaps
 from rm_geo.datasets.routes import route_order
 from rm_geo.datasets.sampling import BoolMask
@@ -258,8 +259,6 @@ class CityRecipe:
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
         """Draft scene ``index``."""
-        from rm_geo.datasets.cities import generate_city
-
         rng = np.random.default_rng([self.seed, 3, index])
         city = generate_city(rng, (self.side_px, self.side_px))
         heights_m = np.clip(np.round(city.heights_m), 0, 255).astype(np.uint8)
