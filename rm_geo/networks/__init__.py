@@ -1,1 +1,56 @@
-"""Networks of the methods, as torch modules."""
+"""Networks of the methods, as torch modules, and the one place that builds them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from rm_geo.errors import ModelError
+from rm_geo.networks.interpolation_net import InterpolationNet
+from rm_geo.networks.mars import MARS
+from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
+
+__all__ = ["MARS", "FieldRadioCycle", "InterpolationNet", "RadioCycle", "build", "kinds"]
+
+
+def _kinds() -> dict[str, Callable[..., nn.Module]]:
+    """Constructors by the name that a model file carries."""
+    return {
+        "radiocycle": RadioCycle,
+        "radiocycle-field": FieldRadioCycle,
+        "interpolation-net": InterpolationNet,
+        "mars": MARS,
+    }
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of the kinds of network that :func:`build` knows."""
+    return tuple(_kinds())
+
+
+def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
+    """Build an untrained network from what a model file says of itself.
+
+    Parameters
+    ----------
+    kind : str
+        One of :func:`kinds`.
+    config : mapping
+        Keyword arguments of the network's class.
+
+    Raises
+    ------
+    ModelError
+        If the kind or a key is unknown.
+    """
+    constructors = _kinds()
+    if kind not in constructors:
+        raise ModelError(
+            f"Unknown kind of network {kind!r}.", hint=f"Known: {', '.join(constructors)}."
+        )
+    try:
+        return constructors[kind](**config)
+    except TypeError as error:
+        raise ModelError(f"The network {kind!r} cannot be built: {error}.") from error

@@ -1,0 +1,89 @@
+"""A compact U-Net: pixel-unshuffle in front of residual blocks, for two cores and laptops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions beside the identity, which the block starts as."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        _start_at_zero(self.second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the correction."""
+        y = torch.relu(self.first(torch.relu(x)))
+        return torch.add(x, self.second(y))
+
+
+def _start_at_zero(conv: nn.Conv2d) -> None:
+    """Make a convolution's output zero until it is trained."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+class CompactUNet(nn.Module):
+    """Residual U-Net at a quarter of the resolution, without normalisation.
+
+    Parameters
+    ----------
+    fine_channels, smooth_channels : int
+        Inputs at full and at quarter resolution. The full-resolution ones are
+        pixel-unshuffled, so that no detail is lost.
+    out_channels : int
+        Images in the output, at full resolution.
+    widths : sequence of int
+        Channels at 1/4, 1/8, 1/16, ... of the resolution.
+    depths : sequence of int
+        Residual blocks on the way down at each of these.
+
+    Notes
+    -----
+    Height and width must be multiples of ``4 * 2 ** (len(widths) - 1)``. Nothing depends on
+    the other tiles of a batch.
+    """
+
+    def __init__(
+        self,
+        fine_channels: int,
+        smooth_channels: int,
+        out_channels: int,
+        widths: Sequence[int] = (48, 96, 128, 192),
+        depths: Sequence[int] = (1, 1, 2, 2),
+    ) -> None:
+        super().__init__()
+        n_in = 16 * fine_channels + smooth_channels
+        self.stem = nn.Conv2d(n_in, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.encode = nn.ModuleList(
+            nn.Sequential(*(_Block(w) for _ in range(d)))
+            for w, d in zip(widths, depths, strict=True)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.decode = nn.ModuleList(_Block(w) for w in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 16 * out_channels, 3, padding=1)
+        _start_at_zero(self.head)
+
+    def forward(self, fine: Tensor, smooth: Tensor) -> Tensor:
+        """Map (B, fine, H, W) and (B, smooth, H/4, W/4) to (B, out, H, W)."""
+        x = torch.relu(self.stem(torch.cat([functional.pixel_unshuffle(fine, 4), smooth], 1)))
+        skips: list[Tensor] = []
+        for level, encode in enumerate(self.encode):
+            if level:
+                x = torch.relu(self.down[level - 1](x))
+            x = encode(x)
+            skips.append(x)
+        for level in reversed(range(len(self.up))):
+            raised = functional.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest")
+            x = self.decode[level](skips[level] + raised)
+        return functional.pixel_shuffle(self.head(x), 4)

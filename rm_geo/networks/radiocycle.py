@@ -1,0 +1,126 @@
+"""RadioCycle: a dual pair of networks, RSRP -> buildings and buildings -> radio map.
+
+:class:`RadioCycle` is the published pair. :class:`FieldRadioCycle` is the same pair for
+real drive tests: F and G read fields that make sense with any power and any transmitter,
+and G corrects an interpolation of the measurements instead of painting the map anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rm_geo.networks.compact_unet import CompactUNet
+from rm_geo.networks.fields import (
+    FINE_FIELDS,
+    LEVEL_SCALE_DB,
+    SMOOTH_FIELDS,
+    SparseTiles,
+    TileFields,
+    tile_fields,
+)
+from rm_geo.networks.radio_unet import RadioUNet
+from rm_geo.networks.res_unet import ResUNet
+
+
+class RadioCycle(nn.Module):
+    """The published pair: F is a ResUNet, G a RadioUNet.
+
+    Both take two images: sparse RSRP or buildings, and the transmitter as a single pixel.
+    RSRP is on the unit scale (:mod:`rm_geo.units`), 0 where nothing was measured and inside
+    buildings.
+
+    Parameters
+    ----------
+    width : float
+        Factor on the channel counts of both networks; 1 is the paper's size, with
+        8,220,353 parameters in F and 10,921,405 in G.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        self.F = ResUNet(2, width)
+        self.G = RadioUNet(2, width)
+
+    def buildings(self, rsrp: Tensor, transmitter: Tensor) -> Tensor:
+        """F: building logits (B, 1, H, W) from RSRP and transmitter, each (B, 1, H, W)."""
+        logits: Tensor = self.F(torch.cat([rsrp, transmitter], 1))
+        return logits
+
+    def radio_map(self, buildings: Tensor, transmitter: Tensor) -> Tensor:
+        """G: radio map (B, 1, H, W) from buildings (0..1) and transmitter."""
+        gain: Tensor = self.G(torch.cat([buildings, transmitter], 1))
+        return gain
+
+    def forward(self, rsrp: Tensor, transmitter: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone: building logits F(x), and radio map G(F(x))."""
+        logits = self.buildings(rsrp, transmitter)
+        return logits, self.radio_map(torch.sigmoid(logits), transmitter)
+
+
+@dataclass(frozen=True)
+class FieldMaps:
+    """What the field pair says about a batch of tiles.
+
+    Attributes
+    ----------
+    rsrp_dbm : Tensor, shape (B, 1, H, W)
+        Radio map; inside buildings it continues the level outdoors.
+    building_logits : Tensor, shape (B, 1, H, W)
+        Log-odds of a building.
+    log_std : Tensor, shape (B, 1, H, W)
+        Natural logarithm of the radio map's standard deviation in units of 20 dB.
+    """
+
+    rsrp_dbm: Tensor
+    building_logits: Tensor
+    log_std: Tensor
+
+
+class FieldRadioCycle(nn.Module):
+    """RadioCycle for drive tests: any power, transmitter inside, outside or unknown.
+
+    Parameters
+    ----------
+    f_widths, g_widths : sequence of int
+        Channels of F and G at 1/4, 1/8, ... of the resolution.
+    f_depths, g_depths : sequence of int
+        Residual blocks at each.
+    """
+
+    def __init__(
+        self,
+        f_widths: Sequence[int] = (48, 96, 128, 192),
+        f_depths: Sequence[int] = (1, 1, 2, 2),
+        g_widths: Sequence[int] = (32, 64, 128, 192),
+        g_depths: Sequence[int] = (1, 1, 2, 2),
+    ) -> None:
+        super().__init__()
+        self.F = CompactUNet(FINE_FIELDS, SMOOTH_FIELDS, 1, f_widths, f_depths)
+        self.G = CompactUNet(FINE_FIELDS + 1, SMOOTH_FIELDS, 2, g_widths, g_depths)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of a tile must be multiples of this."""
+        return int(4 * 2 ** max(len(self.F.down), len(self.G.down)))
+
+    def building_logits(self, fields: TileFields) -> Tensor:
+        """F: building log-odds (B, 1, H, W)."""
+        logits: Tensor = self.F(fields.fine, fields.smooth)
+        return logits
+
+    def radio_map(self, fields: TileFields, buildings: Tensor) -> tuple[Tensor, Tensor]:
+        """G: RSRP in dBm and log standard deviation, given buildings (B, 1, H, W) in 0..1."""
+        out = self.G(torch.cat([fields.fine, buildings], 1), fields.smooth)
+        correction, log_std = out[:, :1], out[:, 1:]
+        return fields.level_dbm + LEVEL_SCALE_DB * (fields.base + correction), log_std - 2.0
+
+    def forward(self, tiles: SparseTiles) -> FieldMaps:
+        """Backbone: buildings from the measurements, the radio map from both."""
+        fields = tile_fields(tiles)
+        logits = self.building_logits(fields)
+        rsrp_dbm, log_std = self.radio_map(fields, torch.sigmoid(logits))
+        return FieldMaps(rsrp_dbm=rsrp_dbm, building_logits=logits, log_std=log_std)

@@ -1,0 +1,97 @@
+"""Checkpoints: everything that a training needs to go on, without pickle.
+
+One safetensors file holds the network, its moving average and the optimiser's moments; its
+header holds the rest as JSON. It is written beside its target and renamed, so that a kill
+at any moment leaves the last complete one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rm_geo.errors import ModelError
+
+_KEY = "rm_geo_training"
+
+
+@dataclass
+class TrainingState:
+    """What a checkpoint holds beside tensors.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps done.
+    trained_s : float
+        Seconds of training so far, all runs together.
+    task : dict
+        Whatever the task wants back, such as the history of its loss weights.
+    """
+
+    step: int = 0
+    trained_s: float = 0.0
+    task: dict[str, object] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint, replacing the one before when complete."""
+    part = path.with_name(path.name + ".part")
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, part, metadata={_KEY: json.dumps(asdict(state))})
+    part.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = TrainingState(**json.loads((file.metadata() or {})[_KEY]))
+            return state, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is no training checkpoint, or a damaged one: {error}.",
+            hint="Remove it, or train without --resume.",
+        ) from error
+
+
+def optimiser_tensors(
+    optimiser: torch.optim.Optimizer, names: dict[Tensor, str]
+) -> dict[str, Tensor]:
+    """Moments of an Adam optimiser, by the names of its parameters."""
+    found: dict[str, Tensor] = {}
+    for parameter, moments in optimiser.state.items():
+        for key in ("exp_avg", "exp_avg_sq", "step"):
+            found[f"adam.{key}.{names[parameter]}"] = torch.as_tensor(moments[key])
+    return found
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]
+) -> None:
+    """Put the moments back; parameters that have none start afresh."""
+    for parameter, name in names.items():
+        if f"adam.step.{name}" not in tensors:
+            continue
+        optimiser.state[parameter] = {
+            key: tensors[f"adam.{key}.{name}"].to(
+                "cpu" if key == "step" else parameter.device, copy=True
+            )
+            for key in ("exp_avg", "exp_avg_sq", "step")
+        }
+        for key in ("exp_avg", "exp_avg_sq"):
+            # channels-last parameters want channels-last moments
+            moment = optimiser.state[parameter][key]
+            optimiser.state[parameter][key] = torch.empty_like(parameter).copy_(moment)

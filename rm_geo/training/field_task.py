@@ -1,0 +1,195 @@
+"""Training RadioCycle for the field: dual losses on measurements of the real kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rm_geo.errors import ConfigError
+from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, tile_fields
+from rm_geo.networks.radiocycle import FieldRadioCycle
+from rm_geo.training.dwa import DynamicWeightAverage
+from rm_geo.training.losses import dice_bce, masked_mse, masked_nll
+from rm_geo.training.measure import MeasurementMixture, measure
+from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.task import StepContext
+
+MODES = ("single", "dual", "dual-dwa")
+
+
+@dataclass(frozen=True)
+class FieldOptions:
+    """Batches and losses of the field training.
+
+    Attributes
+    ----------
+    batch, crop : int
+        Crops per step and their side in pixels.
+    final_crop : int
+        Side for the last part of the training; the batch shrinks in proportion.
+    final_share : float
+        Share of the budget that this part takes.
+    loop_share : float
+        Share of a batch on which the auxiliary loops G(z) and F(G(z)) run.
+    mode : {"single", "dual", "dual-dwa"}
+        The paper's ablations: SL (no dual losses), ML without DWA, ML with DWA.
+    spread_weight : float
+        Weight of the likelihood that trains the standard deviation.
+    map_weight : float
+        Weight of the radio map's squared error (units of 20 dB) against DiceBCE.
+    """
+
+    batch: int = 16
+    crop: int = 128
+    final_crop: int = 256
+    final_share: float = 0.3
+    loop_share: float = 0.25
+    mode: str = "dual-dwa"
+    spread_weight: float = 0.01
+    map_weight: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
+        if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
+            raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
+
+
+class FieldTask:
+    """F and G of :class:`~rm_geo.networks.radiocycle.FieldRadioCycle` with their losses.
+
+    ``l_G = MSE(G(z), y) + MSE(G(F(x)), y)`` outdoors and
+    ``l_F = DiceBCE(F(x), z) + DiceBCE(F(G(z)), z)``, weighted by dynamic weight averaging
+    (RadioCycle). The loops run on a share of each batch, and F reads G(z) through the same
+    measurement positions as it reads x: that is what it will meet in use.
+    """
+
+    def __init__(
+        self,
+        network: FieldRadioCycle,
+        pool: ScenePool,
+        validation: ScenePool,
+        options: FieldOptions,
+        mixture: MeasurementMixture,
+    ) -> None:
+        self._network = network
+        self.pool, self.validation = pool, validation
+        self.options, self.mixture = options, mixture
+        self.dwa = DynamicWeightAverage(tasks=2)
+
+    @property
+    def network(self) -> FieldRadioCycle:
+        """The pair."""
+        return self._network
+
+    def losses(self, context: StepContext) -> dict[str, Tensor]:
+        """Losses of one batch."""
+        batch, crop = self.options.batch, self.options.crop
+        if context.progress > 1.0 - self.options.final_share:
+            batch = max(1, batch * crop**2 // self.options.final_crop**2)
+            crop = self.options.final_crop
+        crops = self.pool.draw(context.numpy_rng, batch, crop)
+        tiles = measure(crops, self.mixture, context.torch_rng)
+        fields = tile_fields(tiles)
+        logits = self.network.building_logits(fields)
+        rsrp, log_std = self.network.radio_map(fields, torch.sigmoid(logits))
+        error = (rsrp - crops.gain_db) / LEVEL_SCALE_DB
+        map_loss = masked_mse(error, torch.zeros_like(error), crops.free)
+        building_loss = dice_bce(logits, crops.buildings)
+        spread = masked_nll(error, log_std, crops.free)
+        shown = {"map": map_loss, "buildings": building_loss, "spread": spread}
+        if self.options.mode != "single":
+            loop_map, loop_buildings = self._loops(crops, tiles)
+            map_loss = map_loss + loop_map
+            building_loss = building_loss + loop_buildings
+            shown |= {"loop_map": loop_map, "loop_buildings": loop_buildings}
+        w_map, w_buildings = self.dwa.weights if self.options.mode == "dual-dwa" else (1.0, 1.0)
+        total = (
+            w_map * self.options.map_weight * map_loss
+            + w_buildings * building_loss
+            + self.options.spread_weight * spread
+        )
+        return {"total": total, **shown}
+
+    def _loops(self, crops: SceneCrops, tiles: SparseTiles) -> tuple[Tensor, Tensor]:
+        """MSE(G(z), y) and DiceBCE(F(G(z)), z) on the first part of the batch."""
+        count = max(1, round(self.options.loop_share * len(crops.free)))
+        part = SparseTiles(
+            rsrp_dbm=tiles.rsrp_dbm[:count],
+            observed=tiles.observed[:count],
+            transmitter_rc=tiles.transmitter_rc[:count],
+            intercept_dbm=tiles.intercept_dbm[:count],
+            spacing_m=tiles.spacing_m,
+        )
+        z, y, free = crops.buildings[:count], crops.gain_db[:count], crops.free[:count]
+        rsrp, _ = self.network.radio_map(tile_fields(part), z)
+        loop_map = masked_mse((rsrp - y) / LEVEL_SCALE_DB, torch.zeros_like(y), free)
+        again = tile_fields(replace(part, rsrp_dbm=rsrp * part.observed))
+        return loop_map, dice_bce(self.network.building_logits(again), z)
+
+    def end_epoch(self, means: dict[str, float]) -> None:
+        """Update the loss weights."""
+        self.dwa.end_epoch(
+            [
+                means["map"] + means.get("loop_map", 0.0),
+                means["buildings"] + means.get("loop_buildings", 0.0),
+            ]
+        )
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """F1 of buildings and outdoor RMSE in dB, by sampling, on the scenes held out."""
+        scores: dict[str, float] = {}
+        plain = replace(
+            self.mixture,
+            block_probability=0.0,
+            noisy_probability=0.0,
+            quantised_probability=0.0,
+            outlier_probability=0.0,
+        )
+        uniform = replace(plain, uniform=1.0, grid=0.0, routes=0.0)
+        routes = replace(plain, uniform=0.0, grid=0.0, routes=1.0)
+        for name, mixture in (
+            ("uniform_20", replace(uniform, uniform_fraction=(0.2, 0.2))),
+            ("uniform_1", replace(uniform, uniform_fraction=(0.01, 0.01))),
+            ("route_1", replace(routes, route_fraction=(0.01, 0.01))),
+        ):
+            f1, rmse_db, base_db = self._score(network, mixture)
+            scores |= {f"{name}_f1": f1, f"{name}_db": rmse_db, f"{name}_base_db": base_db}
+        return scores
+
+    @torch.no_grad()
+    def _score(self, network: nn.Module, mixture: MeasurementMixture) -> tuple[float, float, float]:
+        """F1, outdoor RMSE of the network, and of the interpolation that it starts from."""
+        hits = sums = squares = base_squares = pixels = 0.0
+        rng = np.random.default_rng(1)
+        random = torch.Generator(self.validation.device).manual_seed(1)
+        for _ in range(6):
+            crops = self.validation.draw(rng, 4, self.options.final_crop)
+            tiles = measure(crops, mixture, random)
+            fields = tile_fields(tiles)
+            maps = network(tiles)
+            found = (maps.building_logits > 0).float()
+            hits += float((found * crops.buildings).sum())
+            sums += float(found.sum() + crops.buildings.sum())
+            base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
+            squares += float(((maps.rsrp_dbm - crops.gain_db).square() * crops.free).sum())
+            base_squares += float(((base - crops.gain_db).square() * crops.free).sum())
+            pixels += float(crops.free.sum())
+        return (
+            2.0 * hits / max(sums, 1.0),
+            (squares / max(pixels, 1.0)) ** 0.5,
+            (base_squares / max(pixels, 1.0)) ** 0.5,
+        )
+
+    def state(self) -> dict[str, object]:
+        """History of the loss weights."""
+        return {"dwa": self.dwa.history}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take the history back."""
+        history = state.get("dwa", [])
+        if isinstance(history, list):
+            self.dwa.history = [[float(value) for value in means] for means in history]

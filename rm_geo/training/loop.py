@@ -1,0 +1,222 @@
+"""The training loop: a time budget, a schedule fitted to it, checkpoints, a moving average."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rm_geo.errors import ConfigError
+from rm_geo.progress import Progress
+from rm_geo.training.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from rm_geo.training.task import StepContext, TrainingTask
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+LOG_NAME = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How long and how fast to train.
+
+    Attributes
+    ----------
+    max_minutes : float
+        Time budget of the whole training, all resumed runs together. The learning rate
+        falls to its end over it.
+    learning_rate : float
+        Peak of the learning rate, reached after 2 % of the budget.
+    weight_decay : float
+        Of AdamW.
+    ema_decay : float
+        Of the moving average of the weights, which is what is kept in the end.
+    clip_norm : float
+        Largest norm of a gradient.
+    steps_per_epoch : int
+        Steps between two log lines and two updates of the loss weights.
+    validate_every_s, checkpoint_every_s : float
+        Seconds between two validations and two checkpoints.
+    seed : int
+        Of everything random.
+    precision : {"float32", "bfloat16"}
+        Of the forward and backward pass; weights stay float32.
+    """
+
+    max_minutes: float = 120.0
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    ema_decay: float = 0.999
+    clip_norm: float = 1.0
+    steps_per_epoch: int = 100
+    validate_every_s: float = 900.0
+    checkpoint_every_s: float = 180.0
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("max_minutes", "learning_rate", "clip_norm", "steps_per_epoch"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}.")
+        if self.precision not in {"float32", "bfloat16"}:
+            raise ConfigError(f"precision must be float32 or bfloat16, not {self.precision!r}.")
+
+    def rate(self, progress: float) -> float:
+        """Learning rate at a share of the budget: a short rise, then half a cosine."""
+        if progress < 0.02:
+            return self.learning_rate * (0.05 + 0.95 * progress / 0.02)
+        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, (progress - 0.02) / 0.98)))
+        return self.learning_rate * (0.01 + 0.99 * fall)
+
+
+class TrainingLoop:
+    """One training, in a folder that holds its checkpoint and its log.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        Network, data and losses.
+    folder : Path
+        Where checkpoint and log go; made if it is missing.
+    options : LoopOptions
+        Budget and schedule.
+    device : torch.device
+        Where the network is.
+    """
+
+    def __init__(
+        self, task: TrainingTask, folder: Path, options: LoopOptions, device: torch.device
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.task, self.folder, self.options, self.device = task, folder, options, device
+        self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
+        self.names: dict[Tensor, str] = {p: n for n, p in task.network.named_parameters()}
+        self.optimiser = torch.optim.AdamW(
+            task.network.parameters(),
+            lr=options.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=options.weight_decay,
+        )
+        self.training = TrainingState()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path of the checkpoint."""
+        return self.folder / CHECKPOINT_NAME
+
+    def resume(self) -> bool:
+        """Continue from the folder's checkpoint; False if there is none."""
+        if not self.checkpoint.exists():
+            return False
+        self.training, tensors = load_checkpoint(self.checkpoint)
+        for prefix, module in (("network.", self.task.network), ("average.", self.average)):
+            own = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+            module.load_state_dict(own)
+        restore_optimiser(self.optimiser, self.names, tensors)
+        self.task.restore(self.training.task)
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.training.task = self.task.state()
+        tensors = {f"network.{k}": v for k, v in self.task.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= optimiser_tensors(self.optimiser, self.names)
+        save_checkpoint(self.checkpoint, self.training, tensors)
+
+    def run(self, progress: Progress) -> nn.Module:
+        """Train until the budget is spent; return the moving average of the network."""
+        budget_s = 60.0 * self.options.max_minutes
+        last = time.monotonic()
+        saved_s = validated_s = self.training.trained_s
+        epoch: list[dict[str, float]] = []
+        progress.start(round(budget_s), "s", "training")
+        progress.advance(round(min(self.training.trained_s, budget_s)))
+        try:
+            while self.training.trained_s < budget_s:
+                progress.check()
+                epoch.append(self._step(self.training.trained_s / budget_s))
+                now = time.monotonic()
+                before = int(self.training.trained_s)
+                self.training.trained_s += now - last
+                last = now
+                progress.advance(int(self.training.trained_s) - before)
+                if len(epoch) == self.options.steps_per_epoch:
+                    self._end_epoch(epoch, progress)
+                    epoch = []
+                if self.training.trained_s - saved_s > self.options.checkpoint_every_s:
+                    self.save()
+                    saved_s = self.training.trained_s
+                if self.training.trained_s - validated_s > self.options.validate_every_s:
+                    self._log({"validation": self.task.validate(self.average)}, progress)
+                    validated_s = self.training.trained_s
+                    last = time.monotonic()  # validation does not count as training
+        finally:
+            self.save()
+            progress.finish()
+        self._log({"validation": self.task.validate(self.average)}, progress)
+        return self.average
+
+    def _step(self, share: float) -> dict[str, float]:
+        """One optimiser step; the losses as numbers."""
+        step = self.training.step
+        seed = self.options.seed * 1_000_003 + step
+        context = StepContext(
+            numpy_rng=np.random.default_rng([self.options.seed, step]),
+            torch_rng=torch.Generator(self.device).manual_seed(seed),
+            progress=share,
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.rate(share)
+        self.task.network.train()
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
+        ):
+            losses = self.task.losses(context)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses["total"])
+        norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), self.options.clip_norm)
+        if torch.isfinite(norm):  # a batch that overflows must not spoil the weights
+            self.optimiser.step()
+        self.training.step += 1
+        self._average()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the average towards the network; faster at the start."""
+        decay = min(
+            self.options.ema_decay, (1.0 + self.training.step) / (10.0 + self.training.step)
+        )
+        own = self.task.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(own[name], 1.0 - decay)
+            else:
+                value.copy_(own[name])
+
+    def _end_epoch(self, epoch: list[dict[str, float]], progress: Progress) -> None:
+        """Tell the task the mean losses, and the log."""
+        means = {name: float(np.mean([losses[name] for losses in epoch])) for name in epoch[0]}
+        self.task.end_epoch(means)
+        self._log({"losses": means}, progress)
+
+    def _log(self, entry: dict[str, object], progress: Progress) -> None:
+        """Append a line to the log and pass it on."""
+        head = {"step": self.training.step, "minutes": round(self.training.trained_s / 60.0, 2)}
+        line = json.dumps({**head, **entry})
+        with (self.folder / LOG_NAME).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        progress.log(line)

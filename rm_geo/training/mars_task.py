@@ -1,0 +1,112 @@
+"""Training MARS: coarse regular samples in, the whole radio map out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rm_geo.errors import ConfigError
+from rm_geo.networks.mars import MARS
+from rm_geo.training.losses import mars_loss
+from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.task import StepContext
+from rm_geo.units import GAIN_FLOOR_DB, GAIN_SPAN_DB
+
+
+@dataclass(frozen=True)
+class MarsOptions:
+    """Batches of the MARS training.
+
+    Attributes
+    ----------
+    batch, crop : int
+        Crops per step, and their side in pixels of the fine map.
+    final_crop, final_share : int, float
+        Side for the last part of the training, and the share of the budget it takes.
+    level_shift_db : float
+        Largest shift of a whole tile's levels. The papers' maps have one known power;
+        planners' rasters do not, so the field model learns not to rely on it. 0 is the
+        paper's protocol.
+    """
+
+    batch: int = 8
+    crop: int = 128
+    final_crop: int = 256
+    final_share: float = 0.3
+    level_shift_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
+            raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
+
+
+def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
+    """Radio maps on the unit scale, 0 inside buildings, shifted by ``shift_db``."""
+    unit = (crops.gain_db + shift_db - GAIN_FLOOR_DB) / GAIN_SPAN_DB
+    return unit.clamp(0.0, 1.0) * crops.free
+
+
+def coarse_samples(fine: Tensor, scale: int) -> Tensor:
+    """Take samples at the centres of cells of ``scale`` pixels, as in the MARS paper."""
+    return fine[..., scale // 2 :: scale, scale // 2 :: scale].contiguous()
+
+
+class MarsTask:
+    """MARS with its three losses."""
+
+    def __init__(
+        self, network: MARS, pool: ScenePool, validation: ScenePool, options: MarsOptions
+    ) -> None:
+        self._network, self.options = network, options
+        self.pool, self.validation = pool, validation
+
+    @property
+    def network(self) -> MARS:
+        """The network."""
+        return self._network
+
+    def losses(self, context: StepContext) -> dict[str, Tensor]:
+        """Losses of one batch."""
+        batch, crop = self.options.batch, self.options.crop
+        if context.progress > 1.0 - self.options.final_share:
+            batch = max(1, batch * crop**2 // self.options.final_crop**2)
+            crop = self.options.final_crop
+        crops = self.pool.draw(context.numpy_rng, batch, crop)
+        draw = torch.rand((batch, 1, 1, 1), generator=context.torch_rng, device=crops.free.device)
+        fine = unit_map(crops, self.options.level_shift_db * (2.0 * draw - 1.0))
+        prediction = self.network(coarse_samples(fine, self.network.scale))
+        total = mars_loss(prediction, fine, 1.0 - crops.free)
+        return {"total": total, "mse": functional.mse_loss(prediction.detach(), fine)}
+
+    def end_epoch(self, means: dict[str, float]) -> None:
+        """Nothing to adapt."""
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """RMSE in dB over all pixels, of the network and of bilinear enlargement."""
+        rng = np.random.default_rng(1)
+        squares = bilinear = 0.0
+        rounds = 6
+        for _ in range(rounds):
+            fine = unit_map(self.validation.draw(rng, 4, self.options.final_crop))
+            coarse = coarse_samples(fine, self.network.scale)
+            plain = functional.interpolate(
+                coarse, scale_factor=float(self.network.scale), mode="bilinear"
+            )
+            squares += float(functional.mse_loss(network(coarse), fine)) / rounds
+            bilinear += float(functional.mse_loss(plain, fine)) / rounds
+        return {
+            "rmse_db": squares**0.5 * GAIN_SPAN_DB,
+            "bilinear_db": bilinear**0.5 * GAIN_SPAN_DB,
+        }
+
+    def state(self) -> dict[str, object]:
+        """Nothing beside the network."""
+        return {}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Nothing to take back."""

@@ -1,0 +1,171 @@
+"""Measurements drawn from crops on the device that trains.
+
+The mixture is that of real data: uniform samples, regular grids and drives along streets,
+with blocks left out, noise, quantisation and outliers. :mod:`rm_geo.datasets.sampling` has
+the same for single tiles in numpy; this one draws whole batches without leaving the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rm_geo.networks.fields import SparseTiles
+from rm_geo.training.scenes import SceneCrops
+
+
+@dataclass(frozen=True)
+class MeasurementMixture:
+    """How measurements are drawn; probabilities per tile.
+
+    Attributes
+    ----------
+    uniform, grid, routes : float
+        Shares of the three ways to sample.
+    uniform_fraction, route_fraction : tuple of float
+        Smallest and largest share of the pixels, drawn log-uniformly.
+    grid_step_px : tuple of int
+        Smallest and largest step of a regular grid.
+    block_probability : float
+        How often blocks of a tile are left out.
+    noisy_probability, noise_db : float, tuple of float
+        How often there is noise, and the range of its standard deviation.
+    quantised_probability : float
+        How often levels are rounded to 1 dB.
+    outlier_probability, outlier_fraction : float
+        How often there are outliers, and their share of the samples.
+    unknown_transmitter, unknown_intercept : float
+        How often position or power are not told.
+    intercept_error_db, position_error_m : float
+        Standard deviations of what is told, as estimates from data have.
+    """
+
+    uniform: float = 0.5
+    grid: float = 0.1
+    routes: float = 0.4
+    uniform_fraction: tuple[float, float] = (0.01, 0.5)
+    route_fraction: tuple[float, float] = (0.004, 0.06)
+    grid_step_px: tuple[int, int] = (2, 14)
+    block_probability: float = 0.2
+    noisy_probability: float = 0.4
+    noise_db: tuple[float, float] = (0.5, 4.0)
+    quantised_probability: float = 0.3
+    outlier_probability: float = 0.1
+    outlier_fraction: float = 0.01
+    unknown_transmitter: float = 0.25
+    unknown_intercept: float = 0.25
+    intercept_error_db: float = 1.5
+    position_error_m: float = 3.0
+
+
+def _log_uniform(count: int, bounds: tuple[float, float], random: torch.Generator) -> Tensor:
+    """Draw (count, 1, 1, 1) values, log-uniform between the bounds."""
+    low, high = torch.log(torch.tensor(bounds))
+    return torch.exp(low + (high - low) * _rand((count, 1, 1, 1), random))
+
+
+def _rand(shape: tuple[int, ...], random: torch.Generator) -> Tensor:
+    """Uniform numbers on the generator's device."""
+    return torch.rand(shape, generator=random, device=random.device)
+
+
+def _randn(shape: tuple[int, ...], random: torch.Generator) -> Tensor:
+    """Draw normal numbers on the generator's device."""
+    return torch.randn(shape, generator=random, device=random.device)
+
+
+def _grid_mask(shape: torch.Size, steps: tuple[int, int], random: torch.Generator) -> Tensor:
+    """Regular grids of random step and phase."""
+    batch, _, rows, cols = shape
+    low, high = steps
+    step = low + torch.floor((high + 1 - low) * _rand((batch, 1, 1, 1), random))
+    phase_row = torch.floor(_rand((batch, 1, 1, 1), random) * step)
+    phase_col = torch.floor(_rand((batch, 1, 1, 1), random) * step)
+    row = torch.arange(rows, device=random.device, dtype=torch.float32)[None, None, :, None]
+    col = torch.arange(cols, device=random.device, dtype=torch.float32)[None, None, None, :]
+    return ((row - phase_row) % step == 0) & ((col - phase_col) % step == 0)
+
+
+def _route_mask(order: Tensor, fraction: Tensor, random: torch.Generator) -> Tensor:
+    """Take a continuous piece of each drive, long enough for the share asked for."""
+    batch, _, rows, cols = order.shape
+    flat = order.reshape(batch, -1)
+    never = flat < 0
+    ranked = torch.where(never, torch.inf, flat).argsort(1).argsort(1).float()
+    visited = (~never).sum(1, keepdim=True).float()
+    wanted = (fraction.reshape(batch, 1) * rows * cols).clamp(min=8.0)
+    start = torch.floor(_rand((batch, 1), random) * (visited - wanted).clamp(min=0.0))
+    chosen = (ranked >= start) & (ranked < start + wanted) & ~never
+    return chosen.reshape(order.shape)
+
+
+def _kept_blocks(shape: torch.Size, probability: float, random: torch.Generator) -> Tensor:
+    """Zero on blocks of 16 or 32 pixels that are left out of some tiles, else one."""
+    batch, _, rows, cols = shape
+    side = 16 if float(_rand((1,), random)) < 0.5 else 32
+    drop = 0.6 * _rand((batch, 1, 1, 1), random)
+    coarse = (_rand((batch, 1, -(-rows // side), -(-cols // side)), random) > drop).float()
+    keep = functional.interpolate(coarse, scale_factor=float(side), mode="nearest")
+    plain = _rand((batch, 1, 1, 1), random) > probability
+    return torch.where(plain, 1.0, keep[..., :rows, :cols])
+
+
+def _sampled(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator) -> Tensor:
+    """Draw which pixels are measured, as 0 and 1."""
+    shape = crops.free.shape
+    batch = int(shape[0])
+    share = _log_uniform(batch, mixture.uniform_fraction, random)
+    uniform = _rand(tuple(shape), random) < share
+    grid = _grid_mask(shape, mixture.grid_step_px, random)
+    route = _route_mask(crops.order, _log_uniform(batch, mixture.route_fraction, random), random)
+    total = mixture.uniform + mixture.grid + mixture.routes
+    pick = _rand((batch, 1, 1, 1), random) * total
+    mask = torch.where(pick < mixture.uniform, uniform, grid)
+    mask = torch.where(pick < mixture.uniform + mixture.grid, mask, route)
+    sampled = mask * crops.free * _kept_blocks(shape, mixture.block_probability, random)
+    # A tile without any sample teaches nothing: it gets uniform ones.
+    empty = sampled.sum((2, 3), keepdim=True) < 8
+    return torch.where(empty, uniform * crops.free, sampled)
+
+
+def measure(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator) -> SparseTiles:
+    """Draw one set of measurements for each crop.
+
+    Returns
+    -------
+    SparseTiles
+        Levels are path gains in dB: an offset of the power would change nothing, since
+        networks see levels relative to the tile's mean.
+    """
+    batch = int(crops.free.shape[0])
+    observed = _sampled(crops, mixture, random)
+    each = (batch, 1, 1, 1)
+    low, high = mixture.noise_db
+    noise_db = (low + (high - low) * _rand(each, random)) * (
+        _rand(each, random) < mixture.noisy_probability
+    )
+    level = crops.gain_db + noise_db * _randn(tuple(observed.shape), random)
+    wild = (_rand(each, random) < mixture.outlier_probability) & (
+        _rand(tuple(observed.shape), random) < mixture.outlier_fraction
+    )
+    level = torch.where(wild, level + 15.0 * _randn(tuple(observed.shape), random), level)
+    rounded = _rand(each, random) < mixture.quantised_probability
+    level = torch.where(rounded, torch.round(level), level)
+    hidden = _rand((batch, 1), random) < mixture.unknown_transmitter
+    estimated = _rand((batch, 1), random) < 0.5
+    position = crops.transmitter_rc + estimated * mixture.position_error_m * _randn(
+        (batch, 2), random
+    )
+    intercept = crops.intercept_db + (
+        estimated[:, 0] * mixture.intercept_error_db * _randn((batch,), random)
+    )
+    silent = _rand((batch,), random) < mixture.unknown_intercept
+    return SparseTiles(
+        rsrp_dbm=level * observed,
+        observed=observed,
+        transmitter_rc=torch.where(hidden, torch.nan, position),
+        intercept_dbm=torch.where(silent | hidden[:, 0], torch.nan, intercept),
+    )

@@ -1,0 +1,149 @@
+"""Random crops of simulated scenes, as tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
+from rm_geo.errors import ConfigError
+from rm_geo.units import GAIN_FLOOR_DB
+
+_FLOOR_DB = -145.0  # far below any receiver; keeps the simulator's own floor out of means
+
+
+@dataclass(frozen=True)
+class SceneCrops:
+    """A batch of crops, all float32 on one device.
+
+    Attributes
+    ----------
+    gain_db : Tensor, shape (B, 1, h, w)
+        Path gain; meaningless where ``free`` is 0.
+    buildings, free : Tensor, shape (B, 1, h, w)
+        1 on building pixels; 1 outdoors where the gain is defined.
+    order : Tensor, shape (B, 1, h, w)
+        Order in which a drive visits pixels; negative where it never comes.
+    transmitter_rc : Tensor, shape (B, 2)
+        Row and column of the transmitter in the crop's pixels.
+    intercept_db : Tensor, shape (B,)
+        Free-space gain at 1 m, antenna gain included.
+    """
+
+    gain_db: Tensor
+    buildings: Tensor
+    free: Tensor
+    order: Tensor
+    transmitter_rc: Tensor
+    intercept_db: Tensor
+
+
+class ScenePool:
+    """Simulated sets to draw crops from.
+
+    Parameters
+    ----------
+    sets : sequence of SimulatedSet
+        Sets; their sizes may differ.
+    weights : sequence of float, optional
+        How often each is drawn from; equal if not given.
+    device : torch.device
+        Where the crops go.
+    held_out : int
+        Scenes at the end of each set that are kept for validation.
+    validation : bool
+        Whether to draw from the scenes held out instead of the others.
+
+    Raises
+    ------
+    ConfigError
+        If there is no set, or the weights do not match.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[SimulatedSet],
+        weights: Sequence[float] | None = None,
+        device: torch.device | None = None,
+        *,
+        held_out: int = 0,
+        validation: bool = False,
+    ) -> None:
+        if not sets:
+            raise ConfigError("No training data given.", hint="Name at least one simulated set.")
+        if weights is not None and (len(weights) != len(sets) or min(weights) <= 0.0):
+            raise ConfigError(f"{len(sets)} data sets need as many positive weights.")
+        for data in sets:
+            data.require_trainable()
+            if not 0 <= held_out < len(data):
+                raise ConfigError(
+                    f"{data.path} has {len(data)} scenes, of which {held_out} cannot be held out."
+                )
+        if validation and not held_out:
+            raise ConfigError("No scenes are held out for validation.")
+        shares = np.ones(len(sets)) if weights is None else np.asarray(weights, dtype=np.float64)
+        self.sets = tuple(sets)
+        self.held_out, self.validation = held_out, validation
+        self.shares = shares / shares.sum()
+        self.device = device or torch.device("cpu")
+
+    def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
+        """Draw crops of ``crop`` pixels; each scene, antenna and place is equally likely."""
+        parts = [self._draw_one(rng, crop) for _ in range(batch)]
+        stack = [torch.from_numpy(np.stack(arrays)) for arrays in zip(*parts, strict=True)]
+        gain, buildings, order, position, intercept = (t.to(self.device) for t in stack)
+        gain, buildings = gain.float(), buildings.float()
+        free = (1.0 - buildings) * (gain > _FLOOR_DB)
+        return SceneCrops(
+            gain_db=gain.clamp(min=GAIN_FLOOR_DB)[:, None],
+            buildings=buildings[:, None],
+            free=free[:, None],
+            order=order.float()[:, None],
+            transmitter_rc=position,
+            intercept_db=intercept,
+        )
+
+    def _draw_one(self, rng: np.random.Generator, crop: int) -> tuple[np.ndarray, ...]:
+        """One crop as numpy arrays, turned or mirrored by one of the square's symmetries."""
+        data = self.sets[int(rng.choice(len(self.sets), p=self.shares))]
+        rows, cols = data.shape
+        if crop > min(rows, cols):
+            raise ConfigError(f"Crops of {crop} px do not fit scenes of {rows} x {cols} px.")
+        split = len(data) - self.held_out
+        scene = int(rng.integers(split, len(data)) if self.validation else rng.integers(split))
+        antenna = int(rng.integers(data.gains_db.shape[1]))
+        top, left = int(rng.integers(rows - crop + 1)), int(rng.integers(cols - crop + 1))
+        window = (slice(top, top + crop), slice(left, left + crop))
+        gain = data.gains_db[scene, antenna][window]
+        bits = np.unpackbits(data.buildings[scene, window[0]], axis=-1, count=cols)
+        buildings = bits[:, window[1]]
+        order = data.orders[scene, int(rng.integers(data.orders.shape[1]))][window]
+        table = dict(zip(ANTENNA_COLUMNS, data.antennas[scene, antenna].tolist(), strict=True))
+        position = np.array([table["row"] + 0.5 - top, table["col"] + 0.5 - left])
+        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        images = [_turned(image, turns, mirror) for image in (gain, buildings, order)]
+        position = _turned_position(position, crop, turns, mirror)
+        boresight_db = table["max_gain_dbi"] if table["sector"] else 0.0
+        free_space_db = 147.55 - 20.0 * math.log10(table["frequency_mhz"] * 1e6) + boresight_db
+        return (*images, position.astype(np.float32), np.float32(free_space_db).reshape(()))
+
+
+def _turned(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
+    """Mirror left to right if asked, then turn by quarter turns."""
+    image = image[:, ::-1] if mirror else image
+    return np.ascontiguousarray(np.rot90(image, turns))
+
+
+def _turned_position(position: np.ndarray, crop: int, turns: int, mirror: bool) -> np.ndarray:
+    """Move a (row, col) as :func:`_turned` moves the pixels."""
+    row, col = position
+    if mirror:
+        col = crop - col
+    for _ in range(turns):
+        row, col = crop - col, row
+    return np.array([row, col])
