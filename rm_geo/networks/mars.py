@@ -42,7 +42,8 @@ class _ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weight the channels."""
-        return x * self.gate(x)
+        weighted: Tensor = x * self.gate(x)
+        return weighted
 
 
 class _ResidualUnit(nn.Module):

@@ -1,0 +1,113 @@
+"""What all estimators with a trained network share: loading, device, precision, provenance."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rm_geo.engine import choose_device, choose_precision
+from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.units import GAIN_TOP_DB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from rm_geo.zoo import ModelRecord
+
+
+class LoadedModel:
+    """A trained network on its device.
+
+    Parameters
+    ----------
+    model : str or Path or None
+        Name in the model index, or a file; None is the default of ``family``.
+    family : str
+        Method whose default is taken, such as ``radiocycle`` or ``mars-4``.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    ModelError
+        If the model is missing, damaged or unknown.
+    DeviceError
+        If the device is not there.
+    """
+
+    def __init__(self, model: str | Path | None, family: str, device: str) -> None:
+        from rm_geo.zoo import default_model, find_model, load_network
+
+        self.device_name = choose_device(device)
+        record = default_model(family) if model is None else find_model(model)
+        network, self.record = load_network(record)
+        self.network = network.to(self.device)
+        if self.device.type != "mps":  # MPS has no fast path for it
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return torch.device(self.device_name)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Name and checksum of the model, and the precision it ran in."""
+        record: ModelRecord = self.record
+        return {
+            "model": record.name,
+            "model_kind": record.kind,
+            "model_sha256": record.sha256 or "",
+            "precision": choose_precision(self.device_name),
+        }
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """Copy an array to the device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def autocast(self) -> torch.autocast:
+        """Context in which the forward pass runs in the device's best precision."""
+        reduced = choose_precision(self.device_name) == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
+
+
+def as_array(tensor: Tensor) -> FloatArray:
+    """Bring (B, 1, H, W) back as (B, H, W) float32 in memory."""
+    return np.asarray(tensor[:, 0].float().cpu().numpy(), dtype=np.float32)
+
+
+def gain_offset_db(batch: TileBatch) -> FloatArray:
+    """Offset between RSRP and path gain on RadioMapSeer's scale, for each tile.
+
+    ``gain = rsrp - offset``. With a known intercept it is exact. Otherwise the levels are
+    placed so that the free-space envelope of the measurements meets the scale (transmitter
+    known), or their strongest lies 25 dB below its top (nothing known).
+
+    Returns
+    -------
+    ndarray of float32, shape (B,)
+        NaN for a tile without measurements.
+    """
+    offsets = np.full(len(batch), np.nan, dtype=np.float32)
+    for index in range(len(batch)):
+        rows, cols = np.nonzero(batch.observed[index])
+        if rows.size == 0:
+            continue
+        levels = batch.rsrp_dbm[index, rows, cols]
+        intercept = batch.intercept_dbm[index]
+        position = batch.transmitter_rc[index]
+        if np.isfinite(intercept):
+            offsets[index] = intercept - GAIN_TOP_DB
+        elif np.isfinite(position).all():
+            pixels = np.hypot(rows + 0.5 - position[0], cols + 0.5 - position[1])
+            distance_m = np.maximum(pixels, 1.0) * batch.spacing_m
+            envelope = np.percentile(levels + 20.0 * np.log10(distance_m), 95.0)
+            offsets[index] = envelope - GAIN_TOP_DB
+        else:
+            offsets[index] = np.percentile(levels, 99.0) - (GAIN_TOP_DB - 25.0)
+    return offsets

@@ -1,0 +1,190 @@
+"""RadioCycle as an estimator: radio map, buildings and uncertainty from sparse RSRP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rm_geo.errors import ModelError, UsageError
+from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
+from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles
+from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle, RadioCycle
+from rm_geo.units import gain_to_unit, unit_to_gain
+
+
+class RadioCycleEstimator:
+    """RadioCycle, the published pair or the one for the field.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        Name in the model index, or a file; the default model if not given.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    symmetries : {1, 2, 4, 8}
+        Orientations of a tile whose results are averaged: more is slower and better. Only
+        the field model's.
+
+    Raises
+    ------
+    ModelError
+        If the model is missing, damaged or no RadioCycle.
+    UsageError
+        If ``symmetries`` is another number.
+    """
+
+    name = "radiocycle"
+    maps_buildings = True
+
+    def __init__(
+        self, model: str | Path | None = None, device: str = "auto", symmetries: int = 1
+    ) -> None:
+        if symmetries not in {1, 2, 4, 8}:
+            raise UsageError(f"symmetries must be 1, 2, 4 or 8, not {symmetries}.")
+        self.symmetries = symmetries
+        self._model = LoadedModel(model, "radiocycle", device)
+        if not isinstance(self._model.network, FieldRadioCycle | RadioCycle):
+            raise ModelError(
+                f"The model {self._model.record.name!r} is no RadioCycle but "
+                f"{self._model.record.kind!r}.",
+                hint="'rm-geo models list' shows which model is of which kind.",
+            )
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Model, checksum, precision and symmetries."""
+        return {**self._model.provenance, "symmetries": str(self.symmetries)}
+
+    @torch.inference_mode()
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; tiles without a measurement give NaN.
+
+        Raises
+        ------
+        UsageError
+            If the tile size does not suit the network.
+        """
+        network = self._model.network
+        if isinstance(network, FieldRadioCycle):
+            estimate = self._estimate_field(network, batch)
+        else:
+            estimate = self._estimate_paper(network, batch)
+        empty = ~batch.observed.any((1, 2))
+        for array in (estimate.rsrp_dbm, estimate.building_probability, estimate.std_db):
+            if array is not None:
+                array[empty] = np.nan
+        return estimate
+
+    def _estimate_field(self, network: FieldRadioCycle, batch: TileBatch) -> Estimate:
+        """Run the field pair in as many orientations as asked for, and average."""
+        _require_multiple(batch, network.multiple)
+        observed = batch.observed
+        tiles = SparseTiles(
+            rsrp_dbm=self._model.tensor(np.where(observed, batch.rsrp_dbm, 0.0))[:, None],
+            observed=self._model.tensor(observed.astype(np.float32))[:, None],
+            transmitter_rc=self._model.tensor(batch.transmitter_rc.astype(np.float32)),
+            intercept_dbm=self._model.tensor(batch.intercept_dbm.astype(np.float32)),
+            spacing_m=batch.spacing_m,
+        )
+        rsrp: Tensor | float = 0.0
+        probability: Tensor | float = 0.0
+        variance: Tensor | float = 0.0
+        for turns, mirror in _orientations(self.symmetries):
+            maps = self._forward(network, _turn_tiles(tiles, turns, mirror))
+            rsrp = rsrp + _turn_back(maps.rsrp_dbm, turns, mirror)
+            odds = torch.sigmoid(maps.building_logits.float())
+            probability = probability + _turn_back(odds, turns, mirror)
+            variance = variance + _turn_back(
+                torch.exp(2.0 * maps.log_std.float().clamp(-6.0, 2.0)), turns, mirror
+            )
+        assert isinstance(rsrp, Tensor)
+        assert isinstance(probability, Tensor)
+        assert isinstance(variance, Tensor)
+        share = 1.0 / self.symmetries
+        return Estimate(
+            rsrp_dbm=as_array(rsrp * share),
+            building_probability=as_array(probability * share),
+            std_db=as_array(LEVEL_SCALE_DB * torch.sqrt(variance * share)),
+        )
+
+    def _forward(self, network: FieldRadioCycle, tiles: SparseTiles) -> FieldMaps:
+        """One forward pass in the device's precision."""
+        with self._model.autocast():
+            maps = network(tiles)
+        assert isinstance(maps, FieldMaps)
+        return maps
+
+    def _estimate_paper(self, network: RadioCycle, batch: TileBatch) -> Estimate:
+        """Run the published pair on its unit scale, the transmitter as one pixel."""
+        _require_multiple(batch, 64)
+        offset_db = np.nan_to_num(gain_offset_db(batch))[:, None, None]
+        observed = batch.observed
+        unit = np.where(observed, gain_to_unit(batch.rsrp_dbm - offset_db), 0.0)
+        with self._model.autocast():
+            logits, gain = network(
+                self._model.tensor(unit.astype(np.float32))[:, None],
+                self._model.tensor(transmitter_images(batch))[:, None],
+            )
+        return Estimate(
+            rsrp_dbm=np.asarray(unit_to_gain(as_array(gain)) + offset_db, dtype=np.float32),
+            building_probability=as_array(torch.sigmoid(logits.float())),
+        )
+
+
+def transmitter_images(batch: TileBatch) -> np.ndarray:
+    """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside."""
+    images = np.zeros(batch.rsrp_dbm.shape, dtype=np.float32)
+    rows, cols = images.shape[1:]
+    for image, (row, col) in zip(images, batch.transmitter_rc, strict=True):
+        if np.isfinite(row) and np.isfinite(col) and 0 <= row < rows and 0 <= col < cols:
+            image[int(row), int(col)] = 1.0
+    return images
+
+
+def _require_multiple(batch: TileBatch, multiple: int) -> None:
+    """Refuse tiles that the network's pyramid cannot halve evenly."""
+    rows, cols = batch.rsrp_dbm.shape[1:]
+    if rows % multiple or cols % multiple:
+        raise UsageError(
+            f"Tiles of {rows} x {cols} pixels do not suit this network.",
+            hint=f"Choose a tile size that is a multiple of {multiple}, such as 256.",
+        )
+
+
+def _orientations(count: int) -> list[tuple[int, bool]]:
+    """Quarter turns and mirrorings: the first ``count`` symmetries of the square."""
+    if count == 2:
+        return [(0, False), (2, True)]
+    return [(turns, mirror) for mirror in (False, True) for turns in range(4)][:count]
+
+
+def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
+    """Mirror tiles left to right if asked, then turn them."""
+    rows, cols = tiles.rsrp_dbm.shape[-2:]
+    row, col = tiles.transmitter_rc.unbind(1)
+    if mirror:
+        col = cols - col
+    for _ in range(turns):
+        row, col, rows, cols = cols - col, row, cols, rows
+    return SparseTiles(
+        rsrp_dbm=_turn(tiles.rsrp_dbm, turns, mirror),
+        observed=_turn(tiles.observed, turns, mirror),
+        transmitter_rc=torch.stack([row, col], 1),
+        intercept_dbm=tiles.intercept_dbm,
+        spacing_m=tiles.spacing_m,
+    )
+
+
+def _turn(image: Tensor, turns: int, mirror: bool) -> Tensor:
+    """Mirror left to right if asked, then turn by quarter turns."""
+    return torch.rot90(image.flip(-1) if mirror else image, turns, (-2, -1))
+
+
+def _turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
+    """Undo :func:`_turn`."""
+    turned = torch.rot90(image, -turns, (-2, -1))
+    return turned.flip(-1) if mirror else turned
