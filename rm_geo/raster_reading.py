@@ -1,0 +1,148 @@
+"""Rasters from other programs, read with errors that a person understands."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError as PyprojCrsError
+from rasterio._err import CPLE_BaseError  # what a GDAL copy raises; not exported elsewhere
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from rm_geo.errors import CrsError, InputError
+from rm_geo.grid import Grid
+
+FloatArray: TypeAlias = NDArray[np.float32]
+
+GDAL_ERRORS: Final = (RasterioError, CPLE_BaseError)
+"""All that GDAL and rasterio raise on purpose."""
+
+
+class Raster(NamedTuple):
+    """One band of a raster file.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (H, W)
+        In the file's unit, scale and offset applied; NaN where the file has no data.
+    grid : Grid
+        Where the pixels are.
+    tags : dict of str to str
+        The file's metadata.
+    """
+
+    values: FloatArray
+    grid: Grid
+    tags: dict[str, str]
+
+
+def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Raster:
+    """Read one band of a georeferenced raster in a projected CRS with metres.
+
+    Parameters
+    ----------
+    path : path-like
+        Any raster that GDAL reads.
+    band : int, optional
+        Which band, from 1; needed where there are several.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or no raster, has no georeferencing, is rotated,
+        has several bands and none is chosen, or holds colours or complex numbers.
+    CrsError
+        If the CRS is missing, geographic, or not in metres.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"There is no file {source}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(source) as dataset:
+                index = _chosen_band(dataset, source, band)
+                grid = _grid_of(dataset, source)
+                return Raster(_decode(dataset, index), grid, dict(dataset.tags()))
+    except GDAL_ERRORS as error:
+        raise InputError(
+            f"{source} cannot be read as a raster: {gdal_reason(error)}",
+            hint="The file may be damaged, incomplete or of another kind.",
+        ) from error
+
+
+def _chosen_band(dataset: DatasetReader, path: Path, band: int | None) -> int:
+    """Index of the band to read, or why there is none."""
+    if dataset.count == 0:
+        raise InputError(f"{path} holds no raster band.", hint="Name one of its sub-datasets.")
+    if band is None and dataset.count > 1:
+        names = ", ".join(
+            f"{index} ({name})" if name else str(index)
+            for index, name in zip(dataset.indexes, dataset.descriptions, strict=True)
+        )
+        raise InputError(f"{path} has {dataset.count} bands: {names}.", hint="Choose one of them.")
+    index = band or 1
+    if index not in dataset.indexes:
+        raise InputError(f"{path} has no band {index}; it has {dataset.count}.")
+    if dataset.colorinterp[index - 1] == ColorInterp.palette:
+        raise InputError(
+            f"{path} holds colour numbers, not levels.",
+            hint="Export the raster's data, not its rendered image.",
+        )
+    if np.dtype(dataset.dtypes[index - 1]).kind == "c":
+        raise InputError(f"{path} holds complex numbers.", hint="Export a level in dBm.")
+    return index
+
+
+def _grid_of(dataset: DatasetReader, path: Path) -> Grid:
+    """Grid of an open file; errors name the file."""
+    if dataset.transform.is_identity and dataset.crs is None:
+        raise InputError(
+            f"{path} has no georeferencing.",
+            hint="Assign a CRS and corner coordinates first (gdal_translate -a_srs -a_ullr).",
+        )
+    if dataset.crs is None:
+        raise CrsError(f"{path} has no CRS.", hint="Assign one first (gdal_edit.py -a_srs).")
+    if dataset.transform.is_identity and dataset.gcps[0]:
+        raise InputError(
+            f"{path} is placed by ground control points alone.",
+            hint="Warp it to a projected CRS first (gdalwarp -t_srs).",
+        )
+    try:
+        crs = dataset.crs.to_wkt()
+        return Grid(GeoBox(dataset.shape, dataset.transform, crs))
+    except CrsError as error:
+        raise CrsError(
+            f"{path}: {error.message}", hint="Warp it to one first (gdalwarp -t_srs)."
+        ) from error
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
+    except PyprojCrsError as error:
+        raise CrsError(f"{path} has a CRS that is not understood.") from error
+
+
+def _decode(dataset: DatasetReader, band: int) -> FloatArray:
+    """Values of a band in its unit; NaN where the file has no data."""
+    raw = dataset.read(band)
+    valid = dataset.read_masks(band) != 0
+    scale, offset = dataset.scales[band - 1], dataset.offsets[band - 1]
+    values = raw.astype(np.float32)
+    if (scale, offset) != (1.0, 0.0):
+        values = (raw * float(scale) + float(offset)).astype(np.float32)
+    values[~valid | ~np.isfinite(values)] = np.nan
+    return np.asarray(values, dtype=np.float32)
+
+
+def gdal_reason(error: Exception) -> str:
+    """Give GDAL's own words, from the error underneath where there is one."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    text = str(getattr(cause, "errmsg", "")) or str(cause)
+    return text.strip().rstrip(".") + "."
