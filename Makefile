@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# pip takes its versions from here, so that every machine gets what was tested.
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint types unit wheel-test bench clean help
+
+help:
+	@echo "make demo   set up an environment and run the main job on a simulated drive test"
+	@echo "make test   set up an environment and run every check: ruff, mypy, pytest"
+	@echo "make bench  measure start-up, reading, and the pipeline around the network"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by its exact version: a bare range would take gigabytes of CUDA.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
+	$(PIP_INSTALL) --editable '.[simulate]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/rm-geo demo --output demo
+
+test: lint types unit wheel-test
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The wheel must carry the trained models and work away from the checkout.
+wheel-test: $(STAMP)
+	$(BIN)/python tests/check_wheel.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/simulator.py
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache
