@@ -1,5 +1,109 @@
-"""Radio maps and building maps from sparse drive-test measurements."""
+"""Radio maps and building maps from sparse drive-test measurements.
+
+The names below are loaded when they are first used: ``import rm_geo`` is quick and imports
+neither torch nor rasterio.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from rm_geo._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from rm_geo.cell_products import CellResult
+    from rm_geo.errors import RmGeoError
+    from rm_geo.estimators.base import Estimate, Estimator, TileBatch
+    from rm_geo.estimators.registry import available as available_methods
+    from rm_geo.estimators.registry import create as create_estimator
+    from rm_geo.grid import Grid, Tile
+    from rm_geo.measurements import Measurements
+    from rm_geo.pipeline import predict
+    from rm_geo.points import read_measurements
+    from rm_geo.predict_options import PredictOptions
+    from rm_geo.progress import Progress
+    from rm_geo.raster_io import read_raster, write_raster
+    from rm_geo.rasterize import SparseRaster, bin_measurements
+    from rm_geo.rehearsal import dry_run
+    from rm_geo.simulation import read_buildings, simulate
+    from rm_geo.sites import read_sites
+    from rm_geo.superres import superresolve
+    from rm_geo.transmitters import Transmitter
+    from rm_geo.zoo import find_model, list_models, load_network
+
+_HOMES = {
+    "CellResult": "cell_products",
+    "Estimate": "estimators.base",
+    "Estimator": "estimators.base",
+    "Grid": "grid",
+    "Measurements": "measurements",
+    "PredictOptions": "predict_options",
+    "Progress": "progress",
+    "RmGeoError": "errors",
+    "SparseRaster": "rasterize",
+    "Tile": "grid",
+    "TileBatch": "estimators.base",
+    "Transmitter": "transmitters",
+    "available_methods": "estimators.registry:available",
+    "bin_measurements": "rasterize",
+    "create_estimator": "estimators.registry:create",
+    "dry_run": "rehearsal",
+    "find_model": "zoo",
+    "list_models": "zoo",
+    "load_network": "zoo",
+    "predict": "pipeline",
+    "read_buildings": "simulation",
+    "read_measurements": "points",
+    "read_raster": "raster_io",
+    "read_sites": "sites",
+    "simulate": "simulation",
+    "superresolve": "superres",
+    "write_raster": "raster_io",
+}
+
+__all__ = [
+    "CellResult",
+    "Estimate",
+    "Estimator",
+    "Grid",
+    "Measurements",
+    "PredictOptions",
+    "Progress",
+    "RmGeoError",
+    "SparseRaster",
+    "Tile",
+    "TileBatch",
+    "Transmitter",
+    "__version__",
+    "available_methods",
+    "bin_measurements",
+    "create_estimator",
+    "dry_run",
+    "find_model",
+    "list_models",
+    "load_network",
+    "predict",
+    "read_buildings",
+    "read_measurements",
+    "read_raster",
+    "read_sites",
+    "simulate",
+    "superresolve",
+    "write_raster",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Import a public name from its module."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, _, attribute = home.partition(":")
+    return getattr(import_module(f"rm_geo.{module}"), attribute or name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)

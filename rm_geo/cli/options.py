@@ -40,7 +40,10 @@ def console_options(command: F) -> F:
 
 
 def column_options(command: F) -> F:
-    """Add the options that name columns; by default they are found by their usual names."""
+    """Add the options that name columns and layer; columns are found by their usual names."""
+    command = click.option(
+        "--layer", metavar="NAME", help="Layer of the measurements, where there are several."
+    )(command)
     for name, what in reversed(
         (
             ("rsrp", "RSRP in dBm"),
@@ -57,7 +60,7 @@ def column_options(command: F) -> F:
 
 
 def grid_options(command: F) -> F:
-    """Add ``--crs``, ``--resolution`` and ``--max-tiles``."""
+    """Add ``--crs``, ``--target-crs``, ``--resolution`` and ``--max-tiles``."""
     command = click.option(
         "--max-tiles", type=click.IntRange(1), default=1000, show_default=True, metavar="N",
         help="Refuse a cell that would need more tiles.",
@@ -66,6 +69,11 @@ def grid_options(command: F) -> F:
         "--resolution", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
         metavar="M", help="Side of a pixel in metres.",
     )(command)  # fmt: skip
+    command = click.option(
+        "--target-crs",
+        metavar="CRS",
+        help="Projected CRS of the results; the UTM zone where the file's has no true metres.",
+    )(command)
     return crs_option(command)
 
 
@@ -111,6 +119,31 @@ class Count(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
         if number < 1:
             self.fail(f"{number} is less than 1.", param, ctx)
         return number
+
+
+def key_and_value(setting: str, option: str) -> tuple[str, Any]:
+    """Split ``key=value``; the value is read as YAML, so that numbers are numbers.
+
+    Raises
+    ------
+    click.BadParameter
+        If there is no ``=``.
+    """
+    import yaml
+
+    key, sign, text = setting.partition("=")
+    if not sign or not key.strip():
+        raise click.BadParameter(f"{setting!r} is not KEY=VALUE.", param_hint=option)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        try:
+            value = float(value)  # YAML 1.1 takes 5e-4 for text
+        except ValueError:
+            return key.strip(), value
+    return key.strip(), value
 
 
 batch_size_option = click.option(

@@ -1,0 +1,67 @@
+"""``rm-geo simulate``: radio maps of known sites among known buildings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rm_geo.cli.options import console_options, crs_option, output_folder_option
+
+if TYPE_CHECKING:
+    from rm_geo.console import Console
+
+
+@click.command()
+@click.argument("buildings", type=click.Path(path_type=Path))
+@click.option("--sites", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="Table of the sites.")  # fmt: skip
+@output_folder_option
+@click.option("--layer", metavar="NAME", help="Layer of the buildings, where there are several.")
+@click.option("--height-column", metavar="NAME", help="Heights of the buildings in metres.")
+@click.option("--building-height", type=click.FloatRange(0, min_open=True), default=25.0,
+              show_default=True, metavar="M", help="Height of buildings without one.")  # fmt: skip
+@click.option("--resolution", type=click.FloatRange(0, min_open=True), default=1.0,
+              show_default=True, metavar="M", help="Side of a pixel in metres.")  # fmt: skip
+@click.option("--margin", type=click.FloatRange(0), default=50.0, show_default=True, metavar="M",
+              help="Ground around the buildings and sites.")  # fmt: skip
+@click.option("--eirp", type=float, metavar="DBM",
+              help="EIRP per resource element, where the sites do not say; without any, "
+                   "path gain is written.")  # fmt: skip
+@click.option("--frequency", type=click.FloatRange(1), metavar="MHZ",
+              help="Carrier of all sites, whatever their table says.")  # fmt: skip
+@click.option("--max-tiles", type=click.IntRange(1), default=100, show_default=True, metavar="N",
+              help="Refuse an area that would need more tiles of 256 pixels.")  # fmt: skip
+@crs_option
+@console_options
+def simulate(
+    buildings: Path,
+    sites: Path,
+    output: Path,
+    layer: str | None,
+    height_column: str | None,
+    building_height: float,
+    resolution: float,
+    margin: float,
+    eirp: float | None,
+    frequency: float | None,
+    max_tiles: int,
+    crs: str | None,
+    console: Console,
+) -> None:
+    """Simulate the radio map of each site among BUILDINGS by the dominant path model."""
+    from rm_geo import simulation
+
+    footprints = simulation.read_buildings(
+        buildings, layer=layer, height_column=height_column, default_height_m=building_height,
+        crs=crs,
+    )  # fmt: skip
+    made = simulation.simulate(
+        footprints, sites, output, resolution_m=resolution, margin_m=margin, eirp_dbm=eirp,
+        frequency_mhz=frequency, max_tiles=max_tiles, progress=console,
+    )  # fmt: skip
+    console.result(
+        {"maps": [{"site": one.site, "file": one.path, "quantity": one.quantity} for one in made]},
+        "\n".join(f"{one.path}: {one.quantity} of site {one.site}" for one in made),
+    )

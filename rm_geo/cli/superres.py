@@ -1,0 +1,55 @@
+"""``rm-geo superres``: refine a coarse radio map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rm_geo.cli.options import batch_size_option, console_options, device_option, model_option
+
+if TYPE_CHECKING:
+    from rm_geo.console import Console
+
+
+@click.command()
+@click.argument("raster", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="GeoTIFF to make.")  # fmt: skip
+@click.option("--scale", type=click.IntRange(1), default=4, show_default=True, metavar="N",
+              help="Fine pixels along each coarse one.")  # fmt: skip
+@model_option
+@device_option
+@batch_size_option
+@click.option("--band", type=click.IntRange(1), metavar="N", help="Band, where there are several.")
+@click.option("--intercept", type=float, metavar="DBM",
+              help="Level that free space would give at 1 m, if known.")  # fmt: skip
+@click.option("--max-tiles", type=click.IntRange(1), default=10_000, show_default=True,
+              metavar="N", help="Refuse a raster that would need more windows.")  # fmt: skip
+@console_options
+def superres(
+    raster: Path,
+    output: Path,
+    scale: int,
+    model: str | None,
+    device: str,
+    batch_size: int | None,
+    band: int | None,
+    intercept: float | None,
+    max_tiles: int,
+    console: Console,
+) -> None:
+    """Refine a coarse RASTER of RSRP in dBm with a super-resolution network."""
+    from rm_geo.superres import superresolve
+
+    made = superresolve(
+        raster, output, scale, model=model, device=device, batch_size=batch_size, band=band,
+        intercept_dbm=intercept, max_tiles=max_tiles, progress=console,
+    )  # fmt: skip
+    rows, cols = made.grid.shape
+    console.result(
+        {"file": made.path, "rows": rows, "cols": cols, "spacing_m": made.grid.spacing_m,
+         "scale": made.scale, "model": made.model},
+        f"{made.path}: {rows} x {cols} pixels of {made.grid.spacing_m:g} m, by {made.model}",
+    )  # fmt: skip

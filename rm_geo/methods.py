@@ -1,0 +1,87 @@
+"""A method by name, ready to run: its model found, its device and batch size chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rm_geo.engine import choose_batch_size, choose_device
+from rm_geo.errors import UsageError
+from rm_geo.estimators import registry
+from rm_geo.estimators.base import Estimator
+
+_NEEDS_MODEL: Final = "trained model"
+
+
+@dataclass(frozen=True)
+class OpenMethod:
+    """An estimator, and what it runs on.
+
+    Attributes
+    ----------
+    estimator : Estimator
+        Ready to run.
+    device : str
+        ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
+    batch_size : int
+        Tiles to give it at once.
+    """
+
+    estimator: Estimator
+    device: str
+    batch_size: int
+
+
+def open_method(
+    method: str,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    tile_size_px: int = 256,
+    options: Mapping[str, object] | None = None,
+) -> OpenMethod:
+    """Make an estimator by name.
+
+    Parameters
+    ----------
+    method : str
+        One of :func:`rm_geo.estimators.registry.available`.
+    model : str or Path, optional
+        Trained model of a network method; the default of that method if not given.
+    device : str
+        Where networks run; classical methods run on the CPU.
+    batch_size : int, optional
+        Chosen by the device's memory if not given.
+    tile_size_px : int
+        Side of the tiles to come.
+    options : mapping, optional
+        Further parameters of the method.
+
+    Raises
+    ------
+    UsageError
+        If the method or one of its options is unknown, or a model is given to a method
+        that has none.
+    ModelError, DeviceError, DependencyError
+        If the model, the device or an optional package is not there.
+    """
+    further = dict(options or {})
+    name = method.strip().lower().replace("_", "-")
+    info = next((info for info in registry.available() if info.name == name), None)
+    if info is not None and _NEEDS_MODEL in info.needs:
+        place = choose_device(device)
+        further["device"] = place
+        if model is not None:
+            further["model"] = model
+    else:
+        if info is not None and model is not None:
+            raise UsageError(
+                f"The method {method!r} has no trained model to choose.", hint="Leave out --model."
+            )
+        # Asking for a GPU that is not there is a mistake, whoever would have used it.
+        place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
+    estimator = registry.create(method, **further)
+    return OpenMethod(estimator, place, batch_size or choose_batch_size(place, tile_size_px))

@@ -1,0 +1,111 @@
+"""How the main road is taken: every choice that a caller of :func:`rm_geo.predict` has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rm_geo.errors import UsageError
+from rm_geo.grid import CrsLike
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How the main road is taken.
+
+    Attributes
+    ----------
+    method : str
+        Name of an estimator; see :func:`rm_geo.estimators.registry.available`.
+    model : str or Path, optional
+        Trained model of a network method; its default if not given.
+    method_options : mapping
+        Further parameters of the method, such as ``{"neighbors": 8}`` for ``knn``.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
+    batch_size : int, optional
+        Tiles computed at once; chosen by the device's memory if not given.
+    tile_size_px, overlap_px : int
+        Side of a tile, and the least that neighbours share.
+    resolution_m : float
+        Side of a pixel in metres.
+    reach_m : float
+        Pixels further from any measurement are nodata; also the margin of the map.
+    crs, target_crs : CRS, optional
+        CRS of the measurements where their file does not say; CRS of the maps (the UTM
+        zone of the measurements, if theirs has no metres).
+    rsrp_column, cell_column, x_column, y_column, time_column, layer : str, optional
+        Columns and layer of the file; found by their usual names if not given.
+    cells : tuple of str
+        Only these cells; all if empty.
+    sites : Path, optional
+        Table of the sites.
+    eirp_dbm : float, optional
+        EIRP per resource element, where the site table has none.
+    frequency_mhz : float, optional
+        Carrier, where neither the sites nor the measurements say.
+    max_site_uncertainty_m : float
+        A position estimated from the measurements counts only if it is this certain.
+    assimilate : bool
+        Krige the residuals at the measurements back in.
+    min_pixels : int
+        A cell with fewer measured pixels is reported as failed.
+    max_tiles : int
+        A cell that would need more tiles is refused before anything is allocated.
+    mask : bool
+        Also write the building mask, probability over ``mask_threshold``.
+    mask_threshold : float
+        0..1.
+    uncertainty : bool
+        Also write the standard deviation, where the method or the assimilation knows it.
+    preview : bool
+        Also write a picture of each cell.
+    """
+
+    method: str = "radiocycle"
+    model: str | Path | None = None
+    method_options: Mapping[str, object] = field(default_factory=dict)
+    device: str = "auto"
+    batch_size: int | None = None
+    tile_size_px: int = 256
+    overlap_px: int = 64
+    resolution_m: float = 1.0
+    reach_m: float = 100.0
+    crs: CrsLike | None = None
+    target_crs: CrsLike | None = None
+    rsrp_column: str | None = None
+    cell_column: str | None = None
+    x_column: str | None = None
+    y_column: str | None = None
+    time_column: str | None = None
+    layer: str | None = None
+    cells: tuple[str, ...] = ()
+    sites: Path | None = None
+    eirp_dbm: float | None = None
+    frequency_mhz: float | None = None
+    max_site_uncertainty_m: float = 30.0
+    assimilate: bool = True
+    min_pixels: int = 5
+    max_tiles: int = 1000
+    mask: bool = False
+    mask_threshold: float = 0.5
+    uncertainty: bool = False
+    preview: bool = True
+
+    def __post_init__(self) -> None:
+        checks = (
+            (self.resolution_m > 0.0, "The resolution must be above 0 m."),
+            (self.reach_m >= 0.0, "The reach must not be negative."),
+            (self.tile_size_px >= 16, "A tile needs at least 16 pixels a side."),
+            (
+                0 <= self.overlap_px < self.tile_size_px,
+                f"The overlap must be in 0..{self.tile_size_px - 1} pixels.",
+            ),
+            (self.batch_size is None or self.batch_size >= 1, "A batch has at least one tile."),
+            (0.0 < self.mask_threshold < 1.0, "The threshold of the mask must be in 0..1."),
+            (self.max_tiles >= 1, "The number of tiles allowed must be at least 1."),
+        )
+        for holds, message in checks:
+            if not holds:
+                raise UsageError(message)

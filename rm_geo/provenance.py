@@ -1,0 +1,52 @@
+"""Where a result comes from, as tags that travel inside its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rm_geo._version import __version__
+
+_CHUNK: Final = 2**20
+
+
+def describe_software() -> dict[str, str]:
+    """Name and version of the program."""
+    return {"software": f"rm_geo {__version__}", "rm_geo_version": __version__}
+
+
+def describe_input(path: Path | None) -> dict[str, str]:
+    """Name, size and sha256 of the file of measurements; nothing of where it lay.
+
+    Parameters
+    ----------
+    path : Path or None
+        None where the measurements came from memory.
+    """
+    if path is None:
+        return {"input": "measurements in memory"}
+    if not path.is_file():
+        return {"input": path.name}
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+    return {
+        "input": path.name,
+        "input_bytes": str(path.stat().st_size),
+        "input_sha256": digest.hexdigest(),
+    }
+
+
+def describe_values(values: Mapping[str, object]) -> dict[str, str]:
+    """Turn parameters into tags; what is None is left out."""
+    return {key: _text(value) for key, value in values.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    """Write a value as short as it can be without losing anything."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,334 @@
+"""A coarse radio map made finer by a super-resolution network.
+
+The network (MARS and its kind) was trained on path gains on the unit scale of
+:mod:`rm_geo.units`. A raster in dBm is brought there by one affine map per raster, with the
+slope kept: 79.3 dB are one unit, as in training, and only the offset is chosen. Where the
+free-space level at 1 m is known (``intercept_dbm``, or the tag of that name that rm_geo's own
+maps carry), that level is 1. Otherwise the raster's maximum is put 25 dB below it. A raster
+that spans more than fits is squeezed, so that nothing is clipped.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import ndimage
+
+from rm_geo.atomic import prepare_output_folder
+from rm_geo.engine import (
+    Precision,
+    choose_batch_size,
+    choose_device,
+    choose_precision,
+    run_tiles,
+)
+from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
+from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.grid import Grid, Tile
+from rm_geo.mosaic import Band, Mosaic
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.provenance import describe_input, describe_software
+from rm_geo.raster_io import Raster, raster_sink, read_raster
+from rm_geo.units import GAIN_SPAN_DB
+from rm_geo.zoo import ModelRecord, default_model, find_model, load_network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WINDOW_PX: Final = 64
+"""Side of a window in coarse pixels: what the networks were trained on."""
+
+OVERLAP_PX: Final = 16
+"""Coarse pixels that neighbouring windows share."""
+
+_USUAL_HEADROOM_DB: Final = 25.0
+
+
+@dataclass(frozen=True)
+class UnitScale:
+    """The affine map between a raster's dBm and a network's unit scale.
+
+    Attributes
+    ----------
+    zero_dbm : float
+        Level that is 0.
+    span_db : float
+        Width of one unit; 79.3 dB unless the raster spans more.
+    """
+
+    zero_dbm: float
+    span_db: float = GAIN_SPAN_DB
+
+    @classmethod
+    def fit(cls, rsrp_dbm: FloatArray, intercept_dbm: float | None = None) -> UnitScale:
+        """Choose the scale of a raster; see the module's description.
+
+        Parameters
+        ----------
+        rsrp_dbm : ndarray of float32
+            Levels; NaN where unknown, at least one finite.
+        intercept_dbm : float, optional
+            Level that free space would give at 1 m.
+        """
+        low, high = float(np.nanmin(rsrp_dbm)), float(np.nanmax(rsrp_dbm))
+        top = high + _USUAL_HEADROOM_DB
+        if intercept_dbm is not None and math.isfinite(intercept_dbm):
+            top = max(intercept_dbm, high)
+        zero = top - GAIN_SPAN_DB
+        if zero <= low:
+            return cls(zero)
+        return cls(low, max(GAIN_SPAN_DB, high - low))
+
+    def to_unit(self, rsrp_dbm: FloatArray) -> FloatArray:
+        """Map dBm to the unit scale."""
+        return np.asarray((rsrp_dbm - self.zero_dbm) / self.span_db, dtype=np.float32)
+
+    def to_dbm(self, unit: FloatArray) -> FloatArray:
+        """Map the unit scale to dBm."""
+        return np.asarray(unit * self.span_db + self.zero_dbm, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What was written.
+
+    Attributes
+    ----------
+    path : Path
+        The fine raster.
+    grid : Grid
+        Its geometry: the same corners as the coarse one's.
+    scale : int
+        Fine pixels along each coarse one.
+    model : str
+        Name of the model.
+    """
+
+    path: Path
+    grid: Grid
+    scale: int
+    model: str
+
+
+def superresolve(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    scale: int = 4,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    band: int | None = None,
+    intercept_dbm: float | None = None,
+    max_tiles: int = 10_000,
+    progress: Progress | None = None,
+) -> Refinement:
+    """Refine a raster of RSRP by a whole factor along each axis.
+
+    Parameters
+    ----------
+    path : path-like
+        A raster in dBm, in a projected CRS with metres, of any size.
+    output : path-like
+        The GeoTIFF to make. Corners stay exact; pixels whose coarse pixel is nodata are
+        nodata.
+    scale : int
+        Fine pixels along each coarse one; there must be a model for it.
+    model : str or Path, optional
+        A MARS model; the default for the scale if not given.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
+    batch_size : int, optional
+        Windows computed at once; chosen by the device's memory if not given.
+    band : int, optional
+        Which band, where there are several.
+    intercept_dbm : float, optional
+        Level that free space would give at 1 m; the file's tag if not given.
+    max_tiles : int
+        A raster that would need more windows is refused.
+    progress : Progress, optional
+        Told of every window.
+
+    Raises
+    ------
+    InputError
+        If the raster cannot be read or holds no data.
+    ModelError
+        If there is no model for the scale.
+    OutputError
+        If the output cannot be written; what was there before is untouched.
+    """
+    listener = SilentProgress() if progress is None else progress
+    source, target = Path(path), Path(output)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError("The output is the input.", hint="Name another file.")
+    raster = read_raster(source, band=band)
+    if not np.isfinite(raster.values).any():
+        raise InputError(f"{source} holds no data: all of it is nodata.")
+    if float(np.nanmax(raster.values)) > 50.0 or float(np.nanmin(raster.values)) < -400.0:
+        raise InputError(
+            f"{source} does not hold levels in dBm: it has values from "
+            f"{np.nanmin(raster.values):g} to {np.nanmax(raster.values):g}.",
+            hint="Choose the right --band, or declare its nodata value (gdal_edit.py -a_nodata).",
+        )
+    tiles = raster.grid.tiles(WINDOW_PX, OVERLAP_PX)
+    if len(tiles) > max_tiles:
+        raise AreaTooLargeError(
+            f"{source} has {raster.grid.shape[0]} x {raster.grid.shape[1]} pixels: {len(tiles)} "
+            f"windows, more than {max_tiles}.",
+            hint="Cut it, or allow more (--max-tiles).",
+        )
+    record = _model_for(scale, model)
+    place = choose_device(device)
+    network, record = load_network(record)
+    prepare_output_folder(target.parent)
+    known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
+    unit_scale = UnitScale.fit(raster.values, known)
+    refiner = _Refiner(network.to(place), unit_scale, place, choose_precision(place))
+    fine = raster.grid.scaled(scale)
+    tags = {
+        **{key: value for key, value in raster.tags.items() if key.islower()},
+        **describe_software(),
+        **{f"coarse_{key}": value for key, value in describe_input(source).items()},
+        "super_resolution_model": record.name,
+        "super_resolution_sha256": record.sha256 or "",
+        "super_resolution_scale": str(scale),
+        "unit_scale": f"zero at {unit_scale.zero_dbm:.2f} dBm, {unit_scale.span_db:.2f} dB wide",
+        "units": "dBm",
+    }
+    listener.start(len(tiles), "tiles", f"Refining {source.name}")
+    with raster_sink(target, fine, unit="dBm", band_descriptions=["RSRP"], tags=tags) as sink:
+        for row, values in _fine_bands(
+            raster,
+            fine,
+            tiles,
+            scale,
+            refiner,
+            batch_size or 4 * choose_batch_size(place),
+            listener,
+        ):
+            sink.write_rows(row, values)
+    listener.finish()
+    return Refinement(target, fine, scale, record.name)
+
+
+def _fine_bands(
+    raster: Raster,
+    fine: Grid,
+    tiles: Sequence[Tile],
+    scale: int,
+    refiner: _Refiner,
+    batch_size: int,
+    progress: Progress,
+) -> Iterator[Band]:
+    """Refine window by window; gives finished rows, masked like the coarse raster."""
+    valid = np.isfinite(raster.values)
+    filled = _filled(raster.values)
+    useful = [tile for tile in tiles if valid[tile.clip(raster.grid.shape)[0]].any()]
+    progress.advance(len(tiles) - len(useful))
+    fine_tiles = {tile: Tile(tile.row * scale, tile.col * scale, tile.size * scale)
+                  for tile in tiles}  # fmt: skip
+    mosaic = Mosaic(fine, list(fine_tiles.values()))
+
+    def masked(band: Band) -> Band:
+        rows = np.arange(band.row, band.row + band.values.shape[1]) // scale
+        keep = np.repeat(valid[rows], scale, axis=1)
+        return Band(band.row, np.where(keep, band.values, np.nan))
+
+    batches = (
+        _windows(filled, useful[start : start + batch_size], raster.grid.spacing_m)
+        for start in range(0, len(useful), batch_size)
+    )
+    position = 0
+    for estimate in run_tiles(refiner, batches, progress):
+        for values in estimate.rsrp_dbm:
+            for band in mosaic.push(fine_tiles[useful[position]], values[None]):
+                yield masked(band)
+            position += 1
+    for band in mosaic.finish():
+        yield masked(band)
+
+
+def _filled(values: FloatArray) -> FloatArray:
+    """Give nodata the nearest level, so that the network sees no edge there."""
+    unknown = ~np.isfinite(values)
+    if not unknown.any():
+        return values
+    rows, cols = ndimage.distance_transform_edt(
+        unknown, return_distances=False, return_indices=True
+    )
+    return np.asarray(values[rows, cols])
+
+
+def _windows(filled: FloatArray, tiles: Sequence[Tile], spacing_m: float) -> TileBatch:
+    """Cut windows; beyond the raster's edge its outermost pixels go on."""
+    rows, cols = filled.shape
+    cuts = []
+    for tile in tiles:
+        row = np.clip(np.arange(tile.row, tile.row + tile.size), 0, rows - 1)
+        col = np.clip(np.arange(tile.col, tile.col + tile.size), 0, cols - 1)
+        cuts.append(filled[np.ix_(row, col)])
+    unknown = np.full(len(tiles), np.nan, dtype=np.float32)
+    return TileBatch(np.stack(cuts), spacing_m, np.stack([unknown, unknown], axis=1), unknown)
+
+
+@dataclass(frozen=True)
+class _Refiner:
+    """The network behind the interface that the engine runs; its estimates are finer."""
+
+    network: nn.Module
+    unit_scale: UnitScale
+    device: str
+    precision: Precision
+
+    name = "super-resolution"
+    maps_buildings = False
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Nothing: the caller knows the model."""
+        return {}
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Refine windows of shape (B, h, w) to (B, h * scale, w * scale)."""
+        import torch
+
+        unit = torch.from_numpy(self.unit_scale.to_unit(batch.rsrp_dbm))[:, None]
+        cast = (
+            torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
+            if self.precision == "bfloat16"
+            else nullcontext()
+        )
+        with torch.inference_mode(), cast:
+            fine = self.network(unit.to(self.device))
+        return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
+
+
+def _model_for(scale: int, model: str | Path | None) -> ModelRecord:
+    """Find the model for a scale."""
+    if scale < 1:
+        raise UsageError(f"A scale of {scale} refines nothing.", hint="Use --scale 4.")
+    if model is None:
+        return default_model(f"mars-{scale}")
+    record = find_model(model, kind="mars")
+    if record.scale is not None and record.scale != scale:
+        raise ModelError(
+            f"The model {record.name!r} refines {record.scale}x, not {scale}x.",
+            hint=f"Use --scale {record.scale}, or another model.",
+        )
+    return record
+
+
+def _tagged_intercept(tags: Mapping[str, str]) -> float | None:
+    """Read the intercept that rm_geo's own maps carry."""
+    try:
+        return float(tags["intercept_dbm"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,161 @@
+"""A coarse map made finer: corners exact, nodata kept, no seams, any size."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rm_geo import zoo
+from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
+from rm_geo.grid import Grid
+from rm_geo.raster_io import read_raster, write_raster
+from rm_geo.superres import UnitScale, superresolve
+from rm_geo.units import GAIN_SPAN_DB
+
+
+class Enlarger(torch.nn.Module):
+    """Repeats pixels: a network whose right answer is known everywhere."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+        self.gain = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.gain * torch.nn.functional.interpolate(x, scale_factor=self.scale)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
+    path = tmp_path / "models" / "enlarger-4"
+    zoo.save_model(path, Enlarger(4), "mars", {"scale": 4})
+    return path
+
+
+def coarse_map(path, values, spacing_m=4.0, tags=None):
+    grid = Grid.create(500_000.0, 5_400_000.0, values.shape, spacing_m, 32633)
+    write_raster(path, values.astype(np.float32), grid, tags=tags)
+    return grid
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 70), (64, 64), (65, 64), (130, 90)])
+def test_every_size_works_and_every_pixel_comes_from_its_coarse_one(tmp_path, model, shape):
+    rng = np.random.default_rng(0)
+    values = rng.uniform(-120, -60, shape)
+    grid = coarse_map(tmp_path / "coarse.tif", values)
+    made = superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
+    fine = read_raster(tmp_path / "fine.tif")
+    assert fine.grid == made.grid
+    assert fine.grid.bounds == grid.bounds
+    assert fine.grid.shape == (shape[0] * 4, shape[1] * 4)
+    expected = np.repeat(np.repeat(values, 4, axis=0), 4, axis=1)
+    # Windows overlap and are blended, which must not move a value that both agree on.
+    np.testing.assert_allclose(fine.values, expected, atol=1e-3)
+
+
+def test_nodata_stays_nodata_and_spreads_nowhere(tmp_path, model):
+    values = np.full((80, 80), -90.0)
+    values[10:20, 30:60] = np.nan
+    values[70:, :] = np.nan
+    coarse_map(tmp_path / "coarse.tif", values)
+    superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
+    fine = read_raster(tmp_path / "fine.tif").values
+    missing = np.repeat(np.repeat(np.isnan(values), 4, axis=0), 4, axis=1)
+    np.testing.assert_array_equal(np.isnan(fine), missing)
+    np.testing.assert_allclose(fine[~missing], -90.0, atol=1e-3)
+
+
+@given(
+    low=st.floats(-156, -60), span=st.floats(0, 130),
+    intercept=st.one_of(st.none(), st.floats(-60, 20), st.just(math.nan)),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_no_raster_is_clipped_and_the_way_back_is_exact(low, span, intercept):
+    values = np.array([low, low + span], np.float32)
+    scale = UnitScale.fit(values, intercept)
+    unit = scale.to_unit(values)
+    assert unit.min() >= -1e-5
+    assert unit.max() <= 1.0 + 1e-5
+    assert scale.span_db >= GAIN_SPAN_DB
+    np.testing.assert_allclose(scale.to_dbm(unit), values, atol=1e-3)
+
+
+def test_a_raster_that_fits_keeps_the_slope_of_the_training():
+    values = np.array([-110, -60], np.float32)
+    assert UnitScale.fit(values).span_db == GAIN_SPAN_DB
+
+
+def test_a_known_intercept_is_the_top_of_the_scale():
+    values = np.array([-80, -60], np.float32)
+    scale = UnitScale.fit(values, -40.0)
+    assert scale.to_unit(np.float32([-40.0]))[0] == pytest.approx(1.0)
+
+
+def test_the_intercept_is_read_from_our_own_maps(tmp_path, model):
+    coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0), tags={"intercept_dbm": "-30.0"})
+    superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
+    tags = read_raster(tmp_path / "fine.tif").tags
+    assert f"zero at {-30.0 - GAIN_SPAN_DB:.2f} dBm" in tags["unit_scale"]
+
+
+def test_the_output_says_where_it_comes_from(tmp_path, model):
+    coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0), tags={"cell": "7"})
+    superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
+    tags = read_raster(tmp_path / "fine.tif").tags
+    assert tags["cell"] == "7"
+    assert tags["super_resolution_model"] == "enlarger-4"
+    assert len(tags["super_resolution_sha256"]) == 64
+    assert tags["coarse_input"] == "coarse.tif"
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path, model):
+    coarse_map(tmp_path / "coarse.tif", np.linspace(-120, -60, 900).reshape(30, 30))
+    for name in ("a.tif", "b.tif"):
+        superresolve(tmp_path / "coarse.tif", tmp_path / name, 4, model=model)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_another_scale_than_the_models_is_refused(tmp_path, model):
+    coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0))
+    with pytest.raises(ModelError, match="refines 4x, not 8x"):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 8, model=model)
+    assert not (tmp_path / "fine.tif").exists()
+
+
+def test_rasters_without_levels_are_refused(tmp_path, model):
+    coarse_map(tmp_path / "empty.tif", np.full((4, 4), np.nan))
+    with pytest.raises(InputError, match="nodata"):
+        superresolve(tmp_path / "empty.tif", tmp_path / "fine.tif", 4, model=model)
+    coarse_map(tmp_path / "heights.tif", np.full((4, 4), 310.0))
+    with pytest.raises(InputError, match="dBm"):
+        superresolve(tmp_path / "heights.tif", tmp_path / "fine.tif", 4, model=model)
+
+
+def test_too_many_windows_are_refused_with_the_size(tmp_path, model):
+    coarse_map(tmp_path / "coarse.tif", np.full((200, 100), -70.0))
+    with pytest.raises(AreaTooLargeError, match="200 x 100"):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "f.tif", 4, model=model, max_tiles=3)
+
+
+def test_the_input_is_never_overwritten(tmp_path, model):
+    coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0))
+    with pytest.raises(UsageError):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "coarse.tif", 4, model=model)
+
+
+def test_a_failure_leaves_the_old_result(tmp_path, model, monkeypatch):
+    coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0))
+    (tmp_path / "fine.tif").write_text("precious")
+
+    def broken(self, x):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(Enlarger, "forward", broken)
+    with pytest.raises(RuntimeError):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
+    assert (tmp_path / "fine.tif").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coarse.tif", "fine.tif", "models"]
