@@ -68,7 +68,10 @@ def read_maps_archive(path: str | Path) -> CityMaps:
     path = Path(path)
     hint = "It must be an .npz archive with buildings, roads and transmitters."
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with loaded as archive:
             missing = {"buildings", "roads", "transmitters"} - set(archive.files)
             if missing:
                 raise InputError(f"{path} has no array {', '.join(sorted(missing))}.", hint=hint)

@@ -63,8 +63,8 @@ def route_order(
 def _drive(rng: np.random.Generator, centre: BoolMask, length_px: int) -> list[tuple[int, int]]:
     """Walk over the centre lines, pixel by pixel, least visited pixels first."""
     rows, columns = np.nonzero(centre)
-    if rows.size == 0:
-        return []
+    if rows.size < 2:  # nowhere to go
+        return list(zip(rows.tolist(), columns.tolist(), strict=True))
     neighbours = _neighbours(centre, rows, columns)
     positions = np.stack([rows, columns], axis=1)
     steps = list(zip(rows.tolist(), columns.tolist(), strict=True))
@@ -106,8 +106,6 @@ def _drive(rng: np.random.Generator, centre: BoolMask, length_px: int) -> list[t
             path = _shortest_way(neighbours, here, visits, lap)
             if not path:
                 unseen = np.flatnonzero(np.asarray(visits) <= lap)
-                if unseen.size == 0:
-                    continue
                 gap = np.abs(positions[unseen] - positions[here]).max(axis=1)
                 path = [int(unseen[int(np.argmin(gap))])]
         for cell in path:
