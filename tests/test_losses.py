@@ -1,0 +1,70 @@
+"""Losses are zero at the truth, and grow away from it."""
+
+import pytest
+import torch
+
+from rm_geo.training.losses import (
+    dice_bce,
+    focal_loss,
+    gradient_loss,
+    mars_loss,
+    masked_mse,
+    masked_nll,
+)
+
+
+def images(seed, shape=(2, 1, 16, 16)):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_dice_bce_prefers_the_truth():
+    target = (images(0) > 0.5).float()
+    right, wrong = 20.0 * (2.0 * target - 1.0), -20.0 * (2.0 * target - 1.0)
+    assert dice_bce(right, target) == pytest.approx(0.0, abs=1e-4)
+    assert dice_bce(wrong, target) > 10.0
+
+
+def test_masked_mse_ignores_what_does_not_count():
+    target, weight = images(1), (images(2) > 0.5).float()
+    spoilt = target + 100.0 * (1.0 - weight)
+    assert masked_mse(spoilt, target, weight) == 0.0
+    assert masked_mse(target + 2.0, target, weight) == pytest.approx(4.0, rel=1e-5)
+    assert masked_mse(target + 2.0, target, torch.zeros_like(weight)) == 0.0
+
+
+def test_nll_is_least_at_the_true_spread():
+    error = 0.3 * torch.randn((1, 1, 200, 200), generator=torch.Generator().manual_seed(0))
+    weight = torch.ones_like(error)
+    spreads = [0.1, 0.3, 0.9]
+    values = [
+        float(masked_nll(error, torch.full_like(error, spread).log(), weight)) for spread in spreads
+    ]
+    assert values[1] == min(values)
+
+
+def test_nll_leaves_the_error_alone():
+    error = torch.ones((1, 1, 2, 2), requires_grad=True)
+    log_std = torch.zeros((1, 1, 2, 2), requires_grad=True)
+    masked_nll(error, log_std, torch.ones((1, 1, 2, 2))).backward()
+    assert error.grad is None
+    assert log_std.grad is not None
+
+
+def test_gradient_loss_is_zero_for_equal_shapes_and_blind_to_levels():
+    image = images(3)
+    assert gradient_loss(image, image) == pytest.approx(0.0, abs=1e-4)
+    assert gradient_loss(2.0 * image + 1.0, image) == pytest.approx(0.0, abs=1e-4)
+    assert gradient_loss(-image, image) == pytest.approx(2.0, abs=1e-3)
+
+
+def test_focal_loss_weighs_buildings_twenty_times():
+    target, error = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    inside = focal_loss(error, target, torch.ones_like(target))
+    outside = focal_loss(error, target, torch.zeros_like(target))
+    assert inside == pytest.approx(20.0 * float(outside))
+
+
+def test_mars_loss_has_the_papers_weights():
+    p, t, b = images(4), images(5), (images(6) > 0.5).float()
+    expected = (p - t).square().mean() + 0.01 * gradient_loss(p, t) + 0.1 * focal_loss(p, t, b)
+    assert torch.allclose(mars_loss(p, t, b), expected)

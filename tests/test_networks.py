@@ -1,0 +1,165 @@
+"""The networks have the papers' sizes, and depend on what they should depend on."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rm_geo.errors import ModelError
+from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle, build, kinds
+from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, pull_push, tile_fields
+from rm_geo.networks.interpolation_net import InterpolationNet
+from rm_geo.networks.mars import ARFB, HPB, EfficientTransformer
+from rm_geo.networks.radio_unet import RadioUNet
+from rm_geo.networks.res_unet import ResUNet
+
+TINY = {
+    "f_widths": (8, 12),
+    "f_depths": (1, 1),
+    "g_widths": (8, 12),
+    "g_depths": (1, 1),
+}
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def trained_like(network, seed=0):
+    """Give a fresh network weights that no layer starts at zero with."""
+    generator = torch.Generator().manual_seed(seed)
+    for p in network.parameters():
+        p.data = 0.1 * torch.randn(p.shape, generator=generator)
+    return network.eval()
+
+
+def tiles(seed=0, batch=2, side=32, share=0.2, known=True):
+    generator = torch.Generator().manual_seed(seed)
+    observed = (torch.rand((batch, 1, side, side), generator=generator) < share).float()
+    observed[:, :, 3, 5] = 1.0
+    rsrp = (-90.0 + 10.0 * torch.randn(observed.shape, generator=generator)) * observed
+    position = torch.full((batch, 2), 10.0 if known else float("nan"))
+    intercept = torch.full((batch,), -40.0 if known else float("nan"))
+    return SparseTiles(rsrp, observed, position, intercept)
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [
+        (lambda: RadioUNet(2), 10_921_405),
+        (lambda: ResUNet(2), 8_220_353),
+        (lambda: RadioCycle(), 8_220_353 + 10_921_405),
+        (lambda: InterpolationNet(), 10_921_405),
+        (lambda: ARFB(32), 29_995),
+        (lambda: HPB(32), 122_190),
+        (lambda: EfficientTransformer(32), 188_424),
+        (lambda: MARS(4), 1_449_819),
+        (lambda: MARS(8), 1_523_803),
+    ],
+)
+def test_parameter_counts_are_the_papers(network, count):
+    assert parameters(network()) == count
+
+
+def test_every_parameter_of_mars_is_used():
+    network = MARS(4, width=16, blocks=1)
+    network(torch.rand(1, 1, 16, 16)).square().mean().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_mars_enlarges_by_its_scale(scale):
+    assert MARS(scale, width=16, blocks=1)(torch.rand(1, 1, 8, 12)).shape == (
+        1, 1, 8 * scale, 12 * scale,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("network", [RadioCycle(0.05)])
+def test_radiocycle_maps_images_of_the_same_size(network):
+    x = torch.rand(2, 1, 64, 64)
+    logits, gain = network.eval()(x, torch.zeros_like(x))
+    assert logits.shape == gain.shape == x.shape
+    assert (gain >= 0).all()
+
+
+def test_interpolation_net_maps_images_of_the_same_size():
+    x = torch.rand(1, 1, 64, 64)
+    assert InterpolationNet(0.05)(x, x).shape == x.shape
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 10**6))
+def test_pull_push_keeps_samples_and_stays_between_them(rows, cols, seed):
+    generator = torch.Generator().manual_seed(seed)
+    weights = (torch.rand((1, 1, rows, cols), generator=generator) < 0.2).float()
+    weights[0, 0, rows // 2, cols // 2] = 1.0
+    values = torch.randn(weights.shape, generator=generator) * weights
+    filled = pull_push(values, weights)
+    seen = weights > 0
+    assert filled.shape == values.shape
+    assert torch.allclose(filled[seen], values[seen], atol=1e-5)
+    assert filled.min() >= values[seen].min() - 1e-4
+    assert filled.max() <= values[seen].max() + 1e-4
+
+
+def test_pull_push_of_a_constant_is_the_constant():
+    weights = torch.zeros(1, 1, 50, 33)
+    weights[..., 7, 9] = 1.0
+    assert torch.allclose(pull_push(2.5 * weights, weights), torch.full((1, 1, 50, 33), 2.5))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_power_changes_the_map_by_its_offset_and_nothing_else(known):
+    network = trained_like(FieldRadioCycle(**TINY))
+    one = tiles(known=known)
+    louder = SparseTiles(
+        one.rsrp_dbm + 13.0 * one.observed,
+        one.observed,
+        one.transmitter_rc,
+        one.intercept_dbm + 13.0,
+    )
+    a, b = network(one), network(louder)
+    assert torch.allclose(a.rsrp_dbm + 13.0, b.rsrp_dbm, atol=1e-3)
+    assert torch.allclose(a.building_logits, b.building_logits, atol=1e-4)
+
+
+def test_an_untrained_field_pair_is_the_interpolation():
+    one = tiles()
+    fields = tile_fields(one)
+    base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
+    assert torch.allclose(FieldRadioCycle(**TINY)(one).rsrp_dbm, base, atol=1e-4)
+
+
+def test_a_tile_does_not_depend_on_its_batch():
+    network = trained_like(FieldRadioCycle(**TINY))
+    both = tiles(batch=2)
+    first = SparseTiles(
+        both.rsrp_dbm[:1], both.observed[:1], both.transmitter_rc[:1], both.intercept_dbm[:1]
+    )
+    together, alone = network(both).rsrp_dbm[:1], network(first).rsrp_dbm
+    assert torch.allclose(together, alone, atol=1e-4)
+
+
+def test_the_field_pair_reads_the_transmitter():
+    network = trained_like(FieldRadioCycle(**TINY))
+    known, unknown = network(tiles(known=True)), network(tiles(known=False))
+    assert not torch.allclose(known.rsrp_dbm, unknown.rsrp_dbm, atol=1e-3)
+
+
+def test_a_tile_without_measurements_stays_finite():
+    empty = SparseTiles(
+        torch.zeros(1, 1, 32, 32),
+        torch.zeros(1, 1, 32, 32),
+        torch.full((1, 2), float("nan")),
+        torch.full((1,), float("nan")),
+    )
+    assert torch.isfinite(trained_like(FieldRadioCycle(**TINY))(empty).rsrp_dbm).all()
+
+
+def test_build_knows_every_kind_and_refuses_others():
+    assert set(kinds()) >= {"radiocycle", "radiocycle-field", "interpolation-net", "mars"}
+    assert isinstance(build("radiocycle-field", TINY), FieldRadioCycle)
+    with pytest.raises(ModelError, match="Unknown kind"):
+        build("unet", {})
+    with pytest.raises(ModelError, match="cannot be built"):
+        build("mars", {"depth": 3})

@@ -1,0 +1,274 @@
+"""Training draws consistent crops, keeps its budget, and goes on where it stopped."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
+from rm_geo.errors import CancelledError, ConfigError, ModelError
+from rm_geo.networks import MARS, FieldRadioCycle
+from rm_geo.progress import SilentProgress
+from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from rm_geo.training.field_task import FieldOptions, FieldTask
+from rm_geo.training.loop import LoopOptions, TrainingLoop
+from rm_geo.training.mars_task import MarsOptions, MarsTask, coarse_samples
+from rm_geo.training.measure import MeasurementMixture, measure
+from rm_geo.training.run import TrainingConfig, train
+from rm_geo.training.scenes import ScenePool
+from rm_geo.training.task import StepContext
+
+FREQUENCY_MHZ = 5900.0
+INTERCEPT_DB = 147.55 - 20.0 * math.log10(FREQUENCY_MHZ * 1e6)
+TINY = {"f_widths": (8, 12), "f_depths": (1, 1), "g_widths": (8, 12), "g_depths": (1, 1)}
+CPU = torch.device("cpu")
+
+
+def free_space_set(scenes=3, antennas=2, side=64, seed=0, map_ids=None):
+    """Scenes in free space, so that gains tell where the antenna is."""
+    rng = np.random.default_rng(seed)
+    table = np.full((scenes, antennas, len(ANTENNA_COLUMNS)), np.nan, dtype=np.float32)
+    position = rng.integers(0, side, (scenes, antennas, 2))
+    for name, value in (
+        ("row", position[..., 0]),
+        ("col", position[..., 1]),
+        ("height_m", 1.5),
+        ("sector", 0.0),
+        ("max_gain_dbi", 0.0),
+        ("frequency_mhz", FREQUENCY_MHZ),
+    ):
+        table[..., ANTENNA_COLUMNS.index(name)] = value
+    rows, cols = np.mgrid[:side, :side]
+    distance = np.hypot(
+        rows - position[..., 0, None, None], cols - position[..., 1, None, None]
+    ).clip(1.0)
+    buildings = np.zeros((scenes, side, side), dtype=bool)
+    buildings[:, 10:20, 30:50] = True
+    orders = np.full((scenes, 1, side, side), -1, dtype=np.int16)
+    orders[:, 0, 25, :] = np.arange(side)
+    ids = [[k + 1] for k in range(scenes)] if map_ids is None else map_ids
+    return SimulatedSet(
+        path=Path("free-space"),
+        manifest={"scene_ids": [str(k) for k in range(scenes)], "map_ids": ids},
+        buildings=np.packbits(buildings, axis=-1),
+        heights_m=np.where(buildings, 25, 0).astype(np.uint8),
+        roads=np.packbits(orders[:, 0] >= 0, axis=-1),
+        orders=orders,
+        gains_db=(INTERCEPT_DB - 20.0 * np.log10(distance)).astype(np.float16),
+        antennas=table,
+    )
+
+
+def draw(crop=32, batch=12, seed=0):
+    return ScenePool([free_space_set()]).draw(np.random.default_rng(seed), batch, crop)
+
+
+def context(step=0, progress=0.0):
+    return StepContext(np.random.default_rng(step), torch.Generator().manual_seed(step), progress)
+
+
+def test_crops_keep_gain_transmitter_and_intercept_together():
+    crops = draw()
+    rows = torch.arange(32)[:, None] + 0.5
+    cols = torch.arange(32)[None, :] + 0.5
+    for k in range(len(crops.gain_db)):
+        row, col = crops.transmitter_rc[k]
+        distance = torch.hypot(rows - row, cols - col).clamp(min=1.0)
+        expected = crops.intercept_db[k] - 20.0 * torch.log10(distance)
+        # float16 of levels near -100 dB has steps of 1/16 dB
+        assert torch.allclose(crops.gain_db[k, 0], expected, atol=0.1)
+
+
+def test_crops_are_drawn_by_the_generator_alone():
+    assert torch.equal(draw(seed=3).gain_db, draw(seed=3).gain_db)
+    assert not torch.equal(draw(seed=3).gain_db, draw(seed=4).gain_db)
+
+
+def test_crops_larger_than_scenes_are_refused():
+    with pytest.raises(ConfigError, match="do not fit"):
+        draw(crop=128)
+
+
+def test_test_maps_are_refused():
+    with pytest.raises(ConfigError):
+        ScenePool([free_space_set(scenes=1, map_ids=[[601]])])
+
+
+def test_validation_scenes_are_never_trained_on():
+    data = free_space_set(scenes=4)
+    training = ScenePool([data], held_out=1)
+    held = ScenePool([data], held_out=1, validation=True)
+    marked = dataclasses.replace(data, gains_db=data.gains_db.copy())
+    marked.gains_db[3] = -60.0
+    training.sets = held.sets = (marked,)
+    assert (training.draw(np.random.default_rng(0), 40, 16).gain_db != -60.0).any((1, 2, 3)).all()
+    assert (held.draw(np.random.default_rng(0), 5, 16).gain_db == -60.0).all()
+
+
+@pytest.mark.parametrize("way", ["uniform", "grid", "routes"])
+def test_measurements_lie_outdoors_and_are_the_gains(way):
+    shares = {"uniform": 0.0, "grid": 0.0, "routes": 0.0, way: 1.0}
+    clean = MeasurementMixture(
+        **shares, noisy_probability=0.0, quantised_probability=0.0, outlier_probability=0.0
+    )
+    crops = draw(crop=64)
+    tiles = measure(crops, clean, torch.Generator().manual_seed(0))
+    seen = tiles.observed > 0
+    assert seen.any((1, 2, 3)).all()
+    assert (crops.free[seen] == 1.0).all()
+    assert torch.equal(tiles.rsrp_dbm[seen], crops.gain_db[seen])
+    assert (tiles.rsrp_dbm[~seen] == 0.0).all()
+
+
+def test_routes_stay_on_the_drive():
+    routes = MeasurementMixture(uniform=0.0, grid=0.0, routes=1.0, block_probability=0.0)
+    crops = draw(crop=64)
+    tiles = measure(crops, routes, torch.Generator().manual_seed(0))
+    assert (crops.order[tiles.observed > 0] >= 0).all()
+
+
+def test_the_uniform_share_is_what_was_asked_for():
+    mixture = MeasurementMixture(
+        uniform=1.0, grid=0.0, routes=0.0, block_probability=0.0, uniform_fraction=(0.2, 0.2)
+    )
+    crops = draw(crop=64)
+    tiles = measure(crops, mixture, torch.Generator().manual_seed(0))
+    share = tiles.observed.sum() / crops.free.sum()
+    assert share == pytest.approx(0.2, abs=0.01)
+
+
+def test_transmitters_are_hidden_as_often_as_asked():
+    always = MeasurementMixture(unknown_transmitter=1.0)
+    tiles = measure(draw(), always, torch.Generator().manual_seed(0))
+    assert torch.isnan(tiles.transmitter_rc).all()
+    assert torch.isnan(tiles.intercept_dbm).all()
+
+
+def field_task(**options):
+    torch.manual_seed(0)
+    pool = ScenePool([free_space_set()], held_out=1)
+    held = ScenePool([free_space_set()], held_out=1, validation=True)
+    chosen = FieldOptions(**{"batch": 4, "crop": 32, "final_crop": 64, **options})
+    return FieldTask(FieldRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
+
+
+@pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])
+def test_field_losses_reach_both_networks(mode):
+    task = field_task(mode=mode)
+    losses = task.losses(context())
+    assert ("loop_map" in losses) == (mode != "single")
+    losses["total"].backward()
+    for network in (task.network.F, task.network.G):
+        assert network.head.weight.grad.abs().sum() > 0.0
+
+
+def test_mars_learns_to_beat_its_start():
+    torch.manual_seed(0)
+    pool = ScenePool([free_space_set(side=64)], held_out=1)
+    network = MARS(4, width=16, blocks=1, repeats=1, heads=4, residual=True)
+    task = MarsTask(network, pool, pool, MarsOptions(batch=4, crop=32, final_crop=64))
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    first = float(task.losses(context())["mse"])
+    for _ in range(30):
+        losses = task.losses(context())
+        optimiser.zero_grad()
+        losses["total"].backward()
+        optimiser.step()
+    assert float(task.losses(context())["mse"]) < 0.7 * first
+
+
+def test_coarse_samples_lie_at_the_centres_of_cells():
+    fine = torch.arange(64.0).reshape(1, 1, 8, 8)
+    assert coarse_samples(fine, 4).tolist() == [[[[18.0, 22.0], [50.0, 54.0]]]]
+
+
+class StopAfter(SilentProgress):
+    """Cancels at the n-th check."""
+
+    def __init__(self, checks):
+        self.left = checks
+
+    def check(self):
+        self.left -= 1
+        if self.left < 0:
+            raise CancelledError("stopped")
+
+
+def loop_in(folder):
+    return TrainingLoop(field_task(), folder, LoopOptions(max_minutes=1e6, steps_per_epoch=2), CPU)
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
+    whole = loop_in(tmp_path / "whole")
+    with pytest.raises(CancelledError):
+        whole.run(StopAfter(6))
+    first = loop_in(tmp_path / "parts")
+    with pytest.raises(CancelledError):
+        first.run(StopAfter(4))
+    second = loop_in(tmp_path / "parts")
+    assert second.resume()
+    assert second.training.step == 4
+    with pytest.raises(CancelledError):
+        second.run(StopAfter(2))
+    ours, theirs = second.task.network.state_dict(), whole.task.network.state_dict()
+    # the learning rate follows the clock, so equal up to what milliseconds change
+    assert all(torch.allclose(ours[k], theirs[k], atol=1e-5) for k in ours)
+    assert np.allclose(second.task.dwa.history, whole.task.dwa.history, rtol=1e-3)
+
+
+def test_the_log_is_json_lines(tmp_path):
+    loop = loop_in(tmp_path)
+    with pytest.raises(CancelledError):
+        loop.run(StopAfter(4))
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [2, 4]
+    assert "total" in entries[0]["losses"]
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, TrainingState(step=7), {"x": torch.ones(1000)})
+    assert load_checkpoint(path)[0].step == 7
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ModelError, match=r"checkpoint\.safetensors"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"loop": {"max_minutes": -1}}, "max_minutes"),
+        ({"loop": {"minutes": 1}}, "minutes"),
+        ({"task": {"mode": "triple"}}, "triple"),
+        ({"data": []}, "No training data"),
+        ({"kind": "unet"}, "unet"),
+    ],
+)
+def test_configurations_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, changes, match):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    config = TrainingConfig(
+        **{"kind": "radiocycle-field", "data": ["x"], "network": TINY, "held_out": 1, **changes}
+    )
+    with pytest.raises((ConfigError, ModelError), match=match):
+        train(config, tmp_path)
+
+
+def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    config = TrainingConfig(
+        kind="radiocycle-field",
+        data=["x"],
+        network=TINY,
+        held_out=1,
+        loop={"max_minutes": 0.01},
+        task={"batch": 2, "crop": 32, "final_crop": 64},
+    )
+    network = train(config, tmp_path)
+    assert not network.training
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["kind"] == "radiocycle-field"
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")[0].trained_s >= 0.6
