@@ -10,7 +10,13 @@ from scipy.spatial import KDTree
 
 from rm_geo.errors import DependencyError
 from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
-from rm_geo.estimators.tilewise import Float64Array, TileSamples, pixel_blocks, samples_of
+from rm_geo.estimators.tilewise import (
+    Float64Array,
+    TileSamples,
+    pixel_blocks,
+    samples_of,
+    single_threaded_algebra,
+)
 from rm_geo.estimators.variogram import Variogram, fit_variogram
 
 if TYPE_CHECKING:
@@ -66,10 +72,11 @@ class OrdinaryKrigingEstimator:
         """Estimate a batch; tiles without a sample are NaN."""
         rsrp_dbm = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
         std_db = np.full_like(rsrp_dbm, np.nan)
-        for index, tile_dbm in enumerate(batch.rsrp_dbm):
-            samples = samples_of(tile_dbm, batch.spacing_m)
-            if len(samples):
-                self._estimate_tile(samples, batch.spacing_m, rsrp_dbm[index], std_db[index])
+        with single_threaded_algebra():
+            for index, tile_dbm in enumerate(batch.rsrp_dbm):
+                samples = samples_of(tile_dbm, batch.spacing_m)
+                if len(samples):
+                    self._estimate_tile(samples, batch.spacing_m, rsrp_dbm[index], std_db[index])
         return Estimate(rsrp_dbm, std_db=std_db)
 
     def _estimate_tile(

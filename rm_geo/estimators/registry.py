@@ -10,6 +10,9 @@ from typing import Final, cast
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator
 
+TRAINED_MODEL: Final = "trained model"
+"""What the networks need."""
+
 
 @dataclass(frozen=True)
 class MethodInfo:
@@ -33,6 +36,11 @@ class MethodInfo:
     maps_buildings: bool = False
     needs: tuple[str, ...] = ()
 
+    @property
+    def is_network(self) -> bool:
+        """Whether a trained model is needed, and the options of networks are understood."""
+        return TRAINED_MODEL in self.needs
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -42,7 +50,6 @@ class _Entry:
     target: str
 
 
-_MODEL = "trained model"
 _TRANSMITTER = "transmitter position (estimated from the strongest samples where unknown)"
 
 _ENTRIES: Final[tuple[_Entry, ...]] = (
@@ -51,7 +58,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
             "radiocycle",
             "RadioCycle: networks that map signal and buildings together",
             maps_buildings=True,
-            needs=(_MODEL,),
+            needs=(TRAINED_MODEL,),
         ),
         "rm_geo.estimators.radiocycle:RadioCycleEstimator",
     ),
@@ -59,7 +66,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
         MethodInfo(
             "mars",
             "MARS: super-resolution of measurements on a regular lattice",
-            needs=(_MODEL, "measurements on a regular lattice"),
+            needs=(TRAINED_MODEL, "measurements on a regular lattice"),
         ),
         "rm_geo.estimators.mars:MarsEstimator",
     ),
@@ -67,7 +74,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
         MethodInfo(
             "interpolation-net",
             "InterpolationNet: one U-Net from samples to the radio map",
-            needs=(_MODEL,),
+            needs=(TRAINED_MODEL,),
         ),
         "rm_geo.estimators.interpolation_net:InterpolationNetEstimator",
     ),
@@ -129,6 +136,17 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
 def available() -> list[MethodInfo]:
     """List all methods, networks first."""
     return [entry.info for entry in _ENTRIES]
+
+
+def method_info(name: str) -> MethodInfo:
+    """Describe one method.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+    """
+    return _find(name).info
 
 
 def create(name: str, **options: object) -> Estimator:

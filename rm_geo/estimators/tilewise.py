@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from rm_geo.estimators.base import FloatArray, TileBatch
 
@@ -106,13 +108,24 @@ def interpolate_tiles(batch: TileBatch, fit: Callable[[TileSamples], FittedField
         RSRP in dBm.
     """
     rsrp_dbm = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
-    for index, tile_dbm in enumerate(batch.rsrp_dbm):
-        samples = samples_of(tile_dbm, batch.spacing_m)
-        if samples.is_constant:
-            rsrp_dbm[index] = samples.rsrp_dbm[0]
-        elif len(samples):
-            evaluate_field(fit(samples), rsrp_dbm[index], batch.spacing_m)
+    with single_threaded_algebra():
+        for index, tile_dbm in enumerate(batch.rsrp_dbm):
+            samples = samples_of(tile_dbm, batch.spacing_m)
+            if samples.is_constant:
+                rsrp_dbm[index] = samples.rsrp_dbm[0]
+            elif len(samples):
+                evaluate_field(fit(samples), rsrp_dbm[index], batch.spacing_m)
     return rsrp_dbm
+
+
+def single_threaded_algebra() -> AbstractContextManager[object]:
+    """Keep BLAS on one thread: for thousands of small systems.
+
+    Handing systems of a few dozen unknowns to threads costs more than solving them, up to
+    a hundred times more on a busy machine, where the threads wait for each other.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def evaluate_field(field: FittedField, out_dbm: FloatArray, spacing_m: float) -> None:
