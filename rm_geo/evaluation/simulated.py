@@ -1,0 +1,300 @@
+"""The papers' protocol on simulated maps: methods x samplings, building and radio scores.
+
+``python -m rm_geo.evaluation.simulated DATASET --methods knn,idw --out DIR``
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from rm_geo.datasets.simulated import SimulatedSet
+from rm_geo.errors import RmGeoError, UsageError
+from rm_geo.estimators.base import Estimate, Estimator, FloatArray
+from rm_geo.estimators.registry import create, method_info
+from rm_geo.evaluation.cases import (
+    PAPER_SAMPLINGS,
+    Cases,
+    Sampling,
+    chosen_scenes,
+    scene_cases,
+)
+from rm_geo.evaluation.metrics import BuildingCounts, ErrorSums, Pixels
+from rm_geo.evaluation.result_table import write_csv, write_markdown
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
+
+TRANSMITTERS = 10
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums of one method under one sampling, over the maps so far.
+
+    Attributes
+    ----------
+    maps : int
+        Radio maps estimated.
+    seconds : float
+        Time that the method took for them.
+    whole, masked, outdoor, unobserved : ErrorSums
+        Errors on the noise-floor scale over all pixels; over all pixels with the truth 0 on
+        the building map; outdoors; outdoors where nothing was measured.
+    buildings : BuildingCounts or None
+        None for methods that do not map buildings.
+    """
+
+    maps: int = 0
+    seconds: float = 0.0
+    whole: ErrorSums = field(default_factory=ErrorSums)
+    masked: ErrorSums = field(default_factory=ErrorSums)
+    outdoor: ErrorSums = field(default_factory=ErrorSums)
+    unobserved: ErrorSums = field(default_factory=ErrorSums)
+    buildings: BuildingCounts | None = None
+
+    def add(self, cases: Cases, estimate: Estimate, seconds: float, threshold: float) -> Tally:
+        """Add the maps of a scene."""
+        unit = gain_to_unit(estimate.rsrp_dbm)
+        buildings = self.buildings
+        painted = unit
+        if estimate.building_probability is not None:
+            counted = BuildingCounts.of(
+                estimate.building_probability, cases.buildings, threshold=threshold
+            )
+            buildings = counted + (buildings or BuildingCounts())
+            painted = np.where(estimate.building_probability >= threshold, np.float32(0), unit)
+        walls_zero = np.where(cases.buildings, np.float32(0), cases.truth_unit)
+
+        def judge(
+            sums: ErrorSums, truth: FloatArray, map_unit: FloatArray, on: Pixels
+        ) -> ErrorSums:
+            judged = on.select(cases.indoor, cases.observed)
+            return sums + ErrorSums.of(map_unit, truth, judged)
+
+        return replace(
+            self,
+            maps=self.maps + len(cases.batch),
+            seconds=self.seconds + seconds,
+            whole=judge(self.whole, cases.truth_unit, painted, Pixels.ALL),
+            masked=judge(self.masked, walls_zero, painted, Pixels.ALL),
+            outdoor=judge(self.outdoor, cases.truth_unit, unit, Pixels.OUTDOOR),
+            unobserved=judge(self.unobserved, cases.truth_unit, unit, Pixels.UNOBSERVED_OUTDOOR),
+            buildings=buildings,
+        )
+
+
+@dataclass(frozen=True)
+class ProtocolRow:
+    """One line of the table; NaN where a method has no such score.
+
+    Attributes
+    ----------
+    method, sampling : str
+        Names.
+    maps : int
+        Radio maps judged.
+    rmse_all : float
+        All pixels, 0 inside buildings, as the papers; 0..1 noise-floor scale. A method's
+        map is 0 where it maps buildings.
+    rmse_all_masked : float
+        The same with the truth 0 on the building map too, whose walls lie half a pixel
+        from the simulator's.
+    nmse_radiounet, nmse_radiocycle : float
+        All pixels, over the sum of y^2 and over the variance.
+    rmse_outdoor_db, rmse_unobserved_db, bias_outdoor_db : float
+        Outdoors, in dB; the map as estimated, whatever the building map says.
+    jaccard, f1, recall, precision, accuracy : float
+        Building map.
+    missing : int
+        Outdoor pixels without an estimate; no score counts them.
+    seconds_per_map : float
+        Time of the method, on this machine.
+    """
+
+    method: str
+    sampling: str
+    maps: int
+    rmse_all: float
+    rmse_all_masked: float
+    nmse_radiounet: float
+    nmse_radiocycle: float
+    rmse_outdoor_db: float
+    rmse_unobserved_db: float
+    bias_outdoor_db: float
+    jaccard: float
+    f1: float
+    recall: float
+    precision: float
+    accuracy: float
+    missing: int
+    seconds_per_map: float
+
+
+def run_protocol(
+    data: SimulatedSet,
+    methods: Mapping[str, Estimator],
+    *,
+    samplings: Sequence[Sampling] = PAPER_SAMPLINGS,
+    maps: Sequence[int] | None = None,
+    transmitters: int = TRANSMITTERS,
+    seed: int = 0,
+    threshold: float = 0.5,
+    progress: Progress | None = None,
+) -> list[ProtocolRow]:
+    """Judge methods on a simulated set, all on the same samples.
+
+    Scores are pooled: errors are summed over the pixels of all maps before dividing, and
+    so are the counts of building pixels.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        Of the recipe ``paper``; the papers test on maps 601-700.
+    methods : mapping of str to Estimator
+        Names for the table, and what to judge.
+    samplings : sequence of Sampling
+        Drive tests; uniform 1, 5 and 20 % and routes 1 % by default.
+    maps : sequence of int, optional
+        RadioMapSeer's numbers; all scenes of the set by default.
+    transmitters : int
+        The first so many antennas of each scene.
+    seed : int
+        The same seed gives the same samples, whatever else is run.
+    threshold : float
+        Building probability from which a pixel is a building.
+    progress : Progress, optional
+        Counts scenes.
+
+    Returns
+    -------
+    list of ProtocolRow
+        By sampling, then by method.
+    """
+    progress = progress or SilentProgress()
+    scenes = chosen_scenes(data, maps)
+    tallies = {(str(sampling), name): Tally() for sampling in samplings for name in methods}
+    progress.start(len(scenes), "scenes", f"{len(methods)} methods")
+    for index in scenes:
+        for cases in scene_cases(data.scene(index), samplings, transmitters, seed):
+            for name, estimator in methods.items():
+                progress.check()
+                began = time.perf_counter()
+                estimate = estimator.estimate(cases.batch)
+                seconds = time.perf_counter() - began
+                key = (str(cases.sampling), name)
+                tallies[key] = tallies[key].add(cases, estimate, seconds, threshold)
+        progress.advance()
+    progress.finish()
+    return [_row(name, sampling, tally) for (sampling, name), tally in tallies.items()]
+
+
+def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
+    """Turn sums into scores."""
+    whole, outdoor = tally.whole.scores(), tally.outdoor.scores()
+    buildings = (tally.buildings or BuildingCounts()).scores()
+    return ProtocolRow(
+        method=method,
+        sampling=sampling,
+        maps=tally.maps,
+        rmse_all=whole.rmse,
+        rmse_all_masked=tally.masked.scores().rmse,
+        nmse_radiounet=whole.nmse_energy,
+        nmse_radiocycle=whole.nmse_variance,
+        rmse_outdoor_db=outdoor.rmse * GAIN_SPAN_DB,
+        rmse_unobserved_db=tally.unobserved.scores().rmse * GAIN_SPAN_DB,
+        bias_outdoor_db=outdoor.bias * GAIN_SPAN_DB,
+        jaccard=buildings.jaccard,
+        f1=buildings.f1,
+        recall=buildings.recall,
+        precision=buildings.precision,
+        accuracy=buildings.accuracy,
+        missing=outdoor.missing,
+        seconds_per_map=tally.seconds / max(tally.maps, 1),
+    )
+
+
+def parse_maps(text: str) -> tuple[int, ...]:
+    """Read map numbers such as ``601-700`` or ``601,605,610-620``.
+
+    Raises
+    ------
+    UsageError
+        If the text is not of that form.
+    """
+    numbers: list[int] = []
+    try:
+        for piece in text.split(","):
+            first, _, last = piece.partition("-")
+            numbers.extend(range(int(first), int(last or first) + 1))
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no list of map numbers.", hint="Write it as 601-700 or 601,605."
+        ) from error
+    return tuple(numbers)
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--methods", default="knn,idw,linear", show_default=True, help="Names, with commas.")
+@click.option("--model", help="Trained model of the network methods: a name or a file.")
+@click.option("--device", default="auto", show_default=True, help="Device of the networks.")
+@click.option(
+    "--samplings",
+    default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
+    show_default=True,
+    help="Drive tests, with commas.",
+)
+@click.option("--maps", help="Map numbers, such as 601-620; all by default.")
+@click.option("--transmitters", default=TRANSMITTERS, show_default=True, help="Per scene.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the tables.")
+def main(
+    dataset: Path,
+    methods: str,
+    model: str | None,
+    device: str,
+    samplings: str,
+    maps: str | None,
+    transmitters: int,
+    seed: int,
+    out: Path,
+) -> None:
+    """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
+    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.console import open_console
+
+    console = open_console()
+    try:
+        prepare_output_folder(out)
+        rows = run_protocol(
+            SimulatedSet.open(dataset),
+            {name: _create(name, model, device) for name in methods.split(",")},
+            samplings=[Sampling.parse(text) for text in samplings.split(",")],
+            maps=None if maps is None else parse_maps(maps),
+            transmitters=transmitters,
+            seed=seed,
+            progress=console,
+        )
+        write_csv(out / "simulated.csv", rows)
+        write_markdown(out / "simulated.md", rows)
+    except RmGeoError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    click.echo((out / "simulated.md").read_text(encoding="utf-8"))
+
+
+def _create(name: str, model: str | None, device: str) -> Estimator:
+    """Make an estimator; networks take the model and the device."""
+    if not method_info(name).is_network:
+        return create(name)
+    return create(name, device=device, **({} if model is None else {"model": model}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""The papers' protocol on a simulated set: fair samples, pooled scores, tables on disk."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
+from rm_geo.errors import InputError, UsageError
+from rm_geo.estimators.base import Estimate
+from rm_geo.estimators.registry import create
+from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
+from rm_geo.evaluation.result_table import markdown_table
+from rm_geo.evaluation.simulated import main, parse_maps, run_protocol
+from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
+
+SIDE = 32
+SCENES, ANTENNAS = 2, 3
+UNIFORM, ROUTE = Sampling("uniform", 0.2), Sampling("route", 0.05)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> SimulatedSet:
+    """Two small scenes on maps 601 and 602, written as a finished set."""
+    path = tmp_path_factory.mktemp("simulated")
+    rng = np.random.default_rng(0)
+    buildings = np.zeros((SCENES, SIDE, SIDE), bool)
+    buildings[:, 8:16, 10:20] = True
+    antennas = np.full((SCENES, ANTENNAS, len(ANTENNA_COLUMNS)), np.nan, np.float32)
+    columns = {name: index for index, name in enumerate(ANTENNA_COLUMNS)}
+    antennas[..., columns["row"]] = rng.integers(20, SIDE, (SCENES, ANTENNAS))
+    antennas[..., columns["col"]] = rng.integers(0, SIDE, (SCENES, ANTENNAS))
+    antennas[..., columns["height_m"]] = 1.5
+    antennas[..., columns["frequency_mhz"]] = 5900.0
+    rows, cols = np.indices((SIDE, SIDE))
+    distance = np.hypot(rows - antennas[..., 0, None, None], cols - antennas[..., 1, None, None])
+    gains = -50.0 - 25.0 * np.log10(distance + 1.0)
+    gains = np.where(buildings[:, None], -200.0, gains)
+    orders = np.full((SCENES, 1, SIDE, SIDE), -1, np.int16)
+    orders[:, 0, 25] = np.arange(SIDE)
+    orders[:, 0, 26] = np.arange(2 * SIDE - 1, SIDE - 1, -1)
+    arrays = {
+        "buildings": np.packbits(buildings, axis=-1),
+        "heights_m": np.where(buildings, 25, 0).astype(np.uint8),
+        "roads": np.packbits(orders[:, 0] >= 0, axis=-1),
+        "orders": orders,
+        "gains_db": gains.astype(np.float16),
+        "antennas": antennas,
+    }
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+    manifest = {
+        "format": FORMAT,
+        "scene_ids": ["map_601", "map_602"],
+        "map_ids": [[601], [602]],
+        "arrays": {
+            name: {"dtype": array.dtype.str, "shape": list(array.shape)}
+            for name, array in arrays.items()
+        },
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return SimulatedSet.open(path)
+
+
+class Oracle:
+    """Knows the truth of the cases that it is given, and spoils it as asked."""
+
+    name, maps_buildings = "oracle", True
+
+    def __init__(self, cases, error_db=0.0, flip=0.0):
+        self.truths = list(cases)
+        self.error_db, self.flip = error_db, flip
+
+    def estimate(self, batch):
+        cases = self.truths.pop(0)
+        np.testing.assert_array_equal(cases.batch.rsrp_dbm, batch.rsrp_dbm)
+        probability = cases.buildings.astype(np.float32)
+        return Estimate(
+            unit_to_gain(cases.truth_unit) + np.float32(self.error_db),
+            building_probability=np.abs(probability - np.float32(self.flip)),
+        )
+
+
+def all_cases(dataset, samplings, seed=0):
+    for index in range(len(dataset)):
+        yield from scene_cases(dataset.scene(index), samplings, ANTENNAS, seed)
+
+
+class TestCases:
+    def test_samples_lie_outdoors_and_say_the_truth(self, dataset):
+        for cases in all_cases(dataset, [UNIFORM, ROUTE]):
+            observed = cases.observed
+            assert observed.any(axis=(1, 2)).all()
+            assert not (observed & cases.indoor).any()
+            np.testing.assert_array_equal(
+                cases.batch.rsrp_dbm[observed], unit_to_gain(cases.truth_unit)[observed]
+            )
+
+    def test_uniform_samples_are_the_share_of_the_outdoor_pixels(self, dataset):
+        cases = next(all_cases(dataset, [UNIFORM]))
+        outdoor = (~cases.indoor).sum(axis=(1, 2))
+        assert (cases.observed.sum(axis=(1, 2)) == np.round(0.2 * outdoor)).all()
+
+    def test_routes_follow_the_drive(self, dataset):
+        for cases in all_cases(dataset, [ROUTE]):
+            assert set(np.nonzero(cases.observed)[1]) <= {25, 26}
+
+    def test_samples_do_not_depend_on_what_else_is_run(self, dataset):
+        scene = dataset.scene(1)
+        alone = next(iter(scene_cases(scene, [ROUTE], 1, seed=3)))
+        among = list(scene_cases(scene, [UNIFORM, ROUTE], ANTENNAS, seed=3))[1]
+        np.testing.assert_array_equal(alone.observed[0], among.observed[0])
+
+    def test_seeds_antennas_and_scenes_have_samples_of_their_own(self, dataset):
+        first, second = all_cases(dataset, [UNIFORM], seed=0)
+        other = next(all_cases(dataset, [UNIFORM], seed=1))
+        assert (first.observed != other.observed).any()
+        assert (first.observed[0] != first.observed[1]).any()
+        assert (first.observed != second.observed).any()
+
+    def test_transmitters_lie_in_the_middle_of_their_pixel(self, dataset):
+        cases = next(all_cases(dataset, [UNIFORM]))
+        strongest = cases.truth_unit[0].argmax()
+        assert cases.batch.transmitter_rc[0] == pytest.approx(
+            np.array(np.unravel_index(strongest, (SIDE, SIDE))) + 0.5
+        )
+        assert cases.batch.frequency_mhz == 5900.0
+        assert cases.batch.transmitter_height_m == 1.5
+
+    def test_mixed_antennas_are_refused(self, dataset):
+        scene = dataset.scene(0)
+        antennas = scene.antennas.copy()
+        antennas[0, 2] = 30.0
+        with pytest.raises(InputError, match="differ in height"):
+            next(iter(scene_cases(replace(scene, antennas=antennas), [UNIFORM], 2, 0)))
+
+    def test_maps_are_chosen_by_number(self, dataset):
+        assert chosen_scenes(dataset, None) == [0, 1]
+        assert chosen_scenes(dataset, [602, 700]) == [1]
+        with pytest.raises(UsageError, match="It has 601 to 602"):
+            chosen_scenes(dataset, [700])
+
+
+class TestProtocol:
+    def test_the_truth_has_no_error(self, dataset):
+        oracle = Oracle(all_cases(dataset, [UNIFORM]))
+        (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
+        assert row.maps == SCENES * ANTENNAS
+        assert row.rmse_all == pytest.approx(0.0, abs=1e-6)
+        assert row.rmse_outdoor_db == pytest.approx(0.0, abs=1e-4)
+        assert (row.f1, row.jaccard, row.accuracy) == (1.0, 1.0, 1.0)
+
+    def test_outdoor_errors_are_in_db_and_all_pixels_on_the_scale(self, dataset):
+        oracle = Oracle(all_cases(dataset, [UNIFORM]), error_db=-2.0)
+        (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
+        assert row.rmse_outdoor_db == pytest.approx(2.0, abs=1e-3)
+        assert row.bias_outdoor_db == pytest.approx(-2.0, abs=1e-3)
+        built = 8 * 10 / SIDE**2
+        assert row.rmse_all == pytest.approx(2.0 / GAIN_SPAN_DB * math.sqrt(1 - built), rel=1e-3)
+
+    def test_a_building_map_paints_all_pixels_but_not_the_outdoor_score(self, dataset):
+        oracle = Oracle(all_cases(dataset, [UNIFORM]), flip=1.0)
+        (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
+        assert row.f1 == 0.0
+        assert row.rmse_all > 0.5
+        assert row.rmse_outdoor_db == pytest.approx(0.0, abs=1e-4)
+
+    def test_measured_pixels_count_outdoors_but_not_as_unobserved(self, dataset):
+        (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM])
+        expected = row.rmse_outdoor_db / math.sqrt(1 - 0.2)
+        assert row.rmse_unobserved_db == pytest.approx(expected, rel=0.01)
+
+    def test_methods_without_building_maps_have_no_building_scores(self, dataset):
+        (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM])
+        assert math.isnan(row.f1)
+        assert "f1" not in markdown_table([row])
+
+    def test_all_methods_are_told_the_same(self, dataset):
+        told = {"a": [], "b": []}
+
+        class Spy:
+            def __init__(self, name):
+                self.name = name
+
+            def estimate(self, batch):
+                told[self.name].append(batch.rsrp_dbm)
+                return create("nearest").estimate(batch)
+
+        run_protocol(dataset, {"a": Spy("a"), "b": Spy("b")}, samplings=[UNIFORM, ROUTE])
+        assert len(told["a"]) == SCENES * 2
+        for first, second in zip(told["a"], told["b"], strict=True):
+            np.testing.assert_array_equal(first, second)
+
+    def test_fewer_transmitters_and_maps_limit_the_work(self, dataset):
+        (row,) = run_protocol(
+            dataset,
+            {"nearest": create("nearest")},
+            samplings=[UNIFORM],
+            maps=[602],
+            transmitters=2,
+        )
+        assert row.maps == 2
+
+
+class TestSampling:
+    @given(st.sampled_from(["uniform", "route"]), st.integers(1, 100))
+    def test_is_read_as_it_is_written(self, kind, percent):
+        sampling = Sampling.parse(f"{kind}:{percent / 100}")
+        assert str(sampling) == f"{kind} {percent} %"
+
+    @pytest.mark.parametrize("text", ["uniform", "spiral:0.1", "uniform:0", "route:1.5", "route:x"])
+    def test_nonsense_is_refused(self, text):
+        with pytest.raises(UsageError):
+            Sampling.parse(text)
+
+
+def test_map_numbers_are_lists_and_ranges():
+    assert parse_maps("601,605-607") == (601, 605, 606, 607)
+    with pytest.raises(UsageError, match="601-700"):
+        parse_maps("all")
+
+
+class TestCommand:
+    def run(self, *arguments):
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    def test_writes_both_tables(self, dataset, tmp_path):
+        result = self.run(
+            dataset.path,
+            "--methods=knn,nearest",
+            "--samplings=uniform:0.2,route:0.05",
+            "--out",
+            tmp_path / "out",
+        )
+        assert result.exit_code == 0, result.output
+        with (tmp_path / "out" / "simulated.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["sampling"], row["method"]) for row in rows] == [
+            ("uniform 20 %", "knn"),
+            ("uniform 20 %", "nearest"),
+            ("route 5 %", "knn"),
+            ("route 5 %", "nearest"),
+        ]
+        assert all(0.0 < float(row["rmse_outdoor_db"]) < 20.0 for row in rows)
+        table = (tmp_path / "out" / "simulated.md").read_text()
+        assert table.count("\n") == 2 + len(rows)
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+            "simulated.csv",
+            "simulated.md",
+        ]
+
+    def test_errors_are_one_line_and_an_exit_code(self, dataset, tmp_path):
+        unknown = self.run(dataset.path, "--methods=kn", "--out", tmp_path)
+        assert (unknown.exit_code, "Did you mean knn" in unknown.output) == (2, True)
+        missing = self.run(tmp_path / "nowhere", "--out", tmp_path)
+        assert (missing.exit_code, "no simulated scenes" in missing.output) == (1, True)
+        assert "Traceback" not in unknown.output + missing.output
