@@ -11,13 +11,14 @@ import torch
 
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
 from rm_geo.errors import CancelledError, ConfigError, ModelError
-from rm_geo.networks import MARS, FieldRadioCycle
+from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask, coarse_samples
 from rm_geo.training.measure import MeasurementMixture, measure
+from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import TrainingConfig, train
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
@@ -179,6 +180,32 @@ def test_mars_learns_to_beat_its_start():
         losses["total"].backward()
         optimiser.step()
     assert float(task.losses(context())["mse"]) < 0.7 * first
+
+
+def test_the_papers_images_are_on_the_unit_scale():
+    crops = draw(crop=64)
+    b = paper_batch(crops, (0.2, 0.2), torch.Generator().manual_seed(0))
+    sampled = b.x > 0
+    assert torch.equal(b.x[sampled], b.y[sampled])
+    assert (b.y[b.z > 0] == 0.0).all()
+    assert sampled.sum() / (b.y > 0).sum() == pytest.approx(0.2, abs=0.02)
+    assert b.t.sum((1, 2, 3)).max() == 1.0
+    row, col = crops.transmitter_rc[0].int().tolist()
+    assert b.t[0, 0, row, col] == 1.0
+
+
+@pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])
+def test_the_papers_losses_reach_both_networks(mode):
+    torch.manual_seed(0)
+    pool = ScenePool([free_space_set()], held_out=1)
+    options = PaperOptions(batch=2, crop=64, mode=mode)
+    task = RadioCycleTask(RadioCycle(0.05), pool, pool, options)
+    losses = task.losses(context())
+    losses["total"].backward()
+    for network in (task.network.F, task.network.G):
+        assert any(p.grad.abs().sum() > 0.0 for p in network.parameters())
+    task.end_epoch({name: float(value.detach()) for name, value in losses.items()})
+    assert 0.0 <= task.validate(task.network)["f1"] <= 1.0
 
 
 def test_coarse_samples_lie_at_the_centres_of_cells():

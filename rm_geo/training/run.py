@@ -14,13 +14,15 @@ from torch import nn
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import ConfigError
 from rm_geo.networks import build
+from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.mars import MARS
-from rm_geo.networks.radiocycle import FieldRadioCycle
+from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
 from rm_geo.training.measure import MeasurementMixture
+from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import TrainingTask
 
@@ -33,8 +35,8 @@ class TrainingConfig:
 
     Attributes
     ----------
-    kind : {"radiocycle-field", "mars"}
-        What to train.
+    kind : str
+        What to train, see :func:`rm_geo.networks.kinds`.
     network : mapping
         Keyword arguments of the network.
     data : sequence of str
@@ -117,9 +119,11 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
         return FieldTask(network, pool, held, options, mixture)
     if isinstance(network, MARS):
         return MarsTask(network, pool, held, _options(MarsOptions, config.task, "task"))
-    raise ConfigError(
-        f"{config.kind!r} cannot be trained here.", hint="Choose radiocycle-field or mars."
-    )
+    if isinstance(network, RadioCycle):
+        return RadioCycleTask(network, pool, held, _options(PaperOptions, config.task, "task"))
+    if isinstance(network, InterpolationNet):
+        return InterpolationTask(network, pool, held, _options(PaperOptions, config.task, "task"))
+    raise ConfigError(f"There is no training for {config.kind!r}.")
 
 
 def _options(cls: type[Any], values: Mapping[str, Any], section: str) -> Any:  # noqa: ANN401

@@ -1,0 +1,197 @@
+"""Training RadioCycle and InterpolationNet by the protocol of the RadioCycle paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rm_geo.errors import ConfigError
+from rm_geo.networks.interpolation_net import InterpolationNet
+from rm_geo.networks.radiocycle import RadioCycle
+from rm_geo.training.dwa import DynamicWeightAverage
+from rm_geo.training.field_task import MODES
+from rm_geo.training.losses import dice_bce
+from rm_geo.training.mars_task import unit_map
+from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.task import StepContext
+
+
+@dataclass(frozen=True)
+class PaperOptions:
+    """Batches and losses of the paper's training.
+
+    Attributes
+    ----------
+    batch, crop : int
+        Maps per step and their side in pixels; a transmitter outside a crop is not seen.
+    fraction : tuple of float
+        Smallest and largest share of the pixels that is sampled, drawn uniformly. The paper
+        trains one model for each rate: give the same number twice.
+    mode : {"single", "dual", "dual-dwa"}
+        The paper's ablations: SL (no dual losses), ML without DWA, ML with DWA.
+    temperature : float
+        T of dynamic weight averaging.
+    """
+
+    batch: int = 8
+    crop: int = 256
+    fraction: tuple[float, float] = (0.2, 0.2)
+    mode: str = "dual-dwa"
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
+        if self.batch < 1 or self.crop < 64 or self.crop % 64:
+            raise ConfigError("batch must be positive, and crop a multiple of 64.")
+        if len(self.fraction) != 2 or not 0.0 < self.fraction[0] <= self.fraction[1] <= 1.0:
+            raise ConfigError("fraction must be two shares with 0 < low <= high <= 1.")
+
+
+@dataclass(frozen=True)
+class PaperBatch:
+    """Images of the paper, each (B, 1, H, W): sparse x, full y, buildings z, transmitter t."""
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+    t: Tensor
+
+
+def paper_batch(
+    crops: SceneCrops, fraction: tuple[float, float], random: torch.Generator
+) -> PaperBatch:
+    """Sample the outdoor pixels of crops uniformly, on the unit scale."""
+    y = unit_map(crops)
+    low, high = fraction
+    draw = torch.rand((len(y), 1, 1, 1), generator=random, device=random.device)
+    chosen = torch.rand(y.shape, generator=random, device=random.device) < low + (high - low) * draw
+    t = torch.zeros_like(y)
+    rows, cols = int(y.shape[-2]), int(y.shape[-1])
+    for image, (row, col) in zip(t, crops.transmitter_rc.floor().int().tolist(), strict=True):
+        if 0 <= row < rows and 0 <= col < cols:
+            image[0, row, col] = 1.0
+    return PaperBatch(x=y * chosen * crops.free, y=y, z=crops.buildings, t=t)
+
+
+class RadioCycleTask:
+    """``l_G = MSE(G(z), y) + MSE(G(F(x)), y)``, ``l_F = DiceBCE(F(x), z) + DiceBCE(F(G(z)), z)``.
+
+    Source: RadioCycle, its dual losses and dynamic weight averaging. In mode ``single`` each
+    network has its own loss alone: MSE(G(z), y) and DiceBCE(F(x), z).
+    """
+
+    def __init__(
+        self, network: RadioCycle, pool: ScenePool, validation: ScenePool, options: PaperOptions
+    ) -> None:
+        self._network, self.options = network, options
+        self.pool, self.validation = pool, validation
+        self.dwa = DynamicWeightAverage(tasks=2, temperature=options.temperature)
+
+    @property
+    def network(self) -> RadioCycle:
+        """The pair."""
+        return self._network
+
+    def losses(self, context: StepContext) -> dict[str, Tensor]:
+        """Losses of one batch."""
+        crops = self.pool.draw(context.numpy_rng, self.options.batch, self.options.crop)
+        b = paper_batch(crops, self.options.fraction, context.torch_rng)
+        logits = self.network.buildings(b.x, b.t)
+        from_truth = self.network.radio_map(b.z, b.t)
+        loss_g = functional.mse_loss(from_truth, b.y)
+        loss_f = dice_bce(logits, b.z)
+        if self.options.mode == "single":
+            return {"total": loss_g + loss_f, "map": loss_g, "buildings": loss_f}
+        chained = self.network.radio_map(torch.sigmoid(logits), b.t)
+        loss_g = loss_g + functional.mse_loss(chained, b.y)
+        loss_f = loss_f + dice_bce(self.network.buildings(from_truth, b.t), b.z)
+        dynamic = self.options.mode == "dual-dwa"
+        weight_g, weight_f = self.dwa.weights if dynamic else (1.0, 1.0)
+        total = weight_g * loss_g + weight_f * loss_f
+        return {"total": total, "map": loss_g, "buildings": loss_f}
+
+    def end_epoch(self, means: dict[str, float]) -> None:
+        """Update the loss weights."""
+        self.dwa.end_epoch([means["map"], means["buildings"]])
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """F1 of buildings and RMSE over all pixels on the unit scale, as the paper."""
+        hits = sums = squares = 0.0
+        rounds = 6
+        for b in _validation_batches(self.validation, self.options, rounds):
+            logits, gain = network(b.x, b.t)
+            found = (logits > 0).float()
+            hits += float((found * b.z).sum())
+            sums += float(found.sum() + b.z.sum())
+            squares += float(functional.mse_loss(gain, b.y)) / rounds
+        return {"f1": 2.0 * hits / max(sums, 1.0), "rmse": squares**0.5}
+
+    def state(self) -> dict[str, object]:
+        """History of the loss weights."""
+        return {"dwa": self.dwa.history}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take the history back."""
+        history = state.get("dwa", [])
+        if isinstance(history, list):
+            self.dwa.history = [[float(value) for value in means] for means in history]
+
+
+class InterpolationTask:
+    """InterpolationNet: ``MSE(U(x), y)``."""
+
+    def __init__(
+        self,
+        network: InterpolationNet,
+        pool: ScenePool,
+        validation: ScenePool,
+        options: PaperOptions,
+    ) -> None:
+        self._network, self.options = network, options
+        self.pool, self.validation = pool, validation
+
+    @property
+    def network(self) -> InterpolationNet:
+        """The network."""
+        return self._network
+
+    def losses(self, context: StepContext) -> dict[str, Tensor]:
+        """Loss of one batch."""
+        crops = self.pool.draw(context.numpy_rng, self.options.batch, self.options.crop)
+        b = paper_batch(crops, self.options.fraction, context.torch_rng)
+        loss = functional.mse_loss(self.network(b.x, b.t), b.y)
+        return {"total": loss, "map": loss}
+
+    def end_epoch(self, means: dict[str, float]) -> None:
+        """Nothing to adapt."""
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """RMSE over all pixels on the unit scale, as the paper."""
+        rounds = 6
+        batches = _validation_batches(self.validation, self.options, rounds)
+        squares = sum(float(functional.mse_loss(network(b.x, b.t), b.y)) for b in batches)
+        return {"rmse": (squares / rounds) ** 0.5}
+
+    def state(self) -> dict[str, object]:
+        """Nothing beside the network."""
+        return {}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Nothing to take back."""
+
+
+def _validation_batches(pool: ScenePool, options: PaperOptions, rounds: int) -> list[PaperBatch]:
+    """Draw the same batches at every validation."""
+    rng = np.random.default_rng(1)
+    random = torch.Generator(pool.device).manual_seed(1)
+    return [
+        paper_batch(pool.draw(rng, 4, options.crop), options.fraction, random)
+        for _ in range(rounds)
+    ]
