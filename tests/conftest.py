@@ -1,0 +1,22 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Tests run in several processes: threads of BLAS and PyTorch would only wait for each other.
+# Set before anything imports them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the reference data; tests that need it are skipped without it."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("RM_GEO_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("reference data not at hand; set RM_GEO_SHARED_DATA to their folder")
+    return folder
