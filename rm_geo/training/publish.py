@@ -1,0 +1,201 @@
+"""Make a model of a finished training: weights in half precision and a card that tells all.
+
+``python -m rm_geo.training.publish RUN NAME --summary TEXT [--scores FILE ...]``
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from rm_geo._version import __version__
+from rm_geo.errors import InputError, RmGeoError
+from rm_geo.networks import build
+from rm_geo.training.checkpoint import TrainingState, load_checkpoint
+from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
+from rm_geo.training.run import CONFIG_NAME, TrainingConfig
+from rm_geo.zoo import save_model, write_index
+
+LICENCE = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class CardText:
+    """What a person must say of a model; the rest is measured.
+
+    Attributes
+    ----------
+    summary : str
+        One line.
+    data : str
+        What it was trained on, and where that is from.
+    limits : sequence of str
+        What it is not good at.
+    device : str
+        What it was trained on, in words.
+    scores : mapping of str to str
+        Tables in Markdown, by their titles.
+    """
+
+    summary: str
+    data: str
+    limits: Sequence[str]
+    device: str
+    scores: Mapping[str, str]
+
+
+def publish(run: Path, folder: Path, size: str, text: CardText) -> str:
+    """Write a model folder from a training's folder; return the weights' sha256.
+
+    The weights are the moving average, rounded to half precision. Values of a network
+    without normalisation stay far inside its range, and its results move by less than
+    0.01 dB.
+
+    Raises
+    ------
+    InputError
+        If the training's folder lacks its configuration.
+    ModelError
+        If its checkpoint is missing or damaged.
+    """
+    try:
+        config = TrainingConfig(**json.loads((run / CONFIG_NAME).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{run} is not the folder of a training: {CONFIG_NAME} cannot be read ({error}).",
+            hint="Name the folder that rm-geo train wrote to.",
+        ) from error
+    state, tensors = load_checkpoint(run / CHECKPOINT_NAME)
+    network = build(config.kind, config.network)
+    prefix = "average."
+    network.load_state_dict(
+        {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    )
+    network.half()
+    parameters = sum(p.numel() for p in network.parameters())
+    more: dict[str, Any] = {
+        "architecture": type(network).__name__,
+        "size": size,
+        "summary": text.summary,
+        "rm_geo": __version__,
+        "recipe": {
+            "data": text.data,
+            "held_out": config.held_out,
+            "loop": dict(config.loop),
+            "task": dict(config.task),
+            "mixture": dict(config.mixture),
+        },
+        "seed": int(config.loop.get("seed", 0)),
+        "minutes": round(state.trained_s / 60.0, 1),
+        "steps": state.step,
+        "device": text.device,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "licence": LICENCE,
+        "limits": list(text.limits),
+        "validation": _last_validation(run / LOG_NAME),
+    }
+    if "scale" in config.network:
+        more["scale"] = config.network["scale"]
+    checksum = save_model(folder, network, config.kind, config.network, more)
+    card = _card(folder.name, config, state, text, more, parameters, checksum)
+    (folder / "card.md").write_text(card, "utf-8")
+    return checksum
+
+
+def _last_validation(log: Path) -> dict[str, float]:
+    """Scores on the scenes held out, from the last line of the log that has them."""
+    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    found = [entry["validation"] for entry in entries if "validation" in entry]
+    return dict(found[-1]) if found else {}
+
+
+def _card(
+    name: str,
+    config: TrainingConfig,
+    state: TrainingState,
+    text: CardText,
+    more: Mapping[str, Any],
+    parameters: int,
+    checksum: str,
+) -> str:
+    """Write the card for people."""
+    lines = [
+        f"# {name}",
+        "",
+        text.summary,
+        "",
+        "| | |",
+        "|---|---|",
+        f"| network | {more['architecture']} (`{config.kind}`), {parameters:,} parameters |",
+        f"| data | {text.data} |",
+        f"| training | {more['minutes']} minutes, {state.step:,} steps, {text.device} |",
+        f"| recipe | `{json.dumps(dict(config.loop))}`, `{json.dumps(dict(config.task))}` |",
+        f"| seed | {more['seed']} |",
+        f"| software | rm_geo {__version__}, torch {torch.__version__} |",
+        f"| weights | half precision, sha256 `{checksum}` |",
+        f"| licence | {LICENCE} |",
+        "",
+        "## Scores",
+        "",
+    ]
+    for title, table in text.scores.items():
+        lines += [f"### {title}", "", table.strip(), ""]
+    lines += ["### Scenes held out from training, at its end", "", "| score | value |", "|---|---|"]
+    lines += [f"| {key} | {value:.4f} |" for key, value in more["validation"].items()]
+    lines += ["", "## Limits", "", *[f"- {limit}" for limit in text.limits], ""]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("name")
+@click.option("--models", type=click.Path(path_type=Path), default=Path("models"))
+@click.option("--size", default="s", help="Size class, s or full.")
+@click.option("--summary", required=True, help="One line about the model.")
+@click.option("--data", required=True, help="What it was trained on.")
+@click.option("--device", required=True, help="What it was trained with, in words.")
+@click.option("--limit", "limits", multiple=True, help="What it is not good at; repeatable.")
+@click.option(
+    "--scores",
+    type=(str, click.Path(path_type=Path, exists=True)),
+    multiple=True,
+    help="Title and Markdown file of a table of scores; repeatable.",
+)
+@click.option("--default", "defaults", multiple=True, metavar="METHOD=NAME", help="Default models.")
+def main(
+    run: Path,
+    name: str,
+    models: Path,
+    size: str,
+    summary: str,
+    data: str,
+    device: str,
+    limits: tuple[str, ...],
+    scores: tuple[tuple[str, Path], ...],
+    defaults: tuple[str, ...],
+) -> None:
+    """Make the model NAME of the training in RUN."""
+    tables = {title: path.read_text("utf-8") for title, path in scores}
+    text = CardText(summary=summary, data=data, limits=limits, device=device, scores=tables)
+    try:
+        checksum = publish(run, models / name, size, text)
+        index = models / "index.json"
+        known = json.loads(index.read_text("utf-8"))["default"] if index.is_file() else {}
+        write_index(models, {**known, **dict(item.split("=", 1) for item in defaults)})
+    except RmGeoError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    click.echo(f"{models / name}: sha256 {checksum}")
+
+
+if __name__ == "__main__":
+    main()
