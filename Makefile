@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # pip takes its versions from here, so that every machine gets what was tested.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types unit wheel-test bench clean help
+.PHONY: demo test lint types unit bench clean help
 
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
@@ -30,7 +30,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.demo
 	$(BIN)/rm-geo demo --output demo
 
-test: lint types unit wheel-test
+test: lint types unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -41,10 +41,6 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
-
-# The wheel must carry the trained models and work away from the checkout.
-wheel-test: $(STAMP)
-	$(BIN)/python tests/check_wheel.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
