@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.propagation.antenna import Antenna, SectorPattern
+from rm_geo.propagation.compiled import compiled
 from rm_geo.propagation.parameters import DominantPathParameters
-from rm_geo.propagation.scene import Scene, _geometry_module
+from rm_geo.propagation.scene import Scene
 
 
 class DominantPathModel:
@@ -49,8 +50,8 @@ class DominantPathModel:
         DependencyError
             If numba is not installed.
         """
-        profile = _geometry_module("profile")
-        paths = _geometry_module("paths")
+        profile = compiled("profile")
+        paths = compiled("paths")
         p = self.parameters
         law = np.array(
             [

@@ -24,7 +24,7 @@ _SEEN_M = 0.3  # a corner this far behind a ray's end is still seen: it sits on 
 _GRAZING = 0.02  # sine of the angle by which a path along a wall may miss its sector
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def sector(corner: F64, side: int) -> tuple[float, float]:
     """First direction and width (radians) of the sector that keeps the corner on one side.
 
@@ -37,7 +37,7 @@ def sector(corner: F64, side: int) -> tuple[float, float]:
     return (to_previous - math.pi if side == 0 else to_previous), width
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def side_of(corner: F64, ux: float, uy: float) -> int:
     """Side (0, 1) on which a path in direction (ux, uy) passes a corner, or -1 for neither."""
     ahead = ux * corner[3] - uy * corner[2]
@@ -49,17 +49,18 @@ def side_of(corner: F64, ux: float, uy: float) -> int:
     return -1
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def cast_fan(
-    x: float, y: float, start: float, step: float, walls: F64, reach: float, depth: F64
+    x: float, y: float, start: float, step: float, walls: F64, reach: float, rays: F64
 ) -> None:
-    """Fill ``depth`` with the distance to the first wall front of each ray of a fan."""
-    count = depth.shape[0]
-    width = step * (count - 1)
-    c0, s0 = math.cos(start), math.sin(start)
-    c1, s1 = math.cos(start + width), math.sin(start + width)
+    """Cast a fan: fill rows of ``rays`` with direction and distance to the first wall front."""
+    count = rays.shape[0]
     for k in range(count):
-        depth[k] = reach
+        rays[k, 0] = math.cos(start + k * step)
+        rays[k, 1] = math.sin(start + k * step)
+        rays[k, 2] = reach
+    c0, s0 = rays[0, 0], rays[0, 1]
+    c1, s1 = rays[count - 1, 0], rays[count - 1, 1]
     for w in range(walls.shape[0]):
         ax, ay = walls[w, 0] - x, walls[w, 1] - y
         bx, by = walls[w, 2] - x, walls[w, 3] - y
@@ -79,36 +80,33 @@ def cast_fan(
             k0 = max(0, math.ceil(lo / step))
             k1 = min(count - 1, math.floor((lo + span) / step))
             for k in range(k0, k1 + 1):
-                dx, dy = math.cos(start + k * step), math.sin(start + k * step)
-                across = dx * ey - dy * ex
+                across = rays[k, 0] * ey - rays[k, 1] * ex
                 if abs(across) > 1e-12:
-                    t = cross_depth = (ax * ey - ay * ex) / across
-                    if 0 < t < depth[k]:
-                        depth[k] = cross_depth
+                    distance = (ax * ey - ay * ex) / across
+                    if 0 < distance < rays[k, 2]:
+                        rays[k, 2] = distance
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def fill_fan(
     x: float,
     y: float,
-    start: float,
-    step: float,
-    depth: F64,
+    rays: F64,
     shape: tuple[int, int],
     spacing: float,
     runs: NDArray[np.int16],
     used: int,
 ) -> tuple[NDArray[np.int16], int]:
     """Append the runs of pixels whose centres lie in a fan; the array grows as needed."""
-    count = depth.shape[0]
+    count = rays.shape[0]
     height, width = shape
     px = np.empty(count + 1)
     py = np.empty(count + 1)
     px[count] = x / spacing - 0.5
     py[count] = y / spacing - 0.5
     for k in range(count):
-        px[k] = px[count] + depth[k] * math.cos(start + k * step) / spacing
-        py[k] = py[count] + depth[k] * math.sin(start + k * step) / spacing
+        px[k] = px[count] + rays[k, 2] * rays[k, 0] / spacing
+        py[k] = py[count] + rays[k, 2] * rays[k, 1] / spacing
     filled = np.zeros(height + 1, np.int64)
     for k in range(count + 1):
         ya, yb = py[k - 1], py[k]
@@ -152,7 +150,7 @@ def fill_fan(
     return runs, used
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def look_around(
     corners: F64, walls: F64, shape: tuple[int, int], spacing: float, ray_step: float, reach: float
 ) -> tuple[I64, NDArray[np.int16], NDArray[np.uint8]]:
@@ -178,9 +176,9 @@ def look_around(
             start, width = sector(corners[v], side)
             count = max(2, math.ceil(width / ray_step) + 1)
             step = width / (count - 1)
-            depth = np.empty(count)
-            cast_fan(x, y, start, step, walls, reach, depth)
-            runs, used = fill_fan(x, y, start, step, depth, shape, spacing, runs, used)
+            rays = np.empty((count, 3))
+            cast_fan(x, y, start, step, walls, reach, rays)
+            runs, used = fill_fan(x, y, rays, shape, spacing, runs, used)
             offsets[2 * v + side + 1] = used
             for w in range(n):
                 dx, dy = corners[w, 0] - corners[v, 0], corners[w, 1] - corners[v, 1]
@@ -193,7 +191,7 @@ def look_around(
                 ox, oy = stand(corners[w])
                 turn = (math.atan2(oy - y, ox - x) - start + math.pi) % (2 * math.pi) - math.pi
                 k = min(max(round(turn / step), 0), count - 1)
-                open_to = max(depth[max(k - 1, 0)], depth[k], depth[min(k + 1, count - 1)])
+                open_to = max(rays[max(k - 1, 0), 2], rays[k, 2], rays[min(k + 1, count - 1), 2])
                 if math.hypot(ox - x, oy - y) <= open_to + _SEEN_M:
                     seen[v, w] = 1 + 2 * side + 4 * arriving
     for v in range(n):
@@ -204,7 +202,7 @@ def look_around(
     return offsets, runs[:used].copy(), seen
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def stand(corner: F64) -> tuple[float, float]:
     """Point from which a corner looks: just in front of its building."""
     bx, by = corner[2] + corner[4], corner[3] + corner[5]
@@ -212,7 +210,7 @@ def stand(corner: F64) -> tuple[float, float]:
     return corner[0] - CLEARANCE_M * bx / size, corner[1] - CLEARANCE_M * by / size
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def link_corners(corners: F64, seen: NDArray[np.uint8]) -> tuple[I64, I64, F64]:
     """Turn mutual visibility into lists: per state (corner, side) the states it leads to.
 

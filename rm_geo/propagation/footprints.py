@@ -13,17 +13,17 @@ from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 
-Ring = NDArray[np.float64]
-"""(N, 2) corners (x, y), open, the building to the left of each edge in a frame with y down
-read as x right, y up: the signed area of an outer ring is positive, that of a court negative."""
+from rm_geo.propagation.rings import Ring, oriented, signed_area
 
 TOLERANCE_PX = 1.3  # a staircase of any slope stays within 1; leaves 2-pixel features alone
 _BEVEL_PX = 2.3  # an edge this short between long ones is the pixel cut off a corner
 _REACH_PX = 2.0  # an intersection further than this from its corner is not that corner
 
 
-@njit(cache=True)
-def _split_run(points: Ring, first: int, last: int, tolerance: float, keep: NDArray) -> None:  # type: ignore[type-arg]
+@njit(cache=True, nogil=True)
+def _split_run(
+    points: Ring, first: int, last: int, tolerance: float, keep: NDArray[np.bool_]
+) -> None:
     """Mark the points that Douglas-Peucker keeps between two kept ones."""
     stack = [(first, last)]
     while len(stack) > 0:
@@ -48,7 +48,7 @@ def _split_run(points: Ring, first: int, last: int, tolerance: float, keep: NDAr
             stack.append((at, b))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fit_line(points: Ring, a: int, b: int) -> tuple[float, float, float, float]:
     """Fit a line to the mid-points of the unit steps a..b: a point on it and its direction."""
     ex = points[b, 0] - points[a, 0]
@@ -86,7 +86,7 @@ def _fit_line(points: Ring, a: int, b: int) -> tuple[float, float, float, float]
     return mx, my, dx, dy
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _straighten(points: Ring, tolerance: float) -> Ring:
     """Turn a closed ring of unit steps (first point repeated) into one of walls."""
     n = points.shape[0] - 1
@@ -125,7 +125,7 @@ def _straighten(points: Ring, tolerance: float) -> Ring:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _close_bevels(ring: Ring) -> Ring:
     """Replace the pixel cut off a corner by the corner itself."""
     changed = True
@@ -168,17 +168,6 @@ def _close_bevels(ring: Ring) -> Ring:
             changed = True
             break
     return ring
-
-
-def signed_area(ring: Ring) -> float:
-    """Shoelace area of an open ring; its sign tells the direction."""
-    x, y = ring[:, 0], ring[:, 1]
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
-
-
-def oriented(ring: Ring, *, court: bool) -> Ring:
-    """Return the ring in the direction that keeps the building to its left."""
-    return ring[::-1].copy() if (signed_area(ring) < 0) != court else ring
 
 
 def _unit_steps(ring: Ring) -> Ring:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rm_geo.propagation.fans import stand, side_of
+from rm_geo.propagation.fans import side_of, stand
 from rm_geo.propagation.profile import clears, edge_before, last_edge, turn_loss
 
 F64 = NDArray[np.float64]
@@ -25,7 +25,7 @@ UNREACHED_M = np.float32(1e30)
 """Equivalent length of a pixel that no path reaches."""
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def pattern_db(pattern: F64, azimuth: float, elevation: float) -> float:
     """Gain of a sector antenna (dBi) towards a direction in radians; see SectorPattern."""
     if pattern.shape[0] == 0:
@@ -35,10 +35,10 @@ def pattern_db(pattern: F64, azimuth: float, elevation: float) -> float:
     rise = math.degrees(elevation) + pattern[1]
     across = min(12.0 * (turn / pattern[2]) ** 2, pattern[4])
     upright = min(12.0 * (rise / pattern[3]) ** 2, pattern[4])
-    return pattern[5] - min(across + upright, pattern[4])
+    return float(pattern[5] - min(across + upright, pattern[4]))
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def light_plane(
     x: float,
     y: float,
@@ -59,7 +59,7 @@ def light_plane(
     In line of sight ``gain`` is the path gain relative to 1 m and ``length`` 0; elsewhere
     ``length`` is the equivalent length of the string over the roofs.
     """
-    los, nlos, first_db, next_db, per_radian, cap, receiver_z, near = law
+    los, nlos, first_db, _, per_radian, cap, receiver_z, near = law
     count = offsets.shape[0] - 1
     scale = count / (2 * math.pi)
     for row in range(indoor.shape[0]):
@@ -94,7 +94,7 @@ def light_plane(
             length[row, col] = max(whole, near) * 10.0 ** (loss / nlos)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def reach_corners(
     x: float,
     y: float,
@@ -144,7 +144,7 @@ def reach_corners(
     return starts
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def wrap_corners(
     starts: F64,
     climb: float,

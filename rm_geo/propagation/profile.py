@@ -23,7 +23,7 @@ _DISTANCE, _TOP, _ENTRY = 0, 1, 2
 _LENGTH, _RISE, _LOSS, _DEPARTURE = 0, 1, 2, 3
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def cross_roofs(x: float, y: float, walls: F64, count: int) -> tuple[I64, F64]:
     """Find the wall tops that each of ``count`` rays around (x, y) crosses, near to far.
 
@@ -78,13 +78,13 @@ def cross_roofs(x: float, y: float, walls: F64, count: int) -> tuple[I64, F64]:
     return offsets, edges
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def turn_loss(angle: float, cap: float, per_radian: float) -> float:
     """Loss in dB of turning by an angle (radians)."""
     return per_radian * min(max(angle, 0.0), cap)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def pull_strings(
     offsets: I64, edges: F64, antenna_z: float, cap: float, per_radian: float, each_db: float
 ) -> tuple[I64, F64]:
@@ -125,7 +125,7 @@ def pull_strings(
     return before, strings
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def last_edge(
     k: int, first: int, edges: F64, before: I64, antenna_z: float, distance: float, z: float
 ) -> int:
@@ -154,7 +154,7 @@ def last_edge(
         j = up
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def edge_before(first: int, end: int, edges: F64, distance: float) -> int:
     """Last edge nearer than a point outside buildings; first - 1 if none.
 
@@ -176,7 +176,7 @@ def edge_before(first: int, end: int, edges: F64, distance: float) -> int:
     return k
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def clears(
     ray: int, offsets: I64, edges: F64, before: I64, antenna_z: float, distance: float, z: float
 ) -> bool:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rm_geo.errors import ConfigError, DependencyError, InputError
+from rm_geo.errors import ConfigError, InputError
+from rm_geo.propagation.compiled import compiled
+from rm_geo.propagation.rings import Ring
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -66,8 +68,7 @@ class Scene:
     @property
     def ray_count(self) -> int:
         """Rays around a transmitter that keep neighbours closer than a pixel."""
-        diagonal = math.hypot(*self.shape)
-        return max(_LEAST_RAYS, math.ceil(2 * math.pi * diagonal / _RAY_END_PX))
+        return rays_for(self.shape)
 
     @classmethod
     def from_mask(
@@ -125,7 +126,7 @@ class Scene:
         roof = np.where(building, given, 0).astype(np.float32)
         if not np.isfinite(roof).all() or (roof[building] <= 0).any():
             raise InputError("Building heights must be finite and above 0 m.")
-        footprints = _geometry_module("footprints")
+        footprints = compiled("footprints")
         shift = np.asarray(offset_px, dtype=np.float64)
         parts = [
             ((ring + shift) * spacing_m, height)
@@ -184,36 +185,26 @@ class Scene:
         tops = np.broadcast_to(np.asarray(heights_m, dtype=np.float64), (len(polygons),))
         if not np.isfinite(tops).all() or (tops <= 0).any():
             raise InputError("Building heights must be finite and above 0 m.")
-        _geometry_module("footprints")
+        compiled("footprints")
         blocks, parts, roof = outlines_of(polygons, tops, origin, shape, spacing_m)
         return _assemble(roof, spacing_m, blocks, parts, indoor=roof > 0)
 
 
-def _geometry_module(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Import a compiled module, or say what to install."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"rm_geo.propagation.{name}")
-    except ModuleNotFoundError as missing:
-        if missing.name != "numba":
-            raise
-        raise DependencyError(
-            "The dominant path model needs numba, which is not installed.",
-            hint='Install it with: pip install "rm-geo[simulate]"',
-        ) from missing
+def rays_for(shape: tuple[int, int]) -> int:
+    """Rays of a full fan that are less than half a pixel apart at a scene's far corner."""
+    return max(_LEAST_RAYS, math.ceil(2 * math.pi * math.hypot(*shape) / _RAY_END_PX))
 
 
 def _assemble(
     roof: NDArray[np.float32],
     spacing_m: float,
-    blocks: list[NDArray[np.float64]],
-    parts: list[tuple[NDArray[np.float64], float]],
+    blocks: list[Ring],
+    parts: list[tuple[Ring, float]],
     *,
     indoor: NDArray[np.bool_] | None,
 ) -> Scene:
     """Compute what all transmitters share. ``indoor`` None: as the outlines have it."""
-    fans = _geometry_module("fans")
+    fans = compiled("fans")
     shape = (int(roof.shape[0]), int(roof.shape[1]))
     reach = 2.0 * spacing_m * math.hypot(*shape)
     ground = walls_of([(ring, 0.0) for ring in blocks])
@@ -240,7 +231,7 @@ def _assemble(
     )
 
 
-def walls_of(rings: Sequence[tuple[NDArray[np.float64], float]]) -> NDArray[np.float64]:
+def walls_of(rings: Sequence[tuple[Ring, float]]) -> NDArray[np.float64]:
     """List the walls of rings with heights: (S, 5) x0, y0, x1, y1, height."""
     rows = [
         np.column_stack([ring, np.roll(ring, -1, axis=0), np.full(len(ring), height)])
@@ -250,7 +241,7 @@ def walls_of(rings: Sequence[tuple[NDArray[np.float64], float]]) -> NDArray[np.f
 
 
 def corners_of(
-    rings: Sequence[NDArray[np.float64]], roof: NDArray[np.float32], spacing_m: float
+    rings: Sequence[Ring], roof: NDArray[np.float32], spacing_m: float
 ) -> NDArray[np.float64]:
     """Find the convex corners of rings: (N, 7), see Scene."""
     found = []
@@ -278,9 +269,7 @@ def _norm(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(np.hypot(vectors[:, 0], vectors[:, 1]), 1e-9)[:, None])
 
 
-def _rasterised(
-    rings: list[NDArray[np.float64]], shape: tuple[int, int], spacing_m: float
-) -> NDArray[np.bool_]:
+def _rasterised(rings: list[Ring], shape: tuple[int, int], spacing_m: float) -> NDArray[np.bool_]:
     """Find the pixels whose centres lie inside the rings (even-odd, so courts stay open)."""
     height, width = shape
     flips = np.zeros((height, width + 1), dtype=np.int32)

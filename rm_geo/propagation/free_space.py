@@ -1,0 +1,36 @@
+"""Free space: the least loss that any path has."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rm_geo.propagation.antenna import SPEED_OF_LIGHT_M_S
+
+
+def free_space_path_loss_db(distance_m: ArrayLike, frequency_hz: ArrayLike) -> NDArray[np.float64]:
+    """Path loss of free space between isotropic antennas.
+
+    Parameters
+    ----------
+    distance_m : array_like
+        Above 0; distances of the far field are meant.
+    frequency_hz : array_like
+        Above 0.
+
+    Returns
+    -------
+    ndarray of float64
+        ``20 log10(4 pi d f / c)`` in dB (Friis; Recommendation ITU-R P.525, eq. 4).
+
+    Examples
+    --------
+    >>> round(float(free_space_path_loss_db(1.0, 5.9e9)), 2)
+    47.86
+    """
+    wavelengths = (
+        np.asarray(distance_m, dtype=np.float64)
+        * np.asarray(frequency_hz, dtype=np.float64)
+        / SPEED_OF_LIGHT_M_S
+    )
+    return np.asarray(20.0 * np.log10(4.0 * np.pi * wavelengths))

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry import MultiPolygon, box
+
+from rm_geo.errors import ConfigError, DependencyError, InputError
+from rm_geo.propagation import Antenna, DominantPathModel, Scene
+from rm_geo.propagation import compiled as door
+from rm_geo.propagation.rings import oriented, signed_area
+
+pytest.importorskip("numba")
+
+
+def two_blocks() -> np.ndarray:
+    mask = np.zeros((50, 60), dtype=bool)
+    mask[10:30, 10:25] = True
+    mask[20:40, 35:50] = True
+    return mask
+
+
+class TestFromMask:
+    def test_walls_lie_on_the_mask(self):
+        scene = Scene.from_mask(two_blocks())
+        np.testing.assert_array_equal(scene.solid, scene.indoor)
+        assert scene.walls.shape == (8, 5)
+        assert len(scene.corners) == 8
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 2**31), degrees=st.floats(0, 90))
+    def test_a_slanted_block_has_four_corners_near_its_own(self, seed, degrees):
+        rng = np.random.default_rng(seed)
+        turn = np.radians(degrees)
+        along = np.array([np.cos(turn), np.sin(turn)])
+        across = np.array([-along[1], along[0]])
+        middle = 40.0 + rng.uniform(-1, 1, 2)
+        half = (rng.uniform(12, 20), rng.uniform(10, 18))
+        rows, cols = np.indices((80, 80)) + 0.5
+        offset = np.stack([cols - middle[0], rows - middle[1]], axis=-1)
+        mask = (np.abs(offset @ along) < half[0]) & (np.abs(offset @ across) < half[1])
+        scene = Scene.from_mask(mask)
+        truth = [
+            middle + i * half[0] * along + j * half[1] * across for i in (-1, 1) for j in (-1, 1)
+        ]
+        found = scene.corners[:, :2]
+        nearest = [np.hypot(*(found - corner).T).min() for corner in truth]
+        assert max(nearest) < 1.6
+        assert (scene.solid != mask).sum() < 0.05 * mask.sum()
+
+    def test_courts_stay_open(self):
+        mask = np.zeros((40, 40), dtype=bool)
+        mask[5:35, 5:35] = True
+        mask[15:25, 15:25] = False
+        scene = Scene.from_mask(mask)
+        np.testing.assert_array_equal(scene.solid, mask)
+        # A court's corners are not convex: nothing wraps around them.
+        assert len(scene.corners) == 4
+
+    def test_spacing_scales_the_scene(self):
+        fine, coarse = Scene.from_mask(two_blocks()), Scene.from_mask(two_blocks(), spacing_m=4.0)
+        np.testing.assert_allclose(coarse.walls[:, :4], 4.0 * fine.walls[:, :4])
+        # Corners look from a fixed distance in front of their walls: a run may shift by one.
+        assert np.abs(coarse.runs - fine.runs).max() <= 1
+        assert (coarse.runs != fine.runs).mean() < 0.01
+
+    def test_an_offset_moves_walls_and_indoor_pixels(self):
+        still = Scene.from_mask(two_blocks())
+        moved = Scene.from_mask(two_blocks(), offset_px=(2.0, -1.0))
+        np.testing.assert_allclose(moved.walls[:, :4], still.walls[:, :4] + [2.0, -1.0, 2.0, -1.0])
+        np.testing.assert_array_equal(moved.indoor[:-1, 2:], still.indoor[1:, :-2])
+
+    def test_heights_are_those_of_the_buildings(self):
+        mask = two_blocks()
+        heights = np.where(np.arange(60)[None, :] < 30, 12.0, 33.0) * np.ones((50, 1))
+        scene = Scene.from_mask(mask, heights)
+        assert set(np.unique(scene.walls[:, 4])) == {12.0, 33.0}
+        assert set(np.unique(scene.corners[:, 6])) == {12.0, 33.0}
+        assert (scene.roof_m[~mask] == 0).all()
+
+    @pytest.mark.parametrize(
+        ("mask", "heights"),
+        [
+            (np.zeros(5), 25.0),
+            (np.zeros((0, 4)), 25.0),
+            (np.ones((4, 4)), np.ones((3, 3))),
+            (np.ones((4, 4)), 0.0),
+            (np.ones((4, 4)), np.nan),
+        ],
+    )
+    def test_what_is_no_scene_is_refused(self, mask, heights):
+        with pytest.raises(InputError):
+            Scene.from_mask(mask, heights)
+
+    def test_a_spacing_of_nothing_is_refused(self):
+        with pytest.raises(ConfigError):
+            Scene.from_mask(two_blocks(), spacing_m=0.0)
+
+
+class TestFromPolygons:
+    ORIGIN = (500_000.0, 4_000_050.0)
+
+    def blocks(self) -> list:
+        east, north = self.ORIGIN
+        return [
+            box(east + 10, north - 30, east + 25, north - 10),
+            box(east + 35, north - 40, east + 50, north - 20),
+        ]
+
+    def test_polygons_and_their_mask_make_the_same_map(self):
+        drawn = Scene.from_polygons(self.blocks(), 25.0, origin=self.ORIGIN, shape=(50, 60))
+        traced = Scene.from_mask(two_blocks())
+        np.testing.assert_array_equal(drawn.indoor, traced.indoor)
+        model, antenna = DominantPathModel(), Antenna(30.2, 5.1)
+        np.testing.assert_allclose(
+            model.path_gain(drawn, antenna), model.path_gain(traced, antenna), atol=0.01
+        )
+
+    def test_one_height_for_each(self):
+        scene = Scene.from_polygons(self.blocks(), [8.5, 21.0], origin=self.ORIGIN, shape=(50, 60))
+        assert set(np.unique(scene.roof_m)) == {0.0, 8.5, 21.0}
+
+    def test_the_higher_of_two_that_overlap(self):
+        east, north = self.ORIGIN
+        tower = box(east + 14, north - 25, east + 20, north - 15)
+        scene = Scene.from_polygons(
+            [tower, *self.blocks()], [60.0, 10.0, 10.0], origin=self.ORIGIN, shape=(50, 60)
+        )
+        assert scene.roof_m[20, 16] == 60.0
+        assert len(scene.corners) == 8  # on the ground the tower is inside its block
+
+    def test_multipolygons_are_taken_apart(self):
+        one = Scene.from_polygons(
+            [MultiPolygon(self.blocks())], 25.0, origin=self.ORIGIN, shape=(50, 60)
+        )
+        assert len(one.walls) == 8
+
+    def test_no_buildings(self):
+        scene = Scene.from_polygons([], origin=self.ORIGIN, shape=(20, 30))
+        assert not scene.indoor.any()
+        assert np.isfinite(DominantPathModel().path_gain(scene, Antenna(3, 3))).all()
+
+    def test_heights_below_ground_are_refused(self):
+        with pytest.raises(InputError):
+            Scene.from_polygons(self.blocks(), -1.0, origin=self.ORIGIN, shape=(50, 60))
+
+
+def test_orientation_keeps_the_building_to_the_left():
+    square = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
+    assert signed_area(oriented(square, court=False)) == 1.0
+    assert signed_area(oriented(square, court=True)) == -1.0
+
+
+class TestWithoutNumba:
+    def test_the_error_says_what_to_install(self, monkeypatch):
+        def missing(name: str):
+            raise ModuleNotFoundError("No module named 'numba'", name="numba")
+
+        monkeypatch.setattr(importlib, "import_module", missing)
+        with pytest.raises(DependencyError, match=r"rm-geo\[simulate\]"):
+            door.compiled("fans")
+
+    def test_the_package_imports_without_it(self):
+        code = (
+            "import sys; sys.modules['numba'] = None; import rm_geo.propagation as p;"
+            "p.DominantPathModel(); p.free_space_path_loss_db(1.0, 1e9)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
