@@ -39,7 +39,7 @@ def safe_file_name(cell: str | None) -> str:
     >>> safe_file_name("40"), safe_file_name(None)
     ('40', 'unknown')
     >>> safe_file_name("../etc/passwd")
-    'etc_passwd-0bc4a2ca'
+    'etc_passwd-7fef78f5'
     """
     if cell is None or not cell.strip():
         return UNKNOWN

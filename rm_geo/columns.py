@@ -76,7 +76,7 @@ _TECHNOLOGY: Final = (
 _PLACE: Final = (
     r"(?:gps|gnss|location|loc|geo|position|pos|point|map|start|wgs84|ue|phone|rx|receiver)"
 )
-_NOT_MINE: Final = r"neigh|nbr|nbor|ncell|adjacent|detected|monitored"
+_NOT_MINE: Final = r"neigh|nbr|nbor|(?<!eutra)ncell|adjacent|detected|monitored"
 _STATISTIC: Final = (
     r"delta|diff|count|stddev|std|var|thresh|error|index|idx|rank|class|colou?r|qual"
 )
@@ -91,7 +91,7 @@ RSRP: Final = Role(
                r"(?:received|receive|rx)(?:signal)?(?:power|pwr|level|strength)(?:dbm)?"),
         _whole(rf"{_TECHNOLOGY}*(?:level|strength|power|dbm)|signal"),
     ),
-    re.compile(rf"rsrq|sinr|rssi|snr|rscp|asu|mw$|watt|tx(?:power|pwr)|^n\d+|predicted|"
+    re.compile(rf"rsrq|sinr|rssi|snr|rscp|(?<!me)asu|mw$|watt|tx(?:power|pwr)|^n\d+|predicted|"
                rf"{_NOT_MINE}|{_STATISTIC}"),
 )  # fmt: skip
 """Reference signal received power; a plain ``rsrp`` before ports, filters and other words."""

@@ -87,7 +87,7 @@ def read_measurements(
     target = None if target_crs is None else parse_crs(target_crs, "the target CRS")
     taken = _choose_columns(source, rsrp_column, cell_column, x_column, y_column, time_column)
     file_crs = source_crs(_stated_crs(source, taken, crs), source.label)
-    table = source.load(tuple(taken.values()), None if "x" in taken else bounds)
+    table = source.load(tuple(dict.fromkeys(taken.values())), None if "x" in taken else bounds)
     x, y = _coordinates(source, table, taken)
     check_plausible(x, y, file_crs, source.label)
     index = _inside(x, y, bounds)

@@ -109,7 +109,7 @@ def read_sites(
     source = open_source(path, layer=layer)
     target = parse_crs(target_crs, "the target CRS")
     taken = _choose_columns(source)
-    table = source.load(tuple(taken.values()), None)
+    table = source.load(tuple(dict.fromkeys(taken.values())), None)
     x, y = _positions(source, table, taken, crs, target)
     cells = to_cells(table.columns[taken["cell"]]) if "cell" in taken else np.full(x.size, None)
     values = {key: _values(source, table, taken, key, x.size) for key in _QUANTITIES}
@@ -187,7 +187,8 @@ def _positions(
     if missing.any():
         rows = ", ".join(str(row + 1) for row in np.flatnonzero(missing)[:5])
         raise InputError(
-            f"{int(missing.sum())} sites of {source.label} have no position (row {rows}).",
+            f"{int(missing.sum())} of the {x.size} sites in {source.label} have no position "
+            f"(row {rows}).",
             hint="Complete them or take them out.",
         )
     stated = source_crs(own if crs is None else parse_crs(crs), source.label)

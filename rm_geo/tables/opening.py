@@ -17,12 +17,12 @@ READABLE: Final = "SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV"
 
 # First bytes of formats that are recognised whatever their file is called.
 _PARQUET_MAGIC: Final = b"PAR1"
-_VECTOR_MAGICS: Final = (
-    b"SQLite format 3\x00",  # GeoPackage
-    b"fgb",  # FlatGeobuf
-    b"\x00\x00\x27\x0a",  # shapefile
-    b"PK\x03\x04",  # zipped shapefile, spreadsheet, KMZ
-)
+_VECTOR_MAGICS: Final = {
+    b"SQLite format 3\x00": "a GeoPackage or another SQLite database",
+    b"fgb": "a FlatGeobuf",
+    b"\x00\x00\x27\x0a": "a shapefile",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet",
+}
 _FOREIGN_MAGICS: Final = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -38,8 +38,7 @@ _FOREIGN_MAGICS: Final = {
 def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> Source:
     """Open a file of points and describe it, without reading its rows.
 
-    The content decides, then the extension: a GeoPackage named ``.csv`` is read as what
-    it is.
+    The content decides, then the extension.
 
     Parameters
     ----------
@@ -69,11 +68,16 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
             f"{file} is not a Parquet file, or it is cut short.",
             hint="Check its size, and export it again.",
         )
-    if head.startswith(_VECTOR_MAGICS) or file.suffix.lower() == ".shp":
+    is_delimited = file.name.lower().endswith(DELIMITED_SUFFIXES)
+    for magic, kind in _VECTOR_MAGICS.items():
+        if head.startswith(magic) and is_delimited:
+            # GDAL goes by the extension, and would read lines of text out of it.
+            raise InputError(f"{file} is {kind}, not text.", hint="Correct its extension.")
+    if file.suffix.lower() == ".shp" or head.startswith(tuple(_VECTOR_MAGICS)):
         return open_vector(file, layer)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"<", b"["):
         return open_vector(file, layer)
-    if file.name.lower().endswith(DELIMITED_SUFFIXES):
+    if is_delimited:
         return open_delimited(file)
     return open_vector(file, layer)
 

@@ -162,10 +162,10 @@ def _parse_crs(path: Path, text: str | None) -> CRS | None:
 
 def _unreadable(path: Path, error: BaseException) -> InputError:
     """Say in one line what GDAL said in many."""
-    if isinstance(error, UnicodeError):
+    if isinstance(error, UnicodeError) or "Invalid UTF8" in str(error):
         return InputError(
             f"The text in {path} is not in the encoding that the file announces.",
-            hint="Correct its .cpg file, or export it again as UTF-8.",
+            hint="Name its encoding in a .cpg file (such as ISO-8859-1), or export it as UTF-8.",
         )
     text = str(error).strip()
     reason = text.splitlines()[0].split("; It might help")[0].strip() if text else "unknown"
