@@ -16,7 +16,7 @@ from rm_geo.progress import SilentProgress
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
-from rm_geo.training.mars_task import MarsOptions, MarsTask, coarse_samples
+from rm_geo.training.mars_task import MarsOptions, MarsTask, cell_means, coarse_samples
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import TrainingConfig, train
@@ -211,6 +211,18 @@ def test_the_papers_losses_reach_both_networks(mode):
 def test_coarse_samples_lie_at_the_centres_of_cells():
     fine = torch.arange(64.0).reshape(1, 1, 8, 8)
     assert coarse_samples(fine, 4).tolist() == [[[[18.0, 22.0], [50.0, 54.0]]]]
+
+
+def test_cell_means_are_centred_and_see_outdoors_only():
+    rows = torch.arange(8.0)[:, None].expand(8, 8)[None, None]
+    free = torch.ones_like(rows)
+    assert cell_means(rows, free, 4, 4)[0, 0, :, 0].tolist() == [1.5, 5.5]
+    assert cell_means(rows, free, 4, 2)[0, 0, :, 0].tolist() == [1.5, 5.5]
+    half = free.clone()
+    half[..., :2, :] = 0.0
+    assert cell_means(rows, half, 4, 4)[0, 0, :, 0].tolist() == [2.5, 5.5]
+    half[..., 2, 0] = 0.0
+    assert cell_means(rows, half, 4, 4)[0, 0, 0].tolist() == [0.0, 2.5]
 
 
 class StopAfter(SilentProgress):

@@ -27,6 +27,11 @@ class MarsOptions:
         Crops per step, and their side in pixels of the fine map.
     final_crop, final_share : int, float
         Side for the last part of the training, and the share of the budget it takes.
+    sampling : {"point", "cell"}
+        What a coarse value is: the pixel at the cell's centre, as in the paper, or the mean
+        of the cell or of its four central pixels, as planners' rasters have it. An even
+        cell has no central pixel: ``point`` is half a pixel south-east of the centre, and a
+        network that learnt from it shifts a raster of cell means by that much.
     level_shift_db : float
         Largest shift of a whole tile's levels. The papers' maps have one known power;
         planners' rasters do not, so the field model learns not to rely on it. 0 is the
@@ -37,9 +42,12 @@ class MarsOptions:
     crop: int = 128
     final_crop: int = 256
     final_share: float = 0.3
+    sampling: str = "point"
     level_shift_db: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.sampling not in {"point", "cell"}:
+            raise ConfigError(f"sampling must be point or cell, not {self.sampling!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
 
@@ -53,6 +61,19 @@ def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
 def coarse_samples(fine: Tensor, scale: int) -> Tensor:
     """Take samples at the centres of cells of ``scale`` pixels, as in the MARS paper."""
     return fine[..., scale // 2 :: scale, scale // 2 :: scale].contiguous()
+
+
+def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
+    """Mean over the outdoor pixels of the central ``part`` x ``part`` pixels of each cell.
+
+    0, as a building, where less than half of them are outdoors.
+    """
+    margin = (scale - part) // 2
+    shape = (*fine.shape[:-2], fine.shape[-2] // scale, scale, fine.shape[-1] // scale, scale)
+    inner = slice(margin, margin + part)
+    values = (fine * free).reshape(shape)[..., inner, :, inner].sum((-3, -1))
+    count = free.reshape(shape)[..., inner, :, inner].sum((-3, -1))
+    return torch.where(2.0 * count >= part**2, values / count.clamp(min=1.0), 0.0)
 
 
 class MarsTask:
@@ -78,9 +99,17 @@ class MarsTask:
         crops = self.pool.draw(context.numpy_rng, batch, crop)
         draw = torch.rand((batch, 1, 1, 1), generator=context.torch_rng, device=crops.free.device)
         fine = unit_map(crops, self.options.level_shift_db * (2.0 * draw - 1.0))
-        prediction = self.network(coarse_samples(fine, self.network.scale))
+        whole_cell = float(torch.rand((), generator=context.torch_rng, device=draw.device)) < 0.5
+        prediction = self.network(self._coarse(fine, crops.free, whole_cell=whole_cell))
         total = mars_loss(prediction, fine, 1.0 - crops.free)
         return {"total": total, "mse": functional.mse_loss(prediction.detach(), fine)}
+
+    def _coarse(self, fine: Tensor, free: Tensor, *, whole_cell: bool) -> Tensor:
+        """Take the coarse values that the network is given."""
+        scale = self.network.scale
+        if self.options.sampling == "point":
+            return coarse_samples(fine, scale)
+        return cell_means(fine, free, scale, scale if whole_cell else 2)
 
     def end_epoch(self, means: dict[str, float]) -> None:
         """Nothing to adapt."""
@@ -92,8 +121,9 @@ class MarsTask:
         squares = bilinear = 0.0
         rounds = 6
         for _ in range(rounds):
-            fine = unit_map(self.validation.draw(rng, 4, self.options.final_crop))
-            coarse = coarse_samples(fine, self.network.scale)
+            crops = self.validation.draw(rng, 4, self.options.final_crop)
+            fine = unit_map(crops)
+            coarse = self._coarse(fine, crops.free, whole_cell=True)
             plain = functional.interpolate(
                 coarse, scale_factor=float(self.network.scale), mode="bilinear"
             )
