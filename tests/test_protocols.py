@@ -15,6 +15,7 @@ from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import create
+from rm_geo.evaluation.assimilated import AssimilatedEstimator
 from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
 from rm_geo.evaluation.result_table import markdown_table
 from rm_geo.evaluation.simulated import main, parse_maps, run_protocol
@@ -197,6 +198,16 @@ class TestProtocol:
         for first, second in zip(told["a"], told["b"], strict=True):
             np.testing.assert_array_equal(first, second)
 
+    def test_assimilation_honours_the_measurements_and_keeps_the_building_map(self, dataset):
+        def oracle():
+            return Oracle(all_cases(dataset, [UNIFORM]), error_db=-6.0)
+
+        methods = {"plain": oracle(), "corrected": AssimilatedEstimator(oracle())}
+        plain, corrected = run_protocol(dataset, methods, samplings=[UNIFORM])
+        assert corrected.rmse_unobserved_db < 0.5 * plain.rmse_unobserved_db
+        assert corrected.rmse_outdoor_db < corrected.rmse_unobserved_db
+        assert corrected.f1 == plain.f1
+
     def test_fewer_transmitters_and_maps_limit_the_work(self, dataset):
         (row,) = run_protocol(
             dataset,
@@ -233,7 +244,7 @@ class TestCommand:
     def test_writes_both_tables(self, dataset, tmp_path):
         result = self.run(
             dataset.path,
-            "--methods=knn,nearest",
+            "--methods=knn,nearest+assimilate",
             "--samplings=uniform:0.2,route:0.05",
             "--out",
             tmp_path / "out",
@@ -243,9 +254,9 @@ class TestCommand:
             rows = list(csv.DictReader(file))
         assert [(row["sampling"], row["method"]) for row in rows] == [
             ("uniform 20 %", "knn"),
-            ("uniform 20 %", "nearest"),
+            ("uniform 20 %", "nearest+assimilate"),
             ("route 5 %", "knn"),
-            ("route 5 %", "nearest"),
+            ("route 5 %", "nearest+assimilate"),
         ]
         assert all(0.0 < float(row["rmse_outdoor_db"]) < 20.0 for row in rows)
         table = (tmp_path / "out" / "simulated.md").read_text()

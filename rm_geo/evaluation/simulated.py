@@ -18,6 +18,7 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import RmGeoError, UsageError
 from rm_geo.estimators.base import Estimate, Estimator, FloatArray
 from rm_geo.estimators.registry import create, method_info
+from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
 from rm_geo.evaluation.cases import (
     PAPER_SAMPLINGS,
     Cases,
@@ -241,7 +242,12 @@ def parse_maps(text: str) -> tuple[int, ...]:
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--methods", default="knn,idw,linear", show_default=True, help="Names, with commas.")
+@click.option(
+    "--methods",
+    default="knn,idw,linear",
+    show_default=True,
+    help="Names, with commas; NAME+assimilate for the map brought back to the measurements.",
+)
 @click.option("--model", help="Trained model of the network methods: a name or a file.")
 @click.option("--device", default="auto", show_default=True, help="Device of the networks.")
 @click.option(
@@ -291,6 +297,8 @@ def main(
 
 def _create(name: str, model: str | None, device: str) -> Estimator:
     """Make an estimator; networks take the model and the device."""
+    if name.endswith(SUFFIX):
+        return AssimilatedEstimator(_create(name.removesuffix(SUFFIX), model, device))
     if not method_info(name).is_network:
         return create(name)
     return create(name, device=device, **({} if model is None else {"model": model}))

@@ -1,0 +1,51 @@
+"""An estimator followed by assimilation, as on the full road, for the protocols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rm_geo.assimilation import assimilate
+from rm_geo.estimators.base import Estimate, Estimator, TileBatch
+
+SUFFIX = "+assimilate"
+"""After a method's name: its map with the residuals at the measurements kriged back in."""
+
+
+@dataclass(frozen=True)
+class AssimilatedEstimator:
+    """Another estimator's map, brought back to the measurements of its tile.
+
+    Parameters
+    ----------
+    inner : Estimator
+        Whose map; its building map stays as it is.
+    """
+
+    inner: Estimator
+
+    @property
+    def name(self) -> str:
+        """Name of the inner method, with :data:`SUFFIX`."""
+        return self.inner.name + SUFFIX
+
+    @property
+    def maps_buildings(self) -> bool:
+        """Whether the inner method does."""
+        return self.inner.maps_buildings
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Tags of the inner method."""
+        return {**self.inner.provenance, "assimilated": "true"}
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch and assimilate each tile's measurements."""
+        estimate = self.inner.estimate(batch)
+        maps = [
+            assimilate(predicted, observed).rsrp_dbm
+            for predicted, observed in zip(estimate.rsrp_dbm, batch.rsrp_dbm, strict=True)
+        ]
+        # The inner method's deviations do not hold for the corrected map.
+        return replace(estimate, rsrp_dbm=np.stack(maps).astype(np.float32), std_db=None)
