@@ -454,6 +454,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
         ("words.json", b'{"type": "FeatureCollection", "features": [', "cut short"),
         ("numbers.csv", b"13.4,52.5,-80\n13.4,52.5,-81\n", "no header"),
         ("alone.csv", b"lon,lat,rsrp\n", "no rows"),
+        ("bare.csv", b"lon,lat,rsrp", "no rows"),
     ],
 )
 def test_files_of_another_kind(tmp_path: Path, name: str, content: bytes, says: str) -> None:
@@ -526,6 +527,8 @@ def test_several_layers_are_a_question(tmp_path: Path) -> None:
     assert len(read_measurements(path, layer="tuesday")[0]) == 4
     with pytest.raises(UsageError, match="no layer 'sunday'"):
         read_measurements(path, layer="sunday")
+    with pytest.raises(UsageError, match="no layers"):
+        read_measurements(write(tmp_path / "flat.csv"), layer="sunday")
 
 
 def test_no_rsrp_column_lists_what_is_there(tmp_path: Path) -> None:

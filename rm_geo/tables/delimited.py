@@ -207,7 +207,7 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
     """Say in one line why the rows cannot be read."""
     text = str(error).strip()
     reason = text.splitlines()[0][:200] if text else type(error).__name__
-    if "Empty CSV file" in reason:
+    if "Empty CSV file" in reason or "Could not skip initial" in reason:
         return InputError(
             f"{path} has a header and no rows.", hint="Export the measurements again."
         )

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from rm_geo.errors import InputError
+from rm_geo.errors import InputError, UsageError
 from rm_geo.tables.delimited import open_delimited
 from rm_geo.tables.geoparquet import open_geoparquet
 from rm_geo.tables.source import Source
@@ -51,6 +51,8 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
     ------
     InputError
         If the file is missing, unreadable, damaged, or not a table of points.
+    UsageError
+        If a layer was named that the file does not have.
     """
     file = Path(path)
     head = _first_bytes(file)
@@ -62,6 +64,7 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
                 f"{file} is {kind}, not a table of points.", hint=f"Readable are {READABLE}."
             )
     if head.startswith(_PARQUET_MAGIC):
+        _refuse_layer(file, layer)
         return open_geoparquet(file)
     if file.name.lower().endswith((".parquet", ".geoparquet", ".pq")):
         raise InputError(
@@ -78,8 +81,15 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"<", b"["):
         return open_vector(file, layer)
     if is_delimited:
+        _refuse_layer(file, layer)
         return open_delimited(file)
     return open_vector(file, layer)
+
+
+def _refuse_layer(file: Path, layer: str | None) -> None:
+    """Say that a file has no layers if one was asked for."""
+    if layer is not None:
+        raise UsageError(f"{file} has no layers, so none called {layer!r} (--layer).")
 
 
 def _first_bytes(file: Path) -> bytes | None:
@@ -89,6 +99,8 @@ def _first_bytes(file: Path) -> bytes | None:
             if file.suffix.lower() == ".gdb":
                 return None
             raise InputError(f"{file} is a folder, not a file.", hint=_folder_hint(file))
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is a device or a pipe, not a file.", hint="Give a file.")
         with file.open("rb") as stream:
             head = stream.read(64)
     except FileNotFoundError:
