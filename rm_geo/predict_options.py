@@ -49,6 +49,9 @@ class PredictOptions:
         A position estimated from the measurements counts only if it is this certain.
     assimilate : bool
         Krige the residuals at the measurements back in.
+    noise_db : float
+        Standard deviation of the error of one measured pixel. With 0 the map equals the
+        measurement wherever there is one.
     min_pixels : int
         A cell with fewer measured pixels is reported as failed.
     max_tiles : int
@@ -58,7 +61,7 @@ class PredictOptions:
     mask_threshold : float
         0..1.
     uncertainty : bool
-        Also write the standard deviation, where the method or the assimilation knows it.
+        Also write the standard deviation of methods that know it, before assimilation.
     preview : bool
         Also write a picture of each cell.
     """
@@ -86,6 +89,7 @@ class PredictOptions:
     frequency_mhz: float | None = None
     max_site_uncertainty_m: float = 30.0
     assimilate: bool = True
+    noise_db: float = 0.0
     min_pixels: int = 5
     max_tiles: int = 1000
     mask: bool = False
@@ -97,6 +101,7 @@ class PredictOptions:
         checks = (
             (self.resolution_m > 0.0, "The resolution must be above 0 m."),
             (self.reach_m >= 0.0, "The reach must not be negative."),
+            (self.noise_db >= 0.0, "The noise must not be negative."),
             (self.tile_size_px >= 16, "A tile needs at least 16 pixels a side."),
             (
                 0 <= self.overlap_px < self.tile_size_px,

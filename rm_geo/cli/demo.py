@@ -38,7 +38,7 @@ def demo(
     from rm_geo.demo import run_demo
     from rm_geo.predict_options import PredictOptions
 
-    options = PredictOptions(method=method, model=model, device=device, mask=True)
+    options = PredictOptions(method=method, model=model, device=device, mask=True, reach_m=60.0)
     made = run_demo(output, options, size_px=size, seed=seed, progress=console)
     lines = [f"{'cell':<8}{'measured':>10}{'error':>10}{'knn':>10}{'building F1':>14}"]
     for row in made.comparison:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
               help="Carrier, where neither sites nor measurements say.")  # fmt: skip
 @click.option("--assimilate/--no-assimilate", default=True, show_default=True,
               help="Krige the residuals at the measurements back in.")  # fmt: skip
+@click.option("--noise", type=click.FloatRange(0), default=0.0, show_default=True, metavar="DB",
+              help="Error of a measured pixel; with 0 the map equals it.")  # fmt: skip
 @click.option("--min-pixels", type=click.IntRange(1), default=5, show_default=True, metavar="N",
               help="A cell measured in fewer pixels fails.")  # fmt: skip
 @click.option("--mask", is_flag=True, help="Also write the building mask.")
@@ -89,7 +91,7 @@ def predict(
         x_column=chosen["x_column"], y_column=chosen["y_column"],
         time_column=chosen["time_column"], cells=chosen["cells"], sites=chosen["sites"],
         eirp_dbm=chosen["eirp"], frequency_mhz=chosen["frequency"],
-        assimilate=chosen["assimilate"], min_pixels=chosen["min_pixels"],
+        assimilate=chosen["assimilate"], noise_db=chosen["noise"], min_pixels=chosen["min_pixels"],
         max_tiles=chosen["max_tiles"], mask=chosen["mask"],
         mask_threshold=chosen["mask_threshold"], uncertainty=chosen["uncertainty"],
         preview=chosen["preview"],

@@ -1,0 +1,101 @@
+"""Time of the main road: a job of 40 tiles and its share outside the network, start-up, demo.
+
+Run ``python benchmarks/pipeline.py``; parts by name: ``job``, ``startup``, ``demo``. The job
+uses the default model, or one given with ``--model``; ``--method knn`` needs none.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+from pyproj import CRS
+
+from rm_geo.demo import run_demo
+from rm_geo.engine import Clock
+from rm_geo.measurements import Measurements
+from rm_geo.pipeline import predict
+from rm_geo.predict_options import PredictOptions
+
+
+def drive_of_40_tiles() -> Measurements:
+    """Streets 60 m apart over 8 x 5 tiles' worth of ground, one level every 2 m."""
+    # n tiles of 256 px with an overlap of 64 cover 64 + 192 n pixels; 100 m are the margin.
+    width, height = 64 + 192 * 8 - 202, 64 + 192 * 5 - 202
+    rng = np.random.default_rng(0)
+    points = []
+    for street in np.arange(0, height, 60.0):
+        points.append(np.column_stack([np.arange(0, width, 2.0), np.full(-(-width // 2), street)]))
+    for street in np.arange(0, width, 60.0):
+        points.append(
+            np.column_stack([np.full(-(-height // 2), street), np.arange(0, height, 2.0)])
+        )
+    x, y = np.concatenate(points).T
+    distance = np.hypot(x - 0.4 * width, y - 0.6 * height)
+    rsrp = -50.0 - 25.0 * np.log10(1.0 + distance / 5.0) + rng.normal(0, 3, x.size)
+    return Measurements(
+        x=500_000.0 + x, y=5_400_000.0 + y, rsrp_dbm=rsrp.astype(np.float32),
+        cell=np.array(["1"] * x.size, dtype=object), crs=CRS.from_epsg(32633),
+    )  # fmt: skip
+
+
+def job(method: str, model: str | None) -> None:
+    points = drive_of_40_tiles()
+    options = PredictOptions(method=method, model=model, mask=True)
+    with tempfile.TemporaryDirectory() as folder:
+        warm = points.select(np.arange(0, 400))
+        predict(warm, Path(folder) / "warm", options)  # imports and loading are not the road
+        clock = Clock()
+        begun = time.perf_counter()
+        (result,) = predict(points, Path(folder) / "job", options, clock=clock)
+        wall = time.perf_counter() - begun
+    outside = wall - clock.forward_s
+    print(
+        f"job: {result.tiles} tiles, {len(points)} points, {result.rows} x {result.cols} pixels: "
+        f"{wall:.2f} s, {result.tiles / wall:.2f} tiles/s; outside the estimator {outside:.2f} s "
+        f"= {100 * outside / wall:.1f} % (allowed: 15 %)"
+    )
+
+
+def startup() -> None:
+    command = [sys.executable, "-c", "from rm_geo.cli import main; main()", "--help"]
+    times = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - begun)
+    print(f"startup: rm-geo --help takes {statistics.median(times):.3f} s (allowed: 0.4 s)")
+
+
+def demo(method: str, model: str | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        made = run_demo(folder, PredictOptions(method=method, model=model, reach_m=60.0))
+        wall = time.perf_counter() - begun
+    print(f"demo: {wall:.1f} s (allowed: 60 s)")
+    for row in made.comparison:
+        print(f"  {row}")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(["job", "startup", "demo"]))
+@click.option("--method", default="radiocycle")
+@click.option("--model")
+def main(parts: tuple[str, ...], method: str, model: str | None) -> None:
+    for part in parts or ("startup", "job", "demo"):
+        if part == "startup":
+            startup()
+        elif part == "job":
+            job(method, model)
+        else:
+            demo(method, model)
+
+
+if __name__ == "__main__":
+    main()

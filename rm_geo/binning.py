@@ -1,0 +1,95 @@
+"""Measurements of a file as rasters, one file per cell."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rm_geo.atomic import prepare_output_folder
+from rm_geo.predict_options import PredictOptions
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.provenance import describe_input, describe_software
+from rm_geo.raster_io import write_raster
+from rm_geo.rasterize import Statistic, bin_measurements
+from rm_geo.survey import read_survey
+
+__all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
+
+
+@dataclass(frozen=True)
+class BinnedRaster:
+    """One raster that was written: its cell, file, measured pixels and shape."""
+
+    cell: str
+    path: Path
+    pixels: int
+    rows: int
+    cols: int
+
+
+def rasterize_file(
+    measurements: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    options: PredictOptions | None = None,
+    *,
+    statistic: Statistic = "mean",
+    progress: Progress | None = None,
+) -> list[BinnedRaster]:
+    """Bin the measurements of each cell and write ``<cell>_measured.tif``.
+
+    Parameters
+    ----------
+    measurements : path-like
+        A file of measurements.
+    output_dir : path-like
+        Folder of the rasters.
+    options : PredictOptions, optional
+        Columns, CRS, resolution and ``max_tiles``; ``reach_m`` is the margin.
+    statistic : {"mean", "median", "max"}
+        What a pixel gets.
+    progress : Progress, optional
+        Told of every cell.
+
+    Returns
+    -------
+    list of BinnedRaster
+        Three bands each: RSRP in dBm, count, standard deviation in dB.
+
+    Raises
+    ------
+    RmGeoError
+        If the file cannot be used, a cell is too large, or the output cannot be written.
+    """
+    chosen = options or PredictOptions(reach_m=0.0)
+    listener = SilentProgress() if progress is None else progress
+    survey = read_survey(measurements, chosen, listener)
+    for cell in survey.cells:
+        if cell.refusal is not None:
+            raise cell.refusal
+    folder = prepare_output_folder(output_dir)
+    tags = describe_software() | describe_input(survey.measurements.source)
+    made = []
+    listener.start(len(survey.cells), "cells", "Binning")
+    for cell in survey.cells:
+        listener.check()
+        if cell.grid is None:
+            continue
+        sparse = bin_measurements(cell.measurements, cell.grid, statistic)
+        count = np.where(sparse.count > 0, sparse.count, np.nan).astype(np.float32)
+        path = folder / f"{cell.cell}_measured.tif"
+        write_raster(
+            path,
+            np.stack([sparse.rsrp_dbm, count, sparse.std_db]),
+            cell.grid,
+            band_descriptions=["RSRP in dBm", "count", "standard deviation in dB"],
+            tags={**tags, "cell": cell.cell, "statistic": statistic},
+        )
+        rows, cols = cell.grid.shape
+        measured = int(np.count_nonzero(sparse.count))
+        made.append(BinnedRaster(cell.cell, path, measured, rows, cols))
+        listener.advance()
+    listener.finish()
+    return made

@@ -1,0 +1,233 @@
+"""The files of one cell, which appear together or not at all, and the summary of all cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from rm_geo.atomic import PART_SUFFIX, output_error, replacing
+from rm_geo.errors import OutputError, RmGeoError
+from rm_geo.estimators.base import FloatArray
+from rm_geo.grid import Grid
+from rm_geo.measurements import Measurements
+from rm_geo.raster_io import write_raster
+
+MASK_NODATA: Final = 255
+_MASK_COLOURS: Final = {0: (255, 255, 255), 1: (120, 94, 68)}
+
+
+@dataclass(frozen=True)
+class CellMaps:
+    """The maps of one cell; arrays have the grid's shape, NaN where nothing is known."""
+
+    grid: Grid
+    rsrp_dbm: FloatArray
+    building_probability: FloatArray | None = None
+    std_db: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of one cell: a row of the summary.
+
+    Attributes
+    ----------
+    cell : str
+        Name, as in the file names.
+    status : str
+        ``mapped`` or ``failed``.
+    message : str
+        Why it failed; empty otherwise.
+    measurements : int
+        Measurements of the cell.
+    measured_pixels, mapped_pixels : int
+        Pixels with a measurement, and pixels of the map that are not nodata.
+    rows, cols : int
+        Shape of the map.
+    spacing_m : float
+        Side of a pixel.
+    crs : str
+        CRS of the map.
+    tiles : int
+        Tiles that were computed.
+    rsrp_min_dbm, rsrp_mean_dbm, rsrp_max_dbm : float or None
+        Of the map; the mean is that of the values in dBm.
+    building_share : float or None
+        Mean building probability.
+    transmitter, intercept : str
+        How they were found.
+    method : str
+        Name of the estimator.
+    files : tuple of str
+        Names of the files, in the output folder.
+    """
+
+    cell: str
+    status: str
+    message: str = ""
+    measurements: int = 0
+    measured_pixels: int = 0
+    mapped_pixels: int = 0
+    rows: int = 0
+    cols: int = 0
+    spacing_m: float = 0.0
+    crs: str = ""
+    tiles: int = 0
+    rsrp_min_dbm: float | None = None
+    rsrp_mean_dbm: float | None = None
+    rsrp_max_dbm: float | None = None
+    building_share: float | None = None
+    transmitter: str = ""
+    intercept: str = ""
+    method: str = ""
+    files: tuple[str, ...] = ()
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the cell's maps were written."""
+        return self.status == "mapped"
+
+
+def failed(cell: str, measurements: int, error: RmGeoError) -> CellResult:
+    """Give the result of a cell that could not be mapped."""
+    return CellResult(cell, "failed", message=str(error), measurements=measurements)
+
+
+def write_cell(
+    folder: Path,
+    cell: str,
+    maps: CellMaps,
+    points: Measurements | None,
+    tags: Mapping[str, str],
+    *,
+    mask_threshold: float | None = None,
+) -> tuple[str, ...]:
+    """Write the files of a cell; all of them appear, or none.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    cell : str
+        Beginning of the file names.
+    maps : CellMaps
+        What to write: ``_rsrp.tif``, and where they are known ``_buildings.tif`` and
+        ``_uncertainty.tif``.
+    points : Measurements, optional
+        Also write ``_preview.png``, with these.
+    tags : mapping
+        Provenance for every raster.
+    mask_threshold : float, optional
+        Also write ``_buildings_mask.tif``: 1 where the probability is over this.
+
+    Returns
+    -------
+    tuple of str
+        Names of the files written.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written; what was there before is untouched.
+    """
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX
+        ) as staging:
+            names = _write_into(Path(staging), cell, maps, points, tags, mask_threshold)
+            _publish(Path(staging), names, folder)
+    except OSError as error:
+        raise output_error(folder / f"{cell}_rsrp.tif", error) from error
+    return tuple(names)
+
+
+def _write_into(
+    staging: Path,
+    cell: str,
+    maps: CellMaps,
+    points: Measurements | None,
+    tags: Mapping[str, str],
+    mask_threshold: float | None,
+) -> list[str]:
+    """Write all files of a cell into an empty folder; gives their names."""
+    names = [f"{cell}_rsrp.tif"]
+    write_raster(
+        staging / names[0], maps.rsrp_dbm, maps.grid, unit="dBm", band_descriptions=["RSRP"],
+        tags={**tags, "units": "dBm", "quantity": "RSRP"},
+    )  # fmt: skip
+    probability = maps.building_probability
+    if probability is not None:
+        names.append(f"{cell}_buildings.tif")
+        write_raster(
+            staging / names[-1], probability, maps.grid, resampling="mode",
+            band_descriptions=["building probability"],
+            tags={**tags, "units": "1", "quantity": "building probability"},
+        )  # fmt: skip
+    if probability is not None and mask_threshold is not None:
+        names.append(f"{cell}_buildings_mask.tif")
+        building = np.where(np.isfinite(probability), probability > mask_threshold, MASK_NODATA)
+        write_raster(
+            staging / names[-1], building.astype(np.uint8), maps.grid, nodata=MASK_NODATA,
+            resampling="mode", colormap=_MASK_COLOURS, band_descriptions=["building"],
+            tags={**tags, "quantity": "building mask", "mask_threshold": f"{mask_threshold:g}"},
+        )  # fmt: skip
+    if maps.std_db is not None:
+        names.append(f"{cell}_uncertainty.tif")
+        write_raster(
+            staging / names[-1], maps.std_db, maps.grid, unit="dB",
+            band_descriptions=["standard deviation"],
+            tags={**tags, "units": "dB", "quantity": "standard deviation of RSRP"},
+        )  # fmt: skip
+    if points is not None:
+        from rm_geo.preview import write_preview
+
+        names.append(f"{cell}_preview.png")
+        write_preview(staging / names[-1], maps, points, title=cell)
+    return names
+
+
+def _publish(staging: Path, names: Sequence[str], folder: Path) -> None:
+    """Move finished files into place; a target that cannot be replaced is found before."""
+    for name in names:
+        if (folder / name).is_dir():
+            raise OutputError(f"Cannot write {folder / name}: it is a folder.",
+                              hint="Move it away, or choose another output folder.")  # fmt: skip
+    for name in names:
+        (staging / name).replace(folder / name)
+
+
+def write_summary(results: Sequence[CellResult], folder: Path) -> None:
+    """Write ``summary.csv`` and ``summary.json``, one row for each cell.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [column.name for column in fields(CellResult)])
+    writer.writeheader()
+    for result in results:
+        writer.writerow({key: _cell_text(value) for key, value in asdict(result).items()})
+    with replacing(folder / "summary.csv") as part:
+        part.write_text(table.getvalue(), "utf-8", newline="")
+    document = {"cells": [asdict(result) for result in results]}
+    with replacing(folder / "summary.json") as part:
+        part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row
+    """Write one value of the table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,88 @@
+"""What a run would do and how long it would take, without writing anything."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rm_geo.grid import Tile
+from rm_geo.measurements import Measurements
+from rm_geo.methods import OpenMethod
+from rm_geo.pipeline import open_sites, open_wanted_method, tiles_of
+from rm_geo.predict_options import PredictOptions
+from rm_geo.progress import Progress
+from rm_geo.rasterize import SparseRaster, bin_measurements
+from rm_geo.site_choice import choose_site
+from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
+from rm_geo.tile_batches import tile_batches
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would do.
+
+    Attributes
+    ----------
+    survey : Survey
+        Cells, grids and tiles.
+    tiles : dict of str to int
+        Tiles of each cell that are in reach of a measurement.
+    seconds : float
+        Estimated time, from a tile of the largest cell computed for the purpose.
+    tiles_per_s : float
+        Speed of that tile.
+    device : str
+        Where it ran.
+    """
+
+    survey: Survey
+    tiles: dict[str, int]
+    seconds: float
+    tiles_per_s: float
+    device: str
+
+
+def dry_run(
+    measurements: str | os.PathLike[str] | Measurements,
+    options: PredictOptions | None = None,
+    progress: Progress | None = None,
+) -> DryRun:
+    """Find out what a run would do and how long it would take, writing nothing.
+
+    Raises
+    ------
+    RmGeoError
+        Whatever would stop the run before its first tile.
+    """
+    chosen = PredictOptions() if options is None else options
+    survey = read_survey(measurements, chosen, progress)
+    require_one_possible(survey)
+    open_sites(chosen, survey.measurements)
+    method = open_wanted_method(chosen)
+    tiles: dict[str, int] = {}
+    speed = 0.0
+    for cell in survey.cells:
+        if cell.grid is None:
+            continue
+        sparse = bin_measurements(cell.measurements, cell.grid)
+        chosen_tiles, _, _ = tiles_of(sparse, chosen)
+        tiles[cell.cell] = len(chosen_tiles)
+        if speed == 0.0:
+            speed = _speed(sparse, chosen_tiles, cell, method)
+    seconds = sum(tiles.values()) / speed
+    return DryRun(survey, tiles, seconds, speed, method.device)
+
+
+def _speed(
+    sparse: SparseRaster, tiles: Sequence[Tile], cell: CellPlan, method: OpenMethod
+) -> float:
+    """Tiles per second, from a batch of a cell's own tiles computed twice."""
+    site = choose_site(cell.measurements, None)
+    count = min(method.batch_size, len(tiles))
+    batch = next(tile_batches(sparse, tiles, site.facts, count))
+    method.estimator.estimate(batch)  # the first pass allocates and compiles
+    begun = time.perf_counter()
+    method.estimator.estimate(batch)
+    return count / max(time.perf_counter() - begun, 1e-6)

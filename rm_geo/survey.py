@@ -1,0 +1,146 @@
+"""A drive test before it is mapped: read, cleaned, split by cell, each cell's grid laid out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from rm_geo.area import check_area
+from rm_geo.errors import InputError, RmGeoError, UsageError
+from rm_geo.grid import Grid
+from rm_geo.measurements import Measurements
+from rm_geo.points import read_measurements
+from rm_geo.predict_options import PredictOptions
+from rm_geo.progress import Progress, SilentProgress
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What one cell needs.
+
+    Attributes
+    ----------
+    cell : str
+        Name, as in the file names.
+    measurements : Measurements
+        Those of the cell.
+    grid : Grid or None
+        Where its maps lie; None if the cell was refused.
+    refusal : RmGeoError or None
+        Why the cell cannot be mapped.
+    """
+
+    cell: str
+    measurements: Measurements
+    grid: Grid | None
+    refusal: RmGeoError | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A drive test that was read, cleaned and split, and where each cell's maps will lie.
+
+    Attributes
+    ----------
+    measurements : Measurements
+        All of them, in metres.
+    dropped : int
+        Rows of the file that could not be used.
+    cells : tuple of CellPlan
+        Those that are to be mapped, the largest first.
+    """
+
+    measurements: Measurements
+    dropped: int
+    cells: tuple[CellPlan, ...]
+
+
+def read_survey(
+    measurements: str | os.PathLike[str] | Measurements,
+    options: PredictOptions,
+    progress: Progress | None = None,
+) -> Survey:
+    """Read measurements and lay out each cell's grid, allocating no raster.
+
+    Raises
+    ------
+    RmGeoError
+        If the file cannot be used, or a cell that was asked for is not in it.
+    """
+    listener = SilentProgress() if progress is None else progress
+    points, dropped = _read(measurements, options, listener)
+    by_cell = _split(points)
+    if missing := [name for name in options.cells if name not in by_cell]:
+        raise UsageError(
+            f"There is no cell {missing[0]!r} in the measurements.",
+            hint=f"Cells: {', '.join(list(by_cell)[:20])}.",
+        )
+    wanted = [name for name in by_cell if not options.cells or name in options.cells]
+    cells = tuple(_plan_cell(name, by_cell[name], options) for name in wanted)
+    return Survey(points, dropped, cells)
+
+
+def require_one_possible(survey: Survey) -> None:
+    """Raise the first refusal if no cell at all can be mapped.
+
+    Raises
+    ------
+    RmGeoError
+        Why the largest cell cannot be mapped.
+    """
+    refusals = [cell.refusal for cell in survey.cells]
+    if refusals and refusals[0] is not None and all(refusals):
+        raise refusals[0]
+
+
+def _read(
+    measurements: str | os.PathLike[str] | Measurements,
+    options: PredictOptions,
+    progress: Progress,
+) -> tuple[Measurements, int]:
+    """Read a file, or take measurements as they are; with the number of rows dropped."""
+    if isinstance(measurements, Measurements):
+        if len(measurements) == 0:
+            raise InputError("There are no measurements.")
+        return measurements, 0
+    points, report = read_measurements(
+        measurements,
+        layer=options.layer,
+        rsrp_column=options.rsrp_column,
+        cell_column=options.cell_column,
+        x_column=options.x_column,
+        y_column=options.y_column,
+        time_column=options.time_column,
+        crs=options.crs,
+        target_crs=options.target_crs,
+    )
+    for line in report.lines():
+        progress.log(line)
+    return points, report.dropped_total
+
+
+def _split(points: Measurements) -> dict[str, Measurements]:
+    """Split by cell; a file that names no cell is one map, called ``all``."""
+    by_cell = points.by_cell()
+    if len(by_cell) == 1 and all(cell is None for cell in points.cell):
+        return {"all": points}
+    return by_cell
+
+
+def _plan_cell(name: str, points: Measurements, options: PredictOptions) -> CellPlan:
+    """Lay out the grid of a cell, or say why it cannot be."""
+    try:
+        check_area(
+            points,
+            max_tiles=options.max_tiles,
+            tile_size=options.tile_size_px,
+            overlap=options.overlap_px,
+            spacing_m=options.resolution_m,
+            margin_m=options.reach_m,
+        )
+    except RmGeoError as error:
+        return CellPlan(name, points, None, refusal=error)
+    grid = Grid.covering(
+        points.x, points.y, points.crs, spacing_m=options.resolution_m, margin_m=options.reach_m
+    )
+    return CellPlan(name, points, grid)
