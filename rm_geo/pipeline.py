@@ -18,6 +18,7 @@ from rm_geo.cell_products import CellMaps, CellResult, failed, write_cell, write
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.errors import CancelledError, InputError, RmGeoError
 from rm_geo.estimators.base import BoolArray
+from rm_geo.estimators.registry import method_info
 from rm_geo.grid import Tile
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod, open_method
@@ -31,6 +32,7 @@ from rm_geo.sites import read_sites
 from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
 from rm_geo.tile_batches import BlendedMap, blend_estimates, fill_gaps, tile_batches
 from rm_geo.transmitters import Transmitter
+from rm_geo.trust import Trust, judge, mix
 
 __all__ = ["CellResult", "PredictOptions", "predict"]
 
@@ -88,7 +90,7 @@ def predict(
         except CancelledError:
             raise
         except RmGeoError as error:
-            listener.log(f"Cell {cell.cell} failed: {error}")
+            listener.log(f"Failed: {error}")
             errors.append(error)
             results.append(failed(cell.cell, len(cell.measurements), error))
     if len(errors) == len(results):
@@ -139,17 +141,20 @@ def _map_cell(
     for warning in site.warnings:
         progress.log(f"Cell {cell.cell}: {warning}")
     tiles, all_tiles, in_reach = tiles_of(sparse, options)
+    trust = _trust(sparse, tiles, site, method, in_reach, options, clock)
+    progress.check()
     progress.start(len(tiles), "tiles", f"Cell {cell.cell}")
     batches = tile_batches(sparse, tiles, site.facts, method.batch_size)
     estimates = run_tiles(method.estimator, batches, progress, clock)
     blended = blend_estimates(cell.grid, all_tiles, tiles, estimates)
     progress.finish()
-    maps = _finish(blended, sparse, in_reach, options)
+    maps = _finish(blended, sparse, in_reach, trust, options)
     progress.check()
     measured = int(np.count_nonzero(sparse.count))
     cell_tags = {
         **tags,
         **site.tags,
+        **trust.tags,
         "cell": cell.cell,
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(measured),
@@ -189,8 +194,29 @@ def tiles_of(
     return tiles_in_reach(all_tiles, observed), all_tiles, in_reach
 
 
+def _trust(
+    sparse: SparseRaster,
+    tiles: Sequence[Tile],
+    site: SiteChoice,
+    method: OpenMethod,
+    in_reach: BoolArray,
+    options: PredictOptions,
+    clock: Clock,
+) -> Trust:
+    """Take the trust that is asked for; judge networks where it is left open."""
+    if options.trust is not None:
+        return Trust.given(options.trust)
+    if not options.assimilate or not method_info(method.estimator.name).is_network:
+        return Trust()
+    return judge(sparse, tiles, site.facts, method, in_reach, clock=clock)
+
+
 def _finish(
-    blended: BlendedMap, sparse: SparseRaster, in_reach: BoolArray, options: PredictOptions
+    blended: BlendedMap,
+    sparse: SparseRaster,
+    in_reach: BoolArray,
+    trust: Trust,
+    options: PredictOptions,
 ) -> CellMaps:
     """Fill what tiles left open, honour the measurements, and cut at the reach."""
     rsrp_dbm = fill_gaps(blended.rsrp_dbm, in_reach)
@@ -202,6 +228,7 @@ def _finish(
     if options.assimilate:
         parameters = AssimilationParameters(noise_db=options.noise_db)
         rsrp_dbm = assimilate(rsrp_dbm, sparse.rsrp_dbm, parameters=parameters).rsrp_dbm
+        rsrp_dbm = mix(rsrp_dbm, sparse.rsrp_dbm, trust)
     rsrp_dbm = np.where(in_reach, rsrp_dbm, np.float32(np.nan))
     probability = blended.building_probability
     if probability is not None:

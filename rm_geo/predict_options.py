@@ -49,6 +49,10 @@ class PredictOptions:
         A position estimated from the measurements counts only if it is this certain.
     assimilate : bool
         Krige the residuals at the measurements back in.
+    trust : float, optional
+        Share of the method in the map, 0..1; kriging has the rest. Judged for each cell on
+        measurements held back from the method if not given, where the method is a network
+        and the measurements are assimilated.
     noise_db : float
         Standard deviation of the error of one measured pixel. With 0 the map equals the
         measurement wherever there is one.
@@ -89,6 +93,7 @@ class PredictOptions:
     frequency_mhz: float | None = None
     max_site_uncertainty_m: float = 30.0
     assimilate: bool = True
+    trust: float | None = None
     noise_db: float = 0.0
     min_pixels: int = 5
     max_tiles: int = 1000
@@ -101,6 +106,7 @@ class PredictOptions:
         checks = (
             (self.resolution_m > 0.0, "The resolution must be above 0 m."),
             (self.reach_m >= 0.0, "The reach must not be negative."),
+            (self.trust is None or 0.0 <= self.trust <= 1.0, "The trust must be in 0..1."),
             (self.noise_db >= 0.0, "The noise must not be negative."),
             (self.tile_size_px >= 16, "A tile needs at least 16 pixels a side."),
             (

@@ -91,7 +91,7 @@ def predict(
         x_column=chosen["x_column"], y_column=chosen["y_column"],
         time_column=chosen["time_column"], cells=chosen["cells"], sites=chosen["sites"],
         eirp_dbm=chosen["eirp"], frequency_mhz=chosen["frequency"],
-        assimilate=chosen["assimilate"], noise_db=chosen["noise"], min_pixels=chosen["min_pixels"],
+        assimilate=chosen["assimilate"], trust=chosen["trust"], noise_db=chosen["noise"], min_pixels=chosen["min_pixels"],
         max_tiles=chosen["max_tiles"], mask=chosen["mask"],
         mask_threshold=chosen["mask_threshold"], uncertainty=chosen["uncertainty"],
         preview=chosen["preview"],
@@ -149,7 +149,6 @@ def _tell_results(results: Sequence[CellResult], output: Path, console: Console)
     failures = [cell for cell in results if not cell.is_mapped]
     if failures:
         raise InputError(
-            f"{len(failures)} of {len(results)} cells could not be mapped. "
-            f"Cell {failures[0].cell}: {failures[0].message}",
+            f"{len(failures)} of {len(results)} cells could not be mapped. {failures[0].message}",
             hint=f"The others are in {output}; summary.csv says why each failed.",
         )

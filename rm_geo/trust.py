@@ -1,0 +1,293 @@
+"""How far a method is to be believed for one cell, judged on measurements held back from it.
+
+A network learnt from simulated streets meets a real drive test: some cells are like what it
+knows, some are not. So a few tiles are estimated again without blocks of their measurements;
+what the network says at the blocks is compared with what kriging and inverse distance
+weighting say there, and the final map is the mixture of the three that would have served best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, optimize, spatial
+
+from rm_geo.assimilation import assimilate, krige
+from rm_geo.engine import Clock, run_tiles
+from rm_geo.estimators.base import BoolArray, FloatArray
+from rm_geo.grid import Tile
+from rm_geo.methods import OpenMethod
+from rm_geo.progress import SilentProgress
+from rm_geo.rasterize import SparseRaster
+from rm_geo.residual_kriging import resample_cells
+from rm_geo.tile_batches import CellFacts, tile_batches
+
+_COARSE_PX: Final = 4
+"""Judged on cells of so many pixels: kriging costs little there."""
+
+_LARGEST_ERROR_DB: Final = 20.0
+"""Larger errors count as this: outliers must not decide."""
+
+_PRIOR_CELLS: Final = 20.0
+"""The evidence of so many held-out cells is given to an even mixture beforehand."""
+
+_IDW_NEIGHBOURS: Final = 8
+
+
+@dataclass(frozen=True)
+class TrustOptions:
+    """What the judgement costs.
+
+    Attributes
+    ----------
+    folds : int
+        Parts that the measurements are split into; each is held back once.
+    max_tiles : int
+        Only so many tiles are judged, those with the most measurements.
+    seed : int
+        Of the split.
+    """
+
+    folds: int = 4
+    max_tiles: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far a method is believed, and what is believed instead.
+
+    Attributes
+    ----------
+    method, kriging, idw : float
+        Shares of the method, of kriging and of inverse distance weighting in the map; they
+        sum to 1.
+    held_out : int
+        Cells of 4 x 4 pixels at which the three were judged.
+    rmse_db : tuple of float
+        Errors there of method, kriging, inverse distance weighting and their mixture; empty
+        if there were none.
+    """
+
+    method: float = 1.0
+    kriging: float = 0.0
+    idw: float = 0.0
+    held_out: int = 0
+    rmse_db: tuple[float, ...] = ()
+
+    @classmethod
+    def given(cls, share: float) -> Trust:
+        """Believe a method by a share that the user chose; kriging has the rest."""
+        return cls(method=share, kriging=1.0 - share)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the map is the method's own."""
+        return self.method >= 1.0
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Provenance tags."""
+        shares = f"method {self.method:.3f}, kriging {self.kriging:.3f}, idw {self.idw:.3f}"
+        tags = {"trust": shares}
+        if self.rmse_db:
+            tags["trust_rmse_db"] = " ".join(f"{value:.2f}" for value in self.rmse_db)
+            tags["trust_held_out"] = str(self.held_out)
+        return tags
+
+
+def judge(
+    sparse: SparseRaster,
+    tiles: Sequence[Tile],
+    facts: CellFacts,
+    method: OpenMethod,
+    in_reach: BoolArray,
+    options: TrustOptions | None = None,
+    clock: Clock | None = None,
+) -> Trust:
+    """Judge a method on measurements held back from it.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        What was measured.
+    tiles : sequence of Tile
+        Tiles with measurements.
+    facts : CellFacts
+        What is known of the cell.
+    method : OpenMethod
+        The method to judge.
+    in_reach : ndarray of bool, shape (H, W)
+        Pixels that the map will show: their distances from measurements tell how large
+        the blocks must be, so that the judgement asks what the map will have to answer.
+    options : TrustOptions, optional
+        Folds and tiles.
+    clock : Clock, optional
+        Filled with the time inside the estimator.
+
+    Returns
+    -------
+    Trust
+        An even mixture where nothing could be judged.
+    """
+    chosen = options or TrustOptions()
+    typical_px = _typical_distance_px(sparse.observed, in_reach)
+    counts = [int(np.isfinite(sparse.tile(tile)).sum()) for tile in tiles]
+    busiest = np.argsort(counts, kind="stable")[::-1][: chosen.max_tiles]
+    judged = [tiles[int(index)] for index in busiest]
+    columns: list[FloatArray] = []
+    for fold in range(chosen.folds):
+        # Blocks of two sizes: half of a map's pixels are nearer to a measurement than the
+        # typical one.
+        block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), _COARSE_PX, 100))
+        held = _folds(sparse.grid.shape, block_px, chosen) == fold
+        kept_dbm = np.where(held, np.float32(np.nan), sparse.rsrp_dbm)
+        part = replace(sparse, rsrp_dbm=np.asarray(kept_dbm, dtype=np.float32))
+        usable = [tile for tile in judged if np.isfinite(part.tile(tile)).any()]
+        batches = tile_batches(part, usable, facts, method.batch_size)
+        levels = (
+            level_dbm
+            for estimate in run_tiles(method.estimator, batches, SilentProgress(), clock)
+            for level_dbm in estimate.rsrp_dbm
+        )
+        for tile, level_dbm in zip(usable, levels, strict=True):
+            columns.append(_at_held_out(sparse.tile(tile), part.tile(tile), level_dbm))
+    if not columns:
+        return Trust.given(0.5)
+    return stack(np.concatenate(columns, axis=1))
+
+
+def stack(held_out_dbm: FloatArray) -> Trust:
+    """Find the mixture of three maps that errs least at held-out places.
+
+    Least squares with shares that are not negative and sum to 1, drawn towards equal ones
+    where there is little to go by. Source: Breiman, "Stacked regressions", Machine Learning
+    24 (1996).
+
+    Parameters
+    ----------
+    held_out_dbm : ndarray of float32, shape (4, N)
+        Truth, method, kriging and inverse distance weighting.
+
+    Examples
+    --------
+    >>> truth = np.linspace(-100, -80, 4000, dtype=np.float32)
+    >>> stack(np.stack([truth, truth, truth + 5, truth - 7])).method > 0.95
+    True
+    """
+    known = held_out_dbm[:, np.isfinite(held_out_dbm).all(0)].astype(np.float64)
+    number = known.shape[1]
+    if number == 0:
+        return Trust.given(0.5)
+    errors = np.clip(known[1:] - known[0], -_LARGEST_ERROR_DB, _LARGEST_ERROR_DB)
+    # With shares that sum to 1 the mixture's error is the mixture of the errors: least
+    # squares on them, the sum held by one heavy equation.
+    spread = float(np.sqrt(np.mean(np.square(errors - errors.mean(0)))))
+    prior = np.sqrt(_PRIOR_CELLS) * max(spread, 1e-3)
+    heavy = 1e3 * float(np.linalg.norm(errors) + prior)
+    design = np.concatenate([errors.T, prior * np.eye(3), np.full((1, 3), heavy)])
+    target = np.concatenate([np.zeros(number), np.full(3, prior / 3.0), [heavy]])
+    shares, _ = optimize.nnls(design, target)
+    shares /= shares.sum()
+    rmse = np.sqrt(np.mean(np.square([*errors, shares @ errors]), axis=1))
+    return Trust(*(float(share) for share in shares), number, tuple(float(r) for r in rmse))
+
+
+def mix(method_dbm: FloatArray, observed_dbm: FloatArray, trust: Trust) -> FloatArray:
+    """Mix a method's map with kriging and inverse distance weighting.
+
+    Parameters
+    ----------
+    method_dbm, observed_dbm : ndarray of float32, shape (H, W)
+        The method's map, the measurements assimilated; and the measurements.
+    trust : Trust
+        The shares.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Agrees with the measurements as the method's map does.
+    """
+    if trust.alone:
+        return method_dbm
+    others: FloatArray = np.zeros_like(method_dbm)
+    if trust.kriging > 0.0:
+        others += np.float32(trust.kriging) * krige(observed_dbm).rsrp_dbm
+    if trust.idw > 0.0:
+        coarse = _inverse_distance(_coarse_mean(observed_dbm, pad=True))
+        shape = (method_dbm.shape[0], method_dbm.shape[1])
+        smooth = resample_cells(coarse, _COARSE_PX, 1, shape)
+        others += np.float32(trust.idw) * assimilate(smooth, observed_dbm).rsrp_dbm
+    mixed = np.float32(trust.method) * method_dbm + others
+    elsewhere = others / np.float32(1.0 - trust.method)
+    return np.asarray(np.where(np.isfinite(method_dbm), mixed, elsewhere), dtype=np.float32)
+
+
+def _typical_distance_px(observed: BoolArray, in_reach: BoolArray) -> float:
+    """Median distance of the map's pixels from the nearest measurement."""
+    wanted = in_reach & ~observed
+    if not wanted.any():
+        return 1.0
+    step = max(1, max(observed.shape) // 1024)
+    rows, cols = (-(-length // step) for length in observed.shape)
+    padded = np.zeros((rows * step, cols * step), dtype=np.bool_)
+    padded[: observed.shape[0], : observed.shape[1]] = observed
+    coarse = padded.reshape(rows, step, cols, step).any((1, 3))
+    distance_px = ndimage.distance_transform_edt(~coarse) * step
+    sample = wanted[::step, ::step]
+    return float(np.median(distance_px[sample])) if sample.any() else 1.0
+
+
+def _folds(shape: tuple[int, int], block_px: int, options: TrustOptions) -> NDArray[np.int64]:
+    """Fold of each pixel: blocks dealt out at random, (H, W)."""
+    rng = np.random.default_rng(options.seed)
+    rows, cols = (-(-length // block_px) for length in shape)
+    dealt = rng.permutation(np.arange(rows * cols) % options.folds).reshape(rows, cols)
+    spread = np.repeat(np.repeat(dealt, block_px, 0), block_px, 1)
+    return np.asarray(spread[: shape[0], : shape[1]])
+
+
+def _at_held_out(all_dbm: FloatArray, kept_dbm: FloatArray, method_dbm: FloatArray) -> FloatArray:
+    """Truth, method, kriging and IDW at the coarse cells held back from them, (4, N)."""
+    held_dbm = np.where(np.isfinite(kept_dbm), np.float32(np.nan), all_dbm)
+    truth, kept, method = (_coarse_mean(level) for level in (held_dbm, kept_dbm, method_dbm))
+    honoured = assimilate(method, kept).rsrp_dbm
+    where = np.isfinite(truth) & ~np.isfinite(kept)
+    maps = (truth, honoured, krige(kept).rsrp_dbm, _inverse_distance(kept))
+    return np.stack([level[where] for level in maps])
+
+
+def _inverse_distance(cells_dbm: FloatArray) -> FloatArray:
+    """Mean of the nearest known cells by the inverse square of their distance, (h, w)."""
+    known = np.argwhere(np.isfinite(cells_dbm))
+    if len(known) == 0:
+        return cells_dbm
+    ranks = np.arange(1, min(_IDW_NEIGHBOURS, len(known)) + 1)
+    places = np.argwhere(np.ones(cells_dbm.shape, dtype=np.bool_))
+    distance, index = spatial.KDTree(known).query(places, k=ranks)
+    weight = 1.0 / np.maximum(distance, 0.5) ** 2
+    level = cells_dbm[tuple(known.T)][index]
+    mean = (weight * level).sum(1) / weight.sum(1)
+    return np.asarray(mean.reshape(cells_dbm.shape), dtype=np.float32)
+
+
+def _coarse_mean(level_dbm: NDArray[np.floating], *, pad: bool = False) -> FloatArray:
+    """Mean over cells of 4 x 4 pixels, NaN where a cell has no value.
+
+    An incomplete last cell counts if ``pad``, else it is left out.
+    """
+    if pad:
+        missing = [(0, -length % _COARSE_PX) for length in level_dbm.shape]
+        level_dbm = np.pad(level_dbm, missing, constant_values=np.nan)
+    rows, cols = (length // _COARSE_PX for length in level_dbm.shape)
+    inner = level_dbm[: rows * _COARSE_PX, : cols * _COARSE_PX]
+    cells = inner.reshape(rows, _COARSE_PX, cols, _COARSE_PX)
+    known = np.isfinite(cells)
+    count = known.sum((1, 3))
+    total = np.where(known, cells, 0.0).sum((1, 3))
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return np.asarray(mean, dtype=np.float32)

@@ -1,0 +1,123 @@
+"""A method is believed as far as measurements held back from it say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rm_geo.estimators.base import Estimate
+from rm_geo.grid import Grid
+from rm_geo.methods import OpenMethod
+from rm_geo.rasterize import SparseRaster
+from rm_geo.tile_batches import CellFacts
+from rm_geo.trust import Trust, TrustOptions, judge, mix, stack
+
+SIDE = 128
+
+
+def truth():
+    rows, cols = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    level = -90.0 + 12.0 * np.sin(rows / 9.0) * np.cos(cols / 7.0) - 0.1 * cols
+    return np.asarray(level, dtype=np.float32)
+
+
+class Oracle:
+    """Says the truth, plus an error."""
+
+    name = "oracle"
+    maps_buildings = False
+    provenance: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self, error_db=0.0, seed=None):
+        self.error_db, self.seed = error_db, seed
+
+    def estimate(self, batch):
+        level = np.repeat(truth()[None], len(batch), 0) + np.float32(self.error_db)
+        if self.seed is not None:
+            rng = np.random.default_rng(self.seed)
+            blocks = rng.normal(0.0, 25.0, (1, SIDE // 8, SIDE // 8)).astype(np.float32)
+            level = level + blocks.repeat(8, 1).repeat(8, 2)
+        return Estimate(level)
+
+
+def sparse(share=0.01):
+    rng = np.random.default_rng(0)
+    seen = rng.random((SIDE, SIDE)) < share
+    grid = Grid.create(500_000.0, 5_000_000.0, (SIDE, SIDE), 1.0, 32633)
+    level = np.where(seen, truth(), np.float32(np.nan)).astype(np.float32)
+    return SparseRaster(grid, level, seen.astype(np.int32), np.full_like(level, np.nan))
+
+
+def judged(estimator, **options):
+    one = sparse()
+    tiles = one.grid.tiles(SIDE, 0)
+    method = OpenMethod(estimator, "cpu", 4)
+    reach = np.ones((SIDE, SIDE), dtype=bool)
+    return judge(one, tiles, CellFacts(), method, reach, TrustOptions(**options))
+
+
+def test_a_method_that_is_right_is_believed():
+    assert judged(Oracle()).method > 0.9
+
+
+def test_an_offset_is_no_reason_for_distrust():
+    # assimilation takes it away, in the judgement as in the map
+    assert judged(Oracle(error_db=7.0)).method > 0.8
+
+
+def test_a_method_that_invents_is_not_believed():
+    trust = judged(Oracle(seed=1))
+    assert trust.method < 0.3
+    assert trust.rmse_db[0] > min(trust.rmse_db[1:3])
+
+
+def test_the_judgement_is_the_same_every_time():
+    assert judged(Oracle(seed=1)) == judged(Oracle(seed=1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 300), st.floats(0.0, 20.0))
+def test_shares_are_shares_and_the_mixture_is_no_worse_than_equal_parts(seed, number, spread):
+    rng = np.random.default_rng(seed)
+    level = rng.normal(-90.0, 10.0, number)
+    maps = level + rng.normal(0.0, [[spread], [3.0], [6.0]], (3, number))
+    trust = stack(np.concatenate([level[None], maps]).astype(np.float32))
+    shares = np.array([trust.method, trust.kriging, trust.idw])
+    assert (shares >= 0.0).all()
+    assert shares.sum() == pytest.approx(1.0)
+    errors = np.clip(maps - level, -20.0, 20.0)
+    equal = np.sqrt(np.mean(np.square(errors.mean(0))))
+    assert trust.rmse_db[3] <= equal + 1e-3
+
+
+def test_without_evidence_the_method_gets_half():
+    assert stack(np.full((4, 5), np.nan, dtype=np.float32)) == Trust.given(0.5)
+
+
+def test_a_method_alone_is_left_as_it_is():
+    one = sparse()
+    level = truth()
+    assert mix(level, one.rsrp_dbm, Trust()) is level
+
+
+@pytest.mark.parametrize("trust", [Trust.given(0.4), Trust(0.2, 0.3, 0.5), Trust(0.0, 0.0, 1.0)])
+def test_mixtures_agree_with_the_measurements(trust):
+    one = sparse()
+    mixed = mix(truth(), one.rsrp_dbm, trust)
+    seen = one.observed
+    assert mixed.shape == (SIDE, SIDE)
+    assert np.allclose(mixed[seen], one.rsrp_dbm[seen], atol=1e-2)
+
+
+def test_where_the_method_is_silent_the_others_speak():
+    one = sparse()
+    level = truth()
+    level[:, :20] = np.nan
+    assert np.isfinite(mix(level, one.rsrp_dbm, Trust(0.5, 0.25, 0.25))).all()
+
+
+def test_the_tags_say_what_was_believed():
+    tags = judged(Oracle()).tags
+    assert tags["trust"].startswith("method 0.9") or tags["trust"].startswith("method 1.0")
+    assert int(tags["trust_held_out"]) > 20
+    assert len(tags["trust_rmse_db"].split()) == 4
