@@ -56,6 +56,9 @@ if TYPE_CHECKING:
               help="Krige the residuals at the measurements back in.")  # fmt: skip
 @click.option("--noise", type=click.FloatRange(0), default=0.0, show_default=True, metavar="DB",
               help="Error of a measured pixel; with 0 the map equals it.")  # fmt: skip
+@click.option("--trust", type=click.FloatRange(0, 1), metavar="SHARE",
+              help="Share of the method in the map, kriging has the rest; judged for each cell "
+                   "on measurements held back from the method if not given.")  # fmt: skip
 @click.option("--min-pixels", type=click.IntRange(1), default=5, show_default=True, metavar="N",
               help="A cell measured in fewer pixels fails.")  # fmt: skip
 @click.option("--mask", is_flag=True, help="Also write the building mask.")
@@ -91,7 +94,8 @@ def predict(
         x_column=chosen["x_column"], y_column=chosen["y_column"],
         time_column=chosen["time_column"], cells=chosen["cells"], sites=chosen["sites"],
         eirp_dbm=chosen["eirp"], frequency_mhz=chosen["frequency"],
-        assimilate=chosen["assimilate"], trust=chosen["trust"], noise_db=chosen["noise"], min_pixels=chosen["min_pixels"],
+        assimilate=chosen["assimilate"], trust=chosen["trust"], noise_db=chosen["noise"],
+        min_pixels=chosen["min_pixels"],
         max_tiles=chosen["max_tiles"], mask=chosen["mask"],
         mask_threshold=chosen["mask_threshold"], uncertainty=chosen["uncertainty"],
         preview=chosen["preview"],
