@@ -24,15 +24,19 @@ from rm_geo.cell_products import CellResult
 from rm_geo.datasets.cities import City, generate_city
 from rm_geo.datasets.routes import route_order
 from rm_geo.datasets.sampling import BoolMask, Corruption
-from rm_geo.estimators.base import FloatArray
+from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.estimators.knn import KnnEstimator
 from rm_geo.evaluation.metrics import BuildingCounts, ErrorSums
 from rm_geo.grid import Grid
+from rm_geo.measurements import Measurements
 from rm_geo.pipeline import predict
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.provenance import describe_software
 from rm_geo.raster_io import read_raster, write_raster
+from rm_geo.rasterize import SparseRaster, bin_measurements
+from rm_geo.survey import read_survey
 
 _CRS: Final = CRS.from_epsg(32633)
 _CORNER: Final = (500_000.0, 5_400_000.0)  # a place in the middle of a UTM zone
@@ -137,12 +141,12 @@ def run_demo(
     chosen = replace(options or PredictOptions(), sites=sites, crs=None)
     maps = folder / "maps"
     results = predict(drive_test, maps, chosen, listener)
-    plain = replace(chosen, method="knn", model=None, method_options={}, preview=False,
-                    assimilate=False, mask=False, uncertainty=False)  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        predict(drive_test, scratch, plain)
-        rows = [_compare(world, cell.cell, maps, Path(scratch)) for cell in results
-                if cell.is_mapped]  # fmt: skip
+    measured = {cell.cell: cell.measurements for cell in read_survey(drive_test, chosen).cells}
+    rows = [
+        _compare(world, result.cell, maps, measured[result.cell])
+        for result in results
+        if result.is_mapped
+    ]
     _write_comparison(rows, folder / "comparison.csv")
     return DemoResult(folder, tuple(results), tuple(rows))
 
@@ -252,10 +256,10 @@ def _write_truth(world: _World, folder: Path) -> None:
                      tags={**tags, "cell": cell})  # fmt: skip
 
 
-def _compare(world: _World, cell: str, maps: Path, plain: Path) -> Comparison:
+def _compare(world: _World, cell: str, maps: Path, measured: Measurements) -> Comparison:
     """Compare one cell with the truth, where both methods say something."""
     level = _on_grid(maps / f"{cell}_rsrp.tif", world.grid)
-    knn = _on_grid(plain / f"{cell}_rsrp.tif", world.grid)
+    knn = _nearest_neighbours(bin_measurements(measured, world.grid))
     outdoors = ~world.city.buildings
     in_reach = np.isfinite(level) & np.isfinite(knn)
     judged = in_reach & outdoors & ~world.sampled[cell]
@@ -274,12 +278,20 @@ def _compare(world: _World, cell: str, maps: Path, plain: Path) -> Comparison:
     )
 
 
+def _nearest_neighbours(sparse: SparseRaster) -> FloatArray:
+    """Interpolate by nearest neighbours, the whole city as one tile."""
+    unknown = np.full((1, 2), np.nan, dtype=np.float32)
+    tile = TileBatch(sparse.rsrp_dbm[None], sparse.grid.spacing_m, unknown, unknown[:, 0])
+    level: FloatArray = KnnEstimator().estimate(tile).rsrp_dbm[0]
+    return level
+
+
 def _on_grid(path: Path, grid: Grid) -> FloatArray:
     """Read a map and place it on another grid of the same pixels; NaN where it has none."""
     raster = read_raster(path)
     row, col = (round(float(value)) for value in grid.pixel_of(raster.grid.bounds[0],
                                                                raster.grid.bounds[3]))  # fmt: skip
-    placed = np.full(grid.shape, np.nan, dtype=np.float32)
+    placed: FloatArray = np.full(grid.shape, np.nan, dtype=np.float32)
     height, width = raster.values.shape
     top, left = max(row, 0), max(col, 0)
     bottom, right = min(row + height, grid.shape[0]), min(col + width, grid.shape[1])

@@ -41,7 +41,7 @@ def test_the_comparison_is_in_numbers_that_can_be(demo):
     for row in result["cells"]:
         assert 0.0 < row["measured_share"] < 0.5
         assert 0.0 < row["rmse_db"] < 15.0
-        # The same method, but for the assimilation.
+        # The same method, but for tiles and assimilation.
         assert row["rmse_db"] == pytest.approx(row["knn_rmse_db"], abs=1.5)
 
 
