@@ -155,6 +155,19 @@ class TestHeights:
         assert (low >= high - 1e-3)[~scene.indoor].all()
         assert (low > high + 1.0).any()
 
+    def test_each_further_row_of_buildings_costs(self):
+        def beyond(rows: int) -> float:
+            mask = np.zeros((400, 260), dtype=bool)
+            for k in range(rows):
+                mask[:, 40 + 30 * k : 55 + 30 * k] = True
+            mask[:, 190:205] = True
+            scene = Scene.from_mask(mask, 10.0)
+            return DominantPathModel().path_gain(scene, Antenna(5, 200))[200, 240]
+
+        gains = [beyond(rows) for rows in (1, 2, 3)]
+        graze = DominantPathParameters().roof_graze_db
+        np.testing.assert_allclose(np.diff(gains), -2 * graze, atol=0.02)
+
     def test_sight_over_a_roof_is_geometry(self):
         mask = np.zeros((20, 200), dtype=bool)
         mask[:, 40:60] = True
@@ -291,5 +304,5 @@ def test_genuine_maps_are_met(shared_data: Path):
                 walls |= np.roll(np.roll(scene.indoor, shift, 0), -shift if axis else shift, 1)
         away.append(error[~walls])
     assert len(squared) == 47
-    assert np.sqrt(np.mean(squared)) <= 0.0351
-    assert np.sqrt(np.mean(np.concatenate(away))) <= 0.0222
+    assert np.sqrt(np.mean(squared)) <= 0.0347
+    assert np.sqrt(np.mean(np.concatenate(away))) <= 0.0215

@@ -134,6 +134,14 @@ class TestFromPolygons:
         assert scene.roof_m[20, 16] == 60.0
         assert len(scene.corners) == 8  # on the ground the tower is inside its block
 
+    def test_terraced_houses_of_one_height_are_one_roof(self):
+        east, north = self.ORIGIN
+        houses = [box(east + x, north - 30, east + x + 5, north - 10) for x in (10, 15, 20)]
+        scene = Scene.from_polygons(houses, 9.0, origin=self.ORIGIN, shape=(50, 60))
+        assert not (scene.walls[:, 0] == scene.walls[:, 2])[
+            (scene.walls[:, 0] > 10) & (scene.walls[:, 0] < 25)
+        ].any()
+
     def test_multipolygons_are_taken_apart(self):
         one = Scene.from_polygons(
             [MultiPolygon(self.blocks())], 25.0, origin=self.ORIGIN, shape=(50, 60)

@@ -69,7 +69,9 @@ class DominantPathModel:
         x, y = outdoors(scene, antenna)
         z = antenna.height_m
         offsets, edges = profile.cross_roofs(x, y, scene.walls, scene.ray_count)
-        before, strings = profile.pull_strings(offsets, edges, z, law[5], law[4], law[3])
+        before, strings = profile.pull_strings(
+            offsets, edges, z, law[5], law[4], law[3], p.roof_graze_db
+        )
         gain = np.full(scene.shape, -np.inf, dtype=np.float32)
         length = np.full(scene.shape, paths.UNREACHED_M, dtype=np.float32)
         paths.light_plane(

@@ -60,8 +60,14 @@ def outlines_of(
             local.append(moved if moved.is_valid else shapely.make_valid(moved))
             tops.append(float(top))
     blocks = list(_rings_of(shapely.union_all(local))) if local else []
+    # Terraced houses of one height are one roof: their party walls diffract nothing.
+    by_height: dict[float, list[BaseGeometry]] = {}
+    for polygon, top in zip(local, tops, strict=True):
+        by_height.setdefault(top, []).append(polygon)
     parts = [
-        (ring, top) for shape_, top in zip(local, tops, strict=True) for ring in _rings_of(shape_)
+        (ring, top)
+        for top, joined in by_height.items()
+        for ring in _rings_of(shapely.union_all(joined))
     ]
     lowest_first = sorted(zip(local, tops, strict=True), key=lambda pair: pair[1])
     roof = (

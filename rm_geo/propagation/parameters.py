@@ -29,6 +29,9 @@ class DominantPathParameters:
         Loss for each degree that a path turns.
     turn_cap_deg : float
         A turn of more than this costs as much as this one.
+    roof_graze_db : float
+        Loss of a roof edge that a path touches without turning: two for each further row of
+        buildings that it crosses.
     max_interactions : int
         Longest chain of corners that is followed, 1 or more.
     receiver_height_m : float
@@ -45,6 +48,7 @@ class DominantPathParameters:
     next_interaction_db: float = 1.75
     turn_db_per_degree: float = 0.1237
     turn_cap_deg: float = 69.1
+    roof_graze_db: float = 0.3
     max_interactions: int = 12
     receiver_height_m: float = 1.5
     gain_floor_db: float = -200.0

@@ -74,7 +74,7 @@ def light_plane(
             if ray >= count:
                 ray = 0
             k = edge_before(offsets[ray], offsets[ray + 1], edges, distance)
-            j = last_edge(k, offsets[ray], edges, before, z, distance, receiver_z)
+            j = last_edge(k, offsets[ray], edges, before, z, distance, receiver_z, 0.0)
             azimuth = angle + math.pi / 2
             if j < 0:
                 whole = max(math.sqrt(distance * distance + (z - receiver_z) ** 2), near)

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
+_TOUCH_M = 0.5  # an edge this far below the string between two others is still touched by it
+_GRAZE_RAD = math.radians(1.0)  # from this turn on an edge is an interaction in full
+
 # Columns of an edge: distance, height, +1 where a building begins and -1 where it ends.
 _DISTANCE, _TOP, _ENTRY = 0, 1, 2
 # Columns of a string up to an edge: its length, elevation of its last piece, turning loss of
@@ -86,9 +89,17 @@ def turn_loss(angle: float, cap: float, per_radian: float) -> float:
 
 @njit(cache=True, fastmath=True, nogil=True)
 def pull_strings(
-    offsets: I64, edges: F64, antenna_z: float, cap: float, per_radian: float, each_db: float
+    offsets: I64,
+    edges: F64,
+    antenna_z: float,
+    cap: float,
+    per_radian: float,
+    each_db: float,
+    graze_db: float,
 ) -> tuple[I64, F64]:
     """Pull a string from the antenna over the edges of each ray, edge by edge.
+
+    An edge that turns the string costs ``each_db``, one that it merely touches ``graze_db``.
 
     Returns
     -------
@@ -104,7 +115,7 @@ def pull_strings(
     for ray in range(offsets.shape[0] - 1):
         for k in range(offsets[ray], offsets[ray + 1]):
             distance, top = edges[k, _DISTANCE], edges[k, _TOP]
-            j = last_edge(k - 1, offsets[ray], edges, before, antenna_z, distance, top)
+            j = last_edge(k - 1, offsets[ray], edges, before, antenna_z, distance, top, _TOUCH_M)
             before[k] = j
             if j < 0:
                 rise = math.atan2(top - antenna_z, distance)
@@ -115,11 +126,9 @@ def pull_strings(
                 run = max(distance - edges[j, _DISTANCE], 1e-6)
                 rise = math.atan2(top - edges[j, _TOP], run)
                 strings[k, _LENGTH] = strings[j, _LENGTH] + math.hypot(run, top - edges[j, _TOP])
-                strings[k, _LOSS] = (
-                    strings[j, _LOSS]
-                    + each_db
-                    + turn_loss(strings[j, _RISE] - rise, cap, per_radian)
-                )
+                turn = max(strings[j, _RISE] - rise, 0.0)
+                touch = graze_db + (each_db - graze_db) * min(turn / _GRAZE_RAD, 1.0)
+                strings[k, _LOSS] = strings[j, _LOSS] + touch + turn_loss(turn, cap, per_radian)
                 strings[k, _DEPARTURE] = strings[j, _DEPARTURE]
             strings[k, _RISE] = rise
     return before, strings
@@ -127,31 +136,32 @@ def pull_strings(
 
 @njit(cache=True, fastmath=True, nogil=True)
 def last_edge(
-    k: int, first: int, edges: F64, before: I64, antenna_z: float, distance: float, z: float
+    k: int,
+    first: int,
+    edges: F64,
+    before: I64,
+    antenna_z: float,
+    distance: float,
+    z: float,
+    touch: float,
 ) -> int:
     """Last edge on the string from the antenna to a point, at or before edge k; -1 if none.
 
-    Walks back along the hull of edge k while the edge before lies as high or higher, seen
-    from the point.
+    Walks back along the hull of edge k and leaves out the edges that lie below the straight
+    line past them; between edges, those that lie below it by more than ``touch``.
     """
-    if k < first:
-        return -1
-    j = k
-    while True:
+    j = k if k >= first else -1
+    while j >= 0:
         up = before[j]
-        run = max(distance - edges[j, _DISTANCE], 1e-6)
-        slope = (z - edges[j, _TOP]) / run
         if up < 0:
-            inner = (edges[j, _TOP] - antenna_z) / edges[j, _DISTANCE]
+            start_d, start_z, slack = 0.0, antenna_z, 0.0
         else:
-            inner = (edges[j, _TOP] - edges[up, _TOP]) / max(
-                edges[j, _DISTANCE] - edges[up, _DISTANCE], 1e-6
-            )
-        if slope < inner:
-            return j
-        if up < 0:
-            return -1
+            start_d, start_z, slack = edges[up, _DISTANCE], edges[up, _TOP], touch
+        part = (edges[j, _DISTANCE] - start_d) / max(distance - start_d, 1e-6)
+        if edges[j, _TOP] > start_z + (z - start_z) * part - slack:
+            break
         j = up
+    return j
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -184,4 +194,4 @@ def clears(
     k = offsets[ray + 1] - 1
     while k >= offsets[ray] and edges[k, _DISTANCE] >= distance:
         k -= 1
-    return last_edge(k, offsets[ray], edges, before, antenna_z, distance, z) < 0
+    return last_edge(k, offsets[ray], edges, before, antenna_z, distance, z, 0.0) < 0
