@@ -1,0 +1,416 @@
+"""Simple kriging of scattered values onto a whole raster at once, from coarse to fine cells.
+
+Exact kriging solves one dense system for all data, and needs a row of weights per pixel.
+Here the data are averaged into cells; on cells the covariance is a convolution, which the
+fast Fourier transform applies; the system is solved by conjugate residuals. One level alone
+would be badly conditioned, so that coarse cells go first and each finer level kriges what
+the coarser ones left over, with a covariance fitted to just that. A level that finds no
+spatial correlation adds nothing, which is what keeps noise out of the map.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, linalg, ndimage, optimize
+
+FloatArray: TypeAlias = NDArray[np.float32]
+IntArray: TypeAlias = NDArray[np.intp]
+
+_TOP_CELLS: Final = 8192
+"""Largest number of cells of the coarsest level, whose correlation spans the raster."""
+
+_DENSE_DATA: Final = 1000
+"""Up to so many occupied cells the system is solved exactly, without coarser levels."""
+
+_FINE_CELLS: Final = 1 << 17
+"""Rasters of no more pixels are solved down to single pixels."""
+
+_MAX_CELLS: Final = 1 << 20
+"""Largest number of cells of any level; bounds the memory to some 60 MB beside the raster."""
+
+_LOCAL_RANGE: Final = 4.0
+"""Longest correlation, in cells, that a level below the coarsest may add."""
+
+_MIN_CORRELATED: Final = 1e-3
+_TOLERANCE: Final = 0.03
+_ITERATIONS: Final = 15
+_TOP_ITERATIONS: Final = 60
+
+
+class Points(NamedTuple):
+    """Scattered values on a raster; shape (N,) each.
+
+    Attributes
+    ----------
+    row, col : ndarray of int
+        Pixels.
+    value : ndarray of float32
+        Values, of which the expected one is 0.
+    """
+
+    row: IntArray
+    col: IntArray
+    value: FloatArray
+
+
+class Covariance(NamedTuple):
+    """A sum of exponential covariances, and a nugget.
+
+    Attributes
+    ----------
+    sills : ndarray of float64, shape (K,)
+        Variances of the parts.
+    ranges : ndarray of float64, shape (K,)
+        Distances at which each part has fallen to 1/e, in cells.
+    nugget : float
+        Variance without spatial correlation.
+    """
+
+    sills: NDArray[np.float64]
+    ranges: NDArray[np.float64]
+    nugget: float
+
+    def __call__(self, distance: NDArray[Any]) -> NDArray[Any]:
+        """Covariance at distances in cells, without the nugget; same shape and type."""
+        total = np.zeros_like(distance)
+        for sill, length in zip(self.sills, self.ranges, strict=True):
+            if sill > 0.0:
+                total += distance.dtype.type(sill) * np.exp(distance / -distance.dtype.type(length))
+        return total
+
+    @property
+    def within_cell(self) -> float:
+        """Variance of the structure between a cell's centre and a place in the cell."""
+        return 0.5 * float(-np.diff(self(np.array([0.0, 1.0])))[0])
+
+    @property
+    def reach(self) -> float:
+        """Distance in cells beyond which less than a twentieth is left."""
+        used = self.ranges[self.sills > 0.0]
+        return 3.0 * float(used.max()) if used.size else 0.0
+
+
+class Cells(NamedTuple):
+    """Means of values over square cells.
+
+    Attributes
+    ----------
+    mean : ndarray of float32, shape (h, w)
+        0 where a cell is empty.
+    number : ndarray of float32, shape (h, w)
+        How many values.
+    """
+
+    mean: FloatArray
+    number: FloatArray
+
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """Where there is a value, shape (h, w)."""
+        return np.asarray(self.number > 0.0)
+
+
+def krige_points(points: Points, shape: tuple[int, int]) -> FloatArray:
+    """Spread scattered values over a raster by their own spatial correlation.
+
+    Parameters
+    ----------
+    points : Points
+        Values whose expectation is 0, such as residuals.
+    shape : tuple of int
+        Rows and columns of the raster.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        The part of the values that is spatially correlated; 0 far from all of them.
+    """
+    if points.value.size == 0 or not points.value.any():
+        return np.zeros(shape, np.float32)
+    side, finest = _levels(points, shape)
+    top = True
+    field = np.zeros((0, 0), np.float32)
+    left = points
+    while True:
+        cells = bin_points(left, shape, side)
+        correction = _krige_cells(cells, whole=top)
+        field = correction if top else field + correction
+        if side == finest:
+            break
+        field = resample_cells(field, side, side // 2, shape)
+        side, top = side // 2, False
+        left = points._replace(value=points.value - _at_points(field, points, side))
+    low, high = min(float(points.value.min()), 0.0), max(float(points.value.max()), 0.0)
+    full = resample_cells(field, side, 1, shape)
+    return np.clip(_with_fine_structure(full, points), low, high)
+
+
+def bin_points(points: Points, shape: tuple[int, int], side: int) -> Cells:
+    """Average points over square cells of a number of pixels."""
+    rows, cols = (-(-length // side) for length in shape)
+    index = (points.row // side) * cols + points.col // side
+    count = np.bincount(index, minlength=rows * cols)
+    total = np.bincount(index, points.value, minlength=rows * cols)
+    mean = (total / np.maximum(count, 1)).astype(np.float32).reshape(rows, cols)
+    return Cells(mean, count.astype(np.float32).reshape(rows, cols))
+
+
+def fit_covariance(cells: Cells, *, whole: bool) -> Covariance:
+    """Fit a covariance to all pairs of occupied cells.
+
+    Parameters
+    ----------
+    cells : Cells
+        Means over cells; expectation 0.
+    whole : bool
+        Whether correlation may span the raster, or a few cells only.
+
+    Returns
+    -------
+    Covariance
+        Non-negative least squares on the empirical covariance by distance, so that it is
+        valid whatever the data. All sills are 0 where nothing correlates.
+    """
+    occupied = cells.occupied
+    longest = max(cells.mean.shape)
+    max_lag = 0.6 * longest + 1.0 if whole else min(0.7 * longest + 1.0, 12.0)
+    distance, covariance, pairs = _empirical_covariance(cells, max_lag)
+    power = float(np.mean(np.square(cells.mean[occupied], dtype=np.float64)))
+    top_range = 3.0 * longest if whole else _LOCAL_RANGE
+    ranges = 2.0 ** np.arange(-0.5, np.log2(top_range) + 0.01, 0.5)
+    # As in Cressie's weights, what counts is the relative error of the variogram: the short
+    # distances decide between nugget and structure.
+    variogram = np.maximum(power - covariance, 0.02 * power)
+    weight = np.sqrt(np.minimum(pairs, 20_000.0) / 20_000.0 * power / variogram)
+    # The last equation says that all parts and the nugget together make the variance.
+    sum_weight = 3.0 * float(weight.max(initial=0.1))
+    design = np.zeros((distance.size + 1, ranges.size + 1))
+    design[:-1, :-1] = np.exp(-distance[:, None] / ranges) * weight[:, None]
+    design[-1] = sum_weight
+    solution, _ = optimize.nnls(design, np.append(covariance * weight, power * sum_weight))
+    return Covariance(solution[:-1], ranges, float(solution[-1]))
+
+
+def resample_cells(
+    field: FloatArray, side: int, to_side: int, shape: tuple[int, int]
+) -> FloatArray:
+    """Interpolate bilinearly from the centres of coarse cells to those of finer ones.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (ceil(H / side), ceil(W / side))
+        Values of cells.
+    side, to_side : int
+        Pixels along a cell, before and after.
+    shape : tuple of int
+        Rows and columns of the raster in pixels, H and W.
+
+    Returns
+    -------
+    ndarray of float32, shape (ceil(H / to_side), ceil(W / to_side))
+    """
+    rows, cols = (-(-length // to_side) for length in shape)
+    if side == to_side:
+        return field[:rows, :cols]
+    factor = side // to_side
+    low, high, share = _between(np.arange(cols), factor, field.shape[1])
+    wide = field[:, low] + share * (field[:, high] - field[:, low])
+    low, high, share = _between(np.arange(rows), factor, field.shape[0])
+    return np.asarray(wide[low] + share[:, None] * (wide[high] - wide[low]), dtype=np.float32)
+
+
+def _levels(points: Points, shape: tuple[int, int]) -> tuple[int, int]:
+    """Cell sides of the coarsest and the finest level, powers of two."""
+    pixels = shape[0] * shape[1]
+    density = points.value.size / pixels
+    # Where measurements are rare, cells of 4 pixels are still much finer than their spacing.
+    finest = 1 if pixels <= _FINE_CELLS else 2 if density >= 0.03 else 4
+    while pixels > finest**2 * _MAX_CELLS:
+        finest *= 2
+    if points.value.size <= _DENSE_DATA:
+        return finest, finest
+    coarsest = finest
+    while pixels > coarsest**2 * _TOP_CELLS:
+        coarsest *= 2
+    return coarsest, finest
+
+
+def _empirical_covariance(
+    cells: Cells, max_lag: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean distance, mean product and number of pairs, by classes of distance in cells."""
+    padded = _padded(cells.mean.shape, max_lag)
+    occupied = cells.occupied.astype(np.float32)
+    products = _autocorrelation(cells.mean, padded)
+    pairs = _autocorrelation(occupied, padded)
+    distance = _torus_distance(padded)
+    chosen = (distance > 0.0) & (distance <= max_lag)
+    edges = np.concatenate(
+        [[0.5, 1.2, 1.6, 2.1, 2.5, 3.2, 4.2, 5.2], 2 ** np.arange(2.75, 16, 0.5)]
+    )
+    kind = np.digitize(distance[chosen], edges)
+    number = np.bincount(kind, pairs[chosen])
+    product = np.bincount(kind, products[chosen])
+    summed = np.bincount(kind, pairs[chosen] * distance[chosen])
+    enough = number > min(20.0, 0.5 * float(number.max(initial=0.0)))
+    number, product, summed = number[enough], product[enough], summed[enough]
+    return summed / number, product / number, number.astype(np.float64)
+
+
+def _krige_cells(cells: Cells, *, whole: bool) -> FloatArray:
+    """Krige cell means onto the centres of all cells, around the expectation 0."""
+    covariance = fit_covariance(cells, whole=whole)
+    occupied = cells.occupied
+    power = float(np.mean(np.square(cells.mean[occupied], dtype=np.float64)))
+    if covariance.sills.sum() <= _MIN_CORRELATED * power:
+        return np.zeros_like(cells.mean)
+    noise = _noise_variance(cells, covariance, power, by_count=whole)
+    shape = cells.mean.shape
+    padded = _padded(shape, max(covariance.reach, 3.0))
+    # Wrapped around the padding, a long correlation is not exactly a covariance any more.
+    spectrum = np.maximum(_real_transform(covariance(_torus_distance(padded))), 0.0)
+    if np.count_nonzero(occupied) <= _DENSE_DATA:
+        weights = _solve_exactly(cells, covariance, noise)
+    else:
+        weights = _solve_iteratively(cells, noise, spectrum, padded)
+    return _convolved(weights, spectrum, padded)
+
+
+def _noise_variance(
+    cells: Cells, covariance: Covariance, power: float, *, by_count: bool
+) -> FloatArray:
+    """Variance of each cell's mean around the field at its centre; 1 in empty cells."""
+    count = np.maximum(cells.number, 1.0)
+    occupied = cells.occupied
+    typical = 1.0 / float(np.mean(1.0 / cells.number[occupied]))
+    relative = typical / count if by_count else np.clip(typical / count, 0.5, 2.0)
+    nugget = max(covariance.nugget, _MIN_CORRELATED * power)
+    return np.where(occupied, nugget * relative + covariance.within_cell / count, 1.0).astype(
+        np.float32
+    )
+
+
+def _solve_exactly(cells: Cells, covariance: Covariance, noise: FloatArray) -> FloatArray:
+    """Kriging weights of the occupied cells by Cholesky decomposition."""
+    where = np.nonzero(cells.number)
+    row, col = (index.astype(np.float64) for index in where)
+    matrix = covariance(np.hypot(row[:, None] - row, col[:, None] - col))
+    matrix[np.diag_indices(row.size)] += noise[where]
+    weights = np.zeros_like(cells.mean)
+    weights[where] = linalg.solve(matrix, cells.mean[where], assume_a="pos", overwrite_a=True)
+    return weights
+
+
+def _solve_iteratively(
+    cells: Cells, noise: FloatArray, spectrum: FloatArray, padded: tuple[int, int]
+) -> FloatArray:
+    """Kriging weights of the occupied cells by conjugate residuals.
+
+    It stops early: what is not resolved then is small, and the next level takes it up. The
+    residual never grows on the way, as it would with conjugate gradients.
+    """
+    occupied = cells.occupied.astype(np.float32)
+
+    def applied(weights: FloatArray) -> FloatArray:
+        return (_convolved(weights, spectrum, padded) + noise * weights) * occupied
+
+    weights = np.zeros_like(cells.mean)
+    residual = cells.mean.copy()
+    direction = residual.copy()
+    image = applied(residual)
+    moved = image.copy()
+    product = float(np.vdot(residual, image))
+    target = _TOLERANCE * float(np.linalg.norm(residual))
+    for _ in range(_TOP_ITERATIONS if cells.mean.size <= _TOP_CELLS else _ITERATIONS):
+        step = np.float32(product / float(np.vdot(moved, moved)))
+        weights += step * direction
+        residual -= step * moved
+        if float(np.linalg.norm(residual)) <= target:
+            break
+        image = applied(residual)
+        previous, product = product, float(np.vdot(residual, image))
+        if product <= 0.0:  # rounding; the weights so far are as good as they get
+            break
+        growth = np.float32(product / previous)
+        direction = residual + growth * direction
+        moved = image + growth * moved
+    return weights
+
+
+def _with_fine_structure(field: FloatArray, points: Points, sigma_px: float = 1.2) -> FloatArray:
+    """Add what neighbouring pixels still share, where measurements are that dense.
+
+    A Gaussian-weighted mean of what the levels left over, shrunk by the factor that would
+    have predicted each point best from the others.
+    """
+    if points.value.size < 0.03 * field.size:
+        return field
+    left = np.zeros_like(field)
+    known = np.zeros_like(field)
+    where = (points.row, points.col)
+    left[where] = points.value - field[where]
+    known[where] = 1.0
+    centre = np.zeros((9, 9), np.float32)
+    centre[4, 4] = 1.0
+    own = float(ndimage.gaussian_filter(centre, sigma_px, truncate=2.5)[4, 4])
+    total = ndimage.gaussian_filter(left, sigma_px, truncate=2.5)
+    weight = ndimage.gaussian_filter(known, sigma_px, truncate=2.5)
+    # As much weight for "no difference" as a point two pixels away would have.
+    prior = 0.25 * own
+    others = (total[where] - own * left[where]) / (weight[where] - own + prior)
+    power = float(np.vdot(others, others))
+    shrink = float(np.vdot(others, left[where])) / power if power > 0.0 else 0.0
+    smooth = np.float32(np.clip(shrink, 0.0, 1.0)) * total / (weight + np.float32(prior))
+    return np.asarray(field + smooth, dtype=np.float32)
+
+
+def _at_points(field: FloatArray, points: Points, side: int) -> FloatArray:
+    """Bilinear interpolation of cells at the centres of the points' pixels."""
+    top, bottom, down = _between(points.row, side, field.shape[0])
+    west, east, right = _between(points.col, side, field.shape[1])
+    upper = field[top, west] + right * (field[top, east] - field[top, west])
+    lower = field[bottom, west] + right * (field[bottom, east] - field[bottom, west])
+    return np.asarray(upper + down * (lower - upper), dtype=np.float32)
+
+
+def _between(index: IntArray, factor: int, length: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Coarse neighbours of fine pixels along an axis, and the share of the second."""
+    position = np.clip((index + 0.5) / factor - 0.5, 0.0, length - 1.0)
+    low = position.astype(np.intp)
+    return low, np.minimum(low + 1, length - 1), (position - low).astype(np.float32)
+
+
+def _padded(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
+    """Shape for transforms in which nothing wraps around within a reach."""
+    rows, cols = (
+        int(fft.next_fast_len(length + min(length, int(np.ceil(reach))), real=True))
+        for length in shape
+    )
+    return rows, cols
+
+
+def _torus_distance(shape: tuple[int, int]) -> FloatArray:
+    """Distance of each cell from the first one on a torus, in cells."""
+    row, col = (np.minimum(np.arange(n), n - np.arange(n)).astype(np.float32) for n in shape)
+    return np.asarray(np.hypot(row[:, None], col[None, :]), dtype=np.float32)
+
+
+def _autocorrelation(values: FloatArray, padded: tuple[int, int]) -> FloatArray:
+    """Sum over all cells of the product of the values at each offset."""
+    power = np.square(np.abs(fft.rfft2(values, s=padded)))
+    return np.asarray(fft.irfft2(power, s=padded), dtype=np.float32)
+
+
+def _real_transform(even: NDArray[np.floating]) -> FloatArray:
+    """Fourier transform of a kernel that is symmetric about its first cell."""
+    return np.asarray(fft.rfft2(even.astype(np.float32)).real, dtype=np.float32)
+
+
+def _convolved(values: FloatArray, spectrum: FloatArray, padded: tuple[int, int]) -> FloatArray:
+    """Convolve cells with a kernel given by its transform."""
+    rows, cols = values.shape
+    product = fft.rfft2(values, s=padded) * spectrum
+    return np.ascontiguousarray(fft.irfft2(product, s=padded)[:rows, :cols])
