@@ -139,11 +139,15 @@ def write_cell(
         If a file cannot be written; what was there before is untouched.
     """
     try:
-        with tempfile.TemporaryDirectory(
-            dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX
-        ) as staging:
-            names = _write_into(Path(staging), cell, maps, points, tags, mask_threshold)
-            _publish(Path(staging), names, folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX) as name:
+            staging = Path(name)
+            try:
+                names = _write_into(staging, cell, maps, points, tags, mask_threshold)
+            except OutputError as error:
+                # The user knows the folder of the results, not the one beside them.
+                message = error.message.replace(str(staging), str(folder))
+                raise OutputError(message, hint=error.hint) from error
+            _publish(staging, names, folder)
     except OSError as error:
         raise output_error(folder / f"{cell}_rsrp.tif", error) from error
     return tuple(names)
