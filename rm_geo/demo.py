@@ -40,7 +40,7 @@ from rm_geo.survey import read_survey
 
 _CRS: Final = CRS.from_epsg(32633)
 _CORNER: Final = (500_000.0, 5_400_000.0)  # a place in the middle of a UTM zone
-_EIRP_DBM: Final = 18.0  # per resource element: 20 W over 100 resource blocks
+_EIRP_DBM: Final = 3.0  # per resource element: a small cell, so that the map shows all classes
 _FREQUENCY_MHZ: Final = 2600.0
 _COVERAGE: Final = 0.06
 _ERRORS: Final = Corruption(noise_db=2.0, quantum_db=1.0)

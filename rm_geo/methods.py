@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from rm_geo.engine import choose_batch_size, choose_device
 from rm_geo.errors import UsageError
 from rm_geo.estimators import registry
 from rm_geo.estimators.base import Estimator
-
-_NEEDS_MODEL: Final = "trained model"
 
 
 @dataclass(frozen=True)
@@ -27,11 +24,14 @@ class OpenMethod:
         ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
     batch_size : int
         Tiles to give it at once.
+    is_network : bool
+        Whether it learnt from other places than this one.
     """
 
     estimator: Estimator
     device: str
     batch_size: int
+    is_network: bool = False
 
 
 def open_method(
@@ -71,7 +71,8 @@ def open_method(
     further = dict(options or {})
     name = method.strip().lower().replace("_", "-")
     info = next((info for info in registry.available() if info.name == name), None)
-    if info is not None and _NEEDS_MODEL in info.needs:
+    is_network = info is not None and info.is_network
+    if is_network:
         place = choose_device(device)
         further["device"] = place
         if model is not None:
@@ -84,4 +85,5 @@ def open_method(
         # Asking for a GPU that is not there is a mistake, whoever would have used it.
         place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
     estimator = registry.create(method, **further)
-    return OpenMethod(estimator, place, batch_size or choose_batch_size(place, tile_size_px))
+    size = batch_size or choose_batch_size(place, tile_size_px)
+    return OpenMethod(estimator, place, size, is_network)

@@ -18,10 +18,10 @@ from rm_geo.cell_products import CellMaps, CellResult, failed, write_cell, write
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.errors import CancelledError, InputError, RmGeoError
 from rm_geo.estimators.base import BoolArray
-from rm_geo.estimators.registry import method_info
 from rm_geo.grid import Tile
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod, open_method
+from rm_geo.noise import measurement_noise_db
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software, describe_values
@@ -148,13 +148,16 @@ def _map_cell(
     estimates = run_tiles(method.estimator, batches, progress, clock)
     blended = blend_estimates(cell.grid, all_tiles, tiles, estimates)
     progress.finish()
-    maps = _finish(blended, sparse, in_reach, trust, options)
+    given = options.noise_db
+    noise_db = measurement_noise_db(sparse.rsrp_dbm) if given is None else given
+    maps = _finish(blended, sparse, in_reach, trust, noise_db, options)
     progress.check()
     measured = int(np.count_nonzero(sparse.count))
     cell_tags = {
         **tags,
         **site.tags,
         **trust.tags,
+        **({"noise_db": f"{noise_db:.2f}"} if options.assimilate else {}),
         "cell": cell.cell,
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(measured),
@@ -206,7 +209,7 @@ def _trust(
     """Take the trust that is asked for; judge networks where it is left open."""
     if options.trust is not None:
         return Trust.given(options.trust)
-    if not options.assimilate or not method_info(method.estimator.name).is_network:
+    if not options.assimilate or not method.is_network:
         return Trust()
     return judge(sparse, tiles, site.facts, method, in_reach, clock=clock)
 
@@ -216,6 +219,7 @@ def _finish(
     sparse: SparseRaster,
     in_reach: BoolArray,
     trust: Trust,
+    noise_db: float,
     options: PredictOptions,
 ) -> CellMaps:
     """Fill what tiles left open, honour the measurements, and cut at the reach."""
@@ -226,9 +230,9 @@ def _finish(
             hint="Choose another --method, or give it what it needs ('rm-geo info').",
         )
     if options.assimilate:
-        parameters = AssimilationParameters(noise_db=options.noise_db)
+        parameters = AssimilationParameters(noise_db=noise_db)
         rsrp_dbm = assimilate(rsrp_dbm, sparse.rsrp_dbm, parameters=parameters).rsrp_dbm
-        rsrp_dbm = mix(rsrp_dbm, sparse.rsrp_dbm, trust)
+        rsrp_dbm = mix(rsrp_dbm, sparse.rsrp_dbm, trust, parameters)
     rsrp_dbm = np.where(in_reach, rsrp_dbm, np.float32(np.nan))
     probability = blended.building_probability
     if probability is not None:
@@ -290,7 +294,6 @@ def _common_tags(survey: Survey, method: OpenMethod, options: PredictOptions) ->
                 "tile_size_px": options.tile_size_px,
                 "overlap_px": options.overlap_px,
                 "assimilated": options.assimilate,
-                "noise_db": options.noise_db if options.assimilate else None,
                 "measurements_dropped": survey.dropped,
                 "device": method.device,
             }

@@ -53,9 +53,10 @@ class PredictOptions:
         Share of the method in the map, 0..1; kriging has the rest. Judged for each cell on
         measurements held back from the method if not given, where the method is a network
         and the measurements are assimilated.
-    noise_db : float
-        Standard deviation of the error of one measured pixel. With 0 the map equals the
-        measurement wherever there is one.
+    noise_db : float, optional
+        Standard deviation of the error of one measured pixel; judged by neighbouring
+        measurements if not given. With 0 the map equals the measurement wherever there is
+        one.
     min_pixels : int
         A cell with fewer measured pixels is reported as failed.
     max_tiles : int
@@ -94,7 +95,7 @@ class PredictOptions:
     max_site_uncertainty_m: float = 30.0
     assimilate: bool = True
     trust: float | None = None
-    noise_db: float = 0.0
+    noise_db: float | None = None
     min_pixels: int = 5
     max_tiles: int = 1000
     mask: bool = False
@@ -107,7 +108,7 @@ class PredictOptions:
             (self.resolution_m > 0.0, "The resolution must be above 0 m."),
             (self.reach_m >= 0.0, "The reach must not be negative."),
             (self.trust is None or 0.0 <= self.trust <= 1.0, "The trust must be in 0..1."),
-            (self.noise_db >= 0.0, "The noise must not be negative."),
+            (self.noise_db is None or self.noise_db >= 0.0, "The noise must not be negative."),
             (self.tile_size_px >= 16, "A tile needs at least 16 pixels a side."),
             (
                 0 <= self.overlap_px < self.tile_size_px,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize, spatial
 
-from rm_geo.assimilation import assimilate, krige
+from rm_geo.assimilation import AssimilationParameters, assimilate, krige
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.estimators.base import BoolArray, FloatArray
 from rm_geo.grid import Tile
@@ -194,10 +194,16 @@ def stack(held_out_dbm: FloatArray) -> Trust:
     shares, _ = optimize.nnls(design, target)
     shares /= shares.sum()
     rmse = np.sqrt(np.mean(np.square([*errors, shares @ errors]), axis=1))
-    return Trust(*(float(share) for share in shares), number, tuple(float(r) for r in rmse))
+    method, kriging, idw = (float(share) for share in shares)
+    return Trust(method, kriging, idw, number, tuple(float(value) for value in rmse))
 
 
-def mix(method_dbm: FloatArray, observed_dbm: FloatArray, trust: Trust) -> FloatArray:
+def mix(
+    method_dbm: FloatArray,
+    observed_dbm: FloatArray,
+    trust: Trust,
+    parameters: AssimilationParameters | None = None,
+) -> FloatArray:
     """Mix a method's map with kriging and inverse distance weighting.
 
     Parameters
@@ -206,6 +212,8 @@ def mix(method_dbm: FloatArray, observed_dbm: FloatArray, trust: Trust) -> Float
         The method's map, the measurements assimilated; and the measurements.
     trust : Trust
         The shares.
+    parameters : AssimilationParameters, optional
+        How far measurements are believed.
 
     Returns
     -------
@@ -216,12 +224,14 @@ def mix(method_dbm: FloatArray, observed_dbm: FloatArray, trust: Trust) -> Float
         return method_dbm
     others: FloatArray = np.zeros_like(method_dbm)
     if trust.kriging > 0.0:
-        others += np.float32(trust.kriging) * krige(observed_dbm).rsrp_dbm
+        others += np.float32(trust.kriging) * krige(observed_dbm, parameters=parameters).rsrp_dbm
     if trust.idw > 0.0:
         coarse = _inverse_distance(_coarse_mean(observed_dbm, pad=True))
         shape = (method_dbm.shape[0], method_dbm.shape[1])
         smooth = resample_cells(coarse, _COARSE_PX, 1, shape)
-        others += np.float32(trust.idw) * assimilate(smooth, observed_dbm).rsrp_dbm
+        others += np.float32(trust.idw) * (
+            assimilate(smooth, observed_dbm, parameters=parameters).rsrp_dbm
+        )
     mixed = np.float32(trust.method) * method_dbm + others
     elsewhere = others / np.float32(1.0 - trust.method)
     return np.asarray(np.where(np.isfinite(method_dbm), mixed, elsewhere), dtype=np.float32)

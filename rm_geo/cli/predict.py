@@ -54,8 +54,9 @@ if TYPE_CHECKING:
               help="Carrier, where neither sites nor measurements say.")  # fmt: skip
 @click.option("--assimilate/--no-assimilate", default=True, show_default=True,
               help="Krige the residuals at the measurements back in.")  # fmt: skip
-@click.option("--noise", type=click.FloatRange(0), default=0.0, show_default=True, metavar="DB",
-              help="Error of a measured pixel; with 0 the map equals it.")  # fmt: skip
+@click.option("--noise", type=click.FloatRange(0), metavar="DB",
+              help="Error of a measured pixel; judged by its neighbours if not given, with 0 the "
+                   "map equals the measurement.")  # fmt: skip
 @click.option("--trust", type=click.FloatRange(0, 1), metavar="SHARE",
               help="Share of the method in the map, kriging has the rest; judged for each cell "
                    "on measurements held back from the method if not given.")  # fmt: skip

@@ -69,10 +69,11 @@ class RadioCycleEstimator:
             If the tile size does not suit the network.
         """
         network = self._model.network
-        if isinstance(network, FieldRadioCycle):
-            estimate = self._estimate_field(network, batch)
-        else:
+        if isinstance(network, RadioCycle):
             estimate = self._estimate_paper(network, batch)
+        else:
+            assert isinstance(network, FieldRadioCycle)
+            estimate = self._estimate_field(network, batch)
         empty = ~batch.observed.any((1, 2))
         for array in (estimate.rsrp_dbm, estimate.building_probability, estimate.std_db):
             if array is not None:
@@ -138,7 +139,7 @@ class RadioCycleEstimator:
 def transmitter_images(batch: TileBatch) -> np.ndarray:
     """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside."""
     images = np.zeros(batch.rsrp_dbm.shape, dtype=np.float32)
-    rows, cols = images.shape[1:]
+    _, rows, cols = images.shape
     for image, (row, col) in zip(images, batch.transmitter_rc, strict=True):
         if np.isfinite(row) and np.isfinite(col) and 0 <= row < rows and 0 <= col < cols:
             image[int(row), int(col)] = 1.0
@@ -147,7 +148,7 @@ def transmitter_images(batch: TileBatch) -> np.ndarray:
 
 def _require_multiple(batch: TileBatch, multiple: int) -> None:
     """Refuse tiles that the network's pyramid cannot halve evenly."""
-    rows, cols = batch.rsrp_dbm.shape[1:]
+    _, rows, cols = batch.rsrp_dbm.shape
     if rows % multiple or cols % multiple:
         raise UsageError(
             f"Tiles of {rows} x {cols} pixels do not suit this network.",
