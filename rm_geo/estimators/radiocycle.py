@@ -139,7 +139,7 @@ class RadioCycleEstimator:
 def transmitter_images(batch: TileBatch) -> np.ndarray:
     """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside."""
     images = np.zeros(batch.rsrp_dbm.shape, dtype=np.float32)
-    _, rows, cols = images.shape
+    rows, cols = batch.rsrp_dbm.shape[1], batch.rsrp_dbm.shape[2]
     for image, (row, col) in zip(images, batch.transmitter_rc, strict=True):
         if np.isfinite(row) and np.isfinite(col) and 0 <= row < rows and 0 <= col < cols:
             image[int(row), int(col)] = 1.0
