@@ -64,7 +64,7 @@ def together(*parts):
 class Flat:
     """A method with buildings and uncertainty whose right answer is known everywhere."""
 
-    name = "flat"
+    name = "knn"
     maps_buildings = True
     provenance = {"flatness": "total"}  # noqa: RUF012 - a protocol's attribute
 
@@ -198,7 +198,7 @@ def test_every_raster_says_where_it_comes_from(tmp_path, flat_method):
     predict(drive(), tmp_path, replace(FAST, method="knn", sites=None, eirp_dbm=15.0))
     for name in ("7_rsrp.tif", "7_buildings.tif"):
         tags = read_raster(tmp_path / name).tags
-        assert tags["method"] == "flat"
+        assert tags["method"] == "knn"
         assert tags["flatness"] == "total"
         assert tags["cell"] == "7"
         assert tags["software"].startswith("rm_geo ")
