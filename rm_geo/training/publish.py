@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import torch
+import yaml
 
 from rm_geo._version import __version__
 from rm_geo.errors import InputError, RmGeoError
@@ -25,6 +26,7 @@ from rm_geo.training.run import CONFIG_NAME, TrainingConfig
 from rm_geo.zoo import save_model, write_index
 
 LICENCE = "Apache-2.0"
+RECIPE_NAME = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,22 @@ def publish(run: Path, folder: Path, size: str, text: CardText) -> str:
     checksum = save_model(folder, network, config.kind, config.network, more)
     card = _card(folder.name, config, state, text, more, parameters, checksum)
     (folder / "card.md").write_text(card, "utf-8")
+    (folder / RECIPE_NAME).write_text(_recipe(config, text.data), "utf-8")
     return checksum
+
+
+def _recipe(config: TrainingConfig, data: str) -> str:
+    """Write what ``rm-geo train KIND --config recipe.yaml`` needs to train the model again."""
+    values = {
+        "network": dict(config.network),
+        "held_out": config.held_out,
+        "data_weights": None if config.data_weights is None else list(config.data_weights),
+        "loop": dict(config.loop),
+        "task": dict(config.task),
+        "mixture": dict(config.mixture),
+    }
+    kept = {key: value for key, value in values.items() if value not in (None, {})}
+    return f"# {config.kind}, trained on: {data}\n{yaml.safe_dump(kept, sort_keys=False)}"
 
 
 def _last_validation(log: Path) -> dict[str, float]:
