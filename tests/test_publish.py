@@ -22,7 +22,9 @@ def finished(tmp_path):
     """Folder of a training that has ended."""
     torch.manual_seed(0)
     state = build("radiocycle-field", NETWORK).state_dict()
-    tensors = {f"{part}.{k}": v for part in ("network", "average") for k, v in state.items()}
+    tensors = {
+        f"{part}.{k}": v.clone() for part in ("network", "average") for k, v in state.items()
+    }
     folder = tmp_path / "run"
     folder.mkdir()
     progress = TrainingState(step=7, trained_s=90.0)
