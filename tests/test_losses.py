@@ -10,6 +10,7 @@ from rm_geo.training.losses import (
     mars_loss,
     masked_mse,
     masked_nll,
+    relative_mse,
 )
 
 
@@ -30,6 +31,19 @@ def test_masked_mse_ignores_what_does_not_count():
     assert masked_mse(spoilt, target, weight) == 0.0
     assert masked_mse(target + 2.0, target, weight) == pytest.approx(4.0, rel=1e-5)
     assert masked_mse(target + 2.0, target, torch.zeros_like(weight)) == 0.0
+
+
+def test_relative_mse_weighs_tiles_alike_whatever_their_size_of_error():
+    target = torch.zeros(2, 1, 8, 8)
+    base = torch.ones_like(target)
+    base[1] = 20.0
+    weight = torch.ones_like(target)
+    assert relative_mse(base, target, base, weight) == pytest.approx(1.0, rel=1e-3)
+    half = 0.5 * base
+    assert relative_mse(half, target, base, weight) == pytest.approx(0.25, rel=1e-3)
+    one_better = base.clone()
+    one_better[0] = 0.0
+    assert relative_mse(one_better, target, base, weight) == pytest.approx(0.5, rel=1e-3)
 
 
 def test_nll_is_least_at_the_true_spread():

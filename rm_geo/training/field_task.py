@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, tile_fields
+from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, TileFields, tile_fields
 from rm_geo.networks.radiocycle import FieldRadioCycle
 from rm_geo.training.dwa import DynamicWeightAverage
-from rm_geo.training.losses import dice_bce, masked_mse, masked_nll
+from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.scenes import SceneCrops, ScenePool
 from rm_geo.training.task import StepContext
@@ -39,7 +39,10 @@ class FieldOptions:
     spread_weight : float
         Weight of the likelihood that trains the standard deviation.
     map_weight : float
-        Weight of the radio map's squared error (units of 20 dB) against DiceBCE.
+        Weight of the radio map's squared error against DiceBCE.
+    relative : bool
+        Whether each tile's squared error is relative to that of the interpolation it starts
+        from, instead of in units of (20 dB) squared.
     """
 
     batch: int = 16
@@ -49,7 +52,8 @@ class FieldOptions:
     loop_share: float = 0.25
     mode: str = "dual-dwa"
     spread_weight: float = 0.01
-    map_weight: float = 5.0
+    map_weight: float = 0.5
+    relative: bool = True
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -97,7 +101,7 @@ class FieldTask:
         logits = self.network.building_logits(fields)
         rsrp, log_std = self.network.radio_map(fields, torch.sigmoid(logits))
         error = (rsrp - crops.gain_db) / LEVEL_SCALE_DB
-        map_loss = masked_mse(error, torch.zeros_like(error), crops.free)
+        map_loss = self._map_loss(rsrp, crops.gain_db, crops.free, fields)
         building_loss = dice_bce(logits, crops.buildings)
         spread = masked_nll(error, log_std, crops.free)
         shown = {"map": map_loss, "buildings": building_loss, "spread": spread}
@@ -114,6 +118,14 @@ class FieldTask:
         )
         return {"total": total, **shown}
 
+    def _map_loss(self, rsrp: Tensor, gain: Tensor, free: Tensor, fields: TileFields) -> Tensor:
+        """Squared error outdoors, relative to the interpolation's or not."""
+        if not self.options.relative:
+            return masked_mse(rsrp / LEVEL_SCALE_DB, gain / LEVEL_SCALE_DB, free)
+        level = fields.level_dbm / LEVEL_SCALE_DB
+        ours, truth = rsrp / LEVEL_SCALE_DB - level, gain / LEVEL_SCALE_DB - level
+        return relative_mse(ours, truth, fields.base, free)
+
     def _loops(self, crops: SceneCrops, tiles: SparseTiles) -> tuple[Tensor, Tensor]:
         """MSE(G(z), y) and DiceBCE(F(G(z)), z) on the first part of the batch."""
         count = max(1, round(self.options.loop_share * len(crops.free)))
@@ -125,8 +137,9 @@ class FieldTask:
             spacing_m=tiles.spacing_m,
         )
         z, y, free = crops.buildings[:count], crops.gain_db[:count], crops.free[:count]
-        rsrp, _ = self.network.radio_map(tile_fields(part), z)
-        loop_map = masked_mse((rsrp - y) / LEVEL_SCALE_DB, torch.zeros_like(y), free)
+        fields = tile_fields(part)
+        rsrp, _ = self.network.radio_map(fields, z)
+        loop_map = self._map_loss(rsrp, y, free, fields)
         again = tile_fields(replace(part, rsrp_dbm=rsrp * part.observed))
         return loop_map, dice_bce(self.network.building_logits(again), z)
 
