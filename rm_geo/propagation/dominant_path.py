@@ -18,7 +18,8 @@ class DominantPathModel:
     """Path gain by the dominant path model, in 2.5-D.
 
     Each pixel takes the path of least loss among line of sight, the string pulled tight over
-    the roofs in the vertical plane, and paths around building corners.
+    the roofs in the vertical plane, ways across the roof of one building off that plane, and
+    paths around building corners. A pattern counts in the direction in which each path leaves.
 
     Parameters
     ----------
@@ -52,6 +53,7 @@ class DominantPathModel:
         """
         profile = compiled("profile")
         paths = compiled("paths")
+        roofs = compiled("roofs")
         p = self.parameters
         law = np.array(
             [
@@ -63,6 +65,7 @@ class DominantPathModel:
                 math.radians(p.turn_cap_deg),
                 p.receiver_height_m,
                 p.near_distance_m,
+                p.roof_interaction_db,
             ]
         )
         pattern = _pattern_row(antenna.pattern)
@@ -70,7 +73,7 @@ class DominantPathModel:
         z = antenna.height_m
         offsets, edges = profile.cross_roofs(x, y, scene.walls, scene.ray_count)
         before, strings = profile.pull_strings(
-            offsets, edges, z, law[5], law[4], law[3], p.roof_graze_db
+            offsets, edges, z, law[5], law[4], law[8], p.roof_graze_db
         )
         gain = np.full(scene.shape, -np.inf, dtype=np.float32)
         length = np.full(scene.shape, paths.UNREACHED_M, dtype=np.float32)
@@ -78,6 +81,10 @@ class DominantPathModel:
             x, y, z, scene.solid, scene.spacing_m, offsets, edges, before, strings, law,
             pattern, gain, length,
         )  # fmt: skip
+        ways = roofs.climb_roofs(x, y, z, scene.nodes, offsets, edges, before, law, pattern)
+        roofs.descend(
+            ways, scene.nodes, scene.node_offsets, scene.node_runs, scene.spacing_m, law, length
+        )
         starts = paths.reach_corners(x, y, z, scene.corners, offsets, edges, before, law, pattern)
         shaded = length[~scene.solid]
         paths.wrap_corners(

@@ -67,6 +67,8 @@ def cast_fan(
         cross = ax * by - ay * bx
         if cross >= -1e-9:  # seen from behind, or edge on
             continue
+        if cross * cross > reach * reach * ((bx - ax) ** 2 + (by - ay) ** 2):
+            continue
         # Both ends on the wrong side of one border of the (convex) fan: nothing to do.
         if c0 * ay - s0 * ax < 0 and c0 * by - s0 * bx < 0:
             continue

@@ -29,6 +29,8 @@ class DominantPathParameters:
         Loss for each degree that a path turns.
     turn_cap_deg : float
         A turn of more than this costs as much as this one.
+    roof_interaction_db : float
+        The same as ``next_interaction_db``, for the edges of roofs.
     roof_graze_db : float
         Loss of a roof edge that a path touches without turning: two for each further row of
         buildings that it crosses.
@@ -48,7 +50,8 @@ class DominantPathParameters:
     next_interaction_db: float = 1.75
     turn_db_per_degree: float = 0.1237
     turn_cap_deg: float = 69.1
-    roof_graze_db: float = 0.3
+    roof_interaction_db: float = 2.25
+    roof_graze_db: float = 0.25
     max_interactions: int = 12
     receiver_height_m: float = 1.5
     gain_floor_db: float = -200.0

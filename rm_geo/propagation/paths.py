@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rm_geo.propagation.fans import side_of, stand
+from rm_geo.propagation.patterns import pattern_db
 from rm_geo.propagation.profile import clears, edge_before, last_edge, turn_loss
 
 F64 = NDArray[np.float64]
@@ -23,19 +24,6 @@ I64 = NDArray[np.int64]
 
 UNREACHED_M = np.float32(1e30)
 """Equivalent length of a pixel that no path reaches."""
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def pattern_db(pattern: F64, azimuth: float, elevation: float) -> float:
-    """Gain of a sector antenna (dBi) towards a direction in radians; see SectorPattern."""
-    if pattern.shape[0] == 0:
-        return 0.0
-    turn = math.degrees(azimuth) - pattern[0]
-    turn -= 360.0 * math.floor((turn + 180.0) / 360.0)
-    rise = math.degrees(elevation) + pattern[1]
-    across = min(12.0 * (turn / pattern[2]) ** 2, pattern[4])
-    upright = min(12.0 * (rise / pattern[3]) ** 2, pattern[4])
-    return float(pattern[5] - min(across + upright, pattern[4]))
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -59,7 +47,7 @@ def light_plane(
     In line of sight ``gain`` is the path gain relative to 1 m and ``length`` 0; elsewhere
     ``length`` is the equivalent length of the string over the roofs.
     """
-    los, nlos, first_db, _, per_radian, cap, receiver_z, near = law
+    los, nlos, first_db, _, per_radian, cap, receiver_z, near, _ = law
     count = offsets.shape[0] - 1
     scale = count / (2 * math.pi)
     for row in range(indoor.shape[0]):

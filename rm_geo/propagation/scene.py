@@ -46,6 +46,8 @@ class Scene:
         Convex corners: x, y, vector to the next and to the previous corner, height.
     run_offsets, runs, link_offsets, targets, steps
         What each corner sees; see :mod:`rm_geo.propagation.fans`.
+    nodes, node_offsets, node_runs
+        Roof edges and what they see; see :mod:`rm_geo.propagation.roofs`.
     """
 
     indoor: NDArray[np.bool_]
@@ -59,6 +61,9 @@ class Scene:
     link_offsets: NDArray[np.int64]
     targets: NDArray[np.int64]
     steps: NDArray[np.float64]
+    nodes: NDArray[np.float64]
+    node_offsets: NDArray[np.int64]
+    node_runs: NDArray[np.int16]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -215,6 +220,9 @@ def _assemble(
     )
     run_offsets, runs, seen = fans.look_around(corners, ground, shape, spacing_m, ray_step, reach)
     link_offsets, targets, steps = fans.link_corners(corners, seen)
+    roofs = compiled("roofs")
+    nodes = roofs.roof_nodes(parts)
+    node_offsets, node_runs = roofs.look_down(nodes, ground, shape, spacing_m, 2.0 * ray_step)
     solid = _rasterised(blocks, shape, spacing_m)
     return Scene(
         indoor=solid if indoor is None else indoor,
@@ -228,6 +236,9 @@ def _assemble(
         link_offsets=link_offsets,
         targets=targets,
         steps=steps,
+        nodes=nodes,
+        node_offsets=node_offsets,
+        node_runs=node_runs,
     )
 
 
