@@ -136,7 +136,7 @@ def krige_points(points: Points, shape: tuple[int, int]) -> FloatArray:
     left = points
     while True:
         cells = bin_points(left, shape, side)
-        correction = _krige_cells(cells, whole=top)
+        correction = _krige_cells(cells, whole=top, centred=side == 1)
         field = correction if top else field + correction
         if side == finest:
             break
@@ -181,6 +181,9 @@ def fit_covariance(cells: Cells, *, whole: bool) -> Covariance:
     power = float(np.mean(np.square(cells.mean[occupied], dtype=np.float64)))
     top_range = 3.0 * longest if whole else _LOCAL_RANGE
     ranges = 2.0 ** np.arange(-0.5, np.log2(top_range) + 0.01, 0.5)
+    # One standard error less (that of values without correlation), so that chance products
+    # of few pairs do not pass for structure.
+    covariance = covariance - power / np.sqrt(np.maximum(pairs, 1.0))
     # As in Cressie's weights, what counts is the relative error of the variogram: the short
     # distances decide between nugget and structure.
     variogram = np.maximum(power - covariance, 0.02 * power)
@@ -260,14 +263,16 @@ def _empirical_covariance(
     return summed / number, product / number, number.astype(np.float64)
 
 
-def _krige_cells(cells: Cells, *, whole: bool) -> FloatArray:
-    """Krige cell means onto the centres of all cells, around the expectation 0."""
+def _krige_cells(cells: Cells, *, whole: bool, centred: bool) -> FloatArray:
+    """Krige cell means onto the centres of all cells; ``centred`` if the values lie there."""
     covariance = fit_covariance(cells, whole=whole)
     occupied = cells.occupied
     power = float(np.mean(np.square(cells.mean[occupied], dtype=np.float64)))
     if covariance.sills.sum() <= _MIN_CORRELATED * power:
         return np.zeros_like(cells.mean)
-    noise = _noise_variance(cells, covariance, power, by_count=whole)
+    within = 0.0 if centred else covariance.within_cell
+    nugget = max(covariance.nugget, _MIN_CORRELATED * power)
+    noise = _noise_variance(cells, nugget, within, by_count=whole)
     shape = cells.mean.shape
     padded = _padded(shape, max(covariance.reach, 3.0))
     # Wrapped around the padding, a long correlation is not exactly a covariance any more.
@@ -279,18 +284,13 @@ def _krige_cells(cells: Cells, *, whole: bool) -> FloatArray:
     return _convolved(weights, spectrum, padded)
 
 
-def _noise_variance(
-    cells: Cells, covariance: Covariance, power: float, *, by_count: bool
-) -> FloatArray:
+def _noise_variance(cells: Cells, nugget: float, within: float, *, by_count: bool) -> FloatArray:
     """Variance of each cell's mean around the field at its centre; 1 in empty cells."""
-    count = np.maximum(cells.number, 1.0)
-    occupied = cells.occupied
-    typical = 1.0 / float(np.mean(1.0 / cells.number[occupied]))
-    relative = typical / count if by_count else np.clip(typical / count, 0.5, 2.0)
-    nugget = max(covariance.nugget, _MIN_CORRELATED * power)
-    return np.where(occupied, nugget * relative + covariance.within_cell / count, 1.0).astype(
-        np.float32
-    )
+    number = np.maximum(cells.number, 1.0)
+    typical = 1.0 / float(np.mean(1.0 / cells.number[cells.occupied]))
+    relative = typical / number if by_count else np.clip(typical / number, 0.5, 2.0)
+    variance = nugget * relative + within / number
+    return np.where(cells.occupied, variance, 1.0).astype(np.float32)
 
 
 def _solve_exactly(cells: Cells, covariance: Covariance, noise: FloatArray) -> FloatArray:

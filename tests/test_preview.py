@@ -1,72 +1,134 @@
-"""Previews show points, radio map and buildings, at a bounded size, the same every time."""
+"""A preview shows the points, the map and the buildings, whatever the raster's size."""
 
+from pathlib import Path
+
+import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.image import imread
-from pyproj import CRS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rm_geo.cell_products import CellMaps
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
-from rm_geo.measurements import Measurements
-from rm_geo.preview import RSRP_BREAKS_DBM, rsrp_colours, write_preview
+from rm_geo.preview import downsample, rsrp_colours, save_preview, thicken
+
+sparse_rasters = st.tuples(
+    st.integers(1, 40), st.integers(1, 40), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1)
+)
 
 
-def cell(shape=(60, 90), buildings=True, level=-95.0):
-    grid = Grid.create(500_000.0, 5_000_000.0, shape, 1.0, 32633)
-    rsrp = np.full(shape, level, dtype=np.float32)
-    rsrp[:5] = np.nan
-    probability = np.linspace(0, 1, rsrp.size, dtype=np.float32).reshape(shape)
-    return CellMaps(grid, rsrp, probability if buildings else None, None)
+def grid_of(shape: tuple[int, int], spacing_m: float = 1.0) -> Grid:
+    return Grid.create(500_000.0, 5_000_000.0, shape, spacing_m, 32633)
 
 
-def points(count=40):
-    rng = np.random.default_rng(0)
-    return Measurements(
-        x=500_000.0 + 90 * rng.random(count),
-        y=5_000_000.0 - 60 * rng.random(count),
-        rsrp_dbm=rng.normal(-95, 8, count).astype(np.float32),
-        cell=np.full(count, "7", dtype=object),
-        crs=CRS.from_epsg(32633),
-    )
+def sparse(rows: int, cols: int, share: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-130.0, -60.0, (rows, cols)).astype(np.float32)
+    values[rng.random((rows, cols)) >= share] = np.nan
+    return values
 
 
-def drawn(tmp_path, maps, name="a.png"):
-    write_preview(tmp_path / name, maps, points(), "7")
-    return tmp_path / name
+def save(path: Path, shape: tuple[int, int], share: float = 0.01, title: str = "Cell 1") -> Path:
+    radio_map = np.full(shape, -95.0, np.float32)
+    save_preview(path, sparse(*shape, share, 0), radio_map, np.zeros(shape), grid_of(shape), title)
+    return path
 
 
-def test_buildings_get_a_panel_of_their_own(tmp_path):
-    with_them = imread(drawn(tmp_path, cell(), "a.png"))
-    without = imread(drawn(tmp_path, cell(buildings=False), "b.png"))
-    assert with_them.shape[1] > without.shape[1]
+@settings(max_examples=50, deadline=None)
+@given(sparse_rasters, st.integers(1, 9))
+def test_downsampling_loses_no_measured_block(case, factor: int) -> None:
+    raster = sparse(*case)
+    small = downsample(raster, factor, keep_points=True)
+    for row in range(small.shape[0]):
+        for col in range(small.shape[1]):
+            block = raster[row * factor : (row + 1) * factor, col * factor : (col + 1) * factor]
+            known = block[np.isfinite(block)]
+            if known.size:
+                assert small[row, col] == pytest.approx(known.mean(), abs=1e-3)
+            else:
+                assert np.isnan(small[row, col])
 
 
-def test_the_same_maps_give_the_same_bytes(tmp_path):
-    first, second = drawn(tmp_path, cell(), "a.png"), drawn(tmp_path, cell(), "b.png")
-    assert first.read_bytes() == second.read_bytes()
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9))
+def test_downsampling_keeps_a_constant_up_to_the_edge(rows, cols, factor) -> None:
+    small = downsample(np.full((rows, cols), -90.0), factor, keep_points=False)
+    assert (small == -90.0).all()
 
 
-def test_levels_change_the_picture(tmp_path):
-    first = drawn(tmp_path, cell(level=-95.0), "a.png")
-    second = drawn(tmp_path, cell(level=-75.0), "b.png")
-    assert first.read_bytes() != second.read_bytes()
+def test_downsampled_map_is_known_where_half_of_it_is() -> None:
+    raster = np.full((4, 4), np.nan)
+    raster[:2, 0] = -80.0
+    raster[2, 2] = -80.0
+    known = np.isfinite(downsample(raster, 2, keep_points=False))
+    assert known.tolist() == [[True, False], [False, False]]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (3000, 3000)])
-def test_the_picture_stays_of_a_size_to_look_at(tmp_path, shape):
-    picture = imread(drawn(tmp_path, cell(shape)))
-    assert 200 < picture.shape[0] < 1500
-    assert 500 < picture.shape[1] < 2500
+@settings(max_examples=30, deadline=None)
+@given(sparse_rasters, st.integers(0, 3))
+def test_thick_points_cover_disks_and_keep_the_strongest_level(case, radius) -> None:
+    raster = sparse(*case)
+    thick = thicken(raster, radius)
+    known = np.isfinite(raster)
+    assert (thick[known] >= raster[known]).all()
+    assert np.isin(thick[np.isfinite(thick)], raster[known]).all()
+    for row, col in np.argwhere(known)[:5]:
+        if row + radius < raster.shape[0]:
+            assert np.isfinite(thick[row + radius, col])
 
 
-def test_the_ramp_runs_through_the_planners_breaks():
-    ramp, norm = rsrp_colours()
-    colours = {ramp(norm(level)) for level in RSRP_BREAKS_DBM}
-    assert len(colours) == len(RSRP_BREAKS_DBM)
-    assert ramp(norm(-150.0)) == ramp(norm(-120.0))
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 300), (300, 1), (246, 492), (1100, 640)], ids=lambda s: f"{s[0]}x{s[1]}"
+)
+def test_picture_is_made_for_any_shape(tmp_path: Path, shape: tuple[int, int]) -> None:
+    picture = matplotlib.image.imread(save(tmp_path / "p.png", shape))
+    assert 300 < picture.shape[0] < 2600
+    assert 800 < picture.shape[1] < 2600
+    assert picture[..., :3].std() > 0.01
 
 
-def test_a_folder_that_is_not_there_is_an_error_of_ours(tmp_path):
+def test_rare_points_are_visible(tmp_path: Path) -> None:
+    shape = (1000, 1000)
+    points = np.full(shape, np.nan)
+    points[100::200, 100::200] = -70.0  # 25 points of a million pixels
+    empty = np.full(shape, np.nan)
+    save_preview(tmp_path / "p.png", points, empty, None, grid_of(shape))
+    picture = matplotlib.image.imread(tmp_path / "p.png")[..., :3]
+    panel = picture[:, : int(0.42 * picture.shape[1])]
+    red = (panel[..., 0] > 0.6) & (panel[..., 1] < 0.4) & (panel[..., 2] < 0.4)
+    assert red.sum() > 25 * 8
+
+
+def test_map_has_the_colour_of_its_level(tmp_path: Path) -> None:
+    colours, limits = rsrp_colours()
+    picture = matplotlib.image.imread(save(tmp_path / "p.png", (256, 256)))[..., :3]
+    expected = np.array(colours(limits(-95.0))[:3])
+    assert (np.abs(picture - expected).max(axis=-1) < 0.01).mean() > 0.1
+
+
+def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (save(tmp_path / name, (60, 50)).read_bytes() for name in ("a.png", "b.png"))
+    assert first == second
+
+
+def test_picture_without_buildings_or_data(tmp_path: Path) -> None:
+    shape = (50, 60)
+    nothing = np.full(shape, np.nan, np.float32)
+    save_preview(tmp_path / "p.png", nothing, nothing, None, grid_of(shape))
+    assert matplotlib.image.imread(tmp_path / "p.png").size > 0
+
+
+@pytest.mark.parametrize("title", ["", "$x_", "cell\x00\x07", "ü 基站", "x" * 300])
+def test_titles_are_drawn_as_they_are(tmp_path: Path, title: str) -> None:
+    assert save(tmp_path / "p.png", (40, 40), title=title).stat().st_size > 1000
+
+
+def test_raster_of_another_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        save_preview(tmp_path / "p.png", np.zeros((3, 4)), np.zeros((4, 3)), None, grid_of((3, 4)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        write_preview(tmp_path / "none" / "a.png", cell(), points(), "7")
+        save(tmp_path / "no" / "p.png", (40, 40))
