@@ -102,9 +102,10 @@ def assimilate(
 
     Notes
     -----
-    All of it works in pixels, so that the spacing does not matter. The memory is some 40
-    bytes per pixel; the time some 0.1 s of one core per million pixels, and three times
-    that where a fifth of all pixels are measured.
+    All of it works in pixels, so that the spacing does not matter. The memory is some 50
+    bytes per pixel; the time 0.1 to 0.3 s of one core per million pixels, most where a fifth
+    of all pixels are measured. With fewer than some hundred measurements the correlation is
+    hard to tell from chance, and the correction may be worse than that of the neighbours.
 
     The standard deviation is that of kriging from the eight nearest occupied cells, on
     cells of which there are no more than 32,768. It does not know that a prediction may be
