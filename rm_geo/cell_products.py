@@ -17,7 +17,6 @@ from rm_geo.atomic import PART_SUFFIX, output_error, replacing
 from rm_geo.errors import OutputError, RmGeoError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.grid import Grid
-from rm_geo.measurements import Measurements
 from rm_geo.raster_io import write_raster
 
 MASK_NODATA: Final = 255
@@ -105,7 +104,7 @@ def write_cell(
     folder: Path,
     cell: str,
     maps: CellMaps,
-    points: Measurements | None,
+    measured_dbm: FloatArray | None,
     tags: Mapping[str, str],
     *,
     mask_threshold: float | None = None,
@@ -121,8 +120,8 @@ def write_cell(
     maps : CellMaps
         What to write: ``_rsrp.tif``, and where they are known ``_buildings.tif`` and
         ``_uncertainty.tif``.
-    points : Measurements, optional
-        Also write ``_preview.png``, with these.
+    measured_dbm : ndarray of float32, shape (H, W), optional
+        Also write ``_preview.png``, with these measurements (NaN where there are none).
     tags : mapping
         Provenance for every raster.
     mask_threshold : float, optional
@@ -142,7 +141,7 @@ def write_cell(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX) as name:
             staging = Path(name)
             try:
-                names = _write_into(staging, cell, maps, points, tags, mask_threshold)
+                names = _write_into(staging, cell, maps, measured_dbm, tags, mask_threshold)
             except OutputError as error:
                 # The user knows the folder of the results, not the one beside them.
                 message = error.message.replace(str(staging), str(folder))
@@ -157,7 +156,7 @@ def _write_into(
     staging: Path,
     cell: str,
     maps: CellMaps,
-    points: Measurements | None,
+    measured_dbm: FloatArray | None,
     tags: Mapping[str, str],
     mask_threshold: float | None,
 ) -> list[str]:
@@ -190,11 +189,14 @@ def _write_into(
             band_descriptions=["standard deviation"],
             tags={**tags, "units": "dB", "quantity": "standard deviation of RSRP"},
         )  # fmt: skip
-    if points is not None:
-        from rm_geo.preview import write_preview
+    if measured_dbm is not None:
+        from rm_geo.preview import save_preview  # matplotlib is slow to import
 
         names.append(f"{cell}_preview.png")
-        write_preview(staging / names[-1], maps, points, title=cell)
+        save_preview(
+            staging / names[-1], measured_dbm, maps.rsrp_dbm, probability, maps.grid,
+            title=f"Cell {cell}",
+        )  # fmt: skip
     return names
 
 

@@ -162,9 +162,8 @@ def _map_cell(
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(measured),
     }
-    points = cell.measurements if options.preview else None
     files = write_cell(
-        folder, cell.cell, maps, points, cell_tags,
+        folder, cell.cell, maps, sparse.rsrp_dbm if options.preview else None, cell_tags,
         mask_threshold=options.mask_threshold if options.mask else None,
     )  # fmt: skip
     return _result(cell, maps, site, method, len(tiles), measured, files)
