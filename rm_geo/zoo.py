@@ -26,7 +26,7 @@ from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 METADATA_KEY: Final = "rm_geo"
 """Key of the safetensors header under which a model says what network it is."""
@@ -164,8 +164,6 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
     """
     from safetensors.torch import load as load_tensors
 
-    from rm_geo.networks import build
-
     data = _read_bytes(record.path)
     checksum = hashlib.sha256(data).hexdigest()
     if record.sha256 is not None and checksum != record.sha256:
@@ -181,8 +179,7 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
     if not all(np.isfinite(values).all() for values in floats):
         raise _damaged(record.path, "it holds weights that are not finite")
     try:
-        network = build(str(description["kind"]), description["network"])
-        network.load_state_dict(tensors, strict=True)
+        network = _with_weights(str(description["kind"]), description["network"], tensors)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise ModelError(
             f"The weights in {record.path} do not fit the network that the file names.",
@@ -190,6 +187,22 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
         ) from error
     network = network.float().eval().requires_grad_(False)
     return network, ModelRecord(**{**record.__dict__, "sha256": checksum})
+
+
+def _with_weights(kind: str, config: Mapping[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    """Build a network around weights, without drawing random ones first where that is possible."""
+    import torch
+
+    from rm_geo.networks import build
+
+    with torch.device("meta"):
+        network = build(kind, config)
+    network.load_state_dict(tensors, strict=True, assign=True)
+    if any(t.is_meta for t in (*network.parameters(), *network.buffers())):
+        # Buffers that the file does not hold are computed when the network is built.
+        network = build(kind, config)
+        network.load_state_dict(tensors, strict=True)
+    return network
 
 
 def verify_model(record: ModelRecord) -> str:

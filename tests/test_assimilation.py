@@ -303,6 +303,7 @@ def test_shapes_that_differ_are_refused() -> None:
         assimilate(np.zeros((3, 4)), np.zeros((4, 3)))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.sampled_from([1, 2, 4, 8]))
 def test_cells_keep_the_mean_of_all_values(rows: int, cols: int, side: int) -> None:
     row, col = np.nonzero(np.ones((rows, cols), bool))
@@ -312,6 +313,7 @@ def test_cells_keep_the_mean_of_all_values(rows: int, cols: int, side: int) -> N
     assert float((cells.mean * cells.number).sum()) == pytest.approx(value.sum(), abs=1e-3)
 
 
+@settings(deadline=None)
 @given(st.integers(4, 40), st.integers(4, 40), st.sampled_from([2, 4]))
 def test_resampling_is_centred(rows: int, cols: int, side: int) -> None:
     # A plane, sampled at cell centres, comes back at pixel centres inside.

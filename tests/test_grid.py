@@ -26,6 +26,7 @@ def grid_of(rows: int, cols: int, spacing_m: float = 1.0) -> Grid:
     return Grid.create(500_000.0, 5_000_000.0, (rows, cols), spacing_m, UTM)
 
 
+@settings(deadline=None)
 @given(coordinates, coordinates, st.sampled_from([0.5, 1.0, 4.0]))
 def test_pixel_and_world_coordinates_are_inverse(row: float, col: float, spacing: float) -> None:
     grid = grid_of(10, 20, spacing)
@@ -40,6 +41,7 @@ def test_first_pixel_is_the_north_west_one_and_its_centre_is_at_one_half() -> No
     assert [float(v) for v in grid.pixel_of(west + 19.5, north - 9.5)] == [9.5, 19.5]
 
 
+@settings(deadline=None)
 @given(point_lists, st.sampled_from([0.5, 1.0, 2.0, 4.0]), st.floats(0.0, 50.0))
 def test_covering_grid_holds_every_point_and_margin(points, spacing_m, margin_m) -> None:
     x, y = np.array(points).T
@@ -53,6 +55,7 @@ def test_covering_grid_holds_every_point_and_margin(points, spacing_m, margin_m)
     assert north % spacing_m == 0.0
 
 
+@settings(deadline=None)
 @given(point_lists)
 def test_covering_grid_without_margin_has_points_in_its_outermost_pixels(points) -> None:
     x, y = np.array(points).T
@@ -75,6 +78,7 @@ def test_covering_nothing_is_an_input_error() -> None:
         Grid.covering([], [], UTM)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 700), st.integers(1, 300), st.data())
 def test_tiles_along_an_axis_cover_it_with_the_overlap_asked_for(length, size, data) -> None:
     overlap = data.draw(st.integers(0, size - 1))
@@ -89,7 +93,7 @@ def test_tiles_along_an_axis_cover_it_with_the_overlap_asked_for(length, size, d
     assert all(0 < right - left <= size - overlap for left, right in itertools.pairwise(starts))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(2, 40), st.data())
 def test_every_pixel_is_in_a_tile(rows, cols, size, data) -> None:
     overlap = data.draw(st.integers(0, size - 1))
@@ -110,6 +114,7 @@ def test_overlap_as_large_as_a_tile_is_refused(overlap: int) -> None:
         tile_starts(600, 256, overlap)
 
 
+@settings(deadline=None)
 @given(st.integers(-40, 40), st.integers(-40, 40), st.integers(1, 30))
 def test_clip_pairs_the_same_pixels_of_raster_and_tile(row, col, size) -> None:
     shape = (25, 17)
@@ -122,6 +127,7 @@ def test_clip_pairs_the_same_pixels_of_raster_and_tile(row, col, size) -> None:
     assert raster[rows, cols].size == (tile >= 0).sum()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8))
 def test_scaling_keeps_the_area(factor: int) -> None:
     grid = grid_of(12, 34, 4.0)
@@ -190,6 +196,7 @@ def test_metric_crs_across_the_antimeridian_is_a_zone_beside_it() -> None:
     assert crs.to_epsg() in {32660, 32601}
 
 
+@settings(deadline=None)
 @given(st.floats(-180.0, 180.0), st.floats(-90.0, 90.0))
 def test_metric_crs_always_has_metres(longitude: float, latitude: float) -> None:
     assert is_metric(metric_crs_for(longitude, latitude))

@@ -85,6 +85,7 @@ def test_rows_come_once_in_order_and_as_early_as_they_can(rows, cols, overlap, s
     assert mosaic.finish() == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-100, 100), min_size=1, max_size=8), st.integers(1, 40))
 def test_axis_weights_sum_to_one_and_never_vanish(starts: list[int], size: int) -> None:
     total: dict[int, float] = {}

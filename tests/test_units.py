@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo import units
@@ -10,11 +10,13 @@ from rm_geo import units
 levels = st.floats(-200.0, 60.0)
 
 
+@settings(deadline=None)
 @given(levels)
 def test_power_conversion_is_inverse(level_dbm: float) -> None:
     assert float(units.mw_to_dbm(units.dbm_to_mw(level_dbm))) == pytest.approx(level_dbm, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(levels, levels)
 def test_power_conversion_keeps_order(first: float, second: float) -> None:
     assert (first < second) <= bool(units.dbm_to_mw(first) <= units.dbm_to_mw(second))
@@ -29,6 +31,7 @@ def test_zero_power_is_minus_infinity_without_a_warning() -> None:
         assert float(units.mw_to_dbm(0.0)) == -np.inf
 
 
+@settings(deadline=None)
 @given(st.floats(units.GAIN_FLOOR_DB, units.GAIN_TOP_DB))
 def test_unit_scale_is_inverse_between_floor_and_top(gain_db: float) -> None:
     unit = units.gain_to_unit(gain_db)
@@ -36,6 +39,7 @@ def test_unit_scale_is_inverse_between_floor_and_top(gain_db: float) -> None:
     assert float(units.unit_to_gain(unit)) == pytest.approx(gain_db, abs=1e-3)
 
 
+@settings(deadline=None)
 @given(st.floats(-1000.0, 1000.0))
 def test_unit_scale_is_clipped_outside(gain_db: float) -> None:
     unit = float(units.gain_to_unit(gain_db))

@@ -193,3 +193,17 @@ def test_another_folder_of_models_can_be_chosen(root, monkeypatch):
     monkeypatch.setenv("RM_GEO_MODELS", str(root))
     assert zoo.models_root() == root
     assert zoo.find_model("tiny-s").kind == "tiny"
+
+
+def test_buffers_that_are_not_saved_are_computed(tmp_path, monkeypatch):
+    class Smoother(torch.nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(width))
+            self.register_buffer("kernel", torch.full((width,), 0.5), persistent=False)
+
+    monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Smoother(**config))
+    path = tmp_path / "smoother.safetensors"
+    zoo.save_model(path, Smoother(3), "tiny", {"width": 3})
+    network, _ = zoo.load_network(zoo.find_model(path))
+    assert network.kernel.tolist() == [0.5, 0.5, 0.5]
