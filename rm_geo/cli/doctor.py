@@ -97,7 +97,7 @@ def _device(hints: list[str]) -> dict[str, Any]:
     elif torch.version.cuda is None and device == "cpu":
         hints.append(
             "This PyTorch is a CPU build. With an NVIDIA GPU, install the CUDA build that fits "
-            "the driver: pip install torch --index-url https://download.pytorch.org/whl/cu126"
+            "its driver into this environment: https://pytorch.org/get-started/locally"
         )
     elif device == "cpu":
         hints.append("This PyTorch has CUDA but sees no GPU: check the driver with nvidia-smi.")
