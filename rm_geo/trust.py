@@ -32,8 +32,13 @@ _COARSE_PX: Final = 4
 _LARGEST_ERROR_DB: Final = 20.0
 """Larger errors count as this: outliers must not decide."""
 
+PRIOR_SHARES: Final = (0.25, 0.0, 0.75)
+"""Believed beforehand: inverse distances never leave the range of what was measured."""
+
 _PRIOR_CELLS: Final = 20.0
-"""The evidence of so many held-out cells is given to an even mixture beforehand."""
+_PRIOR_EVIDENCE: Final = 0.1
+"""The prior counts as so many held-out cells, and as this share of all of them: neighbouring
+cells err together, so that they are less evidence than they are many."""
 
 _IDW_NEIGHBOURS: Final = 8
 
@@ -164,9 +169,9 @@ def judge(
 def stack(held_out_dbm: FloatArray) -> Trust:
     """Find the mixture of three maps that errs least at held-out places.
 
-    Least squares with shares that are not negative and sum to 1, drawn towards equal ones
-    where there is little to go by. Source: Breiman, "Stacked regressions", Machine Learning
-    24 (1996).
+    Least squares with shares that are not negative and sum to 1, drawn towards cautious
+    ones where there is little to go by. Source: Breiman, "Stacked regressions", Machine
+    Learning 24 (1996).
 
     Parameters
     ----------
@@ -187,10 +192,10 @@ def stack(held_out_dbm: FloatArray) -> Trust:
     # With shares that sum to 1 the mixture's error is the mixture of the errors: least
     # squares on them, the sum held by one heavy equation.
     spread = float(np.sqrt(np.mean(np.square(errors - errors.mean(0)))))
-    prior = np.sqrt(_PRIOR_CELLS) * max(spread, 1e-3)
+    prior = np.sqrt(_PRIOR_CELLS + _PRIOR_EVIDENCE * number) * max(spread, 1e-3)
     heavy = 1e3 * float(np.linalg.norm(errors) + prior)
     design = np.concatenate([errors.T, prior * np.eye(3), np.full((1, 3), heavy)])
-    target = np.concatenate([np.zeros(number), np.full(3, prior / 3.0), [heavy]])
+    target = np.concatenate([np.zeros(number), prior * np.array(PRIOR_SHARES), [heavy]])
     shares, _ = optimize.nnls(design, target)
     shares /= shares.sum()
     rmse = np.sqrt(np.mean(np.square([*errors, shares @ errors]), axis=1))

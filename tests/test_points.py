@@ -52,7 +52,9 @@ def write(
         lines = [tab.join(["longitude", "latitude", *data])]
         lines += [tab.join(map(str, row)) for row in zip(lon, lat, *data.values(), strict=True)]
         text = "\n".join(lines) + "\n"
-        path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+        path.write_bytes(
+            gzip.compress(text.encode(), mtime=0) if name.endswith("gz") else text.encode()
+        )
         return path
     wkb = shapely.to_wkb(shapely.points(lon, lat) if geometry is None else geometry)
     if name.endswith(".parquet"):
@@ -450,7 +452,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
         ("noise.csv", bytes(range(256)) * 4, "not text"),
         ("noise.parquet", b"nothing of parquet in here", "not a Parquet file"),
         ("cut.parquet", b"PAR1" + bytes(200), "cannot be read as Parquet"),
-        ("cut.csv.gz", gzip.compress(b"lon,lat,rsrp\n" * 999)[:-20], "decompress"),
+        ("cut.csv.gz", gzip.compress(b"lon,lat,rsrp\n" * 999, mtime=0)[:-20], "decompress"),
         ("words.json", b'{"type": "FeatureCollection", "features": [', "cut short"),
         ("numbers.csv", b"13.4,52.5,-80\n13.4,52.5,-81\n", "no header"),
         ("alone.csv", b"lon,lat,rsrp\n", "no rows"),
