@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REQUIRED: Final = (
     "torch", "numpy", "scipy", "rasterio", "pyogrio", "geopandas", "pyproj", "odc-geo",
-    "scikit-learn", "safetensors", "pyarrow", "matplotlib", "pydantic", "click", "rich",
+    "scikit-learn", "safetensors", "pyarrow", "matplotlib", "click", "rich",
 )  # fmt: skip
 OPTIONAL: Final = {"numba": "simulate", "PyKrige": "geostat", "dask": "dask"}
 DRIVERS: Final = ("ESRI Shapefile", "GPKG", "GeoJSON", "FlatGeobuf", "Parquet")
