@@ -50,9 +50,9 @@ class PredictOptions:
     assimilate : bool
         Krige the residuals at the measurements back in.
     trust : float, optional
-        Share of the method in the map, 0..1; kriging has the rest. Judged for each cell on
-        measurements held back from the method if not given, where the method is a network
-        and the measurements are assimilated.
+        Share of the method in the map, 0..1; inverse distances have the rest. Judged for
+        each cell on measurements held back from the method if not given, where the method
+        is a network and the measurements are assimilated.
     noise_db : float, optional
         Standard deviation of the error of one measured pixel; judged by neighbouring
         measurements if not given. With 0 the map equals the measurement wherever there is

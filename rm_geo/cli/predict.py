@@ -58,7 +58,7 @@ if TYPE_CHECKING:
               help="Error of a measured pixel; judged by its neighbours if not given, with 0 the "
                    "map equals the measurement.")  # fmt: skip
 @click.option("--trust", type=click.FloatRange(0, 1), metavar="SHARE",
-              help="Share of the method in the map, kriging has the rest; judged for each cell "
+              help="Share of the method in the map, inverse distances have the rest; judged "
                    "on measurements held back from the method if not given.")  # fmt: skip
 @click.option("--min-pixels", type=click.IntRange(1), default=5, show_default=True, metavar="N",
               help="A cell measured in fewer pixels fails.")  # fmt: skip
