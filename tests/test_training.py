@@ -19,9 +19,10 @@ from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask, cell_means, coarse_samples
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
-from rm_geo.training.run import TrainingConfig, train
+from rm_geo.training.run import TrainingConfig, make_task, train
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
+from rm_geo.zoo import save_model
 
 FREQUENCY_MHZ = 5900.0
 INTERCEPT_DB = 147.55 - 20.0 * math.log10(FREQUENCY_MHZ * 1e6)
@@ -294,6 +295,22 @@ def test_configurations_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, 
     )
     with pytest.raises((ConfigError, ModelError), match=match):
         train(config, tmp_path)
+
+
+def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    torch.manual_seed(5)
+    other = FieldRadioCycle(**TINY)
+    save_model(tmp_path / "other", other, "radiocycle-field", TINY)
+    config = TrainingConfig(
+        kind="radiocycle-field", data=["x"], network=TINY, held_out=1,
+        start_from=str(tmp_path / "other"),
+    )  # fmt: skip
+    started = make_task(config, CPU).network.state_dict()
+    assert all(torch.equal(started[key], value) for key, value in other.state_dict().items())
+    wider = dataclasses.replace(config, network={**TINY, "f_widths": (8, 16)})
+    with pytest.raises(ConfigError, match="another shape"):
+        make_task(wider, CPU)
 
 
 def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):

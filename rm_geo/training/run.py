@@ -45,6 +45,9 @@ class TrainingConfig:
         How often each is drawn from.
     held_out : int
         Scenes at the end of each set kept for validation.
+    start_from : str or None
+        Trained model, by name or file, whose weights a new training starts from; a
+        checkpoint that is resumed has its own.
     loop, task, mixture : mapping
         Fields of :class:`~rm_geo.training.loop.LoopOptions`, of the task's options, and of
         :class:`~rm_geo.training.measure.MeasurementMixture`.
@@ -55,6 +58,7 @@ class TrainingConfig:
     network: Mapping[str, Any] = field(default_factory=dict)
     data_weights: Sequence[float] | None = None
     held_out: int = 16
+    start_from: str | None = None
     loop: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     mixture: Mapping[str, Any] = field(default_factory=dict)
@@ -108,7 +112,7 @@ def train(
 
 def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
     """Build network, data and losses from a configuration."""
-    network = build(config.kind, config.network).to(device)
+    network = _start(config).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     sets = [SimulatedSet.open(path) for path in config.data]
     pool = ScenePool(sets, config.data_weights, device, held_out=config.held_out)
@@ -124,6 +128,24 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
     if isinstance(network, InterpolationNet):
         return InterpolationTask(network, pool, held, _options(PaperOptions, config.task, "task"))
     raise ConfigError(f"There is no training for {config.kind!r}.")
+
+
+def _start(config: TrainingConfig) -> nn.Module:
+    """Build the network, with the weights of another model if one is named."""
+    network = build(config.kind, config.network)
+    if config.start_from is None:
+        return network
+    from rm_geo.zoo import find_model, load_network
+
+    trained, record = load_network(find_model(config.start_from, kind=config.kind))
+    try:
+        network.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(
+            f"The model {record.name!r} has another shape than the network to be trained.",
+            hint="Use the network section of that model's recipe.",
+        ) from error
+    return network
 
 
 def _options(cls: type[Any], values: Mapping[str, Any], section: str) -> Any:  # noqa: ANN401
