@@ -21,7 +21,7 @@ from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import TrainingConfig, make_task, train
 from rm_geo.training.scenes import ScenePool
-from rm_geo.training.task import StepContext
+from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.zoo import save_model
 
 FREQUENCY_MHZ = 5900.0
@@ -156,6 +156,13 @@ def field_task(**options):
     held = ScenePool([free_space_set()], held_out=1, validation=True)
     chosen = FieldOptions(**{"batch": 4, "crop": 32, "final_crop": 64, **options})
     return FieldTask(FieldRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"), [(0.0, (16, 128)), (0.7, (16, 128)), (0.71, (4, 256))]
+)
+def test_large_crops_come_last_and_leave_the_pixels_per_step(progress, expected):
+    assert batch_and_crop(FieldOptions(final_share=0.3), progress) == expected
 
 
 @pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])

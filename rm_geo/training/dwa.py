@@ -40,6 +40,11 @@ class DynamicWeightAverage:
             raise ValueError(f"{self.tasks} losses expected, {len(means)} given")
         self.history = [*self.history, list(means)][-2:]
 
+    def restore(self, history: object) -> None:
+        """Take back the history that a checkpoint kept; anything but a list is ignored."""
+        if isinstance(history, list):
+            self.history = [[float(value) for value in means] for means in history]
+
     @property
     def weights(self) -> list[float]:
         """Weights of the coming epoch; they sum to the number of tasks."""

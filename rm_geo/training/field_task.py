@@ -15,7 +15,7 @@ from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.scenes import SceneCrops, ScenePool
-from rm_geo.training.task import StepContext
+from rm_geo.training.task import StepContext, batch_and_crop
 
 MODES = ("single", "dual", "dual-dwa")
 
@@ -91,10 +91,7 @@ class FieldTask:
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
         """Losses of one batch."""
-        batch, crop = self.options.batch, self.options.crop
-        if context.progress > 1.0 - self.options.final_share:
-            batch = max(1, batch * crop**2 // self.options.final_crop**2)
-            crop = self.options.final_crop
+        batch, crop = batch_and_crop(self.options, context.progress)
         crops = self.pool.draw(context.numpy_rng, batch, crop)
         tiles = measure(crops, self.mixture, context.torch_rng)
         fields = tile_fields(tiles)
@@ -203,6 +200,4 @@ class FieldTask:
 
     def restore(self, state: dict[str, object]) -> None:
         """Take the history back."""
-        history = state.get("dwa", [])
-        if isinstance(history, list):
-            self.dwa.history = [[float(value) for value in means] for means in history]
+        self.dwa.restore(state.get("dwa"))

@@ -13,7 +13,7 @@ from rm_geo.errors import ConfigError
 from rm_geo.networks.mars import MARS
 from rm_geo.training.losses import mars_loss
 from rm_geo.training.scenes import SceneCrops, ScenePool
-from rm_geo.training.task import StepContext
+from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.units import GAIN_FLOOR_DB, GAIN_SPAN_DB
 
 
@@ -92,10 +92,7 @@ class MarsTask:
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
         """Losses of one batch."""
-        batch, crop = self.options.batch, self.options.crop
-        if context.progress > 1.0 - self.options.final_share:
-            batch = max(1, batch * crop**2 // self.options.final_crop**2)
-            crop = self.options.final_crop
+        batch, crop = batch_and_crop(self.options, context.progress)
         crops = self.pool.draw(context.numpy_rng, batch, crop)
         draw = torch.rand((batch, 1, 1, 1), generator=context.torch_rng, device=crops.free.device)
         fine = unit_map(crops, self.options.level_shift_db * (2.0 * draw - 1.0))

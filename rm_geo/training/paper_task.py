@@ -138,9 +138,7 @@ class RadioCycleTask:
 
     def restore(self, state: dict[str, object]) -> None:
         """Take the history back."""
-        history = state.get("dwa", [])
-        if isinstance(history, list):
-            self.dwa.history = [[float(value) for value in means] for means in history]
+        self.dwa.restore(state.get("dwa"))
 
 
 class InterpolationTask:

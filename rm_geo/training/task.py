@@ -29,6 +29,33 @@ class StepContext:
     progress: float
 
 
+class CropSchedule(Protocol):
+    """Options of a task that trains on small crops first, and on whole tiles at the end."""
+
+    @property
+    def batch(self) -> int:
+        """Crops per step."""
+
+    @property
+    def crop(self) -> int:
+        """Side of a crop in pixels."""
+
+    @property
+    def final_crop(self) -> int:
+        """Side for the last part of the training."""
+
+    @property
+    def final_share(self) -> float:
+        """Share of the budget that this part takes."""
+
+
+def batch_and_crop(options: CropSchedule, progress: float) -> tuple[int, int]:
+    """Crops per step and their side; the pixels per step stay the same throughout."""
+    if progress <= 1.0 - options.final_share:
+        return options.batch, options.crop
+    return max(1, options.batch * options.crop**2 // options.final_crop**2), options.final_crop
+
+
 class TrainingTask(Protocol):
     """A network with its data and losses."""
 
