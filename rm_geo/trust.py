@@ -43,6 +43,9 @@ cells err together, so that they are less evidence than they are many."""
 
 _IDW_NEIGHBOURS: Final = 8
 
+_PARALLEL_PLACES: Final = 10_000
+"""From so many places on, threads cost less than they save."""
+
 
 @dataclass(frozen=True)
 class TrustOptions:
@@ -224,7 +227,9 @@ def mix(
     """
     if trust.alone:
         return method_dbm
-    coarse = _inverse_distance(_coarse_mean(observed_dbm, pad=True))
+    cells = _coarse_mean(observed_dbm, pad=True)
+    everywhere = np.ones(cells.shape, dtype=np.bool_)
+    coarse = _inverse_distance(cells, everywhere).reshape(cells.shape)
     shape = (method_dbm.shape[0], method_dbm.shape[1])
     smooth = resample_cells(coarse, _COARSE_PX, 1, shape)
     idw_dbm = assimilate(smooth, observed_dbm, parameters=parameters).rsrp_dbm
@@ -237,7 +242,7 @@ def _typical_distance_px(observed: BoolArray, in_reach: BoolArray) -> float:
     wanted = in_reach & ~observed
     if not wanted.any():
         return 1.0
-    step = max(1, max(observed.shape) // 1024)
+    step = max(1, max(observed.shape) // 512)
     rows, cols = (-(-length // step) for length in observed.shape)
     padded = np.zeros((rows * step, cols * step), dtype=np.bool_)
     padded[: observed.shape[0], : observed.shape[1]] = observed
@@ -264,23 +269,27 @@ def _at_held_out(all_dbm: FloatArray, kept_dbm: FloatArray, method_dbm: FloatArr
     """
     held_dbm = np.where(np.isfinite(kept_dbm), np.float32(np.nan), all_dbm)
     truth, kept, method = (_coarse_mean(level) for level in (held_dbm, kept_dbm, method_dbm))
-    honoured = method + _inverse_distance(kept - method)
     where = np.isfinite(truth) & ~np.isfinite(kept)
-    return np.stack([level[where] for level in (truth, honoured, _inverse_distance(kept))])
+    honoured = method[where] + _inverse_distance(kept - method, where)
+    return np.stack([truth[where], honoured, _inverse_distance(kept, where)])
 
 
-def _inverse_distance(cells_dbm: FloatArray) -> FloatArray:
-    """Mean of the nearest known cells by the inverse square of their distance, (h, w)."""
+def _inverse_distance(cells_dbm: FloatArray, where: BoolArray) -> FloatArray:
+    """Mean of the nearest known cells by the inverse square of their distance.
+
+    At the N cells of ``where``, shape (N,); all NaN where no cell is known.
+    """
     known = np.argwhere(np.isfinite(cells_dbm))
     if len(known) == 0:
-        return cells_dbm
+        return np.full(np.count_nonzero(where), np.nan, dtype=np.float32)
     ranks = np.arange(1, min(_IDW_NEIGHBOURS, len(known)) + 1)
-    places = np.argwhere(np.ones(cells_dbm.shape, dtype=np.bool_))
-    distance, index = spatial.KDTree(known).query(places, k=ranks)
+    places = np.argwhere(where)
+    workers = -1 if len(places) > _PARALLEL_PLACES else 1
+    distance, index = spatial.KDTree(known).query(places, k=ranks, workers=workers)
     weight = 1.0 / np.maximum(distance, 0.5) ** 2
     level = cells_dbm[tuple(known.T)][index]
     mean = (weight * level).sum(1) / weight.sum(1)
-    return np.asarray(mean.reshape(cells_dbm.shape), dtype=np.float32)
+    return np.asarray(mean, dtype=np.float32)
 
 
 def _coarse_mean(level_dbm: NDArray[np.floating], *, pad: bool = False) -> FloatArray:

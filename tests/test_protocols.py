@@ -172,6 +172,15 @@ class TestProtocol:
         assert row.rmse_all > 0.5
         assert row.rmse_outdoor_db == pytest.approx(0.0, abs=1e-4)
 
+    def test_a_doubtful_building_map_dims_the_map_in_proportion(self, dataset):
+        cases = list(all_cases(dataset, [UNIFORM]))
+        truth_unit = np.concatenate([case.truth_unit for case in cases])
+        oracle = Oracle(cases, flip=0.25)
+        (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
+        assert row.f1 == 1.0
+        expected = 0.25 * math.sqrt(float(np.mean(np.square(truth_unit))))
+        assert row.rmse_all == pytest.approx(expected, rel=1e-3)
+
     def test_measured_pixels_count_outdoors_but_not_as_unobserved(self, dataset):
         (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM])
         expected = row.rmse_outdoor_db / math.sqrt(1 - 0.2)

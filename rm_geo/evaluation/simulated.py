@@ -69,7 +69,9 @@ class Tally:
                 estimate.building_probability, cases.buildings, threshold=threshold
             )
             buildings = counted + (buildings or BuildingCounts())
-            painted = np.where(estimate.building_probability >= threshold, np.float32(0), unit)
+            # What is expected of a pixel that is a building (0) with this probability: the
+            # map with the least squared error, where one cut at a threshold errs at walls.
+            painted = unit * (np.float32(1) - estimate.building_probability)
         walls_zero = np.where(cases.buildings, np.float32(0), cases.truth_unit)
 
         def judge(
@@ -101,8 +103,8 @@ class ProtocolRow:
     maps : int
         Radio maps judged.
     rmse_all : float
-        All pixels, 0 inside buildings, as the papers; 0..1 noise-floor scale. A method's
-        map is 0 where it maps buildings.
+        All pixels, 0 inside buildings, as the papers; 0..1 noise-floor scale. The map of
+        a method that maps buildings counts as it is times the probability of none.
     rmse_all_masked : float
         The same with the truth 0 on the building map too, whose walls lie half a pixel
         from the simulator's.

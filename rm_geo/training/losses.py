@@ -79,10 +79,23 @@ def focal_loss(prediction: Tensor, target: Tensor, buildings: Tensor) -> Tensor:
     return ((prediction - target).square() * weight).mean()
 
 
-def mars_loss(prediction: Tensor, target: Tensor, buildings: Tensor) -> Tensor:
-    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper."""
+def mars_loss(
+    prediction: Tensor,
+    target: Tensor,
+    buildings: Tensor,
+    *,
+    gradient_weight: float = 0.01,
+    focal_weight: float = 0.1,
+    outdoor_weight: float = 0.0,
+) -> Tensor:
+    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper.
+
+    Walls make most of the squared error over all pixels; ``outdoor_weight`` adds the mean
+    squared error outdoors, which is what a planner reads off a map. The paper has none.
+    """
     return (
         functional.mse_loss(prediction, target)
-        + 0.01 * gradient_loss(prediction, target)
-        + 0.1 * focal_loss(prediction, target, buildings)
+        + gradient_weight * gradient_loss(prediction, target)
+        + focal_weight * focal_loss(prediction, target, buildings)
+        + outdoor_weight * masked_mse(prediction, target, 1.0 - buildings)
     )
