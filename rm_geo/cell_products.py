@@ -21,6 +21,7 @@ from rm_geo.errors import OutputError, RmGeoError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.grid import Grid
 from rm_geo.raster_io import Colour, OverviewResampling, write_raster
+from rm_geo.stac import ITEM_SUFFIX, MeasuringTime, write_item
 from rm_geo.units import NODATA_DBM
 
 MASK_NODATA: Final = 255
@@ -112,6 +113,7 @@ def write_cell(
     tags: Mapping[str, str],
     *,
     mask_threshold: float | None = None,
+    measured_when: MeasuringTime | None = None,
 ) -> tuple[str, ...]:
     """Write the files of a cell; all of them appear, or none.
 
@@ -130,6 +132,8 @@ def write_cell(
         Provenance for every raster.
     mask_threshold : float, optional
         Also write ``_buildings_mask.tif``: 1 where the probability is over this.
+    measured_when : MeasuringTime, optional
+        Also write a STAC item, ``<cell>.stac.json``, of that time.
 
     Returns
     -------
@@ -146,6 +150,10 @@ def write_cell(
             staging = Path(name)
             try:
                 names = _write_into(staging, cell, maps, measured_dbm, tags, mask_threshold)
+                if measured_when is not None:
+                    item = f"{cell}{ITEM_SUFFIX}"
+                    write_item(staging / item, cell, maps.grid, names, tags, measured_when)
+                    names.append(item)
             except OutputError as error:
                 # The user knows the folder of the results, not the one beside them.
                 message = error.message.replace(str(staging), str(folder))

@@ -29,6 +29,7 @@ from rm_geo.rasterize import SparseRaster, bin_measurements
 from rm_geo.reach import tiles_in_reach, within_reach
 from rm_geo.site_choice import SiteChoice, choose_site
 from rm_geo.sites import read_sites
+from rm_geo.stac import MeasuringTime, require_pystac
 from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
 from rm_geo.tile_batches import BlendedMap, blend_estimates, fill_gaps, tile_batches
 from rm_geo.transmitters import Transmitter
@@ -77,6 +78,8 @@ def predict(
     require_one_possible(survey)
     sites = open_sites(chosen, survey.measurements)
     method = open_wanted_method(chosen)
+    if chosen.stac:
+        require_pystac()
     folder = prepare_output_folder(output_dir)
     tags = _common_tags(survey, method, chosen)
     results: list[CellResult] = []
@@ -165,6 +168,7 @@ def _map_cell(
     files = write_cell(
         folder, cell.cell, maps, sparse.rsrp_dbm if options.preview else None, cell_tags,
         mask_threshold=options.mask_threshold if options.mask else None,
+        measured_when=MeasuringTime.of(cell.measurements) if options.stac else None,
     )  # fmt: skip
     return _result(cell, maps, site, method, len(tiles), measured, files)
 

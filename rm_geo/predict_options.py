@@ -69,6 +69,8 @@ class PredictOptions:
         Also write the standard deviation of methods that know it, before assimilation.
     preview : bool
         Also write a picture of each cell.
+    stac : bool
+        Also write a STAC item of each cell.
     """
 
     method: str = "radiocycle"
@@ -102,6 +104,7 @@ class PredictOptions:
     mask_threshold: float = 0.5
     uncertainty: bool = False
     preview: bool = True
+    stac: bool = False
 
     def __post_init__(self) -> None:
         checks = (
