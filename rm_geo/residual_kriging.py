@@ -15,6 +15,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, linalg, ndimage, optimize
+from scipy.spatial.distance import cdist
+
+from rm_geo.likely_covariance import believed_mean, likely_covariance
 
 FloatArray: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.intp]
@@ -265,8 +268,10 @@ def _empirical_covariance(
 
 def _krige_cells(cells: Cells, *, whole: bool, centred: bool) -> FloatArray:
     """Krige cell means onto the centres of all cells; ``centred`` if the values lie there."""
-    covariance = fit_covariance(cells, whole=whole)
     occupied = cells.occupied
+    if whole and np.count_nonzero(occupied) <= _DENSE_DATA:
+        return _krige_exactly(cells)
+    covariance = fit_covariance(cells, whole=whole)
     power = float(np.mean(np.square(cells.mean[occupied], dtype=np.float64)))
     if covariance.sills.sum() <= _MIN_CORRELATED * power:
         return np.zeros_like(cells.mean)
@@ -277,11 +282,7 @@ def _krige_cells(cells: Cells, *, whole: bool, centred: bool) -> FloatArray:
     padded = _padded(shape, max(covariance.reach, 3.0))
     # Wrapped around the padding, a long correlation is not exactly a covariance any more.
     spectrum = np.maximum(_real_transform(covariance(_torus_distance(padded))), 0.0)
-    if np.count_nonzero(occupied) <= _DENSE_DATA:
-        weights = _solve_exactly(cells, covariance, noise)
-    else:
-        weights = _solve_iteratively(cells, noise, spectrum, padded)
-    return _convolved(weights, spectrum, padded)
+    return _convolved(_solve_iteratively(cells, noise, spectrum, padded), spectrum, padded)
 
 
 def _noise_variance(cells: Cells, nugget: float, within: float, *, by_count: bool) -> FloatArray:
@@ -293,15 +294,28 @@ def _noise_variance(cells: Cells, nugget: float, within: float, *, by_count: boo
     return np.where(cells.occupied, variance, 1.0).astype(np.float32)
 
 
-def _solve_exactly(cells: Cells, covariance: Covariance, noise: FloatArray) -> FloatArray:
-    """Kriging weights of the occupied cells by Cholesky decomposition."""
+def _krige_exactly(cells: Cells) -> FloatArray:
+    """Krige the few occupied cells onto all, around a mean as far as there is evidence of one."""
     where = np.nonzero(cells.number)
-    row, col = (index.astype(np.float64) for index in where)
-    matrix = covariance(np.hypot(row[:, None] - row, col[:, None] - col))
-    matrix[np.diag_indices(row.size)] += noise[where]
+    place = np.column_stack(where).astype(np.float64)
+    value = cells.mean[where].astype(np.float64)
+    covariance = likely_covariance(place, value)
+    if covariance is None:
+        mean = believed_mean(float(value.mean()), float(value.var()) / value.size)
+        return np.full_like(cells.mean, mean)
+    matrix = covariance(cdist(place, place))
+    number = cells.number[where].astype(np.float64)
+    matrix[np.diag_indices(value.size)] += covariance.nugget * float(number.mean()) / number
+    right = np.column_stack([value, np.ones_like(value)])
+    solved = linalg.solve(matrix, right, assume_a="pos", overwrite_a=True, overwrite_b=True)
+    precision = float(solved[:, 1].sum())
+    mean = believed_mean(float(solved[:, 0].sum()) / precision, 1.0 / precision)
     weights = np.zeros_like(cells.mean)
-    weights[where] = linalg.solve(matrix, cells.mean[where], assume_a="pos", overwrite_a=True)
-    return weights
+    weights[where] = solved[:, 0] - mean * solved[:, 1]
+    padded = _padded(cells.mean.shape, 3.0 * covariance.range)
+    spectrum = np.maximum(_real_transform(covariance(_torus_distance(padded))), 0.0)
+    field: FloatArray = np.float32(mean) + _convolved(weights, spectrum, padded)
+    return field
 
 
 def _solve_iteratively(
