@@ -1,0 +1,164 @@
+"""What a worker can be asked to do: a request as JSON in, files in a folder and facts out.
+
+Each job is the same call of the library that the command of that name makes, so that both
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+from rm_geo.errors import UsageError
+from rm_geo.progress import Progress
+
+Values: TypeAlias = Mapping[str, Any]
+Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
+T = TypeVar("T")
+
+_PRODUCTS: Final = ("rsrp", "buildings", "buildings_mask", "uncertainty", "measured", "gain")
+
+
+def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]:
+    """Describe the environment, as ``rm-geo doctor`` does."""
+    from rm_geo.environment import describe_environment, require_packages
+
+    found = describe_environment()
+    require_packages(found)
+    return {**found.sections, "hints": list(found.hints), "text": found.lines()}
+
+
+def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Map every cell: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
+    from rm_geo.pipeline import predict as map_cells
+
+    measurements = _require(values, "measurements", str)
+    results = map_cells(measurements, folder, _predict_options(values), progress)
+    rasters = [
+        raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)
+    ]  # fmt: skip
+    return {"cells": [asdict(cell) for cell in results], "rasters": rasters}
+
+
+def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Bin measurements: ``measurements``, ``options``, and ``statistic``."""
+    from rm_geo.binning import rasterize_file
+
+    statistic = values.get("statistic", "mean")
+    if statistic not in ("mean", "median", "max"):
+        raise UsageError(f"There is no statistic {statistic!r}.", hint="mean, median or max.")
+    made = rasterize_file(
+        _require(values, "measurements", str), folder, _predict_options(values),
+        statistic=statistic, progress=progress,
+    )  # fmt: skip
+    rasters = [raster for one in made for raster in _rasters(folder, one.cell, [one.path.name])]
+    cells = [{"cell": one.cell, "pixels": one.pixels, "rows": one.rows, "cols": one.cols}
+             for one in made]  # fmt: skip
+    return {"cells": cells, "rasters": rasters}
+
+
+def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Refine a raster: ``raster`` (path), ``name`` of the file to make, and ``options``."""
+    from rm_geo.superres import superresolve
+
+    source = Path(_require(values, "raster", str))
+    name = _require(values, "name", str)
+    target = Path(_require(values, "output", str)) / name
+    if source.exists() and target.exists() and target.samefile(source):
+        raise UsageError("The output is the input.", hint="Name another file.")
+    options = _options(
+        values, {"scale", "model", "device", "batch_size", "band", "intercept_dbm", "max_tiles"}
+    )
+    made = superresolve(source, folder / name, progress=progress, **options)
+    facts = {"file": name, "kind": "rsrp", "cell": "", "tags": _tags(made.path)}
+    return {"rasters": [facts], "model": made.model, "spacing_m": made.grid.spacing_m}
+
+
+def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Simulate maps: ``buildings`` and ``sites`` (paths), ``footprints`` and ``options``."""
+    from rm_geo import simulation
+
+    buildings = _require(values, "buildings", str)
+    sites = _require(values, "sites", str)
+    how_read = _options(
+        values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
+    )  # fmt: skip
+    options = _options(
+        values, {"resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"}
+    )
+    footprints = simulation.read_buildings(buildings, **how_read)
+    made = simulation.simulate(footprints, sites, folder, progress=progress, **options)
+    rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
+    return {"rasters": rasters}
+
+
+JOBS: Final[Mapping[str, Job]] = {
+    "check": check,
+    "predict": predict,
+    "rasterize": rasterize,
+    "superres": superres,
+    "simulate": simulate,
+}
+"""The jobs by name; all but ``check`` write, into the folder ``output`` of the request."""
+
+
+def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
+    """Make the options of the main road of JSON."""
+    from rm_geo.predict_options import PredictOptions
+
+    options = _options(values, {field.name for field in fields(PredictOptions)})
+    if isinstance(options.get("cells"), list):
+        options["cells"] = tuple(str(cell) for cell in options["cells"])
+    if isinstance(options.get("sites"), str):
+        options["sites"] = Path(options["sites"])
+    try:
+        return PredictOptions(**options)
+    except TypeError as error:
+        raise UsageError(f"The options are of the wrong kind: {error}.") from error
+
+
+def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:
+    """Take the options of a request; what is not known is refused, what is null is default."""
+    given = values.get(key, {})
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{key!r} of the request is no object.")
+    if unknown := sorted(set(given) - known):
+        raise UsageError(
+            f"There is no option {', '.join(unknown)}.",
+            hint="The program that asked is of another version than rm_geo.",
+        )
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _require(values: Values, key: str, kind: type[T]) -> T:
+    """Take a value of the request.
+
+    Raises
+    ------
+    UsageError
+        If it is not there or of another type.
+    """
+    value = values.get(key)
+    if not isinstance(value, kind):
+        raise UsageError(f"The request has no {key!r}, or it is not of type {kind.__name__}.")
+    return value
+
+
+def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Say of each raster of a cell what it is and where it comes from."""
+    found = []
+    for name in names:
+        kind = name.removeprefix(f"{cell}_").removesuffix(".tif")
+        if kind in _PRODUCTS:
+            found.append({"file": name, "kind": kind, "cell": cell, "tags": _tags(folder / name)})
+    return found
+
+
+def _tags(path: Path) -> dict[str, str]:
+    """Read the provenance that a raster carries."""
+    import rasterio
+
+    with rasterio.open(path) as dataset:
+        return {key: value for key, value in dataset.tags().items() if key.islower()}
