@@ -38,7 +38,7 @@ def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     results = map_cells(measurements, folder, _predict_options(values), progress)
     rasters = [
         raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)
-    ]  # fmt: skip
+    ]
     return {"cells": [asdict(cell) for cell in results], "rasters": rasters}
 
 
@@ -113,10 +113,24 @@ def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
         options["cells"] = tuple(str(cell) for cell in options["cells"])
     if isinstance(options.get("sites"), str):
         options["sites"] = Path(options["sites"])
+    if isinstance(options.get("method_options"), list):
+        options["method_options"] = _method_options(options["method_options"])
     try:
         return PredictOptions(**options)
     except TypeError as error:
         raise UsageError(f"The options are of the wrong kind: {error}.") from error
+
+
+def _method_options(settings: Sequence[object]) -> dict[str, Any]:
+    """Read ``key=value`` as the command line does."""
+    import click
+
+    from rm_geo.cli.options import key_and_value
+
+    try:
+        return dict(key_and_value(str(setting), "method options") for setting in settings)
+    except click.BadParameter as error:
+        raise UsageError(f"An option of the method is wrong: {error.message}") from error
 
 
 def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:

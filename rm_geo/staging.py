@@ -30,6 +30,8 @@ class Staging:
         Where the results shall lie.
     path : Path
         The folder to write into: a hidden one inside ``folder``, hence on the same disk.
+    made : tuple of Path
+        Folders that were made for it, the innermost first.
 
     Raises
     ------
@@ -41,7 +43,7 @@ class Staging:
         self.folder = Path(folder).absolute()
         self._lock = threading.Lock()
         self._is_closed = False
-        self._made = [f for f in (self.folder, *self.folder.parents) if not f.exists()]
+        self.made = tuple(f for f in (self.folder, *self.folder.parents) if not f.exists())
         prepare_output_folder(self.folder)
         try:
             made = tempfile.mkdtemp(dir=self.folder, prefix=".rm_geo_", suffix=PART_SUFFIX)
@@ -73,7 +75,6 @@ class Staging:
                     file.replace(target)
                 except OSError as error:
                     raise output_error(target, error) from error
-            self._made.clear()
             self._close()
             return targets
 
@@ -90,6 +91,6 @@ class Staging:
             shutil.rmtree(self.path, ignore_errors=True)
             if not self.path.exists():
                 break
-        for folder in self._made:
-            with contextlib.suppress(OSError):
+        for folder in self.made:
+            with contextlib.suppress(OSError):  # those that hold results stay
                 folder.rmdir()

@@ -11,8 +11,8 @@ on one line each, and answers each with events:
 ``log``
     ``message``, a line for a person.
 ``scratch``
-    ``path`` of the folder in which results are made; whoever has to kill the worker removes
-    it.
+    ``path`` of the folder in which results are made, and ``made``, the folders that were made
+    for it, innermost first; whoever has to kill the worker removes them.
 ``result``
     What the job found; files are named in ``files``, and in ``rasters`` with ``path``,
     ``kind``, ``cell`` and ``tags``. The last event of a request that succeeded.
@@ -165,7 +165,7 @@ class Worker:
             raise UsageError("The request names no folder as its 'output'.")
         staging = self._staging = Staging(output)
         try:
-            self._progress.event("scratch", path=staging.path)
+            self._progress.event("scratch", path=staging.path, made=staging.made)
             found = job(values, staging.path, self._progress)
             self._progress.check()
             files = staging.publish()
