@@ -36,9 +36,7 @@ def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
 
     measurements = _require(values, "measurements", str)
     results = map_cells(measurements, folder, _predict_options(values), progress)
-    rasters = [
-        raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)
-    ]
+    rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
     return {"cells": [asdict(cell) for cell in results], "rasters": rasters}
 
 
