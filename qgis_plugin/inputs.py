@@ -178,7 +178,8 @@ def _file_of(layer: QgsVectorLayer, *, one_layer_only: bool) -> VectorFile | Non
     path = str(parts.get("path") or "")
     if extra or parts.get("layerId") is not None or not os.path.isfile(path):
         return None
-    several = len(provider.subLayers()) > 1
+    found = QgsProviderRegistry.instance().querySublayers(path)
+    several = sum(1 for one in found if one.providerKey() == "ogr") > 1
     if several and one_layer_only:
         return None
     # A file that holds one layer is read as if it had been named alone.

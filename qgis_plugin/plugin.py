@@ -24,6 +24,8 @@ class RmGeoPlugin:
         """Add the provider; all that ``qgis_process`` calls."""
         self._provider = RmGeoProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)
+        # Again, now that the example models find the algorithms that they are made of.
+        self._provider.refreshAlgorithms()
 
     def initGui(self) -> None:
         """Add the provider, the settings page and the menu entry."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from pathlib import Path
 
 from qgis.core import QgsProcessingModelAlgorithm, QgsProcessingProvider
@@ -12,14 +14,28 @@ from .algorithms.estimate import EstimateRadioMap
 from .algorithms.rasterize import RasterizeMeasurements
 from .algorithms.simulate import SimulateRadioMap
 from .algorithms.superresolve import SuperResolveRadioMap
+from .results import LayerFinisher
 from .settings import register_setting, unregister_setting
 
 FOLDER = Path(__file__).resolve().parent
 ICON = str(FOLDER / "icon.svg")
+_KEPT_RUNS = 16
 
 
 class RmGeoProvider(QgsProcessingProvider):
     """Algorithms of rm_geo, and example models of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._finishers: deque[list[LayerFinisher]] = deque(maxlen=_KEPT_RUNS)
+
+    def keep(self, finishers: list[LayerFinisher]) -> None:
+        """Keep a run's finishers until its layers are loaded.
+
+        Python must not forget them before, and the run's own object is gone by then. How many
+        runs ago that was cannot be known: the latest are kept, they are small.
+        """
+        self._finishers.append(finishers)
 
     def id(self) -> str:
         """Name in scripts."""
@@ -32,6 +48,15 @@ class RmGeoProvider(QgsProcessingProvider):
     def longName(self) -> str:
         """Name with more room."""
         return "Radio maps from sparse measurements (rm_geo)"
+
+    def versionInfo(self) -> str:
+        """Version of the plugin, from its metadata."""
+        try:
+            text = (FOLDER / "metadata.txt").read_text("utf-8")
+        except OSError:
+            return ""
+        found = re.search(r"^version\s*=\s*(\S+)", text, re.MULTILINE)
+        return found.group(1) if found else ""
 
     def icon(self) -> QIcon:
         """Icon in the toolbox."""

@@ -78,40 +78,48 @@ class ResultLayer:
 
 
 class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
-    """Styles, groups and describes result layers after Processing has loaded them.
+    """Styles, groups and describes one result layer after Processing has loaded it.
 
-    Whoever makes one must keep it: Processing holds no reference.
+    One for each layer: the context deletes the post-processors of its layers one by one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, result: ResultLayer) -> None:
         super().__init__()
-        self._layers: dict[str, ResultLayer] = {}
-
-    def expect(self, context: QgsProcessingContext, layer: ResultLayer, *, load: bool) -> None:
-        """Finish a layer if it is to be loaded, and have it loaded if so wished."""
-        self._layers[_key(layer.path)] = layer
-        if not context.willLoadLayerOnCompletion(layer.path):
-            if not load or context.project() is None:
-                return
-            details = QgsProcessingContext.LayerDetails(layer.name, context.project(), "")
-            context.addLayerToLoadOnCompletion(layer.path, details)
-        details = context.layerToLoadOnCompletionDetails(layer.path)
-        details.name = layer.name
-        details.forceName = True
-        details.setPostProcessor(self)
+        self._result = result
 
     def postProcessLayer(
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
-        """Finish one layer; called in the main thread."""
-        result = self._layers.get(_key(layer.source()))
-        if result is None or not isinstance(layer, QgsRasterLayer):
+        """Finish the layer; called in the main thread."""
+        if not isinstance(layer, QgsRasterLayer):
             return
-        layer.setName(result.name)
-        apply_style(layer, result.kind)
-        layer.setMetadata(described(layer, result))
-        project = context.project() or QgsProject.instance()
-        _place(layer, result, project)
+        layer.setName(self._result.name)
+        apply_style(layer, self._result.kind)
+        layer.setMetadata(described(layer, self._result))
+        _place(layer, self._result, context.project() or QgsProject.instance())
+
+
+def expect(
+    context: QgsProcessingContext, result: ResultLayer, *, load: bool
+) -> LayerFinisher | None:
+    """Have a layer finished if it is to be loaded, and loaded if so wished.
+
+    Returns
+    -------
+    LayerFinisher or None
+        To be kept by the caller until the layer is loaded; None if it is not.
+    """
+    if not context.willLoadLayerOnCompletion(result.path):
+        if not load or context.project() is None:
+            return None
+        details = QgsProcessingContext.LayerDetails(result.name, context.project(), "")
+        context.addLayerToLoadOnCompletion(result.path, details)
+    finisher = LayerFinisher(result)
+    details = context.layerToLoadOnCompletionDetails(result.path)
+    details.name = result.name
+    details.forceName = True
+    details.setPostProcessor(finisher)
+    return finisher
 
 
 def apply_style(layer: QgsRasterLayer, kind: str) -> None:
@@ -182,7 +190,3 @@ def _rank(kind: str) -> int:
     """Place of a kind, from the top."""
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
-
-def _key(path: str) -> str:
-    """Form in which paths are compared."""
-    return os.path.normcase(os.path.realpath(path))

@@ -23,6 +23,8 @@ _LABELS: Mapping[str, str] = {
     "--overlap": "the parameter 'Tile overlap'",
     "--band": "the parameter 'Band'",
     "--scale": "the parameter 'Scale'",
+    "--sites": "the parameter 'Sites'",
+    "--trust": "the parameter 'Trust in the method'",
     "--height-column": "the parameter 'Height field'",
     "--frequency": "the parameter 'Carrier frequency'",
     "--eirp": "the parameter 'EIRP'",

@@ -19,7 +19,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
-from ..results import LayerFinisher, ResultLayer
+from ..results import LayerFinisher, ResultLayer, expect
 from ..settings import current_interpreter
 from ..wording import in_words_of_qgis
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
@@ -39,8 +39,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
 
     def __init__(self) -> None:
         super().__init__()
-        # Processing holds no reference to a post-processor; this object outlives the run.
-        self._finisher: LayerFinisher | None = None
+        self._finishers: list[LayerFinisher] = []
 
     def createInstance(self) -> QgsProcessingAlgorithm:
         """Make a fresh one for each run."""
@@ -89,7 +88,10 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> bool:
         """Look at the layers; runs in QGIS's main thread."""
-        self._finisher = LayerFinisher()
+        self._finishers = []
+        keep = getattr(self.provider(), "keep", None)
+        if keep is not None:
+            keep(self._finishers)
         self.look_at_inputs(parameters, context)
         return True
 
@@ -148,8 +150,9 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
 
     def finish(self, context: QgsProcessingContext, layer: ResultLayer, *, load: bool) -> None:
         """Style, name and group a result when Processing loads it."""
-        assert self._finisher is not None
-        self._finisher.expect(context, layer, load=load)
+        finisher = expect(context, layer, load=load)
+        if finisher is not None:
+            self._finishers.append(finisher)
 
     def hand_over(
         self,
