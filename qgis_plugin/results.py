@@ -189,4 +189,3 @@ def _row_for(group: QgsLayerTreeGroup, kind: str) -> int:
 def _rank(kind: str) -> int:
     """Place of a kind, from the top."""
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
-

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -157,15 +158,17 @@ class _Worker:
         self._python = python
         self._scratch: tuple[str, list[str]] = ("", [])
         self._events: queue.Queue[Event | None] = queue.Queue()
+        self._has_greeted = False
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
-        hidden = {"creationflags": 0x08000000} if os.name == "nt" else {}  # CREATE_NO_WINDOW
+        # Windows: CREATE_NO_WINDOW. Elsewhere a group of its own, to end it with its children.
+        apart = {"creationflags": 0x08000000} if os.name == "nt" else {"start_new_session": True}
         try:
             self._process = subprocess.Popen(
                 [python, "-I", "-m", "rm_geo.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 env=None if environment is None else dict(environment),
                 cwd=os.path.expanduser("~") if os.path.isdir(os.path.expanduser("~")) else None,
-                **hidden,  # type: ignore[arg-type]
+                **apart,  # type: ignore[arg-type]
             )  # fmt: skip
         except OSError as error:
             raise WorkerError(
@@ -209,6 +212,7 @@ class _Worker:
             if event is None:
                 raise self._obituary()
             if event.get("event") in names:
+                self._has_greeted = True
                 return event
             self._pass_on(event, listener)
 
@@ -230,9 +234,9 @@ class _Worker:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         if not self._has_ended(_END_S):
-            self._process.terminate()
+            self._signal_all("SIGTERM")
             if not self._has_ended(_TERMINATE_S):
-                self._process.kill()
+                self._signal_all("SIGKILL")
                 self._process.wait()
         path, made = self._scratch
         if path:
@@ -243,10 +247,18 @@ class _Worker:
             except OSError:
                 break
         for reader in self._readers:
-            reader.join(1.0)
+            reader.join(0.1)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None and not any(reader.is_alive() for reader in self._readers):
                 stream.close()
+
+    def _signal_all(self, name: str) -> None:
+        """Send a signal to the process and its children; on Windows, end the process."""
+        if os.name == "nt":
+            self._process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, getattr(signal, name))
 
     def _has_ended(self, seconds: float) -> bool:
         """Whether the process ends within some time."""
@@ -291,9 +303,16 @@ class _Worker:
                 f"choose another interpreter in {SETTING_HELP}.",
                 "NoRmGeoError",
             )
+        told = f" Its last words:\n{words}" if words else " It said nothing."
+        if not self._has_greeted:
+            return WorkerError(
+                f"rm_geo ended unexpectedly while it started ({_manner_of(code)}).{told}",
+                f"Is {self._python} the Python of the environment in which rm_geo is installed? "
+                f"Choose it in {SETTING_HELP}.",
+                "WorkerDiedError",
+            )
         return WorkerError(
-            f"The worker of rm_geo ended unexpectedly ({_manner_of(code)})."
-            + (f" Its last words:\n{words}" if words else " It said nothing."),
+            f"The worker of rm_geo ended unexpectedly ({_manner_of(code)}).{told}",
             "If it was short of memory, use a coarser resolution or a smaller area. Otherwise run "
             "'Check environment', and report this with what it says.",
             "WorkerDiedError",
@@ -305,8 +324,6 @@ def _manner_of(code: int | None) -> str:
     if code is None:
         return "it closed its output"
     if code < 0 and sys.platform != "win32":
-        import signal
-
         try:
             return f"signal {signal.Signals(-code).name}"
         except ValueError:

@@ -60,7 +60,7 @@ class Qgis:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "QT_QPA_PLATFORM": "offscreen",
             "QGIS_CUSTOM_CONFIG_PATH": str(self.config),
-            "QGIS_PLUGINPATH": str(self.plugins),
+            "RM_GEO_TEST_PLUGINS": str(self.plugins),
             "XDG_RUNTIME_DIR": str(self.config / "run"),
             "PYTHONDONTWRITEBYTECODE": "1",
             **more,

@@ -143,8 +143,8 @@ class InputTests(QgisTestCase):
         buildings = self.layer("buildings.gpkg", "buildings")
         either = "Give either"
         self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings)
-        self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings,
-                     SITES=str(DATA / "sites.csv"), POSITION="500000,5400000 [EPSG:32633]")  # fmt: skip
+        both = {"SITES": str(DATA / "sites.csv"), "POSITION": "500000,5400000 [EPSG:32633]"}
+        self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings, **both)
         self.refused("points", "polygons", algorithm="rm_geo:simulate",
                      BUILDINGS=self.layer("drive.gpkg"))  # fmt: skip
 

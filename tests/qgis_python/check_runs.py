@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from harness import DATA, FAST, Feedback, QgisTestCase, main, registry
+from harness import FAST, Feedback, QgisTestCase, main, registry
 from qgis.core import QgsProcessingException
 
 FOREVER = {"METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000, "REACH": 100.0}

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-PLUGINS = Path(os.environ["QGIS_PLUGINPATH"])
+PLUGINS = Path(os.environ["RM_GEO_TEST_PLUGINS"])
 DATA = Path(os.environ["RM_GEO_TEST_DATA"])
 sys.path[:0] = [str(PLUGINS), "/usr/share/qgis/python/plugins"]
 
@@ -50,7 +50,7 @@ class Feedback(QgsProcessingFeedback):
     def pushDebugInfo(self, text):
         self.lines.append(text)
 
-    def reportError(self, text, fatalError=False):  # noqa: N803
+    def reportError(self, text, fatalError=False):
         self.lines.append(text)
 
     def setProgressText(self, text):
