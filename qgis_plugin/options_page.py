@@ -10,7 +10,7 @@ from typing import Any
 from qgis.core import QgsApplication
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtGui import QIcon
+from qgis.PyQt.QtGui import QFontDatabase, QIcon
 from qgis.PyQt.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTextBrowser, QVBoxLayout
 
 from .interpreter import NoInterpreterError, choose_interpreter, worker_environment
@@ -54,6 +54,7 @@ class OptionsPage(QgsOptionsPageWidget):
         self.button = QPushButton("Check")
         self.button.clicked.connect(self.check)
         self.report = QTextBrowser()
+        self.report.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
 
         about = QLabel(
             "rm_geo runs in a Python environment of its own, never inside QGIS. Choose the "

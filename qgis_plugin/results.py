@@ -42,6 +42,8 @@ _STYLE_FILES = {
     "difference": "difference",
 }
 _CLASSED_FILES = {"rsrp": "rsrp_classed", "measured": "rsrp_classed"}
+_KIND, _CELL = "rm_geo/kind", "rm_geo/cell"  # properties of our nodes in the layer tree
+_LEAVING = "leaving"
 _HIDDEN = frozenset(("buildings_mask", "uncertainty"))
 
 
@@ -161,18 +163,21 @@ def _place(layer: QgsRasterLayer, result: ResultLayer, project: QgsProject) -> N
     node = project.layerTreeRoot().findLayer(layer.id())
     if node is None or not result.group:
         return
-    parent = node.parent()
-    group = parent
-    if parent.name() != result.group:
-        group = next(
-            (child for child in parent.children()
-             if isinstance(child, QgsLayerTreeGroup) and child.name() == result.group), None,
-        ) or parent.insertGroup(0, result.group)  # fmt: skip
     moved = node.clone()
     moved.setItemVisibilityChecked(result.kind not in _HIDDEN)
-    moved.setCustomProperty("rm_geo/kind", result.kind)
+    moved.setCustomProperty(_KIND, result.kind)
+    place = parent = node.parent()
+    # QGIS puts a new layer beside the current one, which may be in the group of another cell.
+    while parent.customProperty(_CELL) is not None and parent.parent() is not None:
+        parent = parent.parent()
+    ours = [child for child in parent.children() if isinstance(child, QgsLayerTreeGroup)]
+    group = next((child for child in ours if child.name() == result.group), None)
+    if group is None:
+        group = parent.insertGroup(0, result.group)
+        group.setCustomProperty(_CELL, result.cell)
+    node.setCustomProperty(_KIND, _LEAVING)
     group.insertChildNode(_row_for(group, result.kind), moved)
-    parent.removeChildNode(node)
+    place.removeChildNode(node)  # last: a layer without any node leaves the project
 
 
 def _row_for(group: QgsLayerTreeGroup, kind: str) -> int:
@@ -180,8 +185,8 @@ def _row_for(group: QgsLayerTreeGroup, kind: str) -> int:
     rank = _rank(kind)
     for row, child in enumerate(group.children()):
         if isinstance(child, QgsLayerTreeLayer):
-            other = child.customProperty("rm_geo/kind")
-            if other is None or _rank(str(other)) >= rank:
+            other = child.customProperty(_KIND)
+            if other != _LEAVING and (other is None or _rank(str(other)) >= rank):
                 return row
     return len(group.children())
 

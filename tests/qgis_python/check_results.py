@@ -7,6 +7,7 @@ from harness import DATA, FAST, Feedback, QgisTestCase, main, registry
 from processing.gui.Postprocessing import handleAlgorithmResults
 from qgis.core import (
     QgsColorRampShader,
+    QgsLayerTreeRegistryBridge,
     QgsProcessingParameterDefinition,
     QgsRasterLayer,
 )
@@ -97,6 +98,18 @@ class LoadingTests(QgisTestCase):
         self.load(self.parameters())
         self.load(self.parameters(OUTPUT=str(self.folder / "again")))
         self.assertEqual(self.groups()["Cell 7"], ["7 RSRP", "7 RSRP"])
+
+    def test_groups_stay_side_by_side_wherever_qgis_puts_new_layers(self):
+        self.load(self.parameters())
+        again = self.parameters(OUTPUT=str(self.folder / "again"))
+        root = self.project.layerTreeRoot()
+        inside = QgsLayerTreeRegistryBridge.InsertionPoint(root.findGroup("Cell 7"), 0)
+        bridge = self.project.layerTreeRegistryBridge()
+        bridge.setLayerInsertionPoint(inside)
+        at_top = QgsLayerTreeRegistryBridge.InsertionPoint(root, 0)
+        self.addCleanup(bridge.setLayerInsertionPoint, at_top)
+        self.load(again)
+        self.assertEqual(self.groups(), {"Cell 7": ["7 RSRP"] * 2, "Cell 8": ["8 RSRP"] * 2})
 
     def test_a_single_output_is_loaded_once(self):
         target = str(self.folder / "only.tif")
