@@ -104,6 +104,7 @@ def main():
                       for x in range(100, 600, 7) for y in range(100, 500, 7)}),
     }  # fmt: skip
     facts["page"] = settings_page()
+    other_windows(parameters)
     (OUT / "facts.json").write_text(json.dumps(facts))
 
 
@@ -123,6 +124,27 @@ def settings_page():
     page.button.click()
     wait_until(lambda: not page.is_checking(), "the check", 90.0)
     return {"good": good, "bad": page.report.toPlainText(), "origin": page.origin.text()}
+
+
+def other_windows(parameters):
+    """Grab the batch dialog and the example model in the model designer."""
+    from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+    from processing.modeler.ModelerDialog import ModelerDialog
+    from qgis.core import QgsApplication
+    from rm_geo_qgis.provider import FOLDER
+
+    algorithm = QgsApplication.processingRegistry().algorithmById("rm_geo:estimate")
+    batch = BatchAlgorithmDialog(algorithm.create(), iface.mainWindow())
+    batch.resize(1100, 420)
+    batch.show()
+    grab(batch, "batch.png")
+    batch.close()
+    (model,) = (FOLDER / "models").glob("*.model3")
+    designer = ModelerDialog.create()
+    designer.loadModel(str(model))
+    designer.resize(1200, 760)
+    designer.show()
+    grab(designer, "model.png")
 
 
 def run():
