@@ -123,6 +123,7 @@ def settings_page():
     page.interpreter.setFilePath("/usr/bin/python3")
     page.button.click()
     wait_until(lambda: not page.is_checking(), "the check", 90.0)
+    grab(page, "settings_bad.png")
     return {"good": good, "bad": page.report.toPlainText(), "origin": page.origin.text()}
 
 
