@@ -14,6 +14,7 @@ from .algorithms.estimate import EstimateRadioMap
 from .algorithms.rasterize import RasterizeMeasurements
 from .algorithms.simulate import SimulateRadioMap
 from .algorithms.superresolve import SuperResolveRadioMap
+from .algorithms.validate import ValidateMethods
 from .results import LayerFinisher
 from .settings import register_setting, unregister_setting
 
@@ -86,6 +87,7 @@ class RmGeoProvider(QgsProcessingProvider):
             SuperResolveRadioMap,
             RasterizeMeasurements,
             SimulateRadioMap,
+            ValidateMethods,
             CheckEnvironment,
         ):
             self.addAlgorithm(algorithm())

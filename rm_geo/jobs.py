@@ -7,11 +7,12 @@ give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from rm_geo.errors import UsageError
+from rm_geo.estimators.registry import method_info
 from rm_geo.progress import Progress
 
 Values: TypeAlias = Mapping[str, Any]
@@ -92,12 +93,48 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     return {"rasters": rasters}
 
 
+def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Judge methods on measurements held out by blocks.
+
+    Takes ``measurements``, ``methods`` (a list of names), ``folds``, ``block_m``, ``name`` of the
+    table to make, and ``options`` of :class:`PredictOptions`. Each method goes the whole main
+    road, from site to assimilation.
+    """
+    from rm_geo.evaluation.drive_test import full_road_predictor, holdout_cells
+    from rm_geo.evaluation.result_table import write_csv
+    from rm_geo.survey import read_survey, require_one_possible
+
+    options = _predict_options(values)
+    methods = [method_info(str(name)).name for name in _require(values, "methods", list)]
+    if not methods:
+        raise UsageError("No method is chosen.", hint="Choose at least one.")
+    folds, block_m = values.get("folds", 5), values.get("block_m", 50.0)
+    if not (isinstance(folds, int) and folds >= 2 and block_m > 0.0):
+        raise UsageError("There must be at least 2 folds, and blocks of more than 0 m.")
+    survey = read_survey(_require(values, "measurements", str), options, progress)
+    require_one_possible(survey)
+    cells = {cell.cell: cell.measurements for cell in survey.cells if cell.refusal is None}
+    # A model is that of one kind of network: the others take their own.
+    model_of = {name: options.model if method_info(name).is_network else None for name in methods}
+    predictors = {
+        name: full_road_predictor(replace(options, method=name, model=model_of[name]))
+        for name in methods
+    }
+    scores = holdout_cells(
+        cells, predictors, folds=folds, block_m=block_m, spacing_m=options.resolution_m,
+        progress=progress,
+    )  # fmt: skip
+    write_csv(folder / _require(values, "name", str), scores)
+    return {"scores": [asdict(score) for score in scores]}
+
+
 JOBS: Final[Mapping[str, Job]] = {
     "check": check,
     "predict": predict,
     "rasterize": rasterize,
     "superres": superres,
     "simulate": simulate,
+    "validate": validate,
 }
 """The jobs by name; all but ``check`` write, into the folder ``output`` of the request."""
 

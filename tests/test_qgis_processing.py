@@ -1,5 +1,6 @@
 """The plugin in a real QGIS: by ``qgis_process``, and unit tests in QGIS's own Python."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def command(*arguments):
 
 def test_the_provider_is_listed_with_all_its_algorithms(qgis):
     listed = qgis.call("list").stdout
-    for name in ("estimate", "superresolve", "rasterize", "simulate", "check_environment",
+    for name in ("estimate", "superresolve", "rasterize", "simulate", "validate",
+                 "check_environment",
                  "Drive test to fine radio map"):  # fmt: skip
         assert f"rm_geo:{name}\t" in listed
 
@@ -123,6 +125,21 @@ def test_simulate_gives_the_bytes_of_the_command(qgis, data, tmp_path):
     )  # fmt: skip
     assert answer["results"]["RADIO_MAP"] == str(tmp_path / "here.tif")
     assert list(bytes_in(tmp_path / "one")) == ["site_rsrp.tif"]
+
+
+def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
+    table = tmp_path / "tables" / "errors.csv"
+    results = qgis.run("rm_geo:validate", INPUT=data / "drive.gpkg", OUTPUT=table, FOLDS=3,
+                       METHODS="nearest,knn", BLOCK=20)["results"]  # fmt: skip
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["cell"], row["method"]) for row in rows} == {
+        (cell, method) for cell in ("7", "8", "all") for method in ("nearest", "knn")
+    }
+    overall = {row["method"]: float(row["rmse_db"]) for row in rows if row["cell"] == "all"}
+    assert results["BEST"] == min(overall, key=overall.get)
+    assert results["RMSE"] == pytest.approx(min(overall.values()), abs=1e-3)
+    assert 0.0 < results["RMSE"] < 15.0
 
 
 def test_the_environment_is_checked(qgis):

@@ -147,6 +147,20 @@ def test_superres_gives_the_bytes_of_the_command(worker, tmp_path):
     assert bytes_in(tmp_path / "out") == bytes_in(tmp_path / "cli") != {}
 
 
+def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_path):
+    request = {"request": "validate", "output": str(tmp_path / "out"), "name": "errors.csv",
+               "measurements": str(measurements), "methods": ["nearest", "idw"], "folds": 3,
+               "block_m": 20.0, "options": {"reach_m": 100.0}}  # fmt: skip
+    result = worker.ask(**request)[-1]
+    assert result["event"] == "result", result
+    assert [Path(path).name for path in result["files"]] == ["errors.csv"]
+    judged = {(score["cell"], score["method"]): score["rmse_db"] for score in result["scores"]}
+    assert set(judged) == {(c, m) for c in ("7", "8", "all") for m in ("nearest", "idw")}
+    assert all(0.0 < error < 15.0 for error in judged.values())
+    for wrong in ({"methods": ["magic"]}, {"methods": []}, {"folds": 1}, {"folds": 1000}):
+        assert worker.ask(**{**request, **wrong})[-1]["event"] == "error", wrong
+
+
 def test_check_describes_the_environment(worker):
     result = worker.ask(request="check")[-1]
     assert result["event"] == "result"

@@ -104,6 +104,11 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         """Give a text, or None for an empty one."""
         return self.parameterAsString(parameters, name, context).strip() or None
 
+    def names(self, parameters: dict, name: str, context: Any) -> list[str] | None:
+        """Give names that are separated by commas, or None for none."""
+        text = self.optional_text(parameters, name, context)
+        return [one.strip() for one in text.split(",") if one.strip()] if text else None
+
     def optional_number(self, parameters: dict, name: str, context: Any) -> float | None:
         """Give a number, or None where none was given."""
         if parameters.get(name) in (None, ""):

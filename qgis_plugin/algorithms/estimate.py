@@ -169,7 +169,6 @@ class EstimateRadioMap(RmGeoAlgorithm):
 
     def _options(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
         """Give the options as ``PredictOptions`` has them."""
-        cells = self.optional_text(parameters, "CELLS", context)
         extra = self.optional_text(parameters, "METHOD_OPTIONS", context)
         wants_uncertainty = self.raster_target(parameters, "UNCERTAINTY", context) is not None
         crs = self.parameterAsCrs(parameters, "TARGET_CRS", context)
@@ -185,7 +184,7 @@ class EstimateRadioMap(RmGeoAlgorithm):
             "target_crs": crs.toWkt() if crs.isValid() else None,
             "rsrp_column": self.optional_text(parameters, "RSRP_FIELD", context),
             "cell_column": self.optional_text(parameters, "CELL_FIELD", context),
-            "cells": [c.strip() for c in cells.split(",") if c.strip()] if cells else None,
+            "cells": self.names(parameters, "CELLS", context),
             "eirp_dbm": self.optional_number(parameters, "EIRP", context),
             "frequency_mhz": self.optional_number(parameters, "FREQUENCY", context),
             "assimilate": self.parameterAsBool(parameters, "ASSIMILATE", context),

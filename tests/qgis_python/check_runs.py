@@ -138,7 +138,8 @@ class RunTests(QgisTestCase):
         before = resident_kib()
         for _ in range(int(os.environ.get("RM_GEO_TEST_RUNS", "5"))):
             self.run_algorithm("rm_geo:estimate", parameters)
-        self.assertLess(resident_kib() - before, 10_000)
+        grown_kib = resident_kib() - before
+        self.assertLess(grown_kib, 10_000)
         self.assertEqual(workers(), [])
         self.assertLess(len(os.listdir("/proc/self/fd")), 200)
         self.assertLess(threading.active_count(), 6)
