@@ -26,8 +26,8 @@ def set_interpreter(path: str) -> None:
         from processing.core.ProcessingConfig import ProcessingConfig
 
         ProcessingConfig.setSettingValue(NAME, path)
-    except (ImportError, KeyError, AttributeError):
-        pass
+    except (ImportError, KeyError, AttributeError, ValueError):
+        pass  # Processing refuses a file that is not there; the next run says so in words
     QgsSettings().setValue(f"Processing/Configuration/{NAME}", path)
 
 

@@ -2,14 +2,17 @@
 
 import csv
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import geopandas
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 from pyproj import CRS
-from qgis_support import install_plugin
+from qgis_support import CHECKS, QGIS_PYTHON, install_plugin
 from shapely.geometry import LineString, box
 from test_cli_predict import CORNER, drive_test, write
 
@@ -210,6 +213,30 @@ def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
     assert "/proc/no" in said
 
 
+def test_a_killed_qgis_leaves_no_worker_and_no_files(qgis, data, tmp_path):
+    arguments = {"INPUT": data / "drive.gpkg", "OUTPUT": tmp_path / "out", "REACH": 100,
+                 "METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000}  # fmt: skip
+    process = subprocess.Popen(
+        [qgis.process, "run", "rm_geo:estimate", "--",
+         *(f"{name}={value}" for name, value in arguments.items())],
+        env=qgis.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: (tmp_path / "out").exists(), 60)
+    (worker,) = psutil.Process(process.pid).children()
+    assert "rm_geo.worker" in worker.cmdline()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_for(is_so, seconds):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("name", ["check_inputs.py", "check_results.py", "check_runs.py"])
 def test_unit_tests_in_qgis_own_python(qgis, data, name):
     qgis.run_checks(name, RM_GEO_TEST_DATA=str(data))
@@ -224,10 +251,6 @@ def test_the_plugin_keeps_rm_geo_out_of_qgis_process(qgis, data, tmp_path):
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    import subprocess
-
-    from qgis_support import CHECKS, QGIS_PYTHON
-
     done = subprocess.run(
         [QGIS_PYTHON, str(script)], text=True, capture_output=True, timeout=120,
         env=qgis.environment(RM_GEO_TEST_DATA=str(data), CHECKS=str(CHECKS)),

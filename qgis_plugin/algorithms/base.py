@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
-    QgsProcessingUtils,
 )
 from qgis.PyQt.QtGui import QIcon
 
+from ..inputs import POINTS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
 from ..results import LayerFinisher, ResultLayer, expect
 from ..settings import current_interpreter
 from ..wording import in_words_of_qgis
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
+from .run import Run
 
 _ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
 
@@ -98,38 +100,19 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
     def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         """Keep what is to be known of the layers; for subclasses."""
 
-    # -- the parameters' values ---------------------------------------------------------------
+    def processAlgorithm(
+        self,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, Any]:
+        """Do the work; runs in a thread of its own, in the dialog."""
+        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
+            return self.carry_out(Run(self, parameters, context, feedback, scratch))
 
-    def optional_text(self, parameters: dict, name: str, context: Any) -> str | None:
-        """Give a text, or None for an empty one."""
-        return self.parameterAsString(parameters, name, context).strip() or None
-
-    def names(self, parameters: dict, name: str, context: Any) -> list[str] | None:
-        """Give names that are separated by commas, or None for none."""
-        text = self.optional_text(parameters, name, context)
-        return [one.strip() for one in text.split(",") if one.strip()] if text else None
-
-    def optional_number(self, parameters: dict, name: str, context: Any) -> float | None:
-        """Give a number, or None where none was given."""
-        if parameters.get(name) in (None, ""):
-            return None
-        return self.parameterAsDouble(parameters, name, context)
-
-    def folder(self, parameters: dict, name: str, context: Any) -> str:
-        """Give the folder of the results as an absolute path."""
-        path = self.parameterAsString(parameters, name, context)
-        if path in ("", QgsProcessing.TEMPORARY_OUTPUT):
-            path = QgsProcessingUtils.generateTempFilename(name.lower())
-        return os.path.abspath(path)
-
-    def raster_target(self, parameters: dict, name: str, context: Any) -> str | None:
-        """Give the file that an optional raster is to be written to, or None."""
-        if parameters.get(name) in (None, ""):
-            return None
-        target = self.parameterAsOutputLayer(parameters, name, context)
-        return target or None
-
-    # -- the worker -----------------------------------------------------------------------------
+    def carry_out(self, run: Run) -> dict[str, Any]:
+        """Have the worker do the work, and give the results; for subclasses."""
+        raise NotImplementedError
 
     def work(self, request: Mapping[str, Any], feedback: QgsProcessingFeedback) -> Event:
         """Have a worker do a job; gives its result.
@@ -153,53 +136,76 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         except NoInterpreterError as error:
             raise QgsProcessingException(str(error)) from None
 
-    def finish(self, context: QgsProcessingContext, layer: ResultLayer, *, load: bool) -> None:
+    def finish(self, run: Run, layer: ResultLayer, *, load: bool) -> None:
         """Style, name and group a result when Processing loads it."""
-        finisher = expect(context, layer, load=load)
+        finisher = expect(run.context, layer, load=load)
         if finisher is not None:
             self._finishers.append(finisher)
 
     def hand_over(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        rasters: list[ResultLayer],
-        outputs: Mapping[str, str],
-        *,
-        load: bool,
+        self, run: Run, rasters: list[ResultLayer], outputs: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Give the files that were asked for singly, and have the others loaded.
+        """Give the files that were asked for singly, and have the others loaded if so wished.
 
         Parameters
         ----------
-        parameters, context
-            Of the run.
+        run : Run
+            With a parameter ``LOAD``.
         rasters : list of ResultLayer
             All that was made, the most important cell first.
         outputs : mapping of str to str
             Raster parameters, and the kind of raster that each is to get.
-        load : bool
-            Whether all rasters are to be added to the project.
         """
         found: dict[str, Any] = {}
         singled = set()
         for name, kind in outputs.items():
             first = next((raster for raster in rasters if raster.kind == kind), None)
-            target = self.raster_target(parameters, name, context)
+            target = run.raster_target(name)
             if first is None:
                 if target is not None:
-                    _forget(context, target)
+                    _forget(run.context, target)
                 continue
             found[name] = first.path
             if target is not None:
                 _copy(first.path, target)
                 found[name] = target
                 singled.add(first.path)
-                layer = ResultLayer(target, first.kind, first.cell, first.tags)
-                self.finish(context, layer, load=False)
+                self.finish(run, replace(first, path=target), load=False)
+        load = run.flag("LOAD")
         for raster in rasters:
-            self.finish(context, raster, load=load and raster.path not in singled)
+            self.finish(run, raster, load=load and raster.path not in singled)
         return found
+
+
+class MeasurementsAlgorithm(RmGeoAlgorithm):
+    """An algorithm that starts from a drive test, and perhaps a layer of sites."""
+
+    _input: VectorInput | None = None
+    _sites: VectorInput | None = None
+
+    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Look at measurements and sites."""
+        self._input = vector_input(self, parameters, "INPUT", context, (POINTS, TABLE))
+        if self.parameterDefinition("SITES") is not None:
+            self._sites = vector_input(
+                self, parameters, "SITES", context, (POINTS, TABLE), one_layer_only=True
+            )
+
+    def measured(self, run: Run) -> dict[str, Any]:
+        """Give the part of a request that says what was measured, and on which grid it goes."""
+        measurements, sites = run.file_of(self._input), run.file_of(self._sites)
+        assert measurements is not None
+        options = {
+            "layer": measurements.layer,
+            "rsrp_column": run.text("RSRP_FIELD"),
+            "cell_column": run.text("CELL_FIELD"),
+            "resolution_m": run.number("RESOLUTION"),
+            "target_crs": run.crs("TARGET_CRS"),
+            "max_tiles": run.whole("MAX_TILES"),
+        }
+        if sites is not None:
+            options["sites"] = sites.path
+        return {"measurements": measurements.path, "options": options}
 
 
 class FeedbackListener(Listener):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingFeedback,
-    QgsProcessingOutputString,
-)
+from qgis.core import QgsProcessingOutputString
 
 from ..settings import current_interpreter
 from .base import RmGeoAlgorithm
+from .run import Run
 
 
 class CheckEnvironment(RmGeoAlgorithm):
@@ -41,16 +38,11 @@ class CheckEnvironment(RmGeoAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputString(name, label))
 
-    def processAlgorithm(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker describe its environment."""
-        answer = self.work({"request": "check"}, feedback)
+        answer = self.work({"request": "check"}, run.feedback)
         for line in answer["text"]:
-            feedback.pushInfo(line)
+            run.feedback.pushInfo(line)
         models = [name for name in answer["models"] if name != "folder"]
         return {
             "INTERPRETER": current_interpreter().path,

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import Any
 
 from qgis.core import (
     QgsProcessing,
-    QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingOutputMultipleLayers,
     QgsProcessingOutputNumber,
     QgsProcessingParameterFeatureSource,
 )
 
-from ..inputs import POINTS, TABLE, VectorInput, vector_input
 from . import parameters as make
-from .base import RmGeoAlgorithm, result_layers
+from .base import MeasurementsAlgorithm, result_layers
+from .run import Run
 
 _OUTPUTS = {"RSRP": "rsrp", "BUILDINGS": "buildings", "UNCERTAINTY": "uncertainty"}
 
 
-class EstimateRadioMap(RmGeoAlgorithm):
+class EstimateRadioMap(MeasurementsAlgorithm):
     """Measurements in, radio maps and building maps out."""
 
     NAME = "estimate"
@@ -42,9 +40,6 @@ class EstimateRadioMap(RmGeoAlgorithm):
         "'Uncertainty' are for layers of a single cell, for models and for batches: they get the "
         "maps of the cell with the most measurements."
     )
-
-    _input: VectorInput | None = None
-    _sites: VectorInput | None = None
 
     def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
@@ -133,79 +128,57 @@ class EstimateRadioMap(RmGeoAlgorithm):
         self.addOutput(QgsProcessingOutputMultipleLayers("RADIO_MAPS", "Radio maps of all cells"))
         self.addOutput(QgsProcessingOutputNumber("MAPPED_CELLS", "Number of cells mapped"))
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Look at measurements and sites."""
-        self._input = vector_input(self, parameters, "INPUT", context, (POINTS, TABLE))
-        self._sites = vector_input(
-            self, parameters, "SITES", context, (POINTS, TABLE), one_layer_only=True
-        )
-
-    def processAlgorithm(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker map every cell."""
-        assert self._input is not None
-        folder = self.folder(parameters, "OUTPUT", context)
-        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
-            measurements = self._input.as_file(scratch, feedback)
-            sites = None if self._sites is None else self._sites.as_file(scratch, feedback).path
-            options = self._options(parameters, context)
-            request = {
-                "request": "predict",
-                "measurements": measurements.path,
-                "output": folder,
-                "options": {**options, "layer": measurements.layer, "sites": sites},
-            }
-            answer = self.work(request, feedback)
-        self._report(answer["cells"], feedback)
+        folder = run.folder("OUTPUT")
+        measured = self.measured(run)
+        request = {
+            "request": "predict",
+            "output": folder,
+            "measurements": measured["measurements"],
+            "options": {**measured["options"], **_options(run)},
+        }
+        answer = self.work(request, run.feedback)
+        _report(answer["cells"], run.feedback)
         rasters = result_layers(answer)
-        load = self.parameterAsBool(parameters, "LOAD", context)
-        found = self.hand_over(parameters, context, rasters, _OUTPUTS, load=load)
+        found = self.hand_over(run, rasters, _OUTPUTS)
         maps = [raster.path for raster in rasters if raster.kind == "rsrp"]
         return {"OUTPUT": folder, "RADIO_MAPS": maps, "MAPPED_CELLS": len(maps), **found}
 
-    def _options(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
-        """Give the options as ``PredictOptions`` has them."""
-        extra = self.optional_text(parameters, "METHOD_OPTIONS", context)
-        wants_uncertainty = self.raster_target(parameters, "UNCERTAINTY", context) is not None
-        crs = self.parameterAsCrs(parameters, "TARGET_CRS", context)
-        return {
-            "method": self.parameterAsEnumString(parameters, "METHOD", context),
-            "model": self.optional_text(parameters, "MODEL", context),
-            "method_options": extra.split() if extra else None,
-            "device": self.parameterAsEnumString(parameters, "DEVICE", context),
-            "tile_size_px": self.parameterAsInt(parameters, "TILE_SIZE", context),
-            "overlap_px": self.parameterAsInt(parameters, "OVERLAP", context),
-            "resolution_m": self.parameterAsDouble(parameters, "RESOLUTION", context),
-            "reach_m": self.parameterAsDouble(parameters, "REACH", context),
-            "target_crs": crs.toWkt() if crs.isValid() else None,
-            "rsrp_column": self.optional_text(parameters, "RSRP_FIELD", context),
-            "cell_column": self.optional_text(parameters, "CELL_FIELD", context),
-            "cells": self.names(parameters, "CELLS", context),
-            "eirp_dbm": self.optional_number(parameters, "EIRP", context),
-            "frequency_mhz": self.optional_number(parameters, "FREQUENCY", context),
-            "assimilate": self.parameterAsBool(parameters, "ASSIMILATE", context),
-            "trust": self.optional_number(parameters, "TRUST", context),
-            "noise_db": self.optional_number(parameters, "NOISE", context),
-            "min_pixels": self.parameterAsInt(parameters, "MIN_PIXELS", context),
-            "max_tiles": self.parameterAsInt(parameters, "MAX_TILES", context),
-            "mask": self.parameterAsBool(parameters, "MASK", context),
-            "uncertainty": wants_uncertainty
-            or self.parameterAsBool(parameters, "WITH_UNCERTAINTY", context),
-            "preview": self.parameterAsBool(parameters, "PREVIEW", context),
-        }
 
-    def _report(self, cells: list[dict[str, Any]], feedback: QgsProcessingFeedback) -> None:
-        """Say what became of each cell."""
-        for cell in cells:
-            if cell["status"] == "mapped":
-                feedback.pushInfo(
-                    f"Cell {cell['cell']}: {cell['measurements']} measurements, "
-                    f"{cell['rows']} x {cell['cols']} pixels, mean {cell['rsrp_mean_dbm']:.1f} "
-                    f"dBm, transmitter: {cell['transmitter']}"
-                )
-            else:
-                feedback.reportError(f"Cell {cell['cell']} could not be mapped: {cell['message']}")
+def _options(run: Run) -> dict[str, Any]:
+    """Give the options as ``PredictOptions`` has them."""
+    method_options = run.text("METHOD_OPTIONS")
+    wants_uncertainty = run.flag("WITH_UNCERTAINTY") or run.is_given("UNCERTAINTY")
+    return {
+        "method": run.choice("METHOD"),
+        "model": run.text("MODEL"),
+        "method_options": method_options.split() if method_options else None,
+        "device": run.choice("DEVICE"),
+        "tile_size_px": run.whole("TILE_SIZE"),
+        "overlap_px": run.whole("OVERLAP"),
+        "reach_m": run.number("REACH"),
+        "cells": run.names("CELLS"),
+        "eirp_dbm": run.number("EIRP"),
+        "frequency_mhz": run.number("FREQUENCY"),
+        "assimilate": run.flag("ASSIMILATE"),
+        "trust": run.number("TRUST"),
+        "noise_db": run.number("NOISE"),
+        "min_pixels": run.whole("MIN_PIXELS"),
+        "mask": run.flag("MASK"),
+        "uncertainty": wants_uncertainty,
+        "preview": run.flag("PREVIEW"),
+    }
+
+
+def _report(cells: list[dict[str, Any]], feedback: QgsProcessingFeedback) -> None:
+    """Say what became of each cell."""
+    for cell in cells:
+        if cell["status"] == "mapped":
+            feedback.pushInfo(
+                f"Cell {cell['cell']}: {cell['measurements']} measurements, "
+                f"{cell['rows']} x {cell['cols']} pixels, mean {cell['rsrp_mean_dbm']:.1f} "
+                f"dBm, transmitter: {cell['transmitter']}"
+            )
+        else:
+            feedback.reportError(f"Cell {cell['cell']} could not be mapped: {cell['message']}")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import Any
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingFeedback,
-    QgsProcessingOutputMultipleLayers,
-)
+from qgis.core import QgsProcessingOutputMultipleLayers
 
-from ..inputs import POINTS, TABLE, VectorInput, vector_input
 from . import parameters as make
-from .base import RmGeoAlgorithm, result_layers
+from .base import MeasurementsAlgorithm, result_layers
+from .run import Run
 
 
-class RasterizeMeasurements(RmGeoAlgorithm):
+class RasterizeMeasurements(MeasurementsAlgorithm):
     """Measurements in, a raster of their means for each cell out."""
 
     NAME = "rasterize"
@@ -28,8 +23,6 @@ class RasterizeMeasurements(RmGeoAlgorithm):
         "Bins the measurements of each cell on a grid. The rasters have three bands: RSRP in "
         "dBm (mean of the power, median or maximum), count, and standard deviation in dB."
     )
-
-    _input: VectorInput | None = None
 
     def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
@@ -44,42 +37,23 @@ class RasterizeMeasurements(RmGeoAlgorithm):
                  "The raster of the cell with the most measurements.")  # fmt: skip
         self.addOutput(QgsProcessingOutputMultipleLayers("RASTERS", "Rasters of all cells"))
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Look at the measurements."""
-        self._input = vector_input(self, parameters, "INPUT", context, (POINTS, TABLE))
-
-    def processAlgorithm(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker bin the measurements."""
-        assert self._input is not None
-        folder = self.folder(parameters, "OUTPUT", context)
-        crs = self.parameterAsCrs(parameters, "TARGET_CRS", context)
-        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
-            measurements = self._input.as_file(scratch, feedback)
-            request = {
-                "request": "rasterize",
-                "measurements": measurements.path,
-                "output": folder,
-                "statistic": self.parameterAsEnumString(parameters, "STATISTIC", context),
-                "options": {
-                    "layer": measurements.layer,
-                    "rsrp_column": self.optional_text(parameters, "RSRP_FIELD", context),
-                    "cell_column": self.optional_text(parameters, "CELL_FIELD", context),
-                    "resolution_m": self.parameterAsDouble(parameters, "RESOLUTION", context),
-                    "reach_m": self.parameterAsDouble(parameters, "MARGIN", context),
-                    "max_tiles": self.parameterAsInt(parameters, "MAX_TILES", context),
-                    "target_crs": crs.toWkt() if crs.isValid() else None,
-                },
-            }
-            answer = self.work(request, feedback)
+        folder = run.folder("OUTPUT")
+        measured = self.measured(run)
+        request = {
+            "request": "rasterize",
+            "output": folder,
+            "measurements": measured["measurements"],
+            "statistic": run.choice("STATISTIC"),
+            "options": {**measured["options"], "reach_m": run.number("MARGIN")},
+        }
+        answer = self.work(request, run.feedback)
         for cell in answer["cells"]:
-            feedback.pushInfo(f"Cell {cell['cell']}: {cell['pixels']} pixels measured of "
-                              f"{cell['rows']} x {cell['cols']}")  # fmt: skip
+            run.feedback.pushInfo(
+                f"Cell {cell['cell']}: {cell['pixels']} pixels measured of "
+                f"{cell['rows']} x {cell['cols']}"
+            )
         rasters = result_layers(answer)
-        load = self.parameterAsBool(parameters, "LOAD", context)
-        found = self.hand_over(parameters, context, rasters, {"MEASURED": "measured"}, load=load)
+        found = self.hand_over(run, rasters, {"MEASURED": "measured"})
         return {"OUTPUT": folder, "RASTERS": [raster.path for raster in rasters], **found}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 from typing import Any
 
 from qgis.core import (
@@ -12,7 +11,6 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
-    QgsProcessingFeedback,
     QgsProcessingOutputMultipleLayers,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
@@ -22,8 +20,7 @@ from qgis.core import (
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from . import parameters as make
 from .base import RmGeoAlgorithm, result_layers
-
-_OUTPUTS = {"RADIO_MAP": "rsrp"}
+from .run import Run
 
 
 class SimulateRadioMap(RmGeoAlgorithm):
@@ -108,65 +105,53 @@ class SimulateRadioMap(RmGeoAlgorithm):
                 "Give either a layer of 'Sites' or one position ('Or one site here')."
             )
 
-    def processAlgorithm(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker simulate each site."""
-        assert self._buildings is not None
-        folder = self.folder(parameters, "OUTPUT", context)
-        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
-            buildings = self._buildings.as_file(scratch, feedback)
-            if self._sites is not None:
-                sites = self._sites.as_file(scratch, feedback).path
-            else:
-                sites = self._one_site(parameters, context, scratch)
-            request = {
-                "request": "simulate",
-                "buildings": buildings.path,
-                "sites": sites,
-                "output": folder,
-                "footprints": {
-                    "layer": buildings.layer,
-                    "height_column": self.optional_text(parameters, "HEIGHT_FIELD", context),
-                    "default_height_m": self.parameterAsDouble(
-                        parameters, "BUILDING_HEIGHT", context
-                    ),
-                },
-                "options": {
-                    "resolution_m": self.parameterAsDouble(parameters, "RESOLUTION", context),
-                    "margin_m": self.parameterAsDouble(parameters, "MARGIN", context),
-                    "eirp_dbm": self.optional_number(parameters, "EIRP", context),
-                    "frequency_mhz": self.optional_number(parameters, "FREQUENCY", context),
-                    "max_tiles": self.parameterAsInt(parameters, "MAX_TILES", context),
-                },
-            }
-            answer = self.work(request, feedback)
+        folder = run.folder("OUTPUT")
+        buildings, sites = run.file_of(self._buildings), run.file_of(self._sites)
+        assert buildings is not None
+        request = {
+            "request": "simulate",
+            "output": folder,
+            "buildings": buildings.path,
+            "sites": _one_site(run) if sites is None else sites.path,
+            "footprints": {
+                "layer": buildings.layer,
+                "height_column": run.text("HEIGHT_FIELD"),
+                "default_height_m": run.number("BUILDING_HEIGHT"),
+            },
+            "options": {
+                "resolution_m": run.number("RESOLUTION"),
+                "margin_m": run.number("MARGIN"),
+                "eirp_dbm": run.number("EIRP"),
+                "frequency_mhz": run.number("FREQUENCY"),
+                "max_tiles": run.whole("MAX_TILES"),
+            },
+        }
+        answer = self.work(request, run.feedback)
         rasters = result_layers(answer)
-        load = self.parameterAsBool(parameters, "LOAD", context)
-        outputs = _OUTPUTS if rasters[0].kind == "rsrp" else {"RADIO_MAP": "gain"}
-        found = self.hand_over(parameters, context, rasters, outputs, load=load)
+        # Without an EIRP the map is path gain, and there is no RSRP to give.
+        found = self.hand_over(run, rasters, {"RADIO_MAP": rasters[0].kind})
         return {"OUTPUT": folder, "RADIO_MAPS": [raster.path for raster in rasters], **found}
 
-    def _one_site(self, parameters: dict, context: QgsProcessingContext, folder: str) -> str:
-        """Write a table of the single site."""
-        degrees = QgsCoordinateReferenceSystem("EPSG:4326")
-        point = self.parameterAsPoint(parameters, "POSITION", context, degrees)
-        row: dict[str, Any] = {
-            "cell": "site",
-            "longitude": repr(point.x()),
-            "latitude": repr(point.y()),
-            "height_m": self.parameterAsDouble(parameters, "HEIGHT", context),
-        }
-        azimuth = self.optional_number(parameters, "AZIMUTH", context)
-        if azimuth is not None:
-            row["azimuth"] = azimuth
-            row["downtilt"] = self.parameterAsDouble(parameters, "DOWNTILT", context)
-        path = os.path.join(folder, "site.csv")
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, list(row))
-            table.writeheader()
-            table.writerow(row)
-        return path
+
+def _one_site(run: Run) -> str:
+    """Write a table of the single site."""
+    degrees = QgsCoordinateReferenceSystem("EPSG:4326")
+    point = run.algorithm.parameterAsPoint(run.parameters, "POSITION", run.context, degrees)
+    row: dict[str, Any] = {
+        "cell": "site",
+        "longitude": repr(point.x()),
+        "latitude": repr(point.y()),
+        "height_m": run.number("HEIGHT"),
+    }
+    azimuth = run.number("AZIMUTH")
+    if azimuth is not None:
+        row["azimuth"] = azimuth
+        row["downtilt"] = run.number("DOWNTILT")
+    path = os.path.join(run.scratch, "site.csv")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(row))
+        table.writeheader()
+        table.writerow(row)
+    return path

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from qgis.core import (
     QgsProcessingContext,
-    QgsProcessingFeedback,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
 )
 
 from ..inputs import raster_file
-from ..results import ResultLayer
 from . import parameters as make
 from .base import RmGeoAlgorithm, result_layers
+from .run import Run
 
 
 class SuperResolveRadioMap(RmGeoAlgorithm):
@@ -56,36 +56,27 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
         layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
         self._raster = raster_file(layer, "Radio map")
 
-    def processAlgorithm(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker refine the raster."""
-        target = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
-        band = self.optional_number(parameters, "BAND", context)
+        target = os.path.abspath(run.raster_target("OUTPUT") or "")
         request = {
             "request": "superres",
-            "raster": self._raster,
-            "output": os.path.dirname(os.path.abspath(target)),
+            "output": os.path.dirname(target),
             "name": os.path.basename(target),
+            "raster": self._raster,
             "options": {
-                "scale": self.parameterAsInt(parameters, "SCALE", context),
-                "model": self.optional_text(parameters, "MODEL", context),
-                "device": self.parameterAsEnumString(parameters, "DEVICE", context),
-                "band": None if band is None else int(band),
-                "intercept_dbm": self.optional_number(parameters, "INTERCEPT", context),
-                "max_tiles": self.parameterAsInt(parameters, "MAX_TILES", context),
+                "scale": run.whole("SCALE"),
+                "model": run.text("MODEL"),
+                "device": run.choice("DEVICE"),
+                "band": run.whole("BAND"),
+                "intercept_dbm": run.number("INTERCEPT"),
+                "max_tiles": run.whole("MAX_TILES"),
             },
         }
-        answer = self.work(request, feedback)
-        feedback.pushInfo(f"Pixels of {answer['spacing_m']:g} m, by {answer['model']}")
+        answer = self.work(request, run.feedback)
+        run.feedback.pushInfo(f"Pixels of {answer['spacing_m']:g} m, by {answer['model']}")
         (made,) = result_layers(answer)
         cell = str(made.tags.get("cell", ""))
-        self.finish(
-            context,
-            ResultLayer(target, "rsrp", f"{cell} refined".strip() if cell else "", made.tags),
-            load=False,
-        )
+        layer = replace(made, path=target, cell=f"{cell} refined" if cell else "")
+        self.finish(run, layer, load=False)
         return {"OUTPUT": target}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import Any
 
 from qgis.core import (
     QgsProcessing,
-    QgsProcessingContext,
-    QgsProcessingFeedback,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterEnum,
@@ -17,12 +14,12 @@ from qgis.core import (
     QgsProcessingParameterFileDestination,
 )
 
-from ..inputs import POINTS, TABLE, VectorInput, vector_input
 from . import parameters as make
-from .base import RmGeoAlgorithm
+from .base import MeasurementsAlgorithm
+from .run import Run
 
 
-class ValidateMethods(RmGeoAlgorithm):
+class ValidateMethods(MeasurementsAlgorithm):
     """Measurements in, a table of errors out."""
 
     NAME = "validate"
@@ -38,9 +35,6 @@ class ValidateMethods(RmGeoAlgorithm):
         "of the cell 'all' sum up. Each method goes the whole way, as in 'Estimate radio map', so "
         "that a network takes a while."
     )
-
-    _input: VectorInput | None = None
-    _sites: VectorInput | None = None
 
     def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
@@ -84,51 +78,29 @@ class ValidateMethods(RmGeoAlgorithm):
         self.addOutput(QgsProcessingOutputString("BEST", "Best method over all cells"))
         self.addOutput(QgsProcessingOutputNumber("RMSE", "RMSE of the best method in dB"))
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Look at measurements and sites."""
-        self._input = vector_input(self, parameters, "INPUT", context, (POINTS, TABLE))
-        self._sites = vector_input(
-            self, parameters, "SITES", context, (POINTS, TABLE), one_layer_only=True
-        )
-
-    def processAlgorithm(
-        self,
-        parameters: dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker hold out measurements."""
-        assert self._input is not None
-        target = os.path.abspath(self.parameterAsFileOutput(parameters, "OUTPUT", context))
-        crs = self.parameterAsCrs(parameters, "TARGET_CRS", context)
-        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
-            measurements = self._input.as_file(scratch, feedback)
-            sites = None if self._sites is None else self._sites.as_file(scratch, feedback).path
-            request = {
-                "request": "validate",
-                "measurements": measurements.path,
-                "output": os.path.dirname(target),
-                "name": os.path.basename(target),
-                "methods": self.parameterAsEnumStrings(parameters, "METHODS", context),
-                "folds": self.parameterAsInt(parameters, "FOLDS", context),
-                "block_m": self.parameterAsDouble(parameters, "BLOCK", context),
-                "options": {
-                    "layer": measurements.layer,
-                    "sites": sites,
-                    "model": self.optional_text(parameters, "MODEL", context),
-                    "device": self.parameterAsEnumString(parameters, "DEVICE", context),
-                    "resolution_m": self.parameterAsDouble(parameters, "RESOLUTION", context),
-                    "reach_m": self.parameterAsDouble(parameters, "REACH", context),
-                    "target_crs": crs.toWkt() if crs.isValid() else None,
-                    "rsrp_column": self.optional_text(parameters, "RSRP_FIELD", context),
-                    "cell_column": self.optional_text(parameters, "CELL_FIELD", context),
-                    "cells": self.names(parameters, "CELLS", context),
-                    "max_tiles": self.parameterAsInt(parameters, "MAX_TILES", context),
-                },
-            }
-            answer = self.work(request, feedback)
+        target = run.file_target("OUTPUT")
+        measured = self.measured(run)
+        request = {
+            "request": "validate",
+            "output": os.path.dirname(target),
+            "name": os.path.basename(target),
+            "measurements": measured["measurements"],
+            "methods": run.choices("METHODS"),
+            "folds": run.whole("FOLDS"),
+            "block_m": run.number("BLOCK"),
+            "options": {
+                **measured["options"],
+                "model": run.text("MODEL"),
+                "device": run.choice("DEVICE"),
+                "reach_m": run.number("REACH"),
+                "cells": run.names("CELLS"),
+            },
+        }
+        answer = self.work(request, run.feedback)
         for score in answer["scores"]:
-            feedback.pushInfo(
+            run.feedback.pushInfo(
                 f"Cell {score['cell']}, {score['method']}: RMSE {_db(score['rmse_db'])}, "
                 f"bias {_db(score['bias_db'])} at {score['points']} measurements"
             )

@@ -131,6 +131,20 @@ class RunTests(QgisTestCase):
             self.run_algorithm("rm_geo:estimate", self.parameters())
         self.assertIn("No Python interpreter", str(caught.exception))
 
+    def test_the_setting_comes_before_what_the_installation_recorded(self):
+        from processing.core.ProcessingConfig import ProcessingConfig
+        from rm_geo_qgis import settings
+
+        self.addCleanup(settings.set_interpreter, "")
+        settings.set_interpreter("/etc/passwd")
+        self.assertEqual(ProcessingConfig.getSetting(settings.NAME), "/etc/passwd")
+        settings.set_interpreter("/no/such/python")
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.run_algorithm("rm_geo:estimate", self.parameters())
+        self.assertIn("/no/such/python does not exist", str(caught.exception))
+        settings.set_interpreter("")
+        self.assertTrue(settings.current_interpreter().path)
+
     def test_many_runs_do_not_grow_this_process(self):
         parameters = self.parameters(**FAST, LOAD=False)
         for _ in range(3):
