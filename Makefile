@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 # pip takes its versions from here, so that every machine gets what was tested.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types unit bench clean help
+.PHONY: demo test lint types unit qgis bench clean help
 
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
-	@echo "make test   set up an environment and run every check: ruff, mypy, pytest"
+	@echo "make test   set up an environment and run every check: ruff, mypy, pytest; as root on"
+	@echo "            Debian it installs QGIS for the tests of the plugin"
 	@echo "make bench  measure start-up, reading, and the pipeline around the network"
 
 $(BIN)/python:
@@ -39,7 +40,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-unit: $(STAMP)
+qgis:
+	@tests/install_qgis.sh
+
+unit: $(STAMP) qgis
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(STAMP)

@@ -69,3 +69,12 @@ def test_importing_the_package_imports_nothing_heavy(installed):
     )
     done = run(installed, "-c", code)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_installs_the_same_plugin_as_the_checkout(installed):
+    code = "from rm_geo.qgis.bundle import plugin_files; print(sorted(plugin_files().items()))"
+    done = run(installed, "-c", code)
+    assert done.returncode == 0, done.stderr
+    from rm_geo.qgis.bundle import plugin_files
+
+    assert done.stdout.strip() == str(sorted(plugin_files().items()))

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "demo": "Run the whole road on a made-up city; needs no data.",
     "train": "Train a network.",
     "models": "List, show and verify trained models.",
+    "qgis": "Install the QGIS plugin, which runs rm_geo in this environment.",
     "doctor": "Check the environment: versions, device, models, drivers.",
     "info": "Show methods, models and defaults, or describe a raster.",
 }

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import traceback
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import click
 
 from rm_geo.console import json_line
-from rm_geo.errors import OutputError, RmGeoError
-
-REPORT_AT: Final = "the project's issue tracker"
+from rm_geo.failures import explain
 
 
 class Stopped(BaseException):
@@ -61,9 +58,6 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
     details = ""
     if wants_debug(ctx) and not isinstance(error, click.exceptions.Exit):
         details = "".join(traceback.format_exception(error)).rstrip()
-    if isinstance(error, RmGeoError):
-        return Failure(error.message, hint=error.hint, exit_code=error.exit_code,
-                       kind=type(error).__name__, as_json=as_json, details=details)  # fmt: skip
     if isinstance(error, click.ClickException) and as_json:
         return Failure(error.format_message(), hint=None, exit_code=error.exit_code,
                        kind="UsageError", as_json=True, details=details)  # fmt: skip
@@ -71,23 +65,10 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
         return Failure("Terminated; nothing half-written is left.", hint=None,
                        exit_code=error.exit_code, kind="CancelledError",
                        as_json=as_json)  # fmt: skip
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return Failure("Interrupted; nothing half-written is left.", hint=None, exit_code=130,
-                       kind="CancelledError", as_json=as_json)  # fmt: skip
+    if isinstance(error, click.Abort):
+        error = KeyboardInterrupt()
     if isinstance(error, (click.ClickException, click.exceptions.Exit, BrokenPipeError)):
         return error
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Failure(f"The disk is full ({error.filename or 'while writing'}).",
-                       hint="Free some space, or choose another output folder.",
-                       exit_code=OutputError.exit_code, kind="OutputError", as_json=as_json,
-                       details=details)  # fmt: skip
-    if isinstance(error, MemoryError):
-        return Failure("There is not enough memory.",
-                       hint="Use a coarser --resolution, or split the area.", exit_code=1,
-                       kind="MemoryError", as_json=as_json, details=details)  # fmt: skip
-    return Failure(
-        f"Unexpected: {type(error).__name__}: {error}",
-        hint=f"This is a fault of rm_geo. Run again with --debug and report what it says at "
-             f"{REPORT_AT}, with the output of 'rm-geo doctor'.",
-        exit_code=1, kind=type(error).__name__, as_json=as_json, details=details,
-    )  # fmt: skip
+    told = explain(error)
+    return Failure(told.message, hint=told.hint, exit_code=told.exit_code, kind=told.kind,
+                   as_json=as_json, details="" if told.exit_code == 130 else details)  # fmt: skip

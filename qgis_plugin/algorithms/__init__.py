@@ -1,0 +1,1 @@
+"""One algorithm per file, each a skin over a job of the worker."""

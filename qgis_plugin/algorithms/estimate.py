@@ -1,0 +1,184 @@
+"""Estimate radio map: the main road."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingFeedback,
+    QgsProcessingOutputMultipleLayers,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterFeatureSource,
+)
+
+from . import parameters as make
+from .base import MeasurementsAlgorithm, result_layers
+from .run import Run
+
+_OUTPUTS = {"RSRP": "rsrp", "BUILDINGS": "buildings", "UNCERTAINTY": "uncertainty"}
+
+
+class EstimateRadioMap(MeasurementsAlgorithm):
+    """Measurements in, radio maps and building maps out."""
+
+    NAME = "estimate"
+    TITLE = "Estimate radio map"
+    GROUP = ("maps", "Radio maps")
+    TAGS = ("coverage", "drive test", "interpolation", "kriging", "buildings", "LTE", "5G",
+            "RadioCycle")  # fmt: skip
+    SUMMARY = "Radio map and building map of each cell of a drive test."
+    HELP = (
+        "Makes of the measurements of a drive test, for each cell, a radio map (RSRP everywhere "
+        "in reach, in dBm), a map of the probability of buildings (method radiocycle), and if "
+        "wished a map of the uncertainty.\n\n"
+        "The measurements are binned on a grid; the method estimates the map tile by tile; and "
+        "the measurements are honoured where they are. Pixels beyond reach of any measurement "
+        "stay empty.\n\n"
+        "All files go into one folder, named by their cells, exactly as 'rm-geo predict' writes "
+        "them, with a summary and previews. The outputs 'Radio map', 'Buildings' and "
+        "'Uncertainty' are for layers of a single cell, for models and for batches: they get the "
+        "maps of the cell with the most measurements."
+    )
+
+    def initAlgorithm(self, configuration: Any = None) -> None:
+        """Declare the parameters."""
+        make.add_measurements(self)
+        make.add(
+            self, make.choice("METHOD", "Method", make.METHODS, "radiocycle"),
+            "How the map is made: radiocycle is a network, the others interpolate or fit an "
+            "empirical model.",
+        )  # fmt: skip
+        make.add(
+            self,
+            QgsProcessingParameterFeatureSource(
+                "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
+            ),
+            "One point (or row with longitude and latitude) for each cell, with the cell's name "
+            "and where known height_m, eirp_dbm, azimuth, downtilt, frequency_mhz. Without it, "
+            "positions are estimated.",
+        )
+        make.add_grid(self)
+        make.add(
+            self, make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
+            "Pixels further from any measurement stay empty.",
+        )  # fmt: skip
+        make.add_model(self)
+        make.add(
+            self, make.whole("OVERLAP", "Tile overlap [px]", 64, lowest=0),
+            "Least number of pixels that neighbouring tiles share.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.whole("TILE_SIZE", "Tile size [px]", 256, lowest=16),
+            "Side of a tile.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.text("CELLS", "Only these cells"),
+            "Names separated by commas; all cells if left empty.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.text("METHOD_OPTIONS", "Options of the method"),
+            "KEY=VALUE, separated by spaces, such as neighbors=8 for knn.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.flag("ASSIMILATE", "Honour the measurements", True),
+            "Krige the residuals at the measurements back in.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.real("TRUST", "Trust in the method", None, lowest=0.0, highest=1.0),
+            "Share of the method in the map, inverse distances have the rest. Judged on "
+            "measurements held back if left empty.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.real("NOISE", "Error of a measured pixel [dB]", None, lowest=0.0),
+            "Judged by neighbouring pixels if left empty; with 0 the map equals the measurement.",
+            advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.real("EIRP", "EIRP [dBm]", None),
+            "Per resource element, where the sites do not say.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=1.0),
+            "Where neither sites nor measurements say.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.whole("MIN_PIXELS", "Fewest measured pixels", 5, lowest=1),
+            "A cell measured in fewer pixels is left out.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.flag("MASK", "Also write the building mask", False),
+            "1 where a building is more likely than not.", advanced=True,
+        )  # fmt: skip
+        make.add(
+            self, make.flag("WITH_UNCERTAINTY", "Also write the uncertainty", False),
+            "Standard deviation in dB, of the methods that know it.",
+        )  # fmt: skip
+        make.add(
+            self, make.flag("PREVIEW", "Also write previews", True),
+            "A picture of each cell, in the folder.", advanced=True,
+        )  # fmt: skip
+        make.add_folder(self, "Gets the files of every cell, a summary and previews.")
+        make.add(self, make.raster_output("RSRP", "Radio map"),
+                 "Radio map of the cell with the most measurements, in dBm.")  # fmt: skip
+        make.add(self, make.raster_output("BUILDINGS", "Buildings"),
+                 "Probability of a building, from the same cell's measurements.")  # fmt: skip
+        make.add(self, make.raster_output("UNCERTAINTY", "Uncertainty"),
+                 "Standard deviation of the same cell's map, in dB.")  # fmt: skip
+        self.addOutput(QgsProcessingOutputMultipleLayers("RADIO_MAPS", "Radio maps of all cells"))
+        self.addOutput(QgsProcessingOutputNumber("MAPPED_CELLS", "Number of cells mapped"))
+
+    def carry_out(self, run: Run) -> dict[str, Any]:
+        """Have the worker map every cell."""
+        folder = run.folder("OUTPUT")
+        measured = self.measured(run)
+        request = {
+            "request": "predict",
+            "output": folder,
+            "measurements": measured["measurements"],
+            "options": {**measured["options"], **_options(run)},
+        }
+        answer = self.work(request, run.feedback)
+        _report(answer["cells"], run.feedback)
+        rasters = result_layers(answer)
+        found = self.hand_over(run, rasters, _OUTPUTS)
+        maps = [raster.path for raster in rasters if raster.kind == "rsrp"]
+        return {"OUTPUT": folder, "RADIO_MAPS": maps, "MAPPED_CELLS": len(maps), **found}
+
+
+def _options(run: Run) -> dict[str, Any]:
+    """Give the options as ``PredictOptions`` has them."""
+    method_options = run.text("METHOD_OPTIONS")
+    wants_uncertainty = run.flag("WITH_UNCERTAINTY") or run.is_given("UNCERTAINTY")
+    return {
+        "method": run.choice("METHOD"),
+        "model": run.text("MODEL"),
+        "method_options": method_options.split() if method_options else None,
+        "device": run.choice("DEVICE"),
+        "tile_size_px": run.whole("TILE_SIZE"),
+        "overlap_px": run.whole("OVERLAP"),
+        "reach_m": run.number("REACH"),
+        "cells": run.names("CELLS"),
+        "eirp_dbm": run.number("EIRP"),
+        "frequency_mhz": run.number("FREQUENCY"),
+        "assimilate": run.flag("ASSIMILATE"),
+        "trust": run.number("TRUST"),
+        "noise_db": run.number("NOISE"),
+        "min_pixels": run.whole("MIN_PIXELS"),
+        "mask": run.flag("MASK"),
+        "uncertainty": wants_uncertainty,
+        "preview": run.flag("PREVIEW"),
+    }
+
+
+def _report(cells: list[dict[str, Any]], feedback: QgsProcessingFeedback) -> None:
+    """Say what became of each cell."""
+    for cell in cells:
+        if cell["status"] == "mapped":
+            feedback.pushInfo(
+                f"Cell {cell['cell']}: {cell['measurements']} measurements, "
+                f"{cell['rows']} x {cell['cols']} pixels, mean {cell['rsrp_mean_dbm']:.1f} "
+                f"dBm, transmitter: {cell['transmitter']}"
+            )
+        else:
+            feedback.reportError(f"Cell {cell['cell']} could not be mapped: {cell['message']}")

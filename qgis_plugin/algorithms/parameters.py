@@ -1,0 +1,203 @@
+"""Parameters that algorithms share, each said once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingAlgorithm,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterCrs,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterString,
+)
+
+METHODS = (
+    "radiocycle",
+    "mars",
+    "interpolation-net",
+    "knn",
+    "idw",
+    "nearest",
+    "linear",
+    "rbf",
+    "ordinary-kriging",
+    "random-forest",
+    "matrix-completion",
+    "cost231-hata",
+    "spm",
+)
+"""What rm_geo has; a test compares it with ``rm-geo info``."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def add(
+    algorithm: QgsProcessingAlgorithm,
+    parameter: QgsProcessingParameterDefinition,
+    explanation: str,
+    *,
+    advanced: bool = False,
+) -> None:
+    """Add a parameter with the help that belongs to it."""
+    parameter.setHelp(explanation)
+    if advanced:
+        flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
+        parameter.setFlags(parameter.flags() | flag)
+    algorithm.addParameter(parameter)
+
+
+def real(
+    name: str,
+    label: str,
+    default: float | None,
+    *,
+    lowest: float | None = None,
+    highest: float | None = None,
+) -> QgsProcessingParameterNumber:
+    """Make a number; optional where there is no default."""
+    parameter = QgsProcessingParameterNumber(
+        name, label, QgsProcessingParameterNumber.Type.Double, default, default is None
+    )
+    _limit(parameter, lowest, highest)
+    return parameter
+
+
+def whole(
+    name: str,
+    label: str,
+    default: int | None,
+    *,
+    lowest: float | None = None,
+    highest: float | None = None,
+) -> QgsProcessingParameterNumber:
+    """Make a whole number; optional where there is no default."""
+    parameter = QgsProcessingParameterNumber(
+        name, label, QgsProcessingParameterNumber.Type.Integer, default, default is None
+    )
+    _limit(parameter, lowest, highest)
+    return parameter
+
+
+def choice(
+    name: str, label: str, options: Sequence[str], default: str
+) -> QgsProcessingParameterEnum:
+    """Make a choice whose values are their own names, in scripts and models too."""
+    return QgsProcessingParameterEnum(name, label, list(options), False, default, False, True)
+
+
+def flag(name: str, label: str, default: bool) -> QgsProcessingParameterBoolean:
+    """Make a check box."""
+    return QgsProcessingParameterBoolean(name, label, default)
+
+
+def text(name: str, label: str) -> QgsProcessingParameterString:
+    """Make an optional text."""
+    return QgsProcessingParameterString(name, label, None, False, True)
+
+
+def raster_output(name: str, label: str) -> QgsProcessingParameterRasterDestination:
+    """Make a raster that is only written if asked for."""
+    return QgsProcessingParameterRasterDestination(name, label, None, True, False)
+
+
+def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
+    """Add the drive test and its fields."""
+    add(
+        algorithm,
+        QgsProcessingParameterFeatureSource(
+            "INPUT", "Measurements", [QgsProcessing.SourceType.TypeVectorPoint]
+        ),
+        "Points of a drive test, in any CRS. Filters, selections and unsaved edits count.",
+    )
+    add(
+        algorithm,
+        QgsProcessingParameterField(
+            "RSRP_FIELD", "RSRP field", None, "INPUT",
+            QgsProcessingParameterField.DataType.Numeric, False, True,
+        ),
+        "RSRP in dBm. Found by the names that drive-test tools use if left empty.",
+    )  # fmt: skip
+    add(
+        algorithm,
+        QgsProcessingParameterField(
+            "CELL_FIELD", "Cell field", None, "INPUT",
+            QgsProcessingParameterField.DataType.Any, False, True,
+        ),
+        "The cell that each measurement belongs to (PCI, cell id): each gets maps of its own. "
+        "Found by its name if left empty; without one, all measurements are one cell.",
+    )  # fmt: skip
+
+
+def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> None:
+    """Add resolution, CRS and the limit of the area."""
+    add(
+        algorithm,
+        real("RESOLUTION", "Resolution [m]", 1.0, lowest=0.01),
+        "Side of a pixel in metres.",
+    )
+    add(
+        algorithm,
+        QgsProcessingParameterCrs("TARGET_CRS", "CRS of the maps", None, True),
+        "A projected CRS in metres. That of the measurements if it is one, else their UTM zone.",
+        advanced=True,
+    )
+    add_most_tiles(algorithm, most_tiles)
+
+
+def add_most_tiles(algorithm: QgsProcessingAlgorithm, most_tiles: int) -> None:
+    """Add the limit of the area."""
+    add(
+        algorithm,
+        whole("MAX_TILES", "Most tiles", most_tiles, lowest=1),
+        "An area that would need more tiles is refused, before any memory is taken.",
+        advanced=True,
+    )
+
+
+def add_model(algorithm: QgsProcessingAlgorithm) -> None:
+    """Add the trained model and the device."""
+    add(
+        algorithm,
+        text("MODEL", "Model"),
+        "Trained model: a name that 'Check environment' lists, or a .safetensors file. The "
+        "method's default if left empty.",
+        advanced=True,
+    )
+    add(
+        algorithm,
+        choice("DEVICE", "Device", DEVICES, "auto"),
+        "Where networks run: auto takes a GPU if there is one.",
+        advanced=True,
+    )
+
+
+def add_folder(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
+    """Add the folder of the results, and whether they are loaded."""
+    add(
+        algorithm,
+        flag("LOAD", "Add all maps to the project", True),
+        "Add the maps of every cell as styled layers, a group for each cell. Switch it off in "
+        "models and batches.",
+    )
+    add(
+        algorithm, QgsProcessingParameterFolderDestination("OUTPUT", "Folder of the maps"),
+        explanation,
+    )  # fmt: skip
+
+
+def _limit(
+    parameter: QgsProcessingParameterNumber, lowest: float | None, highest: float | None
+) -> None:
+    """Set the range of a number."""
+    if lowest is not None:
+        parameter.setMinimum(lowest)
+    if highest is not None:
+        parameter.setMaximum(highest)

@@ -1,0 +1,59 @@
+"""Rasterize measurements: binning, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingOutputMultipleLayers
+
+from . import parameters as make
+from .base import MeasurementsAlgorithm, result_layers
+from .run import Run
+
+
+class RasterizeMeasurements(MeasurementsAlgorithm):
+    """Measurements in, a raster of their means for each cell out."""
+
+    NAME = "rasterize"
+    TITLE = "Rasterize measurements"
+    GROUP = ("measurements", "Measurements")
+    TAGS = ("drive test", "binning", "grid", "mean")
+    SUMMARY = "Bin measurements on a grid, one raster per cell."
+    HELP = (
+        "Bins the measurements of each cell on a grid. The rasters have three bands: RSRP in "
+        "dBm (mean of the power, median or maximum), count, and standard deviation in dB."
+    )
+
+    def initAlgorithm(self, configuration: Any = None) -> None:
+        """Declare the parameters."""
+        make.add_measurements(self)
+        make.add(self, make.choice("STATISTIC", "Statistic", ("mean", "median", "max"), "mean"),
+                 "What a pixel gets; the mean is that of the power in milliwatts.")  # fmt: skip
+        make.add_grid(self)
+        make.add(self, make.real("MARGIN", "Margin [m]", 0.0, lowest=0.0),
+                 "Ground around the measurements.", advanced=True)  # fmt: skip
+        make.add_folder(self, "Gets a raster for each cell.")
+        make.add(self, make.raster_output("MEASURED", "Measured RSRP"),
+                 "The raster of the cell with the most measurements.")  # fmt: skip
+        self.addOutput(QgsProcessingOutputMultipleLayers("RASTERS", "Rasters of all cells"))
+
+    def carry_out(self, run: Run) -> dict[str, Any]:
+        """Have the worker bin the measurements."""
+        folder = run.folder("OUTPUT")
+        measured = self.measured(run)
+        request = {
+            "request": "rasterize",
+            "output": folder,
+            "measurements": measured["measurements"],
+            "statistic": run.choice("STATISTIC"),
+            "options": {**measured["options"], "reach_m": run.number("MARGIN")},
+        }
+        answer = self.work(request, run.feedback)
+        for cell in answer["cells"]:
+            run.feedback.pushInfo(
+                f"Cell {cell['cell']}: {cell['pixels']} pixels measured of "
+                f"{cell['rows']} x {cell['cols']}"
+            )
+        rasters = result_layers(answer)
+        found = self.hand_over(run, rasters, {"MEASURED": "measured"})
+        return {"OUTPUT": folder, "RASTERS": [raster.path for raster in rasters], **found}

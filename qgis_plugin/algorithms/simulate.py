@@ -1,0 +1,157 @@
+"""Simulate radio map: buildings and sites in, the dominant path model's map out."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import Any
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingOutputMultipleLayers,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterPoint,
+)
+
+from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
+from . import parameters as make
+from .base import RmGeoAlgorithm, result_layers
+from .run import Run
+
+
+class SimulateRadioMap(RmGeoAlgorithm):
+    """A layer of buildings and sites in, a map for each site out."""
+
+    NAME = "simulate"
+    TITLE = "Simulate radio map"
+    GROUP = ("simulation", "Simulation")
+    TAGS = ("propagation", "dominant path", "ray", "prediction", "planning", "site", "antenna")
+    SUMMARY = "Radio maps of sites among buildings, by the dominant path model."
+    HELP = (
+        "Predicts the level of each site among buildings by the dominant path model: over roofs, "
+        "around corners, with the sector's pattern.\n\n"
+        "Give either a layer of sites or a single position. With an EIRP per resource element "
+        "the maps are RSRP in dBm, without one path gain in dB. Inside buildings they are empty."
+    )
+
+    _buildings: VectorInput | None = None
+    _sites: VectorInput | None = None
+
+    def initAlgorithm(self, configuration: Any = None) -> None:
+        """Declare the parameters."""
+        make.add(
+            self,
+            QgsProcessingParameterFeatureSource(
+                "BUILDINGS", "Buildings", [QgsProcessing.SourceType.TypeVectorPolygon]
+            ),
+            "Footprints.",
+        )
+        make.add(
+            self,
+            QgsProcessingParameterField(
+                "HEIGHT_FIELD", "Height field", None, "BUILDINGS",
+                QgsProcessingParameterField.DataType.Numeric, False, True,
+            ),
+            "Height of each building over ground in metres; found by its name if left empty.",
+        )  # fmt: skip
+        make.add(self, make.real("BUILDING_HEIGHT", "Height of other buildings [m]", 25.0,
+                                 lowest=0.1),
+                 "Of buildings without a height.")  # fmt: skip
+        make.add(
+            self,
+            QgsProcessingParameterFeatureSource(
+                "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
+            ),
+            "One point for each cell, with the cell's name and where known height_m, eirp_dbm, "
+            "azimuth, downtilt, beamwidth, frequency_mhz.",
+        )
+        make.add(self, QgsProcessingParameterPoint("POSITION", "Or one site here", None, True),
+                 "The position of a single antenna, instead of a layer of sites.")  # fmt: skip
+        make.add(self, make.real("HEIGHT", "Antenna height [m]", 25.0, lowest=0.1, highest=1000.0),
+                 "Over ground, of the single site.")  # fmt: skip
+        make.add(self, make.real("AZIMUTH", "Azimuth [°]", None, lowest=-360.0, highest=360.0),
+                 "Of the single site's sector, clockwise from north; omnidirectional if left "
+                 "empty.", advanced=True)  # fmt: skip
+        make.add(self, make.real("DOWNTILT", "Downtilt [°]", 0.0, lowest=-90.0, highest=90.0),
+                 "Of the single site's sector.", advanced=True)  # fmt: skip
+        make.add(self, make.real("EIRP", "EIRP [dBm]", None),
+                 "Per resource element, where the sites do not say.")  # fmt: skip
+        make.add(self, make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=30.0,
+                                 highest=300_000.0),
+                 "Of all sites, whatever their layer says.")  # fmt: skip
+        make.add(self, make.real("RESOLUTION", "Resolution [m]", 1.0, lowest=0.01),
+                 "Side of a pixel in metres.")  # fmt: skip
+        make.add(self, make.real("MARGIN", "Margin [m]", 50.0, lowest=0.0),
+                 "Ground around buildings and sites.", advanced=True)  # fmt: skip
+        make.add_most_tiles(self, 100)
+        make.add_folder(self, "Gets a map for each site.")
+        make.add(self, make.raster_output("RADIO_MAP", "Radio map"),
+                 "RSRP of the first site.")  # fmt: skip
+        self.addOutput(QgsProcessingOutputMultipleLayers("RADIO_MAPS", "Maps of all sites"))
+
+    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Look at buildings and sites."""
+        self._buildings = vector_input(self, parameters, "BUILDINGS", context, (POLYGONS,))
+        self._sites = vector_input(
+            self, parameters, "SITES", context, (POINTS, TABLE), one_layer_only=True
+        )
+        has_position = parameters.get("POSITION") not in (None, "")
+        if (self._sites is None) == (not has_position):
+            raise QgsProcessingException(
+                "Give either a layer of 'Sites' or one position ('Or one site here')."
+            )
+
+    def carry_out(self, run: Run) -> dict[str, Any]:
+        """Have the worker simulate each site."""
+        folder = run.folder("OUTPUT")
+        buildings, sites = run.file_of(self._buildings), run.file_of(self._sites)
+        assert buildings is not None
+        request = {
+            "request": "simulate",
+            "output": folder,
+            "buildings": buildings.path,
+            "sites": _one_site(run) if sites is None else sites.path,
+            "footprints": {
+                "layer": buildings.layer,
+                "height_column": run.text("HEIGHT_FIELD"),
+                "default_height_m": run.number("BUILDING_HEIGHT"),
+            },
+            "options": {
+                "resolution_m": run.number("RESOLUTION"),
+                "margin_m": run.number("MARGIN"),
+                "eirp_dbm": run.number("EIRP"),
+                "frequency_mhz": run.number("FREQUENCY"),
+                "max_tiles": run.whole("MAX_TILES"),
+            },
+        }
+        answer = self.work(request, run.feedback)
+        rasters = result_layers(answer)
+        # Without an EIRP the map is path gain, and there is no RSRP to give.
+        found = self.hand_over(run, rasters, {"RADIO_MAP": rasters[0].kind})
+        return {"OUTPUT": folder, "RADIO_MAPS": [raster.path for raster in rasters], **found}
+
+
+def _one_site(run: Run) -> str:
+    """Write a table of the single site."""
+    degrees = QgsCoordinateReferenceSystem("EPSG:4326")
+    point = run.algorithm.parameterAsPoint(run.parameters, "POSITION", run.context, degrees)
+    row: dict[str, Any] = {
+        "cell": "site",
+        "longitude": repr(point.x()),
+        "latitude": repr(point.y()),
+        "height_m": run.number("HEIGHT"),
+    }
+    azimuth = run.number("AZIMUTH")
+    if azimuth is not None:
+        row["azimuth"] = azimuth
+        row["downtilt"] = run.number("DOWNTILT")
+    path = os.path.join(run.scratch, "site.csv")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(row))
+        table.writeheader()
+        table.writerow(row)
+    return path

@@ -1,0 +1,231 @@
+"""Layers as files that a worker can read.
+
+A layer that is a plain file is read where it lies. A filter, a selection, unsaved edits, a CRS
+of the user's own, virtual fields, or a layer that has no file: what QGIS sees is written to a
+temporary file first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from qgis.core import (
+    QgsCoordinateTransformContext,
+    QgsFeatureSink,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSource,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingFeedback,
+    QgsProviderRegistry,
+    QgsRasterLayer,
+    QgsVectorFileWriter,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
+
+_SHAPES = {
+    QgsWkbTypes.GeometryType.PointGeometry: "points",
+    QgsWkbTypes.GeometryType.LineGeometry: "lines",
+    QgsWkbTypes.GeometryType.PolygonGeometry: "polygons",
+    QgsWkbTypes.GeometryType.NullGeometry: "no geometry",
+}
+POINTS = QgsWkbTypes.GeometryType.PointGeometry
+POLYGONS = QgsWkbTypes.GeometryType.PolygonGeometry
+TABLE = QgsWkbTypes.GeometryType.NullGeometry
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """What the worker is told: a file, and the layer in it where there are several."""
+
+    path: str
+    layer: str | None = None
+
+
+@dataclass(frozen=True)
+class VectorInput:
+    """A layer, looked at in QGIS's main thread.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer, for messages and for the temporary file.
+    source : QgsProcessingFeatureSource
+        What QGIS sees of it.
+    direct : VectorFile or None
+        The file that holds just that, if there is one.
+    """
+
+    name: str
+    source: QgsProcessingFeatureSource
+    direct: VectorFile | None
+
+    def as_file(self, folder: str, feedback: QgsProcessingFeedback) -> VectorFile:
+        """Give the file itself, or write what QGIS sees into a temporary one."""
+        if self.direct is not None:
+            return self.direct
+        feedback.pushInfo(f"Writing the features of {self.name!r} for the worker.")
+        return VectorFile(_export(self.source, self.name, folder, feedback))
+
+
+def vector_input(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict,
+    name: str,
+    context: QgsProcessingContext,
+    shapes: tuple[object, ...],
+    *,
+    one_layer_only: bool = False,
+) -> VectorInput | None:
+    """Look at the layer of a parameter; None if the parameter is not given.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the layer is missing, empty, of the wrong geometry, or has no CRS.
+    """
+    definition = algorithm.parameterDefinition(name)
+    label = definition.description()
+    source = algorithm.parameterAsSource(parameters, name, context)
+    if source is None:
+        if parameters.get(name) in (None, ""):
+            return None
+        raise QgsProcessingException(
+            f"The layer of {label!r} cannot be opened: {_value_text(parameters.get(name))}.\n"
+            "Choose a layer of the project, or a file that exists."
+        )
+    layer = algorithm.parameterAsVectorLayer(parameters, name, context)
+    title = source.sourceName() or (layer.name() if layer is not None else name)
+    shape = QgsWkbTypes.geometryType(source.wkbType())
+    if shape not in shapes:
+        wanted = " or ".join(_SHAPES[one] for one in shapes if one != TABLE)
+        raise QgsProcessingException(
+            f"The layer {title!r} of {label!r} holds {_SHAPES.get(shape, 'other geometries')}, "
+            f"not {wanted}.\nChoose a layer of {wanted}"
+            + ("; 'Extract vertices' makes points of lines." if shapes[0] == POINTS else ".")
+        )
+    if source.featureCount() == 0:
+        raise QgsProcessingException(
+            f"The layer {title!r} of {label!r} has no features to work on.\n"
+            "Check its filter and, with 'Selected features only', its selection."
+        )
+    if shape != TABLE and not source.sourceCrs().isValid():
+        raise QgsProcessingException(
+            f"The layer {title!r} of {label!r} has no coordinate reference system (CRS).\n"
+            "Assign the right one: right-click the layer, Layer CRS, Set Layer CRS."
+        )
+    direct = None
+    if layer is not None and _takes_all(parameters.get(name)):
+        direct = _file_of(layer, one_layer_only=one_layer_only)
+    return VectorInput(title, source, direct)
+
+
+def raster_file(layer: QgsRasterLayer | None, label: str) -> str:
+    """Give the file of a raster layer.
+
+    Raises
+    ------
+    QgsProcessingException
+        If there is none, or QGIS places it elsewhere than the file says.
+    """
+    if layer is None or not layer.isValid():
+        raise QgsProcessingException(
+            f"The raster of {label!r} cannot be opened.\nChoose a raster layer or a file."
+        )
+    path = layer.source().partition("|")[0]
+    if layer.providerType() != "gdal" or not os.path.isfile(path):
+        raise QgsProcessingException(
+            f"The raster layer {layer.name()!r} is not a file.\n"
+            "Save it as a GeoTIFF first: right-click the layer, Export, Save As."
+        )
+    if layer.dataProvider().crs() != layer.crs():
+        raise QgsProcessingException(
+            f"The file of the raster layer {layer.name()!r} does not say the CRS that the layer "
+            "has in the project.\nWrite it into the file with 'Assign projection' first."
+        )
+    return path
+
+
+def _takes_all(value: object) -> bool:
+    """Whether a parameter's value means the whole layer."""
+    if not isinstance(value, QgsProcessingFeatureSourceDefinition):
+        return True
+    return not (
+        value.selectedFeaturesOnly
+        or value.featureLimit >= 0
+        or getattr(value, "filterExpression", "")
+    )
+
+
+def _file_of(layer: QgsVectorLayer, *, one_layer_only: bool) -> VectorFile | None:
+    """Give the file that holds exactly what a layer shows, or None."""
+    provider = layer.dataProvider()
+    if layer.providerType() != "ogr" or provider is None:
+        return None
+    if provider.subsetString() or layer.isModified() or layer.crs() != provider.crs():
+        return None
+    if [f.name() for f in layer.fields()] != [f.name() for f in provider.fields()]:
+        return None  # joined or virtual fields
+    parts = QgsProviderRegistry.instance().decodeUri("ogr", layer.source())
+    known = {"path", "layerName", "layerId"}
+    extra = {
+        key for key, value in parts.items() if key not in known and value not in (None, "", [])
+    }
+    path = str(parts.get("path") or "")
+    if extra or parts.get("layerId") is not None or not os.path.isfile(path):
+        return None
+    found = QgsProviderRegistry.instance().querySublayers(path)
+    several = sum(1 for one in found if one.providerKey() == "ogr") > 1
+    if several and one_layer_only:
+        return None
+    # A file that holds one layer is read as if it had been named alone.
+    name = parts.get("layerName") if several else None
+    if several and not name:
+        return None
+    return VectorFile(os.path.abspath(path), name)
+
+
+def _export(
+    source: QgsProcessingFeatureSource, name: str, folder: str, feedback: QgsProcessingFeedback
+) -> str:
+    """Write what a source shows; FlatGeobuf keeps types and names, CSV tables without geometry."""
+    is_table = QgsWkbTypes.geometryType(source.wkbType()) == TABLE
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = "CSV" if is_table else "FlatGeobuf"
+    options.fileEncoding = "UTF-8"
+    if not is_table:
+        options.layerOptions = ["SPATIAL_INDEX=NO"]  # keeps the order of the features
+    stem = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "layer"
+    path = os.path.join(folder, f"{stem}.{'csv' if is_table else 'fgb'}")
+    writer = QgsVectorFileWriter.create(
+        path, source.fields(), source.wkbType(), source.sourceCrs(),
+        QgsCoordinateTransformContext(), options,
+    )  # fmt: skip
+    _require_no_error(writer, name)
+    for feature in source.getFeatures():
+        if feedback.isCanceled():
+            break
+        if not writer.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
+            _require_no_error(writer, name)
+    del writer  # flushes and closes the file
+    return path
+
+
+def _require_no_error(writer: QgsVectorFileWriter, name: str) -> None:
+    """Raise what a writer says."""
+    if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
+        raise QgsProcessingException(
+            f"The features of {name!r} cannot be written to a temporary file: "
+            f"{writer.errorMessage()}\nSave the layer as a GeoPackage, and use that."
+        )
+
+
+def _value_text(value: object) -> str:
+    """Write a parameter's value for a message."""
+    if isinstance(value, QgsProcessingFeatureSourceDefinition):
+        return value.source.asExpression()
+    return repr(value) if isinstance(value, str) else type(value).__name__

@@ -1,0 +1,331 @@
+"""A worker process of rm_geo: started, asked, listened to, and ended whatever happens.
+
+The protocol is described in ``rm_geo/worker.py``. Nothing here knows QGIS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .interpreter import SETTING_HELP
+
+PROTOCOL = 1
+"""The version of the protocol that this plugin speaks."""
+
+_POLL_S = 0.05
+_HELLO_S = 120.0  # a cold disk and a virus scanner take their time
+_END_S = 0.55  # a cancelled worker ends by itself in 0.4 s
+_TERMINATE_S = 0.15
+_LAST_WORDS = 30
+
+Event = dict[str, Any]
+
+
+class WorkerError(Exception):
+    """What a worker could not do.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong.
+    hint : str, optional
+        What to do about it.
+    kind : str
+        The class of the error in rm_geo, or ``WorkerError``.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, kind: str = "WorkerError") -> None:
+        super().__init__(message)
+        self.message, self.hint, self.kind = message, hint, kind
+
+    def __str__(self) -> str:
+        return self.message if not self.hint else f"{self.message}\n{self.hint}"
+
+
+class WorkerCancelled(Exception):  # noqa: N818 - no error
+    """The listener wanted the work to stop, and it did."""
+
+
+class Listener:
+    """Who follows a worker; this one says nothing and never cancels."""
+
+    def is_cancelled(self) -> bool:
+        """Whether the work is to stop; asked many times a second."""
+        return False
+
+    def beat(self) -> None:
+        """Note that the worker is alive; called many times a second."""
+
+    def hello(self, event: Event) -> None:
+        """Take note of the worker's greeting."""
+
+    def stage(self, label: str, total: int, unit: str) -> None:
+        """Take note of a stage of ``total`` units."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Take note that ``done`` units are done."""
+
+    def log(self, message: str) -> None:
+        """Take note of a line for a person."""
+
+
+def run_job(
+    python: str,
+    request: Mapping[str, Any],
+    listener: Listener | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    hello_timeout_s: float = _HELLO_S,
+) -> Event:
+    """Have a new worker carry out one job; gives its ``result``.
+
+    Parameters
+    ----------
+    python : str
+        The interpreter that has rm_geo.
+    request : mapping
+        The job; see ``rm_geo/jobs.py``.
+    listener : Listener, optional
+        Told of everything, and asked whether to go on.
+    environment : mapping, optional
+        Variables of the worker.
+    hello_timeout_s : float
+        How long the worker may take to greet.
+
+    Raises
+    ------
+    WorkerError
+        If the interpreter is none, has no rm_geo or one of another protocol, if the job
+        failed, or if the worker died: with its last words.
+    WorkerCancelled
+        If the listener wanted so; the worker is gone then, with all that it had not finished.
+    """
+    chosen = Listener() if listener is None else listener
+    worker = _Worker(python, environment)
+    try:
+        greeting = worker.wait(("hello",), chosen, hello_timeout_s)
+        _require_protocol(greeting, python)
+        chosen.hello(greeting)
+        worker.send(request)
+        answer = worker.wait(("result", "error"), chosen, None)
+    finally:
+        worker.end()
+    if answer["event"] == "result":
+        return answer
+    if answer.get("class") == "CancelledError":
+        raise WorkerCancelled
+    raise WorkerError(
+        str(answer.get("message", "")), answer.get("hint"), str(answer.get("class", ""))
+    )
+
+
+def _require_protocol(greeting: Event, python: str) -> None:
+    """Refuse a worker that speaks another version of the protocol."""
+    spoken = greeting.get("protocol")
+    if spoken == PROTOCOL:
+        return
+    newer = isinstance(spoken, int) and spoken > PROTOCOL
+    hint = (
+        "Update the plugin: run 'rm-geo qgis install' in that environment and restart QGIS."
+        if newer
+        else "Update rm_geo in that environment: pip install --upgrade rm-geo."
+    )
+    raise WorkerError(
+        f"rm_geo {greeting.get('version', '?')} in {python} speaks version {spoken} of the "
+        f"protocol, this plugin version {PROTOCOL}.",
+        hint,
+        "ProtocolError",
+    )
+
+
+class _Worker:
+    """The process, and threads that read what it says."""
+
+    def __init__(self, python: str, environment: Mapping[str, str] | None) -> None:
+        self._python = python
+        self._scratch: tuple[str, list[str]] = ("", [])
+        self._events: queue.Queue[Event | None] = queue.Queue()
+        self._has_greeted = False
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        # Windows: CREATE_NO_WINDOW. Elsewhere a group of its own, to end it with its children.
+        apart = {"creationflags": 0x08000000} if os.name == "nt" else {"start_new_session": True}
+        try:
+            self._process = subprocess.Popen(
+                [python, "-I", "-m", "rm_geo.worker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=None if environment is None else dict(environment),
+                cwd=os.path.expanduser("~") if os.path.isdir(os.path.expanduser("~")) else None,
+                **apart,  # type: ignore[arg-type]
+            )  # fmt: skip
+        except OSError as error:
+            raise WorkerError(
+                f"{python} cannot be run: {error.strerror or error}.",
+                f"Choose the Python of the environment in which rm_geo is installed in "
+                f"{SETTING_HELP}.",
+            ) from error
+        self._readers = [
+            threading.Thread(target=self._read_events, daemon=True),
+            threading.Thread(target=self._read_last_words, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def send(self, request: Mapping[str, Any]) -> None:
+        """Send one request; a worker that died is noticed by :meth:`wait`."""
+        line = json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n"
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except OSError:
+            pass
+
+    def wait(self, names: Sequence[str], listener: Listener, timeout_s: float | None) -> Event:
+        """Follow the worker until one of the named events."""
+        begun = time.monotonic()
+        while True:
+            if listener.is_cancelled():
+                raise WorkerCancelled
+            listener.beat()
+            try:
+                event = self._events.get(timeout=_POLL_S)
+            except queue.Empty:
+                if timeout_s is not None and time.monotonic() - begun > timeout_s:
+                    raise WorkerError(
+                        f"{self._python} did not answer within {timeout_s:g} seconds.",
+                        f"Is it the Python of the environment with rm_geo? See {SETTING_HELP}.",
+                    ) from None
+                continue
+            if event is None:
+                raise self._obituary()
+            if event.get("event") in names:
+                self._has_greeted = True
+                return event
+            self._pass_on(event, listener)
+
+    def _pass_on(self, event: Event, listener: Listener) -> None:
+        """Tell the listener of an event on the way."""
+        name = event.get("event")
+        if name == "start":
+            listener.stage(str(event["label"]), int(event["total"]), str(event["unit"]))
+        elif name == "progress":
+            listener.progress(int(event["done"]), int(event["total"]))
+        elif name == "log":
+            listener.log(str(event["message"]))
+        elif name == "scratch":
+            self._scratch = (str(event["path"]), [str(path) for path in event.get("made", [])])
+
+    def end(self) -> None:
+        """End the process, by asking and then by force, and take away what it left."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        if not self._has_ended(_END_S):
+            self._signal_all("SIGTERM")
+            if not self._has_ended(_TERMINATE_S):
+                self._signal_all("SIGKILL")
+                self._process.wait()
+        path, made = self._scratch
+        if path:
+            shutil.rmtree(path, ignore_errors=True)
+        for folder in made:
+            try:
+                os.rmdir(folder)
+            except OSError:
+                break
+        for reader in self._readers:
+            reader.join(0.1)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None and not any(reader.is_alive() for reader in self._readers):
+                stream.close()
+
+    def _signal_all(self, name: str) -> None:
+        """Send a signal to the process and its children; on Windows, end the process."""
+        if os.name == "nt":
+            self._process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, getattr(signal, name))
+
+    def _has_ended(self, seconds: float) -> bool:
+        """Whether the process ends within some time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _read_events(self) -> None:
+        """Put every event into the queue, and None at the end."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                event = json.loads(line.decode("utf-8", "surrogatepass"))
+            except ValueError:
+                event = None
+            if isinstance(event, dict) and "event" in event:
+                self._events.put(event)
+            else:
+                self._last_words.append(line.decode("utf-8", "replace").rstrip())
+        self._events.put(None)
+
+    def _read_last_words(self) -> None:
+        """Keep the end of what the process writes to its standard error."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._last_words.append(line.decode("utf-8", "replace").rstrip())
+
+    def _obituary(self) -> WorkerError:
+        """Say why a worker is gone, in words where the reason is a known one."""
+        try:
+            code: int | None = self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            code = None
+        self._readers[1].join(1.0)
+        words = "\n".join(word for word in self._last_words if word)
+        if "No module named" in words and "rm_geo" in words.rsplit("No module named", 1)[1]:
+            return WorkerError(
+                f"The Python interpreter {self._python} has no rm_geo, or one without a worker.",
+                f"Install it there ({Path(self._python).name} -m pip install --upgrade rm-geo), or "
+                f"choose another interpreter in {SETTING_HELP}.",
+                "NoRmGeoError",
+            )
+        told = f" Its last words:\n{words}" if words else " It said nothing."
+        if not self._has_greeted:
+            return WorkerError(
+                f"rm_geo ended unexpectedly while it started ({_manner_of(code)}).{told}",
+                f"Is {self._python} the Python of the environment in which rm_geo is installed? "
+                f"Choose it in {SETTING_HELP}.",
+                "WorkerDiedError",
+            )
+        return WorkerError(
+            f"The worker of rm_geo ended unexpectedly ({_manner_of(code)}).{told}",
+            "If it was short of memory, use a coarser resolution or a smaller area. Otherwise run "
+            "'Check environment', and report this with what it says.",
+            "WorkerDiedError",
+        )
+
+
+def _manner_of(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is None:
+        return "it closed its output"
+    if code < 0 and sys.platform != "win32":
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"

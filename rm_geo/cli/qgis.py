@@ -1,0 +1,118 @@
+"""``rm-geo qgis``: the QGIS plugin, installed and packed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rm_geo.cli.options import console_options
+
+if TYPE_CHECKING:
+    from rm_geo.console import Console
+    from rm_geo.qgis.install import PluginStatus
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def profile_options(command: F) -> F:
+    """Add the options that choose a profile of QGIS."""
+    command = click.option(
+        "--profiles-path", type=click.Path(path_type=Path), metavar="DIR",
+        help="Folder of the profiles, as for QGIS's option of that name.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--profile", metavar="NAME", help="Profile of QGIS; the default one if not given."
+    )(command)
+
+
+@click.group()
+def qgis() -> None:
+    """Install the QGIS plugin, which runs rm_geo in this environment."""
+
+
+@qgis.command("install")
+@profile_options
+@click.option("--python", metavar="FILE",
+              help="Interpreter for the worker; the one that runs this if not given.")  # fmt: skip
+@click.option("--enable/--no-enable", default=True, show_default=True,
+              help="Have QGIS load the plugin at its next start.")  # fmt: skip
+@console_options
+def install_command(
+    profile: str | None,
+    profiles_path: Path | None,
+    python: str | None,
+    enable: bool,
+    console: Console,
+) -> None:
+    """Put the plugin into QGIS, and have it use this environment."""
+    from rm_geo.qgis.bundle import plugin_files
+    from rm_geo.qgis.install import install, status
+    from rm_geo.qgis.profiles import choose_profiles
+
+    files = plugin_files()
+    found = []
+    for chosen in choose_profiles(profile, profiles_path, create=True):
+        install(chosen, files, python=python, enable=enable)
+        found.append(status(chosen, files))
+    lines = [line for one in found for line in _lines(one)]
+    _tell(found, [*lines, "Start QGIS (again): Processing > Toolbox > Radio maps (rm_geo)."],
+          console)  # fmt: skip
+
+
+@qgis.command("uninstall")
+@profile_options
+@console_options
+def uninstall_command(profile: str | None, profiles_path: Path | None, console: Console) -> None:
+    """Take the plugin out of QGIS again."""
+    from rm_geo.qgis.install import uninstall
+    from rm_geo.qgis.profiles import choose_profiles
+
+    removed = [p.name for p in choose_profiles(profile, profiles_path) if uninstall(p)]
+    text = f"Removed from: {', '.join(removed)}" if removed else "The plugin was not installed."
+    console.result({"removed": removed}, text)
+
+
+@qgis.command("status")
+@profile_options
+@console_options
+def status_command(profile: str | None, profiles_path: Path | None, console: Console) -> None:
+    """Say where the plugin is installed, and whether it can work."""
+    from rm_geo.qgis.bundle import plugin_files
+    from rm_geo.qgis.install import status
+    from rm_geo.qgis.profiles import choose_profiles
+
+    files = plugin_files()
+    found = [status(one, files) for one in choose_profiles(profile, profiles_path)]
+    _tell(found, [line for one in found for line in _lines(one)], console)
+
+
+@qgis.command("package")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path(), metavar="FILE|DIR",
+              help="The zip, or the folder that gets it; here if not given.")  # fmt: skip
+@console_options
+def package_command(output: Path, console: Console) -> None:
+    """Write the zip for QGIS's plugin manager and the plugin repository."""
+    from rm_geo.qgis.bundle import plugin_files, write_zip
+
+    files = plugin_files()
+    path = write_zip(output, files)
+    console.result({"file": path, "files": len(files)}, f"{path}: {len(files)} files")
+
+
+def _tell(found: list[PluginStatus], lines: list[str], console: Console) -> None:
+    """Give the state of each profile."""
+    console.result({"profiles": [asdict(one) for one in found]}, "\n".join(lines))
+
+
+def _lines(one: PluginStatus) -> list[str]:
+    """Describe the plugin in a profile."""
+    if one.version is None:
+        return [f"Profile {one.profile}: not installed ({one.folder})"]
+    state = "enabled" if one.is_enabled else "not enabled"
+    lines = [f"Profile {one.profile}: version {one.version}, {state}",
+             f"  folder       {one.folder}", f"  interpreter  {one.python}"]  # fmt: skip
+    return lines if one.problem is None else [*lines, f"  to mend      {one.problem}"]

@@ -1,0 +1,65 @@
+"""What went wrong, in words: any exception as a message, a hint and an exit code."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Final
+
+from rm_geo.errors import CancelledError, OutputError, RmGeoError
+
+REPORT_AT: Final = "the project's issue tracker"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An error as a user is told of it.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the error's class, for programs.
+    message : str
+        What was wrong.
+    hint : str or None
+        What to do about it.
+    exit_code : int
+        With which a command ends.
+    """
+
+    kind: str
+    message: str
+    hint: str | None
+    exit_code: int
+
+
+def explain(error: BaseException, *, details: str = "Run again with --debug") -> Explanation:
+    """Explain an error; one that nobody foresaw is called a fault of rm_geo.
+
+    Parameters
+    ----------
+    error : BaseException
+        Whatever was raised.
+    details : str
+        How the user gets a traceback.
+    """
+    if isinstance(error, RmGeoError):
+        return Explanation(type(error).__name__, error.message, error.hint, error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return Explanation(CancelledError.__name__, "Interrupted; nothing half-written is left.",
+                           None, CancelledError.exit_code)  # fmt: skip
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Explanation(OutputError.__name__,
+                           f"The disk is full ({error.filename or 'while writing'}).",
+                           "Free some space, or choose another output folder.",
+                           OutputError.exit_code)  # fmt: skip
+    if isinstance(error, MemoryError):
+        return Explanation("MemoryError", "There is not enough memory.",
+                           "Use a coarser --resolution, or split the area.", 1)  # fmt: skip
+    return Explanation(
+        type(error).__name__,
+        f"Unexpected: {type(error).__name__}: {error}",
+        f"This is a fault of rm_geo. {details} and report what it says at {REPORT_AT}, "
+        "with the output of 'rm-geo doctor'.",
+        1,
+    )

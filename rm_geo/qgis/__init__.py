@@ -1,0 +1,1 @@
+"""The QGIS plugin as files: where QGIS wants them, and putting them there."""

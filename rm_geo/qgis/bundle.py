@@ -1,0 +1,83 @@
+"""The plugin's files, as a folder or a zip: the same wherever rm_geo is installed from."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rm_geo._version import __version__
+from rm_geo.atomic import prepare_output_folder, replacing
+from rm_geo.errors import InputError
+
+FOLDER: Final = "rm_geo_qgis"
+"""Name of the installed plugin: not that of the library, and a module's name for Python."""
+
+_SUFFIXES: Final = {".py", ".qml", ".svg", ".png", ".model3"}
+_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # the same files give the same zip
+
+
+def plugin_files() -> dict[str, bytes]:
+    """Read the plugin's files, by their paths inside its folder, ``/`` between parts.
+
+    Raises
+    ------
+    InputError
+        If this installation of rm_geo has no plugin.
+    """
+    package = Path(__file__).resolve().parents[1]
+    inside, beside = package / "qgis_plugin", package.parent
+    # An installed wheel has all in one folder; a checkout has it at its top level.
+    is_wheel = (inside / "metadata.txt").is_file()
+    sources = inside if is_wheel else beside / "qgis_plugin"
+    texts = inside if is_wheel else beside
+    if not (sources / "__init__.py").is_file() or not (texts / "metadata.txt").is_file():
+        raise InputError(
+            f"This installation of rm_geo has no QGIS plugin (looked in {inside} and {beside}).",
+            hint="Install rm_geo again: pip install --force-reinstall rm-geo",
+        )
+    files = {
+        path.relative_to(sources).as_posix(): path.read_bytes()
+        for path in sorted(sources.rglob("*"))
+        if path.suffix in _SUFFIXES and "__pycache__" not in path.parts
+    }
+    files["metadata.txt"] = (texts / "metadata.txt").read_bytes()
+    files["LICENSE"] = (texts / "LICENSE").read_bytes()
+    return files
+
+
+def plugin_version(metadata: str) -> str:
+    """Read the version of a ``metadata.txt``."""
+    found = re.search(r"^version\s*=\s*(\S+)", metadata, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def write_zip(target: Path, files: Mapping[str, bytes]) -> Path:
+    """Write the zip that QGIS's plugin manager and the plugin repository take.
+
+    Parameters
+    ----------
+    target : Path
+        A ``.zip`` file, or a folder that gets ``rm_geo_qgis-<version>.zip``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    if target.suffix.lower() != ".zip":
+        target = target / f"{FOLDER}-{__version__}.zip"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in sorted(files.items()):
+            entry = zipfile.ZipInfo(f"{FOLDER}/{name}", _TIMESTAMP)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    prepare_output_folder(target.parent)
+    with replacing(target) as part:
+        part.write_bytes(buffer.getvalue())
+    return target

@@ -1,0 +1,162 @@
+"""Layers as files: a plain file is read where it lies, all else as QGIS sees it."""
+
+import shutil
+
+from harness import DATA, FAST, Feedback, QgisTestCase, main
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsField,
+    QgsGeometry,
+    QgsPointXY,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QVariant
+
+
+class InputTests(QgisTestCase):
+    def look(self, value, **more):
+        algorithm = self.prepared("rm_geo:estimate", {"INPUT": value, **more})
+        return algorithm._input
+
+    def refused(self, *words, **parameters):
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.prepared(parameters.pop("algorithm", "rm_geo:estimate"), parameters)
+        for word in words:
+            self.assertIn(word, str(caught.exception))
+
+    def exported(self, found):
+        file = found.as_file(str(self.folder), Feedback())
+        layer = QgsVectorLayer(file.path, "exported", "ogr")
+        self.assertTrue(layer.isValid())
+        return layer
+
+    def test_a_plain_file_is_read_where_it_lies(self):
+        found = self.look(self.layer("drive.gpkg"))
+        self.assertEqual(found.direct.path, str(DATA / "drive.gpkg"))
+        self.assertIsNone(found.direct.layer)
+        by_path = self.look(str(DATA / "drive.gpkg"))
+        self.assertEqual(by_path.direct.path, str(DATA / "drive.gpkg"))
+
+    def test_one_of_several_layers_is_named(self):
+        layer = QgsVectorLayer(f"{DATA / 'two.gpkg'}|layername=second", "second", "ogr")
+        self.project.addMapLayer(layer)
+        self.assertEqual(self.look(layer).direct.layer, "second")
+
+    def test_a_filter_counts(self):
+        layer = self.layer("drive.gpkg")
+        layer.setSubsetString("pci = '7'")
+        found = self.look(layer)
+        self.assertIsNone(found.direct)
+        self.assertEqual(self.exported(found).featureCount(), 30)
+
+    def test_a_selection_counts_only_when_asked_for(self):
+        layer = self.layer("drive.gpkg")
+        layer.selectByExpression("fid <= 12")
+        self.assertIsNotNone(self.look(layer).direct)
+        selected = QgsProcessingFeatureSourceDefinition(layer.id(), True)
+        found = self.look(selected)
+        self.assertIsNone(found.direct)
+        self.assertEqual(self.exported(found).featureCount(), 12)
+
+    def test_unsaved_edits_count(self):
+        copy = self.folder / "edited.gpkg"
+        shutil.copy(DATA / "drive.gpkg", copy)
+        layer = QgsVectorLayer(str(copy), "edited", "ogr")
+        self.project.addMapLayer(layer)
+        layer.startEditing()
+        self.assertIsNotNone(self.look(layer).direct, "nothing is changed yet")
+        layer.deleteFeature(1)
+        found = self.look(layer)
+        self.assertIsNone(found.direct)
+        self.assertEqual(self.exported(found).featureCount(), 59)
+        layer.rollBack()
+
+    def test_memory_layers_work_with_fields_in_order(self):
+        layer = QgsVectorLayer("Point?crs=EPSG:32633", "im Speicher/ü", "memory")
+        layer.dataProvider().addAttributes(
+            [QgsField("rsrp", QVariant.Double), QgsField("Zelle ü", QVariant.String)]
+        )
+        layer.updateFields()
+        features = []
+        for i in range(20):
+            feature = QgsFeature(layer.fields())
+            feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(5e5 + i, 5.4e6)))
+            feature.setAttributes([-60.5 - i, "A"])
+            features.append(feature)
+        layer.dataProvider().addFeatures(features)
+        self.project.addMapLayer(layer)
+        out = self.exported(self.look(layer))
+        self.assertEqual([f.name() for f in out.fields()], ["rsrp", "Zelle ü"])
+        self.assertEqual([f["rsrp"] for f in out.getFeatures()], [-60.5 - i for i in range(20)])
+        self.assertEqual(out.crs(), layer.crs())
+
+    def test_a_crs_of_the_users_own_counts(self):
+        layer = self.layer("drive.gpkg")
+        layer.setCrs(QgsCoordinateReferenceSystem("EPSG:4258"))
+        found = self.look(layer)
+        self.assertIsNone(found.direct)
+        self.assertEqual(self.exported(found).crs().authid(), "EPSG:4258")
+
+    def test_virtual_fields_count(self):
+        layer = self.layer("drive.gpkg")
+        layer.addExpressionField('"rsrp" - 3', QgsField("corrected", QVariant.Double))
+        found = self.look(layer)
+        self.assertIsNone(found.direct)
+        self.assertIn("corrected", [f.name() for f in self.exported(found).fields()])
+
+    def test_a_table_of_sites_without_geometry(self):
+        found = self.prepared(
+            "rm_geo:estimate",
+            {"INPUT": self.layer("drive.gpkg"), "SITES": str(DATA / "sites.csv")},
+        )
+        self.assertEqual(found._sites.direct.path, str(DATA / "sites.csv"))
+
+    def test_lines_are_refused(self):
+        self.refused("lines", "points", "Extract vertices", INPUT=self.layer("lines.gpkg"))
+
+    def test_an_empty_layer_is_refused(self):
+        layer = self.layer("drive.gpkg")
+        layer.setSubsetString("pci = 'none'")
+        self.refused("has no features", "filter", INPUT=layer)
+
+    def test_an_empty_selection_is_refused(self):
+        layer = self.layer("drive.gpkg")
+        selected = QgsProcessingFeatureSourceDefinition(layer.id(), True)
+        self.refused("no features", "selection", INPUT=selected)
+
+    def test_a_layer_without_crs_is_refused(self):
+        layer = QgsVectorLayer("Point?field=rsrp:double", "nowhere", "memory")
+        layer.setCrs(QgsCoordinateReferenceSystem())
+        feature = QgsFeature(layer.fields())
+        feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(1, 2)))
+        layer.dataProvider().addFeatures([feature])
+        self.project.addMapLayer(layer)
+        self.refused("no coordinate reference system", "Layer CRS", INPUT=layer)
+
+    def test_a_layer_that_is_not_there_is_refused(self):
+        self.refused("cannot be opened", "nothing.gpkg", INPUT=str(DATA / "nothing.gpkg"))
+
+    def test_a_simulation_wants_either_sites_or_a_position(self):
+        buildings = self.layer("buildings.gpkg", "buildings")
+        either = "Give either"
+        self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings)
+        both = {"SITES": str(DATA / "sites.csv"), "POSITION": "500000,5400000 [EPSG:32633]"}
+        self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings, **both)
+        self.refused("points", "polygons", algorithm="rm_geo:simulate",
+                     BUILDINGS=self.layer("drive.gpkg"))  # fmt: skip
+
+    def test_results_of_a_filtered_layer_are_those_of_its_features(self):
+        layer = self.layer("drive.gpkg")
+        layer.setSubsetString("pci = '7'")
+        done = self.run_algorithm(
+            "rm_geo:estimate", {"INPUT": layer, "OUTPUT": str(self.folder / "out"), **FAST}
+        )
+        self.assertEqual(done["MAPPED_CELLS"], 1)
+        self.assertTrue(done["RSRP"].endswith("7_rsrp.tif"))
+
+
+if __name__ == "__main__":
+    main()

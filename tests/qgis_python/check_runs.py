@@ -1,0 +1,163 @@
+"""Runs: cancelled within a second, killed workers told of, no growth of QGIS's memory."""
+
+import os
+import signal
+import stat
+import subprocess
+import threading
+import time
+
+from harness import FAST, Feedback, QgisTestCase, main, registry
+from qgis.core import QgsProcessingException
+
+FOREVER = {"METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000, "REACH": 100.0}
+
+
+def workers():
+    """Processes of workers that this process started."""
+    listing = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    ).stdout
+    return [int(line.split()[0]) for line in listing.splitlines() if "rm_geo.worker" in line]
+
+
+def resident_kib():
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+class RunTests(QgisTestCase):
+    def start(self, parameters, act):
+        """Run in a thread, as the dialog does; ``act(feedback)`` soon after the start."""
+        context, feedback = self.context(), Feedback()
+        algorithm = registry.algorithmById("rm_geo:estimate").create()
+        self.assertTrue(algorithm.prepare(parameters, context, feedback))
+        outcome = {}
+
+        def work():
+            try:
+                outcome["results"], outcome["ok"] = (
+                    algorithm.runPrepared(parameters, context, feedback),
+                    True,
+                )
+            except QgsProcessingException as error:
+                outcome["error"] = str(error)
+            outcome["ended"] = time.monotonic()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        act(feedback)
+        outcome["acted"] = time.monotonic()
+        thread.join(60)
+        self.assertFalse(thread.is_alive())
+        return outcome, feedback
+
+    def parameters(self, **more):
+        return {"INPUT": self.layer("drive.gpkg"), "OUTPUT": str(self.folder / "out ü"), **more}
+
+    def assert_nothing_is_left(self):
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.assertEqual(workers(), [])
+
+    def cancelled_when(self, is_time):
+        def act(feedback):
+            deadline = time.monotonic() + 90
+            while not is_time(feedback):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
+            feedback.cancel()
+
+        outcome, feedback = self.start(self.parameters(**FOREVER), act)
+        self.assertIn("Cancelled", outcome["error"])
+        self.assertLess(outcome["ended"] - outcome["acted"], 1.0)
+        self.assert_nothing_is_left()
+        return feedback
+
+    def test_cancelled_while_the_worker_starts(self):
+        self.cancelled_when(lambda _: bool(workers()))
+
+    def test_cancelled_while_measurements_are_read(self):
+        self.cancelled_when(lambda feedback: any("device" in line for line in feedback.lines))
+
+    def test_cancelled_inside_a_long_computation(self):
+        feedback = self.cancelled_when(lambda feedback: bool(feedback.texts))
+        self.assertGreater(feedback.beats, 10, "the bar is alive all the time")
+
+    def test_a_worker_that_is_killed_gives_an_error_and_no_hang(self):
+        def act(feedback):
+            while not feedback.texts:
+                time.sleep(0.01)
+            os.kill(workers()[0], signal.SIGKILL)
+
+        outcome, _ = self.start(self.parameters(**FOREVER), act)
+        self.assertIn("ended unexpectedly (signal SIGKILL)", outcome["error"])
+        self.assertLess(outcome["ended"] - outcome["acted"], 7.0)
+        self.assert_nothing_is_left()
+
+    def test_a_worker_that_crashes_gives_its_last_words(self):
+        script = self.folder / "python"
+        script.write_text(
+            "#!/bin/sh\necho 'Fatal Python error: Segmentation fault' >&2\nexit 139\n"
+        )
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        os.environ["RM_GEO_PYTHON"] = str(script)
+        self.addCleanup(os.environ.pop, "RM_GEO_PYTHON")
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.run_algorithm("rm_geo:estimate", self.parameters())
+        self.assertIn("Segmentation fault", str(caught.exception))
+        self.assertIn("exit code 139", str(caught.exception))
+
+    def test_another_version_of_the_protocol_is_refused_in_words(self):
+        script = self.folder / "python"
+        script.write_text(
+            '#!/bin/sh\necho \'{"event": "hello", "protocol": 99, "version": "9.9"}\'\ncat\n'
+        )
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        os.environ["RM_GEO_PYTHON"] = str(script)
+        self.addCleanup(os.environ.pop, "RM_GEO_PYTHON")
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.run_algorithm("rm_geo:estimate", self.parameters())
+        self.assertIn("version 99 of the protocol", str(caught.exception))
+        self.assertIn("rm-geo qgis install", str(caught.exception))
+
+    def test_no_interpreter_at_all_is_an_error_in_words(self):
+        from rm_geo_qgis import settings
+
+        record = settings.PLUGIN_FOLDER / "environment.json"
+        text = record.read_text()
+        record.unlink()
+        self.addCleanup(record.write_text, text)
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.run_algorithm("rm_geo:estimate", self.parameters())
+        self.assertIn("No Python interpreter", str(caught.exception))
+
+    def test_the_setting_comes_before_what_the_installation_recorded(self):
+        from processing.core.ProcessingConfig import ProcessingConfig
+        from rm_geo_qgis import settings
+
+        self.addCleanup(settings.set_interpreter, "")
+        settings.set_interpreter("/etc/passwd")
+        self.assertEqual(ProcessingConfig.getSetting(settings.NAME), "/etc/passwd")
+        settings.set_interpreter("/no/such/python")
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.run_algorithm("rm_geo:estimate", self.parameters())
+        self.assertIn("/no/such/python does not exist", str(caught.exception))
+        settings.set_interpreter("")
+        self.assertTrue(settings.current_interpreter().path)
+
+    def test_many_runs_do_not_grow_this_process(self):
+        parameters = self.parameters(**FAST, LOAD=False)
+        for _ in range(3):
+            self.run_algorithm("rm_geo:estimate", parameters)
+        before = resident_kib()
+        for _ in range(int(os.environ.get("RM_GEO_TEST_RUNS", "5"))):
+            self.run_algorithm("rm_geo:estimate", parameters)
+        grown_kib = resident_kib() - before
+        self.assertLess(grown_kib, 10_000)
+        self.assertEqual(workers(), [])
+        self.assertLess(len(os.listdir("/proc/self/fd")), 200)
+        self.assertLess(threading.active_count(), 6)
+
+
+if __name__ == "__main__":
+    main()

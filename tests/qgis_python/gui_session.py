@@ -1,0 +1,161 @@
+"""A session of QGIS's window as a user has it; run by ``qgis --code``, writes pictures.
+
+Opens the drive test in a project, runs 'Estimate radio map' from its dialog with the Run button,
+waits for the layers, and grabs the window, the dialog and the settings page.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from qgis.core import QgsProject, QgsVectorLayer
+from qgis.PyQt.QtCore import QEventLoop, QTimer
+from qgis.PyQt.QtWidgets import QDockWidget, QPushButton, QTextEdit
+from qgis.utils import iface
+
+OUT = Path(os.environ["RM_GEO_TEST_OUT"])
+DRIVE_TEST = os.environ["RM_GEO_TEST_DRIVE_TEST"]
+SITES = os.environ.get("RM_GEO_TEST_SITES", "")
+PARAMETERS = json.loads(os.environ.get("RM_GEO_TEST_PARAMETERS", "{}"))
+TIMEOUT_S = 200.0
+
+
+def wait_until(is_done, what, timeout_s=TIMEOUT_S):
+    deadline = time.monotonic() + timeout_s
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        pause(0.05)
+
+
+def pause(seconds):
+    loop = QEventLoop()
+    QTimer.singleShot(int(1000 * seconds), loop.quit)
+    (loop.exec if hasattr(loop, "exec") else loop.exec_)()
+
+
+def text_of(dialog):
+    """What the dialog's log says."""
+    return "\n".join(text.toPlainText() for text in dialog.findChildren(QTextEdit))
+
+
+def grab(widget, name):
+    pause(0.5)
+    assert widget.grab().save(str(OUT / name)), name
+
+
+def main():
+    import processing
+
+    window = iface.mainWindow()
+    window.resize(1400, 900)
+    for dock in window.findChildren(QDockWidget):
+        if dock.objectName() in ("Browser", "Browser2"):
+            dock.hide()
+    layer = QgsVectorLayer(DRIVE_TEST, "drive test", "ogr")
+    assert layer.isValid()
+    project = QgsProject.instance()
+    project.addMapLayer(layer)
+    project.setCrs(layer.crs())
+    layer.setOpacity(0.35)
+    iface.mapCanvas().setExtent(layer.extent())
+
+    parameters = {"INPUT": layer, **PARAMETERS}
+    if SITES:
+        parameters["SITES"] = SITES
+    dialog = processing.createAlgorithmDialog("rm_geo:estimate", parameters)
+    dialog.resize(1000, 760)
+    dialog.show()
+    grab(dialog, "dialog.png")
+    begun = time.monotonic()
+    button = next(b for b in dialog.findChildren(QPushButton) if b.text().replace("&", "") == "Run")
+    button.click()
+    groups = project.layerTreeRoot()
+    wait_until(lambda: button.isEnabled() and groups.findGroups(), "the first layers")
+    seconds = time.monotonic() - begun
+    wait_until(lambda: "finished" in text_of(dialog), "the last layers")
+    grab(dialog, "log.png")
+    dialog.close()
+
+    if iface.messageBar().currentItem() is not None:
+        iface.messageBar().clearWidgets()
+    for group in groups.findGroups()[1:]:
+        group.setItemVisibilityChecked(False)
+        group.setExpanded(False)
+    project.layerTreeRoot().findLayer(layer.id()).setItemVisibilityChecked(False)
+    rasters = [n.layer() for n in groups.findGroups()[0].findLayers()]
+    iface.setActiveLayer(rasters[1])
+    first = next(r for r in rasters if r.name().endswith("RSRP"))
+    project.setCrs(first.crs())
+    iface.mapCanvas().setExtent(first.extent())
+    iface.mapCanvas().refresh()
+    wait_until(lambda: not iface.mapCanvas().isDrawing(), "the canvas")
+    pause(1.5)
+    grab(window, "window.png")
+    facts = {
+        "groups": {g.name(): [n.name() for n in g.children()] for g in groups.findGroups()},
+        "seconds": seconds,
+        "styles": {r.name(): r.renderer().type() for r in rasters},
+        "modules": sorted({"torch", "rasterio", "geopandas", "rm_geo"} & set(sys.modules)),
+        "drawn": len({iface.mapCanvas().grab().toImage().pixel(x, y)
+                      for x in range(100, 600, 7) for y in range(100, 500, 7)}),
+    }  # fmt: skip
+    facts["page"] = settings_page()
+    other_windows(parameters)
+    (OUT / "facts.json").write_text(json.dumps(facts))
+
+
+def settings_page():
+    """Show the plugin's page alone, press Check, and give what it says."""
+    from rm_geo_qgis.options_page import OptionsPageFactory
+
+    page = OptionsPageFactory().createWidget(None)
+    page.resize(860, 620)
+    page.setWindowTitle("Options — Radio maps (rm_geo)")
+    page.show()
+    page.button.click()
+    wait_until(lambda: not page.is_checking(), "the check", 90.0)
+    grab(page, "settings.png")
+    good = page.report.toPlainText()
+    page.interpreter.setFilePath("/usr/bin/python3")
+    page.button.click()
+    wait_until(lambda: not page.is_checking(), "the check", 90.0)
+    grab(page, "settings_bad.png")
+    return {"good": good, "bad": page.report.toPlainText(), "origin": page.origin.text()}
+
+
+def other_windows(parameters):
+    """Grab the batch dialog and the example model in the model designer."""
+    from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+    from processing.modeler.ModelerDialog import ModelerDialog
+    from qgis.core import QgsApplication
+    from rm_geo_qgis.provider import FOLDER
+
+    algorithm = QgsApplication.processingRegistry().algorithmById("rm_geo:estimate")
+    batch = BatchAlgorithmDialog(algorithm.create(), iface.mainWindow())
+    batch.resize(1100, 420)
+    batch.show()
+    grab(batch, "batch.png")
+    batch.close()
+    (model,) = (FOLDER / "models").glob("*.model3")
+    designer = ModelerDialog.create()
+    designer.loadModel(str(model))
+    designer.resize(1200, 760)
+    designer.show()
+    grab(designer, "model.png")
+
+
+def run():
+    try:
+        main()
+    except BaseException:
+        (OUT / "error.txt").write_text(traceback.format_exc())
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+QTimer.singleShot(2000, run)
