@@ -10,6 +10,7 @@ import torch
 
 from rm_geo.engine import choose_device, choose_precision
 from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.networks import channels_last
 from rm_geo.units import GAIN_TOP_DB
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LoadedModel:
         network, self.record = load_network(record)
         self.network = network.to(self.device)
         if self.device.type != "mps":  # MPS has no fast path for it
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            channels_last(self.network)
 
     @cached_property
     def device(self) -> torch.device:
