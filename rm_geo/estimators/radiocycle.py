@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rm_geo.errors import ModelError, UsageError
+from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
 from rm_geo.estimators.symmetries import orientations, require_count, turn, turn_back
@@ -46,12 +46,7 @@ class RadioCycleEstimator:
     ) -> None:
         self.symmetries = require_count(symmetries)
         self._model = LoadedModel(model, "radiocycle", device)
-        if not isinstance(self._model.network, FieldRadioCycle | RadioCycle):
-            raise ModelError(
-                f"The model {self._model.record.name!r} is no RadioCycle but "
-                f"{self._model.record.kind!r}.",
-                hint="'rm-geo models list' shows which model is of which kind.",
-            )
+        self._model.require((FieldRadioCycle, RadioCycle), "RadioCycle")
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rm_geo.errors import InputError, ModelError
+from rm_geo.errors import InputError
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
 from rm_geo.estimators.symmetries import (
@@ -65,12 +65,7 @@ class SuperResolutionEstimator:
         self.symmetries = require_count(symmetries)
         self.smallest_share = smallest_share
         self._model = LoadedModel(model, f"{self.name}-{scale}", device)
-        if not isinstance(self._model.network, self.network_type):
-            raise ModelError(
-                f"The model {self._model.record.name!r} is no {self.network_type.__name__} but "
-                f"{self._model.record.kind!r}.",
-                hint="'rm-geo models list' shows which model is of which kind.",
-            )
+        self._model.require(self.network_type, self.network_type.__name__)
         self.scale = int(self._model.network.scale)  # type: ignore[arg-type]
 
     @property

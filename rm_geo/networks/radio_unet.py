@@ -39,6 +39,8 @@ class RadioUNet(nn.Module):
 
     def __init__(self, in_channels: int = 2, width: float = 1.0) -> None:
         super().__init__()
+        if not width > 0.0:
+            raise ValueError(f"width must be positive, not {width}")
         n = in_channels
         c6, c20, c40, c50, c60, c100, c150, c300, c500 = (
             max(1, round(c * width)) for c in (6, 20, 40, 50, 60, 100, 150, 300, 500)

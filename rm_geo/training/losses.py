@@ -79,10 +79,17 @@ def focal_loss(prediction: Tensor, target: Tensor, buildings: Tensor) -> Tensor:
     return ((prediction - target).square() * weight).mean()
 
 
-def mars_loss(prediction: Tensor, target: Tensor, buildings: Tensor) -> Tensor:
-    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper."""
-    return (
-        functional.mse_loss(prediction, target)
-        + 0.01 * gradient_loss(prediction, target)
-        + 0.1 * focal_loss(prediction, target, buildings)
-    )
+def mars_loss(
+    prediction: Tensor,
+    target: Tensor,
+    buildings: Tensor,
+    gradient_weight: float = 0.01,
+    focal_weight: float = 0.1,
+) -> Tensor:
+    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper if not given."""
+    total = functional.mse_loss(prediction, target)
+    if gradient_weight:
+        total = total + gradient_weight * gradient_loss(prediction, target)
+    if focal_weight:
+        total = total + focal_weight * focal_loss(prediction, target, buildings)
+    return total

@@ -1,4 +1,4 @@
-"""Training MARS: coarse regular samples in, the whole radio map out."""
+"""Training super-resolution: coarse regular samples in, the whole radio map out."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.mars import MARS
+from rm_geo.networks import SuperResolutionNet
 from rm_geo.training.losses import mars_loss
-from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.options import require_share
+from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.units import GAIN_FLOOR_DB, GAIN_SPAN_DB
 
 
 @dataclass(frozen=True)
 class MarsOptions:
-    """Batches of the MARS training.
+    """Batches and losses of the training of MARS, SRResNet and Supreme.
 
     Attributes
     ----------
@@ -36,6 +37,9 @@ class MarsOptions:
         Largest shift of a whole tile's levels. The papers' maps have one known power;
         planners' rasters do not, so the field model learns not to rely on it. 0 is the
         paper's protocol.
+    gradient_weight, focal_weight : float
+        Weights of MARS's second and third loss beside the mean squared error; 0 leaves one
+        out.
     """
 
     batch: int = 8
@@ -44,12 +48,18 @@ class MarsOptions:
     final_share: float = 0.3
     sampling: str = "point"
     level_shift_db: float = 0.0
+    gradient_weight: float = 0.01
+    focal_weight: float = 0.1
 
     def __post_init__(self) -> None:
         if self.sampling not in {"point", "cell"}:
             raise ConfigError(f"sampling must be point or cell, not {self.sampling!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
+        require_share("final_share", self.final_share)
+        for name in ("level_shift_db", "gradient_weight", "focal_weight"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
 
 def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
@@ -77,16 +87,33 @@ def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
 
 
 class MarsTask:
-    """MARS with its three losses."""
+    """A super-resolution network with MARS's three losses.
+
+    Raises
+    ------
+    ConfigError
+        If the crops do not suit the network's scale.
+    """
 
     def __init__(
-        self, network: MARS, pool: ScenePool, validation: ScenePool, options: MarsOptions
+        self,
+        network: SuperResolutionNet,
+        pool: CropSource,
+        validation: CropSource,
+        options: MarsOptions,
     ) -> None:
+        multiple = 4 * network.scale  # the attention pyramid halves the coarse map twice
+        for name in ("crop", "final_crop"):
+            if getattr(options, name) % multiple:
+                raise ConfigError(
+                    f"{name} must be a multiple of {multiple} at {network.scale}x, not "
+                    f"{getattr(options, name)}."
+                )
         self._network, self.options = network, options
         self.pool, self.validation = pool, validation
 
     @property
-    def network(self) -> MARS:
+    def network(self) -> SuperResolutionNet:
         """The network."""
         return self._network
 
@@ -98,7 +125,13 @@ class MarsTask:
         fine = unit_map(crops, self.options.level_shift_db * (2.0 * draw - 1.0))
         whole_cell = float(torch.rand((), generator=context.torch_rng, device=draw.device)) < 0.5
         prediction = self.network(self._coarse(fine, crops.free, whole_cell=whole_cell))
-        total = mars_loss(prediction, fine, 1.0 - crops.free)
+        total = mars_loss(
+            prediction,
+            fine,
+            1.0 - crops.free,
+            self.options.gradient_weight,
+            self.options.focal_weight,
+        )
         return {"total": total, "mse": functional.mse_loss(prediction.detach(), fine)}
 
     def _coarse(self, fine: Tensor, free: Tensor, *, whole_cell: bool) -> Tensor:
