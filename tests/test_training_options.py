@@ -103,10 +103,8 @@ class TestCommand:
 
     def run(self, tmp_path, kind, *arguments):
         out = tmp_path / "out"
-        result = CliRunner().invoke(
-            rm_geo, ["train", kind, "--out", str(out), *map(str, arguments)]
-        )
-        return result, out
+        command = ["train", kind, "--out", out, "--set", "held_out=1", *arguments]
+        return CliRunner().invoke(rm_geo, [str(word) for word in command]), out
 
     @pytest.mark.parametrize(
         ("kind", "arguments", "match"),
