@@ -112,7 +112,11 @@ class TestCommand:
             ("mars", ["--set", "task.batch=eight"], "task.batch must be a whole number"),
             ("mars", ["--set", "loop.max_minutes=-3"], "max_minutes must be positive"),
             ("mars", ["--config", "best"], "Ready: paper, plus"),
-            ("mars", ["--set", "task.crop=100"], "multiple of 16 at 4x"),
+            (
+                "mars",
+                ["--set", "task.crop=36", "--set", "task.final_crop=64"],
+                "multiple of 16 at 4x",
+            ),
             ("mars", ["--set", "task.crop=64", "--set", "task.final_crop=512"], "do not fit"),
             ("mars", ["--setting", "1"], "no scene and transmitter for validation"),
             ("radiocycle", ["--scale", "4"], "scale"),

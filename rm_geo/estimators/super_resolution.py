@@ -69,6 +69,11 @@ class SuperResolutionEstimator:
         self.scale = int(self._model.network.scale)  # type: ignore[arg-type]
 
     @property
+    def parameters(self) -> int:
+        """Number of the network's weights."""
+        return sum(p.numel() for p in self._model.network.parameters())
+
+    @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision and symmetries."""
         return {**self._model.provenance, "symmetries": str(self.symmetries)}
