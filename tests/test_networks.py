@@ -191,3 +191,12 @@ def test_build_knows_every_kind_and_refuses_others():
         build("unet", {})
     with pytest.raises(ModelError, match="cannot be built"):
         build("mars", {"depth": 3})
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("width", [0.05, 0.25])
+def test_a_new_radio_unet_is_not_dead_behind_its_last_relu(seed, width):
+    torch.manual_seed(seed)
+    images = torch.zeros(1, 2, 64, 64)
+    images[0, 0, 10:30, 20:40] = images[0, 1, 50, 50] = 1.0
+    assert (RadioUNet(2, width)(images) > 0.0).float().mean() > 0.9

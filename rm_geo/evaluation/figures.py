@@ -33,7 +33,7 @@ def draw_curves(
     OutputError
         If the picture cannot be written.
     """
-    figure = _figure(7.0, 4.6)
+    figure = _figure(8.5, 4.6)
     axes = figure.add_subplot()
     for name, points in curves.items():
         rates, scores = zip(*points, strict=True)
@@ -44,7 +44,7 @@ def draw_curves(
                       label=f"{name}, published")  # fmt: skip
     axes.set(title=title, xlabel="sampled pixels outdoors (%)", ylabel=ylabel)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize="x-small", ncols=2)
+    figure.legend(loc="outside right upper", fontsize="x-small")
     _save(figure, path)
 
 

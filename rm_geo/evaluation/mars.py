@@ -253,15 +253,15 @@ def _row(setting: int, scale: int, label: str, line: Line, sums: _Sums | None) -
     """Turn sums into scores beside the published ones."""
     theirs = published.MARS.get((setting, scale, label), published.PublishedMars(math.nan))
     estimator = line.estimators.get(label)
+    is_network = isinstance(estimator, SuperResolutionEstimator)
+    parameters = estimator.parameters if is_network else None  # type: ignore[union-attr]
     judged = sums or _Sums()
     whole = judged.whole.scores()
     return MarsRow(
         method=label,
         setting=setting,
         scale=scale,
-        parameters=estimator.parameters
-        if isinstance(estimator, SuperResolutionEstimator)
-        else None,
+        parameters=parameters,
         maps=judged.maps,
         mse=whole.rmse**2,
         rmse_db=whole.rmse * GAIN_SPAN_DB,
