@@ -205,6 +205,17 @@ def _with_weights(kind: str, config: Mapping[str, Any], tensors: dict[str, Tenso
     return network
 
 
+def describe_network(record: ModelRecord) -> dict[str, Any]:
+    """Read what a model's file says of itself: kind, network, and mostly its recipe.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or damaged.
+    """
+    return _description_in(_read_bytes(record.path), record.path)
+
+
 def verify_model(record: ModelRecord) -> str:
     """Check that a model's file is whole, without building the network; gives its sha256.
 

@@ -130,7 +130,9 @@ class SuperResolutionEstimator:
         return as_array(fine)[0, : rows * self.scale, : cols * self.scale]
 
 
-def averaged(network: nn.Module, coarse: Tensor, symmetries: int, scale: int) -> Tensor:
+def averaged(
+    network: nn.Module, coarse: Tensor, symmetries: int, scale: int, *, centred: bool = False
+) -> Tensor:
     """Enlarge samples at the cells' centre pixels in several orientations, and average.
 
     Parameters
@@ -143,6 +145,8 @@ def averaged(network: nn.Module, coarse: Tensor, symmetries: int, scale: int) ->
         An even cell has no centre pixel: samples lie half a pixel south-east of the centre,
         and so half a pixel elsewhere once the samples are turned. Maps that were turned
         are moved by what that makes.
+    centred : bool
+        Whether samples are means of their cells instead, which need no moving.
 
     Returns
     -------
@@ -152,7 +156,7 @@ def averaged(network: nn.Module, coarse: Tensor, symmetries: int, scale: int) ->
     for turns, mirror in orientations(symmetries):
         fine = turn_back(network(turn(coarse, turns, mirror)).float(), turns, mirror)
         for axis, backwards in zip((-2, -1), reversed_axes(turns, mirror), strict=True):
-            if backwards and scale % 2 == 0:
+            if backwards and scale % 2 == 0 and not centred:
                 size = int(fine.shape[axis])
                 source = (torch.arange(size, device=fine.device) - 1).clamp(min=0)
                 fine = fine.index_select(axis, source)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Final
 
 from rm_geo.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COUNTS: Final = (1, 2, 4, 8)
 """How many orientations can be averaged."""
@@ -35,12 +35,12 @@ def orientations(count: int) -> list[tuple[int, bool]]:
 
 def turn(image: Tensor, turns: int, mirror: bool) -> Tensor:
     """Mirror (..., H, W) left to right if asked, then turn by quarter turns."""
-    return torch.rot90(image.flip(-1) if mirror else image, turns, (-2, -1))
+    return (image.flip(-1) if mirror else image).rot90(turns, (-2, -1))
 
 
 def turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
     """Undo :func:`turn`."""
-    turned = torch.rot90(image, -turns, (-2, -1))
+    turned = image.rot90(-turns, (-2, -1))
     return turned.flip(-1) if mirror else turned
 
 
