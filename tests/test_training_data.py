@@ -15,6 +15,7 @@ from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
 from rm_geo.errors import ConfigError, InputError
 from rm_geo.progress import SilentProgress
 from rm_geo.training.data import describe_data, prepare_data
+from rm_geo.training.device_pool import DevicePool
 from rm_geo.training.run import TrainingConfig
 from rm_geo.training.scenes import ScenePool, split_pairs
 
@@ -142,3 +143,12 @@ class TestRadioMapSeer:
         missing = replace(config(tmp_path), data=[str(tmp_path / "nowhere")])
         with pytest.raises(InputError, match="no training data at"):
             prepare_data(missing, tmp_path / "cache", SilentProgress())
+
+
+def test_scenes_on_the_device_give_the_same_crops():
+    sets = [free_space_set(scenes=4), free_space_set(scenes=4, seed=1)]
+    disk, device = (pool(sets, [1.0, 2.0], held_out=1) for pool in (ScenePool, DevicePool))
+    a = disk.draw(np.random.default_rng(5), 12, 32)
+    b = device.draw(np.random.default_rng(5), 12, 32)
+    for name in ("gain_db", "buildings", "free", "order", "transmitter_rc", "intercept_db"):
+        assert torch.equal(getattr(a, name), getattr(b, name)), name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II, Split
-from rm_geo.errors import UsageError
+from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimator, FloatArray, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
@@ -111,8 +112,10 @@ class _Sums:
     def add(self, cases: LatticeCases, map_unit: FloatArray, seconds: float) -> _Sums:
         """Add the maps of a scene."""
         quality = self.quality
-        for ours, truth in zip(map_unit, cases.truth_unit, strict=True):
-            quality = quality + ImageQuality.of(ours, truth)
+        # A machine that only trains may lack torchmetrics; the errors are judged all the same.
+        with suppress(DependencyError):
+            for ours, truth in zip(map_unit, cases.truth_unit, strict=True):
+                quality = quality + ImageQuality.of(ours, truth)
         return replace(
             self,
             maps=self.maps + len(cases.batch),
@@ -163,17 +166,16 @@ def pairs_to_judge(
         )
 
 
-def evaluate_mars(
+def judge_mars(
     data: SimulatedSet,
     lines: Mapping[int, Line],
-    out: Path,
     *,
     setting: int = 2,
     maps: Sequence[int] | None = None,
     transmitters: int | None = None,
     progress: Progress | None = None,
-) -> str:
-    """Run the paper's evaluation in one setting and write its tables; gives the report.
+) -> tuple[list[MarsRow], dict[int, dict[str, FloatArray]]]:
+    """Judge super-resolution in one of the paper's settings.
 
     Parameters
     ----------
@@ -182,9 +184,6 @@ def evaluate_mars(
         and transmitters 70-79 in setting 1, 601-700 in setting 2.
     lines : mapping of int to Line
         Who takes part at each scale, of :func:`contestants`.
-    out : Path
-        Folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
-        ``mars_setting<N>.md``.
     setting : {1, 2}
         Unseen transmitters in known scenes, or unseen scenes.
     maps : sequence of int, optional
@@ -194,6 +193,13 @@ def evaluate_mars(
     progress : Progress, optional
         Counts scenes.
 
+    Returns
+    -------
+    rows : list of MarsRow
+        PSNR and SSIM are NaN where torchmetrics is not installed.
+    examples : dict of int to dict of str to ndarray
+        At each scale, the first map's samples, truth and estimates, by name.
+
     Raises
     ------
     UsageError
@@ -202,12 +208,11 @@ def evaluate_mars(
     progress = progress or SilentProgress()
     if not any(line.estimators for line in lines.values()):
         raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
-    prepare_output_folder(out)
     pairs = list(pairs_to_judge(data, setting, maps, transmitters))
     sums = {(scale, label): _Sums() for scale, line in lines.items() for label in line.estimators}
-    pictures = []
+    examples: dict[int, dict[str, FloatArray]] = {}
     progress.start(len(pairs), "scenes", f"MARS, setting {setting}")
-    for number, (index, antennas) in enumerate(pairs):
+    for index, antennas in pairs:
         for scale, line in lines.items():
             cases = lattice_cases(data.scene(index), antennas, scale)
             panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}
@@ -218,10 +223,7 @@ def evaluate_mars(
                 seconds = time.perf_counter() - began
                 sums[scale, label] = sums[scale, label].add(cases, map_unit, seconds)
                 panels[label] = map_unit[0]
-            if number == 0:
-                name = f"maps_setting{setting}_{scale}x.png"
-                draw_maps(out / name, panels, title=f"Setting {setting}, {scale}x")
-                pictures.append(name)
+            examples.setdefault(scale, panels)
         progress.advance()
     progress.finish()
     rows = [
@@ -229,6 +231,44 @@ def evaluate_mars(
         for scale, line in lines.items()
         for label in line.labels
     ]
+    return rows, examples
+
+
+def evaluate_mars(
+    data: SimulatedSet,
+    lines: Mapping[int, Line],
+    out: Path,
+    *,
+    setting: int = 2,
+    maps: Sequence[int] | None = None,
+    transmitters: int | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Run :func:`judge_mars` and write what it finds; gives the report.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
+        ``mars_setting<N>.md``.
+    data, lines, setting, maps, transmitters, progress
+        As for :func:`judge_mars`.
+
+    Raises
+    ------
+    UsageError
+        If nobody takes part, or the set has nothing to test on.
+    OutputError
+        If the folder cannot be written.
+    """
+    prepare_output_folder(out)
+    rows, examples = judge_mars(
+        data, lines, setting=setting, maps=maps, transmitters=transmitters, progress=progress
+    )
+    pictures = []
+    for scale, panels in examples.items():
+        pictures.append(f"maps_setting{setting}_{scale}x.png")
+        draw_maps(out / pictures[-1], panels, title=f"Setting {setting}, {scale}x")
     write_csv(out / f"mars_setting{setting}.csv", rows)
     report = _report(data, setting, rows, pictures)
     with replacing(out / f"mars_setting{setting}.md") as part:

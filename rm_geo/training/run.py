@@ -19,6 +19,7 @@ from rm_geo.networks import SuperResolutionNet, build, channels_last, kinds
 from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.training.device_pool import DevicePool, fits_device
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
@@ -214,8 +215,9 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
     network, options, mixture = _checked(config)
     split = None if config.split is None else get_split(config.split)
     sets = [SimulatedSet.open(path) for path in config.data]
+    source = DevicePool if fits_device(sets, device) else ScenePool
     pool, held = (
-        ScenePool(
+        source(
             sets, config.data_weights, device,
             held_out=config.held_out, validation=validation, split=split,
         )

@@ -46,6 +46,20 @@ class SceneCrops:
     intercept_db: Tensor
 
 
+@dataclass(frozen=True)
+class CropPlan:
+    """What to cut: set, scene, antenna, drive, corner, and how to turn it."""
+
+    which: int
+    scene: int
+    antenna: int
+    drive: int
+    top: int
+    left: int
+    turns: int
+    mirror: bool
+
+
 class CropSource(Protocol):
     """Anything that training draws crops from."""
 
@@ -135,19 +149,26 @@ class ScenePool:
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
         """Draw crops of ``crop`` pixels; each scene, antenna and place is equally likely."""
         self.require_crop(crop)
-        parts = [self._draw_one(rng, crop) for _ in range(batch)]
-        stack = [torch.from_numpy(np.stack(arrays)) for arrays in zip(*parts, strict=True)]
-        gain, buildings, order, position, intercept = (t.to(self.device) for t in stack)
-        gain, buildings = gain.float(), buildings.float()
+        plans = [self._plan(rng, crop) for _ in range(batch)]
+        gain, buildings, order = self._images(plans, crop)
         free = (1.0 - buildings) * (gain > _FLOOR_DB)
+        told = np.array([self._told(plan, crop) for plan in plans], dtype=np.float32)
+        about = torch.from_numpy(told).to(self.device)
         return SceneCrops(
             gain_db=gain.clamp(min=GAIN_FLOOR_DB)[:, None],
             buildings=buildings[:, None],
             free=free[:, None],
-            order=order.float()[:, None],
-            transmitter_rc=position,
-            intercept_db=intercept,
+            order=order[:, None],
+            transmitter_rc=about[:, :2].contiguous(),
+            intercept_db=about[:, 2].contiguous(),
         )
+
+    def _images(self, plans: Sequence[CropPlan], crop: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut gains, buildings and orders, (B, h, w) float32 each."""
+        cuts = [self._cut(plan, crop) for plan in plans]
+        stacks = (torch.from_numpy(np.stack(images)) for images in zip(*cuts, strict=True))
+        gain, buildings, order = (images.to(self.device).float() for images in stacks)
+        return gain, buildings, order
 
     def _pick(self, which: int, rng: np.random.Generator) -> tuple[int, int]:
         """Pick a scene of a set and one of its antennas."""
@@ -159,26 +180,38 @@ class ScenePool:
         first, last = (first_held, len(data)) if self.validation else (0, first_held)
         return int(rng.integers(first, last)), int(rng.integers(data.gains_db.shape[1]))
 
-    def _draw_one(self, rng: np.random.Generator, crop: int) -> tuple[np.ndarray, ...]:
-        """One crop as numpy arrays, turned or mirrored by one of the square's symmetries."""
+    def _plan(self, rng: np.random.Generator, crop: int) -> CropPlan:
+        """Draw what to cut and how to turn it."""
         which = int(rng.choice(len(self.sets), p=self.shares))
         data = self.sets[which]
         rows, cols = data.shape
         scene, antenna = self._pick(which, rng)
         top, left = int(rng.integers(rows - crop + 1)), int(rng.integers(cols - crop + 1))
-        window = (slice(top, top + crop), slice(left, left + crop))
-        gain = data.gains_db[scene, antenna][window]
-        bits = np.unpackbits(data.buildings[scene, window[0]], axis=-1, count=cols)
-        buildings = bits[:, window[1]]
-        order = data.orders[scene, int(rng.integers(data.orders.shape[1]))][window]
-        table = dict(zip(ANTENNA_COLUMNS, data.antennas[scene, antenna].tolist(), strict=True))
-        position = np.array([table["row"] + 0.5 - top, table["col"] + 0.5 - left])
-        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        images = [_turned(image, turns, mirror) for image in (gain, buildings, order)]
-        position = _turned_position(position, crop, turns, mirror)
+        drive = int(rng.integers(data.orders.shape[1]))
+        return CropPlan(
+            which, scene, antenna, drive, top, left, int(rng.integers(4)), bool(rng.integers(2))
+        )
+
+    def _cut(self, plan: CropPlan, crop: int) -> tuple[np.ndarray, ...]:
+        """Cut one crop's images as numpy arrays, and turn them."""
+        data = self.sets[plan.which]
+        rows = slice(plan.top, plan.top + crop)
+        cols = slice(plan.left, plan.left + crop)
+        gain = data.gains_db[plan.scene, plan.antenna][rows, cols]
+        bits = np.unpackbits(data.buildings[plan.scene, rows], axis=-1, count=data.shape[1])
+        order = data.orders[plan.scene, plan.drive][rows, cols]
+        images = (gain, bits[:, cols], order)
+        return tuple(_turned(image, plan.turns, plan.mirror) for image in images)
+
+    def _told(self, plan: CropPlan, crop: int) -> tuple[float, float, float]:
+        """Transmitter's row and column in the turned crop, and its intercept."""
+        antenna = self.sets[plan.which].antennas[plan.scene, plan.antenna]
+        table = dict(zip(ANTENNA_COLUMNS, antenna.tolist(), strict=True))
+        position = np.array([table["row"] + 0.5 - plan.top, table["col"] + 0.5 - plan.left])
+        row, col = _turned_position(position, crop, plan.turns, plan.mirror)
         boresight_db = table["max_gain_dbi"] if table["sector"] else 0.0
         free_space_db = 147.55 - 20.0 * math.log10(table["frequency_mhz"] * 1e6) + boresight_db
-        return (*images, position.astype(np.float32), np.float32(free_space_db).reshape(()))
+        return float(row), float(col), free_space_db
 
 
 def split_pairs(
