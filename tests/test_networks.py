@@ -94,6 +94,13 @@ def test_scales_that_pixel_shuffles_cannot_reach_are_refused(kind, scale):
         build(kind, {"scale": scale})
 
 
+def test_a_new_residual_mars_is_the_bilinear_enlargement():
+    coarse = torch.rand(1, 1, 8, 8)
+    bilinear = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
+    network = MARS(4, width=16, blocks=1, residual=True, masked=True)
+    assert torch.allclose(network(coarse), bilinear, atol=1e-6)
+
+
 def test_a_masked_mars_tells_a_building_from_the_faintest_signal():
     network = trained_like(MARS(4, width=16, blocks=1, masked=True))
     faint, building = torch.full((1, 1, 8, 8), 1e-6), torch.zeros(1, 1, 8, 8)

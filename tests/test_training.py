@@ -140,7 +140,7 @@ def test_field_losses_reach_both_networks(mode):
 def test_mars_learns_to_beat_its_start():
     torch.manual_seed(0)
     pool = ScenePool([free_space_set(side=64)], held_out=1)
-    network = MARS(4, width=16, blocks=1, repeats=1, heads=4, residual=True)
+    network = MARS(4, width=16, blocks=1, repeats=1, heads=4)
     task = MarsTask(network, pool, pool, MarsOptions(batch=4, crop=32, final_crop=64))
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
     first = float(task.losses(context())["mse"])

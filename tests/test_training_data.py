@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from made_scenes import free_space_set, save_set
 from PIL import Image
 
+from rm_geo.datasets.generate import main as generate_command
 from rm_geo.datasets.packing import main, unpack
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
@@ -117,6 +119,17 @@ class TestRadioMapSeer:
         again = prepare_data(config(radiomapseer), tmp_path / "cache", SilentProgress())
         assert again.data == made.data
 
+    def test_copies_in_the_noise_floor_form_are_read_as_such(self, radiomapseer, tmp_path):
+        chosen = replace(config(radiomapseer), radiomapseer={"scale": "noise-floor"})
+        made = prepare_data(chosen, tmp_path / "cache", SilentProgress())
+        gain_db = SimulatedSet.open(made.data[0]).gains_db[1, 7, 0, 0]
+        assert gain_db == pytest.approx(-127.14 + (107 / 255) * 79.3, abs=0.1)
+        for wrong in ({"scale": "grey"}, {"simulation": "IRT3"}, {"scales": 1}):
+            with pytest.raises(ConfigError, match=r"grey|IRT3|scales"):
+                prepare_data(
+                    replace(chosen, radiomapseer=wrong), tmp_path / "other", SilentProgress()
+                )
+
     @pytest.mark.parametrize(
         ("hole", "match"),
         [
@@ -136,6 +149,17 @@ class TestRadioMapSeer:
         with pytest.raises(InputError, match=r"3_79\.png has 64 x 32 px.*mixed"):
             prepare_data(config(radiomapseer), tmp_path / "cache", SilentProgress())
         assert not (tmp_path / "cache").exists()
+
+    def test_can_be_unpacked_for_evaluation_too(self, radiomapseer, tmp_path):
+        command = [
+            "--recipe", "radiomapseer", "--source", radiomapseer, "--maps", "2-3",
+            "--transmitters", "4", "--workers", "1", "--out", tmp_path / "set",
+        ]  # fmt: skip
+        result = CliRunner().invoke(generate_command, [str(word) for word in command])
+        assert result.exit_code == 0, result.output
+        data = SimulatedSet.open(tmp_path / "set")
+        assert data.map_ids == (2, 3)
+        assert data.antenna_column("transmitter").tolist() == [[0, 1, 2, 3]] * 2
 
     def test_other_folders_are_refused(self, tmp_path):
         with pytest.raises(InputError, match="holds no training data"):

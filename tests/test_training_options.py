@@ -25,6 +25,7 @@ from rm_geo.training.run import check_config, read_config
         (LoopOptions, {"max_minutes": -1}, "max_minutes must be positive"),
         (LoopOptions, {"max_minutes": float("nan")}, "max_minutes must be positive"),
         (LoopOptions, {"steps_per_epoch": 2.5}, r"x\.steps_per_epoch must be a whole number"),
+        (LoopOptions, {"steps_per_epoch": float("inf")}, r"x\.steps_per_epoch must be a whole"),
         (LoopOptions, {"checkpoint_every_s": -1}, "checkpoint_every_s must not be negative"),
         (LoopOptions, {"ema_decay": 1.0}, "ema_decay"),
         (LoopOptions, {"precision": 16}, r"x\.precision must be a text"),

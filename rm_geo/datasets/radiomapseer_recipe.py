@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rm_geo.datasets.maps_archive import CityMaps
-from rm_geo.datasets.radiomapseer import GreyScale, RadioMapSeer
+from rm_geo.datasets.radiomapseer import SIMULATIONS, GreyScale, RadioMapSeer
 from rm_geo.datasets.recipes import (
     RADIOMAPSEER_ANTENNA_HEIGHT_M,
     RADIOMAPSEER_BUILDING_HEIGHT_M,
@@ -18,7 +18,7 @@ from rm_geo.datasets.recipes import (
     column,
     draw_drives,
 )
-from rm_geo.errors import InputError
+from rm_geo.errors import ConfigError, InputError
 
 _NOTHING_DB = -200.0
 
@@ -51,6 +51,17 @@ class RadioMapSeerRecipe:
     drives: int = 3
     seed: int = 0
     name: str = "radiomapseer"
+
+    def __post_init__(self) -> None:
+        if self.simulation not in SIMULATIONS:
+            raise ConfigError(
+                f"There is no simulation {self.simulation!r}.",
+                hint=f"Use {', '.join(SIMULATIONS)}.",
+            )
+        if self.scale not in ("published", "noise-floor"):
+            raise ConfigError(
+                f"There is no grey scale {self.scale!r}.", hint="Use published or noise-floor."
+            )
 
     @property
     def scene_ids(self) -> tuple[str, ...]:

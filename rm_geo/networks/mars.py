@@ -232,6 +232,10 @@ class MARS(nn.Module):
         self.branch = nn.Sequential(
             upsampler(width, scale), nn.Conv2d(width, 1, 3, padding=1, bias=False)
         )
+        if residual:  # a correction starts at nothing: the first map is the bilinear one
+            for last in (self.tail[-1], self.branch[-1]):
+                for parameter in last.parameters():
+                    nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (B, 1, h, w) to (B, 1, scale h, scale w); h and w multiples of 4."""

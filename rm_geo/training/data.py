@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from rm_geo.datasets.simulated import MANIFEST, SimulatedSet, read_manifest
 from rm_geo.datasets.splits import LAST_TRAINING_MAP, get_split
 from rm_geo.errors import ConfigError, InputError
 from rm_geo.progress import Progress
+from rm_geo.training.options import make_options
 from rm_geo.training.run import TrainingConfig
 from rm_geo.training.team import Team
+
+if TYPE_CHECKING:
+    from rm_geo.datasets.radiomapseer import GreyScale
+
+
+@dataclass(frozen=True)
+class RadioMapSeerOptions:
+    """How RadioMapSeer is read.
+
+    Attributes
+    ----------
+    simulation : str
+        One of :data:`rm_geo.datasets.radiomapseer.SIMULATIONS`.
+    scale : {"published", "noise-floor"}
+        How gains are coded in grey; some copies are in the noise-floor form.
+    """
+
+    simulation: str = "DPM"
+    scale: str = "published"
 
 
 def prepare_data(
@@ -88,7 +109,10 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
     maps = maps_on_disk(path, wanted)
     if not maps:
         raise ConfigError(f"{path} has none of the maps to be trained on.")
-    recipe = RadioMapSeerRecipe(str(path.resolve()), maps)
+    how = make_options(RadioMapSeerOptions, config.radiomapseer, "radiomapseer")
+    recipe = RadioMapSeerRecipe(
+        str(path.resolve()), maps, simulation=how.simulation, scale=cast("GreyScale", how.scale)
+    )
     recipe.require_complete()
     return generate(recipe, out, workers=1, progress=progress)
 

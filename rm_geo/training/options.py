@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,8 @@ def _converted(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any v
     is_truth = isinstance(value, bool)
     if hint is float and isinstance(value, int | float) and not is_truth:
         return float(value)
-    if hint is int and isinstance(value, int | float) and not is_truth and value == int(value):
+    is_finite = isinstance(value, int | float) and not is_truth and math.isfinite(value)
+    if hint is int and is_finite and value == int(value):
         return int(value)
     if hint in {bool, str} and isinstance(value, hint):
         return value

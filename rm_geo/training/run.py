@@ -55,6 +55,9 @@ class TrainingConfig:
     start_from : str or None
         Trained model, by name or file, whose weights a new training starts from; a
         checkpoint that is resumed has its own.
+    radiomapseer : mapping
+        How RadioMapSeer is read, where it is among the data: ``simulation`` (DPM, IRT2, ...)
+        and ``scale`` (published, noise-floor).
     loop, task, mixture : mapping
         Fields of :class:`~rm_geo.training.loop.LoopOptions`, of the task's options, and of
         :class:`~rm_geo.training.measure.MeasurementMixture`.
@@ -67,6 +70,7 @@ class TrainingConfig:
     held_out: int = 16
     split: str | None = None
     start_from: str | None = None
+    radiomapseer: Mapping[str, Any] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     mixture: Mapping[str, Any] = field(default_factory=dict)
@@ -99,7 +103,7 @@ def read_config(kind: str, recipe: Mapping[str, Any]) -> TrainingConfig:
         )
     if recipe.get("kind", kind) != kind:
         raise ConfigError(f"The recipe is for {recipe['kind']!r}, not for {kind!r}.")
-    for key in ("network", "loop", "task", "mixture"):
+    for key in ("network", "radiomapseer", "loop", "task", "mixture"):
         if not isinstance(recipe.get(key, {}), Mapping):
             raise ConfigError(f"Section {key!r} must be a mapping of keys to values.")
     data = recipe.get("data", [])
