@@ -1,11 +1,15 @@
 """A coarse radio map made finer by a super-resolution network.
 
-The network (MARS and its kind) was trained on path gains on the unit scale of
+The network (MARS, SRResNet, Supreme) was trained on path gains on the unit scale of
 :mod:`rm_geo.units`. A raster in dBm is brought there by one affine map per raster, with the
 slope kept: 79.3 dB are one unit, as in training, and only the offset is chosen. Where the
 free-space level at 1 m is known (``intercept_dbm``, or the tag of that name that rm_geo's own
 maps carry), that level is 1. Otherwise the raster's maximum is put 25 dB below it. A raster
 that spans more than fits is squeezed, so that nothing is clipped.
+
+A raster's value stands for its whole cell. A network that learnt from single pixels, as in the
+papers, takes it for the pixel south-east of the cell's centre and would move the map by half a
+fine pixel; it is run on the raster and on the raster turned by half a turn, which cancels that.
 """
 
 from __future__ import annotations
@@ -31,13 +35,21 @@ from rm_geo.engine import (
 )
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
 from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.symmetries import require_count
 from rm_geo.grid import Grid, Tile
 from rm_geo.mosaic import Band, Mosaic
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software
 from rm_geo.raster_io import Raster, raster_sink, read_raster
 from rm_geo.units import GAIN_SPAN_DB
-from rm_geo.zoo import ModelRecord, default_model, find_model, load_network
+from rm_geo.zoo import (
+    ModelRecord,
+    default_model,
+    describe_network,
+    find_model,
+    list_models,
+    load_network,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +59,9 @@ WINDOW_PX: Final = 64
 
 OVERLAP_PX: Final = 16
 """Coarse pixels that neighbouring windows share."""
+
+KINDS: Final = ("mars", "srresnet", "supreme")
+"""Kinds of network that refine rasters."""
 
 _USUAL_HEADROOM_DB: Final = 25.0
 
@@ -127,6 +142,7 @@ def superresolve(
     batch_size: int | None = None,
     band: int | None = None,
     intercept_dbm: float | None = None,
+    symmetries: int = 1,
     max_tiles: int = 10_000,
     progress: Progress | None = None,
 ) -> Refinement:
@@ -151,6 +167,8 @@ def superresolve(
         Which band, where there are several.
     intercept_dbm : float, optional
         Level that free space would give at 1 m; the file's tag if not given.
+    symmetries : {1, 2, 4, 8}
+        Orientations of a window whose results are averaged: more is slower and better.
     max_tiles : int
         A raster that would need more windows is refused.
     progress : Progress, optional
@@ -160,6 +178,10 @@ def superresolve(
     ------
     InputError
         If the raster cannot be read or holds no data.
+    CrsError
+        If its CRS is missing, geographic or not in metres.
+    UsageError
+        If the output is the input, or an option cannot be meant.
     ModelError
         If there is no model for the scale.
     OutputError
@@ -169,6 +191,7 @@ def superresolve(
     source, target = Path(path), Path(output)
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError("The output is the input.", hint="Name another file.")
+    require_count(symmetries)
     raster = read_raster(source, band=band)
     if not np.isfinite(raster.values).any():
         raise InputError(f"{source} holds no data: all of it is nodata.")
@@ -191,7 +214,11 @@ def superresolve(
     prepare_output_folder(target.parent)
     known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
     unit_scale = UnitScale.fit(raster.values, known)
-    refiner = _Refiner(network.to(place), unit_scale, place, choose_precision(place))
+    if _learnt_from_points(record) and scale % 2 == 0:
+        symmetries = max(symmetries, 2)
+    refiner = _Refiner(
+        network.to(place), unit_scale, place, choose_precision(place), scale, symmetries
+    )
     fine = raster.grid.scaled(scale)
     tags = {
         **{key: value for key, value in raster.tags.items() if key.islower()},
@@ -200,6 +227,7 @@ def superresolve(
         "super_resolution_model": record.name,
         "super_resolution_sha256": record.sha256 or "",
         "super_resolution_scale": str(scale),
+        "super_resolution_symmetries": str(symmetries),
         "unit_scale": f"zero at {unit_scale.zero_dbm:.2f} dBm, {unit_scale.span_db:.2f} dB wide",
         "units": "dBm",
     }
@@ -287,6 +315,8 @@ class _Refiner:
     unit_scale: UnitScale
     device: str
     precision: Precision
+    scale: int
+    symmetries: int
 
     name = "super-resolution"
     maps_buildings = False
@@ -300,6 +330,8 @@ class _Refiner:
         """Refine windows of shape (B, h, w) to (B, h * scale, w * scale)."""
         import torch
 
+        from rm_geo.estimators.super_resolution import averaged
+
         unit = torch.from_numpy(self.unit_scale.to_unit(batch.rsrp_dbm))[:, None]
         cast = (
             torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
@@ -307,7 +339,9 @@ class _Refiner:
             else nullcontext()
         )
         with torch.inference_mode(), cast:
-            fine = self.network(unit.to(self.device))
+            fine = averaged(
+                self.network, unit.to(self.device), self.symmetries, self.scale, centred=True
+            )
         return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
 
 
@@ -316,14 +350,36 @@ def _model_for(scale: int, model: str | Path | None) -> ModelRecord:
     if scale < 1:
         raise UsageError(f"A scale of {scale} refines nothing.", hint="Use --scale 4.")
     if model is None:
+        scales = sorted({record.scale for record in list_models()
+                         if record.kind in KINDS and record.scale})  # fmt: skip
+        if scale not in scales:
+            raise ModelError(
+                f"No trained model that refines {scale}x comes with this installation.",
+                hint=f"Scales: {', '.join(map(str, scales)) or 'none'}. Give a model of your own "
+                "with --model.",
+            )
         return default_model(f"mars-{scale}")
-    record = find_model(model, kind="mars")
+    record = find_model(model)
+    if record.kind not in KINDS:
+        raise ModelError(
+            f"The model {record.name!r} ({record.path}) is a {record.kind!r} network, which "
+            "refines no rasters.",
+            hint=f"Use one of kind {', '.join(KINDS)}; 'rm-geo models list' shows them.",
+        )
     if record.scale is not None and record.scale != scale:
         raise ModelError(
             f"The model {record.name!r} refines {record.scale}x, not {scale}x.",
             hint=f"Use --scale {record.scale}, or another model.",
         )
     return record
+
+
+def _learnt_from_points(record: ModelRecord) -> bool:
+    """Whether a model's recipe says, or implies, that a coarse value was a single pixel."""
+    recipe = describe_network(record).get("recipe")
+    if not isinstance(recipe, Mapping) or not isinstance(recipe.get("task"), Mapping):
+        return False
+    return bool(recipe["task"].get("sampling", "point") == "point")
 
 
 def _tagged_intercept(tags: Mapping[str, str]) -> float | None:

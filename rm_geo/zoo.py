@@ -162,7 +162,7 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
     ModelError
         If the file is damaged, has another checksum, or does not fit its network.
     """
-    from safetensors.torch import load as load_tensors
+    from rm_geo.tensor_file import parse_tensors
 
     data = _read_bytes(record.path)
     checksum = hashlib.sha256(data).hexdigest()
@@ -171,8 +171,8 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
                                     f"{record.sha256[:12]}...")  # fmt: skip
     description = _description_in(data, record.path)
     try:
-        tensors = load_tensors(data)
-    except Exception as error:  # safetensors raises its own Rust type, and ValueError
+        _, tensors = parse_tensors(data)
+    except ValueError as error:
         raise _damaged(record.path, str(error)) from error
     # numpy, because torch's threads cost more than they bring on hundreds of small tensors.
     floats = [t.float().numpy() for t in tensors.values() if t.is_floating_point()]
@@ -203,6 +203,17 @@ def _with_weights(kind: str, config: Mapping[str, Any], tensors: dict[str, Tenso
         network = build(kind, config)
         network.load_state_dict(tensors, strict=True)
     return network
+
+
+def describe_network(record: ModelRecord) -> dict[str, Any]:
+    """Read what a model's file says of itself: kind, network, and mostly its recipe.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or damaged.
+    """
+    return _description_in(_read_bytes(record.path), record.path)
 
 
 def verify_model(record: ModelRecord) -> str:
@@ -248,14 +259,14 @@ def save_model(
     OutputError
         If the file cannot be written.
     """
-    from safetensors.torch import save as serialise
+    from rm_geo.tensor_file import dump_tensors
 
     as_folder = path.suffix != ".safetensors"
     target = path / WEIGHTS_NAME if as_folder else path
     more = dict(metadata or {})
     description = {"kind": kind, "network": dict(config), **more}
     state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    data = serialise(state, {METADATA_KEY: json.dumps(description, sort_keys=True)})
+    data = dump_tensors(state, {METADATA_KEY: json.dumps(description, sort_keys=True)})
     checksum = hashlib.sha256(data).hexdigest()
     _write_bytes(target, data)
     if as_folder:

@@ -50,7 +50,9 @@ def test_every_command_explains_itself(run, name):
     assert "--help" in result.output
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"models", "qgis"}])
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name not in {"models", "qgis", "evaluate"}]
+)
 def test_every_command_can_be_quiet_and_speak_to_machines(run, name):
     output = run(name, "--help").output
     assert "--quiet" in output

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
 
+from rm_geo.cli.group import rm_geo
 from rm_geo.evaluation.drive_test import (
     align,
     full_road_predictor,
     holdout_cells,
-    main,
 )
 from rm_geo.evaluation.holdout import whole_area_predictor
 from rm_geo.grid import Grid
@@ -94,7 +94,8 @@ class TestCommand:
         return path
 
     def run(self, *arguments):
-        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+        words = ["evaluate", "drive-test", *arguments]
+        return CliRunner().invoke(rm_geo, [str(word) for word in words])
 
     def test_writes_a_table_of_cells_and_methods(self, file, tmp_path):
         result = self.run(

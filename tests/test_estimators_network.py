@@ -8,8 +8,11 @@ from rm_geo.errors import InputError, ModelError, UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
 from rm_geo.estimators.interpolation_net import InterpolationNetEstimator
 from rm_geo.estimators.mars import MarsEstimator
-from rm_geo.estimators.network import gain_offset_db
+from rm_geo.estimators.network import LoadedModel, gain_offset_db
 from rm_geo.estimators.radiocycle import RadioCycleEstimator
+from rm_geo.estimators.srresnet import SRResNetEstimator
+from rm_geo.estimators.super_resolution import averaged
+from rm_geo.estimators.supreme import SupremeEstimator
 from rm_geo.networks import build
 from rm_geo.units import GAIN_TOP_DB
 from rm_geo.zoo import save_model
@@ -21,6 +24,8 @@ CONFIGS = {
     "radiocycle": {"width": 0.05},
     "interpolation-net": {"width": 0.05},
     "mars": {"scale": 4, "width": 16, "blocks": 1, "repeats": 1, "heads": 4, "residual": True},
+    "srresnet": {"scale": 4, "width": 8, "blocks": 1},
+    "supreme": {"scale": 4, "width": 8, "blocks": 1},
 }  # fmt: skip
 
 
@@ -178,6 +183,63 @@ def test_mars_puts_a_lattice_back_where_it_was(models, phase):
     assert np.abs(level - plane)[8:-8, 8:-8].max() < 0.3
 
 
-def test_mars_refuses_a_drive_test(models):
-    with pytest.raises(InputError, match="no regular lattice"):
-        MarsEstimator(models / "mars", "cpu").estimate(batch(share=0.02))
+LATTICE_ESTIMATORS = [
+    (MarsEstimator, "mars"), (SRResNetEstimator, "srresnet"), (SupremeEstimator, "supreme"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("estimator", "kind"), LATTICE_ESTIMATORS)
+@pytest.mark.parametrize("share", [0.004, 0.02, 0.2])
+def test_super_resolution_refuses_a_drive_test_and_says_what_to_use(models, estimator, kind, share):
+    with pytest.raises(InputError, match="no regular lattice") as refusal:
+        estimator(models / kind, "cpu").estimate(batch(share=share))
+    assert "radiocycle" in refusal.value.hint
+
+
+@pytest.mark.parametrize(("estimator", "kind"), LATTICE_ESTIMATORS)
+def test_super_resolution_maps_a_lattice_with_gaps_for_buildings(models, estimator, kind):
+    one = lattice()
+    one.rsrp_dbm[0, 20:36, 20:36] = np.nan
+    level = estimator(models / kind, "cpu").estimate(one).rsrp_dbm
+    assert np.isfinite(level).all()
+
+
+def test_a_lattice_smaller_than_its_tile_is_mapped_as_it_would_be_alone(models):
+    estimator = MarsEstimator(models / "mars", "cpu")
+    whole = lattice(side=64)
+    corner = whole.rsrp_dbm.copy()
+    corner[:, 32:] = corner[:, :, 32:] = np.nan
+    alone = TileBatch(corner[:, :32, :32], 1.0, whole.transmitter_rc, np.full(1, -30.0))
+    within = TileBatch(corner, 1.0, whole.transmitter_rc, np.full(1, -30.0))
+    a, b = estimator.estimate(alone).rsrp_dbm, estimator.estimate(within).rsrp_dbm
+    np.testing.assert_array_equal(a, b[:, :32, :32])
+
+
+class PlaceSamples(torch.nn.Module):
+    """Puts every sample where it was taken: at the pixel south-east of its cell's centre."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        fine = torch.zeros(*x.shape[:2], x.shape[2] * self.scale, x.shape[3] * self.scale)
+        fine[..., self.scale // 2 :: self.scale, self.scale // 2 :: self.scale] = x
+        return fine
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("symmetries", [1, 2, 4, 8])
+def test_averaging_orientations_leaves_the_samples_in_their_place(scale, symmetries):
+    network, coarse = PlaceSamples(scale), torch.rand(1, 1, 6, 6)
+    placed = averaged(network, coarse, symmetries, scale)
+    # what is moved away from an edge leaves its outermost pixels behind
+    assert torch.allclose(placed[..., 1:, 1:], network(coarse)[..., 1:, 1:], atol=1e-6)
+
+
+def test_averaging_makes_super_resolution_follow_a_turned_lattice(models):
+    network = LoadedModel(models / "srresnet", "srresnet-4", "cpu").network
+    coarse = torch.rand(1, 1, 8, 8)
+    one = averaged(network, coarse, 8, 3)  # odd, so that nothing has to be moved
+    other = averaged(network, torch.rot90(coarse, 1, (-2, -1)), 8, 3)
+    assert torch.allclose(torch.rot90(one, 1, (-2, -1)), other, atol=1e-5)

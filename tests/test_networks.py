@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.errors import ModelError
-from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle, build, kinds
+from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle, SRResNet, Supreme, build, kinds
 from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, pull_push, tile_fields
 from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.mars import ARFB, HPB, EfficientTransformer
@@ -55,23 +55,58 @@ def tiles(seed=0, batch=2, side=32, share=0.2, known=True):
         (lambda: EfficientTransformer(32), 188_424),
         (lambda: MARS(4), 1_449_819),
         (lambda: MARS(8), 1_523_803),
+        (lambda: SRResNet(4), 1_515_284),
+        (lambda: SRResNet(8), 1_662_997),
+        (lambda: Supreme(4), 1_514_451),
+        (lambda: Supreme(8), 1_662_163),
     ],
 )
 def test_parameter_counts_are_the_papers(network, count):
     assert parameters(network()) == count
 
 
-def test_every_parameter_of_mars_is_used():
-    network = MARS(4, width=16, blocks=1)
+ENLARGERS = [
+    lambda scale: MARS(scale, width=16, blocks=1),
+    lambda scale: MARS(scale, width=16, blocks=1, residual=True, masked=True),
+    lambda scale: SRResNet(scale, width=8, blocks=1),
+    lambda scale: Supreme(scale, width=8, blocks=1),
+]
+
+
+@pytest.mark.parametrize("make", ENLARGERS)
+def test_every_parameter_of_a_super_resolution_network_is_used(make):
+    network = make(4)
     network(torch.rand(1, 1, 16, 16)).square().mean().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_mars_enlarges_by_its_scale(scale):
-    assert MARS(scale, width=16, blocks=1)(torch.rand(1, 1, 8, 12)).shape == (
-        1, 1, 8 * scale, 12 * scale,
-    )  # fmt: skip
+@pytest.mark.parametrize("make", ENLARGERS)
+def test_super_resolution_networks_enlarge_by_their_scale(make, scale):
+    enlarged = make(scale)(torch.rand(1, 1, 8, 12))
+    assert enlarged.shape == (1, 1, 8 * scale, 12 * scale)
+
+
+@pytest.mark.parametrize("kind", ["mars", "srresnet", "supreme"])
+@pytest.mark.parametrize("scale", [0, 1, 3, 6])
+def test_scales_that_pixel_shuffles_cannot_reach_are_refused(kind, scale):
+    with pytest.raises(ModelError, match="power of two"):
+        build(kind, {"scale": scale})
+
+
+def test_a_new_residual_mars_is_the_bilinear_enlargement():
+    coarse = torch.rand(1, 1, 8, 8)
+    bilinear = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
+    network = MARS(4, width=16, blocks=1, residual=True, masked=True)
+    assert torch.allclose(network(coarse), bilinear, atol=1e-6)
+
+
+def test_a_masked_mars_tells_a_building_from_the_faintest_signal():
+    network = trained_like(MARS(4, width=16, blocks=1, masked=True))
+    faint, building = torch.full((1, 1, 8, 8), 1e-6), torch.zeros(1, 1, 8, 8)
+    assert not torch.allclose(network(faint), network(building), atol=1e-3)
+    plain = trained_like(MARS(4, width=16, blocks=1))
+    assert torch.allclose(plain(faint), plain(building), atol=1e-3)
 
 
 @pytest.mark.parametrize("network", [RadioCycle(0.05)])
@@ -163,3 +198,12 @@ def test_build_knows_every_kind_and_refuses_others():
         build("unet", {})
     with pytest.raises(ModelError, match="cannot be built"):
         build("mars", {"depth": 3})
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("width", [0.05, 0.25])
+def test_a_new_radio_unet_is_not_dead_behind_its_last_relu(seed, width):
+    torch.manual_seed(seed)
+    images = torch.zeros(1, 2, 64, 64)
+    images[0, 0, 10:30, 20:40] = images[0, 1, 50, 50] = 1.0
+    assert (RadioUNet(2, width)(images) > 0.0).float().mean() > 0.9

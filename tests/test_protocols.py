@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rm_geo.cli.group import rm_geo
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate
@@ -18,7 +19,7 @@ from rm_geo.estimators.registry import create
 from rm_geo.evaluation.assimilated import AssimilatedEstimator
 from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
 from rm_geo.evaluation.result_table import markdown_table
-from rm_geo.evaluation.simulated import main, parse_maps, run_protocol
+from rm_geo.evaluation.simulated import parse_maps, run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 
 SIDE = 32
@@ -248,7 +249,8 @@ def test_map_numbers_are_lists_and_ranges():
 
 class TestCommand:
     def run(self, *arguments):
-        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+        words = ["evaluate", "simulated", *arguments]
+        return CliRunner().invoke(rm_geo, [str(word) for word in words])
 
     def test_writes_both_tables(self, dataset, tmp_path):
         result = self.run(

@@ -8,8 +8,8 @@ import yaml
 
 from rm_geo.errors import InputError
 from rm_geo.networks import build
+from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, save_checkpoint
-from rm_geo.training.publish import CardText, publish
 from rm_geo.training.run import TrainingConfig
 from rm_geo.zoo import find_model, list_models, load_network, write_index
 

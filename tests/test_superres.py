@@ -1,12 +1,16 @@
 """A coarse map made finer: corners exact, nodata kept, no seams, any size."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.transform import from_origin
 
 from rm_geo import zoo
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
@@ -159,3 +163,113 @@ def test_a_failure_leaves_the_old_result(tmp_path, model, monkeypatch):
         superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
     assert (tmp_path / "fine.tif").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coarse.tif", "fine.tif", "models"]
+
+
+def foreign_raster(path, values, *, crs="EPSG:32633", transform=None, nodata=-9999.0, palette=None):
+    """Write a raster as other programs do."""
+    values = np.atleast_3d(values.T).T if values.ndim == 2 else values
+    transform = transform or from_origin(500_000.0, 5_400_000.0, 4.0, 4.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(
+            path, "w", driver="GTiff", count=values.shape[0], height=values.shape[1],
+            width=values.shape[2], dtype=values.dtype, crs=crs, transform=transform, nodata=nodata,
+        ) as file:  # fmt: skip
+            file.write(values)
+            if palette:
+                file.write_colormap(1, palette)
+
+
+PLANE = (-80.0 - 0.4 * np.arange(40)[:, None] - 0.2 * np.arange(30)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"crs": None, "transform": Affine.identity()}, "no georeferencing"),
+        ({"crs": None}, "no CRS"),
+        ({"crs": "EPSG:4326", "transform": from_origin(15.0, 48.0, 4e-5, 4e-5)}, "projected CRS"),
+        ({"crs": "EPSG:2263", "transform": from_origin(98e4, 2e5, 13.0, 13.0)}, "with metres"),
+        ({"transform": from_origin(5e5, 54e5, 4.0, 8.0)}, "not square"),
+        ({"transform": Affine(4.0, 0.0, 5e5, 0.0, 4.0, 54e5)}, "flipped"),
+        ({"transform": from_origin(5e5, 54e5, 4.0, 4.0) @ Affine.rotation(20.0)}, "rotated"),
+        ({"values": np.stack([PLANE, PLANE])}, "2 bands"),
+        ({"values": np.ones((9, 9), np.uint8), "nodata": None, "palette": {1: (9, 9, 9, 255)}},
+         "colour numbers"),
+        ({"values": np.full((9, 9), 70, np.uint8), "nodata": None}, "does not hold levels in dBm"),
+        ({"values": np.where(PLANE > -90, PLANE, -32768.0), "nodata": None}, "nodata value"),
+        ({"values": PLANE + 1j * PLANE, "nodata": None}, "complex"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_refined_is_refused_and_nothing_written(tmp_path, model, options, match):
+    source = tmp_path / "coarse.tif"
+    foreign_raster(source, **{"values": PLANE, **options})
+    with pytest.raises(InputError, match=match):
+        superresolve(source, tmp_path / "fine.tif", 4, model=model, device="cpu")
+    assert not (tmp_path / "fine.tif").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float64])
+def test_other_types_of_numbers_are_levels_too(tmp_path, model, dtype):
+    foreign_raster(tmp_path / "coarse.tif", PLANE.astype(dtype))
+    superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model, device="cpu")
+    fine = read_raster(tmp_path / "fine.tif")
+    assert fine.values.dtype == np.float32
+    np.testing.assert_allclose(fine.values[::4, ::4], PLANE.astype(dtype), atol=0.01)
+
+
+def test_islands_of_data_and_of_nodata_stay_where_they_are(tmp_path, model):
+    values = PLANE.copy()
+    values[3:6, 4:7] = values[20:] = -9999.0
+    values[30, 20:22] = -80.0
+    foreign_raster(tmp_path / "coarse.tif", values)
+    superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model, device="cpu")
+    fine = read_raster(tmp_path / "fine.tif").values
+    np.testing.assert_array_equal(np.isfinite(fine), np.kron(values > -9000.0, np.ones((4, 4))) > 0)
+
+
+class PointNet(torch.nn.Module):
+    """A perfect network for samples at the pixel south-east of their cell's centre, on planes."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+        self.gain = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        fine = torch.nn.functional.interpolate(x, scale_factor=self.scale, mode="bilinear")
+        return self.gain * 0.5 * (fine + fine.roll((1, 1), (-2, -1)))  # half a pixel south-east
+
+
+@pytest.mark.parametrize(("sampling", "largest_db"), [("point", 0.01), ("cell", 0.2)])
+def test_a_network_that_learnt_from_points_does_not_shift_rasters_of_means(
+    tmp_path, monkeypatch, sampling, largest_db
+):
+    monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: PointNet(**config))
+    recipe = {"recipe": {"task": {"sampling": sampling}}}
+    zoo.save_model(tmp_path / "net", PointNet(4), "mars", {"scale": 4}, recipe)
+    foreign_raster(tmp_path / "coarse.tif", PLANE)
+    superresolve(
+        tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=tmp_path / "net", device="cpu"
+    )
+    fine = read_raster(tmp_path / "fine.tif").values
+    row, col = np.mgrid[: fine.shape[0], : fine.shape[1]]
+    truth = -80.0 - 0.4 * ((row + 0.5) / 4 - 0.5) - 0.2 * ((col + 0.5) / 4 - 0.5)
+    error = np.abs(fine - truth)[8:-8, 8:-8].max()
+    assert error < largest_db
+    # the test would not notice a shift that it could not see
+    assert sampling == "point" or error > 0.05
+
+
+def test_scales_without_a_model_name_those_that_have_one(tmp_path):
+    foreign_raster(tmp_path / "coarse.tif", PLANE)
+    with pytest.raises(ModelError, match=r"refines 3x.*installation") as refusal:
+        superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 3, device="cpu")
+    assert "Scales: 4" in refusal.value.hint
+
+
+def test_networks_that_refine_nothing_are_refused(tmp_path, monkeypatch):
+    zoo.save_model(tmp_path / "net", Enlarger(4), "radiocycle", {"scale": 4})
+    foreign_raster(tmp_path / "coarse.tif", PLANE)
+    with pytest.raises(ModelError, match="refines no rasters"):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "f.tif", 4, model=tmp_path / "net")

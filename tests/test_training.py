@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from made_scenes import free_space_set
 
-from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
+from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import CancelledError, ConfigError, ModelError
 from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle
 from rm_geo.progress import SilentProgress
@@ -24,45 +23,8 @@ from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.zoo import save_model
 
-FREQUENCY_MHZ = 5900.0
-INTERCEPT_DB = 147.55 - 20.0 * math.log10(FREQUENCY_MHZ * 1e6)
 TINY = {"f_widths": (8, 12), "f_depths": (1, 1), "g_widths": (8, 12), "g_depths": (1, 1)}
 CPU = torch.device("cpu")
-
-
-def free_space_set(scenes=3, antennas=2, side=64, seed=0, map_ids=None):
-    """Scenes in free space, so that gains tell where the antenna is."""
-    rng = np.random.default_rng(seed)
-    table = np.full((scenes, antennas, len(ANTENNA_COLUMNS)), np.nan, dtype=np.float32)
-    position = rng.integers(0, side, (scenes, antennas, 2))
-    for name, value in (
-        ("row", position[..., 0]),
-        ("col", position[..., 1]),
-        ("height_m", 1.5),
-        ("sector", 0.0),
-        ("max_gain_dbi", 0.0),
-        ("frequency_mhz", FREQUENCY_MHZ),
-    ):
-        table[..., ANTENNA_COLUMNS.index(name)] = value
-    rows, cols = np.mgrid[:side, :side]
-    distance = np.hypot(
-        rows - position[..., 0, None, None], cols - position[..., 1, None, None]
-    ).clip(1.0)
-    buildings = np.zeros((scenes, side, side), dtype=bool)
-    buildings[:, 10:20, 30:50] = True
-    orders = np.full((scenes, 1, side, side), -1, dtype=np.int16)
-    orders[:, 0, 25, :] = np.arange(side)
-    ids = [[k + 1] for k in range(scenes)] if map_ids is None else map_ids
-    return SimulatedSet(
-        path=Path("free-space"),
-        manifest={"scene_ids": [str(k) for k in range(scenes)], "map_ids": ids},
-        buildings=np.packbits(buildings, axis=-1),
-        heights_m=np.where(buildings, 25, 0).astype(np.uint8),
-        roads=np.packbits(orders[:, 0] >= 0, axis=-1),
-        orders=orders,
-        gains_db=(INTERCEPT_DB - 20.0 * np.log10(distance)).astype(np.float16),
-        antennas=table,
-    )
 
 
 def draw(crop=32, batch=12, seed=0):
@@ -178,7 +140,7 @@ def test_field_losses_reach_both_networks(mode):
 def test_mars_learns_to_beat_its_start():
     torch.manual_seed(0)
     pool = ScenePool([free_space_set(side=64)], held_out=1)
-    network = MARS(4, width=16, blocks=1, repeats=1, heads=4, residual=True)
+    network = MARS(4, width=16, blocks=1, repeats=1, heads=4)
     task = MarsTask(network, pool, pool, MarsOptions(batch=4, crop=32, final_crop=64))
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
     first = float(task.losses(context())["mse"])
@@ -311,7 +273,7 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
     save_model(tmp_path / "other", other, "radiocycle-field", TINY)
     config = TrainingConfig(
         kind="radiocycle-field", data=["x"], network=TINY, held_out=1,
-        start_from=str(tmp_path / "other"),
+        start_from=str(tmp_path / "other"), task={"batch": 2, "crop": 32, "final_crop": 64},
     )  # fmt: skip
     started = make_task(config, CPU).network.state_dict()
     assert all(torch.equal(started[key], value) for key, value in other.state_dict().items())

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "simulate": "Simulate radio maps of sites among buildings.",
     "demo": "Run the whole road on a made-up city; needs no data.",
     "train": "Train a network.",
+    "evaluate": "Judge methods: the papers' tables and figures, simulated maps, hold-outs.",
     "models": "List, show and verify trained models.",
     "qgis": "Install the QGIS plugin, which runs rm_geo in this environment.",
     "doctor": "Check the environment: versions, device, models, drivers.",

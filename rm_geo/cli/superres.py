@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--band", type=click.IntRange(1), metavar="N", help="Band, where there are several.")
 @click.option("--intercept", type=float, metavar="DBM",
               help="Level that free space would give at 1 m, if known.")  # fmt: skip
+@click.option("--symmetries", type=click.Choice(["1", "2", "4", "8"]), default="1",
+              show_default=True, metavar="1|2|4|8",
+              help="Orientations that are averaged: more is slower and better.")  # fmt: skip
 @click.option("--max-tiles", type=click.IntRange(1), default=10_000, show_default=True,
               metavar="N", help="Refuse a raster that would need more windows.")  # fmt: skip
 @console_options
@@ -37,6 +40,7 @@ def superres(
     batch_size: int | None,
     band: int | None,
     intercept: float | None,
+    symmetries: str,
     max_tiles: int,
     console: Console,
 ) -> None:
@@ -45,7 +49,7 @@ def superres(
 
     made = superresolve(
         raster, output, scale, model=model, device=device, batch_size=batch_size, band=band,
-        intercept_dbm=intercept, max_tiles=max_tiles, progress=console,
+        intercept_dbm=intercept, symmetries=int(symmetries), max_tiles=max_tiles, progress=console,
     )  # fmt: skip
     rows, cols = made.grid.shape
     console.result(

@@ -8,19 +8,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rm_geo.cli.options import console_options, device_option, key_and_value
+from rm_geo.progress import SilentProgress
 
 if TYPE_CHECKING:
+    import torch
+
     from rm_geo.console import Console
 
 
 @click.command()
 @click.argument("kind")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
-              help="YAML or JSON with the recipe: network, loop, task, mixture.")  # fmt: skip
+@click.option("--config", metavar="NAME|FILE",
+              help="Recipe: a ready one, such as ml-dwa, ml or sl for radiocycle, paper or plus "
+                   "for mars, or a YAML or JSON file.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
-              help="Folder of simulated scenes; may be repeated.")  # fmt: skip
+              help="Folder of simulated scenes, or RadioMapSeer; may be repeated.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR",
               help="Folder of checkpoints, log and the finished model.")  # fmt: skip
+@click.option("--size", type=click.Choice(["s", "full"]),
+              help="s for two cores and laptops, full for the paper's size and a GPU.")  # fmt: skip
+@click.option("--scale", type=click.Choice(["4", "8"]),
+              help="Enlargement along each axis (mars, srresnet, supreme).")  # fmt: skip
+@click.option("--setting", type=click.Choice(["1", "2"]),
+              help="The MARS paper's: 1 unseen transmitters in known scenes, 2 unseen "
+                   "scenes.")  # fmt: skip
 @click.option("--max-minutes", type=click.FloatRange(0, min_open=True), metavar="N",
               help="Time budget, all resumed runs together.")  # fmt: skip
 @device_option
@@ -33,73 +44,107 @@ if TYPE_CHECKING:
 @console_options
 def train(
     kind: str,
-    config_path: Path | None,
-    data: tuple[Path, ...],
+    config: str | None,
     out: Path,
-    max_minutes: float | None,
     device: str,
     threads: int | None,
     resume: bool,
-    seed: int | None,
-    settings: tuple[str, ...],
     console: Console,
+    **chosen: Any,  # noqa: ANN401 - the options above that end up in the recipe
 ) -> None:
-    """Train a network of a KIND, such as radiocycle-field or mars.
+    """Train a network of a KIND, such as radiocycle, radiocycle-field or mars.
 
-    'python -m rm_geo.datasets.generate --help' tells how to make simulated scenes.
+    'python -m rm_geo.datasets.generate --help' tells how to make simulated scenes. Several
+    GPUs: 'torchrun --nproc-per-node N -m rm_geo train ...'.
     """
-    from rm_geo.errors import ConfigError, ModelError
+    from rm_geo.errors import ConfigError
 
-    recipe = _read_recipe(config_path)
-    for setting in settings:
-        _put(recipe, *key_and_value(setting, "--set"))
-    if data:
-        recipe["data"] = [str(path) for path in data]
-    if max_minutes is not None:
-        _put(recipe, "loop.max_minutes", max_minutes)
-    if seed is not None:
-        _put(recipe, "loop.seed", seed)
+    recipe = _recipe(kind, config, chosen)
     if not recipe.get("data"):
         raise ConfigError("No training data is named.", hint="Give a folder with --data.")
     import torch
 
-    from rm_geo.atomic import prepare_output_folder
     from rm_geo.engine import choose_device
-    from rm_geo.networks import kinds
-    from rm_geo.training.run import TrainingConfig, train
-    from rm_geo.zoo import save_model
+    from rm_geo.training.card import CardText, publish
+    from rm_geo.training.data import describe_data, prepare_data
+    from rm_geo.training.run import check_config, read_config
+    from rm_geo.training.run import train as run_training
+    from rm_geo.training.team import Team, local_device
 
-    if kind not in kinds():
-        raise ConfigError(f"There is no network {kind!r}.", hint=f"Known: {', '.join(kinds())}.")
-    try:
-        config = TrainingConfig(**{"kind": kind, **recipe})
-    except TypeError as error:
-        raise ConfigError(
-            f"The recipe has a key that is not known: {error}.",
-            hint=f"Known: {', '.join(TrainingConfig.__dataclass_fields__)}.",
-        ) from error
-    if config.kind != kind:
-        raise ModelError(f"The recipe is for {config.kind!r}, not for {kind!r}.")
     if threads is not None:
         torch.set_num_threads(threads)
-    place = torch.device(choose_device(device))
-    prepare_output_folder(out)
-    network = train(config, out, device=place, resume=resume, progress=console)
-    scale = config.network.get("scale") if kind == "mars" else None
-    metadata = {"recipe": recipe} | ({} if scale is None else {"scale": scale})
-    checksum = save_model(out / "model", network, kind, config.network, metadata)
+    place = torch.device(local_device(choose_device(device)))
+    settled = read_config(kind, recipe)
+    check_config(settled)
+    team = Team.join(place)
+    try:
+        listener = console if team.leads else SilentProgress()
+        settled = prepare_data(settled, out / "data", listener, team)
+        network = run_training(
+            settled, out, device=place, resume=resume, progress=listener, team=team
+        )
+    finally:
+        team.leave()
+    if not team.leads:
+        return
+    size = chosen["size"] or "own"
+    text = CardText(
+        summary=f"{type(network).__name__}, trained with rm-geo train.",
+        data=describe_data(settled),
+        limits=("Judge it on data of your own before relying on it.",),
+        device=describe_device(place),
+        scores={},
+    )
+    checksum = publish(out, out / "model", size, text, half=False)
     console.result(
         {"model": out / "model", "sha256": checksum},
-        f"The model is in {out / 'model'}; use it with --model {out / 'model'}",
+        f"The model, its card and curves are in {out / 'model'}; use it with "
+        f"--model {out / 'model'}",
     )
 
 
-def _read_recipe(path: Path | None) -> dict[str, Any]:
-    """Read a recipe; JSON is YAML too."""
-    from rm_geo.errors import ConfigError
+def describe_device(place: torch.device) -> str:
+    """Name what a training ran on."""
+    import torch
 
-    if path is None:
+    if place.type == "cuda":
+        return torch.cuda.get_device_name(place)
+    return f"{place.type}, {torch.get_num_threads()} threads"
+
+
+def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Put together what file, options and settings say, the later before the earlier."""
+    from rm_geo.training.ready import SETTINGS, network_of_size
+
+    recipe = _read_recipe(kind, config)
+    if chosen["size"]:
+        for key, value in network_of_size(kind, chosen["size"]).items():
+            _put(recipe, f"network.{key}", value)
+    if chosen["scale"]:
+        _put(recipe, "network.scale", int(chosen["scale"]))
+    if chosen["setting"]:
+        recipe["split"] = SETTINGS[int(chosen["setting"])]
+    for setting in chosen["settings"]:
+        _put(recipe, *key_and_value(setting, "--set"))
+    if chosen["data"]:
+        recipe["data"] = [str(path) for path in chosen["data"]]
+    if chosen["max_minutes"] is not None:
+        _put(recipe, "loop.max_minutes", chosen["max_minutes"])
+    if chosen["seed"] is not None:
+        _put(recipe, "loop.seed", chosen["seed"])
+    return recipe
+
+
+def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
+    """Read a recipe, a file's or a ready one; JSON is YAML too."""
+    from rm_geo.errors import ConfigError
+    from rm_geo.training.ready import ready_recipe
+
+    if config is None:
         return {}
+    path = Path(config)
+    if not path.suffix and not path.exists():
+        return ready_recipe(kind, config)
     import yaml
 
     try:

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from rm_geo.datasets.generation import generate
+from rm_geo.datasets.radiomapseer import GreyScale
+from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, PaperRecipe, Recipe
-from rm_geo.errors import RmGeoError
+from rm_geo.errors import ConfigError, RmGeoError
 
 
 class _LineProgress:
@@ -61,7 +63,9 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 @click.command()
-@click.option("--recipe", type=click.Choice(["paper", "field", "city"]), required=True)
+@click.option(
+    "--recipe", type=click.Choice(["paper", "field", "city", "radiomapseer"]), required=True
+)
 @click.option("--maps", default="1-500", show_default=True, help="Map numbers, as 1-500 or 3,7.")
 @click.option("--scenes", default=300, show_default=True, help="Scenes (field, city).")
 @click.option("--transmitters", default=16, show_default=True, help="Antennas per scene.")
@@ -69,7 +73,19 @@ def _numbers(text: str) -> tuple[int, ...]:
 @click.option("--seed", default=0, show_default=True, help="Same seed, same set.")
 @click.option("--side-px", default=512, show_default=True, help="Side of a scene (city).")
 @click.option("--workers", default=2, show_default=True, help="Processes.")
-@click.option("--source", type=click.Path(path_type=Path), help="Archive of maps (paper, field).")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help="Archive of maps (paper, field), or RadioMapSeer's folder (radiomapseer).",
+)
+@click.option("--simulation", default="DPM", show_default=True, help="Gains of RadioMapSeer.")
+@click.option(
+    "--grey",
+    type=click.Choice(["published", "noise-floor"]),
+    default="published",
+    show_default=True,
+    help="How RadioMapSeer's gains are coded.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 def main(
     recipe: str,
@@ -81,13 +97,27 @@ def main(
     side_px: int,
     workers: int,
     source: Path | None,
+    simulation: str,
+    grey: GreyScale,
     out: Path,
 ) -> None:
-    """Simulate city scenes with path gains; run it again to continue after an interruption."""
+    """Simulate city scenes with path gains, or unpack RadioMapSeer's own.
+
+    Run it again to continue after an interruption.
+    """
     chosen: Recipe
     try:
         if recipe == "paper":
             chosen = PaperRecipe(_numbers(maps), transmitters, drives, seed)
+        elif recipe == "radiomapseer":
+            if source is None:
+                raise ConfigError("RadioMapSeer's folder is not named.", hint="Give --source DIR.")
+            chosen = RadioMapSeerRecipe(
+                str(source.resolve()), _numbers(maps), tuple(range(transmitters)), simulation,
+                grey, drives, seed,
+            )  # fmt: skip
+            chosen.require_complete()
+            source = None
         elif recipe == "field":
             chosen = FieldRecipe(_numbers(maps), scenes, transmitters, drives, seed)
         else:

@@ -23,6 +23,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from rm_geo.datasets.maps_archive import CityMaps, read_maps_archive
+from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import Recipe, SceneDraft
 from rm_geo.datasets.simulated import (
     ANTENNA_COLUMNS,
@@ -208,7 +209,9 @@ class _SceneWriter:
         arrays["heights_m"][index] = draft.heights_m
         arrays["orders"][index] = draft.orders
         arrays["antennas"][index] = draft.antennas
-        arrays["gains_db"][index] = simulate_gains(draft)
+        arrays["gains_db"][index] = (
+            simulate_gains(draft) if draft.gains_db is None else draft.gains_db
+        )
         arrays["done"][index] = True
 
 
@@ -244,10 +247,11 @@ def _manifest(recipe: Recipe, maps: CityMaps | None) -> dict[str, Any]:
         "gains_db": (np.float16, (scenes, recipe.transmitters, rows, columns)),
         "antennas": (np.float32, (scenes, recipe.transmitters, len(ANTENNA_COLUMNS))),
     }
+    simulated = not isinstance(recipe, RadioMapSeerRecipe)
     manifest = {
         "format": FORMAT,
         "recipe": asdict(recipe),  # type: ignore[call-overload]
-        "dominant_path": asdict(DominantPathParameters()),
+        "dominant_path": asdict(DominantPathParameters()) if simulated else None,
         "spacing_m": 1.0,
         "shape": [rows, columns],
         "antenna_columns": ANTENNA_COLUMNS,

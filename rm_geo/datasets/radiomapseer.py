@@ -200,12 +200,7 @@ class RadioMapSeer:
         InputError
             If files are missing: how many, and the first few by name.
         """
-        numbers = tuple(transmitters)
-        wanted: list[Path] = []
-        for map_id in map_ids:
-            wanted.append(self.root / "png" / "buildings_complete" / f"{map_id}.png")
-            wanted.append(self.root / "antenna" / f"{map_id}.json")
-            wanted += [self._gain_file(map_id, number, simulation) for number in numbers]
+        wanted = self._files(map_ids, transmitters, simulation)
         # One listing per folder: asking for 40,000 files one by one takes minutes on a network.
         present = {
             folder: {file.name for file in folder.iterdir()} if folder.is_dir() else set()
@@ -218,6 +213,52 @@ class RadioMapSeer:
             raise InputError(
                 f"{self.root} lacks {len(holes)} of {len(wanted)} files: {shown}{more}.",
                 hint="Unpack the data set again, or leave these maps out.",
+            )
+
+    def require_one_size(
+        self,
+        map_ids: Iterable[int],
+        transmitters: Iterable[int] = (),
+        simulation: str = "DPM",
+    ) -> None:
+        """Check that all images of an experiment have the first map's size; headers are read.
+
+        Raises
+        ------
+        InputError
+            If one is damaged or of another size.
+        """
+        for file in self._files(map_ids, transmitters, simulation):
+            if file.suffix != ".png":
+                continue
+            try:
+                with Image.open(file) as image:
+                    cols, rows = image.size
+            except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+                raise InputError(
+                    f"{file} is damaged: {error}", hint="Unpack the data set again."
+                ) from error
+            self._require_shape(file, (rows, cols))
+
+    def _files(
+        self, map_ids: Iterable[int], transmitters: Iterable[int], simulation: str
+    ) -> list[Path]:
+        """Files that an experiment reads."""
+        numbers = tuple(transmitters)
+        files: list[Path] = []
+        for map_id in map_ids:
+            files.append(self.root / "png" / "buildings_complete" / f"{map_id}.png")
+            files.append(self.root / "antenna" / f"{map_id}.json")
+            files += [self._gain_file(map_id, number, simulation) for number in numbers]
+        return files
+
+    def _require_shape(self, file: Path, shape: tuple[int, ...]) -> None:
+        """Refuse an image of another size than the first map's."""
+        if shape != self.shape:
+            raise InputError(
+                f"{file} has {shape[0]} x {shape[1]} px, the first map "
+                f"{self.shape[0]} x {self.shape[1]}: sizes are mixed.",
+                hint="Unpack the data set again.",
             )
 
     def _gain_file(self, map_id: int, transmitter: int, simulation: str) -> Path:
@@ -235,12 +276,7 @@ class RadioMapSeer:
     def _grey(self, file: Path) -> NDArray[np.uint8]:
         """Read an image and hold it to the set's size."""
         grey = _read_grey(file)
-        if grey.shape != self.shape:
-            raise InputError(
-                f"{file} has {grey.shape[0]} x {grey.shape[1]} px, the first map "
-                f"{self.shape[0]} x {self.shape[1]}: sizes are mixed.",
-                hint="Unpack the data set again.",
-            )
+        self._require_shape(file, grey.shape)
         return grey
 
 

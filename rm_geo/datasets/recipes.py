@@ -43,6 +43,8 @@ class SceneDraft:
         See :data:`rm_geo.datasets.simulated.ANTENNA_COLUMNS`.
     footprint_offset_px : (float, float)
         Shift (x, y) of the walls that the waves meet against ``buildings``.
+    gains_db : ndarray of float16, shape (T, H, W), optional
+        Path gains, where they need not be simulated.
     """
 
     buildings: BoolMask
@@ -51,6 +53,7 @@ class SceneDraft:
     orders: NDArray[np.int16]
     antennas: NDArray[np.float32]
     footprint_offset_px: tuple[float, float] = (0.0, 0.0)
+    gains_db: NDArray[np.float16] | None = None
 
 
 class Recipe(Protocol):
@@ -130,17 +133,17 @@ class PaperRecipe:
                 f"{self.transmitters} are asked for."
             )
         chosen = np.sort(rng.choice(outdoors, self.transmitters, replace=False))
-        antennas = _antenna_table(self.transmitters)
-        antennas[:, _column("row")] = places[chosen, 0]
-        antennas[:, _column("col")] = places[chosen, 1]
-        antennas[:, _column("height_m")] = RADIOMAPSEER_ANTENNA_HEIGHT_M
-        antennas[:, _column("frequency_mhz")] = RADIOMAPSEER_FREQUENCY_MHZ
-        antennas[:, _column("transmitter")] = chosen
+        antennas = antenna_table(self.transmitters)
+        antennas[:, column("row")] = places[chosen, 0]
+        antennas[:, column("col")] = places[chosen, 1]
+        antennas[:, column("height_m")] = RADIOMAPSEER_ANTENNA_HEIGHT_M
+        antennas[:, column("frequency_mhz")] = RADIOMAPSEER_FREQUENCY_MHZ
+        antennas[:, column("transmitter")] = chosen
         return SceneDraft(
             buildings=buildings,
             roads=roads,
             heights_m=(buildings * RADIOMAPSEER_BUILDING_HEIGHT_M).astype(np.uint8),
-            orders=_draw_drives(rng, roads, ~buildings, self.drives),
+            orders=draw_drives(rng, roads, ~buildings, self.drives),
             antennas=antennas,
             footprint_offset_px=RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
         )
@@ -203,7 +206,7 @@ class FieldRecipe:
             buildings=buildings,
             roads=roads,
             heights_m=heights_m,
-            orders=_draw_drives(rng, roads, ~buildings, self.drives),
+            orders=draw_drives(rng, roads, ~buildings, self.drives),
             antennas=draw_field_antennas(rng, heights_m, self.transmitters),
         )
 
@@ -266,7 +269,7 @@ class CityRecipe:
             buildings=city.buildings,
             roads=city.roads,
             heights_m=heights_m,
-            orders=_draw_drives(rng, city.roads, ~city.buildings, self.drives),
+            orders=draw_drives(rng, city.roads, ~city.buildings, self.drives),
             antennas=draw_field_antennas(rng, heights_m, self.transmitters),
         )
 
@@ -295,7 +298,7 @@ def draw_field_antennas(
         See :data:`rm_geo.datasets.simulated.ANTENNA_COLUMNS`.
     """
     outdoors, roofs = np.flatnonzero(heights_m == 0), np.flatnonzero(heights_m)
-    antennas = _antenna_table(count)
+    antennas = antenna_table(count)
     for antenna in antennas:
         kind = rng.choice(3, p=(0.3, 0.2, 0.5))
         if kind == 2 and roofs.size:
@@ -305,17 +308,17 @@ def draw_field_antennas(
             place = int(rng.choice(outdoors))
             low, high = (1.5, 10.0) if kind == 0 else (15.0, 40.0)
             height_m = rng.uniform(low, high)
-        antenna[_column("row")], antenna[_column("col")] = divmod(place, heights_m.shape[1])
-        antenna[_column("height_m")] = height_m
-        antenna[_column("frequency_mhz")] = rng.choice(_FIELD_FREQUENCIES_MHZ)
+        antenna[column("row")], antenna[column("col")] = divmod(place, heights_m.shape[1])
+        antenna[column("height_m")] = height_m
+        antenna[column("frequency_mhz")] = rng.choice(_FIELD_FREQUENCIES_MHZ)
         if rng.random() < (0.2 if kind == 0 else 0.75):
-            antenna[_column("azimuth_deg")] = rng.uniform(0.0, 360.0)
-            antenna[_column("downtilt_deg")] = rng.uniform(0.0, 12.0)
-            antenna[_column("beamwidth_deg")] = 65.0
+            antenna[column("azimuth_deg")] = rng.uniform(0.0, 360.0)
+            antenna[column("downtilt_deg")] = rng.uniform(0.0, 12.0)
+            antenna[column("beamwidth_deg")] = 65.0
             # The table's element is 65 degrees tall; a column of them is narrower.
-            antenna[_column("vertical_beamwidth_deg")] = rng.choice((65.0, 20.0, 10.0))
-            antenna[_column("max_gain_dbi")] = 8.0
-            antenna[_column("sector")] = 1.0
+            antenna[column("vertical_beamwidth_deg")] = rng.choice((65.0, 20.0, 10.0))
+            antenna[column("max_gain_dbi")] = 8.0
+            antenna[column("sector")] = 1.0
     return antennas
 
 
@@ -329,7 +332,7 @@ def _draw_heights(rng: np.random.Generator, buildings: BoolMask) -> NDArray[np.u
     return np.asarray(heights[labels], dtype=np.uint8)
 
 
-def _draw_drives(
+def draw_drives(
     rng: np.random.Generator, roads: BoolMask, free: BoolMask, drives: int
 ) -> NDArray[np.int16]:
     """Draw several drives; 16 bits hold the 6 % of pixels of any scene up to 700 px."""
@@ -339,16 +342,16 @@ def _draw_drives(
     return np.where(stack > limit, -1, stack).astype(np.int16)
 
 
-def _antenna_table(count: int) -> NDArray[np.float32]:
+def antenna_table(count: int) -> NDArray[np.float32]:
     """Make a table of omnidirectional antennas without a place."""
     antennas = np.full((count, len(ANTENNA_COLUMNS)), np.nan, dtype=np.float32)
-    antennas[:, _column("sector")] = 0.0
-    antennas[:, _column("max_gain_dbi")] = 0.0
-    antennas[:, _column("transmitter")] = -1.0
+    antennas[:, column("sector")] = 0.0
+    antennas[:, column("max_gain_dbi")] = 0.0
+    antennas[:, column("transmitter")] = -1.0
     return antennas
 
 
-def _column(name: str) -> int:
+def column(name: str) -> int:
     """Index of a column of the antenna table."""
     return ANTENNA_COLUMNS.index(name)
 

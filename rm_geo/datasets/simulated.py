@@ -174,6 +174,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} cannot be read: {error}", hint=hint) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{file} is no manifest of the kind {FORMAT!r}.", hint=hint)
+    lacking = {"arrays", "scene_ids", "map_ids"} - set(manifest)
+    if lacking or not set(_ARRAYS) <= set(manifest["arrays"]):
+        raise InputError(f"{file} is incomplete.", hint="Simulate the set again.")
     return manifest
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rm_geo.errors import ModelError, UsageError
+from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
 from rm_geo.estimators.radiocycle import transmitter_images
@@ -36,11 +36,7 @@ class InterpolationNetEstimator:
 
     def __init__(self, model: str | Path | None = None, device: str = "auto") -> None:
         self._model = LoadedModel(model, "interpolation-net", device)
-        if not isinstance(self._model.network, InterpolationNet):
-            raise ModelError(
-                f"The model {self._model.record.name!r} is no InterpolationNet.",
-                hint="'rm-geo models list' shows which model is of which kind.",
-            )
+        self._model.require(InterpolationNet, "InterpolationNet")
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 
 from rm_geo.engine import choose_device, choose_precision
+from rm_geo.errors import ModelError
 from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.networks import channels_last
 from rm_geo.units import GAIN_TOP_DB
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from rm_geo.zoo import ModelRecord
 
@@ -48,7 +50,21 @@ class LoadedModel:
         network, self.record = load_network(record)
         self.network = network.to(self.device)
         if self.device.type != "mps":  # MPS has no fast path for it
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            channels_last(self.network)
+
+    def require(self, kind: type[nn.Module] | tuple[type[nn.Module], ...], method: str) -> None:
+        """Refuse a network of another kind than the method's.
+
+        Raises
+        ------
+        ModelError
+            If it is of another kind.
+        """
+        if not isinstance(self.network, kind):
+            raise ModelError(
+                f"The model {self.record.name!r} is no {method} but {self.record.kind!r}.",
+                hint="'rm-geo models list' shows which model is of which kind.",
+            )
 
     @cached_property
     def device(self) -> torch.device:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rm_geo.errors import ModelError, UsageError
+from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
+from rm_geo.estimators.symmetries import orientations, require_count, turn, turn_back
 from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle, RadioCycle
 from rm_geo.units import gain_to_unit, unit_to_gain
@@ -43,16 +44,9 @@ class RadioCycleEstimator:
     def __init__(
         self, model: str | Path | None = None, device: str = "auto", symmetries: int = 1
     ) -> None:
-        if symmetries not in {1, 2, 4, 8}:
-            raise UsageError(f"symmetries must be 1, 2, 4 or 8, not {symmetries}.")
-        self.symmetries = symmetries
+        self.symmetries = require_count(symmetries)
         self._model = LoadedModel(model, "radiocycle", device)
-        if not isinstance(self._model.network, FieldRadioCycle | RadioCycle):
-            raise ModelError(
-                f"The model {self._model.record.name!r} is no RadioCycle but "
-                f"{self._model.record.kind!r}.",
-                hint="'rm-geo models list' shows which model is of which kind.",
-            )
+        self._model.require((FieldRadioCycle, RadioCycle), "RadioCycle")
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -94,12 +88,12 @@ class RadioCycleEstimator:
         rsrp: Tensor | float = 0.0
         probability: Tensor | float = 0.0
         variance: Tensor | float = 0.0
-        for turns, mirror in _orientations(self.symmetries):
+        for turns, mirror in orientations(self.symmetries):
             maps = self._forward(network, _turn_tiles(tiles, turns, mirror))
-            rsrp = rsrp + _turn_back(maps.rsrp_dbm, turns, mirror)
+            rsrp = rsrp + turn_back(maps.rsrp_dbm, turns, mirror)
             odds = torch.sigmoid(maps.building_logits.float())
-            probability = probability + _turn_back(odds, turns, mirror)
-            variance = variance + _turn_back(
+            probability = probability + turn_back(odds, turns, mirror)
+            variance = variance + turn_back(
                 torch.exp(2.0 * maps.log_std.float().clamp(-6.0, 2.0)), turns, mirror
             )
         assert isinstance(rsrp, Tensor)
@@ -156,13 +150,6 @@ def _require_multiple(batch: TileBatch, multiple: int) -> None:
         )
 
 
-def _orientations(count: int) -> list[tuple[int, bool]]:
-    """Quarter turns and mirrorings: the first ``count`` symmetries of the square."""
-    if count == 2:
-        return [(0, False), (2, True)]
-    return [(turns, mirror) for mirror in (False, True) for turns in range(4)][:count]
-
-
 def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
     """Mirror tiles left to right if asked, then turn them."""
     rows, cols = tiles.rsrp_dbm.shape[-2:]
@@ -172,20 +159,9 @@ def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
     for _ in range(turns):
         row, col, rows, cols = cols - col, row, cols, rows
     return SparseTiles(
-        rsrp_dbm=_turn(tiles.rsrp_dbm, turns, mirror),
-        observed=_turn(tiles.observed, turns, mirror),
+        rsrp_dbm=turn(tiles.rsrp_dbm, turns, mirror),
+        observed=turn(tiles.observed, turns, mirror),
         transmitter_rc=torch.stack([row, col], 1),
         intercept_dbm=tiles.intercept_dbm,
         spacing_m=tiles.spacing_m,
     )
-
-
-def _turn(image: Tensor, turns: int, mirror: bool) -> Tensor:
-    """Mirror left to right if asked, then turn by quarter turns."""
-    return torch.rot90(image.flip(-1) if mirror else image, turns, (-2, -1))
-
-
-def _turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
-    """Undo :func:`_turn`."""
-    turned = torch.rot90(image, -turns, (-2, -1))
-    return turned.flip(-1) if mirror else turned

@@ -52,6 +52,8 @@ class _Entry:
 
 _TRANSMITTER = "transmitter position (estimated from the strongest samples where unknown)"
 
+_LATTICE = (TRAINED_MODEL, "measurements on a regular lattice")
+
 _ENTRIES: Final[tuple[_Entry, ...]] = (
     _Entry(
         MethodInfo(
@@ -66,9 +68,25 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
         MethodInfo(
             "mars",
             "MARS: super-resolution of measurements on a regular lattice",
-            needs=(TRAINED_MODEL, "measurements on a regular lattice"),
+            needs=_LATTICE,
         ),
         "rm_geo.estimators.mars:MarsEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "srresnet",
+            "SRResNet: super-resolution, a baseline of MARS",
+            needs=_LATTICE,
+        ),
+        "rm_geo.estimators.srresnet:SRResNetEstimator",
+    ),
+    _Entry(
+        MethodInfo(
+            "supreme",
+            "Supreme: super-resolution, a baseline of MARS",
+            needs=_LATTICE,
+        ),
+        "rm_geo.estimators.supreme:SupremeEstimator",
     ),
     _Entry(
         MethodInfo(

@@ -121,6 +121,56 @@ class Cases:
         return self.batch.observed
 
 
+@dataclass(frozen=True)
+class UnitScene:
+    """Some transmitters of a scene on the noise-floor scale, before anything is sampled.
+
+    Attributes
+    ----------
+    truth_unit, buildings, indoor
+        As in :class:`Cases`.
+    antennas : ndarray of float32, shape (T, K)
+        Their table.
+    """
+
+    truth_unit: FloatArray
+    buildings: BoolArray
+    indoor: BoolArray
+    antennas: NDArray[np.float32]
+
+    def batch(self, rsrp_dbm: FloatArray) -> TileBatch:
+        """Give what methods see: samples (T, H, W), NaN elsewhere, and the transmitters."""
+        return TileBatch(
+            rsrp_dbm=rsrp_dbm,
+            spacing_m=SPACING_M,
+            transmitter_rc=np.asarray(self.antennas[:, :2] + 0.5, dtype=np.float32),
+            intercept_dbm=np.full(len(self.antennas), GAIN_TOP_DB, dtype=np.float32),
+            frequency_mhz=float(self.antennas[0, 9]),
+            transmitter_height_m=float(self.antennas[0, 2]),
+        )
+
+
+def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
+    """Take antennas of a scene, by index.
+
+    Raises
+    ------
+    InputError
+        If the antennas differ in height or frequency: a batch has one of each.
+    """
+    gains_db = np.asarray(scene.gains_db[chosen], dtype=np.float32)
+    antennas = scene.antennas[chosen]
+    if len(np.unique(antennas[:, 2])) != 1 or len(np.unique(antennas[:, 9])) != 1:
+        raise InputError(
+            f"The antennas of scene {scene.scene_id} differ in height or frequency.",
+            hint="This protocol is for sets of the recipe 'paper'.",
+        )
+    buildings = np.broadcast_to(scene.buildings, gains_db.shape)
+    # The simulator's floor lies below any gain on the scale: no signal was computed there.
+    indoor = buildings | (gains_db <= GAIN_FLOOR_DB - 50.0)
+    return UnitScene(gain_to_unit(gains_db), buildings, indoor, antennas)
+
+
 def scene_cases(
     scene: SimulatedScene, samplings: Sequence[Sampling], transmitters: int, seed: int
 ) -> Iterator[Cases]:
@@ -142,34 +192,23 @@ def scene_cases(
     InputError
         If the scene's antennas differ in height or frequency: a batch has one of each.
     """
-    gains_db = np.asarray(scene.gains_db[:transmitters], dtype=np.float32)
-    antennas = scene.antennas[:transmitters]
-    heights_m, frequencies_mhz = np.unique(antennas[:, 2]), np.unique(antennas[:, 9])
-    if len(heights_m) != 1 or len(frequencies_mhz) != 1:
-        raise InputError(
-            f"The antennas of scene {scene.scene_id} differ in height or frequency.",
-            hint="This protocol is for sets of the recipe 'paper'.",
-        )
-    truth_unit = gain_to_unit(gains_db)
-    buildings = np.broadcast_to(scene.buildings, gains_db.shape)
-    # The simulator's floor lies below any gain on the scale: no signal was computed there.
-    indoor = buildings | (gains_db <= GAIN_FLOOR_DB - 50.0)
+    whole = unit_scene(scene, np.arange(min(transmitters, len(scene.gains_db))))
     for sampling in samplings:
         sampled = np.stack(
             [
                 sampling.draw(_generator(seed, scene, index, sampling), ~walls, scene.orders)
-                for index, walls in enumerate(indoor)
+                for index, walls in enumerate(whole.indoor)
             ]
         )
-        batch = TileBatch(
-            rsrp_dbm=np.where(sampled, unit_to_gain(truth_unit), np.float32(np.nan)),
-            spacing_m=SPACING_M,
-            transmitter_rc=np.asarray(antennas[:, :2] + 0.5, dtype=np.float32),
-            intercept_dbm=np.full(len(gains_db), GAIN_TOP_DB, dtype=np.float32),
-            frequency_mhz=float(frequencies_mhz[0]),
-            transmitter_height_m=float(heights_m[0]),
+        level = np.where(sampled, unit_to_gain(whole.truth_unit), np.float32(np.nan))
+        yield Cases(
+            scene.scene_id,
+            sampling,
+            whole.batch(level),
+            whole.truth_unit,
+            whole.buildings,
+            whole.indoor,
         )
-        yield Cases(scene.scene_id, sampling, batch, truth_unit, buildings, indoor)
 
 
 def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:

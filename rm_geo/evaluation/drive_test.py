@@ -1,23 +1,21 @@
 """Hold-out on a file of measurements, cell by cell: estimators beside the full road.
 
-``python -m rm_geo.evaluation.drive_test FILE --methods knn,idw,road:radiocycle --out DIR``
+``rm-geo evaluate drive-test FILE --methods knn,idw,road:radiocycle -o DIR`` runs it, and so does
+``python -m rm_geo.evaluation.drive_test`` with the same options.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import click
 import numpy as np
 
-from rm_geo.errors import InputError, RmGeoError
+from rm_geo.errors import InputError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.evaluation.holdout import HoldoutScore, Predictor, Split, holdout, whole_area_predictor
-from rm_geo.evaluation.result_table import write_csv, write_markdown
 from rm_geo.grid import Grid
 from rm_geo.measurements import Measurements
 from rm_geo.predict_options import PredictOptions
@@ -156,64 +154,7 @@ def _together(rows: Sequence[CellScore]) -> CellScore:
     )
 
 
-@click.command()
-@click.argument("measurements", type=click.Path(path_type=Path))
-@click.option(
-    "--methods",
-    default="knn,idw,ordinary-kriging",
-    show_default=True,
-    help="Names, with commas; road:NAME for the full road with that method.",
-)
-@click.option("--model", help="Trained model of the full road's method.")
-@click.option("--cell-column", help="Column of the cell.")
-@click.option("--cells", help="Only these cells, with commas.")
-@click.option("--folds", default=5, show_default=True, help="Number of folds.")
-@click.option("--block", "block_m", default=50.0, show_default=True, help="Side of a block in m.")
-@click.option("--random", "random_split", is_flag=True, help="Single measurements, not blocks.")
-@click.option("--resolution", "spacing_m", default=1.0, show_default=True, help="Pixel in m.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the folds.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the tables.")
-def main(
-    measurements: Path,
-    methods: str,
-    model: str | None,
-    cell_column: str | None,
-    cells: str | None,
-    folds: int,
-    block_m: float,
-    random_split: bool,
-    spacing_m: float,
-    seed: int,
-    out: Path,
-) -> None:
-    """Judge methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
-    from rm_geo.atomic import prepare_output_folder
-    from rm_geo.console import open_console
-    from rm_geo.points import read_measurements
-
-    console = open_console()
-    try:
-        prepare_output_folder(out)
-        by_cell = read_measurements(measurements, cell_column=cell_column)[0].by_cell()
-        rows = holdout_cells(
-            by_cell if cells is None else _chosen(by_cell, cells.split(","), measurements),
-            {name: _predictor(name, model) for name in methods.split(",")},
-            folds=folds,
-            block_m=block_m,
-            split="random" if random_split else "blocks",
-            spacing_m=spacing_m,
-            seed=seed,
-            progress=console,
-        )
-        write_csv(out / "holdout.csv", rows)
-        write_markdown(out / "holdout.md", rows)
-    except RmGeoError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    click.echo((out / "holdout.md").read_text(encoding="utf-8"))
-
-
-def _predictor(name: str, model: str | None) -> Predictor:
+def named_predictor(name: str, model: str | None) -> Predictor:
     """Make the full road, or an estimator on the whole area."""
     from rm_geo.estimators.registry import create
 
@@ -223,7 +164,7 @@ def _predictor(name: str, model: str | None) -> Predictor:
     return whole_area_predictor(create(name))
 
 
-def _chosen(
+def chosen_cells(
     by_cell: dict[str, Measurements], names: Sequence[str], source: Path
 ) -> dict[str, Measurements]:
     """Take the named cells, or say which there are."""
@@ -236,4 +177,6 @@ def _chosen(
 
 
 if __name__ == "__main__":
-    main()
+    from rm_geo.cli.evaluate import run_as_module
+
+    run_as_module("drive-test")

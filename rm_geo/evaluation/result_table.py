@@ -64,6 +64,8 @@ def _records(rows: Sequence[object]) -> list[dict[str, Any]]:
 
 def _shown(value: object) -> str:
     """Format one cell."""
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else "-"
     return str(value)

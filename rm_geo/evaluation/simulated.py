@@ -1,24 +1,20 @@
 """The papers' protocol on simulated maps: methods x samplings, building and radio scores.
 
-``python -m rm_geo.evaluation.simulated DATASET --methods knn,idw --out DIR``
+``rm-geo evaluate simulated DATASET --methods knn,idw -o DIR`` runs it, and so does
+``python -m rm_geo.evaluation.simulated`` with the same options.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import click
 import numpy as np
 
 from rm_geo.datasets.simulated import SimulatedSet
-from rm_geo.errors import RmGeoError, UsageError
+from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, Estimator, FloatArray
-from rm_geo.estimators.registry import create, method_info
-from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
 from rm_geo.evaluation.cases import (
     PAPER_SAMPLINGS,
     Cases,
@@ -27,7 +23,6 @@ from rm_geo.evaluation.cases import (
     scene_cases,
 )
 from rm_geo.evaluation.metrics import BuildingCounts, ErrorSums, Pixels
-from rm_geo.evaluation.result_table import write_csv, write_markdown
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
@@ -242,69 +237,7 @@ def parse_maps(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-@click.command()
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option(
-    "--methods",
-    default="knn,idw,linear",
-    show_default=True,
-    help="Names, with commas; NAME+assimilate for the map brought back to the measurements.",
-)
-@click.option("--model", help="Trained model of the network methods: a name or a file.")
-@click.option("--device", default="auto", show_default=True, help="Device of the networks.")
-@click.option(
-    "--samplings",
-    default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
-    show_default=True,
-    help="Drive tests, with commas.",
-)
-@click.option("--maps", help="Map numbers, such as 601-620; all by default.")
-@click.option("--transmitters", default=TRANSMITTERS, show_default=True, help="Per scene.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the tables.")
-def main(
-    dataset: Path,
-    methods: str,
-    model: str | None,
-    device: str,
-    samplings: str,
-    maps: str | None,
-    transmitters: int,
-    seed: int,
-    out: Path,
-) -> None:
-    """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
-    from rm_geo.atomic import prepare_output_folder
-    from rm_geo.console import open_console
-
-    console = open_console()
-    try:
-        prepare_output_folder(out)
-        rows = run_protocol(
-            SimulatedSet.open(dataset),
-            {name: _create(name, model, device) for name in methods.split(",")},
-            samplings=[Sampling.parse(text) for text in samplings.split(",")],
-            maps=None if maps is None else parse_maps(maps),
-            transmitters=transmitters,
-            seed=seed,
-            progress=console,
-        )
-        write_csv(out / "simulated.csv", rows)
-        write_markdown(out / "simulated.md", rows)
-    except RmGeoError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    click.echo((out / "simulated.md").read_text(encoding="utf-8"))
-
-
-def _create(name: str, model: str | None, device: str) -> Estimator:
-    """Make an estimator; networks take the model and the device."""
-    if name.endswith(SUFFIX):
-        return AssimilatedEstimator(_create(name.removesuffix(SUFFIX), model, device))
-    if not method_info(name).is_network:
-        return create(name)
-    return create(name, device=device, **({} if model is None else {"model": model}))
-
-
 if __name__ == "__main__":
-    main()
+    from rm_geo.cli.evaluate import run_as_module
+
+    run_as_module("simulated")

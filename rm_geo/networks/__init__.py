@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+import torch
 from torch import nn
 
 from rm_geo.errors import ModelError
 from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.mars import MARS
 from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
+from rm_geo.networks.srresnet import SRResNet
+from rm_geo.networks.supreme import Supreme
 
-__all__ = ["MARS", "FieldRadioCycle", "InterpolationNet", "RadioCycle", "build", "kinds"]
+__all__ = [
+    "MARS",
+    "FieldRadioCycle",
+    "InterpolationNet",
+    "RadioCycle",
+    "SRResNet",
+    "SuperResolutionNet",
+    "Supreme",
+    "build",
+    "channels_last",
+    "kinds",
+]
+
+SuperResolutionNet: TypeAlias = MARS | SRResNet | Supreme
+"""Networks that enlarge coarse samples by their ``scale``."""
 
 
 def _kinds() -> dict[str, Callable[..., nn.Module]]:
@@ -22,6 +39,8 @@ def _kinds() -> dict[str, Callable[..., nn.Module]]:
         "radiocycle-field": FieldRadioCycle,
         "interpolation-net": InterpolationNet,
         "mars": MARS,
+        "srresnet": SRResNet,
+        "supreme": Supreme,
     }
 
 
@@ -52,5 +71,13 @@ def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
         )
     try:
         return constructors[kind](**config)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ModelError(f"The network {kind!r} cannot be built: {error}.") from error
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the 2-D convolutions of a network as CPUs and GPUs like it; gives it back."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rm_geo.networks.enlarging import enlarge, upsampler, with_building_mask
+
 
 class _Scales(nn.Module):
     """Learnt scalar factors, all one at the start."""
@@ -108,10 +110,10 @@ class HPB(nn.Module):
         """Refine features (B, C, H, W); H and W even."""
         features = self.first(x)
         low = functional.avg_pool2d(features, 2)
-        high = self.high(features - _enlarge(low, 2))
+        high = self.high(features - enlarge(low, 2))
         for _ in range(self.repeats):
             low = self.low(low)
-        fused = self.attention(self.fuse(torch.cat([high, _enlarge(low, 2)], 1)))
+        fused = self.attention(self.fuse(torch.cat([high, enlarge(low, 2)], 1)))
         return torch.add(self.last(fused), x)
 
 
@@ -174,18 +176,10 @@ class PyramidAttention(nn.Module):
         full = self.mix_full(x)
         half = self.mix_half(functional.avg_pool2d(x, 2))
         quarter = self.mix_quarter(functional.avg_pool2d(x, 4))
-        low = half + self.scales(0, self.up_half(_enlarge(quarter, 2)))
-        top = full + self.scales(1, self.up_full(_enlarge(low, 2)))
-        fused = self.fuse(torch.cat([top, _enlarge(low, 2), _enlarge(quarter, 4)], 1))
+        low = half + self.scales(0, self.up_half(enlarge(quarter, 2)))
+        top = full + self.scales(1, self.up_full(enlarge(low, 2)))
+        fused = self.fuse(torch.cat([top, enlarge(low, 2), enlarge(quarter, 4)], 1))
         return torch.add(fused, x)
-
-
-def _upsampler(width: int, scale: int) -> nn.Sequential:
-    """Pixel shuffles by two until ``scale`` is reached."""
-    steps: list[nn.Module] = []
-    for _ in range(round(math.log2(scale))):
-        steps += [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2)]
-    return nn.Sequential(*steps)
 
 
 class MARS(nn.Module):
@@ -206,6 +200,9 @@ class MARS(nn.Module):
     residual : bool
         Whether the network corrects a bilinear enlargement instead of painting the map.
         False is the paper's.
+    masked : bool
+        Whether the network reads a second channel that says which samples lie in buildings.
+        False is the paper's.
 
     Notes
     -----
@@ -222,33 +219,31 @@ class MARS(nn.Module):
         heads: int = 8,
         *,
         residual: bool = False,
+        masked: bool = False,
     ) -> None:
         super().__init__()
-        self.scale, self.residual = scale, residual
-        self.head = nn.Conv2d(1, width, 3, padding=1)
+        self.scale, self.residual, self.masked = scale, residual, masked
+        self.head = nn.Conv2d(2 if masked else 1, width, 3, padding=1)
         self.blocks = nn.ModuleList(HPB(width, repeats) for _ in range(blocks))
         self.collect = nn.Conv2d(blocks * width, width, 3, padding=1)
         self.pyramid = PyramidAttention(width, heads)
         self.mix = EfficientTransformer(width, heads)
-        self.tail = nn.Sequential(_upsampler(width, scale), nn.Conv2d(width, 1, 3, padding=1))
+        self.tail = nn.Sequential(upsampler(width, scale), nn.Conv2d(width, 1, 3, padding=1))
         self.branch = nn.Sequential(
-            _upsampler(width, scale), nn.Conv2d(width, 1, 3, padding=1, bias=False)
+            upsampler(width, scale), nn.Conv2d(width, 1, 3, padding=1, bias=False)
         )
+        if residual:  # a correction starts at nothing: the first map is the bilinear one
+            for last in (self.tail[-1], self.branch[-1]):
+                for parameter in last.parameters():
+                    nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (B, 1, h, w) to (B, 1, scale h, scale w); h and w multiples of 4."""
-        shallow = self.head(x)
+        shallow = self.head(with_building_mask(x) if self.masked else x)
         features, collected = shallow, []
         for block in self.blocks:
             features = block(features)
             collected.append(features)
         deep = self.mix(self.pyramid(self.collect(torch.cat(collected, 1))))
         out = torch.add(self.tail(deep), self.branch(shallow))
-        return out + _enlarge(x, self.scale) if self.residual else out
-
-
-def _enlarge(x: Tensor, factor: int) -> Tensor:
-    """Upsample bilinearly by a whole factor, pixel corners fixed."""
-    return functional.interpolate(
-        x, scale_factor=float(factor), mode="bilinear", align_corners=False
-    )
+        return out + enlarge(x, self.scale) if self.residual else out

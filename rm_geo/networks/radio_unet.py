@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
+
+_MEAN_LEVEL: Final = 0.3
+"""About the mean of radio maps on the 0..1 scale."""
 
 
 def _down(n_in: int, n_out: int, kernel: int, pool: int = 1) -> nn.Sequential:
@@ -39,6 +44,8 @@ class RadioUNet(nn.Module):
 
     def __init__(self, in_channels: int = 2, width: float = 1.0) -> None:
         super().__init__()
+        if not width > 0.0:
+            raise ValueError(f"width must be positive, not {width}")
         n = in_channels
         c6, c20, c40, c50, c60, c100, c150, c300, c500 = (
             max(1, round(c * width)) for c in (6, 20, 40, 50, 60, 100, 150, 300, 500)
@@ -62,6 +69,8 @@ class RadioUNet(nn.Module):
         self.dec0 = _up(2 * c40, c20, 6)
         self.dec00 = _down(c20 + c6 + n, c20, 5)
         self.head = nn.Conv2d(c20 + n, 1, 5, padding=2)
+        # Behind a ReLU, an output that starts below 0 everywhere never learns anything.
+        nn.init.constant_(self.head.bias, _MEAN_LEVEL)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, n, H, W) to one non-negative image (B, 1, H, W)."""

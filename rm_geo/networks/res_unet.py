@@ -35,7 +35,8 @@ class ResUNet(nn.Module):
     in_channels : int
         Images in the input; RadioCycle's F takes two, sparse RSRP and transmitter.
     width : float
-        Factor on the channel counts 64, 128, 256, 512; 1 is the paper's.
+        Factor on the channel counts 64, 128, 256, 512, rounded to multiples of 8; 1 is the
+        paper's.
 
     Notes
     -----
@@ -46,7 +47,11 @@ class ResUNet(nn.Module):
 
     def __init__(self, in_channels: int = 2, width: float = 1.0) -> None:
         super().__init__()
-        c1, c2, c3, c4 = (max(1, round(c * width)) for c in (64, 128, 256, 512))
+        if not width > 0.0:
+            raise ValueError(f"width must be positive, not {width}")
+        # Multiples of 8: with others, such as 13, PyTorch's channels-last convolutions have
+        # crashed on CPUs, and none is quicker.
+        c1, c2, c3, c4 = (max(8, 8 * round(c * width / 8)) for c in (64, 128, 256, 512))
         self.enc1 = _Unit(in_channels, c1, 1, leading=False)
         self.enc2 = _Unit(c1, c2, 2)
         self.enc3 = _Unit(c2, c3, 2)

@@ -8,15 +8,15 @@ at any moment leaves the last complete one.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from rm_geo.errors import ModelError
+from rm_geo.tensor_file import dump_tensors, parse_tensors
 
 _KEY = "rm_geo_training"
 
@@ -41,10 +41,16 @@ class TrainingState:
 
 
 def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
-    """Write a checkpoint, replacing the one before when complete."""
+    """Write a checkpoint, replacing the one before when complete and on the device.
+
+    What a kill leaves is always under the same name, which the next checkpoint overwrites.
+    """
     part = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, part, metadata={_KEY: json.dumps(asdict(state))})
+    with part.open("wb") as file:
+        file.write(dump_tensors(plain, {_KEY: json.dumps(asdict(state))}))
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 
@@ -57,10 +63,9 @@ def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
         If the file is damaged or no checkpoint.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            state = TrainingState(**json.loads((file.metadata() or {})[_KEY]))
-            return state, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        metadata, tensors = parse_tensors(path.read_bytes())
+        return TrainingState(**json.loads(metadata[_KEY])), tensors
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no training checkpoint, or a damaged one: {error}.",
             hint="Remove it, or train without --resume.",

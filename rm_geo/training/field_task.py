@@ -14,7 +14,8 @@ from rm_geo.networks.radiocycle import FieldRadioCycle
 from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
 from rm_geo.training.measure import MeasurementMixture, measure
-from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.options import require_share
+from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
 
 MODES = ("single", "dual", "dual-dwa")
@@ -60,6 +61,11 @@ class FieldOptions:
             raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
+        require_share("final_share", self.final_share)
+        require_share("loop_share", self.loop_share)
+        for name in ("spread_weight", "map_weight"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
 
 class FieldTask:
@@ -74,11 +80,17 @@ class FieldTask:
     def __init__(
         self,
         network: FieldRadioCycle,
-        pool: ScenePool,
-        validation: ScenePool,
+        pool: CropSource,
+        validation: CropSource,
         options: FieldOptions,
         mixture: MeasurementMixture,
     ) -> None:
+        for name in ("crop", "final_crop"):
+            if getattr(options, name) % network.multiple:
+                raise ConfigError(
+                    f"{name} must be a multiple of {network.multiple} for this network, not "
+                    f"{getattr(options, name)}."
+                )
         self._network = network
         self.pool, self.validation = pool, validation
         self.options, self.mixture = options, mixture

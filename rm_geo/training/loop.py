@@ -23,6 +23,7 @@ from rm_geo.training.checkpoint import (
     save_checkpoint,
 )
 from rm_geo.training.task import StepContext, TrainingTask
+from rm_geo.training.team import Team
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 LOG_NAME = "log.jsonl"
@@ -70,6 +71,11 @@ class LoopOptions:
         for name in ("max_minutes", "learning_rate", "clip_norm", "steps_per_epoch"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}.")
+        for name in ("weight_decay", "validate_every_s", "checkpoint_every_s", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise ConfigError(f"ema_decay must lie in 0..1, below 1, not {self.ema_decay}.")
         if self.precision not in {"float32", "bfloat16"}:
             raise ConfigError(f"precision must be float32 or bfloat16, not {self.precision!r}.")
 
@@ -79,6 +85,19 @@ class LoopOptions:
             return self.learning_rate * (0.05 + 0.95 * progress / 0.02)
         fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, (progress - 0.02) / 0.98)))
         return self.learning_rate * (0.01 + 0.99 * fall)
+
+
+class _Losses(nn.Module):
+    """A task as a module whose forward pass is its losses: what DDP can wrap."""
+
+    def __init__(self, task: TrainingTask) -> None:
+        super().__init__()
+        self.network = task.network
+        self._task = task
+
+    def forward(self, context: StepContext) -> dict[str, Tensor]:
+        """Losses of one batch."""
+        return self._task.losses(context)
 
 
 class TrainingLoop:
@@ -94,13 +113,22 @@ class TrainingLoop:
         Budget and schedule.
     device : torch.device
         Where the network is.
+    team : Team, optional
+        The processes that train together; this one alone if not given.
     """
 
     def __init__(
-        self, task: TrainingTask, folder: Path, options: LoopOptions, device: torch.device
+        self,
+        task: TrainingTask,
+        folder: Path,
+        options: LoopOptions,
+        device: torch.device,
+        team: Team | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.task, self.folder, self.options, self.device = task, folder, options, device
+        self.team = team or Team()
+        self._losses: nn.Module | None = None
         self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
         self.names: dict[Tensor, str] = {p: n for n, p in task.network.named_parameters()}
         self.optimiser = torch.optim.AdamW(
@@ -129,7 +157,9 @@ class TrainingLoop:
         return True
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; the first process does."""
+        if not self.team.leads:
+            return
         self.training.task = self.task.state()
         tensors = {f"network.{k}": v for k, v in self.task.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
@@ -139,15 +169,16 @@ class TrainingLoop:
     def run(self, progress: Progress) -> nn.Module:
         """Train until the budget is spent; return the moving average of the network."""
         budget_s = 60.0 * self.options.max_minutes
+        # Wrapped here, not earlier: DDP spreads the first process's weights as it is made.
+        self._losses = self.team.wrap(_Losses(self.task))
         last = time.monotonic()
         saved_s = validated_s = self.training.trained_s
         epoch: list[dict[str, float]] = []
         progress.start(round(budget_s), "s", "training")
         progress.advance(round(min(self.training.trained_s, budget_s)))
         try:
-            while self.training.trained_s < budget_s:
-                progress.check()
-                epoch.append(self._step(self.training.trained_s / budget_s))
+            while (share := self._share(budget_s, progress)) is not None:
+                epoch.append(self._step(share))
                 now = time.monotonic()
                 before = int(self.training.trained_s)
                 self.training.trained_s += now - last
@@ -160,21 +191,38 @@ class TrainingLoop:
                     self.save()
                     saved_s = self.training.trained_s
                 if self.training.trained_s - validated_s > self.options.validate_every_s:
-                    self._log({"validation": self.task.validate(self.average)}, progress)
+                    self._validate(progress)
                     validated_s = self.training.trained_s
                     last = time.monotonic()  # validation does not count as training
         finally:
             self.save()
             progress.finish()
-        self._log({"validation": self.task.validate(self.average)}, progress)
+        self._validate(progress)
         return self.average
+
+    def _share(self, budget_s: float, progress: Progress) -> float | None:
+        """Share of the budget that is spent, by the first process's clock; None to stop."""
+        spent = self.training.trained_s / budget_s
+        try:
+            progress.check()
+        except BaseException:
+            self.team.agree(None)  # or the others would wait for this process forever
+            raise
+        return self.team.agree(spent if spent < 1.0 else None)
+
+    def _validate(self, progress: Progress) -> None:
+        """Judge the moving average; the first process does, the others wait at the next step."""
+        if self.team.leads:
+            self._log({"validation": self.task.validate(self.average)}, progress)
 
     def _step(self, share: float) -> dict[str, float]:
         """One optimiser step; the losses as numbers."""
         step = self.training.step
-        seed = self.options.seed * 1_000_003 + step
+        # The first process draws what a single one would; the others something else.
+        rank = self.team.rank
+        seed = self.options.seed * 1_000_003 + step + rank * 998_244_353
         context = StepContext(
-            numpy_rng=np.random.default_rng([self.options.seed, step]),
+            numpy_rng=np.random.default_rng([self.options.seed, step, *([rank] if rank else [])]),
             torch_rng=torch.Generator(self.device).manual_seed(seed),
             progress=share,
         )
@@ -184,7 +232,7 @@ class TrainingLoop:
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"
         ):
-            losses = self.task.losses(context)
+            losses = (self._losses or self.task.losses)(context)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(losses["total"])
         norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), self.options.clip_norm)
@@ -209,14 +257,21 @@ class TrainingLoop:
 
     def _end_epoch(self, epoch: list[dict[str, float]], progress: Progress) -> None:
         """Tell the task the mean losses, and the log."""
-        means = {name: float(np.mean([losses[name] for losses in epoch])) for name in epoch[0]}
+        means = self.team.mean(
+            {name: float(np.mean([losses[name] for losses in epoch])) for name in epoch[0]}
+        )
         self.task.end_epoch(means)
         self._log({"losses": means}, progress)
 
     def _log(self, entry: dict[str, object], progress: Progress) -> None:
-        """Append a line to the log and pass it on."""
+        """Append a line to the log and pass it on; the first process does."""
+        if not self.team.leads:
+            return
         head = {"step": self.training.step, "minutes": round(self.training.trained_s / 60.0, 2)}
         line = json.dumps({**head, **entry})
         with (self.folder / LOG_NAME).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        progress.log(line)
+        shown = [f"{name} {value:.4g}" for values in entry.values() if isinstance(values, dict)
+                 for name, value in values.items()]  # fmt: skip
+        what = "validation: " if "validation" in entry else ""
+        progress.log(f"step {head['step']}, {head['minutes']:.1f} min: {what}{', '.join(shown)}")

@@ -1,4 +1,4 @@
-"""Training MARS: coarse regular samples in, the whole radio map out."""
+"""Training super-resolution: coarse regular samples in, the whole radio map out."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.mars import MARS
+from rm_geo.networks import SuperResolutionNet
 from rm_geo.training.losses import mars_loss, masked_mse
-from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.options import require_share
+from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.units import GAIN_FLOOR_DB, GAIN_SPAN_DB
 
 
 @dataclass(frozen=True)
 class MarsOptions:
-    """Batches of the MARS training.
+    """Batches and losses of the training of MARS, SRResNet and Supreme.
 
     Attributes
     ----------
@@ -39,7 +40,7 @@ class MarsOptions:
         paper's protocol.
     gradient_weight, focal_weight, outdoor_weight : float
         Of the loss, see :func:`~rm_geo.training.losses.mars_loss`; the defaults are the
-        paper's.
+        paper's, 0 leaves a part out.
     """
 
     batch: int = 8
@@ -57,8 +58,10 @@ class MarsOptions:
             raise ConfigError(f"sampling must be point or cell, not {self.sampling!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
-        if min(self.gradient_weight, self.focal_weight, self.outdoor_weight) < 0.0:
-            raise ConfigError("The weights of a loss must not be negative.")
+        require_share("final_share", self.final_share)
+        for name in ("level_shift_db", "gradient_weight", "focal_weight", "outdoor_weight"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
 
 def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
@@ -86,16 +89,33 @@ def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
 
 
 class MarsTask:
-    """MARS with its three losses."""
+    """A super-resolution network with MARS's three losses.
+
+    Raises
+    ------
+    ConfigError
+        If the crops do not suit the network's scale.
+    """
 
     def __init__(
-        self, network: MARS, pool: ScenePool, validation: ScenePool, options: MarsOptions
+        self,
+        network: SuperResolutionNet,
+        pool: CropSource,
+        validation: CropSource,
+        options: MarsOptions,
     ) -> None:
+        multiple = 4 * network.scale  # the attention pyramid halves the coarse map twice
+        for name in ("crop", "final_crop"):
+            if getattr(options, name) % multiple:
+                raise ConfigError(
+                    f"{name} must be a multiple of {multiple} at {network.scale}x, not "
+                    f"{getattr(options, name)}."
+                )
         self._network, self.options = network, options
         self.pool, self.validation = pool, validation
 
     @property
-    def network(self) -> MARS:
+    def network(self) -> SuperResolutionNet:
         """The network."""
         return self._network
 

@@ -7,14 +7,28 @@ the same for single tiles in numpy; this one draws whole batches without leaving
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rm_geo.errors import ConfigError
 from rm_geo.networks.fields import SparseTiles
+from rm_geo.training.options import require_range, require_share
 from rm_geo.training.scenes import SceneCrops
+
+_SHARES: Final = (
+    "block_probability",
+    "noisy_probability",
+    "quantised_probability",
+    "outlier_probability",
+    "outlier_fraction",
+    "unknown_transmitter",
+    "unknown_intercept",
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,20 @@ class MeasurementMixture:
     unknown_intercept: float = 0.25
     intercept_error_db: float = 1.5
     position_error_m: float = 3.0
+
+    def __post_init__(self) -> None:
+        ways = (self.uniform, self.grid, self.routes)
+        if not min(ways) >= 0.0 or not sum(ways) > 0.0:
+            raise ConfigError(f"uniform, grid and routes must not be negative or all 0: {ways}.")
+        for name in _SHARES:
+            require_share(name, getattr(self, name))
+        require_range("uniform_fraction", self.uniform_fraction, 0.0, 1.0)
+        require_range("route_fraction", self.route_fraction, 0.0, 1.0)
+        require_range("grid_step_px", self.grid_step_px, 0.0, math.inf)
+        require_range("noise_db", self.noise_db, -1e-9, math.inf)
+        for name in ("intercept_error_db", "position_error_m"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
 
 def _log_uniform(count: int, bounds: tuple[float, float], random: torch.Generator) -> Tensor:

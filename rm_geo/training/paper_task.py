@@ -16,7 +16,7 @@ from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.field_task import MODES
 from rm_geo.training.losses import dice_bce
 from rm_geo.training.mars_task import unit_map
-from rm_geo.training.scenes import SceneCrops, ScenePool
+from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext
 
 
@@ -50,6 +50,8 @@ class PaperOptions:
             raise ConfigError("batch must be positive, and crop a multiple of 64.")
         if len(self.fraction) != 2 or not 0.0 < self.fraction[0] <= self.fraction[1] <= 1.0:
             raise ConfigError("fraction must be two shares with 0 < low <= high <= 1.")
+        if not self.temperature > 0.0:
+            raise ConfigError(f"temperature must be positive, not {self.temperature}.")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class RadioCycleTask:
     """
 
     def __init__(
-        self, network: RadioCycle, pool: ScenePool, validation: ScenePool, options: PaperOptions
+        self, network: RadioCycle, pool: CropSource, validation: CropSource, options: PaperOptions
     ) -> None:
         self._network, self.options = network, options
         self.pool, self.validation = pool, validation
@@ -147,8 +149,8 @@ class InterpolationTask:
     def __init__(
         self,
         network: InterpolationNet,
-        pool: ScenePool,
-        validation: ScenePool,
+        pool: CropSource,
+        validation: CropSource,
         options: PaperOptions,
     ) -> None:
         self._network, self.options = network, options
@@ -185,7 +187,7 @@ class InterpolationTask:
         """Nothing to take back."""
 
 
-def _validation_batches(pool: ScenePool, options: PaperOptions, rounds: int) -> list[PaperBatch]:
+def _validation_batches(pool: CropSource, options: PaperOptions, rounds: int) -> list[PaperBatch]:
     """Draw the same batches at every validation."""
     rng = np.random.default_rng(1)
     random = torch.Generator(pool.device).manual_seed(1)

@@ -11,20 +11,24 @@ from typing import Any
 import torch
 from torch import nn
 
+from rm_geo.atomic import prepare_output_folder
 from rm_geo.datasets.simulated import SimulatedSet
+from rm_geo.datasets.splits import get_split
 from rm_geo.errors import ConfigError
-from rm_geo.networks import build
+from rm_geo.networks import SuperResolutionNet, build, channels_last, kinds
 from rm_geo.networks.interpolation_net import InterpolationNet
-from rm_geo.networks.mars import MARS
 from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.training.device_pool import DevicePool, fits_device
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
 from rm_geo.training.measure import MeasurementMixture
+from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import TrainingTask
+from rm_geo.training.team import Team
 
 CONFIG_NAME = "config.json"
 
@@ -45,9 +49,15 @@ class TrainingConfig:
         How often each is drawn from.
     held_out : int
         Scenes at the end of each set kept for validation.
+    split : str or None
+        Name of a split of :mod:`rm_geo.datasets.splits`: train on its maps and transmitters
+        alone.
     start_from : str or None
         Trained model, by name or file, whose weights a new training starts from; a
         checkpoint that is resumed has its own.
+    radiomapseer : mapping
+        How RadioMapSeer is read, where it is among the data: ``simulation`` (DPM, IRT2, ...)
+        and ``scale`` (published, noise-floor).
     loop, task, mixture : mapping
         Fields of :class:`~rm_geo.training.loop.LoopOptions`, of the task's options, and of
         :class:`~rm_geo.training.measure.MeasurementMixture`.
@@ -58,10 +68,61 @@ class TrainingConfig:
     network: Mapping[str, Any] = field(default_factory=dict)
     data_weights: Sequence[float] | None = None
     held_out: int = 16
+    split: str | None = None
     start_from: str | None = None
+    radiomapseer: Mapping[str, Any] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     mixture: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_config(kind: str, recipe: Mapping[str, Any]) -> TrainingConfig:
+    """Make a configuration from a recipe; what cannot be meant is an error that names the key.
+
+    Parameters
+    ----------
+    kind : str
+        What to train.
+    recipe : mapping
+        As a YAML or JSON file has it.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown, a value of the wrong type, or a section cannot be meant. Data
+        and network are looked at by :func:`make_task`.
+    """
+    if kind not in kinds():
+        raise ConfigError(f"There is no network {kind!r}.", hint=f"Known: {', '.join(kinds())}.")
+    known = TrainingConfig.__dataclass_fields__
+    unknown = sorted(str(key) for key in recipe if key not in known)
+    if unknown:
+        raise ConfigError(
+            f"The recipe has a key that is not known: {', '.join(unknown)}.",
+            hint=f"Known: {', '.join(known)}.",
+        )
+    if recipe.get("kind", kind) != kind:
+        raise ConfigError(f"The recipe is for {recipe['kind']!r}, not for {kind!r}.")
+    for key in ("network", "radiomapseer", "loop", "task", "mixture"):
+        if not isinstance(recipe.get(key, {}), Mapping):
+            raise ConfigError(f"Section {key!r} must be a mapping of keys to values.")
+    data = recipe.get("data", [])
+    data = [data] if isinstance(data, str | Path) else data
+    if not isinstance(data, Sequence) or not all(isinstance(path, str | Path) for path in data):
+        raise ConfigError("data must be a list of folders.")
+    weights = recipe.get("data_weights")
+    if weights is not None and not (
+        isinstance(weights, Sequence)
+        and all(isinstance(w, int | float) and not isinstance(w, bool) for w in weights)
+    ):
+        raise ConfigError("data_weights must be a list of numbers.")
+    held_out = recipe.get("held_out", 16)
+    if not isinstance(held_out, int) or isinstance(held_out, bool) or held_out < 0:
+        raise ConfigError(f"held_out must be a whole number from 0 on, not {held_out!r}.")
+    for key in ("start_from", "split"):
+        if not isinstance(recipe.get(key), str | None):
+            raise ConfigError(f"{key} must be a name, not {recipe[key]!r}.")
+    return TrainingConfig(**{**recipe, "kind": kind, "data": [str(path) for path in data]})
 
 
 def train(
@@ -71,6 +132,7 @@ def train(
     device: torch.device | None = None,
     resume: bool = True,
     progress: Progress | None = None,
+    team: Team | None = None,
 ) -> nn.Module:
     """Train, or go on training, in a folder.
 
@@ -86,6 +148,8 @@ def train(
         Whether to continue.
     progress : Progress, optional
         Hears about the training, and can stop it.
+    team : Team, optional
+        The processes that train together; this one alone if not given.
 
     Returns
     -------
@@ -98,36 +162,99 @@ def train(
         If the configuration cannot be meant; before any work.
     InputError
         If training data is missing or damaged.
+    OutputError
+        If the folder cannot be written.
     """
-    device = device or torch.device("cpu")
-    loop_options = _options(LoopOptions, config.loop, "loop")
+    device, team = device or torch.device("cpu"), team or Team()
+    progress = progress or SilentProgress()
+    loop_options = make_options(LoopOptions, config.loop, "loop")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     torch.manual_seed(loop_options.seed)
     task = make_task(config, device)
-    loop = TrainingLoop(task, folder, loop_options, device)
+    prepare_output_folder(folder)
+    loop = TrainingLoop(task, folder, loop_options, device, team)
     if resume:
         loop.resume()
-    (folder / CONFIG_NAME).write_text(json.dumps(asdict(config), indent=2) + "\n", "utf-8")
-    return loop.run(progress or SilentProgress())
+    if team.leads:
+        (folder / CONFIG_NAME).write_text(json.dumps(asdict(config), indent=2) + "\n", "utf-8")
+    return loop.run(progress)
+
+
+def check_config(config: TrainingConfig) -> None:
+    """Check all of a configuration but its data, without any work.
+
+    Raises
+    ------
+    ConfigError
+        If a section cannot be meant.
+    ModelError
+        If the network cannot be built.
+    """
+    make_options(LoopOptions, config.loop, "loop")
+    if config.split is not None:
+        get_split(config.split)
+    _checked(config)
+
+
+def _checked(config: TrainingConfig) -> tuple[nn.Module, Any, MeasurementMixture]:
+    """Network, options of its task, and mixture; from the cheap to the dear."""
+    options = make_options(_task_options(config.kind), _task_values(config), "task")
+    mixture = make_options(MeasurementMixture, config.mixture, "mixture")
+    return _start(config), options, mixture
 
 
 def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
-    """Build network, data and losses from a configuration."""
-    network = _start(config).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Build network, data and losses from a configuration.
+
+    Raises
+    ------
+    ConfigError
+        If a section cannot be meant, or the data does not suit it.
+    InputError
+        If training data is missing or damaged.
+    ModelError
+        If the network cannot be built.
+    """
+    network, options, mixture = _checked(config)
+    split = None if config.split is None else get_split(config.split)
     sets = [SimulatedSet.open(path) for path in config.data]
-    pool = ScenePool(sets, config.data_weights, device, held_out=config.held_out)
-    held = ScenePool(sets, config.data_weights, device, held_out=config.held_out, validation=True)
+    source = DevicePool if fits_device(sets, device) else ScenePool
+    pool, held = (
+        source(
+            sets, config.data_weights, device,
+            held_out=config.held_out, validation=validation, split=split,
+        )
+        for validation in (False, True)
+    )  # fmt: skip
+    pool.require_crop(max(options.crop, getattr(options, "final_crop", 0)))
+    network = channels_last(network.to(device))
     if isinstance(network, FieldRadioCycle):
-        options = _options(FieldOptions, config.task, "task")
-        mixture = _options(MeasurementMixture, config.mixture, "mixture")
         return FieldTask(network, pool, held, options, mixture)
-    if isinstance(network, MARS):
-        return MarsTask(network, pool, held, _options(MarsOptions, config.task, "task"))
+    if isinstance(network, SuperResolutionNet):
+        return MarsTask(network, pool, held, options)
     if isinstance(network, RadioCycle):
-        return RadioCycleTask(network, pool, held, _options(PaperOptions, config.task, "task"))
-    if isinstance(network, InterpolationNet):
-        return InterpolationTask(network, pool, held, _options(PaperOptions, config.task, "task"))
-    raise ConfigError(f"There is no training for {config.kind!r}.")
+        return RadioCycleTask(network, pool, held, options)
+    assert isinstance(network, InterpolationNet)
+    return InterpolationTask(network, pool, held, options)
+
+
+def _task_options(kind: str) -> type[Any]:
+    """Give the options that the training of a kind of network has."""
+    if kind == "radiocycle-field":
+        return FieldOptions
+    if kind in {"mars", "srresnet", "supreme"}:
+        return MarsOptions
+    if kind in {"radiocycle", "interpolation-net"}:
+        return PaperOptions
+    raise ConfigError(f"There is no training for {kind!r}.")
+
+
+def _task_values(config: TrainingConfig) -> Mapping[str, Any]:
+    """Give the task section; the baselines of MARS have the squared error alone."""
+    if config.kind in {"srresnet", "supreme"}:
+        return {"gradient_weight": 0.0, "focal_weight": 0.0, **config.task}
+    return config.task
 
 
 def _start(config: TrainingConfig) -> nn.Module:
@@ -146,14 +273,3 @@ def _start(config: TrainingConfig) -> nn.Module:
             hint="Use the network section of that model's recipe.",
         ) from error
     return network
-
-
-def _options(cls: type[Any], values: Mapping[str, Any], section: str) -> Any:  # noqa: ANN401
-    """Make an options object; an unknown key is an error that names it."""
-    unknown = set(values) - set(cls.__dataclass_fields__)
-    if unknown:
-        raise ConfigError(
-            f"Unknown key in section {section!r}: {', '.join(sorted(unknown))}.",
-            hint=f"Known: {', '.join(cls.__dataclass_fields__)}.",
-        )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
+from rm_geo.datasets.splits import TRANSMITTERS_PER_MAP, Split
 from rm_geo.errors import ConfigError
 from rm_geo.units import GAIN_FLOOR_DB
 
@@ -43,6 +46,31 @@ class SceneCrops:
     intercept_db: Tensor
 
 
+@dataclass(frozen=True)
+class CropPlan:
+    """What to cut: set, scene, antenna, drive, corner, and how to turn it."""
+
+    which: int
+    scene: int
+    antenna: int
+    drive: int
+    top: int
+    left: int
+    turns: int
+    mirror: bool
+
+
+class CropSource(Protocol):
+    """Anything that training draws crops from."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the crops are."""
+
+    def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
+        """Draw ``batch`` crops of ``crop`` pixels."""
+
+
 class ScenePool:
     """Simulated sets to draw crops from.
 
@@ -57,12 +85,16 @@ class ScenePool:
     held_out : int
         Scenes at the end of each set that are kept for validation.
     validation : bool
-        Whether to draw from the scenes held out instead of the others.
+        Whether to draw from what is held out instead of the rest.
+    split : Split, optional
+        Train on its maps and transmitters alone. Its own transmitters validate where it
+        names some on the same maps; elsewhere the scenes held out do, since nothing that
+        ends in the choice of weights may see maps above 500.
 
     Raises
     ------
     ConfigError
-        If there is no set, or the weights do not match.
+        If there is no set, the weights do not match, or a set has nothing of the split.
     """
 
     def __init__(
@@ -73,6 +105,7 @@ class ScenePool:
         *,
         held_out: int = 0,
         validation: bool = False,
+        split: Split | None = None,
     ) -> None:
         if not sets:
             raise ConfigError("No training data given.", hint="Name at least one simulated set.")
@@ -84,53 +117,136 @@ class ScenePool:
                 raise ConfigError(
                     f"{data.path} has {len(data)} scenes, of which {held_out} cannot be held out."
                 )
-        if validation and not held_out:
+        by_transmitter = split is not None and split.train_maps == split.validation_maps
+        if validation and not held_out and not by_transmitter:
             raise ConfigError("No scenes are held out for validation.")
+        self.allowed = tuple(
+            None if split is None else split_pairs(data, split, held_out, validation)
+            for data in sets
+        )
         shares = np.ones(len(sets)) if weights is None else np.asarray(weights, dtype=np.float64)
         self.sets = tuple(sets)
         self.held_out, self.validation = held_out, validation
         self.shares = shares / shares.sum()
         self.device = device or torch.device("cpu")
 
+    def require_crop(self, crop: int) -> None:
+        """Refuse crops that do not fit every set.
+
+        Raises
+        ------
+        ConfigError
+            If a set's scenes are smaller.
+        """
+        for data in self.sets:
+            rows, cols = data.shape
+            if crop > min(rows, cols):
+                raise ConfigError(
+                    f"Crops of {crop} px do not fit scenes of {rows} x {cols} px ({data.path}).",
+                    hint="Train on smaller crops, or leave this set out.",
+                )
+
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
         """Draw crops of ``crop`` pixels; each scene, antenna and place is equally likely."""
-        parts = [self._draw_one(rng, crop) for _ in range(batch)]
-        stack = [torch.from_numpy(np.stack(arrays)) for arrays in zip(*parts, strict=True)]
-        gain, buildings, order, position, intercept = (t.to(self.device) for t in stack)
-        gain, buildings = gain.float(), buildings.float()
+        self.require_crop(crop)
+        plans = [self._plan(rng, crop) for _ in range(batch)]
+        gain, buildings, order = self._images(plans, crop)
         free = (1.0 - buildings) * (gain > _FLOOR_DB)
+        told = np.array([self._told(plan, crop) for plan in plans], dtype=np.float32)
+        about = torch.from_numpy(told).to(self.device)
         return SceneCrops(
             gain_db=gain.clamp(min=GAIN_FLOOR_DB)[:, None],
             buildings=buildings[:, None],
             free=free[:, None],
-            order=order.float()[:, None],
-            transmitter_rc=position,
-            intercept_db=intercept,
+            order=order[:, None],
+            transmitter_rc=about[:, :2].contiguous(),
+            intercept_db=about[:, 2].contiguous(),
         )
 
-    def _draw_one(self, rng: np.random.Generator, crop: int) -> tuple[np.ndarray, ...]:
-        """One crop as numpy arrays, turned or mirrored by one of the square's symmetries."""
-        data = self.sets[int(rng.choice(len(self.sets), p=self.shares))]
+    def _images(self, plans: Sequence[CropPlan], crop: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut gains, buildings and orders, (B, h, w) float32 each."""
+        cuts = [self._cut(plan, crop) for plan in plans]
+        stacks = (torch.from_numpy(np.stack(images)) for images in zip(*cuts, strict=True))
+        gain, buildings, order = (images.to(self.device).float() for images in stacks)
+        return gain, buildings, order
+
+    def _pick(self, which: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Pick a scene of a set and one of its antennas."""
+        data, allowed = self.sets[which], self.allowed[which]
+        if allowed is not None:
+            scene, antenna = allowed[int(rng.integers(len(allowed)))]
+            return int(scene), int(antenna)
+        first_held = len(data) - self.held_out
+        first, last = (first_held, len(data)) if self.validation else (0, first_held)
+        return int(rng.integers(first, last)), int(rng.integers(data.gains_db.shape[1]))
+
+    def _plan(self, rng: np.random.Generator, crop: int) -> CropPlan:
+        """Draw what to cut and how to turn it."""
+        which = int(rng.choice(len(self.sets), p=self.shares))
+        data = self.sets[which]
         rows, cols = data.shape
-        if crop > min(rows, cols):
-            raise ConfigError(f"Crops of {crop} px do not fit scenes of {rows} x {cols} px.")
-        split = len(data) - self.held_out
-        scene = int(rng.integers(split, len(data)) if self.validation else rng.integers(split))
-        antenna = int(rng.integers(data.gains_db.shape[1]))
+        scene, antenna = self._pick(which, rng)
         top, left = int(rng.integers(rows - crop + 1)), int(rng.integers(cols - crop + 1))
-        window = (slice(top, top + crop), slice(left, left + crop))
-        gain = data.gains_db[scene, antenna][window]
-        bits = np.unpackbits(data.buildings[scene, window[0]], axis=-1, count=cols)
-        buildings = bits[:, window[1]]
-        order = data.orders[scene, int(rng.integers(data.orders.shape[1]))][window]
-        table = dict(zip(ANTENNA_COLUMNS, data.antennas[scene, antenna].tolist(), strict=True))
-        position = np.array([table["row"] + 0.5 - top, table["col"] + 0.5 - left])
-        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        images = [_turned(image, turns, mirror) for image in (gain, buildings, order)]
-        position = _turned_position(position, crop, turns, mirror)
+        drive = int(rng.integers(data.orders.shape[1]))
+        return CropPlan(
+            which, scene, antenna, drive, top, left, int(rng.integers(4)), bool(rng.integers(2))
+        )
+
+    def _cut(self, plan: CropPlan, crop: int) -> tuple[np.ndarray, ...]:
+        """Cut one crop's images as numpy arrays, and turn them."""
+        data = self.sets[plan.which]
+        rows = slice(plan.top, plan.top + crop)
+        cols = slice(plan.left, plan.left + crop)
+        gain = data.gains_db[plan.scene, plan.antenna][rows, cols]
+        bits = np.unpackbits(data.buildings[plan.scene, rows], axis=-1, count=data.shape[1])
+        order = data.orders[plan.scene, plan.drive][rows, cols]
+        images = (gain, bits[:, cols], order)
+        return tuple(_turned(image, plan.turns, plan.mirror) for image in images)
+
+    def _told(self, plan: CropPlan, crop: int) -> tuple[float, float, float]:
+        """Transmitter's row and column in the turned crop, and its intercept."""
+        antenna = self.sets[plan.which].antennas[plan.scene, plan.antenna]
+        table = dict(zip(ANTENNA_COLUMNS, antenna.tolist(), strict=True))
+        position = np.array([table["row"] + 0.5 - plan.top, table["col"] + 0.5 - plan.left])
+        row, col = _turned_position(position, crop, plan.turns, plan.mirror)
         boresight_db = table["max_gain_dbi"] if table["sector"] else 0.0
         free_space_db = 147.55 - 20.0 * math.log10(table["frequency_mhz"] * 1e6) + boresight_db
-        return (*images, position.astype(np.float32), np.float32(free_space_db).reshape(()))
+        return float(row), float(col), free_space_db
+
+
+def split_pairs(
+    data: SimulatedSet, split: Split, held_out: int, validation: bool
+) -> NDArray[np.int64]:
+    """Scenes and antennas of a set that a split trains or validates on, (n, 2).
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
+    scenes = [
+        index for index, maps in enumerate(data.manifest["map_ids"])
+        if maps and set(maps) <= set(split.train_maps)
+    ]  # fmt: skip
+    transmitters = split.train_transmitters
+    if split.train_maps == split.validation_maps:
+        transmitters = split.validation_transmitters if validation else transmitters
+    elif held_out:
+        scenes = scenes[-held_out:] if validation else scenes[:-held_out]
+    numbers = data.antenna_column("transmitter")
+    whose = np.isin(numbers, transmitters)
+    if set(transmitters) == set(range(TRANSMITTERS_PER_MAP)):
+        whose = np.ones_like(whose)  # any transmitter will do, numbered or not
+    inside = np.zeros(len(data), dtype=np.bool_)
+    inside[scenes] = True
+    pairs = np.argwhere(whose & inside[:, None])
+    if not len(pairs):
+        part = "validation" if validation else "training"
+        raise ConfigError(
+            f"{data.path} has no scene and transmitter for {part} in the split {split.name!r}.",
+            hint=f"The split trains on maps {min(split.train_maps)}-{max(split.train_maps)}.",
+        )
+    return pairs
 
 
 def _turned(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:

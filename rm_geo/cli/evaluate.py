@@ -1,0 +1,313 @@
+"""``rm-geo evaluate``: the papers' tables and figures, simulated maps, hold-outs on drive tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from rm_geo.cli.options import console_options, device_option, model_option
+
+if TYPE_CHECKING:
+    from rm_geo.console import Console
+    from rm_geo.estimators.base import Estimator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# --out is the name that these commands had before they were collected here.
+_out_option = click.option(
+    "-o", "--output", "--out", "out", type=click.Path(path_type=Path), required=True,
+    metavar="DIR", help="Folder of tables and figures.",
+)  # fmt: skip
+_dataset_argument = click.argument("dataset", type=click.Path(path_type=Path))
+_maps_option = click.option(
+    "--maps", metavar="N-M", help="Map numbers, such as 601-620; all by default."
+)
+_seed_option = click.option(
+    "--seed", default=0, show_default=True, metavar="N", help="Of samples and folds."
+)
+
+
+def _models_option(command: F) -> F:
+    """Add ``--model KEY=NAME|FILE`` and ``--methods`` of a comparison."""
+    command = click.option(
+        "--methods", metavar="NAMES",
+        help="Only these lines of the table, with commas; all by default.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--model", "models", multiple=True, metavar="KEY=NAME|FILE",
+        help="Trained model of a line, such as radiocycle-ml=runs/ml/model; may be repeated.",
+    )(command)  # fmt: skip
+
+
+@click.group()
+def evaluate() -> None:
+    """Judge methods: tables and figures of the papers, simulated maps, hold-outs."""
+
+
+@evaluate.command()
+@_dataset_argument
+@_out_option
+@_models_option
+@click.option("--rates", default="0.01,0.05,0.1,0.2,0.3,0.4,0.5", show_default=True,
+              help="Shares of the outdoor pixels sampled uniformly, with commas.")  # fmt: skip
+@click.option("--routes", default="0.01", show_default=True,
+              help="Shares of the outdoor pixels sampled along routes, with commas.")  # fmt: skip
+@_maps_option
+@click.option("--transmitters", type=click.IntRange(1), default=10, show_default=True,
+              metavar="N", help="Of each map.")  # fmt: skip
+@device_option
+@_seed_option
+@console_options
+def radiocycle(
+    dataset: Path,
+    out: Path,
+    models: tuple[str, ...],
+    methods: str | None,
+    rates: str,
+    routes: str,
+    maps: str | None,
+    transmitters: int,
+    device: str,
+    seed: int,
+    console: Console,
+) -> None:
+    """RadioCycle's table 2 and figures 3 to 6 on the set DATASET, published figures beside.
+
+    The paper tests on maps 601-700. Lines without a trained model are listed as absent. Keys
+    of --model: interpolation-net, radiocycle-sl, radiocycle-ml, radiocycle-ml-dwa, radiocycle.
+    """
+    from rm_geo.datasets.simulated import SimulatedSet
+    from rm_geo.evaluation.contestants import line_up
+    from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
+    from rm_geo.evaluation.simulated import parse_maps
+
+    data = SimulatedSet.open(dataset)
+    report = evaluate_radiocycle(
+        data,
+        line_up(CONTESTANTS, _pairs(models), device=device, only=_names(methods)),
+        out,
+        rates=_shares(rates, "--rates"),
+        routes=_shares(routes, "--routes"),
+        maps=None if maps is None else parse_maps(maps),
+        transmitters=transmitters,
+        seed=seed,
+        progress=console,
+    )
+    console.result({"folder": out, "report": out / "report.md"}, report)
+
+
+@evaluate.command()
+@_dataset_argument
+@_out_option
+@_models_option
+@click.option("--setting", type=click.Choice(["1", "2"]), default="2", show_default=True,
+              help="1 unseen transmitters in known scenes, 2 unseen scenes.")  # fmt: skip
+@click.option("--scale", "scales", type=click.Choice(["4", "8"]), multiple=True,
+              default=("4", "8"), show_default=True, help="May be repeated.")  # fmt: skip
+@_maps_option
+@click.option("--transmitters", type=click.IntRange(1), metavar="N",
+              help="At most so many of each map.")  # fmt: skip
+@device_option
+@console_options
+def mars(
+    dataset: Path,
+    out: Path,
+    models: tuple[str, ...],
+    methods: str | None,
+    setting: str,
+    scales: tuple[str, ...],
+    maps: str | None,
+    transmitters: int | None,
+    device: str,
+    console: Console,
+) -> None:
+    """MARS's tables 1 and 2 and maps side by side on the set DATASET, published figures beside.
+
+    Lines without a trained model are listed as absent. Keys of --model, at 4x: srresnet-4,
+    supreme-4, mars-4-paper, mars-4.
+    """
+    from rm_geo.datasets.simulated import SimulatedSet
+    from rm_geo.evaluation.contestants import line_up
+    from rm_geo.evaluation.mars import contestants, evaluate_mars
+    from rm_geo.evaluation.simulated import parse_maps
+
+    data = SimulatedSet.open(dataset)
+    given = _pairs(models)
+    at = {int(scale): contestants(int(scale)) for scale in dict.fromkeys(scales)}
+    _refuse_unknown_keys(given, [c.model_key for line in at.values() for c in line])
+    lines = {}
+    for scale, line in at.items():
+        own = {key: value for key, value in given.items() if key in {c.model_key for c in line}}
+        lines[scale] = line_up(line, own, device=device, only=_names(methods))
+    report = evaluate_mars(
+        data, lines, out, setting=int(setting),
+        maps=None if maps is None else parse_maps(maps), transmitters=transmitters,
+        progress=console,
+    )  # fmt: skip
+    console.result({"folder": out, "report": out / f"mars_setting{setting}.md"}, report)
+
+
+@evaluate.command()
+@_dataset_argument
+@_out_option
+@click.option("--methods", default="knn,idw,linear", show_default=True,
+              help="Names, with commas; NAME+assimilate for the map brought back to the "
+                   "measurements.")  # fmt: skip
+@model_option
+@device_option
+@click.option("--samplings", default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
+              show_default=True, help="Drive tests, with commas.")  # fmt: skip
+@_maps_option
+@click.option("--transmitters", type=click.IntRange(1), default=10, show_default=True,
+              metavar="N", help="Of each map.")  # fmt: skip
+@_seed_option
+@console_options
+def simulated(
+    dataset: Path,
+    out: Path,
+    methods: str,
+    model: str | None,
+    device: str,
+    samplings: str,
+    maps: str | None,
+    transmitters: int,
+    seed: int,
+    console: Console,
+) -> None:
+    """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
+    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.datasets.simulated import SimulatedSet
+    from rm_geo.evaluation.cases import Sampling
+    from rm_geo.evaluation.simulated import parse_maps, run_protocol
+
+    prepare_output_folder(out)
+    rows = run_protocol(
+        SimulatedSet.open(dataset),
+        {name: _estimator(name, model, device) for name in methods.split(",")},
+        samplings=[Sampling.parse(text) for text in samplings.split(",")],
+        maps=None if maps is None else parse_maps(maps),
+        transmitters=transmitters,
+        seed=seed,
+        progress=console,
+    )
+    _write(out, "simulated", rows, console)
+
+
+@evaluate.command("drive-test")
+@click.argument("measurements", type=click.Path(path_type=Path))
+@_out_option
+@click.option("--methods", default="knn,idw,ordinary-kriging", show_default=True,
+              help="Names, with commas; road:NAME for the full road with that method.")  # fmt: skip
+@click.option("--model", metavar="NAME|FILE", help="Trained model of the full road's method.")
+@click.option("--cell-column", metavar="NAME", help="Column of the cell.")
+@click.option("--cells", metavar="NAMES", help="Only these cells, with commas.")
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
+@click.option("--block", "block_m", type=click.FloatRange(0, min_open=True), default=50.0,
+              show_default=True, metavar="M", help="Side of a block.")  # fmt: skip
+@click.option("--random", "random_split", is_flag=True, help="Single measurements, not blocks.")
+@click.option("--resolution", "spacing_m", type=click.FloatRange(0, min_open=True), default=1.0,
+              show_default=True, metavar="M", help="Side of a pixel in metres.")  # fmt: skip
+@_seed_option
+@console_options
+def drive_test(
+    measurements: Path,
+    out: Path,
+    methods: str,
+    model: str | None,
+    cell_column: str | None,
+    cells: str | None,
+    folds: int,
+    block_m: float,
+    random_split: bool,
+    spacing_m: float,
+    seed: int,
+    console: Console,
+) -> None:
+    """Judge methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
+    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.evaluation.drive_test import chosen_cells, holdout_cells, named_predictor
+    from rm_geo.points import read_measurements
+
+    prepare_output_folder(out)
+    by_cell = read_measurements(measurements, cell_column=cell_column)[0].by_cell()
+    rows = holdout_cells(
+        by_cell if cells is None else chosen_cells(by_cell, cells.split(","), measurements),
+        {name: named_predictor(name, model) for name in methods.split(",")},
+        folds=folds,
+        block_m=block_m,
+        split="random" if random_split else "blocks",
+        spacing_m=spacing_m,
+        seed=seed,
+        progress=console,
+    )
+    _write(out, "holdout", rows, console)
+
+
+def run_as_module(name: str) -> NoReturn:
+    """Run a command of this group with the program's own arguments."""
+    from rm_geo.cli.group import rm_geo
+
+    rm_geo(["evaluate", name, *sys.argv[1:]], prog_name="rm-geo")
+    sys.exit(0)  # click exits by itself
+
+
+def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> None:
+    """Write a table as CSV and Markdown, and show it."""
+    from rm_geo.evaluation.result_table import markdown_table, write_csv, write_markdown
+
+    write_csv(out / f"{name}.csv", rows)
+    write_markdown(out / f"{name}.md", rows)
+    console.result({"folder": out, "table": out / f"{name}.csv"}, markdown_table(rows))
+
+
+def _estimator(name: str, model: str | None, device: str) -> Estimator:
+    """Make an estimator; networks take the model and the device."""
+    from rm_geo.estimators.registry import create, method_info
+    from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
+
+    if name.endswith(SUFFIX):
+        return AssimilatedEstimator(_estimator(name.removesuffix(SUFFIX), model, device))
+    if not method_info(name).is_network:
+        return create(name)
+    return create(name, device=device, **({} if model is None else {"model": model}))
+
+
+def _pairs(models: Sequence[str]) -> dict[str, str]:
+    """Split KEY=NAME|FILE options."""
+    pairs = {}
+    for text in models:
+        key, sign, value = text.partition("=")
+        if not sign or not key or not value:
+            raise click.BadParameter(f"{text!r} is not KEY=NAME|FILE.", param_hint="--model")
+        pairs[key.strip()] = value
+    return pairs
+
+
+def _refuse_unknown_keys(models: dict[str, str], keys: Sequence[str | None]) -> None:
+    """Say which keys there are."""
+    unknown = sorted(set(models) - set(keys))
+    if unknown:
+        known = ", ".join(sorted(key for key in keys if key))
+        raise click.BadParameter(
+            f"No line takes the model {', '.join(unknown)}. Keys: {known}.", param_hint="--model"
+        )
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Split names at commas."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _shares(text: str, option: str) -> list[float]:
+    """Split shares at commas; none where the text is empty."""
+    try:
+        shares = [float(piece) for piece in text.split(",") if piece.strip()]
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no list of shares such as 0.05,0.2.", param_hint=option
+        ) from error
+    return shares

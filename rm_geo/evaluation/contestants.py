@@ -1,0 +1,126 @@
+"""Methods of a comparison by the names of its tables: opened where they can be, else absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rm_geo.errors import DependencyError, ModelError, UsageError
+from rm_geo.estimators.base import Estimator
+from rm_geo.estimators.registry import create, method_info
+from rm_geo.zoo import default_model
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A line of a table.
+
+    Attributes
+    ----------
+    label : str
+        Name in tables and figures.
+    method : str
+        Name in the registry.
+    model_key : str or None
+        Key of its trained model: of the index's defaults, and of ``--model KEY=NAME|FILE``.
+    """
+
+    label: str
+    method: str
+    model_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Who takes part.
+
+    Attributes
+    ----------
+    estimators : dict of str to Estimator
+        By label.
+    absent : dict of str to str
+        Why the others do not, by label.
+    labels : tuple of str
+        All of them, in the table's order.
+    """
+
+    estimators: dict[str, Estimator]
+    absent: dict[str, str]
+    labels: tuple[str, ...]
+
+
+def line_up(
+    contestants: Sequence[Contestant],
+    models: Mapping[str, str | Path],
+    *,
+    device: str = "auto",
+    only: Sequence[str] | None = None,
+) -> Line:
+    """Open the methods of a comparison.
+
+    Parameters
+    ----------
+    contestants : sequence of Contestant
+        All that the table has lines for.
+    models : mapping of str to str or Path
+        Trained models by key; others are the defaults that come with rm_geo.
+    device : str
+        Of the networks.
+    only : sequence of str, optional
+        Leave out all but these, by label, method or model key.
+
+    Raises
+    ------
+    UsageError
+        If a model is given for a key, or a method asked for, that no contestant has.
+    ModelError
+        If a model that is given cannot be used.
+    """
+    keys = {c.model_key for c in contestants if c.model_key}
+    if unknown := sorted(set(models) - keys):
+        raise UsageError(
+            f"No method here takes the model {', '.join(unknown)}.",
+            hint=f"Keys: {', '.join(sorted(keys))}.",
+        )
+    chosen = list(contestants)
+    if only is not None:
+        names = {name for c in contestants for name in _names(c)}
+        if unknown := [name for name in only if name.lower() not in names]:
+            raise UsageError(
+                f"There is no method {', '.join(unknown)} here.",
+                hint=f"Methods: {', '.join(c.model_key or c.method for c in contestants)}.",
+            )
+        wanted = {name.lower() for name in only}
+        chosen = [c for c in contestants if _names(c) & wanted]
+    line = Line({}, {}, tuple(contestant.label for contestant in chosen))
+    for contestant in chosen:
+        try:
+            line.estimators[contestant.label] = _open(contestant, models, device)
+        except (_AbsentError, DependencyError) as why:
+            line.absent[contestant.label] = str(why)
+    return line
+
+
+class _AbsentError(Exception):
+    """There is no trained model of that key."""
+
+
+def _names(contestant: Contestant) -> set[str]:
+    """Names by which a contestant can be asked for."""
+    names = {contestant.label, contestant.model_key or contestant.method}
+    return {name.lower() for name in names}
+
+
+def _open(contestant: Contestant, models: Mapping[str, str | Path], device: str) -> Estimator:
+    """Make the estimator."""
+    if not method_info(contestant.method).is_network:
+        return create(contestant.method)
+    key = contestant.model_key or contestant.method
+    model = models.get(key)
+    if model is None:
+        try:
+            model = default_model(key).name
+        except ModelError as error:
+            raise _AbsentError(f"no trained model {key}") from error
+    return create(contestant.method, model=model, device=device)

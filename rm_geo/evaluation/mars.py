@@ -1,0 +1,331 @@
+"""MARS's evaluation: tables 1 and 2 and maps side by side, published figures beside ours."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo.atomic import prepare_output_folder, replacing
+from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
+from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II, Split
+from rm_geo.errors import DependencyError, UsageError
+from rm_geo.estimators.base import BoolArray, Estimator, FloatArray, TileBatch
+from rm_geo.estimators.super_resolution import SuperResolutionEstimator
+from rm_geo.evaluation import published
+from rm_geo.evaluation.cases import unit_scene
+from rm_geo.evaluation.contestants import Contestant, Line
+from rm_geo.evaluation.figures import draw_maps
+from rm_geo.evaluation.image_quality import ImageQuality
+from rm_geo.evaluation.metrics import ErrorSums
+from rm_geo.evaluation.result_table import markdown_table, write_csv
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.units import GAIN_SPAN_DB, gain_to_unit, unit_to_gain
+
+SETTINGS: Final[dict[int, Split]] = {1: MARS_SETTING_I, 2: MARS_SETTING_II}
+
+_BY_DISTANCE: Final = ("cost231-hata", "spm")
+"""Methods that would take a building's 0 for a faint signal; they see outdoor samples alone."""
+
+_SCALES: Final = (
+    "MSE, PSNR (data range 1) and SSIM are on RadioMapSeer's noise-floor scale (one unit is "
+    "79.3 dB), over all pixels with buildings 0; RMSE is the root of that MSE in dB. The paper's "
+    "RMSE and PSNR together put its unit at about 100 dB, the published grey scale: there a "
+    "building pixel that is missed costs up to 20 dB more. PSNR and SSIM are means over maps "
+    "(torchmetrics). `published_` columns are the paper's figures."
+)
+
+
+def contestants(scale: int) -> tuple[Contestant, ...]:
+    """Lines of the tables at a scale: the paper's, and this project's own variant."""
+    return (
+        Contestant("bilinear", "linear"),
+        Contestant("RBF", "rbf"),
+        Contestant("COST-231 Hata", "cost231-hata"),
+        Contestant("SRResNet", "srresnet", f"srresnet-{scale}"),
+        Contestant("Supreme", "supreme", f"supreme-{scale}"),
+        Contestant("MARS", "mars", f"mars-{scale}-paper"),
+        Contestant("MARS of rm_geo", "mars", f"mars-{scale}"),
+    )
+
+
+@dataclass(frozen=True)
+class MarsRow:
+    """A line of the tables; NaN where the paper's figure is not at hand."""
+
+    method: str
+    setting: int
+    scale: int
+    parameters: int | None
+    maps: int
+    mse: float
+    rmse_db: float
+    psnr_db: float
+    ssim: float
+    outdoor_db: float
+    published_rmse_db: float
+    published_psnr_db: float
+    published_ssim: float
+    seconds_per_map: float
+    note: str
+
+
+@dataclass(frozen=True)
+class LatticeCases:
+    """All chosen transmitters of a scene, sampled at the centres of cells.
+
+    Attributes
+    ----------
+    batch : TileBatch
+        Every node measured; those in buildings at the bottom of the scale, which is 0.
+    outdoor_batch : TileBatch
+        The same without the nodes in buildings.
+    truth_unit : ndarray of float32, shape (T, H, W)
+        0 in buildings.
+    indoor : ndarray of bool, shape (T, H, W)
+        Pixels that no outdoor score counts.
+    """
+
+    batch: TileBatch
+    outdoor_batch: TileBatch
+    truth_unit: FloatArray
+    indoor: BoolArray
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of one method over the maps so far."""
+
+    maps: int = 0
+    seconds: float = 0.0
+    whole: ErrorSums = field(default_factory=ErrorSums)
+    outdoor: ErrorSums = field(default_factory=ErrorSums)
+    quality: ImageQuality = field(default_factory=ImageQuality)
+
+    def add(self, cases: LatticeCases, map_unit: FloatArray, seconds: float) -> _Sums:
+        """Add the maps of a scene."""
+        quality = self.quality
+        # A machine that only trains may lack torchmetrics; the errors are judged all the same.
+        with suppress(DependencyError):
+            for ours, truth in zip(map_unit, cases.truth_unit, strict=True):
+                quality = quality + ImageQuality.of(ours, truth)
+        return replace(
+            self,
+            maps=self.maps + len(cases.batch),
+            seconds=self.seconds + seconds,
+            whole=self.whole + ErrorSums.of(map_unit, cases.truth_unit),
+            outdoor=self.outdoor + ErrorSums.of(map_unit, cases.truth_unit, ~cases.indoor),
+            quality=quality,
+        )
+
+
+def lattice_cases(scene: SimulatedScene, antennas: NDArray[np.int64], scale: int) -> LatticeCases:
+    """Sample a scene as the paper does: pixel ``scale // 2`` of each cell, along each axis."""
+    whole = unit_scene(scene, antennas)
+    nodes = np.zeros(whole.truth_unit.shape, dtype=np.bool_)
+    nodes[:, scale // 2 :: scale, scale // 2 :: scale] = True
+    level = unit_to_gain(whole.truth_unit)
+    batch = whole.batch(np.where(nodes, level, np.float32(np.nan)))
+    outdoor = whole.batch(np.where(nodes & ~whole.indoor, level, np.float32(np.nan)))
+    return LatticeCases(batch, outdoor, whole.truth_unit, whole.indoor)
+
+
+def pairs_to_judge(
+    data: SimulatedSet, setting: int, maps: Sequence[int] | None, transmitters: int | None
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Give scenes and antennas that a setting tests on.
+
+    Raises
+    ------
+    UsageError
+        If the set has none.
+    """
+    split = SETTINGS[setting]
+    wanted = set(split.test_maps if maps is None else maps) & set(split.test_maps)
+    numbers = data.antenna_column("transmitter")
+    found = False
+    for index, of_scene in enumerate(data.manifest["map_ids"]):
+        if not wanted & set(of_scene):
+            continue
+        chosen = np.flatnonzero(np.isin(numbers[index], split.test_transmitters))[:transmitters]
+        if chosen.size:
+            found = True
+            yield index, chosen
+    if not found:
+        raise UsageError(
+            f"{data.path} has no map and transmitter that setting {setting} tests on.",
+            hint=f"It tests on maps {min(split.test_maps)}-{max(split.test_maps)}, transmitters "
+            f"{min(split.test_transmitters)}-{max(split.test_transmitters)}.",
+        )
+
+
+def judge_mars(
+    data: SimulatedSet,
+    lines: Mapping[int, Line],
+    *,
+    setting: int = 2,
+    maps: Sequence[int] | None = None,
+    transmitters: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[MarsRow], dict[int, dict[str, FloatArray]]]:
+    """Judge super-resolution in one of the paper's settings.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        Of the recipe ``paper``, or RadioMapSeer unpacked, with the setting's test maps: 1-250
+        and transmitters 70-79 in setting 1, 601-700 in setting 2.
+    lines : mapping of int to Line
+        Who takes part at each scale, of :func:`contestants`.
+    setting : {1, 2}
+        Unseen transmitters in known scenes, or unseen scenes.
+    maps : sequence of int, optional
+        Fewer of the setting's test maps.
+    transmitters : int, optional
+        At most so many of each map.
+    progress : Progress, optional
+        Counts scenes.
+
+    Returns
+    -------
+    rows : list of MarsRow
+        PSNR and SSIM are NaN where torchmetrics is not installed.
+    examples : dict of int to dict of str to ndarray
+        At each scale, the first map's samples, truth and estimates, by name.
+
+    Raises
+    ------
+    UsageError
+        If nobody takes part, or the set has nothing to test on.
+    """
+    progress = progress or SilentProgress()
+    if not any(line.estimators for line in lines.values()):
+        raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
+    pairs = list(pairs_to_judge(data, setting, maps, transmitters))
+    sums = {(scale, label): _Sums() for scale, line in lines.items() for label in line.estimators}
+    examples: dict[int, dict[str, FloatArray]] = {}
+    progress.start(len(pairs), "scenes", f"MARS, setting {setting}")
+    for index, antennas in pairs:
+        for scale, line in lines.items():
+            cases = lattice_cases(data.scene(index), antennas, scale)
+            panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}
+            for label, estimator in line.estimators.items():
+                progress.check()
+                began = time.perf_counter()
+                map_unit = _map_unit(estimator, cases)
+                seconds = time.perf_counter() - began
+                sums[scale, label] = sums[scale, label].add(cases, map_unit, seconds)
+                panels[label] = map_unit[0]
+            examples.setdefault(scale, panels)
+        progress.advance()
+    progress.finish()
+    rows = [
+        _row(setting, scale, label, line, sums.get((scale, label)))
+        for scale, line in lines.items()
+        for label in line.labels
+    ]
+    return rows, examples
+
+
+def evaluate_mars(
+    data: SimulatedSet,
+    lines: Mapping[int, Line],
+    out: Path,
+    *,
+    setting: int = 2,
+    maps: Sequence[int] | None = None,
+    transmitters: int | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Run :func:`judge_mars` and write what it finds; gives the report.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
+        ``mars_setting<N>.md``.
+    data, lines, setting, maps, transmitters, progress
+        As for :func:`judge_mars`.
+
+    Raises
+    ------
+    UsageError
+        If nobody takes part, or the set has nothing to test on.
+    OutputError
+        If the folder cannot be written.
+    """
+    prepare_output_folder(out)
+    rows, examples = judge_mars(
+        data, lines, setting=setting, maps=maps, transmitters=transmitters, progress=progress
+    )
+    pictures = []
+    for scale, panels in examples.items():
+        pictures.append(f"maps_setting{setting}_{scale}x.png")
+        draw_maps(out / pictures[-1], panels, title=f"Setting {setting}, {scale}x")
+    write_csv(out / f"mars_setting{setting}.csv", rows)
+    report = _report(data, setting, rows, pictures)
+    with replacing(out / f"mars_setting{setting}.md") as part:
+        part.write_text(report, encoding="utf-8")
+    return report
+
+
+def _map_unit(estimator: Estimator, cases: LatticeCases) -> FloatArray:
+    """Estimate a scene's maps on the 0..1 scale."""
+    batch = cases.outdoor_batch if estimator.name in _BY_DISTANCE else cases.batch
+    return gain_to_unit(estimator.estimate(batch).rsrp_dbm)
+
+
+def _shown(batch: TileBatch) -> FloatArray:
+    """Give the first map's samples as a coarse image."""
+    observed = batch.observed[0]
+    rows, cols = observed.any(axis=1), observed.any(axis=0)
+    return gain_to_unit(batch.rsrp_dbm[0][np.ix_(rows, cols)])
+
+
+def _row(setting: int, scale: int, label: str, line: Line, sums: _Sums | None) -> MarsRow:
+    """Turn sums into scores beside the published ones."""
+    theirs = published.MARS.get((setting, scale, label), published.PublishedMars(math.nan))
+    estimator = line.estimators.get(label)
+    is_network = isinstance(estimator, SuperResolutionEstimator)
+    parameters = estimator.parameters if is_network else None  # type: ignore[union-attr]
+    judged = sums or _Sums()
+    whole = judged.whole.scores()
+    return MarsRow(
+        method=label,
+        setting=setting,
+        scale=scale,
+        parameters=parameters,
+        maps=judged.maps,
+        mse=whole.rmse**2,
+        rmse_db=whole.rmse * GAIN_SPAN_DB,
+        psnr_db=judged.quality.psnr_db,
+        ssim=judged.quality.ssim,
+        outdoor_db=judged.outdoor.scores().rmse * GAIN_SPAN_DB,
+        published_rmse_db=theirs.rmse_db,
+        published_psnr_db=theirs.psnr_db,
+        published_ssim=theirs.ssim,
+        seconds_per_map=judged.seconds / judged.maps if judged.maps else math.nan,
+        note=f"absent: {line.absent[label]}" if label in line.absent else "",
+    )
+
+
+def _report(
+    data: SimulatedSet, setting: int, rows: Sequence[MarsRow], pictures: Sequence[str]
+) -> str:
+    """Put table and figures into one page."""
+    what = "unseen transmitters in known scenes" if setting == 1 else "unseen scenes"
+    pieces = [
+        f"# MARS's evaluation, setting {setting}: {what}",
+        f"{data.path.name}, {max(row.maps for row in rows)} radio maps.",
+        _SCALES,
+        markdown_table(rows),
+        *(f"![{name.removesuffix('.png')}]({name})" for name in pictures),
+    ]
+    return "\n\n".join(piece.strip() for piece in pieces) + "\n"

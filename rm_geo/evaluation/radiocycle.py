@@ -1,0 +1,274 @@
+"""RadioCycle's evaluation: table 2 and figures 3 to 6, published figures beside ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from rm_geo.atomic import prepare_output_folder, replacing
+from rm_geo.datasets.simulated import SimulatedSet
+from rm_geo.errors import UsageError
+from rm_geo.estimators.base import Estimator, FloatArray
+from rm_geo.evaluation import published
+from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
+from rm_geo.evaluation.contestants import Contestant, Line
+from rm_geo.evaluation.figures import draw_curves, draw_maps
+from rm_geo.evaluation.result_table import markdown_table, write_csv
+from rm_geo.evaluation.simulated import TRANSMITTERS, ProtocolRow, run_protocol
+from rm_geo.progress import Progress
+from rm_geo.units import gain_to_unit
+
+CONTESTANTS: Final = (
+    Contestant("KNN", "knn"),
+    Contestant("RF", "random-forest"),
+    Contestant("InterpolationNet", "interpolation-net", "interpolation-net"),
+    Contestant("SL", "radiocycle", "radiocycle-sl"),
+    Contestant("ML w/o DWA", "radiocycle", "radiocycle-ml"),
+    Contestant("ML w/ DWA", "radiocycle", "radiocycle-ml-dwa"),
+    Contestant("RadioCycle for the field", "radiocycle", "radiocycle"),
+    Contestant("ordinary kriging", "ordinary-kriging"),
+    Contestant("matrix completion", "matrix-completion"),
+    Contestant("COST-231 Hata", "cost231-hata"),
+    Contestant("SPM", "spm"),
+)
+"""Lines of table 2: the paper's, this project's own model, and what practice uses."""
+
+ABLATIONS: Final = ("SL", "ML w/o DWA", "ML w/ DWA")
+RATES: Final = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+BUILDING_SCORES: Final = ("jaccard", "f1", "recall", "precision", "accuracy")
+
+_SCALES: Final = (
+    "RMSE and NMSE of the table are on RadioMapSeer's noise-floor scale (0.01 = 0.79 dB) over all "
+    "pixels, buildings 0, as the paper has them; NMSE is over the variance, RadioCycle's own. "
+    "Columns in dB are outdoors, and outdoors where nothing was measured. Building scores are "
+    "pooled over the pixels of all maps. `published_` columns are the paper's figures at 20 %."
+)
+
+
+@dataclass(frozen=True)
+class Table2Row:
+    """A line of table 2; NaN where a method has no such score, or the paper none."""
+
+    method: str
+    jaccard: float
+    f1: float
+    recall: float
+    precision: float
+    accuracy: float
+    rmse: float
+    nmse: float
+    outdoor_db: float
+    unobserved_db: float
+    published_jaccard: float
+    published_f1: float
+    published_recall: float
+    published_precision: float
+    published_accuracy: float
+    published_rmse: float
+    published_nmse: float
+    seconds_per_map: float
+    note: str
+
+
+def evaluate_radiocycle(
+    data: SimulatedSet,
+    line: Line,
+    out: Path,
+    *,
+    rates: Sequence[float] = RATES,
+    routes: Sequence[float] = (0.01,),
+    maps: Sequence[int] | None = None,
+    transmitters: int = TRANSMITTERS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> str:
+    """Run the paper's evaluation and write its tables and figures; gives the report.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        Of the recipe ``paper``, or RadioMapSeer unpacked; the paper tests on maps 601-700.
+    line : Line
+        Who takes part, of :data:`CONTESTANTS`.
+    out : Path
+        Folder of ``scores.csv`` (everything), ``table2.csv``, figures as CSV and PNG, and
+        ``report.md``.
+    rates, routes : sequence of float
+        Shares of the outdoor pixels that are sampled uniformly, and along routes. 20 %,
+        table 2's, is always among the first.
+    maps, transmitters, seed
+        As for :func:`~rm_geo.evaluation.simulated.run_protocol`.
+    progress : Progress, optional
+        Counts scenes.
+
+    Raises
+    ------
+    UsageError
+        If nobody takes part.
+    """
+    if not line.estimators:
+        raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
+    prepare_output_folder(out)
+    uniform = sorted({*rates, published.RADIOCYCLE_RATE})
+    samplings = [*(Sampling("uniform", rate) for rate in uniform),
+                 *(Sampling("route", share) for share in routes)]  # fmt: skip
+    rows = run_protocol(
+        data, line.estimators, samplings=samplings, maps=maps, transmitters=transmitters,
+        seed=seed, progress=progress,
+    )  # fmt: skip
+    by_place = {(row.method, row.sampling): row for row in rows}
+    table = table2(by_place, line)
+    write_csv(out / "scores.csv", rows)
+    write_csv(out / "table2.csv", table)
+    figures = _figures(by_place, line, uniform, out)
+    draw_maps(
+        out / "fig6.png",
+        _example(data, line.estimators, maps, seed),
+        title="Figure 6: a map sampled at 20 %, and what the methods make of it",
+    )
+    report = _report(data, rows, table, line, [*figures, "fig6.png"], seed)
+    with replacing(out / "report.md") as part:
+        part.write_text(report, encoding="utf-8")
+    return report
+
+
+def table2(by_place: Mapping[tuple[str, str], ProtocolRow], line: Line) -> list[Table2Row]:
+    """Give the lines of table 2; those that are absent say why."""
+    sampling = str(Sampling("uniform", published.RADIOCYCLE_RATE))
+    judged = {label: by_place[label, sampling] for label in line.estimators}
+    return [_table2_row(label, judged.get(label), line.absent.get(label, ""))
+            for label in line.labels]  # fmt: skip
+
+
+def _table2_row(label: str, row: ProtocolRow | None, reason: str) -> Table2Row:
+    """Put a method's scores beside the published ones."""
+    theirs = published.RADIOCYCLE.get(label, published.PublishedRadioCycle(math.nan))
+
+    def ours(name: str) -> float:
+        return math.nan if row is None else float(getattr(row, name))
+
+    return Table2Row(
+        method=label,
+        rmse=ours("rmse_all"),
+        nmse=ours("nmse_radiocycle"),
+        outdoor_db=ours("rmse_outdoor_db"),
+        unobserved_db=ours("rmse_unobserved_db"),
+        published_rmse=theirs.rmse,
+        published_nmse=theirs.nmse,
+        seconds_per_map=ours("seconds_per_map"),
+        note=f"absent: {reason}" if row is None else "",
+        **{name: ours(name) for name in BUILDING_SCORES},
+        **{f"published_{name}": getattr(theirs, name) for name in BUILDING_SCORES},
+    )
+
+
+_Plan: TypeAlias = tuple[str, str, str, dict[str, tuple[str, str]], dict[str, tuple[float, float]]]
+"""Name, title and axis of a figure; method and score of each curve; published points."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A point of a figure."""
+
+    method: str
+    score: str
+    rate: float
+    value: float
+
+
+def _figures(
+    by_place: Mapping[tuple[str, str], ProtocolRow],
+    line: Line,
+    rates: Sequence[float],
+    out: Path,
+) -> list[str]:
+    """Write figures 3 to 5 as far as their methods are there; gives the pictures' names."""
+    present = list(line.estimators)
+
+    def curve(label: str, score: str) -> list[tuple[float, float]]:
+        values = [float(getattr(by_place[label, str(Sampling("uniform", rate))], score))
+                  for rate in rates]  # fmt: skip
+        return list(zip(rates, values, strict=True))
+
+    mapping = [label for label in present if line.estimators[label].maps_buildings]
+    main = [label for label in ("ML w/ DWA", "RadioCycle for the field") if label in mapping][:1]
+    theirs = {label: (published.RADIOCYCLE_RATE, figures.rmse)
+              for label, figures in published.RADIOCYCLE.items()}  # fmt: skip
+    main_published = {name: (published.RADIOCYCLE_RATE,
+                             float(getattr(published.RADIOCYCLE["ML w/ DWA"], name)))
+                      for name in BUILDING_SCORES}  # fmt: skip
+    plans: list[_Plan] = [
+        ("fig3", "Figure 3: building scores of " + "".join(main), "score",
+         {name: (label, name) for label in main for name in BUILDING_SCORES}, main_published),
+        ("fig4", "Figure 4: RMSE over all pixels", "RMSE (noise-floor scale)",
+         {label: (label, "rmse_all") for label in present}, theirs),
+        ("fig5", "Figure 5: ablation, F1 of buildings", "F1",
+         {label: (label, "f1") for label in ABLATIONS if label in present},
+         {"ML w/ DWA": (published.RADIOCYCLE_RATE, published.RADIOCYCLE["ML w/ DWA"].f1)}),
+    ]  # fmt: skip
+    written = []
+    for name, title, ylabel, wanted, beside in plans:
+        curves = {key: curve(label, score) for key, (label, score) in wanted.items()}
+        if not curves:
+            continue
+        points = [
+            CurvePoint(label, score, rate, value)
+            for key, (label, score) in wanted.items()
+            for rate, value in curves[key]
+        ]
+        write_csv(out / f"{name}.csv", points)
+        draw_curves(out / f"{name}.png", curves, title=title, ylabel=ylabel, published=beside)
+        written.append(f"{name}.png")
+    return written
+
+
+def _example(
+    data: SimulatedSet,
+    estimators: Mapping[str, Estimator],
+    maps: Sequence[int] | None,
+    seed: int,
+) -> dict[str, FloatArray]:
+    """Give the panels of figure 6: the first map's first transmitter."""
+    scene = data.scene(chosen_scenes(data, maps)[0])
+    sampling = Sampling("uniform", published.RADIOCYCLE_RATE)
+    (cases,) = scene_cases(scene, [sampling], 1, seed)
+    seen = np.where(cases.observed[0], cases.truth_unit[0], np.float32(np.nan))
+    panels = {"samples": seen, "truth": cases.truth_unit[0]}
+    buildings = {"buildings": cases.buildings[0].astype(np.float32)}
+    for label, estimator in estimators.items():
+        estimate = estimator.estimate(cases.batch)
+        panels[label] = gain_to_unit(estimate.rsrp_dbm[0])
+        if estimate.building_probability is not None:
+            buildings[f"buildings, {label}"] = estimate.building_probability[0]
+    return {**panels, **buildings}
+
+
+def _report(
+    data: SimulatedSet,
+    rows: Sequence[ProtocolRow],
+    table: Sequence[Table2Row],
+    line: Line,
+    pictures: Sequence[str],
+    seed: int,
+) -> str:
+    """Put tables and figures into one page."""
+    numbers = data.map_ids
+    maps = f"maps {min(numbers)}-{max(numbers)}" if numbers else "made-up cities"
+    pieces = [
+        "# RadioCycle's evaluation",
+        f"{data.path.name} ({maps}), {max(row.maps for row in rows)} radio maps, seed {seed}.",
+        _SCALES,
+        "## Table 2: 20 % of the outdoor pixels",
+        markdown_table(table),
+    ]
+    if line.absent:
+        listed = "\n".join(f"- {label}: {why}" for label, why in line.absent.items())
+        pieces += ["Absent, so not judged:", listed]
+    pieces += ["## All samplings", markdown_table(rows), "## Figures"]
+    pieces += [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
+    return "\n\n".join(piece.strip() for piece in pieces) + "\n"

@@ -1,0 +1,177 @@
+"""The model of a finished training: weights, a card that tells all, and the training's curves."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rm_geo._version import __version__
+from rm_geo.errors import InputError
+from rm_geo.networks import build
+from rm_geo.training.checkpoint import TrainingState, load_checkpoint
+from rm_geo.training.curves import CURVES_NAME, draw_course, read_course
+from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
+from rm_geo.training.run import CONFIG_NAME, TrainingConfig
+from rm_geo.zoo import save_model
+
+LICENCE = "Apache-2.0"
+RECIPE_NAME = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class CardText:
+    """What a person must say of a model; the rest is measured.
+
+    Attributes
+    ----------
+    summary : str
+        One line.
+    data : str
+        What it was trained on, and where that is from.
+    limits : sequence of str
+        What it is not good at.
+    device : str
+        What it was trained on, in words.
+    scores : mapping of str to str
+        Tables in Markdown, by their titles.
+    """
+
+    summary: str
+    data: str
+    limits: Sequence[str]
+    device: str
+    scores: Mapping[str, str]
+
+
+def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = True) -> str:
+    """Write a model folder from a training's folder; return the weights' sha256.
+
+    The weights are the moving average. With ``half``, matrices and kernels are rounded to
+    half precision, which moves results by less than 0.01 dB; what normalises and shifts is
+    left as it is, since running variances may leave that range.
+
+    Raises
+    ------
+    InputError
+        If the training's folder lacks its configuration.
+    ModelError
+        If its checkpoint is missing or damaged.
+    """
+    try:
+        config = TrainingConfig(**json.loads((run / CONFIG_NAME).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{run} is not the folder of a training: {CONFIG_NAME} cannot be read ({error}).",
+            hint="Name the folder that rm-geo train wrote to.",
+        ) from error
+    state, tensors = load_checkpoint(run / CHECKPOINT_NAME)
+    network = build(config.kind, config.network)
+    prefix = "average."
+    network.load_state_dict(
+        {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    )
+    if half:
+        for parameter in network.parameters():
+            if parameter.dim() >= 2:
+                parameter.data = parameter.data.half()
+    parameters = sum(p.numel() for p in network.parameters())
+    more: dict[str, Any] = {
+        "architecture": type(network).__name__,
+        "size": size,
+        "summary": text.summary,
+        "rm_geo": __version__,
+        "recipe": {
+            "data": text.data,
+            "held_out": config.held_out,
+            "loop": dict(config.loop),
+            "task": dict(config.task),
+            "mixture": dict(config.mixture),
+        },
+        "seed": int(config.loop.get("seed", 0)),
+        "minutes": round(state.trained_s / 60.0, 1),
+        "steps": state.step,
+        "device": text.device,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "licence": LICENCE,
+        "limits": list(text.limits),
+        "validation": _last_validation(run / LOG_NAME),
+    }
+    if "scale" in config.network:
+        more["scale"] = config.network["scale"]
+    checksum = save_model(folder, network, config.kind, config.network, more)
+    drawn = draw_course(read_course(run / LOG_NAME), folder / CURVES_NAME)
+    card = _card(folder.name, config, state, text, {**more, "half": half}, parameters, checksum)
+    if drawn:
+        card += f"\n## Training\n\n![Losses and validation scores]({CURVES_NAME})\n"
+    (folder / "card.md").write_text(card, "utf-8")
+    (folder / RECIPE_NAME).write_text(_recipe(config, text.data), "utf-8")
+    return checksum
+
+
+def _recipe(config: TrainingConfig, data: str) -> str:
+    """Write what ``rm-geo train KIND --config recipe.yaml`` needs to train the model again."""
+    values = {
+        "network": dict(config.network),
+        "held_out": config.held_out,
+        "split": config.split,
+        "data_weights": None if config.data_weights is None else list(config.data_weights),
+        "loop": dict(config.loop),
+        "task": dict(config.task),
+        "mixture": dict(config.mixture),
+    }
+    kept = {key: value for key, value in values.items() if value not in (None, {})}
+    head = f"# {config.kind}, trained on: {data}\n"
+    try:
+        import yaml
+    except ImportError:  # a training machine may have torch and numpy alone; JSON is YAML too
+        return head + json.dumps(kept, indent=2) + "\n"
+    return head + str(yaml.safe_dump(kept, sort_keys=False))
+
+
+def _last_validation(log: Path) -> dict[str, float]:
+    """Scores on the scenes held out, from the last line of the log that has them."""
+    return {name: points[-1][1] for name, points in read_course(log).validation.items()}
+
+
+def _card(
+    name: str,
+    config: TrainingConfig,
+    state: TrainingState,
+    text: CardText,
+    more: Mapping[str, Any],
+    parameters: int,
+    checksum: str,
+) -> str:
+    """Write the card for people."""
+    lines = [
+        f"# {name}",
+        "",
+        text.summary,
+        "",
+        "| | |",
+        "|---|---|",
+        f"| network | {more['architecture']} (`{config.kind}`), {parameters:,} parameters |",
+        f"| data | {text.data} |",
+        f"| training | {more['minutes']} minutes, {state.step:,} steps, {text.device} |",
+        f"| recipe | `{json.dumps(dict(config.loop))}`, `{json.dumps(dict(config.task))}` |",
+        f"| seed | {more['seed']} |",
+        f"| software | rm_geo {__version__}, torch {torch.__version__} |",
+        f"| weights | {'half' if more['half'] else 'single'} precision, sha256 `{checksum}` |",
+        f"| licence | {LICENCE} |",
+        "",
+        "## Scores",
+        "",
+    ]
+    for title, table in text.scores.items():
+        lines += [f"### {title}", "", table.strip(), ""]
+    lines += ["### Scenes held out from training, at its end", "", "| score | value |", "|---|---|"]
+    lines += [f"| {key} | {value:.4f} |" for key, value in more["validation"].items()]
+    lines += ["", "## Limits", "", *[f"- {limit}" for limit in text.limits], ""]
+    return "\n".join(lines)

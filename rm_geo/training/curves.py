@@ -1,0 +1,91 @@
+"""The course of a training: its log as series, and as a picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rm_geo.atomic import replacing
+
+CURVES_NAME = "curves.png"
+
+Series = dict[str, list[tuple[float, float]]]
+"""Points (minutes, value) by name."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training's log tells.
+
+    Attributes
+    ----------
+    losses, validation : dict of str to list of (float, float)
+        Minutes of training and value, by name.
+    """
+
+    losses: Series
+    validation: Series
+
+
+def read_course(log: Path) -> Course:
+    """Read a log of JSON lines; a line that a kill cut short is passed over.
+
+    A resumed training repeats what it did since its last checkpoint: of several lines with
+    the same step the last counts.
+    """
+    entries: dict[tuple[str, int], dict[str, Any]] = {}
+    for line in log.read_text("utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        for kind in ("losses", "validation"):
+            if kind in entry:
+                entries[kind, int(entry["step"])] = entry
+    course = Course({}, {})
+    for (kind, _), entry in sorted(entries.items(), key=lambda item: item[0][1]):
+        series = course.losses if kind == "losses" else course.validation
+        for name, value in entry[kind].items():
+            series.setdefault(name, []).append((float(entry.get("minutes", 0.0)), float(value)))
+    return course
+
+
+def draw_course(course: Course, path: Path) -> bool:
+    """Draw losses and validation scores against minutes; False without matplotlib.
+
+    Raises
+    ------
+    OutputError
+        If the picture cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    # Scores of different units do not share an axis: each has its own panel.
+    panels = [("losses", course.losses), *(
+        (name, {name: points}) for name, points in course.validation.items()
+    )]  # fmt: skip
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.0 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (title, series) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        for name, points in series.items():
+            axes.plot(
+                *zip(*points, strict=True), marker="." if len(points) < 30 else "", label=name
+            )
+        axes.set_title(title)
+        axes.set_xlabel("minutes of training")
+        axes.grid(visible=True, alpha=0.3)
+        if title == "losses" and series:
+            values = [value for points in series.values() for _, value in points]
+            axes.set_yscale("log" if min(values) > 0.0 else "symlog")
+            axes.legend(fontsize="small")
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=110)
+    return True

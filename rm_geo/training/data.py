@@ -1,0 +1,132 @@
+"""Training data as people have it, made into folders of scenes that training reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rm_geo.datasets.simulated import MANIFEST, SimulatedSet, read_manifest
+from rm_geo.datasets.splits import LAST_TRAINING_MAP, get_split
+from rm_geo.errors import ConfigError, InputError
+from rm_geo.progress import Progress
+from rm_geo.training.options import make_options
+from rm_geo.training.run import TrainingConfig
+from rm_geo.training.team import Team
+
+if TYPE_CHECKING:
+    from rm_geo.datasets.radiomapseer import GreyScale
+
+
+@dataclass(frozen=True)
+class RadioMapSeerOptions:
+    """How RadioMapSeer is read.
+
+    Attributes
+    ----------
+    simulation : str
+        One of :data:`rm_geo.datasets.radiomapseer.SIMULATIONS`.
+    scale : {"published", "noise-floor"}
+        How gains are coded in grey; some copies are in the noise-floor form.
+    """
+
+    simulation: str = "DPM"
+    scale: str = "published"
+
+
+def prepare_data(
+    config: TrainingConfig, cache: Path, progress: Progress, team: Team | None = None
+) -> TrainingConfig:
+    """Unpack what is not a folder of scenes yet; gives the configuration with such folders.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Its data may be folders of scenes, packed archives (:mod:`rm_geo.datasets.packing`), and
+        RadioMapSeer as it was published.
+    cache : Path
+        Folder for what is unpacked; what is there already is taken as it is.
+    progress : Progress
+        Told of every map.
+    team : Team, optional
+        The first process unpacks, the others wait for it.
+
+    Raises
+    ------
+    InputError
+        If data is missing, damaged, has holes, or images of mixed sizes.
+    """
+    team = team or Team()
+    paths = []
+    for text in config.data:
+        path = Path(text)
+        if not path.exists():
+            team.agree(None)
+            raise InputError(
+                f"There is no training data at {path}.",
+                hint="Name a folder of scenes, a packed archive, or RadioMapSeer's folder.",
+            )
+        if path.is_dir() and (path / MANIFEST).exists():
+            paths.append(str(path))
+            continue
+        out = cache / path.stem
+        if team.leads:
+            try:
+                unpacked(path, out, config, progress)
+            except BaseException:
+                team.agree(None)
+                raise
+        if team.agree(1.0) is None:
+            raise InputError(f"{path} could not be unpacked by the first process.")
+        paths.append(str(out))
+    return replace(config, data=paths)
+
+
+def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) -> SimulatedSet:
+    """Unpack an archive or RadioMapSeer into a folder of scenes.
+
+    Raises
+    ------
+    InputError
+        If it is neither, damaged, or incomplete.
+    """
+    if path.is_file():
+        from rm_geo.datasets.packing import unpack
+
+        return unpack(path, out)
+    if not (path / "png").is_dir():
+        raise InputError(
+            f"{path} holds no training data: neither {MANIFEST} nor RadioMapSeer's folder png.",
+            hint="Simulate a set with `python -m rm_geo.datasets.generate`.",
+        )
+    from rm_geo.datasets.generation import generate
+    from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe, maps_on_disk
+
+    wanted = tuple(range(LAST_TRAINING_MAP + 1))
+    if config.split is not None:
+        wanted = get_split(config.split).train_maps
+    maps = maps_on_disk(path, wanted)
+    if not maps:
+        raise ConfigError(f"{path} has none of the maps to be trained on.")
+    how = make_options(RadioMapSeerOptions, config.radiomapseer, "radiomapseer")
+    recipe = RadioMapSeerRecipe(
+        str(path.resolve()), maps, simulation=how.simulation, scale=cast("GreyScale", how.scale)
+    )
+    recipe.require_complete()
+    return generate(recipe, out, workers=1, progress=progress)
+
+
+def describe_data(config: TrainingConfig) -> str:
+    """Say in a line what a model was trained on."""
+    lines = []
+    for text in config.data:
+        manifest = read_manifest(Path(text))
+        recipe = manifest.get("recipe", {})
+        maps = sorted({number for numbers in manifest["map_ids"] for number in numbers})
+        shape = json.loads(json.dumps(manifest["arrays"]["gains_db"]["shape"]))
+        where = f" of RadioMapSeer maps {maps[0]}-{maps[-1]}" if maps else ""
+        genuine = "genuine" if recipe.get("name") == "radiomapseer" else "simulated"
+        lines.append(f"{shape[0]} scenes{where}, {shape[1]} transmitters each, {genuine} gains")
+    split = "" if config.split is None else f" (split {config.split})"
+    return "; ".join(lines) + split

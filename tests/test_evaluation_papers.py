@@ -1,0 +1,217 @@
+"""The papers' evaluations: right figures for a method that knows the truth, absence said aloud."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from made_scenes import free_space_set, save_set
+
+from rm_geo.cli.group import rm_geo
+from rm_geo.errors import ModelError, UsageError
+from rm_geo.estimators.base import Estimate
+from rm_geo.evaluation.contestants import Contestant, Line, line_up
+from rm_geo.evaluation.mars import contestants, evaluate_mars, lattice_cases, pairs_to_judge
+from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
+from rm_geo.networks import build
+from rm_geo.units import gain_to_unit, unit_to_gain
+from rm_geo.zoo import save_model
+
+
+def scenes(**options):
+    data = free_space_set(**options)
+    rows = np.unpackbits(data.buildings, axis=-1).view(bool)
+    data.gains_db[np.broadcast_to(rows[:, None], data.gains_db.shape)] = -200.0
+    return data
+
+
+def cells(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+class Truth:
+    """Knows the maps of a set by their transmitters' places, and errs by a constant."""
+
+    name, maps_buildings = "truth", True
+
+    def __init__(self, data, error_db=0.0):
+        self.known = {}
+        for index in range(len(data)):
+            scene = data.scene(index)
+            for gains, antenna in zip(scene.gains_db, scene.antennas, strict=True):
+                self.known[tuple(antenna[:2] + 0.5)] = gains, scene.buildings
+        self.error_db = error_db
+
+    def estimate(self, batch):
+        found = [self.known[tuple(place)] for place in batch.transmitter_rc]
+        level = unit_to_gain(gain_to_unit(np.stack([gains for gains, _ in found])))
+        buildings = np.stack([walls for _, walls in found]).astype(np.float32)
+        return Estimate(level + np.float32(self.error_db), buildings)
+
+
+class TestRadioCycle:
+    @pytest.fixture
+    def made(self, tmp_path):
+        data = scenes(scenes=2, map_ids=[[601], [602]])
+        data = save_and_open(data, tmp_path / "scenes")
+        line = Line(
+            {"ML w/ DWA": Truth(data), "KNN": Truth(data, -3.0)},
+            {"SL": "no trained model radiocycle-sl"},
+            ("KNN", "SL", "ML w/ DWA"),
+        )
+        evaluate_radiocycle(data, line, tmp_path / "out", rates=(0.1, 0.3), routes=(0.05,))
+        return tmp_path / "out"
+
+    def test_table_2_has_the_scores_of_the_truth_beside_the_published(self, made):
+        knn, sl, ours = cells(made / "table2.csv")
+        assert [row["method"] for row in (knn, sl, ours)] == ["KNN", "SL", "ML w/ DWA"]
+        assert float(ours["rmse"]) == pytest.approx(0.0, abs=1e-6)
+        assert float(ours["f1"]) == float(ours["jaccard"]) == 1.0
+        assert float(knn["outdoor_db"]) == pytest.approx(3.0, abs=0.01)
+        assert (float(ours["published_f1"]), float(knn["published_rmse"])) == (0.95, 0.123)
+
+    def test_what_is_absent_is_said_and_has_no_figures(self, made):
+        _, sl, _ = cells(made / "table2.csv")
+        assert sl["note"] == "absent: no trained model radiocycle-sl"
+        figures = [value for key, value in sl.items() if key not in {"method", "note"}]
+        assert all(math.isnan(float(value)) for value in figures)
+        assert "SL: no trained model radiocycle-sl" in (made / "report.md").read_text()
+
+    def test_curves_cover_the_rates_and_20_percent(self, made):
+        points = cells(made / "fig4.csv")
+        assert {float(p["rate"]) for p in points} == {0.1, 0.2, 0.3}
+        assert {p["method"] for p in points} == {"KNN", "ML w/ DWA"}
+        assert {p["score"] for p in cells(made / "fig3.csv")} >= {"f1", "jaccard", "recall"}
+        assert {p["method"] for p in cells(made / "fig5.csv")} == {"ML w/ DWA"}
+
+    def test_routes_are_judged_too_and_figures_are_pictures(self, made):
+        assert "route 5 %" in {row["sampling"] for row in cells(made / "scores.csv")}
+        for name in ("fig3.png", "fig4.png", "fig5.png", "fig6.png"):
+            assert (made / name).read_bytes().startswith(b"\x89PNG")
+
+    def test_an_empty_line_is_refused(self, tmp_path):
+        with pytest.raises(UsageError, match="no method to judge"):
+            evaluate_radiocycle(scenes(), Line({}, {}, ()), tmp_path)
+
+
+def save_and_open(data, folder):
+    from rm_geo.datasets.simulated import SimulatedSet
+
+    return SimulatedSet.open(save_set(data, folder))
+
+
+class TestMars:
+    def test_samples_lie_at_the_centres_of_cells_and_are_0_in_buildings(self):
+        scene = scenes().scene(0)
+        cases = lattice_cases(scene, np.array([1]), 4)
+        observed = cases.batch.observed[0]
+        assert np.array_equal(np.argwhere(observed)[0], [2, 2])
+        assert observed.sum() == 16 * 16
+        unit = gain_to_unit(cases.batch.rsrp_dbm[0])
+        np.testing.assert_allclose(unit[observed], cases.truth_unit[0][observed], atol=1e-6)
+        assert (unit[observed & scene.buildings] == 0.0).all()
+        assert not (cases.outdoor_batch.observed[0] & scene.buildings).any()
+
+    def test_settings_judge_their_own_maps_and_transmitters(self):
+        data = free_space_set(scenes=2, antennas=75, map_ids=[[250], [601]])
+        (one,) = pairs_to_judge(data, 1, None, None)
+        assert (one[0], one[1].tolist()) == (0, [70, 71, 72, 73, 74])
+        (two,) = pairs_to_judge(data, 2, None, 3)
+        assert (two[0], two[1].tolist()) == (1, [0, 1, 2])
+        with pytest.raises(UsageError, match="setting 2 tests on"):
+            list(pairs_to_judge(data, 2, [602], None))
+
+    def test_the_table_has_the_scores_of_the_truth_beside_the_published(self, tmp_path):
+        data = save_and_open(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
+        line = Line({"MARS": Truth(data, 1.0)}, {"Supreme": "no trained model"},
+                    ("Supreme", "MARS"))  # fmt: skip
+        evaluate_mars(data, {4: line}, tmp_path / "out")
+        supreme, ours = cells(tmp_path / "out" / "mars_setting2.csv")
+        built = 10 * 20 / 64**2
+        # the error lifts buildings off 0 too
+        assert float(ours["rmse_db"]) == pytest.approx(1.0, abs=0.01)
+        assert float(ours["outdoor_db"]) == pytest.approx(1.0, abs=0.01)
+        assert float(ours["psnr_db"]) == pytest.approx(20 * math.log10(79.3), abs=0.1)
+        assert built < float(ours["ssim"]) <= 1.0
+        assert float(ours["published_rmse_db"]) == 4.75
+        assert supreme["note"] == "absent: no trained model"
+        assert math.isnan(float(supreme["rmse_db"]))
+        assert (tmp_path / "out" / "maps_setting2_4x.png").exists()
+
+
+class TestLineUp:
+    @pytest.fixture
+    def no_models(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
+
+    def test_networks_without_a_model_are_absent_and_named(self, no_models):
+        line = line_up(CONTESTANTS, {}, only=["knn", "radiocycle-ml"])
+        assert list(line.estimators) == ["KNN"]
+        assert line.absent == {"ML w/o DWA": "no trained model radiocycle-ml"}
+        assert line.labels == ("KNN", "ML w/o DWA")
+
+    def test_a_given_model_takes_its_line(self, no_models, tmp_path):
+        config = {"width": 8, "blocks": 1}
+        save_model(tmp_path / "model", build("srresnet", config), "srresnet", config)
+        line = line_up(contestants(4), {"srresnet-4": tmp_path / "model"}, device="cpu")
+        assert line.estimators["SRResNet"].scale == 4
+
+    def test_a_given_model_that_is_damaged_is_an_error_not_an_absence(self, no_models, tmp_path):
+        (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+        with pytest.raises(ModelError):
+            line_up(contestants(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
+
+    def test_unknown_names_are_refused_with_those_that_exist(self):
+        with pytest.raises(UsageError, match=r"Keys: .*radiocycle-sl"):
+            line_up(CONTESTANTS, {"unet": "x"})
+        with pytest.raises(UsageError, match=r"Methods: .*knn"):
+            line_up([Contestant("KNN", "knn")], {}, only=["kn"])
+
+
+class TestCommands:
+    def run(self, *words):
+        return CliRunner().invoke(rm_geo, ["evaluate", *(str(word) for word in words)])
+
+    def test_radiocycle_from_the_command_line(self, tmp_path):
+        folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
+        result = self.run("radiocycle", folder, "-o", tmp_path / "out", "--methods", "KNN,SL",
+                          "--rates", "0.1", "--transmitters", "1")  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert "## Table 2" in result.output
+        assert "absent: no trained model radiocycle-sl" in result.output
+
+    def test_mars_from_the_command_line(self, tmp_path):
+        torch.manual_seed(0)
+        config = {"width": 8, "blocks": 1}
+        save_model(tmp_path / "model", build("supreme", config), "supreme", config)
+        folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
+        result = self.run("mars", folder, "-o", tmp_path / "out", "--scale", "4", "--methods",
+                          "bilinear,supreme-4", "--model", f"supreme-4={tmp_path / 'model'}",
+                          "--transmitters", "1")  # fmt: skip
+        assert result.exit_code == 0, result.output
+        bilinear, supreme = cells(tmp_path / "out" / "mars_setting2.csv")
+        assert float(bilinear["outdoor_db"]) < float(supreme["outdoor_db"])
+        assert int(supreme["parameters"]) > 0
+
+    @pytest.mark.parametrize(
+        ("words", "match"),
+        [
+            (["radiocycle", "nowhere"], "no simulated scenes"),
+            (["mars", "SCENES", "--setting", "1"], "It tests on maps 1-250"),
+            (["mars", "SCENES", "--model", "unet=x"], "Keys: "),
+            (["mars", "SCENES", "--model", "mars-4"], "KEY=NAME|FILE"),
+            (["radiocycle", "SCENES", "--rates", "a"], "no list of shares"),
+            (["radiocycle", "SCENES", "--rates", "2"], "not above 0 and at most 1"),
+            (["radiocycle", "SCENES", "--maps", "7"], "none of the maps"),
+        ],
+    )
+    def test_errors_are_one_message(self, tmp_path, words, match):
+        folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
+        words = [folder if word == "SCENES" else word for word in words]
+        result = self.run(*words, "-o", tmp_path / "out")
+        assert result.exit_code in {1, 2}
+        assert match in " ".join(result.output.split())
+        assert "Traceback" not in result.output
