@@ -71,6 +71,8 @@ class PredictOptions:
         Also write a picture of each cell.
     stac : bool
         Also write a STAC item of each cell.
+    fresh : bool
+        Discard what an interrupted run left in the output folder, instead of going on.
     """
 
     method: str = "radiocycle"
@@ -105,6 +107,7 @@ class PredictOptions:
     uncertainty: bool = False
     preview: bool = True
     stac: bool = False
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         checks = (

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 @click.option("--uncertainty", is_flag=True, help="Also write the standard deviation, if known.")
 @click.option("--preview/--no-preview", default=True, show_default=True)
 @click.option("--stac", is_flag=True, help="Also write a STAC item of each cell.")
+@click.option("--fresh", is_flag=True,
+              help="Discard what an interrupted run left, instead of going on.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long; write nothing.")
 @console_options
 def predict(
@@ -100,7 +102,7 @@ def predict(
         min_pixels=chosen["min_pixels"],
         max_tiles=chosen["max_tiles"], mask=chosen["mask"],
         mask_threshold=chosen["mask_threshold"], uncertainty=chosen["uncertainty"],
-        preview=chosen["preview"], stac=chosen["stac"],
+        preview=chosen["preview"], stac=chosen["stac"], fresh=chosen["fresh"],
     )  # fmt: skip
     if dry_run:
         from rm_geo.rehearsal import dry_run as rehearse
