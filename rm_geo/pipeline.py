@@ -52,18 +52,20 @@ killed keeps them anyway."""
 
 
 def predict(
-    measurements: str | os.PathLike[str] | Measurements,
+    measurements: str | os.PathLike[str] | Measurements | Survey,
     output_dir: str | os.PathLike[str],
     options: PredictOptions | None = None,
     progress: Progress | None = None,
     clock: Clock | None = None,
+    *,
+    summary: bool = True,
 ) -> list[CellResult]:
     """Map every cell of a drive test.
 
     Parameters
     ----------
-    measurements : path-like or Measurements
-        A file of measurements, or measurements already read.
+    measurements : path-like, Measurements or Survey
+        A file of measurements, measurements already read, or laid out for these options.
     output_dir : path-like
         Folder of the results; made if it is not there.
     options : PredictOptions, optional
@@ -72,6 +74,8 @@ def predict(
         Told of every stage, and asked between batches whether to stop.
     clock : Clock, optional
         Filled with the time inside the estimator.
+    summary : bool
+        Whether to write ``summary.csv`` and ``summary.json``.
 
     Returns
     -------
@@ -96,7 +100,11 @@ def predict(
     """
     chosen = PredictOptions() if options is None else options
     listener = SilentProgress() if progress is None else progress
-    survey = read_survey(measurements, chosen, listener)
+    survey = (
+        measurements
+        if isinstance(measurements, Survey)
+        else read_survey(measurements, chosen, listener)
+    )
     require_one_possible(survey)
     sites = open_sites(chosen, survey.measurements)
     method = open_wanted_method(chosen)
@@ -112,7 +120,7 @@ def predict(
             locks.enter_context(
                 output_lock(folder / f".{cell.cell}.rmgeo-lock", f"cell {cell.cell} in {folder}")
             )
-        return _map_cells(run, survey)
+        return _map_cells(run, survey, summary=summary)
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ class _Run:
     clock: Clock
 
 
-def _map_cells(run: _Run, survey: Survey) -> list[CellResult]:
+def _map_cells(run: _Run, survey: Survey, *, summary: bool) -> list[CellResult]:
     """Map cell after cell; complete ones stay, whatever becomes of the others."""
     results: list[CellResult] = []
     errors: list[RmGeoError] = []
@@ -146,7 +154,8 @@ def _map_cells(run: _Run, survey: Survey) -> list[CellResult]:
                 results.append(failed(cell.cell, len(cell.measurements), error))
         if len(errors) == len(results):
             raise errors[0]
-        write_summary(results, run.folder)
+        if summary:
+            write_summary(results, run.folder)
     except BaseException:
         _leave(run, journals)
         raise
