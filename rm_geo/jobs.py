@@ -221,14 +221,15 @@ def _suggestion(column: str, kinds: Mapping[str, Any]) -> str:
 def _converted(value: object, kind: Any, where: str) -> Any:  # noqa: ANN401 - any option's type
     """Read a value as the type of an option."""
     parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    listed = next((part for part in parts if typing.get_origin(part) is tuple), None)
     origin = typing.get_origin(kind)
     if value is None and type(None) in parts:
         return None
     text = str(value).strip()
     try:
-        if origin is tuple:
+        if listed is not None:
             items = value if isinstance(value, (list, tuple)) else text.replace(",", " ").split()
-            number = typing.get_args(kind)[0] is float
+            number = typing.get_args(listed)[0] is float
             return tuple(float(item) if number else str(item) for item in items)
         if kind is bool:
             return _truth(text)

@@ -49,14 +49,20 @@ def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
 def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
     path = table(
         drives,
-        "measurements,name,method,reach,resolution_m,cell,mask,trust\n"
-        "north.csv,n,knn,40,2,7 8,yes,\n"
-        "south.gpkg,,,,,,,0.5\n",
+        "measurements,name,method,reach,resolution_m,cell,mask,trust,bbox\n"
+        "north.csv,n,knn,40,2,7 8,yes,,1 2 3 4.5\n"
+        "south.gpkg,,,,,,,0.5,\n",
     )
     first, second = read_jobs([path], tmp_path, PredictOptions(min_pixels=9))
     assert first.name == "n"
     assert first.options == PredictOptions(
-        method="knn", reach_m=40.0, resolution_m=2.0, cells=("7", "8"), mask=True, min_pixels=9
+        method="knn",
+        reach_m=40.0,
+        resolution_m=2.0,
+        cells=("7", "8"),
+        mask=True,
+        min_pixels=9,
+        bbox=(1.0, 2.0, 3.0, 4.5),
     )
     assert second.options == PredictOptions(trust=0.5, min_pixels=9)
     assert second.output == tmp_path / "south"
