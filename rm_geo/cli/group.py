@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "simulate": "Simulate radio maps of sites among buildings.",
     "demo": "Run the whole road on a made-up city; needs no data.",
     "train": "Train a network.",
+    "export": "Export a trained network to ONNX.",
     "models": "List, show and verify trained models.",
     "doctor": "Check the environment: versions, device, models, drivers.",
     "info": "Show methods, models and defaults, or describe a raster.",
