@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rm_geo.predict_options import PredictOptions
     from rm_geo.progress import Progress
     from rm_geo.raster_io import read_raster, write_raster
-    from rm_geo.rasterize import SparseRaster, bin_measurements
+    from rm_geo.rasterize import bin_measurements
     from rm_geo.rehearsal import dry_run
     from rm_geo.simulation import read_buildings, simulate
     from rm_geo.sites import read_sites
@@ -40,7 +40,7 @@ _HOMES = {
     "PredictOptions": "predict_options",
     "Progress": "progress",
     "RmGeoError": "errors",
-    "SparseRaster": "rasterize",
+    "SparseRaster": "sparse",
     "Tile": "grid",
     "TileBatch": "estimators.base",
     "Transmitter": "transmitters",

@@ -17,15 +17,16 @@ from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
+from scipy import spatial
 
+from rm_geo.fine_structure import Points
 from rm_geo.residual_kriging import (
     Cells,
     Covariance,
-    Points,
+    KrigedField,
     bin_points,
     fit_covariance,
-    krige_points,
+    fit_field,
     resample_cells,
 )
 
@@ -126,13 +127,63 @@ def assimilate(
     shape = (prediction.shape[0], prediction.shape[1])
     row, col = np.nonzero(np.isfinite(prediction) & np.isfinite(observed))
     residuals = Points(row, col, observed[row, col] - prediction[row, col])
-    limited = _limit_outliers(residuals, shape, settings.outlier_db)
-    field = krige_points(limited, shape)
-    field[row, col] += _believed(limited.value - field[row, col], settings.noise_db)
-    unpredicted = np.isnan(prediction) & np.isfinite(observed)
-    corrected = np.where(unpredicted, observed, prediction + field)
-    std_db = _standard_deviation(limited, shape) if with_std else None
+    correction = fit_correction(residuals, shape, settings)
+    corrected = honour(prediction, observed, correction.on_rows(slice(0, shape[0])))
+    std_db = _standard_deviation(correction.field.points, shape) if with_std else None
     return Assimilated(corrected, std_db)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What measurements say beyond a prediction, evaluated a band of rows at a time.
+
+    Attributes
+    ----------
+    field : KrigedField
+        What they share with their neighbours.
+    alone : ndarray of float32, shape (N,)
+        What is believed of each of the field's points besides.
+    """
+
+    field: KrigedField
+    alone: FloatArray
+
+    def on_rows(self, rows: slice) -> FloatArray:
+        """Give the correction in dB on some rows, shape (rows, W)."""
+        points = self.field.points
+        first, last = np.searchsorted(points.row, [rows.start, rows.stop])
+        corrections = self.field.on_rows(rows)
+        corrections[points.row[first:last] - rows.start, points.col[first:last]] += self.alone[
+            first:last
+        ]
+        return corrections
+
+
+def fit_correction(
+    residuals: Points, shape: tuple[int, int], parameters: AssimilationParameters
+) -> Correction:
+    """Krige the differences of measurements from a prediction.
+
+    Parameters
+    ----------
+    residuals : Points
+        Measured minus predicted RSRP in dB, row by row.
+    shape : tuple of int
+        Rows and columns of the raster.
+    parameters : AssimilationParameters
+        How far measurements are believed.
+    """
+    limited = _limit_outliers(residuals, shape, parameters.outlier_db)
+    field = fit_field(limited, shape)
+    return Correction(field, _believed(limited.value - field.at_points, parameters.noise_db))
+
+
+def honour(
+    prediction_dbm: FloatArray, observed_dbm: FloatArray, correction_db: FloatArray
+) -> FloatArray:
+    """Correct a prediction; where there is none, what was measured stands for itself."""
+    unpredicted = np.isnan(prediction_dbm) & np.isfinite(observed_dbm)
+    return np.where(unpredicted, observed_dbm, prediction_dbm + correction_db)
 
 
 def krige(
@@ -172,22 +223,39 @@ def krige(
 
 def _limit_outliers(points: Points, shape: tuple[int, int], limit_db: float) -> Points:
     """Pull values that stand alone towards the mean of their neighbours."""
-    cells = bin_points(points, shape, _NEIGHBOURHOOD_PX)
-    window = np.ones((3, 3))
-    count = ndimage.convolve(cells.number.astype(np.float64), window, mode="constant")
-    total = ndimage.convolve(
-        (cells.mean * cells.number).astype(np.float64), window, mode="constant"
-    )
-    place = (points.row // _NEIGHBOURHOOD_PX, points.col // _NEIGHBOURHOOD_PX)
-    others = count[place] - 1.0
+    count, total = _around(points, shape[1])
+    others = count - 1.0
     lonely = others < 0.5
     middle = float(np.median(points.value)) if points.value.size else 0.0
-    reference = np.where(lonely, middle, (total[place] - points.value) / np.maximum(others, 1.0))
+    reference = np.where(lonely, middle, (total - points.value) / np.maximum(others, 1.0))
     deviation = points.value - reference
     spread_db = 1.4826 * float(np.median(np.abs(deviation))) if deviation.size else 0.0
     bound = max(limit_db, 4.0 * spread_db)
     limited = reference + np.clip(deviation, -bound, bound)
     return points._replace(value=limited.astype(np.float32))
+
+
+def _around(points: Points, cols: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Count and sum of the values in each point's cell and the eight around it, shape (N,).
+
+    By the occupied cells alone: a large raster has few.
+    """
+    # One empty column at each side keeps neighbours of edge cells from wrapping around.
+    width = -(-cols // _NEIGHBOURHOOD_PX) + 2
+    number = (points.row // _NEIGHBOURHOOD_PX).astype(np.int64) * width
+    number += points.col // _NEIGHBOURHOOD_PX + 1
+    cells, place = np.unique(number, return_inverse=True)
+    count = np.bincount(place, minlength=cells.size).astype(np.float64)
+    total = np.bincount(place, points.value, minlength=cells.size)
+    sums = np.zeros((2, cells.size))
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            wanted = cells + down * width + right
+            found = np.minimum(np.searchsorted(cells, wanted), max(cells.size - 1, 0))
+            there = cells[found] == wanted
+            sums[0] += np.where(there, count[found], 0.0)
+            sums[1] += np.where(there, total[found], 0.0)
+    return sums[0][place], sums[1][place]
 
 
 def _believed(left_db: FloatArray, noise_db: float) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software
 from rm_geo.raster_io import write_raster
 from rm_geo.rasterize import Statistic, bin_measurements
+from rm_geo.row_bands import row_bands
+from rm_geo.sparse import FloatArray, SparseRaster
 from rm_geo.survey import read_survey
 
 __all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
@@ -78,18 +81,24 @@ def rasterize_file(
         if cell.grid is None:
             continue
         sparse = bin_measurements(cell.measurements, cell.grid, statistic)
-        count = np.where(sparse.count > 0, sparse.count, np.nan).astype(np.float32)
         path = folder / f"{cell.cell}_measured.tif"
         write_raster(
             path,
-            np.stack([sparse.rsrp_dbm, count, sparse.std_db]),
+            _row_blocks(sparse),
             cell.grid,
+            bands=3,
             band_descriptions=["RSRP in dBm", "count", "standard deviation in dB"],
             tags={**tags, "cell": cell.cell, "statistic": statistic},
         )
         rows, cols = cell.grid.shape
-        measured = int(np.count_nonzero(sparse.count))
-        made.append(BinnedRaster(cell.cell, path, measured, rows, cols))
+        made.append(BinnedRaster(cell.cell, path, len(sparse), rows, cols))
         listener.advance()
     listener.finish()
     return made
+
+
+def _row_blocks(sparse: SparseRaster) -> Iterator[FloatArray]:
+    """RSRP, count and standard deviation in blocks of rows, shape (3, rows, W)."""
+    bands = (sparse.level_dbm, sparse.readings.astype(np.float32), sparse.spread_db)
+    for rows in row_bands(sparse.grid.shape):
+        yield np.stack([sparse.dense_rows(values, rows, np.nan) for values in bands])

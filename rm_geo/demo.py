@@ -35,7 +35,8 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.provenance import describe_software
 from rm_geo.raster_io import read_raster, write_raster
-from rm_geo.rasterize import SparseRaster, bin_measurements
+from rm_geo.rasterize import bin_measurements
+from rm_geo.sparse import SparseRaster
 from rm_geo.survey import read_survey
 
 _CRS: Final = CRS.from_epsg(32633)

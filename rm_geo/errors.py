@@ -57,6 +57,18 @@ class OutputError(RmGeoError):
     """An output that cannot be written; what stood there before is untouched."""
 
 
+class OutputInUseError(OutputError):
+    """An output that another process is writing."""
+
+
+class JournalError(OutputError):
+    """What an interrupted run left belongs to other inputs than those of this run."""
+
+
+class ClusterError(RmGeoError):
+    """A scheduler or its workers that do not answer."""
+
+
 class ModelError(RmGeoError):
     """A trained model that is missing, damaged, or of another kind than asked for."""
 

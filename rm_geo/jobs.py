@@ -1,213 +1,289 @@
-"""What a worker can be asked to do: a request as JSON in, files in a folder and facts out.
-
-Each job is the same call of the library that the command of that name makes, so that both
-give the same bytes.
-"""
+"""Jobs of a batch: from a folder, files, or a table, checked before any work begins."""
 
 from __future__ import annotations
 
+import csv
+import difflib
+import glob
+import io
+import types
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final
 
-from rm_geo.errors import UsageError
-from rm_geo.estimators.registry import method_info
-from rm_geo.progress import Progress
+from rm_geo.errors import ConfigError, InputError, RmGeoError
+from rm_geo.predict_options import PredictOptions
 
-Values: TypeAlias = Mapping[str, Any]
-Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
-T = TypeVar("T")
-
-_PRODUCTS: Final = ("rsrp", "buildings", "buildings_mask", "uncertainty", "measured", "gain")
-
-
-def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]:
-    """Describe the environment, as ``rm-geo doctor`` does."""
-    from rm_geo.environment import describe_environment, require_packages
-
-    found = describe_environment()
-    require_packages(found)
-    return {**found.sections, "hints": list(found.hints), "text": found.lines()}
+MEASUREMENT_SUFFIXES: Final = (
+    ".shp", ".gpkg", ".geojson", ".parquet", ".geoparquet", ".fgb", ".csv", ".csv.gz", ".tsv",
+)  # fmt: skip
+_TABLE_SUFFIXES: Final = (".csv", ".yaml", ".yml")
+_OWN: Final = ("measurements", "output", "name")
+# As the options of ``rm-geo predict`` are called.
+_SHORT_NAMES: Final = {
+    "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
+    "overlap": "overlap_px", "eirp": "eirp_dbm", "frequency": "frequency_mhz",
+    "noise": "noise_db", "cell": "cells",
+}  # fmt: skip
+_YES: Final = frozenset({"yes", "true", "1", "on"})
+_NO: Final = frozenset({"no", "false", "0", "off"})
 
 
-def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Map every cell: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
-    from rm_geo.pipeline import predict as map_cells
+@dataclass(frozen=True)
+class Job:
+    """One file of measurements, and what becomes of it.
 
-    measurements = _require(values, "measurements", str)
-    results = map_cells(measurements, folder, _predict_options(values), progress)
-    rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
-    return {"cells": [asdict(cell) for cell in results], "rasters": rasters}
-
-
-def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Bin measurements: ``measurements``, ``options``, and ``statistic``."""
-    from rm_geo.binning import rasterize_file
-
-    statistic = values.get("statistic", "mean")
-    if statistic not in ("mean", "median", "max"):
-        raise UsageError(f"There is no statistic {statistic!r}.", hint="mean, median or max.")
-    made = rasterize_file(
-        _require(values, "measurements", str), folder, _predict_options(values),
-        statistic=statistic, progress=progress,
-    )  # fmt: skip
-    rasters = [raster for one in made for raster in _rasters(folder, one.cell, [one.path.name])]
-    cells = [{"cell": one.cell, "pixels": one.pixels, "rows": one.rows, "cols": one.cols}
-             for one in made]  # fmt: skip
-    return {"cells": cells, "rasters": rasters}
-
-
-def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Refine a raster: ``raster`` (path), ``name`` of the file to make, and ``options``."""
-    from rm_geo.superres import superresolve
-
-    source = Path(_require(values, "raster", str))
-    name = _require(values, "name", str)
-    target = Path(_require(values, "output", str)) / name
-    if source.exists() and target.exists() and target.samefile(source):
-        raise UsageError("The output is the input.", hint="Name another file.")
-    options = _options(
-        values, {"scale", "model", "device", "batch_size", "band", "intercept_dbm", "max_tiles"}
-    )
-    made = superresolve(source, folder / name, progress=progress, **options)
-    facts = {"file": name, "kind": "rsrp", "cell": "", "tags": _tags(made.path)}
-    return {"rasters": [facts], "model": made.model, "spacing_m": made.grid.spacing_m}
-
-
-def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Simulate maps: ``buildings`` and ``sites`` (paths), ``footprints`` and ``options``."""
-    from rm_geo import simulation
-
-    buildings = _require(values, "buildings", str)
-    sites = _require(values, "sites", str)
-    how_read = _options(
-        values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
-    )  # fmt: skip
-    options = _options(
-        values, {"resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"}
-    )
-    footprints = simulation.read_buildings(buildings, **how_read)
-    made = simulation.simulate(footprints, sites, folder, progress=progress, **options)
-    rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
-    return {"rasters": rasters}
-
-
-def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Judge methods on measurements held out by blocks.
-
-    Takes ``measurements``, ``methods`` (a list of names), ``folds``, ``block_m``, ``name`` of the
-    table to make, and ``options`` of :class:`PredictOptions`. Each method goes the whole main
-    road, from site to assimilation.
+    Attributes
+    ----------
+    name : str
+        Unique in its batch.
+    measurements : Path
+        The file.
+    output : Path
+        Folder of its maps.
+    options : PredictOptions
+        How.
     """
-    from rm_geo.evaluation.drive_test import full_road_predictor, holdout_cells
-    from rm_geo.evaluation.result_table import write_csv
-    from rm_geo.survey import read_survey, require_one_possible
 
-    options = _predict_options(values)
-    methods = [method_info(str(name)).name for name in _require(values, "methods", list)]
-    if not methods:
-        raise UsageError("No method is chosen.", hint="Choose at least one.")
-    folds, block_m = values.get("folds", 5), values.get("block_m", 50.0)
-    if not (isinstance(folds, int) and folds >= 2 and block_m > 0.0):
-        raise UsageError("There must be at least 2 folds, and blocks of more than 0 m.")
-    survey = read_survey(_require(values, "measurements", str), options, progress)
-    require_one_possible(survey)
-    cells = {cell.cell: cell.measurements for cell in survey.cells if cell.refusal is None}
-    # A model is that of one kind of network: the others take their own.
-    model_of = {name: options.model if method_info(name).is_network else None for name in methods}
-    predictors = {
-        name: full_road_predictor(replace(options, method=name, model=model_of[name]))
-        for name in methods
-    }
-    scores = holdout_cells(
-        cells, predictors, folds=folds, block_m=block_m, spacing_m=options.resolution_m,
-        progress=progress,
-    )  # fmt: skip
-    write_csv(folder / _require(values, "name", str), scores)
-    return {"scores": [asdict(score) for score in scores]}
+    name: str
+    measurements: Path
+    output: Path
+    options: PredictOptions
 
 
-JOBS: Final[Mapping[str, Job]] = {
-    "check": check,
-    "predict": predict,
-    "rasterize": rasterize,
-    "superres": superres,
-    "simulate": simulate,
-    "validate": validate,
-}
-"""The jobs by name; all but ``check`` write, into the folder ``output`` of the request."""
+def read_jobs(
+    sources: Sequence[str | Path], output: Path, defaults: PredictOptions | None = None
+) -> list[Job]:
+    """Make jobs of a table, or of the measurement files that a folder or patterns name.
 
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        One table of jobs (CSV or YAML), or folders, files and glob patterns of measurements.
+    output : Path
+        Folder under which each job gets one of its own, unless the table names another.
+    defaults : PredictOptions, optional
+        What holds where the table says nothing.
 
-def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
-    """Make the options of the main road of JSON."""
-    from rm_geo.predict_options import PredictOptions
-
-    options = _options(values, {field.name for field in fields(PredictOptions)})
-    if isinstance(options.get("cells"), list):
-        options["cells"] = tuple(str(cell) for cell in options["cells"])
-    if isinstance(options.get("sites"), str):
-        options["sites"] = Path(options["sites"])
-    if isinstance(options.get("method_options"), list):
-        options["method_options"] = _method_options(options["method_options"])
-    try:
-        return PredictOptions(**options)
-    except TypeError as error:
-        raise UsageError(f"The options are of the wrong kind: {error}.") from error
-
-
-def _method_options(settings: Sequence[object]) -> dict[str, Any]:
-    """Read ``key=value`` as the command line does."""
-    import click
-
-    from rm_geo.cli.options import key_and_value
-
-    try:
-        return dict(key_and_value(str(setting), "method options") for setting in settings)
-    except click.BadParameter as error:
-        raise UsageError(f"An option of the method is wrong: {error.message}") from error
-
-
-def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:
-    """Take the options of a request; what is not known is refused, what is null is default."""
-    given = values.get(key, {})
-    if not isinstance(given, Mapping):
-        raise UsageError(f"{key!r} of the request is no object.")
-    if unknown := sorted(set(given) - known):
-        raise UsageError(
-            f"There is no option {', '.join(unknown)}.",
-            hint="The program that asked is of another version than rm_geo.",
-        )
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _require(values: Values, key: str, kind: type[T]) -> T:
-    """Take a value of the request.
+    Returns
+    -------
+    list of Job
+        At least one; files that exist, outputs that differ.
 
     Raises
     ------
-    UsageError
-        If it is not there or of another type.
+    ConfigError
+        If the table has unknown columns, values that are none, or two jobs with one output.
+    InputError
+        If a table, a folder or a file of measurements is missing or empty.
     """
-    value = values.get(key)
-    if not isinstance(value, kind):
-        raise UsageError(f"The request has no {key!r}, or it is not of type {kind.__name__}.")
-    return value
+    options = defaults or PredictOptions()
+    if len(sources) == 1 and Path(sources[0]).suffix.lower() in _TABLE_SUFFIXES:
+        table = Path(sources[0])
+        jobs = [_job(row, where, table.parent, output, options) for row, where in _rows(table)]
+        if not jobs:
+            raise InputError(f"{table} holds no jobs.", hint="Add a row for each file.")
+    else:
+        files = _files(sources)
+        jobs = [Job(name, file, output / name, options)
+                for name, file in zip(_names(files), files, strict=True)]  # fmt: skip
+    _require_files(jobs)
+    _require_different(jobs)
+    return jobs
 
 
-def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Say of each raster of a cell what it is and where it comes from."""
-    found = []
-    for name in names:
-        kind = name.removeprefix(f"{cell}_").removesuffix(".tif")
-        if kind in _PRODUCTS:
-            found.append({"file": name, "kind": kind, "cell": cell, "tags": _tags(folder / name)})
-    return found
+def _files(sources: Sequence[str | Path]) -> list[Path]:
+    """Measurement files that folders, names and patterns stand for, each once, sorted."""
+    found: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            inside = [
+                file for file in path.iterdir() if file.name.lower().endswith(MEASUREMENT_SUFFIXES)
+            ]
+        elif path.exists():
+            inside = [path]
+        else:
+            inside = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207 - absolute patterns
+        if not inside:
+            raise InputError(
+                f"There are no measurements at {source}.",
+                hint=f"Files end in {', '.join(MEASUREMENT_SUFFIXES)}.",
+            )
+        found += inside
+    return sorted(set(found))
 
 
-def _tags(path: Path) -> dict[str, str]:
-    """Read the provenance that a raster carries."""
-    import rasterio
+def _names(files: Sequence[Path]) -> list[str]:
+    """Short names of files that are all different."""
+    stems = [file.name.split(".")[0] or file.name for file in files]
+    full = [
+        file.name if stems.count(stem) > 1 else stem
+        for file, stem in zip(files, stems, strict=True)
+    ]
+    return [
+        name if full.count(name) == 1 else f"{name}_{full[: index + 1].count(name)}"
+        for index, name in enumerate(full)
+    ]
 
-    with rasterio.open(path) as dataset:
-        return {key: value for key, value in dataset.tags().items() if key.islower()}
+
+def _rows(table: Path) -> list[tuple[dict[str, Any], str]]:
+    """Rows of a table, and where each is, for messages."""
+    try:
+        text = table.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{table} does not exist.", hint="Check the path.") from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{table} cannot be read: {error}.", hint="Save it as UTF-8.") from error
+    if table.suffix.lower() == ".csv":
+        rows = csv.DictReader(io.StringIO(text))
+        if rows.fieldnames is None or "measurements" not in rows.fieldnames:
+            raise ConfigError(
+                f"{table} has no column 'measurements', so it is no table of jobs.",
+                hint="To map one CSV file of measurements, use 'rm-geo predict'.",
+            )
+        parsed: list[tuple[dict[str, Any], str]] = []
+        for row in rows:
+            where = f"line {rows.line_num} of {table}"
+            if None in row or None in row.values():
+                raise ConfigError(f"There are more or fewer values than columns in {where}.")
+            parsed.append(({k: v for k, v in row.items() if v.strip()}, where))
+        return parsed
+    return _yaml_rows(text, table)
+
+
+def _yaml_rows(text: str, table: Path) -> list[tuple[dict[str, Any], str]]:
+    """Jobs of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{table} is not YAML: {error}.") from error
+    shared: dict[str, Any] = {}
+    if isinstance(document, dict):
+        unknown = [key for key in document if key not in {"jobs", "defaults"}]
+        if unknown:
+            raise ConfigError(
+                f"{table} has an unknown key {unknown[0]!r}.", hint="Known are jobs and defaults."
+            )
+        shared, document = document.get("defaults") or {}, document.get("jobs")
+    entries = document or []
+    if not isinstance(entries, list) or not isinstance(shared, dict):
+        raise ConfigError(f"The jobs of {table} are not a list.", hint="Begin each with a dash.")
+    rows = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"job {number} of {table}"
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{where} is no mapping of names to values.")
+        rows.append(({**shared, **entry}, where))
+    return rows
+
+
+def _job(
+    row: Mapping[str, Any], where: str, base: Path, output: Path, defaults: PredictOptions
+) -> Job:
+    """Turn a row of a table into a job."""
+    kinds = typing.get_type_hints(PredictOptions)
+    settings: dict[str, Any] = {}
+    for column, value in row.items():
+        if column in _OWN:
+            continue
+        name = _SHORT_NAMES.get(column, column)
+        if name not in kinds:
+            raise ConfigError(
+                f"The column {column!r} in {where} is not known.", hint=_suggestion(column, kinds)
+            )
+        settings[name] = _converted(value, kinds[name], f"{column!r} in {where}")
+    if "measurements" not in row:
+        raise ConfigError(f"There is no 'measurements' in {where}.")
+    measurements = base / str(row["measurements"])
+    name = str(row.get("name", measurements.name.split(".")[0]))
+    folder = base / str(row["output"]) if "output" in row else output / name
+    if settings.get("sites") is not None:
+        settings["sites"] = base / settings["sites"]
+    try:
+        options = replace(defaults, **settings)
+    except RmGeoError as error:
+        raise ConfigError(f"{error.message.rstrip('.')} ({where}).", hint=error.hint) from error
+    return Job(name, measurements, folder, options)
+
+
+def _suggestion(column: str, kinds: Mapping[str, Any]) -> str:
+    """Name the columns that may have been meant."""
+    known = [*_OWN, *_SHORT_NAMES, *kinds]
+    close = difflib.get_close_matches(column, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(known))}."
+
+
+def _converted(value: object, kind: Any, where: str) -> Any:  # noqa: ANN401 - any option's type
+    """Read a value as the type of an option."""
+    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    listed = next((part for part in parts if typing.get_origin(part) is tuple), None)
+    origin = typing.get_origin(kind)
+    if value is None and type(None) in parts:
+        return None
+    text = str(value).strip()
+    try:
+        if listed is not None:
+            items = value if isinstance(value, (list, tuple)) else text.replace(",", " ").split()
+            number = typing.get_args(listed)[0] is float
+            return tuple(float(item) if number else str(item) for item in items)
+        if kind is bool:
+            return _truth(text)
+        if any(part is float for part in parts):
+            return float(text)
+        if any(part is int for part in parts) and str not in parts:
+            return int(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no value for {where}.") from None
+    if Path in parts and str not in parts:
+        return Path(text)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if origin is not None and not isinstance(kind, types.UnionType):
+        raise ConfigError(f"{text!r} is no value for {where}.", hint="Give a mapping, in YAML.")
+    return text
+
+
+def _truth(text: str) -> bool:
+    """Read yes or no."""
+    if text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    raise ValueError(text)
+
+
+def _require_files(jobs: Sequence[Job]) -> None:
+    """Refuse a batch of which a file is missing."""
+    missing = [job for job in jobs if not job.measurements.exists()]
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"{missing[0].measurements} of job {missing[0].name!r} does not exist{more}.",
+            hint="Paths in a table are relative to the table's folder.",
+        )
+
+
+def _require_different(jobs: Sequence[Job]) -> None:
+    """Refuse two jobs with one name or one output folder."""
+    seen: dict[object, Job] = {}
+    checks: tuple[tuple[str, Callable[[Job], object]], ...] = (
+        ("name", lambda job: ("name", job.name)),
+        ("output folder", lambda job: ("output", job.output.resolve())),
+    )
+    for what, key in checks:
+        for job in jobs:
+            other = seen.setdefault(key(job), job)
+            if other is not job:
+                raise ConfigError(
+                    f"Two jobs have the same {what}: {other.measurements} and {job.measurements} "
+                    f"({job.name}).",
+                    hint=f"Give each its own {what}.",
+                )
+
+
+def settings_text(options: PredictOptions) -> dict[str, str]:
+    """Give all options as text, to tell whether a job changed."""
+    return {field.name: repr(getattr(options, field.name)) for field in fields(options)}

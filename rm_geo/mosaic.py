@@ -46,6 +46,9 @@ class Mosaic:
         not come (nothing measured in reach): their pixels are left to the neighbours.
     channels : int
         Rasters that are blended side by side, each with its own gaps.
+    first_row : int
+        Rows above are final already: an earlier run handed them out. Tiles that begin above
+        still have to come.
 
     Notes
     -----
@@ -63,7 +66,9 @@ class Mosaic:
     [(1, 4, 6)]
     """
 
-    def __init__(self, grid: Grid, tiles: Sequence[Tile], channels: int = 1) -> None:
+    def __init__(
+        self, grid: Grid, tiles: Sequence[Tile], channels: int = 1, first_row: int = 0
+    ) -> None:
         if not tiles:
             raise ValueError("a mosaic needs at least one tile")
         self._shape = grid.shape
@@ -76,7 +81,7 @@ class Mosaic:
         depth = min(self._size, self._shape[0])
         self._sum = np.zeros((channels, depth, self._shape[1]), np.float32)
         self._weight = np.zeros_like(self._sum)
-        self._first_row = 0  # grid row of the accumulator's first row
+        self._first_row = first_row  # grid row of the accumulator's first row
         self._last_key: tuple[int, int] | None = None
 
     def push(self, tile: Tile, values: NDArray[np.floating]) -> list[Band]:
@@ -116,6 +121,9 @@ class Mosaic:
     def _add(self, tile: Tile, values: NDArray[np.floating]) -> None:
         """Add a tile's values times its weights to the accumulators."""
         (rows, cols), (inner_rows, inner_cols) = tile.clip(self._shape)
+        final = min(max(self._first_row - rows.start, 0), rows.stop - rows.start)
+        rows = slice(rows.start + final, rows.stop)
+        inner_rows = slice(inner_rows.start + final, inner_rows.stop)
         weight = (
             self._row_weights[tile.row][inner_rows, None]
             * self._col_weights[tile.col][None, inner_cols]

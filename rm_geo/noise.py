@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from rm_geo.sparse import SparseRaster
 
 _PAIRS: Final = 30
 """Fewer neighbours than this say nothing."""
 
 
-def measurement_noise_db(rsrp_dbm: NDArray[np.floating]) -> float:
+def measurement_noise_db(sparse: SparseRaster) -> float:
     """Estimate the standard deviation of the error of one measured pixel.
 
     The field itself hardly changes over one pixel, so what neighbours differ by is their
@@ -20,8 +21,8 @@ def measurement_noise_db(rsrp_dbm: NDArray[np.floating]) -> float:
 
     Parameters
     ----------
-    rsrp_dbm : ndarray, shape (H, W)
-        Measured RSRP in dBm; NaN where nothing was measured.
+    sparse : SparseRaster
+        What was measured.
 
     Returns
     -------
@@ -30,14 +31,18 @@ def measurement_noise_db(rsrp_dbm: NDArray[np.floating]) -> float:
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> round(measurement_noise_db(-90 + 2 * rng.standard_normal((100, 100))))
+    >>> grid = Grid.create(0, 0, (100, 100), 1.0, 32633)
+    >>> level_dbm = -90 + 2 * np.random.default_rng(0).standard_normal((100, 100))
+    >>> round(measurement_noise_db(SparseRaster.from_levels(grid, level_dbm)))
     2
     """
+    level, pixel, width = sparse.level_dbm, sparse.pixel, sparse.grid.shape[1]
+    beside = (np.diff(pixel) == 1) & (sparse.col[1:] > 0)
+    below = np.minimum(np.searchsorted(pixel, pixel + width), max(pixel.size - 1, 0))
+    has_below = pixel[below] == pixel + width
     differences = np.concatenate(
-        [np.diff(rsrp_dbm, axis=0).ravel(), np.diff(rsrp_dbm, axis=1).ravel()]
+        [np.diff(level)[beside], level[below[has_below]] - level[has_below]]
     )
-    differences = differences[np.isfinite(differences)]
     if differences.size < _PAIRS:
         return 0.0
     return float(1.4826 * np.median(np.abs(differences)) / np.sqrt(2.0))

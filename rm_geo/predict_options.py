@@ -37,6 +37,8 @@ class PredictOptions:
         zone of the measurements, if theirs has no metres).
     rsrp_column, cell_column, x_column, y_column, time_column, layer : str, optional
         Columns and layer of the file; found by their usual names if not given.
+    bbox : tuple of float, optional
+        Read only what lies inside: west, south, east, north in the CRS of the measurements.
     cells : tuple of str
         Only these cells; all if empty.
     sites : Path, optional
@@ -71,6 +73,8 @@ class PredictOptions:
         Also write a picture of each cell.
     stac : bool
         Also write a STAC item of each cell.
+    fresh : bool
+        Discard what an interrupted run left in the output folder, instead of going on.
     """
 
     method: str = "radiocycle"
@@ -90,6 +94,7 @@ class PredictOptions:
     y_column: str | None = None
     time_column: str | None = None
     layer: str | None = None
+    bbox: tuple[float, float, float, float] | None = None
     cells: tuple[str, ...] = ()
     sites: Path | None = None
     eirp_dbm: float | None = None
@@ -105,6 +110,7 @@ class PredictOptions:
     uncertainty: bool = False
     preview: bool = True
     stac: bool = False
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         checks = (
@@ -119,6 +125,15 @@ class PredictOptions:
             ),
             (self.batch_size is None or self.batch_size >= 1, "A batch has at least one tile."),
             (0.0 < self.mask_threshold < 1.0, "The threshold of the mask must be in 0..1."),
+            (
+                self.bbox is None
+                or (
+                    len(self.bbox) == 4
+                    and self.bbox[0] <= self.bbox[2]
+                    and self.bbox[1] <= self.bbox[3]
+                ),
+                "A bounding box is west, south, east, north.",
+            ),
             (self.max_tiles >= 1, "The number of tiles allowed must be at least 1."),
         )
         for holds, message in checks:

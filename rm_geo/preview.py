@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from rm_geo.atomic import replacing
 from rm_geo.grid import Grid
+from rm_geo.picture import Picture, PictureBuilder
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
@@ -32,7 +33,6 @@ RSRP_COLOURS: Final = ("#4b2991", "#2b6cd4", "#18a7a0", "#76bf45", "#f2c230", "#
 _BELOW_COLOUR: Final = "#6b6b6b"
 _ABOVE_COLOUR: Final = "#7f0d10"
 _BUILDING_RAMP: Final = LinearSegmentedColormap.from_list("buildings", ["#f4f1ea", "#8c2d19"])
-_LONGEST_SIDE_PX: Final = 600  # of a panel's raster; a panel has fewer pixels
 _FIGURE_DPI: Final = 130
 _ASPECTS: Final = (0.35, 2.2)  # of a panel
 _NO_DATA_COLOUR: Final = "#ffffff"
@@ -76,7 +76,29 @@ def save_preview(
     for raster in rasters:
         if raster.shape != grid.shape:
             raise ValueError(f"a raster of shape {raster.shape} on a grid of {grid.shape}")
-    canvas = _draw(rasters, grid, "".join(c if c.isprintable() else " " for c in title))
+    builder = PictureBuilder(grid, buildings=building_probability is not None)
+    builder.add_rows(0, rasters)
+    save_picture(path, builder.picture(), title)
+
+
+def save_picture(path: str | os.PathLike[str], picture: Picture, title: str = "") -> None:
+    """Draw a picture whose layers were gathered before into a PNG.
+
+    Parameters
+    ----------
+    path : path-like
+        The PNG to make or to replace.
+    picture : Picture
+        As :class:`PictureBuilder` gives it.
+    title : str
+        Heading, such as the cell's name.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    canvas = _draw(picture, "".join(c if c.isprintable() else " " for c in title))
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes; that is no news to anybody.
@@ -108,69 +130,18 @@ def thicken(sparse_dbm: FloatArray, radius_px: int) -> FloatArray:
     return np.where(np.isfinite(spread), spread, np.nan).astype(np.float32)
 
 
-def downsample(raster: NDArray[np.floating], factor: int, *, keep_points: bool) -> FloatArray:
-    """Reduce a raster by a whole factor.
-
-    Parameters
-    ----------
-    raster : ndarray, shape (H, W)
-        NaN where unknown.
-    factor : int
-        Pixels along a side that become one.
-    keep_points : bool
-        Whether one known pixel makes the whole block known (sparse points), or a block is
-        known where at least half of it is.
-
-    Returns
-    -------
-    ndarray of float32, shape (ceil(H / factor), ceil(W / factor))
-        Means of the known pixels.
-    """
-    values = raster.astype(np.float32)
-    if factor == 1:
-        return values
-    known = np.isfinite(values)
-    number = _block_sums(known.astype(np.float32), factor)
-    total = _block_sums(np.where(known, values, np.float32(0.0)), factor)
-    area = np.outer(*(_block_lengths(length, factor) for length in values.shape))
-    enough = number > 0 if keep_points else number >= 0.5 * area
-    mean = total / np.maximum(number, 1)
-    return np.where(enough, mean, np.nan).astype(np.float32)
-
-
-def _block_sums(values: FloatArray, factor: int) -> FloatArray:
-    """Sum over square blocks, the last ones smaller; a slice at a time, for speed."""
-    rows, cols = (-(-length // factor) for length in values.shape)
-    by_row = np.zeros((rows, values.shape[1]), np.float32)
-    for offset in range(min(factor, values.shape[0])):
-        part = values[offset::factor]
-        by_row[: len(part)] += part
-    sums = np.zeros((rows, cols), np.float32)
-    for offset in range(min(factor, values.shape[1])):
-        part = by_row[:, offset::factor]
-        sums[:, : part.shape[1]] += part
-    return sums
-
-
-def _block_lengths(length: int, factor: int) -> NDArray[np.intp]:
-    """Pixels of each block along an axis."""
-    return np.diff(np.append(np.arange(0, length, factor), length))
-
-
-def _draw(rasters: list[NDArray[np.floating]], grid: Grid, title: str) -> FigureCanvasAgg:
+def _draw(picture: Picture, title: str) -> FigureCanvasAgg:
     """Draw the panels, colour bars and heading of one figure."""
+    grid = picture.grid
     height, width = grid.shape
-    factor = max(1, math.ceil(max(grid.shape) / _LONGEST_SIDE_PX))
-    canvas, axes, bars = _lay_out(len(rasters), height / width)
-    points = downsample(rasters[0], factor, keep_points=True)
-    points = thicken(points, _point_radius(points))
-    radio_map = downsample(rasters[1], factor, keep_points=False)
+    canvas, axes, bars = _lay_out(3 if picture.buildings is not None else 2, height / width)
+    points = thicken(picture.points, _point_radius(picture.points))
     # Blocks may hang over the raster's southern and eastern edge, where the axes cut them.
-    block_m = factor * grid.spacing_m
+    block_m = picture.factor * grid.spacing_m
     north_m, east_m = height * grid.spacing_m, width * grid.spacing_m
     extent = (0.0, points.shape[1] * block_m, north_m - points.shape[0] * block_m, north_m)
-    measured = int(np.isfinite(rasters[0]).sum())
-    share = 100.0 * measured / rasters[0].size
+    measured = picture.measured
+    share = 100.0 * measured / (height * width)
     headings = [f"Measured: {measured:,} pixels ({share:.2g} %)", "Radio map", "Buildings"]
     for ax, heading in zip(axes, headings, strict=False):
         ax.set_title(heading, fontsize=10)
@@ -178,15 +149,19 @@ def _draw(rasters: list[NDArray[np.floating]], grid: Grid, title: str) -> Figure
         ax.set_xticks([])
         ax.set_yticks([])
     colours, limits = rsrp_colours()
-    for ax, image in zip(axes, (points, radio_map), strict=False):
+    for ax, image in zip(axes, (points, picture.radio_map), strict=False):
         ax.imshow(image, cmap=colours, norm=limits, extent=extent, interpolation="nearest")
     levels = canvas.figure.colorbar(ScalarMappable(limits, colours), cax=bars[0], extend="both")
     levels.set_ticks(list(RSRP_BREAKS_DBM))
     levels.set_label("RSRP in dBm", fontsize=8)
-    if len(rasters) == 3:
-        buildings = downsample(rasters[2], factor, keep_points=False)
+    if picture.buildings is not None:
         drawn = axes[2].imshow(
-            buildings, cmap=_BUILDING_RAMP, vmin=0, vmax=1, extent=extent, interpolation="nearest"
+            picture.buildings,
+            cmap=_BUILDING_RAMP,
+            vmin=0,
+            vmax=1,
+            extent=extent,
+            interpolation="nearest",
         )
         canvas.figure.colorbar(drawn, cax=bars[1]).set_label(
             "Probability of a building", fontsize=8

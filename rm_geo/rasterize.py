@@ -2,80 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.errors import InputError
-from rm_geo.grid import Grid, Tile
+from rm_geo.grid import Grid
 from rm_geo.measurements import Measurements
+from rm_geo.sparse import FloatArray, SparseRaster
 
-FloatArray = NDArray[np.float32]
+__all__ = ["SparseRaster", "Statistic", "bin_measurements"]
+
 Statistic = Literal["mean", "median", "max"]
 
 _MAX_PIXELS: Final = 2**32  # pixel numbers share 64-bit keys with the values
 _SIGN: Final = np.uint32(0x80000000)
-
-
-@dataclass(frozen=True)
-class SparseRaster:
-    """RSRP on a grid, known where something was measured.
-
-    Attributes
-    ----------
-    grid : Grid
-        Geometry.
-    rsrp_dbm : ndarray of float32, shape (H, W)
-        NaN where nothing was measured.
-    count : ndarray of int32, shape (H, W)
-        Measurements in each pixel.
-    std_db : ndarray of float32, shape (H, W)
-        Sample standard deviation of the values in dB; NaN where fewer than two.
-    """
-
-    grid: Grid
-    rsrp_dbm: FloatArray
-    count: NDArray[np.int32]
-    std_db: FloatArray
-
-    @property
-    def observed(self) -> NDArray[np.bool_]:
-        """Where something was measured, shape (H, W)."""
-        return np.asarray(self.count > 0)
-
-    @property
-    def coverage(self) -> float:
-        """Share of the pixels that were measured, 0..1."""
-        return float(np.count_nonzero(self.count)) / max(self.count.size, 1)
-
-    def tile(self, tile: Tile) -> FloatArray:
-        """RSRP of a tile, NaN where it reaches over the edge; shape (size, size)."""
-        inside, place = tile.clip(self.grid.shape)
-        values = np.full((tile.size, tile.size), np.nan, dtype=np.float32)
-        values[place] = self.rsrp_dbm[inside]
-        return values
-
-    def crop(self, rows: slice, cols: slice) -> SparseRaster:
-        """Cut out a window, which may reach over the edges; nothing is measured there."""
-        shape = (rows.stop - rows.start, cols.stop - cols.start)
-        inside = tuple(
-            slice(min(max(s.start, 0), n), max(min(s.stop, n), 0))
-            for s, n in zip((rows, cols), self.grid.shape, strict=True)
-        )
-        place = tuple(
-            slice(i.start - s.start, max(i.stop, i.start) - s.start)
-            for i, s in zip(inside, (rows, cols), strict=True)
-        )
-        rsrp_dbm = np.full(shape, np.nan, dtype=np.float32)
-        std_db = np.full(shape, np.nan, dtype=np.float32)
-        count = np.zeros(shape, dtype=np.int32)
-        if all(i.stop > i.start for i in inside):
-            rsrp_dbm[place] = self.rsrp_dbm[inside]
-            std_db[place] = self.std_db[inside]
-            count[place] = self.count[inside]
-        return SparseRaster(self.grid.window(rows, cols), rsrp_dbm, count, std_db)
 
 
 def bin_measurements(
@@ -120,23 +62,19 @@ def bin_measurements(
         )
     if statistic not in ("mean", "median", "max"):
         raise ValueError(f"statistic must be mean, median or max, not {statistic!r}")
-    rsrp_dbm = np.full(pixels, np.nan, dtype=np.float32)
-    std_db = np.full(pixels, np.nan, dtype=np.float32)
-    count = np.zeros(pixels, dtype=np.int32)
     pixel, values = _sorted_values(measurements, grid, chunk)
-    if pixel.size:
-        starts = np.flatnonzero(np.concatenate([[True], pixel[1:] != pixel[:-1]]))
-        sizes = np.diff(np.append(starts, pixel.size))
-        hit = pixel[starts]
-        count[hit] = sizes
-        rsrp_dbm[hit] = _STATISTICS[statistic](values, starts, sizes)
-        several = sizes > 1
-        std_db[hit[several]] = _spread(values, starts, sizes)[several]
+    if pixel.size == 0:
+        nothing: FloatArray = np.empty(0, dtype=np.float32)
+        return SparseRaster(grid, pixel, nothing, np.empty(0, dtype=np.int32), nothing)
+    starts = np.flatnonzero(np.concatenate([[True], pixel[1:] != pixel[:-1]]))
+    sizes = np.diff(np.append(starts, pixel.size))
+    spread_db = np.where(sizes > 1, _spread(values, starts, sizes), np.nan)
     return SparseRaster(
         grid,
-        rsrp_dbm.reshape(grid.shape),
-        count.reshape(grid.shape),
-        std_db.reshape(grid.shape),
+        pixel[starts],
+        _STATISTICS[statistic](values, starts, sizes).astype(np.float32),
+        sizes.astype(np.int32),
+        spread_db.astype(np.float32),
     )
 
 

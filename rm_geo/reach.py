@@ -1,15 +1,16 @@
-"""How far measurements speak: pixels and tiles with one in reach."""
+"""How far measurements speak: pixels with one in reach."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from rm_geo.grid import Tile
+from rm_geo.row_bands import widened
+from rm_geo.sparse import SparseRaster
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
@@ -75,22 +76,67 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
     return inside
 
 
-def tiles_in_reach(tiles: Sequence[Tile], in_reach: BoolArray) -> list[Tile]:
-    """Choose the tiles of which at least one pixel has a measurement in reach.
+def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
+    """Mark the pixels of some rows that have a measurement no further away than a reach.
 
     Parameters
     ----------
-    tiles : sequence of Tile
-        Tiles of the grid that ``in_reach`` belongs to.
-    in_reach : ndarray of bool, shape (H, W)
-        As :func:`within_reach` gives it.
+    sparse : SparseRaster
+        What was measured.
+    rows : slice
+        Rows of its grid.
+    reach_m : float
+        As for :func:`within_reach`, whose part for these rows this is.
 
     Returns
     -------
-    list of Tile
-        In the order given.
+    ndarray of bool, shape (rows, W)
     """
-    return [tile for tile in tiles if in_reach[tile.clip(in_reach.shape)[0]].any()]
+    height, width = sparse.grid.shape
+    reach_px = reach_m / sparse.grid.spacing_m
+    around = slice(0, height) if reach_px >= height else widened(rows, int(reach_px) + 1, height)
+    measured = sparse.in_rows(around)
+    if measured.start == measured.stop:
+        return np.zeros((rows.stop - rows.start, width), dtype=np.bool_)
+    if reach_px >= float(np.hypot(height, width)):
+        return np.ones((rows.stop - rows.start, width), dtype=np.bool_)
+    inside = within_reach(sparse.observed_rows(around), reach_m, sparse.grid.spacing_m)
+    return inside[rows.start - around.start : rows.stop - around.start]
+
+
+def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
+    """Mark which of every ``step``-th pixel along both axes are in reach.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        What was measured.
+    step : int
+        Rows and columns from one sample to the next; the first is pixel (0, 0).
+    reach_m : float
+        As for :func:`within_reach`, of which this is ``[::step, ::step]``.
+
+    Returns
+    -------
+    ndarray of bool, shape (ceil(H / step), ceil(W / step))
+    """
+    height, width = sparse.grid.shape
+    rows = np.arange(0, height, step)
+    marked = np.zeros((rows.size, -(-width // step)), dtype=np.bool_)
+    reach_px = reach_m / sparse.grid.spacing_m * (1.0 + 1e-9)
+    if reach_px >= float(np.hypot(height, width)):
+        marked[:] = len(sparse) > 0
+        return marked
+    for index, row in enumerate(rows):
+        near = sparse.in_rows(widened(slice(row, row + 1), int(reach_px), height))
+        # Each measurement reaches over a run of columns: count runs that begin and end.
+        offset = sparse.row[near].astype(np.float64) - row
+        half = np.sqrt(np.maximum(reach_px**2 - offset**2, 0.0)).astype(np.int64)
+        col = sparse.col[near]
+        begun = np.bincount(np.maximum(col - half, 0), minlength=width + 1)
+        ended = np.bincount(np.minimum(col + half + 1, width), minlength=width + 1)
+        marked[index] = (np.cumsum(begun - ended) > 0)[:width:step]
+    return marked
 
 
 def _decide_by_cells(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:

@@ -13,8 +13,9 @@ from rm_geo.methods import OpenMethod
 from rm_geo.pipeline import open_sites, open_wanted_method, tiles_of
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress
-from rm_geo.rasterize import SparseRaster, bin_measurements
+from rm_geo.rasterize import bin_measurements
 from rm_geo.site_choice import choose_site
+from rm_geo.sparse import SparseRaster
 from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
 from rm_geo.tile_batches import tile_batches
 
@@ -67,7 +68,7 @@ def dry_run(
         if cell.grid is None:
             continue
         sparse = bin_measurements(cell.measurements, cell.grid)
-        chosen_tiles, _, _ = tiles_of(sparse, chosen)
+        chosen_tiles, _ = tiles_of(sparse, chosen)
         tiles[cell.cell] = len(chosen_tiles)
         if speed == 0.0:
             speed = _speed(sparse, chosen_tiles, cell, method)

@@ -10,17 +10,19 @@ spatial correlation adds nothing, which is what keeps noise out of the map.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, linalg, ndimage, optimize
+from scipy import fft, linalg, optimize
 from scipy.spatial.distance import cdist
 
+from rm_geo.fine_structure import FineStructure, Points, fit_fine_structure
 from rm_geo.likely_covariance import believed_mean, likely_covariance
 
 FloatArray: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.intp]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 _TOP_CELLS: Final = 8192
 """Largest number of cells of the coarsest level, whose correlation spans the raster."""
@@ -37,26 +39,13 @@ _MAX_CELLS: Final = 1 << 20
 _LOCAL_RANGE: Final = 4.0
 """Longest correlation, in cells, that a level below the coarsest may add."""
 
+_FINE_DENSITY: Final = 0.03
+"""Share of measured pixels from which on single pixels are looked at."""
+
 _MIN_CORRELATED: Final = 1e-3
 _TOLERANCE: Final = 0.03
 _ITERATIONS: Final = 15
 _TOP_ITERATIONS: Final = 60
-
-
-class Points(NamedTuple):
-    """Scattered values on a raster; shape (N,) each.
-
-    Attributes
-    ----------
-    row, col : ndarray of int
-        Pixels.
-    value : ndarray of float32
-        Values, of which the expected one is 0.
-    """
-
-    row: IntArray
-    col: IntArray
-    value: FloatArray
 
 
 class Covariance(NamedTuple):
@@ -116,13 +105,51 @@ class Cells(NamedTuple):
         return np.asarray(self.number > 0.0)
 
 
+@dataclass(frozen=True)
+class KrigedField:
+    """Kriged values of a whole raster, evaluated a band of rows at a time.
+
+    Attributes
+    ----------
+    cells : ndarray of float32, shape (h, w)
+        Values at the centres of the finest cells.
+    side : int
+        Pixels along a cell.
+    shape : tuple of int
+        Rows and columns of the raster.
+    points : Points
+        What was kriged.
+    limits : tuple of float
+        Smallest and largest value that the field takes.
+    at_points : ndarray of float32, shape (N,)
+        The field at the points.
+    fine : FineStructure, optional
+        What neighbouring pixels share beyond the cells.
+    """
+
+    cells: FloatArray
+    side: int
+    shape: tuple[int, int]
+    points: Points
+    limits: tuple[float, float]
+    at_points: FloatArray
+    fine: FineStructure | None = None
+
+    def on_rows(self, rows: slice) -> FloatArray:
+        """Give the field on some rows, shape (rows, W)."""
+        field = resample_rows(self.cells, self.side, rows, self.shape[1])
+        if self.fine is not None:
+            field = field + self.fine.on_rows(rows)
+        return np.clip(field, *self.limits)
+
+
 def krige_points(points: Points, shape: tuple[int, int]) -> FloatArray:
     """Spread scattered values over a raster by their own spatial correlation.
 
     Parameters
     ----------
     points : Points
-        Values whose expectation is 0, such as residuals.
+        Values whose expectation is 0, such as residuals, row by row.
     shape : tuple of int
         Rows and columns of the raster.
 
@@ -131,8 +158,29 @@ def krige_points(points: Points, shape: tuple[int, int]) -> FloatArray:
     ndarray of float32, shape (H, W)
         The part of the values that is spatially correlated; 0 far from all of them.
     """
+    return fit_field(points, shape).on_rows(slice(0, shape[0]))
+
+
+def fit_field(points: Points, shape: tuple[int, int]) -> KrigedField:
+    """Krige scattered values, to be evaluated in bands of rows.
+
+    Parameters
+    ----------
+    points : Points
+        Values whose expectation is 0, such as residuals, row by row.
+    shape : tuple of int
+        Rows and columns of the raster.
+
+    Raises
+    ------
+    ValueError
+        If the points do not come row by row.
+    """
+    if np.any(np.diff(points.row) < 0):
+        raise ValueError("the points must come row by row")
     if points.value.size == 0 or not points.value.any():
-        return np.zeros(shape, np.float32)
+        cell = np.zeros((1, 1), np.float32)
+        return KrigedField(cell, max(shape), shape, points, (0.0, 0.0), np.zeros_like(points.value))
     side, finest = _levels(points, shape)
     top = True
     field = np.zeros((0, 0), np.float32)
@@ -147,8 +195,14 @@ def krige_points(points: Points, shape: tuple[int, int]) -> FloatArray:
         side, top = side // 2, False
         left = points._replace(value=points.value - _at_points(field, points, side))
     low, high = min(float(points.value.min()), 0.0), max(float(points.value.max()), 0.0)
-    full = resample_cells(field, side, 1, shape)
-    return np.clip(_with_fine_structure(full, points), low, high)
+    at_points = _at_points(field, points, side)
+    fine = None
+    # Where measurements are that dense, neighbouring pixels share more than the cells tell.
+    if points.value.size >= _FINE_DENSITY * shape[0] * shape[1]:
+        fine, shared = fit_fine_structure(points._replace(value=points.value - at_points), shape)
+        at_points = at_points + shared
+    return KrigedField(field, side, shape, points, (low, high),
+                       np.clip(at_points, low, high), fine)  # fmt: skip
 
 
 def bin_points(points: Points, shape: tuple[int, int], side: int) -> Cells:
@@ -219,13 +273,50 @@ def resample_cells(
     ndarray of float32, shape (ceil(H / to_side), ceil(W / to_side))
     """
     rows, cols = (-(-length // to_side) for length in shape)
-    if side == to_side:
-        return field[:rows, :cols]
-    factor = side // to_side
+    return resample_rows(field, side // to_side, slice(0, rows), cols)
+
+
+def resample_rows(
+    field: FloatArray,
+    factor: int,
+    rows: slice,
+    cols: int,
+    first: int = 0,
+    length: int | None = None,
+) -> FloatArray:
+    """Interpolate some rows bilinearly from the centres of coarser cells.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (h, w)
+        Values of the cells, or of a band of them that holds :func:`coarse_rows`.
+    factor : int
+        Rows and columns along a cell.
+    rows : slice
+        Rows of the result.
+    cols : int
+        Columns of the result.
+    first, length : int
+        First row of the band, and rows of all cells; of a whole field, 0 and h.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, cols)
+    """
+    if factor == 1:
+        return field[rows.start - first : rows.stop - first, :cols]
     low, high, share = _between(np.arange(cols), factor, field.shape[1])
-    wide = field[:, low] + share * (field[:, high] - field[:, low])
-    low, high, share = _between(np.arange(rows), factor, field.shape[0])
-    return np.asarray(wide[low] + share[:, None] * (wide[high] - wide[low]), dtype=np.float32)
+    top, bottom, down = _between(np.arange(rows.start, rows.stop), factor, length or field.shape[0])
+    band = field[top[0] - first : bottom[-1] + 1 - first]
+    wide = band[:, low] + share * (band[:, high] - band[:, low])
+    upper, lower = wide[top - top[0]], wide[bottom - top[0]]
+    return np.asarray(upper + down[:, None] * (lower - upper), dtype=np.float32)
+
+
+def coarse_rows(rows: slice, factor: int, length: int) -> slice:
+    """Give the rows of cells that :func:`resample_rows` draws some rows from."""
+    top, bottom, _ = _between(np.array([rows.start, rows.stop - 1]), factor, length)
+    return slice(int(top[0]), int(bottom[-1]) + 1)
 
 
 def _levels(points: Points, shape: tuple[int, int]) -> tuple[int, int]:
@@ -352,33 +443,6 @@ def _solve_iteratively(
         direction = residual + growth * direction
         moved = image + growth * moved
     return weights
-
-
-def _with_fine_structure(field: FloatArray, points: Points, sigma_px: float = 1.2) -> FloatArray:
-    """Add what neighbouring pixels still share, where measurements are that dense.
-
-    A Gaussian-weighted mean of what the levels left over, shrunk by the factor that would
-    have predicted each point best from the others.
-    """
-    if points.value.size < 0.03 * field.size:
-        return field
-    left = np.zeros_like(field)
-    known = np.zeros_like(field)
-    where = (points.row, points.col)
-    left[where] = points.value - field[where]
-    known[where] = 1.0
-    centre = np.zeros((9, 9), np.float32)
-    centre[4, 4] = 1.0
-    own = float(ndimage.gaussian_filter(centre, sigma_px, truncate=2.5)[4, 4])
-    total = ndimage.gaussian_filter(left, sigma_px, truncate=2.5)
-    weight = ndimage.gaussian_filter(known, sigma_px, truncate=2.5)
-    # As much weight for "no difference" as a point two pixels away would have.
-    prior = 0.25 * own
-    others = (total[where] - own * left[where]) / (weight[where] - own + prior)
-    power = float(np.vdot(others, others))
-    shrink = float(np.vdot(others, left[where])) / power if power > 0.0 else 0.0
-    smooth = np.float32(np.clip(shrink, 0.0, 1.0)) * total / (weight + np.float32(prior))
-    return np.asarray(field + smooth, dtype=np.float32)
 
 
 def _at_points(field: FloatArray, points: Points, side: int) -> FloatArray:

@@ -113,6 +113,7 @@ def _read(
         time_column=options.time_column,
         crs=options.crs,
         target_crs=options.target_crs,
+        bounds=options.bbox,
     )
     for line in report.lines():
         progress.log(line)

@@ -1,18 +1,15 @@
-"""From a sparse raster to batches of tiles that an estimator takes, and back to one raster."""
+"""From a sparse raster to batches of tiles that an estimator takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
-from rm_geo.grid import Grid, Tile
-from rm_geo.mosaic import Mosaic
-from rm_geo.rasterize import SparseRaster
+from rm_geo.estimators.base import TileBatch
+from rm_geo.grid import Tile
+from rm_geo.sparse import SparseRaster
 
 
 @dataclass(frozen=True)
@@ -69,85 +66,3 @@ def tile_batches(
             frequency_mhz=facts.frequency_mhz,
             transmitter_height_m=facts.transmitter_height_m,
         )
-
-
-@dataclass(frozen=True)
-class BlendedMap:
-    """The estimate of a whole grid; arrays have its shape (H, W), NaN where nothing is known."""
-
-    rsrp_dbm: FloatArray
-    building_probability: FloatArray | None
-    std_db: FloatArray | None
-
-
-def blend_estimates(
-    grid: Grid, all_tiles: Sequence[Tile], tiles: Sequence[Tile], estimates: Iterable[Estimate]
-) -> BlendedMap:
-    """Blend estimates of batches into rasters, a band of rows at a time.
-
-    Parameters
-    ----------
-    grid : Grid
-        The raster's geometry.
-    all_tiles : sequence of Tile
-        All tiles of the grid; the blending weights come from them.
-    tiles : sequence of Tile
-        Those that were estimated, in order.
-    estimates : iterable of Estimate
-        Batch by batch, over the same tiles.
-    """
-    rasters: NDArray[np.float32] | None = None
-    mosaic: Mosaic | None = None
-    has = (False, False)
-    position = 0
-    for estimate in estimates:
-        if mosaic is None or rasters is None:
-            has = (estimate.building_probability is not None, estimate.std_db is not None)
-            channels = 1 + sum(has)
-            mosaic = Mosaic(grid, all_tiles, channels)
-            rasters = np.full((channels, *grid.shape), np.nan, dtype=np.float32)
-        layers = [
-            layer
-            for layer in (estimate.rsrp_dbm, estimate.building_probability, estimate.std_db)
-            if layer is not None
-        ]
-        for index in range(len(estimate.rsrp_dbm)):
-            values = np.stack([layer[index] for layer in layers])
-            for row, band in mosaic.push(tiles[position], values):
-                rasters[:, row : row + band.shape[1]] = band
-            position += 1
-    if mosaic is None or rasters is None:
-        return BlendedMap(np.full(grid.shape, np.nan, dtype=np.float32), None, None)
-    for row, band in mosaic.finish():
-        rasters[:, row : row + band.shape[1]] = band
-    return BlendedMap(
-        rsrp_dbm=rasters[0],
-        building_probability=rasters[1] if has[0] else None,
-        std_db=rasters[-1] if has[1] else None,
-    )
-
-
-def fill_gaps(values: FloatArray, wanted: BoolArray) -> FloatArray:
-    """Continue a map outwards into wanted pixels that it does not reach.
-
-    A tile can be in reach of a measurement and hold none: no method says anything about it.
-    Its pixels in reach continue the nearest pixel that is known, so that a map does not end
-    at a tile's edge.
-
-    Parameters
-    ----------
-    values : ndarray of float32, shape (H, W)
-        NaN where unknown.
-    wanted : ndarray of bool, shape (H, W)
-        Pixels that must have a value, if any pixel has one.
-    """
-    unknown = ~np.isfinite(values)
-    gaps = unknown & wanted
-    if not gaps.any() or unknown.all():
-        return values
-    rows, cols = ndimage.distance_transform_edt(
-        unknown, return_distances=False, return_indices=True
-    )
-    filled: FloatArray = values.copy()
-    filled[gaps] = values[rows[gaps], cols[gaps]]
-    return filled

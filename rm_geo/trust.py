@@ -9,25 +9,23 @@ there, and the final map is the mixture of the two that would have served best.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
+from scipy import ndimage
 
-from rm_geo.assimilation import AssimilationParameters, assimilate
+from rm_geo.assimilation import AssimilationParameters
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.estimators.base import BoolArray, FloatArray
-from rm_geo.grid import Tile
+from rm_geo.grid import Grid, Tile
+from rm_geo.inverse_distances import COARSE_PX, InverseDistances, fit_partner
 from rm_geo.methods import OpenMethod
 from rm_geo.progress import SilentProgress
-from rm_geo.rasterize import SparseRaster
-from rm_geo.residual_kriging import resample_cells
+from rm_geo.reach import reach_samples
+from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts, tile_batches
-
-_COARSE_PX: Final = 4
-"""Judged on cells of so many pixels: kriging costs little there."""
 
 _LARGEST_ERROR_DB: Final = 20.0
 """Larger errors count as this: outliers must not decide."""
@@ -41,10 +39,8 @@ _PRIOR_EVIDENCE: Final = 0.1
 """The prior counts as so many held-out cells, and as this share of all of them: neighbouring
 cells err together, so that they are less evidence than they are many."""
 
-_IDW_NEIGHBOURS: Final = 8
-
-_PARALLEL_PLACES: Final = 10_000
-"""From so many places on, threads cost less than they save."""
+_MAX_DEALT: Final = 1 << 22
+"""Up to so many blocks are dealt out whether they hold measurements or not."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def judge(
     tiles: Sequence[Tile],
     facts: CellFacts,
     method: OpenMethod,
-    in_reach: BoolArray,
+    reach_m: float,
     options: TrustOptions | None = None,
     clock: Clock | None = None,
 ) -> Trust:
@@ -127,9 +123,9 @@ def judge(
         What is known of the cell.
     method : OpenMethod
         The method to judge.
-    in_reach : ndarray of bool, shape (H, W)
-        Pixels that the map will show: their distances from measurements tell how large
-        the blocks must be, so that the judgement asks what the map will have to answer.
+    reach_m : float
+        How far from measurements the map will go: its pixels' distances from them tell how
+        large the blocks must be, so that the judgement asks what the map will have to answer.
     options : TrustOptions, optional
         Folds and tiles.
     clock : Clock, optional
@@ -141,18 +137,16 @@ def judge(
         An even mixture where nothing could be judged.
     """
     chosen = options or TrustOptions()
-    typical_px = _typical_distance_px(sparse.observed, in_reach)
-    counts = [int(np.isfinite(sparse.tile(tile)).sum()) for tile in tiles]
+    typical_px = _typical_distance_px(sparse, reach_m)
+    counts = sparse.tile_counts(tiles)
     busiest = np.argsort(counts, kind="stable")[::-1][: chosen.max_tiles]
     judged = [tiles[int(index)] for index in busiest]
     columns: list[FloatArray] = []
     for fold in range(chosen.folds):
         # Blocks of two sizes: half of a map's pixels are nearer to a measurement than the
         # typical one.
-        block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), _COARSE_PX, 100))
-        held = _folds(sparse.grid.shape, block_px, chosen) == fold
-        kept_dbm = np.where(held, np.float32(np.nan), sparse.rsrp_dbm)
-        part = replace(sparse, rsrp_dbm=np.asarray(kept_dbm, dtype=np.float32))
+        block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), COARSE_PX, 100))
+        part = sparse.select(_folds(sparse, block_px, chosen) != fold)
         usable = [tile for tile in judged if np.isfinite(part.tile(tile)).any()]
         batches = tile_batches(part, usable, facts, method.batch_size)
         levels = (
@@ -227,38 +221,50 @@ def mix(
     """
     if trust.alone:
         return method_dbm
-    cells = _coarse_mean(observed_dbm, pad=True)
-    everywhere = np.ones(cells.shape, dtype=np.bool_)
-    coarse = _inverse_distance(cells, everywhere).reshape(cells.shape)
     shape = (method_dbm.shape[0], method_dbm.shape[1])
-    smooth = resample_cells(coarse, _COARSE_PX, 1, shape)
-    idw_dbm = assimilate(smooth, observed_dbm, parameters=parameters).rsrp_dbm
+    grid = Grid.create(0.0, 0.0, shape, 1.0, 32631)  # where it lies does not matter
+    partner = fit_partner(
+        SparseRaster.from_levels(grid, observed_dbm), parameters or AssimilationParameters()
+    )
+    everywhere = np.ones(shape, dtype=np.bool_)
+    idw_dbm = partner.on_rows(slice(0, shape[0]), observed_dbm, everywhere)
+    return mix_rows(method_dbm, idw_dbm, trust)
+
+
+def mix_rows(method_dbm: FloatArray, idw_dbm: FloatArray, trust: Trust) -> FloatArray:
+    """Mix two maps of the same pixels; where the method is silent, the other speaks."""
     mixed = np.float32(trust.method) * method_dbm + np.float32(trust.idw) * idw_dbm
     return np.asarray(np.where(np.isfinite(method_dbm), mixed, idw_dbm), dtype=np.float32)
 
 
-def _typical_distance_px(observed: BoolArray, in_reach: BoolArray) -> float:
+def _typical_distance_px(sparse: SparseRaster, reach_m: float) -> float:
     """Median distance of the map's pixels from the nearest measurement."""
-    wanted = in_reach & ~observed
+    shape = sparse.grid.shape
+    step = max(1, max(shape) // 512)
+    rows, cols = (-(-length // step) for length in shape)
+    coarse = np.zeros((rows, cols), dtype=np.bool_)
+    coarse[sparse.row // step, sparse.col // step] = True
+    wanted = reach_samples(sparse, step, reach_m)
+    on_sample = (sparse.row % step == 0) & (sparse.col % step == 0)
+    wanted[sparse.row[on_sample] // step, sparse.col[on_sample] // step] = False
     if not wanted.any():
         return 1.0
-    step = max(1, max(observed.shape) // 512)
-    rows, cols = (-(-length // step) for length in observed.shape)
-    padded = np.zeros((rows * step, cols * step), dtype=np.bool_)
-    padded[: observed.shape[0], : observed.shape[1]] = observed
-    coarse = padded.reshape(rows, step, cols, step).any((1, 3))
     distance_px = ndimage.distance_transform_edt(~coarse) * step
-    sample = wanted[::step, ::step]
-    return float(np.median(distance_px[sample])) if sample.any() else 1.0
+    return float(np.median(distance_px[wanted]))
 
 
-def _folds(shape: tuple[int, int], block_px: int, options: TrustOptions) -> NDArray[np.int64]:
-    """Fold of each pixel: blocks dealt out at random, (H, W)."""
+def _folds(sparse: SparseRaster, block_px: int, options: TrustOptions) -> NDArray[np.int64]:
+    """Fold of each measured pixel: blocks dealt out at random, (N,)."""
+    rows, cols = (-(-length // block_px) for length in sparse.grid.shape)
+    block = (sparse.row // block_px).astype(np.int64) * cols + sparse.col // block_px
+    if rows * cols > _MAX_DEALT:
+        # Too many blocks to deal out one by one: those with measurements alone.
+        blocks, block = np.unique(block, return_inverse=True)
+        number = blocks.size
+    else:
+        number = rows * cols
     rng = np.random.default_rng(options.seed)
-    rows, cols = (-(-length // block_px) for length in shape)
-    dealt = rng.permutation(np.arange(rows * cols) % options.folds).reshape(rows, cols)
-    spread = np.repeat(np.repeat(dealt, block_px, 0), block_px, 1)
-    return np.asarray(spread[: shape[0], : shape[1]])
+    return np.asarray(rng.permutation(np.arange(number) % options.folds)[block])
 
 
 def _at_held_out(all_dbm: FloatArray, kept_dbm: FloatArray, method_dbm: FloatArray) -> FloatArray:
@@ -279,30 +285,15 @@ def _inverse_distance(cells_dbm: FloatArray, where: BoolArray) -> FloatArray:
 
     At the N cells of ``where``, shape (N,); all NaN where no cell is known.
     """
-    known = np.argwhere(np.isfinite(cells_dbm))
-    if len(known) == 0:
-        return np.full(np.count_nonzero(where), np.nan, dtype=np.float32)
-    ranks = np.arange(1, min(_IDW_NEIGHBOURS, len(known)) + 1)
-    places = np.argwhere(where)
-    workers = -1 if len(places) > _PARALLEL_PLACES else 1
-    distance, index = spatial.KDTree(known).query(places, k=ranks, workers=workers)
-    weight = 1.0 / np.maximum(distance, 0.5) ** 2
-    level = cells_dbm[tuple(known.T)][index]
-    mean = (weight * level).sum(1) / weight.sum(1)
-    return np.asarray(mean, dtype=np.float32)
+    known = np.isfinite(cells_dbm)
+    return InverseDistances(np.argwhere(known), cells_dbm[known]).at(np.argwhere(where))
 
 
-def _coarse_mean(level_dbm: NDArray[np.floating], *, pad: bool = False) -> FloatArray:
-    """Mean over cells of 4 x 4 pixels, NaN where a cell has no value.
-
-    An incomplete last cell counts if ``pad``, else it is left out.
-    """
-    if pad:
-        missing = [(0, -length % _COARSE_PX) for length in level_dbm.shape]
-        level_dbm = np.pad(level_dbm, missing, constant_values=np.nan)
-    rows, cols = (length // _COARSE_PX for length in level_dbm.shape)
-    inner = level_dbm[: rows * _COARSE_PX, : cols * _COARSE_PX]
-    cells = inner.reshape(rows, _COARSE_PX, cols, _COARSE_PX)
+def _coarse_mean(level_dbm: NDArray[np.floating]) -> FloatArray:
+    """Mean over cells of 4 x 4 pixels, NaN where a cell has no value; whole cells only."""
+    rows, cols = (length // COARSE_PX for length in level_dbm.shape)
+    inner = level_dbm[: rows * COARSE_PX, : cols * COARSE_PX]
+    cells = inner.reshape(rows, COARSE_PX, cols, COARSE_PX)
     known = np.isfinite(cells)
     count = known.sum((1, 3))
     total = np.where(known, cells, 0.0).sum((1, 3))

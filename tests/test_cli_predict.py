@@ -315,14 +315,14 @@ def test_an_output_folder_that_cannot_be_written(tmp_path, precious):
 
 
 def test_a_full_disk(tmp_path, precious, monkeypatch):
-    from rm_geo import cell_products
+    from rm_geo import cell_files
     from rm_geo.errors import OutputError
 
     def full(path, *_, **__):
         path.write_bytes(b"half of it")
         raise OutputError(f"Cannot write {path}: the disk is full.", hint="Free some space.")
 
-    monkeypatch.setattr(cell_products, "write_raster", full)
+    monkeypatch.setattr(cell_files, "write_raster", full)
     path = write(drive_test(), tmp_path / "drive.gpkg")
     refused(predict(path, precious), precious, "disk is full", "Free some space")
 

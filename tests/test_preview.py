@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
-from rm_geo.preview import downsample, rsrp_colours, save_preview, thicken
+from rm_geo.picture import PictureBuilder, downsample
+from rm_geo.preview import rsrp_colours, save_preview, thicken
 
 sparse_rasters = st.tuples(
     st.integers(1, 40), st.integers(1, 40), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1)
@@ -132,3 +133,16 @@ def test_raster_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         save(tmp_path / "no" / "p.png", (40, 40))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 1400), st.integers(1, 40), st.integers(1, 300), st.integers(0, 99))
+def test_rows_in_any_pieces_give_the_same_picture(rows, cols, step, seed) -> None:
+    layers = [sparse(rows, cols, 0.3, seed), sparse(rows, cols, 0.9, seed + 1)]
+    whole, pieces = (PictureBuilder(grid_of((rows, cols)), buildings=False) for _ in range(2))
+    whole.add_rows(0, layers)
+    for row in range(0, rows, step):
+        pieces.add_rows(row, [layer[row : row + step] for layer in layers])
+    assert np.array_equal(whole.picture().points, pieces.picture().points, equal_nan=True)
+    assert np.array_equal(whole.picture().radio_map, pieces.picture().radio_map, equal_nan=True)
+    assert whole.picture().measured == pieces.picture().measured

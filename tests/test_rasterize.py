@@ -158,14 +158,16 @@ def test_an_absurd_grid_is_refused_before_it_is_allocated() -> None:
 def numbered() -> SparseRaster:
     values = np.arange(63, dtype=np.float32).reshape(SHAPE) - 130
     ones = np.ones(SHAPE, dtype=np.int32)
-    return SparseRaster(GRID, values, ones, np.zeros(SHAPE, dtype=np.float32))
+    return SparseRaster.from_dense(GRID, values, ones, np.zeros(SHAPE, dtype=np.float32))
 
 
 @settings(max_examples=40, deadline=None)
 @given(row=st.integers(-12, 12), col=st.integers(-12, 12), size=st.integers(1, 12))
 def test_a_tile_is_the_raster_padded_with_nan(row, col, size) -> None:
     values = np.arange(63, dtype=np.float32).reshape(SHAPE) - 130
-    raster = SparseRaster(GRID, values, np.ones(SHAPE, np.int32), np.zeros(SHAPE, np.float32))
+    raster = SparseRaster.from_dense(
+        GRID, values, np.ones(SHAPE, np.int32), np.zeros(SHAPE, np.float32)
+    )
     padded = np.pad(values, 30, constant_values=np.nan)
     expected = padded[row + 30 : row + 30 + size, col + 30 : col + 30 + size]
     np.testing.assert_array_equal(raster.tile(Tile(row, col, size)), expected)
@@ -178,3 +180,21 @@ def test_a_crop_keeps_its_place_in_the_world(numbered: SparseRaster) -> None:
     crop = numbered.crop(slice(2, 5), slice(-1, 3))
     assert crop.grid.bounds == (499_999.0, 4_999_995.0, 500_003.0, 4_999_998.0)
     assert crop.rsrp_dbm[0, 1] == numbered.rsrp_dbm[2, 0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(drive=drives(), first=st.integers(0, 6), height=st.integers(0, 7))
+def test_rows_are_those_of_the_raster(drive, first, height) -> None:
+    raster = bin_measurements(drive, GRID)
+    rows = slice(first, min(first + height, SHAPE[0]))
+    np.testing.assert_array_equal(raster.level_rows(rows), raster.rsrp_dbm[rows])
+    np.testing.assert_array_equal(raster.observed_rows(rows), raster.observed[rows])
+
+
+@settings(max_examples=30, deadline=None)
+@given(drive=drives(), size=st.integers(2, 12), overlap=st.integers(0, 1))
+def test_tiles_count_their_measured_pixels(drive, size, overlap) -> None:
+    raster = bin_measurements(drive, GRID)
+    tiles = GRID.tiles(size, overlap)
+    expected = [np.isfinite(raster.tile(tile)).sum() for tile in tiles]
+    np.testing.assert_array_equal(raster.tile_counts(tiles), expected)

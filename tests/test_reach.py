@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from rm_geo.grid import Grid
-from rm_geo.reach import tiles_in_reach, within_reach
+from rm_geo.reach import reach_rows, reach_samples, within_reach
+from rm_geo.sparse import SparseRaster
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,16 +75,25 @@ def test_impossible_distances_are_refused(reach_m: float, spacing_m: float) -> N
         within_reach(np.ones((2, 2), bool), reach_m, spacing_m)
 
 
-def test_tiles_in_reach_are_those_that_touch_it() -> None:
-    grid = Grid.create(0.0, 0.0, (32, 64), 1.0, 32633)
-    tiles = grid.tiles(16, 0)
-    observed = np.zeros(grid.shape, bool)
-    observed[8, 30] = True
-    chosen = tiles_in_reach(tiles, within_reach(observed, 3.0, 1.0))
-    assert [(tile.row, tile.col) for tile in chosen] == [(0, 16), (0, 32)]
+def scattered(shape: tuple[int, int], count: int, seed: int) -> SparseRaster:
+    observed = np.zeros(shape, bool)
+    observed.flat[np.random.default_rng(seed).integers(0, observed.size, count)] = True
+    grid = Grid.create(0.0, 0.0, shape, 2.0, 32633)
+    return SparseRaster.from_levels(grid, np.where(observed, -90.0, np.nan))
 
 
-def test_tile_over_the_edge_of_a_small_grid_is_in_reach() -> None:
-    grid = Grid.create(0.0, 0.0, (5, 7), 1.0, 32633)
-    tiles = grid.tiles(16, 4)
-    assert tiles_in_reach(tiles, np.ones(grid.shape, bool)) == tiles
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.integers(1, 150), st.integers(1, 90)),
+    st.sampled_from([0.0, 2.0, 10.0, 61.7, 1e6, np.inf]),
+    st.integers(1, 12),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 70),
+)
+def test_bands_and_samples_are_parts_of_the_whole(shape, reach_m, count, seed, step) -> None:
+    sparse = scattered(shape, count, seed)
+    whole = within_reach(sparse.observed, reach_m, 2.0)
+    bands = [slice(row, min(row + step, shape[0])) for row in range(0, shape[0], step)]
+    parts = [reach_rows(sparse, rows, reach_m) for rows in bands]
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert np.array_equal(reach_samples(sparse, step, reach_m), whole[::step, ::step])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Grid
 from rm_geo.methods import OpenMethod
-from rm_geo.rasterize import SparseRaster
+from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts
 from rm_geo.trust import PRIOR_SHARE, Trust, TrustOptions, judge, mix, stack
 
@@ -45,15 +45,14 @@ def sparse(share=0.01):
     seen = rng.random((SIDE, SIDE)) < share
     grid = Grid.create(500_000.0, 5_000_000.0, (SIDE, SIDE), 1.0, 32633)
     level = np.where(seen, truth(), np.float32(np.nan)).astype(np.float32)
-    return SparseRaster(grid, level, seen.astype(np.int32), np.full_like(level, np.nan))
+    return SparseRaster.from_dense(grid, level, seen.astype(np.int32), np.full_like(level, np.nan))
 
 
 def judged(estimator, **options):
     one = sparse()
     tiles = one.grid.tiles(SIDE, 0)
     method = OpenMethod(estimator, "cpu", 4)
-    reach = np.ones((SIDE, SIDE), dtype=bool)
-    return judge(one, tiles, CellFacts(), method, reach, TrustOptions(**options))
+    return judge(one, tiles, CellFacts(), method, np.inf, TrustOptions(**options))
 
 
 def test_a_method_that_is_right_is_believed():

@@ -17,12 +17,14 @@ from rm_geo.cli.outcome import Failure, Stopped, failure_of, wants_debug
 
 COMMANDS: Final = {
     "predict": "Turn measurements into radio maps and building maps.",
+    "batch": "Map many drive tests on all cores, GPUs or machines there are.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",
     "simulate": "Simulate radio maps of sites among buildings.",
     "demo": "Run the whole road on a made-up city; needs no data.",
     "train": "Train a network.",
     "evaluate": "Judge methods: the papers' tables and figures, simulated maps, hold-outs.",
+    "export": "Export a trained network to ONNX.",
     "models": "List, show and verify trained models.",
     "qgis": "Install the QGIS plugin, which runs rm_geo in this environment.",
     "doctor": "Check the environment: versions, device, models, drivers.",

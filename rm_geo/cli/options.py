@@ -98,6 +98,33 @@ output_folder_option = click.option(
 )  # fmt: skip
 
 
+class Box(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """Four numbers with commas: west, south, east, north."""
+
+    name = "W,S,E,N"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[float, ...]:
+        """Split at the commas."""
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not four numbers with commas.", param, ctx)
+        if len(numbers) != 4:
+            self.fail(f"{value!r} has {len(numbers)} numbers, not four.", param, ctx)
+        return numbers
+
+
+bbox_option = click.option(
+    "--bbox", type=Box(), help="Read only what lies inside: west, south, east, north in the CRS "
+    "of the file.",
+)  # fmt: skip
+
+
 class Count(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
     """``auto`` or a whole number of at least one."""
 

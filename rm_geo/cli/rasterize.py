@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rm_geo.cli.options import (
+    bbox_option,
     column_options,
     console_options,
     grid_options,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
               help="Ground around the measurements.")  # fmt: skip
 @grid_options
 @column_options
+@bbox_option
 @console_options
 def rasterize(
     measurements: Path,
@@ -45,6 +47,7 @@ def rasterize(
     x_column: str | None,
     y_column: str | None,
     time_column: str | None,
+    bbox: tuple[float, float, float, float] | None,
     console: Console,
 ) -> None:
     """Bin MEASUREMENTS on a grid: RSRP, count and standard deviation, a raster per cell."""
@@ -54,7 +57,7 @@ def rasterize(
     options = PredictOptions(
         crs=crs, target_crs=target_crs, layer=layer, rsrp_column=rsrp_column,
         cell_column=cell_column, x_column=x_column, y_column=y_column, time_column=time_column,
-        resolution_m=resolution, reach_m=margin, max_tiles=max_tiles,
+        resolution_m=resolution, reach_m=margin, max_tiles=max_tiles, bbox=bbox,
     )  # fmt: skip
     made = rasterize_file(measurements, output, options, statistic=statistic, progress=console)
     lines = [f"{item.path}: {item.pixels} pixels measured of {item.rows} x {item.cols}"

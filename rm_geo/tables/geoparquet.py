@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rm_geo.errors import CrsError, InputError
+from rm_geo.tables.parquet_window import groups_inside, read_window
 from rm_geo.tables.source import Bounds, Source, Table
 from rm_geo.tables.wkb import decode_points
 
@@ -51,7 +54,13 @@ def open_geoparquet(path: Path) -> Source:
             # ParquetFile, not read_table: a folder named like a Hive partition must not
             # add columns of its own.
             with pq.ParquetFile(path) as file:
-                table = file.read(columns=wanted, use_threads=True)
+                if geometry is None or bounds is None:
+                    table = file.read(columns=wanted, use_threads=True)
+                else:
+                    entry = metadata.get("columns", {}).get(geometry, {})
+                    groups = groups_inside(file, entry, geometry, bounds)
+                    inside = partial(_may_be_inside, path, encoding, bounds)
+                    table = read_window(file, wanted, geometry, groups, inside)
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
         columns = {name: table.column(name) for name in chosen}
@@ -60,6 +69,21 @@ def open_geoparquet(path: Path) -> Source:
         return _with_geometry(path, columns, table.column(geometry), encoding)
 
     return Source(path, names, geometry is not None, crs, load)
+
+
+def _may_be_inside(
+    path: Path, encoding: str, bounds: Bounds, geometry: pa.ChunkedArray
+) -> NDArray[np.bool_]:
+    """Tell which geometries have a point in a box."""
+    table = _with_geometry(path, {"row": pa.array(np.arange(len(geometry)))}, geometry, encoding)
+    assert table.x is not None
+    assert table.y is not None
+    west, south, east, north = bounds
+    hit = (table.x >= west) & (table.x <= east) & (table.y >= south) & (table.y <= north)
+    rows = np.asarray(table.columns["row"])[hit]
+    mask = np.zeros(len(geometry), dtype=np.bool_)
+    mask[rows] = True
+    return mask
 
 
 def _with_geometry(

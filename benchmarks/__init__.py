@@ -1,0 +1,1 @@
+"""Measurements of rm_geo, each a command of its own."""

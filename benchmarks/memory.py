@@ -1,0 +1,115 @@
+"""Peak memory against area: ``python benchmarks/memory.py 10x10 10x40``.
+
+Each area, in kilometres (west to east x south to north), is mapped at 1 m by a process of its
+own, from streets 250 m apart with a reading every 2 m, and every step of the road switched on
+that works on whole rasters: assimilation, the mixture with inverse distances, the preview.
+The method is a cheap one, since memory does not depend on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def street_drive(width_m: float, height_m: float, gap_m: float = 250.0, step_m: float = 2.0):
+    """Readings along streets in both directions; one cell."""
+    from pyproj import CRS
+
+    from rm_geo.measurements import Measurements
+
+    rng = np.random.default_rng(0)
+    xs, ys = [], []
+    for street in np.arange(0.0, height_m + 1.0, gap_m):
+        along = np.arange(0.0, width_m, step_m)
+        xs.append(along)
+        ys.append(np.full_like(along, street))
+    for street in np.arange(0.0, width_m + 1.0, gap_m):
+        along = np.arange(0.0, height_m, step_m)
+        xs.append(np.full_like(along, street))
+        ys.append(along)
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    distance = np.hypot(x - 0.4 * width_m, y - 0.6 * height_m)
+    level = -50.0 - 25.0 * np.log10(1.0 + distance / 5.0) + 6.0 * np.sin(x / 70.0)
+    level += rng.normal(0.0, 3.0, x.size)
+    return Measurements(
+        x=500_000.0 + x, y=5_400_000.0 + y, rsrp_dbm=level.clip(-140, -44).astype(np.float32),
+        cell=np.array(["1"] * x.size, dtype=object), crs=CRS.from_epsg(32633),
+    )  # fmt: skip
+
+
+def measure(width_km: float, height_km: float, method: str) -> None:
+    """Map one area in this process; print what it took as JSON."""
+    from rm_geo.engine import Clock
+    from rm_geo.pipeline import predict
+    from rm_geo.predict_options import PredictOptions
+
+    points = street_drive(1000.0 * width_km, 1000.0 * height_km)
+    clock = Clock()
+    network = {"trust": None, "device": "cpu"} if method == "radiocycle" else {"trust": 0.5}
+    options = PredictOptions(method=method, max_tiles=10**6, **network)
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        (result,) = predict(points, folder, options, clock=clock)
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    print(
+        json.dumps(
+            {
+                "area_km2": round(width_km * height_km, 3),
+                "pixels": result.rows * result.cols,
+                "points": len(points),
+                "tiles": result.tiles,
+                "method": method,
+                "wall_s": round(time.perf_counter() - begun, 1),
+                "estimator_s": round(clock.forward_s, 1),
+                "peak_mb": round(peak_mb()),
+                "output_mb": round(size / 1e6),
+            }
+        )
+    )
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process in MB; VmHWM, which a fork does not inherit."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1000.0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def run(areas: list[str], method: str = "nearest") -> list[dict[str, object]]:
+    """Measure areas, each in a process of its own."""
+    found = []
+    for area in areas:
+        command = [sys.executable, "-m", "benchmarks.memory", "--measure", area, "--method", method]
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found.append(json.loads(out.splitlines()[-1]))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("areas", nargs="*", default=["1x1", "2x2", "2x8"])
+    parser.add_argument("--method", default="nearest")
+    parser.add_argument("--measure", metavar="WxH")
+    chosen = parser.parse_args()
+    if chosen.measure:
+        width_km, height_km = (float(side) for side in chosen.measure.split("x"))
+        measure(width_km, height_km, chosen.method)
+        return
+    for row in run(chosen.areas, chosen.method):
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

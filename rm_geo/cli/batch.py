@@ -1,0 +1,74 @@
+"""``rm-geo batch``: many drive tests, on all cores, GPUs or machines there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rm_geo.cli.options import console_options, output_folder_option
+from rm_geo.cli.predict_settings import predict_settings, settings_of
+
+if TYPE_CHECKING:
+    from rm_geo.console import Console
+
+
+@click.command()
+@click.argument("sources", metavar="JOBS...", nargs=-1, required=True)
+@output_folder_option
+@click.option("--scheduler", metavar="ADDRESS",
+              help="A Dask scheduler that runs already, such as tcp://10.0.0.5:8786; "
+                   "processes of this machine if not given.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), metavar="N",
+              help="Local processes; one a GPU, or one for four cores, if not given.")  # fmt: skip
+@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, metavar="N",
+              help="Further tries of what failed by no fault of its input.")  # fmt: skip
+@predict_settings
+@console_options
+def batch(
+    sources: tuple[str, ...],
+    output: Path,
+    scheduler: str | None,
+    workers: int | None,
+    retries: int,
+    console: Console,
+    **chosen: Any,  # noqa: ANN401 - the options of predict
+) -> None:
+    """Map many drive tests.
+
+    JOBS is a table (CSV or YAML) with a column "measurements" and columns named like the
+    options of 'rm-geo predict', or folders, files and patterns of measurements. The options
+    below hold where the table says nothing. Every job gets a folder of its own under the
+    output folder; batch_summary.csv says what became of each.
+    """
+    from rm_geo.batch import run_batch
+    from rm_geo.cluster import open_cluster
+    from rm_geo.errors import InputError
+    from rm_geo.jobs import read_jobs
+
+    options = settings_of(chosen)
+    jobs = read_jobs(sources, output, options)
+    with open_cluster(scheduler, workers, options.device) as client:
+        states = run_batch(
+            jobs, output, client, retries=retries, fresh=options.fresh, progress=console
+        )
+    lines = [f"{'job':<28}{'cells':>7}{'mapped':>8}{'time':>10}  status"]
+    for state in states:
+        mapped = sum(cell.is_mapped for cell in state.results.values())
+        lines.append(f"{state.job.name:<28}{len(state.results):>7}{mapped:>8}"
+                     f"{state.seconds:>8.1f} s  {state.status}"
+                     + (f": {state.reason}" if state.reason else ""))  # fmt: skip
+    lines.append(f"Summary: {output / 'batch_summary.csv'}")
+    console.result(
+        {"output": output, "jobs": [{"job": state.job.name, "status": state.status,
+                                     "message": state.reason} for state in states]},
+        "\n".join(lines),
+    )  # fmt: skip
+    failures = [state for state in states if state.status != "done"]
+    if failures:
+        raise InputError(
+            f"{len(failures)} of {len(states)} jobs failed, in part or as a whole. "
+            f"{failures[0].job.name}: {failures[0].reason}",
+            hint="Run the same command again when the reasons are gone: what is complete stays.",
+        )

@@ -1,0 +1,43 @@
+"""``rm-geo export``: a trained network as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rm_geo.cli.options import console_options
+
+if TYPE_CHECKING:
+    from rm_geo.console import Console
+
+
+@click.command()
+@click.argument("model")
+@click.option("--onnx", "path", type=click.Path(path_type=Path), metavar="FILE",
+              help="The file to write; if not given, it goes where 'predict' looks for a faster "
+                   "engine on this machine.")  # fmt: skip
+@click.option("--tile-size", type=click.IntRange(16), default=256, show_default=True,
+              metavar="PX", help="Side of the tiles that the file takes.")  # fmt: skip
+@console_options
+def export(model: str, path: Path | None, tile_size: int, console: Console) -> None:
+    """Export a trained MODEL to ONNX, and compare it with the original."""
+    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.onnx_export import export_onnx
+    from rm_geo.onnx_field import export_path
+    from rm_geo.zoo import find_model, load_network
+
+    record = find_model(model)
+    if path is None:
+        _, record = load_network(record)  # a file of the user's own gets its checksum here
+        path = export_path(record.sha256 or "", tile_size)
+        prepare_output_folder(path.parent)
+    made = export_onnx(record, path, tile_size)
+    console.result(
+        {"model": made.model, "path": made.path, "sha256": made.sha256,
+         "tile_size_px": made.tile_size_px, "inputs": made.inputs, "outputs": made.outputs,
+         "largest_difference": made.difference},
+        f"{made.path}: {made.model}, tiles of {made.tile_size_px} pixels; differs from the "
+        f"original by at most {made.difference:.2g}.",
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""A smooth map of a whole cell by inverse distances, evaluated a band of rows at a time.
+
+On cells of a few pixels, brought back to the measurements afterwards: what is believed where
+a trained network is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, spatial
+
+from rm_geo.assimilation import AssimilationParameters, Correction, fit_correction, honour
+from rm_geo.fine_structure import Points
+from rm_geo.residual_kriging import coarse_rows, resample_rows
+from rm_geo.row_bands import row_bands
+from rm_geo.sparse import SparseRaster
+
+FloatArray: TypeAlias = NDArray[np.float32]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+COARSE_PX: Final = 4
+"""Pixels along a cell: interpolation costs little there."""
+
+_NEIGHBOURS: Final = 8
+
+_PARALLEL_PLACES: Final = 10_000
+"""From so many places on, threads cost less than they save."""
+
+
+class InverseDistances:
+    """Mean of the nearest known cells by the inverse square of their distance.
+
+    Parameters
+    ----------
+    places : ndarray, shape (N, 2)
+        Rows and columns of the known cells.
+    level_dbm : ndarray of float32, shape (N,)
+        Their levels.
+    """
+
+    def __init__(self, places: NDArray[Any], level_dbm: FloatArray) -> None:
+        self._level_dbm = level_dbm
+        self._tree = spatial.KDTree(places) if len(places) else None
+
+    def at(self, places: NDArray[Any]) -> FloatArray:
+        """Give the level at rows and columns, shape (M, 2); all NaN where no cell is known."""
+        if self._tree is None or len(places) == 0:
+            return np.full(len(places), np.nan, dtype=np.float32)
+        ranks = np.arange(1, min(_NEIGHBOURS, self._level_dbm.size) + 1)
+        workers = -1 if len(places) > _PARALLEL_PLACES else 1
+        distance, index = self._tree.query(places, k=ranks, workers=workers)
+        weight = 1.0 / np.maximum(distance, 0.5) ** 2
+        mean = (weight * self._level_dbm[index]).sum(1) / weight.sum(1)
+        return np.asarray(mean, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class SmoothMap:
+    """Inverse distances between cells, bilinear between their centres.
+
+    Attributes
+    ----------
+    distances : InverseDistances
+        On cells of 4 x 4 pixels.
+    shape : tuple of int
+        Rows and columns of the raster, in pixels.
+    """
+
+    distances: InverseDistances
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, sparse: SparseRaster) -> SmoothMap:
+        """Average what was measured over cells."""
+        width = -(-sparse.grid.shape[1] // COARSE_PX)
+        number = (sparse.row // COARSE_PX).astype(np.int64) * width + sparse.col // COARSE_PX
+        cells, place = np.unique(number, return_inverse=True)
+        total = np.bincount(place, sparse.level_dbm, minlength=cells.size)
+        mean_dbm = total / np.maximum(np.bincount(place, minlength=cells.size), 1)
+        places = np.column_stack([cells // width, cells % width])
+        return cls(InverseDistances(places, mean_dbm.astype(np.float32)), sparse.grid.shape)
+
+    def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
+        """Give the level in dBm on some rows, shape (rows, W), where it is wanted.
+
+        Elsewhere it is NaN, or what came along.
+        """
+        height, width = (-(-length // COARSE_PX) for length in self.shape)
+        cells = coarse_rows(rows, COARSE_PX, height)
+        level_dbm = np.full((cells.stop - cells.start, width), np.nan, dtype=np.float32)
+        row, col = np.nonzero(_needed(wanted, rows, cells, width))
+        level_dbm[row, col] = self.distances.at(np.column_stack([row + cells.start, col]))
+        return resample_rows(level_dbm, COARSE_PX, rows, self.shape[1], cells.start, height)
+
+
+@dataclass(frozen=True)
+class PartnerMap:
+    """The smooth map, and the measurements that it is brought back to."""
+
+    smooth: SmoothMap
+    correction: Correction
+
+    def on_rows(self, rows: slice, observed_dbm: FloatArray, wanted: BoolArray) -> FloatArray:
+        """Give the level in dBm on some rows, shape (rows, W), where it is wanted."""
+        smooth_dbm = self.smooth.on_rows(rows, wanted)
+        return honour(smooth_dbm, observed_dbm, self.correction.on_rows(rows))
+
+
+def fit_partner(sparse: SparseRaster, parameters: AssimilationParameters) -> PartnerMap:
+    """Interpolate what was measured.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        What was measured.
+    parameters : AssimilationParameters
+        How far measurements are believed.
+    """
+    smooth = SmoothMap.of(sparse)
+    predicted_dbm = np.empty_like(sparse.level_dbm)
+    for rows in row_bands(sparse.grid.shape):
+        inside = sparse.in_rows(rows)
+        if inside.stop > inside.start:
+            level_dbm = smooth.on_rows(rows, sparse.observed_rows(rows))
+            where = (sparse.row[inside] - rows.start, sparse.col[inside])
+            predicted_dbm[inside] = level_dbm[where]
+    residuals = Points(sparse.row, sparse.col, sparse.level_dbm - predicted_dbm)
+    return PartnerMap(smooth, fit_correction(residuals, sparse.grid.shape, parameters))
+
+
+def _needed(wanted: BoolArray, rows: slice, cells: slice, width: int) -> BoolArray:
+    """Cells that wanted pixels of some rows draw from, and those around them."""
+    row, col = (index // COARSE_PX for index in np.nonzero(wanted) + np.array([[rows.start], [0]]))
+    needed = np.zeros((cells.stop - cells.start, width), dtype=np.bool_)
+    needed[np.clip(row - cells.start, 0, needed.shape[0] - 1), col] = True
+    return np.asarray(ndimage.binary_dilation(needed, np.ones((3, 3))))

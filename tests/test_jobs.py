@@ -1,0 +1,126 @@
+"""Jobs are checked before any work begins."""
+
+from pathlib import Path
+
+import pytest
+
+from rm_geo.errors import ConfigError, InputError
+from rm_geo.jobs import read_jobs
+from rm_geo.predict_options import PredictOptions
+
+
+@pytest.fixture
+def drives(tmp_path):
+    for name in ("north.csv", "south.gpkg", "deep/east.parquet", "notes.md"):
+        path = tmp_path / "drives" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "drives"
+
+
+def table(folder, text, name="jobs.csv"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_folder_is_its_files_of_measurements(drives, tmp_path):
+    jobs = read_jobs([drives], tmp_path / "out")
+    assert [(job.name, job.measurements.name) for job in jobs] == [
+        ("north", "north.csv"), ("south", "south.gpkg"),
+    ]  # fmt: skip
+    assert jobs[0].output == tmp_path / "out" / "north"
+
+
+def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
+    jobs = read_jobs([f"{drives}/**/*.parquet", str(drives / "south.gpkg"), drives], tmp_path)
+    assert sorted(job.measurements.name for job in jobs) == [
+        "east.parquet", "north.csv", "south.gpkg",
+    ]  # fmt: skip
+
+
+def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
+    (drives / "north.gpkg").write_bytes(b"x")
+    (drives / "deep" / "north.gpkg").write_bytes(b"x")
+    jobs = read_jobs([drives, drives / "deep"], tmp_path)
+    assert len({job.output for job in jobs}) == len(jobs) == 5
+
+
+def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
+    path = table(
+        drives,
+        "measurements,name,method,reach,resolution_m,cell,mask,trust,bbox\n"
+        "north.csv,n,knn,40,2,7 8,yes,,1 2 3 4.5\n"
+        "south.gpkg,,,,,,,0.5,\n",
+    )
+    first, second = read_jobs([path], tmp_path, PredictOptions(min_pixels=9))
+    assert first.name == "n"
+    assert first.options == PredictOptions(
+        method="knn",
+        reach_m=40.0,
+        resolution_m=2.0,
+        cells=("7", "8"),
+        mask=True,
+        min_pixels=9,
+        bbox=(1.0, 2.0, 3.0, 4.5),
+    )
+    assert second.options == PredictOptions(trust=0.5, min_pixels=9)
+    assert second.output == tmp_path / "south"
+
+
+def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
+    path = table(
+        drives,
+        "defaults: {method: idw, method_options: {power: 3}}\n"
+        "jobs:\n"
+        "  - {measurements: north.csv, cells: [7], noise: null, sites: sites.csv}\n"
+        "  - {measurements: deep/east.parquet, method: knn, output: here}\n",
+        "jobs.yaml",
+    )
+    first, second = read_jobs([path], tmp_path)
+    assert (first.options.method, first.options.method_options) == ("idw", {"power": 3})
+    assert (first.options.cells, first.options.noise_db) == (("7",), None)
+    assert first.options.sites == drives / "sites.csv"
+    assert (second.options.method, second.output) == ("knn", drives / "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("measurements,reech\nnorth.csv,4\n", "reech.*reach"),
+        ("measurements,reach\nnorth.csv,far\n", "far.*reach.*line 2"),
+        ("measurements,reach\nnorth.csv,-4\n", "negative.*line 2"),
+        ("measurements,mask\nnorth.csv,perhaps\n", "perhaps"),
+        ("file,method\nnorth.csv,idw\n", "no column 'measurements'"),
+        ("measurements,method\nnorth.csv\n", "line 2"),
+        ("measurements,name\nnorth.csv,a\nsouth.gpkg,a\n", "same name"),
+        ("measurements,name,output\nnorth.csv,a,x\nsouth.gpkg,b,./x\n", "same output"),
+    ],
+)
+def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
+    with pytest.raises(ConfigError) as refused:
+        read_jobs([table(drives, text)], tmp_path)
+    import re
+
+    assert re.search(message, str(refused.value)), str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{", "jobs: 3", "tasks: []", "- north.csv", "- {method: idw}"])
+def test_bad_yaml_is_refused(drives, tmp_path, text):
+    with pytest.raises(ConfigError):
+        read_jobs([table(drives, text, "jobs.yml")], tmp_path)
+
+
+@pytest.mark.parametrize("source", ["nothing/*.csv", "missing.gpkg", "jobs.csv"])
+def test_what_is_not_there_is_refused(tmp_path, source):
+    with pytest.raises(InputError):
+        read_jobs([tmp_path / source], tmp_path)
+
+
+def test_missing_measurements_are_found_before_any_work(drives, tmp_path):
+    path = table(drives, "measurements\nnorth.csv\ngone.csv\nlost.csv\n")
+    with pytest.raises(InputError, match=r"gone\.csv.*1 more"):
+        read_jobs([path], tmp_path)
+    empty = table(drives, "measurements\n", "empty.csv")
+    with pytest.raises(InputError, match="no jobs"):
+        read_jobs([empty], Path("out"))

@@ -1,0 +1,120 @@
+"""An exported network says what the original says."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from rm_geo.errors import ModelError
+from rm_geo.estimators.base import TileBatch
+from rm_geo.estimators.radiocycle import RadioCycleEstimator
+from rm_geo.networks import build
+from rm_geo.onnx_export import export_onnx
+from rm_geo.onnx_field import OnnxField
+from rm_geo.zoo import find_model, load_network, save_model
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+TINY = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
+SIZE = 64
+
+
+def saved(path, kind, config, seed=0):
+    torch.manual_seed(seed)
+    network = build(kind, config)
+    for parameter in network.parameters():  # heads start at zero, which would prove nothing
+        torch.nn.init.normal_(parameter, std=0.1)
+    save_model(path, network, kind, config)
+    return find_model(path)
+
+
+@pytest.fixture(scope="module")
+def field_model(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("models") / "tiny", "radiocycle-field", TINY)
+
+
+def batch(count=3, spacing_m=1.0):
+    rng = np.random.default_rng(0)
+    seen = rng.random((count, SIZE, SIZE)) < 0.05
+    level = np.where(seen, rng.normal(-90, 10, seen.shape), np.nan).astype(np.float32)
+    position = np.array([[10, 20], [np.nan, np.nan], [-50, 400]], np.float32)[:count]
+    return TileBatch(level, spacing_m, position, np.array([-40, np.nan, -30], np.float32)[:count])
+
+
+@pytest.fixture(scope="module")
+def exported(field_model, tmp_path_factory):
+    """Folder of exports that holds the field model's."""
+    from rm_geo.cli.group import rm_geo
+
+    folder = tmp_path_factory.mktemp("exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RM_GEO_ONNX", str(folder))
+        arguments = ["export", str(field_model.path), "--tile-size", str(SIZE)]
+        result = CliRunner().invoke(rm_geo, arguments)
+        assert result.exit_code == 0, result.output
+        yield folder
+
+
+def test_the_estimator_says_the_same_with_both_engines(field_model, exported):
+    path = str(field_model.path)
+    plain = RadioCycleEstimator(path, "cpu", engine="torch")
+    fast = RadioCycleEstimator(path, "cpu", engine="onnx")
+    assert plain.provenance["engine"] == "torch"
+    assert fast.provenance["engine"] == f"onnx (tiles of {SIZE} px)"
+    for tiles in (batch(), batch(1), batch(spacing_m=4.0)):
+        ours, theirs = plain.estimate(tiles), fast.estimate(tiles)
+        np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+        np.testing.assert_allclose(
+            ours.building_probability, theirs.building_probability, atol=1e-4
+        )
+        np.testing.assert_allclose(ours.std_db, theirs.std_db, atol=1e-3)
+
+
+def test_without_an_export_pytorch_computes_unless_onnx_was_asked_for(
+    field_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
+    path = str(field_model.path)
+    assert RadioCycleEstimator(path, "cpu").provenance["engine"] == "torch"
+    with pytest.raises(ModelError, match="no export"):
+        RadioCycleEstimator(path, "cpu", engine="onnx").estimate(batch())
+
+
+def test_damaged_exports_and_those_of_other_weights_are_refused(exported, tmp_path):
+    content = next(exported.glob("*.onnx")).read_bytes()
+    (tmp_path / "half.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="no ONNX file"):
+        OnnxField(tmp_path / "half.onnx", "")
+    (tmp_path / "whole.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="other weights"):
+        OnnxField(tmp_path / "whole.onnx", "0" * 64)
+
+
+def test_super_resolution_can_be_exported(tmp_path):
+    record = saved(tmp_path / "model", "mars", {"width": 16, "blocks": 1, "repeats": 1})
+    made = export_onnx(record, tmp_path / "model.onnx", SIZE)
+    assert 0.0 <= made.difference < 1e-3
+    session = onnxruntime.InferenceSession(str(made.path), providers=["CPUExecutionProvider"])
+    assert tuple(entry.name for entry in session.get_inputs()) == made.inputs == ("coarse",)
+    held = session.get_modelmeta().custom_metadata_map["rm_geo_sha256"]
+    assert held == load_network(record)[1].sha256
+
+
+def test_a_network_that_says_something_else_is_not_handed_out(
+    field_model, exported, tmp_path, monkeypatch
+):
+    program = SimpleNamespace(model_proto=onnx.load(next(exported.glob("*.onnx"))))
+    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: program)
+    monkeypatch.setattr("rm_geo.onnx_export.MOST_DIFFERENCE", -1.0)
+    with pytest.raises(ModelError, match="differs"):
+        export_onnx(field_model, tmp_path / "tiny.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tile_size_that_does_not_suit_is_refused(field_model, tmp_path):
+    with pytest.raises(ModelError, match="multiple"):
+        export_onnx(field_model, tmp_path / "tiny.onnx", 60)
