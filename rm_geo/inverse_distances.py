@@ -1,7 +1,8 @@
 """A smooth map of a whole cell by inverse distances, evaluated a band of rows at a time.
 
 On cells of a few pixels, brought back to the measurements afterwards: what is believed where
-a trained network is not.
+a trained network is not. Where measurements are few, half of it is kriging: the two err in
+different places, and their mean errs less than either.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from rm_geo.assimilation import AssimilationParameters, Correction, fit_correction, honour
+from rm_geo.exact_kriging import FEW_VALUES
 from rm_geo.fine_structure import Points
-from rm_geo.residual_kriging import coarse_rows, resample_rows
+from rm_geo.residual_kriging import KrigedField, coarse_rows, fit_field, resample_rows
 from rm_geo.row_bands import row_bands
 from rm_geo.sparse import SparseRaster
 
@@ -68,10 +70,16 @@ class SmoothMap:
         On cells of 4 x 4 pixels.
     shape : tuple of int
         Rows and columns of the raster, in pixels.
+    mean_dbm : float
+        Mean measurement.
+    kriged : KrigedField, optional
+        Departure from that mean, kriged, where measurements are few.
     """
 
     distances: InverseDistances
     shape: tuple[int, int]
+    mean_dbm: float = 0.0
+    kriged: KrigedField | None = None
 
     @classmethod
     def of(cls, sparse: SparseRaster) -> SmoothMap:
@@ -82,7 +90,14 @@ class SmoothMap:
         total = np.bincount(place, sparse.level_dbm, minlength=cells.size)
         mean_dbm = total / np.maximum(np.bincount(place, minlength=cells.size), 1)
         places = np.column_stack([cells // width, cells % width])
-        return cls(InverseDistances(places, mean_dbm.astype(np.float32)), sparse.grid.shape)
+        distances = InverseDistances(places, mean_dbm.astype(np.float32))
+        shape = sparse.grid.shape
+        if not 0 < sparse.level_dbm.size <= FEW_VALUES:
+            return cls(distances, shape)
+        middle_dbm = float(sparse.level_dbm.mean(dtype=np.float64))
+        departures = (sparse.level_dbm - np.float32(middle_dbm)).astype(np.float32)
+        kriged = fit_field(Points(sparse.row, sparse.col, departures), shape)
+        return cls(distances, shape, middle_dbm, kriged)
 
     def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
         """Give the level in dBm on some rows, shape (rows, W), where it is wanted.
@@ -94,7 +109,11 @@ class SmoothMap:
         level_dbm = np.full((cells.stop - cells.start, width), np.nan, dtype=np.float32)
         row, col = np.nonzero(_needed(wanted, rows, cells, width))
         level_dbm[row, col] = self.distances.at(np.column_stack([row + cells.start, col]))
-        return resample_rows(level_dbm, COARSE_PX, rows, self.shape[1], cells.start, height)
+        smooth = resample_rows(level_dbm, COARSE_PX, rows, self.shape[1], cells.start, height)
+        if self.kriged is None:
+            return smooth
+        kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
+        return np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
 
 
 @dataclass(frozen=True)

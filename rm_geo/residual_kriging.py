@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, linalg, optimize
-from scipy.spatial.distance import cdist
+from scipy import fft, optimize
 
+from rm_geo.exact_kriging import FEW_VALUES, solve_exactly
 from rm_geo.fine_structure import FineStructure, Points, fit_fine_structure
 from rm_geo.likely_covariance import believed_mean, likely_covariance
 
@@ -26,9 +26,6 @@ IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 _TOP_CELLS: Final = 8192
 """Largest number of cells of the coarsest level, whose correlation spans the raster."""
-
-_DENSE_DATA: Final = 1000
-"""Up to so many occupied cells the system is solved exactly, without coarser levels."""
 
 _FINE_CELLS: Final = 1 << 17
 """Rasters of no more pixels are solved down to single pixels."""
@@ -327,7 +324,7 @@ def _levels(points: Points, shape: tuple[int, int]) -> tuple[int, int]:
     finest = 1 if pixels <= _FINE_CELLS else 2 if density >= 0.03 else 4
     while pixels > finest**2 * _MAX_CELLS:
         finest *= 2
-    if points.value.size <= _DENSE_DATA:
+    if points.value.size <= FEW_VALUES:
         return finest, finest
     coarsest = finest
     while pixels > coarsest**2 * _TOP_CELLS:
@@ -360,7 +357,7 @@ def _empirical_covariance(
 def _krige_cells(cells: Cells, *, whole: bool, centred: bool) -> FloatArray:
     """Krige cell means onto the centres of all cells; ``centred`` if the values lie there."""
     occupied = cells.occupied
-    if whole and np.count_nonzero(occupied) <= _DENSE_DATA:
+    if whole and np.count_nonzero(occupied) <= FEW_VALUES:
         return _krige_exactly(cells)
     covariance = fit_covariance(cells, whole=whole)
     power = float(np.mean(np.square(cells.mean[occupied], dtype=np.float64)))
@@ -394,15 +391,9 @@ def _krige_exactly(cells: Cells) -> FloatArray:
     if covariance is None:
         mean = believed_mean(float(value.mean()), float(value.var()) / value.size)
         return np.full_like(cells.mean, mean)
-    matrix = covariance(cdist(place, place))
-    number = cells.number[where].astype(np.float64)
-    matrix[np.diag_indices(value.size)] += covariance.nugget * float(number.mean()) / number
-    right = np.column_stack([value, np.ones_like(value)])
-    solved = linalg.solve(matrix, right, assume_a="pos", overwrite_a=True, overwrite_b=True)
-    precision = float(solved[:, 1].sum())
-    mean = believed_mean(float(solved[:, 0].sum()) / precision, 1.0 / precision)
+    mean, solved = solve_exactly(place, value, covariance, cells.number[where].astype(np.float64))
     weights = np.zeros_like(cells.mean)
-    weights[where] = solved[:, 0] - mean * solved[:, 1]
+    weights[where] = solved
     padded = _padded(cells.mean.shape, 3.0 * covariance.range)
     spectrum = np.maximum(_real_transform(covariance(_torus_distance(padded))), 0.0)
     field: FloatArray = np.float32(mean) + _convolved(weights, spectrum, padded)

@@ -3,7 +3,8 @@
 A network learnt from simulated streets meets a real drive test: some cells are like what it
 knows, some are not. So a few tiles are estimated again without blocks of their measurements;
 what the network says at the blocks is compared with what inverse distance weighting says
-there, and the final map is the mixture of the two that would have served best.
+there (where measurements are few: its mean with kriging), and the final map is the mixture of
+the two that would have served best.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from scipy import ndimage
 from rm_geo.assimilation import AssimilationParameters
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.estimators.base import BoolArray, FloatArray
+from rm_geo.exact_kriging import FEW_VALUES, krige_at
 from rm_geo.grid import Grid, Tile
 from rm_geo.inverse_distances import COARSE_PX, InverseDistances, fit_partner
+from rm_geo.likely_covariance import LikelyCovariance, likely_covariance
 from rm_geo.methods import OpenMethod
 from rm_geo.progress import SilentProgress
 from rm_geo.reach import reach_samples
@@ -141,6 +144,7 @@ def judge(
     counts = sparse.tile_counts(tiles)
     busiest = np.argsort(counts, kind="stable")[::-1][: chosen.max_tiles]
     judged = [tiles[int(index)] for index in busiest]
+    covariance = _covariance(sparse)
     columns: list[FloatArray] = []
     for fold in range(chosen.folds):
         # Blocks of two sizes: half of a map's pixels are nearer to a measurement than the
@@ -155,7 +159,7 @@ def judge(
             for level_dbm in estimate.rsrp_dbm
         )
         for tile, level_dbm in zip(usable, levels, strict=True):
-            columns.append(_at_held_out(sparse.tile(tile), part.tile(tile), level_dbm))
+            columns.append(_at_held_out(sparse.tile(tile), part.tile(tile), level_dbm, covariance))
     if not columns:
         return Trust.given(0.5)
     return stack(np.concatenate(columns, axis=1))
@@ -267,8 +271,21 @@ def _folds(sparse: SparseRaster, block_px: int, options: TrustOptions) -> NDArra
     return np.asarray(rng.permutation(np.arange(number) % options.folds)[block])
 
 
-def _at_held_out(all_dbm: FloatArray, kept_dbm: FloatArray, method_dbm: FloatArray) -> FloatArray:
-    """Truth, method and IDW at the coarse cells that were held back, shape (3, N).
+def _covariance(sparse: SparseRaster) -> LikelyCovariance | None:
+    """Covariance in pixels of the measurements, where they are few enough to be kriged."""
+    if not 0 < sparse.level_dbm.size <= FEW_VALUES:
+        return None
+    place = np.column_stack([sparse.row, sparse.col]).astype(np.float64)
+    return likely_covariance(place, sparse.level_dbm.astype(np.float64))
+
+
+def _at_held_out(
+    all_dbm: FloatArray,
+    kept_dbm: FloatArray,
+    method_dbm: FloatArray,
+    covariance: LikelyCovariance | None,
+) -> FloatArray:
+    """Truth, method and partner at the coarse cells that were held back, shape (3, N).
 
     The method gets its residuals at the cells it was shown back by inverse distances: what
     assimilation does, at a hundredth of the cost.
@@ -277,7 +294,22 @@ def _at_held_out(all_dbm: FloatArray, kept_dbm: FloatArray, method_dbm: FloatArr
     truth, kept, method = (_coarse_mean(level) for level in (held_dbm, kept_dbm, method_dbm))
     where = np.isfinite(truth) & ~np.isfinite(kept)
     honoured = method[where] + _inverse_distance(kept - method, where)
-    return np.stack([truth[where], honoured, _inverse_distance(kept, where)])
+    partner = _inverse_distance(kept, where)
+    if covariance is not None:
+        partner = 0.5 * (partner + _kriged(kept, where, covariance))
+    return np.stack([truth[where], honoured, partner])
+
+
+def _kriged(cells_dbm: FloatArray, where: BoolArray, covariance: LikelyCovariance) -> FloatArray:
+    """Krige the known cells onto the N cells of ``where``, shape (N,)."""
+    known = np.isfinite(cells_dbm)
+    if not known.any():
+        return np.full(np.count_nonzero(where), np.nan, dtype=np.float32)
+    place, target = (COARSE_PX * np.argwhere(cells).astype(np.float64) for cells in (known, where))
+    level_dbm = cells_dbm[known].astype(np.float64)
+    mean_dbm = float(level_dbm.mean())
+    departure_db = krige_at(place, level_dbm - mean_dbm, target, covariance)
+    return np.asarray(mean_dbm + departure_db, dtype=np.float32)
 
 
 def _inverse_distance(cells_dbm: FloatArray, where: BoolArray) -> FloatArray:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Grid
+from rm_geo.inverse_distances import SmoothMap
 from rm_geo.methods import OpenMethod
 from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts
@@ -120,3 +121,16 @@ def test_the_tags_say_what_was_believed():
     assert tags["trust"] == f"method {judged(Oracle()).method:.3f}, idw {judged(Oracle()).idw:.3f}"
     assert int(tags["trust_held_out"]) > 20
     assert len(tags["trust_rmse_db"].split()) == 3
+
+
+def test_few_measurements_are_kriged_beside_inverse_distances():
+    few, everywhere = sparse(0.01), np.ones((SIDE, SIDE), bool)
+    smooth = SmoothMap.of(few)
+    assert smooth.kriged is not None
+    rows = slice(0, SIDE)
+    alone = SmoothMap(smooth.distances, smooth.shape).on_rows(rows, everywhere)
+    both = smooth.on_rows(rows, everywhere)
+    kriged = np.float32(smooth.mean_dbm) + smooth.kriged.on_rows(rows)
+    np.testing.assert_allclose(both, (alone + kriged) / 2, atol=1e-4)
+    assert np.std(both - truth()) < np.std(alone - truth())
+    assert SmoothMap.of(sparse(0.5)).kriged is None
