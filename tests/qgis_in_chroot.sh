@@ -23,10 +23,11 @@ cp /etc/resolv.conf "$folder/etc/resolv.conf"
 exec unshare --mount bash -euo pipefail -c '
     folder=$1 root=$2 python=$3
     mount -t proc proc "$folder/proc"
-    mount --bind /dev "$folder/dev"
+    mount --rbind /dev "$folder/dev"
     if [ ! -x "$folder/usr/bin/qgis" ]; then
         export DEBIAN_FRONTEND=noninteractive
-        chroot "$folder" apt-get update --quiet=2
+        # A mirror may lag behind; what is installed here stays in the chroot.
+        chroot "$folder" apt-get update --quiet=2 -o Acquire::Check-Valid-Until=false
         chroot "$folder" apt-get install --yes --quiet=2 --no-install-recommends \
             qgis python3-qgis xvfb xauth procps >/dev/null
     fi
