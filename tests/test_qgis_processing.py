@@ -209,6 +209,10 @@ def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
     said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "file" / "x",
                      **FAST)  # fmt: skip
     assert "Cannot write" in said
+    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "out",
+                     RSRP=tmp_path / "file" / "x.tif", **FAST)  # fmt: skip
+    assert "Cannot write" in said
+    assert not (tmp_path / "out").exists(), "refused before the work"
     said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT="/proc/no", **FAST)
     assert "/proc/no" in said
 
