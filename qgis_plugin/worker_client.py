@@ -97,7 +97,7 @@ def run_job(
     python : str
         The interpreter that has rm_geo.
     request : mapping
-        The job; see ``rm_geo/jobs.py``.
+        The job; see ``rm_geo/worker_jobs.py``.
     listener : Listener, optional
         Told of everything, and asked whether to go on.
     environment : mapping, optional

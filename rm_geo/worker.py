@@ -19,7 +19,7 @@ on one line each, and answers each with events:
 ``error``
     ``class``, ``message`` and ``hint``. The last event of a request that failed.
 
-A request has the name of a job under ``request`` (see :mod:`rm_geo.jobs`) and what the job
+A request has the name of a job under ``request`` (see :mod:`rm_geo.worker_jobs`) and what the job
 takes; all but ``check`` need ``output``, the folder of the results. The end of standard input
 cancels the job that runs, and ends the worker: so it does not outlive the program that started
 it, however that program ended.
@@ -46,8 +46,8 @@ from rm_geo.console import JsonConsole, json_line
 from rm_geo.device_probe import likely_device
 from rm_geo.errors import CancelledError, ModelError, UsageError
 from rm_geo.failures import explain
-from rm_geo.jobs import JOBS
 from rm_geo.staging import Staging
+from rm_geo.worker_jobs import JOBS
 
 PROTOCOL: Final = 1
 """Version of the protocol; a change that an older program would not understand raises it."""

@@ -20,7 +20,7 @@ from qgis_plugin.interpreter import (
 )
 from qgis_plugin.wording import in_words_of_qgis
 from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
-from rm_geo import jobs, worker
+from rm_geo import worker, worker_jobs
 from rm_geo.cli.group import LazyGroup
 from rm_geo.estimators.registry import available
 
@@ -222,7 +222,7 @@ class TestAgreement:
                     for key, value in zip(node.keys, node.values, strict=True):
                         if isinstance(key, ast.Constant) and key.value == "request":
                             asked.add(value.value)
-        assert asked == set(jobs.JOBS)
+        assert asked == set(worker_jobs.JOBS)
 
     def test_hints_speak_of_parameters_not_of_options(self):
         assert in_words_of_qgis("Name it with --rsrp-column.") == (

@@ -192,7 +192,7 @@ def test_several_requests_are_answered_and_failures_do_not_end_the_worker(worker
 
 def test_what_libraries_print_does_not_reach_the_protocol():
     code = (
-        "import sys, rm_geo.jobs as jobs\n"
+        "import sys, rm_geo.worker_jobs as jobs\n"
         "def noisy(values, folder, progress):\n"
         "    import os; print('noise'); os.write(1, b'more noise\\n'); return {}\n"
         "jobs.JOBS['check'] = noisy\n"
