@@ -23,12 +23,13 @@ cp /etc/resolv.conf "$folder/etc/resolv.conf"
 exec unshare --mount bash -euo pipefail -c '
     folder=$1 root=$2 python=$3
     mount -t proc proc "$folder/proc"
-    mount --bind /dev "$folder/dev"
+    mount --rbind /dev "$folder/dev"
     if [ ! -x "$folder/usr/bin/qgis" ]; then
         export DEBIAN_FRONTEND=noninteractive
-        chroot "$folder" apt-get update --quiet=2
+        # A mirror may lag behind; what is installed here stays in the chroot.
+        chroot "$folder" apt-get update --quiet=2 -o Acquire::Check-Valid-Until=false
         chroot "$folder" apt-get install --yes --quiet=2 --no-install-recommends \
-            qgis python3-qgis xvfb xauth procps >/dev/null
+            qgis python3-qgis xvfb xauth procps fonts-dejavu-core >/dev/null
     fi
     # The checkout, the interpreter, and wherever its packages lie.
     "$python" - "$root" <<PYTHON | while read -r path; do
@@ -44,7 +45,7 @@ PYTHON
         mount --bind "$path" "$folder$path"
     done
     chroot "$folder" env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
-        RM_GEO_TEST_QGIS=1 OMP_NUM_THREADS=1 PYTHONPATH="$root" \
+        PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-}" RM_GEO_TEST_QGIS=1 OMP_NUM_THREADS=1 PYTHONPATH="$root" \
         sh -c "cd \"$root\" && { dpkg-query -W qgis; /usr/bin/python3 --version; } &&
             \"$python\" -m pytest -q -p no:cacheprovider tests/test_qgis_processing.py \
             tests/test_qgis_gui.py tests/test_qgis_plugin.py"

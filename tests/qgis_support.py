@@ -16,6 +16,11 @@ QGIS_PYTHON = "/usr/bin/python3"
 CHECKS = Path(__file__).resolve().parent / "qgis_python"
 
 
+def a_second() -> float:
+    """A second, or as much longer as more work than the machine has cores makes it."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) if os.name == "posix" else 1.0
+
+
 def qgis_process_path() -> str | None:
     """Find ``qgis_process``; Debian's wrapper of that name passes an option it refuses."""
     for path in ("/usr/bin/qgis_process.bin", shutil.which("qgis_process")):

@@ -89,6 +89,15 @@ def test_another_profile_is_left_alone(root):
     assert settings_of(root) == SETTINGS
 
 
+def test_the_default_profile_is_the_one_that_qgis_starts_with(root):
+    (root / "profiles" / "work").mkdir()
+    (root / "profiles" / "profiles.ini").write_text("[core]\ndefaultProfile=work\n")
+    (status,) = run(root, "install")["profiles"]
+    assert status["profile"] == "work"
+    assert folder_in(root, "work").is_dir()
+    assert not folder_in(root).exists()
+
+
 def test_installing_replaces_an_older_plugin_whole(root):
     run(root, "install")
     (folder_in(root) / "forgotten.py").write_text("x = 1")

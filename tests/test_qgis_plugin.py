@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from qgis_support import a_second
 
 from qgis_plugin.interpreter import (
     NoInterpreterError,
@@ -162,7 +163,7 @@ class TestClient:
         begun = time.monotonic()
         with pytest.raises(WorkerError, match="did not answer"):
             run_job(script(tmp_path, "cat"), {}, hello_timeout_s=0.3)
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 1.0 + a_second()
 
     def test_a_python_without_rm_geo_is_said_to_have_none(self, tmp_path):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")],
@@ -183,7 +184,7 @@ class TestClient:
         begun = time.monotonic()
         with pytest.raises(WorkerCancelled):
             run_job(python, {}, Recorder(cancel_after_s=0.3))
-        assert time.monotonic() - begun < 1.3
+        assert time.monotonic() - begun < 0.3 + a_second()
         assert not (tmp_path / "out").exists()
 
     def test_no_thread_and_no_descriptor_is_left(self, tmp_path):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from pyproj import CRS
-from qgis_support import CHECKS, QGIS_PYTHON, install_plugin
+from qgis_support import CHECKS, QGIS_PYTHON, a_second, install_plugin
 from shapely.geometry import LineString, box
 from test_cli_predict import CORNER, drive_test, write
 
@@ -209,6 +209,10 @@ def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
     said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "file" / "x",
                      **FAST)  # fmt: skip
     assert "Cannot write" in said
+    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "out",
+                     RSRP=tmp_path / "file" / "x.tif", **FAST)  # fmt: skip
+    assert "Cannot write" in said
+    assert not (tmp_path / "out").exists(), "refused before the work"
     said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT="/proc/no", **FAST)
     assert "/proc/no" in said
 
@@ -226,7 +230,9 @@ def test_a_killed_qgis_leaves_no_worker_and_no_files(qgis, data, tmp_path):
     assert "rm_geo.worker" in worker.cmdline()
     process.kill()
     process.wait()
-    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 2)
+    wait_for(
+        lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 1 + a_second()
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from pyproj import CRS
+from qgis_support import a_second
 from test_cli_predict import drive_test, write
 
 from rm_geo.cli.group import rm_geo
@@ -229,8 +230,8 @@ def test_the_end_of_input_cancels_within_a_second_and_leaves_nothing(worker, tmp
     assert (tmp_path / "out").is_dir()
     begun = time.monotonic()
     worker.process.stdin.close()
-    worker.process.wait(5)
-    assert time.monotonic() - begun < 1.0
+    worker.process.wait(20)
+    assert time.monotonic() - begun < a_second()
     assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
 
 
@@ -254,6 +255,6 @@ def test_a_killed_parent_leaves_no_worker(tmp_path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    psutil.wait_procs([worker], timeout=5)
+    psutil.wait_procs([worker], timeout=20)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]

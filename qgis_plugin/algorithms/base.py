@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,13 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         if finisher is not None:
             self._finishers.append(finisher)
 
+    def check_outputs(self, run: Run, names: Iterable[str]) -> None:
+        """Refuse single outputs that cannot be written before the work, not after it."""
+        for name in names:
+            target = run.raster_target(name)
+            if target is not None:
+                _require_writable(target)
+
     def hand_over(
         self, run: Run, rasters: list[ResultLayer], outputs: Mapping[str, str]
     ) -> dict[str, Any]:
@@ -258,6 +265,23 @@ def result_layers(answer: Event) -> list[ResultLayer]:
     ]
 
 
+def _require_writable(target: str) -> None:
+    """Raise if a file cannot be made, as far as that can be seen without making it."""
+    folder = os.path.dirname(os.path.abspath(target))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if os.path.isdir(target) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise _cannot_write(target, "it is a folder, or its folder takes no files")
+
+
+def _cannot_write(target: str, reason: str) -> QgsProcessingException:
+    """Say that a single output cannot be written."""
+    return QgsProcessingException(
+        f"Cannot write {target}: {reason}.\nChoose another file: in a folder that you may write "
+        "to, and not one that another program has open."
+    )
+
+
 def _copy(source: str, target: str) -> None:
     """Copy a file so that the target is whole or untouched."""
     part = f"{target}.{os.getpid()}.part"
@@ -268,10 +292,7 @@ def _copy(source: str, target: str) -> None:
     except OSError as error:
         if os.path.exists(part):
             os.unlink(part)
-        raise QgsProcessingException(
-            f"Cannot write {target}: {error.strerror or error}.\nChoose another file; a folder "
-            "that you may write to, and no file that another program has open."
-        ) from None
+        raise _cannot_write(target, error.strerror or str(error)) from None
 
 
 def _forget(context: QgsProcessingContext, path: str) -> None:

@@ -130,6 +130,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
 
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker map every cell."""
+        self.check_outputs(run, _OUTPUTS)
         folder = run.folder("OUTPUT")
         measured = self.measured(run)
         request = {

@@ -39,6 +39,7 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
 
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker bin the measurements."""
+        self.check_outputs(run, ("MEASURED",))
         folder = run.folder("OUTPUT")
         measured = self.measured(run)
         request = {

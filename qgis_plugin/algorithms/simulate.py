@@ -107,6 +107,7 @@ class SimulateRadioMap(RmGeoAlgorithm):
 
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker simulate each site."""
+        self.check_outputs(run, ("RADIO_MAP",))
         folder = run.folder("OUTPUT")
         buildings, sites = run.file_of(self._buildings), run.file_of(self._sites)
         assert buildings is not None
