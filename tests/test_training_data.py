@@ -176,6 +176,11 @@ def test_scenes_on_the_device_give_the_same_crops():
     b = device.draw(np.random.default_rng(5), 12, 32)
     for name in ("gain_db", "buildings", "free", "order", "transmitter_rc", "intercept_db"):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
+    held = DevicePool(sets, held_out=1, validation=True)
+    held.share_scenes(device)
+    crops = held.draw(np.random.default_rng(5), 4, 32)
+    own = ScenePool(sets, held_out=1, validation=True).draw(np.random.default_rng(5), 4, 32)
+    assert torch.equal(crops.gain_db, own.gain_db)
 
 
 def test_a_missing_package_is_told_with_what_to_do():

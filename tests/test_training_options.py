@@ -112,7 +112,7 @@ class TestCommand:
         [
             ("mars", ["--set", "task.batch=eight"], "task.batch must be a whole number"),
             ("mars", ["--set", "loop.max_minutes=-3"], "max_minutes must be positive"),
-            ("mars", ["--config", "best"], "Ready: paper, plus"),
+            ("mars", ["--config", "best"], "Ready: paper, plus, field"),
             (
                 "mars",
                 ["--set", "task.crop=36", "--set", "task.final_crop=64"],

@@ -95,6 +95,8 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
                      "MARS 4x that reads a mask of buildings and corrects bilinear."),
         PlannedModel("mars-8", "mars", _super_resolution("mars", 8, "plus"), 2,
                      "MARS 8x that reads a mask of buildings and corrects bilinear."),
+        PlannedModel("superres-4", "mars", _super_resolution("mars", 4, "field"), 3,
+                     "MARS 4x for planners' rasters: means of cells, any power."),
         PlannedModel("mars-4-paper", "mars", _super_resolution("mars", 4, "paper"), 3,
                      "MARS 4x as published, setting II."),
         PlannedModel("mars-8-paper", "mars", _super_resolution("mars", 8, "paper"), 2,

@@ -17,6 +17,7 @@ def dice_bce(logits: Tensor, target: Tensor) -> Tensor:
     logits, target : Tensor, shape (B, 1, H, W)
         Log-odds, and the truth in 0..1.
     """
+    logits = logits.float()  # sums over a batch need more digits than half precision has
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum()
     mass = probability.square().sum() + target.square().sum()
