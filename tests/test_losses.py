@@ -82,3 +82,10 @@ def test_mars_loss_has_the_papers_weights():
     p, t, b = images(4), images(5), (images(6) > 0.5).float()
     expected = (p - t).square().mean() + 0.01 * gradient_loss(p, t) + 0.1 * focal_loss(p, t, b)
     assert torch.allclose(mars_loss(p, t, b), expected)
+
+
+def test_mars_loss_can_weigh_the_outdoors_alone():
+    p, t, b = images(7), images(8), (images(9) > 0.5).float()
+    plain = mars_loss(p, t, b, gradient_weight=0.0, focal_weight=0.0)
+    weighed = mars_loss(p, t, b, gradient_weight=0.0, focal_weight=0.0, outdoor_weight=2.0)
+    assert torch.allclose(weighed - plain, 2.0 * masked_mse(p, t, 1.0 - b))

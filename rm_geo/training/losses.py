@@ -84,13 +84,19 @@ def mars_loss(
     prediction: Tensor,
     target: Tensor,
     buildings: Tensor,
+    *,
     gradient_weight: float = 0.01,
     focal_weight: float = 0.1,
+    outdoor_weight: float = 0.0,
 ) -> Tensor:
-    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper if not given."""
-    total = functional.mse_loss(prediction, target)
-    if gradient_weight:
-        total = total + gradient_weight * gradient_loss(prediction, target)
-    if focal_weight:
-        total = total + focal_weight * focal_loss(prediction, target, buildings)
-    return total
+    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper.
+
+    Walls make most of the squared error over all pixels; ``outdoor_weight`` adds the mean
+    squared error outdoors, which is what a planner reads off a map. The paper has none.
+    """
+    return (
+        functional.mse_loss(prediction, target)
+        + gradient_weight * gradient_loss(prediction, target)
+        + focal_weight * focal_loss(prediction, target, buildings)
+        + outdoor_weight * masked_mse(prediction, target, 1.0 - buildings)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from rm_geo.errors import ConfigError
 from rm_geo.networks import SuperResolutionNet
-from rm_geo.training.losses import mars_loss
+from rm_geo.training.losses import mars_loss, masked_mse
 from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
@@ -37,9 +38,9 @@ class MarsOptions:
         Largest shift of a whole tile's levels. The papers' maps have one known power;
         planners' rasters do not, so the field model learns not to rely on it. 0 is the
         paper's protocol.
-    gradient_weight, focal_weight : float
-        Weights of MARS's second and third loss beside the mean squared error; 0 leaves one
-        out.
+    gradient_weight, focal_weight, outdoor_weight : float
+        Of the loss, see :func:`~rm_geo.training.losses.mars_loss`; the defaults are the
+        paper's.
     """
 
     batch: int = 8
@@ -50,16 +51,18 @@ class MarsOptions:
     level_shift_db: float = 0.0
     gradient_weight: float = 0.01
     focal_weight: float = 0.1
+    outdoor_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.sampling not in {"point", "cell"}:
             raise ConfigError(f"sampling must be point or cell, not {self.sampling!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
+        if min(self.gradient_weight, self.focal_weight, self.outdoor_weight) < 0.0:
+            raise ConfigError("The weights of a loss must not be negative.")
         require_share("final_share", self.final_share)
-        for name in ("level_shift_db", "gradient_weight", "focal_weight"):
-            if not getattr(self, name) >= 0.0:
-                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
+        if not self.level_shift_db >= 0.0:
+            raise ConfigError(f"level_shift_db must not be negative, but is {self.level_shift_db}.")
 
 
 def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
@@ -129,8 +132,9 @@ class MarsTask:
             prediction,
             fine,
             1.0 - crops.free,
-            self.options.gradient_weight,
-            self.options.focal_weight,
+            gradient_weight=self.options.gradient_weight,
+            focal_weight=self.options.focal_weight,
+            outdoor_weight=self.options.outdoor_weight,
         )
         return {"total": total, "mse": functional.mse_loss(prediction.detach(), fine)}
 
@@ -146,9 +150,9 @@ class MarsTask:
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """RMSE in dB over all pixels, of the network and of bilinear enlargement."""
+        """RMSE in dB over all pixels and outdoors, of the network and of bilinear enlargement."""
         rng = np.random.default_rng(1)
-        squares = bilinear = 0.0
+        squares = np.zeros(4)
         rounds = 6
         for _ in range(rounds):
             crops = self.validation.draw(rng, 4, self.options.final_crop)
@@ -157,12 +161,12 @@ class MarsTask:
             plain = functional.interpolate(
                 coarse, scale_factor=float(self.network.scale), mode="bilinear"
             )
-            squares += float(functional.mse_loss(network(coarse), fine)) / rounds
-            bilinear += float(functional.mse_loss(plain, fine)) / rounds
-        return {
-            "rmse_db": squares**0.5 * GAIN_SPAN_DB,
-            "bilinear_db": bilinear**0.5 * GAIN_SPAN_DB,
-        }
+            for index, (image, weight) in enumerate(
+                product((network(coarse), plain), (torch.ones_like(fine), crops.free))
+            ):
+                squares[index] += float(masked_mse(image, fine, weight)) / rounds
+        names = ("rmse_db", "rmse_outdoor_db", "bilinear_db", "bilinear_outdoor_db")
+        return dict(zip(names, (np.sqrt(squares) * GAIN_SPAN_DB).tolist(), strict=True))
 
     def state(self) -> dict[str, object]:
         """Nothing beside the network."""

@@ -61,7 +61,12 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             _SUPER_RESOLUTION,
             split=None,
             network={"residual": True},
-            task={"sampling": "cell", "level_shift_db": 6.0},
+            task={
+                "sampling": "cell",
+                "level_shift_db": 6.0,
+                "focal_weight": 0.0,
+                "outdoor_weight": 1.0,
+            },
         ),
     },
     "srresnet": {"paper": _SUPER_RESOLUTION},
