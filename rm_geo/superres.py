@@ -358,7 +358,10 @@ def _model_for(scale: int, model: str | Path | None) -> ModelRecord:
                 hint=f"Scales: {', '.join(map(str, scales)) or 'none'}. Give a model of your own "
                 "with --model.",
             )
-        return default_model(f"mars-{scale}")
+        try:  # the model for rasters of means, where it is another than the one for points
+            return default_model(f"superres-{scale}")
+        except ModelError:
+            return default_model(f"mars-{scale}")
     record = find_model(model)
     if record.kind not in KINDS:
         raise ModelError(

@@ -207,3 +207,10 @@ def test_a_new_radio_unet_is_not_dead_behind_its_last_relu(seed, width):
     images = torch.zeros(1, 2, 64, 64)
     images[0, 0, 10:30, 20:40] = images[0, 1, 50, 50] = 1.0
     assert (RadioUNet(2, width)(images) > 0.0).float().mean() > 0.9
+
+
+@given(st.floats(0.01, 1.5))
+@settings(max_examples=10, deadline=None)
+def test_res_unets_of_any_width_have_channels_that_convolutions_like(width):
+    channels = {m.out_channels for m in ResUNet(2, width).modules() if hasattr(m, "out_channels")}
+    assert all(count % 8 == 0 for count in channels - {1})

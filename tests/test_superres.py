@@ -273,3 +273,18 @@ def test_networks_that_refine_nothing_are_refused(tmp_path, monkeypatch):
     foreign_raster(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(ModelError, match="refines no rasters"):
         superresolve(tmp_path / "coarse.tif", tmp_path / "f.tif", 4, model=tmp_path / "net")
+
+
+def test_the_model_for_rasters_goes_before_the_one_for_points(tmp_path, monkeypatch):
+    monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
+    monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
+    for name in ("points", "rasters"):
+        zoo.save_model(tmp_path / "models" / name, Enlarger(4), "mars", {"scale": 4}, {"scale": 4})
+    foreign_raster(tmp_path / "coarse.tif", PLANE)
+    for defaults, expected in (
+        ({"mars-4": "points"}, "points"),
+        ({"mars-4": "points", "superres-4": "rasters"}, "rasters"),
+    ):
+        zoo.write_index(tmp_path / "models", defaults)
+        made = superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, device="cpu")
+        assert made.model == expected

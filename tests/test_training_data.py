@@ -14,9 +14,9 @@ from rm_geo.datasets.generate import main as generate_command
 from rm_geo.datasets.packing import main, unpack
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
-from rm_geo.errors import ConfigError, InputError
+from rm_geo.errors import ConfigError, DependencyError, InputError
 from rm_geo.progress import SilentProgress
-from rm_geo.training.data import describe_data, prepare_data
+from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.device_pool import DevicePool
 from rm_geo.training.run import TrainingConfig
 from rm_geo.training.scenes import ScenePool, split_pairs
@@ -176,3 +176,15 @@ def test_scenes_on_the_device_give_the_same_crops():
     b = device.draw(np.random.default_rng(5), 12, 32)
     for name in ("gain_db", "buildings", "free", "order", "transmitter_rc", "intercept_db"):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
+    held = DevicePool(sets, held_out=1, validation=True)
+    held.share_scenes(device)
+    crops = held.draw(np.random.default_rng(5), 4, 32)
+    own = ScenePool(sets, held_out=1, validation=True).draw(np.random.default_rng(5), 4, 32)
+    assert torch.equal(crops.gain_db, own.gain_db)
+
+
+def test_a_missing_package_is_told_with_what_to_do():
+    told = pytest.raises(DependencyError, match="Images need Pillow: no_such_module")
+    with told as refusal, needing("Pillow", "Images"):
+        import no_such_module  # noqa: F401
+    assert "packed archive" in refusal.value.hint

@@ -37,7 +37,7 @@ from rm_geo.training.run import check_config, read_config
         (PaperOptions, {"temperature": 0}, "temperature must be positive"),
         (FieldOptions, {"relative": "yes"}, r"x\.relative must be true or false"),
         (FieldOptions, {"final_share": 1.5}, r"final_share must lie within 0\.\.1"),
-        (MarsOptions, {"gradient_weight": -0.1}, "gradient_weight must not be negative"),
+        (MarsOptions, {"gradient_weight": -0.1}, "weights of a loss must not be negative"),
         (MeasurementMixture, {"uniform": 0, "grid": 0, "routes": 0}, "all 0"),
         (MeasurementMixture, {"outlier_probability": 2}, r"outlier_probability .* 0\.\.1"),
         (MeasurementMixture, {"uniform_fraction": [0.0, 0.5]}, "uniform_fraction must rise"),
@@ -112,7 +112,7 @@ class TestCommand:
         [
             ("mars", ["--set", "task.batch=eight"], "task.batch must be a whole number"),
             ("mars", ["--set", "loop.max_minutes=-3"], "max_minutes must be positive"),
-            ("mars", ["--config", "best"], "Ready: paper, plus"),
+            ("mars", ["--config", "best"], "Ready: paper, plus, field"),
             (
                 "mars",
                 ["--set", "task.crop=36", "--set", "task.final_crop=64"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rm_geo.errors import DependencyError, ModelError, UsageError
@@ -24,11 +24,14 @@ class Contestant:
         Name in the registry.
     model_key : str or None
         Key of its trained model: of the index's defaults, and of ``--model KEY=NAME|FILE``.
+    options : mapping
+        Further parameters of the method.
     """
 
     label: str
     method: str
     model_key: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _names(contestant: Contestant) -> set[str]:
 def _open(contestant: Contestant, models: Mapping[str, str | Path], device: str) -> Estimator:
     """Make the estimator."""
     if not method_info(contestant.method).is_network:
-        return create(contestant.method)
+        return create(contestant.method, **contestant.options)
     key = contestant.model_key or contestant.method
     model = models.get(key)
     if model is None:
@@ -123,4 +126,4 @@ def _open(contestant: Contestant, models: Mapping[str, str | Path], device: str)
             model = default_model(key).name
         except ModelError as error:
             raise _AbsentError(f"no trained model {key}") from error
-    return create(contestant.method, model=model, device=device)
+    return create(contestant.method, model=model, device=device, **contestant.options)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rm_geo.datasets.simulated import MANIFEST, SimulatedSet, read_manifest
 from rm_geo.datasets.splits import LAST_TRAINING_MAP, get_split
-from rm_geo.errors import ConfigError, InputError
+from rm_geo.errors import ConfigError, DependencyError, InputError
 from rm_geo.progress import Progress
 from rm_geo.training.options import make_options
 from rm_geo.training.run import TrainingConfig
@@ -100,8 +102,9 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
             f"{path} holds no training data: neither {MANIFEST} nor RadioMapSeer's folder png.",
             hint="Simulate a set with `python -m rm_geo.datasets.generate`.",
         )
-    from rm_geo.datasets.generation import generate
-    from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe, maps_on_disk
+    with needing("Pillow and SciPy", "RadioMapSeer's images"):
+        from rm_geo.datasets.generation import generate
+        from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe, maps_on_disk
 
     wanted = tuple(range(LAST_TRAINING_MAP + 1))
     if config.split is not None:
@@ -115,6 +118,24 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
     )
     recipe.require_complete()
     return generate(recipe, out, workers=1, progress=progress)
+
+
+@contextmanager
+def needing(packages: str, what: str) -> Iterator[None]:
+    """Say what to install where an import fails: training machines may have torch alone.
+
+    Raises
+    ------
+    DependencyError
+        If a module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"{what} need {packages}: {error.name} is not installed.",
+            hint="Install it, or bring a packed archive (python -m rm_geo.datasets.packing).",
+        ) from error
 
 
 def describe_data(config: TrainingConfig) -> str:

@@ -30,6 +30,10 @@ def fits_device(sets: Sequence[SimulatedSet], device: torch.device) -> bool:
 class DevicePool(ScenePool):
     """Draws the same crops as :class:`ScenePool`, and cuts them on the device."""
 
+    def share_scenes(self, other: DevicePool) -> None:
+        """Use the scenes that another pool of the same sets keeps, instead of copies."""
+        self.__dict__["_resident"] = other._resident
+
     @cached_property
     def _resident(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
         """Gains, buildings and orders of each set, on the device."""

@@ -32,7 +32,7 @@ from rm_geo.evaluation.result_table import markdown_table
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.card import CardText, publish
-from rm_geo.training.data import describe_data, prepare_data
+from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.ready import network_of_size, ready_recipe
 from rm_geo.training.run import check_config, read_config, train
 from rm_geo.training.team import Team, local_device
@@ -95,6 +95,8 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
                      "MARS 4x that reads a mask of buildings and corrects bilinear."),
         PlannedModel("mars-8", "mars", _super_resolution("mars", 8, "plus"), 2,
                      "MARS 8x that reads a mask of buildings and corrects bilinear."),
+        PlannedModel("superres-4", "mars", _super_resolution("mars", 4, "field"), 3,
+                     "MARS 4x for planners' rasters: means of cells, any power."),
         PlannedModel("mars-4-paper", "mars", _super_resolution("mars", 4, "paper"), 3,
                      "MARS 4x as published, setting II."),
         PlannedModel("mars-8-paper", "mars", _super_resolution("mars", 8, "paper"), 2,
@@ -252,10 +254,11 @@ def simulate_scenes(maps: Path, out: Path, transmitters: int, workers: int) -> P
     Raises
     ------
     DependencyError
-        If numba is not installed.
+        If numba or SciPy is not installed.
     """
-    from rm_geo.datasets.generation import generate
-    from rm_geo.datasets.recipes import PaperRecipe
+    with needing("SciPy", "Simulated scenes"):
+        from rm_geo.datasets.generation import generate
+        from rm_geo.datasets.recipes import PaperRecipe
 
     recipe = PaperRecipe(tuple(range(1, 501)), transmitters=transmitters)
     progress = PlainConsole(sys.stderr, sys.stdout)

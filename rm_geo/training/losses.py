@@ -17,6 +17,7 @@ def dice_bce(logits: Tensor, target: Tensor) -> Tensor:
     logits, target : Tensor, shape (B, 1, H, W)
         Log-odds, and the truth in 0..1.
     """
+    logits = logits.float()  # sums over a batch need more digits than half precision has
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum()
     mass = probability.square().sum() + target.square().sum()
@@ -88,16 +89,14 @@ def mars_loss(
     focal_weight: float = 0.1,
     outdoor_weight: float = 0.0,
 ) -> Tensor:
-    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper if not given.
+    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper.
 
     Walls make most of the squared error over all pixels; ``outdoor_weight`` adds the mean
     squared error outdoors, which is what a planner reads off a map. The paper has none.
     """
-    total = functional.mse_loss(prediction, target)
-    if gradient_weight:
-        total = total + gradient_weight * gradient_loss(prediction, target)
-    if focal_weight:
-        total = total + focal_weight * focal_loss(prediction, target, buildings)
-    if outdoor_weight:
-        total = total + outdoor_weight * masked_mse(prediction, target, 1.0 - buildings)
-    return total
+    return (
+        functional.mse_loss(prediction, target)
+        + gradient_weight * gradient_loss(prediction, target)
+        + focal_weight * focal_loss(prediction, target, buildings)
+        + outdoor_weight * masked_mse(prediction, target, 1.0 - buildings)
+    )

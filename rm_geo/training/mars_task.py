@@ -40,7 +40,7 @@ class MarsOptions:
         paper's protocol.
     gradient_weight, focal_weight, outdoor_weight : float
         Of the loss, see :func:`~rm_geo.training.losses.mars_loss`; the defaults are the
-        paper's, 0 leaves a part out.
+        paper's.
     """
 
     batch: int = 8
@@ -58,10 +58,11 @@ class MarsOptions:
             raise ConfigError(f"sampling must be point or cell, not {self.sampling!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
+        if min(self.gradient_weight, self.focal_weight, self.outdoor_weight) < 0.0:
+            raise ConfigError("The weights of a loss must not be negative.")
         require_share("final_share", self.final_share)
-        for name in ("level_shift_db", "gradient_weight", "focal_weight", "outdoor_weight"):
-            if not getattr(self, name) >= 0.0:
-                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
+        if not self.level_shift_db >= 0.0:
+            raise ConfigError(f"level_shift_db must not be negative, but is {self.level_shift_db}.")
 
 
 def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:

@@ -56,6 +56,18 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             network={"residual": True, "masked": True},
             task={"gradient_weight": 0.002, "focal_weight": 0.0},
         ),
+        # For planners' rasters, whose values are means of cells at a power that nobody knows.
+        "field": _with(
+            _SUPER_RESOLUTION,
+            split=None,
+            network={"residual": True},
+            task={
+                "sampling": "cell",
+                "level_shift_db": 6.0,
+                "focal_weight": 0.0,
+                "outdoor_weight": 1.0,
+            },
+        ),
     },
     "srresnet": {"paper": _SUPER_RESOLUTION},
     "supreme": {"paper": _SUPER_RESOLUTION},

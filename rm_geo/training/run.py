@@ -227,6 +227,8 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
         )
         for validation in (False, True)
     )  # fmt: skip
+    if isinstance(pool, DevicePool) and isinstance(held, DevicePool):
+        held.share_scenes(pool)
     pool.require_crop(max(options.crop, getattr(options, "final_crop", 0)))
     network = channels_last(network.to(device))
     if isinstance(network, FieldRadioCycle):

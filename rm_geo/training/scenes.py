@@ -244,7 +244,8 @@ def split_pairs(
         part = "validation" if validation else "training"
         raise ConfigError(
             f"{data.path} has no scene and transmitter for {part} in the split {split.name!r}.",
-            hint=f"The split trains on maps {min(split.train_maps)}-{max(split.train_maps)}.",
+            hint=f"The split trains on maps {min(split.train_maps)}-{max(split.train_maps)}; "
+            "--set split=null trains on all scenes.",
         )
     return pairs
 

@@ -42,6 +42,8 @@ class Team:
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
         backend = "nccl" if device.type == "cuda" else "gloo"
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # NCCL exchanges on the current device
         try:
             torch.distributed.init_process_group(backend)
         except (ValueError, RuntimeError) as error:
