@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
 	@echo "make test   set up an environment and run every check: ruff, mypy, pytest"
-	@echo "make bench  measure start-up, reading, and the pipeline around the network"
+	@echo "make bench  measure start-up, reading, the pipeline, and what a city takes"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python -m benchmarks.suite
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache

@@ -87,7 +87,7 @@ def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:
             write_raster(path, (values[row : row + 256] for row in range(0, side, 256)), grid)
             wall = time.perf_counter() - begun
             rows.append({"pixels": side * side, "seconds": round(wall, 2),
-                         "mpixels_per_s": round(side * side / wall / 1e6, 1),
+                         "mpixels_per_s": round(side * side / wall / 1e6, 4),
                          "mb": round(path.stat().st_size / 1e6, 1)})  # fmt: skip
     return rows
 

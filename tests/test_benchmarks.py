@@ -35,7 +35,8 @@ def test_the_error_of_a_map_is_that_at_the_held_out_pixels(tmp_path):
     write_raster(tmp_path / "map.tif", wrong, sparse.grid)
     assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4
     west, south, _, _ = sparse.grid.bounds
-    shifted = Grid.create(west - 7.0, south + sparse.grid.shape[0] + 5.0,
-                          (sparse.grid.shape[0] + 5, sparse.grid.shape[1] + 7), 1.0, 32633)  # fmt: skip
+    rows, cols = sparse.grid.shape
+    wider = (rows + 5, cols + 7)
+    shifted = Grid.create(west - 7.0, south + rows + 5.0, wider, 1.0, 32633)
     write_raster(tmp_path / "map.tif", np.pad(wrong, ((5, 0), (7, 0))), shifted)
     assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4
