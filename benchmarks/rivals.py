@@ -28,7 +28,7 @@ OURS = ("nearest", "idw", "radiocycle")
 PYTHON_TOOLS = ("pykrige", "scipy-rbf", "sklearn-knn", "sklearn-rf")
 GDAL_ALGORITHMS = {
     "gdal_grid linear": "linear:radius=-1",
-    "gdal_grid invdist": "invdist:power=2.0:max_points=16:radius1=100:radius2=100",
+    "gdal_grid invdistnn": "invdistnn:power=2.0:max_points=16:radius=100",
     "gdal_grid nearest": "nearest:radius1=100:radius2=100",
 }
 _BLOCK_M = 40
