@@ -12,7 +12,7 @@ help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
 	@echo "make test   set up an environment and run every check: ruff, mypy, pytest; as root on"
 	@echo "            Debian it installs QGIS for the tests of the plugin"
-	@echo "make bench  measure start-up, reading, and the pipeline around the network"
+	@echo "make bench  measure start-up, reading, the pipeline, and what a city takes"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python -m benchmarks.suite
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache

@@ -143,7 +143,7 @@ def blend_cell(
                         estimate.std_db is not None,
                     ]
                     scratch = journal.scratch(sparse.grid.shape, 1 + sum(layout))
-                    scratch.require_space(height)
+                    scratch.require_space(_rows_of(plan.tiles))
                     journal.note("channels", layout)
                 blender = _Blender(sparse, plan, scratch, first_row, journal)
             waiting.append(pool.submit(blender.take, number, estimate))
@@ -244,6 +244,16 @@ class _Blender:
 def _end(tiles: Sequence[Tile]) -> int:
     """Row after the last one of a batch; tiles come row by row."""
     return tiles[-1].row + tiles[-1].size
+
+
+def _rows_of(tiles: Sequence[Tile]) -> int:
+    """Count the rows that tiles cover; they come row by row."""
+    covered = 0
+    end = tiles[0].row if tiles else 0
+    for tile in tiles:
+        covered += max(tile.row + tile.size - max(tile.row, end), 0)
+        end = max(end, tile.row + tile.size)
+    return covered
 
 
 def _at_measured(sparse: SparseRaster, scratch: Scratch) -> FloatArray:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from rm_geo.assimilation import AssimilationParameters, Correction, fit_correction, honour
+from rm_geo.cell_resampling import coarse_rows, resample_rows
 from rm_geo.exact_kriging import FEW_VALUES
 from rm_geo.fine_structure import Points
-from rm_geo.residual_kriging import KrigedField, coarse_rows, fit_field, resample_rows
+from rm_geo.residual_kriging import KrigedField, fit_field
 from rm_geo.row_bands import row_bands
 from rm_geo.sparse import SparseRaster
 

@@ -33,6 +33,7 @@ Colour: TypeAlias = tuple[int, int, int]
 OverviewResampling: TypeAlias = Literal["average", "mode", "nearest"]
 
 _BLOCK_PX: Final = 256
+_CACHE_MB: Final = 256  # GDAL's own default is a twentieth of the machine's memory
 _COMPRESSION_LEVEL: Final = "3"  # within 2 % of the default levels' size at half their time
 
 
@@ -146,7 +147,7 @@ def raster_sink(
         tempfile.TemporaryDirectory(
             dir=target.parent, prefix=".rm_geo_", suffix=PART_SUFFIX
         ) as folder,
-        rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="ALL_CPUS"),
+        rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="ALL_CPUS", GDAL_CACHEMAX=_CACHE_MB),
     ):
         scratch = Path(folder) / "scratch.tif"
         _require_space(target, profile)

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rm_geo.cell_run import tiles_of
 from rm_geo.grid import Tile
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod
-from rm_geo.pipeline import open_sites, open_wanted_method, tiles_of
+from rm_geo.pipeline import open_sites, open_wanted_method
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress
 from rm_geo.rasterize import bin_measurements

@@ -17,9 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, optimize
 
+from rm_geo.cell_resampling import resample_at, resample_cells, resample_rows
 from rm_geo.exact_kriging import FEW_VALUES, solve_exactly
 from rm_geo.fine_structure import FineStructure, Points, fit_fine_structure
 from rm_geo.likely_covariance import believed_mean, likely_covariance
+
+__all__ = [
+    "Cells", "Covariance", "KrigedField", "Points", "bin_points", "fit_covariance", "fit_field",
+    "krige_points", "resample_cells",
+]  # fmt: skip
 
 FloatArray: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
@@ -190,9 +196,9 @@ def fit_field(points: Points, shape: tuple[int, int]) -> KrigedField:
             break
         field = resample_cells(field, side, side // 2, shape)
         side, top = side // 2, False
-        left = points._replace(value=points.value - _at_points(field, points, side))
+        left = points._replace(value=points.value - resample_at(field, points, side))
     low, high = min(float(points.value.min()), 0.0), max(float(points.value.max()), 0.0)
-    at_points = _at_points(field, points, side)
+    at_points = resample_at(field, points, side)
     fine = None
     # Where measurements are that dense, neighbouring pixels share more than the cells tell.
     if points.value.size >= _FINE_DENSITY * shape[0] * shape[1]:
@@ -249,71 +255,6 @@ def fit_covariance(cells: Cells, *, whole: bool) -> Covariance:
     design[-1] = sum_weight
     solution, _ = optimize.nnls(design, np.append(covariance * weight, power * sum_weight))
     return Covariance(solution[:-1], ranges, float(solution[-1]))
-
-
-def resample_cells(
-    field: FloatArray, side: int, to_side: int, shape: tuple[int, int]
-) -> FloatArray:
-    """Interpolate bilinearly from the centres of coarse cells to those of finer ones.
-
-    Parameters
-    ----------
-    field : ndarray of float32, shape (ceil(H / side), ceil(W / side))
-        Values of cells.
-    side, to_side : int
-        Pixels along a cell, before and after.
-    shape : tuple of int
-        Rows and columns of the raster in pixels, H and W.
-
-    Returns
-    -------
-    ndarray of float32, shape (ceil(H / to_side), ceil(W / to_side))
-    """
-    rows, cols = (-(-length // to_side) for length in shape)
-    return resample_rows(field, side // to_side, slice(0, rows), cols)
-
-
-def resample_rows(
-    field: FloatArray,
-    factor: int,
-    rows: slice,
-    cols: int,
-    first: int = 0,
-    length: int | None = None,
-) -> FloatArray:
-    """Interpolate some rows bilinearly from the centres of coarser cells.
-
-    Parameters
-    ----------
-    field : ndarray of float32, shape (h, w)
-        Values of the cells, or of a band of them that holds :func:`coarse_rows`.
-    factor : int
-        Rows and columns along a cell.
-    rows : slice
-        Rows of the result.
-    cols : int
-        Columns of the result.
-    first, length : int
-        First row of the band, and rows of all cells; of a whole field, 0 and h.
-
-    Returns
-    -------
-    ndarray of float32, shape (rows, cols)
-    """
-    if factor == 1:
-        return field[rows.start - first : rows.stop - first, :cols]
-    low, high, share = _between(np.arange(cols), factor, field.shape[1])
-    top, bottom, down = _between(np.arange(rows.start, rows.stop), factor, length or field.shape[0])
-    band = field[top[0] - first : bottom[-1] + 1 - first]
-    wide = band[:, low] + share * (band[:, high] - band[:, low])
-    upper, lower = wide[top - top[0]], wide[bottom - top[0]]
-    return np.asarray(upper + down[:, None] * (lower - upper), dtype=np.float32)
-
-
-def coarse_rows(rows: slice, factor: int, length: int) -> slice:
-    """Give the rows of cells that :func:`resample_rows` draws some rows from."""
-    top, bottom, _ = _between(np.array([rows.start, rows.stop - 1]), factor, length)
-    return slice(int(top[0]), int(bottom[-1]) + 1)
 
 
 def _levels(points: Points, shape: tuple[int, int]) -> tuple[int, int]:
@@ -434,22 +375,6 @@ def _solve_iteratively(
         direction = residual + growth * direction
         moved = image + growth * moved
     return weights
-
-
-def _at_points(field: FloatArray, points: Points, side: int) -> FloatArray:
-    """Bilinear interpolation of cells at the centres of the points' pixels."""
-    top, bottom, down = _between(points.row, side, field.shape[0])
-    west, east, right = _between(points.col, side, field.shape[1])
-    upper = field[top, west] + right * (field[top, east] - field[top, west])
-    lower = field[bottom, west] + right * (field[bottom, east] - field[bottom, west])
-    return np.asarray(upper + down * (lower - upper), dtype=np.float32)
-
-
-def _between(index: IntArray, factor: int, length: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Coarse neighbours of fine pixels along an axis, and the share of the second."""
-    position = np.clip((index + 0.5) / factor - 0.5, 0.0, length - 1.0)
-    low = position.astype(np.intp)
-    return low, np.minimum(low + 1, length - 1), (position - low).astype(np.float32)
 
 
 def _padded(shape: tuple[int, ...], reach: float) -> tuple[int, int]:

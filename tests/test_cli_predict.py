@@ -390,3 +390,19 @@ def test_results_can_be_moved_and_read_anywhere(tmp_path):
     tags = read_raster(tmp_path / "moved" / "7_rsrp.tif").tags
     assert tags["input"] == "drive.gpkg"
     assert str(tmp_path) not in json.dumps(tags)
+
+
+def test_a_bounding_box_maps_what_is_inside(tmp_path):
+    path = write(drive_test(), tmp_path / "drive.gpkg")
+    whole = geopandas.read_file(path)
+    west, south, east, north = whole.total_bounds
+    middle = (west + east) / 2
+    half = predict(path, tmp_path / "half", "--bbox", f"{west},{south},{middle},{north}")
+    assert half.exit_code == 0, half.output
+    cells = json.loads((tmp_path / "half" / "summary.json").read_text())["cells"]
+    inside = int((whole.geometry.x <= middle).sum())
+    assert 0 < sum(cell["measurements"] for cell in cells) <= inside < len(whole)
+    for wrong, message in (("1,2,3", "not four"), ("a,b,c,d", "four numbers"), ("3,0,1,2", "box")):
+        result = predict(path, tmp_path / "none", "--bbox", wrong)
+        assert result.exit_code == 2
+        assert message in result.output

@@ -1,0 +1,221 @@
+"""The same points on the same grid by what a planner would otherwise use.
+
+Every tool runs as a process of its own, so that its time and its peak memory are its own,
+imports and files included. Blocks of the measurements are held back from all of them; the
+error is that of the map at those places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from benchmarks.memory import street_drive
+from rm_geo.grid import Grid
+from rm_geo.rasterize import bin_measurements
+from rm_geo.sparse import SparseRaster
+
+OURS = ("nearest", "idw", "radiocycle")
+PYTHON_TOOLS = ("pykrige", "scipy-rbf", "sklearn-knn", "sklearn-rf")
+GDAL_ALGORITHMS = {
+    "gdal_grid linear": "linear:radius=-1",
+    "gdal_grid invdistnn": "invdistnn:power=2.0:max_points=16:radius=100",
+    "gdal_grid nearest": "nearest:radius1=100:radius2=100",
+}
+_BLOCK_M = 40
+_HELD_SHARE = 0.25
+
+
+def scene(side_m: float) -> tuple[SparseRaster, np.ndarray]:
+    """Measured pixels of streets 60 m apart, and which of them are held back."""
+    points = street_drive(side_m, side_m, gap_m=60.0, step_m=1.5)
+    grid = Grid.covering(points.x, points.y, points.crs)
+    sparse = bin_measurements(points, grid)
+    blocks = np.random.default_rng(1).random((grid.shape[0] // _BLOCK_M + 1,
+                                              grid.shape[1] // _BLOCK_M + 1))  # fmt: skip
+    return sparse, blocks[sparse.row // _BLOCK_M, sparse.col // _BLOCK_M] < _HELD_SHARE
+
+
+def compare(side_m: float, tools: list[str] | None = None) -> list[dict[str, object]]:
+    """Run all tools that are there, and judge their maps.
+
+    Parameters
+    ----------
+    side_m : float
+        Side of the square, which is also its pixels.
+    tools : list of str, optional
+        Only these.
+    """
+    sparse, held = scene(side_m)
+    kept = sparse.select(~held)
+    names = [*OURS, *PYTHON_TOOLS, *(GDAL_ALGORITHMS if shutil.which("gdal_grid") else ())]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        write_points(kept, work / "points.csv")
+        (work / "points.vrt").write_text(_VRT.format(path=work / "points.csv"))
+        for name in tools or names:
+            target = work / "map.tif"
+            target.unlink(missing_ok=True)
+            seconds, peak_mb, fault = run_watched(command_of(name, sparse.grid, work))
+            row: dict[str, object] = {
+                "tool": name, "points": len(kept), "km2": round(side_m**2 / 1e6, 3),
+                "seconds": round(seconds, 2), "s_per_km2": round(seconds / side_m**2 * 1e6, 2),
+                "peak_mb": round(peak_mb), "rmse_db": None, "fault": fault,
+            }  # fmt: skip
+            if not fault:
+                row["rmse_db"] = round(rmse_db(target, sparse, held), 2)
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    return rows
+
+
+_VRT = """<OGRVRTDataSource><OGRVRTLayer name="points">
+<SrcDataSource>{path}</SrcDataSource><GeometryType>wkbPoint</GeometryType>
+<LayerSRS>EPSG:32633</LayerSRS>
+<GeometryField encoding="PointFromColumns" x="x" y="y" z="rsrp"/>
+</OGRVRTLayer></OGRVRTDataSource>"""
+
+
+def write_points(sparse: SparseRaster, path: Path) -> None:
+    """Write pixel centres and levels."""
+    x, y = sparse.grid.world_of(sparse.row + 0.5, sparse.col + 0.5)
+    table = np.column_stack([x, y, sparse.level_dbm])
+    np.savetxt(path, table, fmt=("%.2f", "%.2f", "%.3f"), delimiter=",", header="x,y,rsrp",
+               comments="")  # fmt: skip
+
+
+def command_of(name: str, grid: Grid, work: Path) -> list[str]:
+    """Command that turns ``points.csv`` into ``map.tif``."""
+    west, south, east, north = grid.bounds
+    rows, cols = grid.shape
+    if name in GDAL_ALGORITHMS:
+        return [
+            "gdal_grid", "-q", "-a", GDAL_ALGORITHMS[name], "-txe", str(west), str(east),
+            "-tye", str(north), str(south), "-outsize", str(cols), str(rows), "-ot", "Float32",
+            "-l", "points", str(work / "points.vrt"), str(work / "map.tif"),
+        ]  # fmt: skip
+    return [sys.executable, "-m", "benchmarks.rivals", "--tool", name, "--work", str(work),
+            "--grid", json.dumps([west, north, rows, cols])]  # fmt: skip
+
+
+def run_watched(command: list[str]) -> tuple[float, float, str]:
+    """Run a command; seconds, peak memory in MB, and what it said if it failed."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    status = Path(f"/proc/{process.pid}/status")
+    peak_kb = 0
+    while process.poll() is None:
+        try:
+            lines = status.read_text().splitlines()
+            peak_kb = max([peak_kb, *(int(x.split()[1]) for x in lines if x.startswith("VmHWM"))])
+        except OSError:
+            pass
+        time.sleep(0.02)
+    assert process.stderr is not None
+    errors = process.stderr.read().decode().strip().splitlines()
+    fault = "" if process.returncode == 0 else (errors[-1] if errors else "failed")
+    return time.perf_counter() - begun, peak_kb / 1000.0, fault
+
+
+def rmse_db(path: Path, sparse: SparseRaster, held: np.ndarray) -> float:
+    """Error of a map at the pixels that were held back."""
+    with rasterio.open(path) as dataset:
+        values = dataset.read(1).astype(np.float64)
+        values[values == (dataset.nodata if dataset.nodata is not None else 0.0)] = np.nan
+        bounds, spacing = dataset.bounds, dataset.transform.a
+        flipped = dataset.transform.e > 0.0
+    if flipped:
+        values = values[::-1]
+    x, y = sparse.grid.world_of(sparse.row[held] + 0.5, sparse.col[held] + 0.5)
+    row = np.floor((max(bounds.top, bounds.bottom) - y) / spacing).astype(int)
+    col = np.floor((x - bounds.left) / spacing).astype(int)
+    inside = (row >= 0) & (row < values.shape[0]) & (col >= 0) & (col < values.shape[1])
+    found = values[row[inside], col[inside]]
+    return float(np.sqrt(np.nanmean((found - sparse.level_dbm[held][inside]) ** 2)))
+
+
+def run_tool(name: str, work: Path, grid: Grid) -> None:
+    """Make the map with one of the Python tools, rm_geo among them."""
+    table = np.loadtxt(work / "points.csv", delimiter=",", skiprows=1)
+    if name in OURS:
+        from rm_geo.measurements import Measurements
+        from rm_geo.pipeline import predict
+        from rm_geo.predict_options import PredictOptions
+
+        points = Measurements(
+            table[:, 0], table[:, 1], table[:, 2].astype(np.float32),
+            np.array(["map"] * len(table), dtype=object), grid.crs,
+        )  # fmt: skip
+        options = PredictOptions(method=name, device="cpu", preview=False)
+        predict(points, work / "ours", options)
+        shutil.move(work / "ours" / "map_rsrp.tif", work / "map.tif")
+        return
+    rows, cols = grid.shape
+    xs = grid.world_of(0.5, np.arange(cols) + 0.5)[0]
+    ys = grid.world_of(np.arange(rows) + 0.5, 0.5)[1]
+    where = np.column_stack([np.tile(xs, rows), np.repeat(ys, cols)])
+    values = interpolate(name, table[:, :2], table[:, 2], where)
+    from rm_geo.raster_io import write_raster
+
+    write_raster(work / "map.tif", values.reshape(rows, cols).astype(np.float32), grid)
+
+
+def interpolate(name: str, places: np.ndarray, levels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Interpolate with a tool's usual settings for so many points."""
+    chunks = np.array_split(where, max(1, len(where) // 20_000))
+    if name == "scipy-rbf":
+        from scipy.interpolate import RBFInterpolator
+
+        model = RBFInterpolator(places, levels, neighbors=50)
+        return np.concatenate([model(chunk) for chunk in chunks])
+    if name == "sklearn-knn":
+        from sklearn.neighbors import KNeighborsRegressor
+
+        knn = KNeighborsRegressor(16, weights="distance").fit(places, levels)
+        return np.concatenate([knn.predict(chunk) for chunk in chunks])
+    if name == "sklearn-rf":
+        from sklearn.ensemble import RandomForestRegressor
+
+        forest = RandomForestRegressor(100, random_state=0).fit(places, levels)
+        return np.concatenate([forest.predict(chunk) for chunk in chunks])
+    from pykrige.ok import OrdinaryKriging
+
+    # A variogram of all pairs is beyond any memory; the kriging itself uses all points.
+    chosen = np.random.default_rng(0).choice(len(places), min(2000, len(places)), replace=False)
+    fitted = OrdinaryKriging(*places[chosen].T, levels[chosen], variogram_model="exponential")
+    parameters = list(fitted.variogram_model_parameters)
+    model = OrdinaryKriging(
+        *places.T, levels, variogram_model="exponential", variogram_parameters=parameters
+    )
+    return np.concatenate(
+        [np.asarray(model.execute("points", *chunk.T, n_closest_points=16, backend="loop")[0])
+         for chunk in chunks]
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--side", type=float, default=1024.0, help="metres")
+    parser.add_argument("--tool")
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--grid")
+    chosen = parser.parse_args()
+    if chosen.work is not None:
+        west, north, rows, cols = json.loads(chosen.grid)
+        run_tool(chosen.tool, chosen.work, Grid.create(west, north, (rows, cols), 1.0, 32633))
+        return
+    compare(chosen.side, [chosen.tool] if chosen.tool else None)
+
+
+if __name__ == "__main__":
+    main()

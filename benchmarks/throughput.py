@@ -1,0 +1,184 @@
+"""How fast tiles are computed, rows written, runs resumed, and jobs spread over workers."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.memory import street_drive
+from rm_geo.engine import Clock, cpu_has_bfloat16, run_tiles
+from rm_geo.grid import Grid
+from rm_geo.methods import open_method
+from rm_geo.pipeline import predict
+from rm_geo.predict_options import PredictOptions
+from rm_geo.progress import SilentProgress
+from rm_geo.raster_io import write_raster
+from rm_geo.rasterize import bin_measurements
+from rm_geo.tile_batches import CellFacts, tile_batches
+
+Rows = list[dict[str, object]]
+_STEP_M = 192.0  # of neighbouring tiles of 256 pixels with an overlap of 64
+
+
+def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: int = 16) -> Rows:
+    """Tiles/s and km2/s of the default model against the batch size, by engine.
+
+    The bare rate is that of the estimator alone on tiles that are ready; the road's is that
+    of :func:`rm_geo.predict` from points to files.
+    """
+    engines = ("torch",) if device != "cpu" else ("torch", "onnx")
+    side_m = _STEP_M * np.sqrt(count)
+    points = street_drive(side_m, side_m, gap_m=60.0)
+    grid = Grid.covering(points.x, points.y, points.crs, margin_m=20.0)
+    sparse = bin_measurements(points, grid)
+    tiles = grid.tiles(256, 64)
+    rows: Rows = []
+    for engine in engines:
+        for size in sizes:
+            options = {"engine": engine}
+            try:
+                method = open_method("radiocycle", device=device, batch_size=size, options=options)
+                batches = list(tile_batches(sparse, tiles, CellFacts(), size))
+                method.estimator.estimate(batches[0])  # allocates and compiles
+            except Exception as error:
+                rows.append({"engine": engine, "batch": size, "fault": str(error)})
+                break
+            clock = Clock()
+            list(run_tiles(method.estimator, batches, clock=clock))
+            bare = clock.tiles / clock.forward_s
+            with tempfile.TemporaryDirectory() as folder:
+                clock, begun = Clock(), time.perf_counter()
+                (result,) = predict(
+                    points, folder,
+                    PredictOptions(device=device, batch_size=size, reach_m=20.0,
+                                   method_options=options, trust=0.5), clock=clock,
+                )  # fmt: skip
+                wall = time.perf_counter() - begun
+            rows.append(
+                {
+                    "engine": engine, "batch": size, "tiles": result.tiles,
+                    "bare_tiles_per_s": round(bare, 2),
+                    "road_tiles_per_s": round(result.tiles / wall, 2),
+                    "share_of_bare": round(result.tiles / wall / bare, 3),
+                    "outside_estimator": round(1.0 - clock.forward_s / wall, 3),
+                    "km2_per_s": round(result.rows * result.cols / wall / 1e6, 4),
+                    "s_per_km2": round(1e6 * wall / (result.rows * result.cols), 2),
+                }
+            )  # fmt: skip
+    return rows
+
+
+def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:
+    """Pixels/s of a cloud-optimised GeoTIFF, scratch file, overviews and compression included."""
+    rows: Rows = []
+    for side in sides_px:
+        rng = np.random.default_rng(0)
+        coarse = rng.normal(-95.0, 12.0, (side // 64 + 2, side // 64 + 2))
+        values = np.kron(coarse, np.ones((64, 64)))[:side, :side].astype(np.float32)
+        values += rng.normal(0.0, 0.5, values.shape).astype(np.float32)
+        grid = Grid.create(500_000.0, 5_400_000.0, values.shape, 1.0, 32633)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "map.tif"
+            begun = time.perf_counter()
+            write_raster(path, (values[row : row + 256] for row in range(0, side, 256)), grid)
+            wall = time.perf_counter() - begun
+            rows.append({"pixels": side * side, "seconds": round(wall, 2),
+                         "mpixels_per_s": round(side * side / wall / 1e6, 4),
+                         "mb": round(path.stat().st_size / 1e6, 1)})  # fmt: skip
+    return rows
+
+
+class _CutOff(BaseException):
+    """Ends a run without its handlers knowing."""
+
+
+class _Dying(SilentProgress):
+    def __init__(self, tiles: int) -> None:
+        self.left = tiles
+
+    def advance(self, amount: int = 1) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise _CutOff
+
+
+def resuming(side_m: float = 1200.0) -> Rows:
+    """Time of a run, and of both halves of one that is cut off in the middle of its tiles."""
+    from rm_geo import blending, pipeline
+
+    points = street_drive(side_m, side_m, gap_m=60.0)
+    options = PredictOptions(method="idw", trust=0.5, max_tiles=10**6)
+    rows: Rows = []
+    kept = blending._WORTH_KEEPING_S
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        (whole,) = predict(points, Path(folder) / "whole", options)
+        rows.append({"run": "uninterrupted", "seconds": round(time.perf_counter() - begun, 2)})
+        worth = pipeline.WORTH_RESUMING_S
+        pipeline.WORTH_RESUMING_S = blending._WORTH_KEEPING_S = 0.0
+        try:
+            begun = time.perf_counter()
+            with contextlib.suppress(_CutOff):
+                predict(points, Path(folder) / "cut", options, _Dying(whole.tiles // 2))
+            middle = time.perf_counter()
+            clock = Clock()
+            predict(points, Path(folder) / "cut", options, clock=clock)
+            end = time.perf_counter()
+        finally:
+            pipeline.WORTH_RESUMING_S, blending._WORTH_KEEPING_S = worth, kept
+        rows.append({"run": "until cut off", "seconds": round(middle - begun, 2)})
+        rows.append({"run": "resumed", "seconds": round(end - middle, 2),
+                     "tiles_of": f"{clock.tiles} of {whole.tiles}"})  # fmt: skip
+    return rows
+
+
+def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 500.0) -> Rows:
+    """Time of a batch against the number of local workers, without starting them."""
+    from rm_geo.jobs import read_jobs
+
+    from rm_geo.batch import run_batch
+    from rm_geo.cluster import open_cluster
+
+    rows: Rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "drives").mkdir()
+        points = street_drive(side_m, side_m, gap_m=50.0)
+        table = np.column_stack([points.x, points.y, points.rsrp_dbm])
+        for job in range(jobs):
+            np.savetxt(root / "drives" / f"d{job}.csv", table, delimiter=",", header="x,y,rsrp",
+                       comments="", fmt="%.2f")  # fmt: skip
+        options = PredictOptions(method="idw", crs="EPSG:32633", preview=False, device="cpu")
+        for number in workers:
+            with open_cluster(workers=number, device="cpu") as client:
+                client.run(__import__, "rm_geo.pipeline")  # imports are not the work
+                begun = time.perf_counter()
+                run_batch(
+                    read_jobs([root / "drives"], root / f"out{number}", options),
+                    root / f"out{number}", client,
+                )  # fmt: skip
+                wall = time.perf_counter() - begun
+            rows.append({"workers": number, "jobs": jobs, "seconds": round(wall, 2),
+                         "jobs_per_s": round(jobs / wall, 3)})  # fmt: skip
+    return rows
+
+
+def machine() -> str:
+    """Describe this machine in a line."""
+    import os
+    import platform
+
+    info = Path("/proc/cpuinfo")
+    name = platform.processor()
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return (
+        f"{name}, {os.cpu_count()} cores, bfloat16 {'yes' if cpu_has_bfloat16() else 'no'}, "
+        f"Python {platform.python_version()}, load {load:.1f} when the measurement began"
+    )

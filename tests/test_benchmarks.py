@@ -1,0 +1,42 @@
+"""The benchmarks write what they measure, with the machine described."""
+
+import csv
+
+import numpy as np
+from click.testing import CliRunner
+
+from benchmarks import rivals, suite
+from rm_geo.grid import Grid
+from rm_geo.raster_io import write_raster
+
+
+def test_a_part_writes_a_table_a_plot_and_a_report(tmp_path, monkeypatch):
+    found = suite.parts(full=False, device="cpu")
+    monkeypatch.setattr(
+        suite, "parts",
+        lambda **_: {"writing": (lambda: suite.throughput.writing((64, 128)),
+                                 *found["writing"][1:])},
+    )  # fmt: skip
+    result = CliRunner().invoke(suite.main, ["writing", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "writing.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["pixels"]) for row in rows] == [64 * 64, 128 * 128]
+    assert all(float(row["mpixels_per_s"]) > 0 for row in rows)
+    assert (tmp_path / "writing.png").read_bytes().startswith(b"\x89PNG")
+    assert "cores" in (tmp_path / "results.md").read_text()
+
+
+def test_the_error_of_a_map_is_that_at_the_held_out_pixels(tmp_path):
+    sparse, held = rivals.scene(150.0)
+    assert 0.05 < held.mean() < 0.6
+    truth = sparse.rsrp_dbm
+    wrong = np.where(np.isfinite(truth), truth + 3.0, -90.0).astype(np.float32)
+    write_raster(tmp_path / "map.tif", wrong, sparse.grid)
+    assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4
+    west, south, _, _ = sparse.grid.bounds
+    rows, cols = sparse.grid.shape
+    wider = (rows + 5, cols + 7)
+    shifted = Grid.create(west - 7.0, south + rows + 5.0, wider, 1.0, 32633)
+    write_raster(tmp_path / "map.tif", np.pad(wrong, ((5, 0), (7, 0))), shifted)
+    assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4
