@@ -1,0 +1,289 @@
+"""Jobs of a batch: from a folder, files, or a table, checked before any work begins."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import glob
+import io
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo.errors import ConfigError, InputError, RmGeoError
+from rm_geo.predict_options import PredictOptions
+
+MEASUREMENT_SUFFIXES: Final = (
+    ".shp", ".gpkg", ".geojson", ".parquet", ".geoparquet", ".fgb", ".csv", ".csv.gz", ".tsv",
+)  # fmt: skip
+_TABLE_SUFFIXES: Final = (".csv", ".yaml", ".yml")
+_OWN: Final = ("measurements", "output", "name")
+# As the options of ``rm-geo predict`` are called.
+_SHORT_NAMES: Final = {
+    "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
+    "overlap": "overlap_px", "eirp": "eirp_dbm", "frequency": "frequency_mhz",
+    "noise": "noise_db", "cell": "cells",
+}  # fmt: skip
+_YES: Final = frozenset({"yes", "true", "1", "on"})
+_NO: Final = frozenset({"no", "false", "0", "off"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file of measurements, and what becomes of it.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its batch.
+    measurements : Path
+        The file.
+    output : Path
+        Folder of its maps.
+    options : PredictOptions
+        How.
+    """
+
+    name: str
+    measurements: Path
+    output: Path
+    options: PredictOptions
+
+
+def read_jobs(
+    sources: Sequence[str | Path], output: Path, defaults: PredictOptions | None = None
+) -> list[Job]:
+    """Make jobs of a table, or of the measurement files that a folder or patterns name.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        One table of jobs (CSV or YAML), or folders, files and glob patterns of measurements.
+    output : Path
+        Folder under which each job gets one of its own, unless the table names another.
+    defaults : PredictOptions, optional
+        What holds where the table says nothing.
+
+    Returns
+    -------
+    list of Job
+        At least one; files that exist, outputs that differ.
+
+    Raises
+    ------
+    ConfigError
+        If the table has unknown columns, values that are none, or two jobs with one output.
+    InputError
+        If a table, a folder or a file of measurements is missing or empty.
+    """
+    options = defaults or PredictOptions()
+    if len(sources) == 1 and Path(sources[0]).suffix.lower() in _TABLE_SUFFIXES:
+        table = Path(sources[0])
+        jobs = [_job(row, where, table.parent, output, options) for row, where in _rows(table)]
+        if not jobs:
+            raise InputError(f"{table} holds no jobs.", hint="Add a row for each file.")
+    else:
+        files = _files(sources)
+        jobs = [Job(name, file, output / name, options)
+                for name, file in zip(_names(files), files, strict=True)]  # fmt: skip
+    _require_files(jobs)
+    _require_different(jobs)
+    return jobs
+
+
+def _files(sources: Sequence[str | Path]) -> list[Path]:
+    """Measurement files that folders, names and patterns stand for, each once, sorted."""
+    found: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            inside = [
+                file for file in path.iterdir() if file.name.lower().endswith(MEASUREMENT_SUFFIXES)
+            ]
+        elif path.exists():
+            inside = [path]
+        else:
+            inside = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207 - absolute patterns
+        if not inside:
+            raise InputError(
+                f"There are no measurements at {source}.",
+                hint=f"Files end in {', '.join(MEASUREMENT_SUFFIXES)}.",
+            )
+        found += inside
+    return sorted(set(found))
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Short names of files that are all different."""
+    stems = [file.name.split(".")[0] or file.name for file in files]
+    full = [
+        file.name if stems.count(stem) > 1 else stem
+        for file, stem in zip(files, stems, strict=True)
+    ]
+    return [
+        name if full.count(name) == 1 else f"{name}_{full[: index + 1].count(name)}"
+        for index, name in enumerate(full)
+    ]
+
+
+def _rows(table: Path) -> list[tuple[dict[str, Any], str]]:
+    """Rows of a table, and where each is, for messages."""
+    try:
+        text = table.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{table} does not exist.", hint="Check the path.") from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{table} cannot be read: {error}.", hint="Save it as UTF-8.") from error
+    if table.suffix.lower() == ".csv":
+        rows = csv.DictReader(io.StringIO(text))
+        if rows.fieldnames is None or "measurements" not in rows.fieldnames:
+            raise ConfigError(
+                f"{table} has no column 'measurements', so it is no table of jobs.",
+                hint="To map one CSV file of measurements, use 'rm-geo predict'.",
+            )
+        parsed: list[tuple[dict[str, Any], str]] = []
+        for row in rows:
+            where = f"line {rows.line_num} of {table}"
+            if None in row or None in row.values():
+                raise ConfigError(f"There are more or fewer values than columns in {where}.")
+            parsed.append(({k: v for k, v in row.items() if v.strip()}, where))
+        return parsed
+    return _yaml_rows(text, table)
+
+
+def _yaml_rows(text: str, table: Path) -> list[tuple[dict[str, Any], str]]:
+    """Jobs of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{table} is not YAML: {error}.") from error
+    shared: dict[str, Any] = {}
+    if isinstance(document, dict):
+        unknown = [key for key in document if key not in {"jobs", "defaults"}]
+        if unknown:
+            raise ConfigError(
+                f"{table} has an unknown key {unknown[0]!r}.", hint="Known are jobs and defaults."
+            )
+        shared, document = document.get("defaults") or {}, document.get("jobs")
+    entries = document or []
+    if not isinstance(entries, list) or not isinstance(shared, dict):
+        raise ConfigError(f"The jobs of {table} are not a list.", hint="Begin each with a dash.")
+    rows = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"job {number} of {table}"
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{where} is no mapping of names to values.")
+        rows.append(({**shared, **entry}, where))
+    return rows
+
+
+def _job(
+    row: Mapping[str, Any], where: str, base: Path, output: Path, defaults: PredictOptions
+) -> Job:
+    """Turn a row of a table into a job."""
+    kinds = typing.get_type_hints(PredictOptions)
+    settings: dict[str, Any] = {}
+    for column, value in row.items():
+        if column in _OWN:
+            continue
+        name = _SHORT_NAMES.get(column, column)
+        if name not in kinds:
+            raise ConfigError(
+                f"The column {column!r} in {where} is not known.", hint=_suggestion(column, kinds)
+            )
+        settings[name] = _converted(value, kinds[name], f"{column!r} in {where}")
+    if "measurements" not in row:
+        raise ConfigError(f"There is no 'measurements' in {where}.")
+    measurements = base / str(row["measurements"])
+    name = str(row.get("name", measurements.name.split(".")[0]))
+    folder = base / str(row["output"]) if "output" in row else output / name
+    if settings.get("sites") is not None:
+        settings["sites"] = base / settings["sites"]
+    try:
+        options = replace(defaults, **settings)
+    except RmGeoError as error:
+        raise ConfigError(f"{error.message.rstrip('.')} ({where}).", hint=error.hint) from error
+    return Job(name, measurements, folder, options)
+
+
+def _suggestion(column: str, kinds: Mapping[str, Any]) -> str:
+    """Name the columns that may have been meant."""
+    known = [*_OWN, *_SHORT_NAMES, *kinds]
+    close = difflib.get_close_matches(column, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(known))}."
+
+
+def _converted(value: object, kind: Any, where: str) -> Any:  # noqa: ANN401 - any option's type
+    """Read a value as the type of an option."""
+    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    listed = next((part for part in parts if typing.get_origin(part) is tuple), None)
+    origin = typing.get_origin(kind)
+    if value is None and type(None) in parts:
+        return None
+    text = str(value).strip()
+    try:
+        if listed is not None:
+            items = value if isinstance(value, (list, tuple)) else text.replace(",", " ").split()
+            number = typing.get_args(listed)[0] is float
+            return tuple(float(item) if number else str(item) for item in items)
+        if kind is bool:
+            return _truth(text)
+        if any(part is float for part in parts):
+            return float(text)
+        if any(part is int for part in parts) and str not in parts:
+            return int(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no value for {where}.") from None
+    if Path in parts and str not in parts:
+        return Path(text)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if origin is not None and not isinstance(kind, types.UnionType):
+        raise ConfigError(f"{text!r} is no value for {where}.", hint="Give a mapping, in YAML.")
+    return text
+
+
+def _truth(text: str) -> bool:
+    """Read yes or no."""
+    if text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    raise ValueError(text)
+
+
+def _require_files(jobs: Sequence[Job]) -> None:
+    """Refuse a batch of which a file is missing."""
+    missing = [job for job in jobs if not job.measurements.exists()]
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"{missing[0].measurements} of job {missing[0].name!r} does not exist{more}.",
+            hint="Paths in a table are relative to the table's folder.",
+        )
+
+
+def _require_different(jobs: Sequence[Job]) -> None:
+    """Refuse two jobs with one name or one output folder."""
+    seen: dict[object, Job] = {}
+    checks: tuple[tuple[str, Callable[[Job], object]], ...] = (
+        ("name", lambda job: ("name", job.name)),
+        ("output folder", lambda job: ("output", job.output.resolve())),
+    )
+    for what, key in checks:
+        for job in jobs:
+            other = seen.setdefault(key(job), job)
+            if other is not job:
+                raise ConfigError(
+                    f"Two jobs have the same {what}: {other.measurements} and {job.measurements} "
+                    f"({job.name}).",
+                    hint=f"Give each its own {what}.",
+                )
+
+
+def settings_text(options: PredictOptions) -> dict[str, str]:
+    """Give all options as text, to tell whether a job changed."""
+    return {field.name: repr(getattr(options, field.name)) for field in fields(options)}
