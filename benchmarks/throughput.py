@@ -138,10 +138,9 @@ def resuming(side_m: float = 1200.0) -> Rows:
 
 def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 500.0) -> Rows:
     """Time of a batch against the number of local workers, without starting them."""
-    from rm_geo.jobs import read_jobs
-
     from rm_geo.batch import run_batch
     from rm_geo.cluster import open_cluster
+    from rm_geo.jobs import read_jobs
 
     rows: Rows = []
     with tempfile.TemporaryDirectory() as folder:
