@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any, Final
@@ -77,7 +78,10 @@ def _worker(distributed: Any, index: int, number: int, gpus: int) -> dict[str, A
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = str(index % gpus)
     # A cell's memory is bounded by design, and a worker that is killed for it helps nobody.
-    options = {"nthreads": 1, "env": environment, "memory_limit": 0, "host": "127.0.0.1"}
+    options = {
+        "nthreads": 1, "env": environment, "memory_limit": 0, "host": "127.0.0.1",
+        "silence_logs": logging.ERROR,
+    }  # fmt: skip
     return {"cls": distributed.Nanny, "options": options}
 
 

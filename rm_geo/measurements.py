@@ -84,8 +84,10 @@ class Measurements:
         labels, codes = factorise(self.cell)
         labels, codes = _split_carriers(labels, codes, self.earfcn)
         names = safe_file_names(labels)
-        order = np.argsort(codes, kind="stable")
         counts = np.bincount(codes, minlength=len(labels))
+        if counts.max(initial=0) == len(self):  # one cell: no need of a second copy
+            return {names[labels[int(counts.argmax())]]: self} if len(self) else {}
+        order = np.argsort(codes, kind="stable")
         ends = np.cumsum(counts)
         largest = sorted(range(len(labels)), key=lambda k: (-int(counts[k]), names[labels[k]]))
         return {
