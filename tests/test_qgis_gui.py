@@ -10,7 +10,7 @@ from test_cli_predict import drive_test, write
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
+def opened(tmp_path_factory):
     """What happened in the window, and where its pictures are."""
     qgis = install_plugin(tmp_path_factory.mktemp("gui") / "config")
     programs = {name: shutil.which(name, path="/usr/bin") for name in ("qgis", "xvfb-run")}
@@ -28,7 +28,7 @@ def session(tmp_path_factory):
     done = subprocess.run(
         [programs["xvfb-run"], "-a", "-s", "-screen 0 1500x1000x24", programs["qgis"], "--nologo",
          "--noversioncheck", "--profiles-path", str(qgis.config), "--code",
-         str(CHECKS / "gui_session.py")],
+         str(CHECKS / "window.py")],
         env=environment, capture_output=True, text=True, timeout=400, cwd=folder,
     )  # fmt: skip
     error = folder / "error.txt"
@@ -38,35 +38,35 @@ def session(tmp_path_factory):
     return json.loads(facts.read_text()), folder
 
 
-def test_the_maps_of_each_cell_are_a_group_with_buildings_on_top(session):
-    facts, _ = session
+def test_the_maps_of_each_cell_are_a_group_with_buildings_on_top(opened):
+    facts, _ = opened
     assert facts["groups"] == {
         f"Cell {cell}": [f"{cell} buildings", f"{cell} RSRP", f"{cell} uncertainty"]
         for cell in ("7", "8")
     }
 
 
-def test_the_layers_are_styled_and_drawn(session):
-    facts, _ = session
+def test_the_layers_are_styled_and_drawn(opened):
+    facts, _ = opened
     assert set(facts["styles"].values()) == {"singlebandpseudocolor"}
     assert facts["drawn"] > 50  # colours on the canvas: a map, not a blank page
 
 
-def test_the_window_the_dialog_and_the_settings_were_pictured(session):
-    _, folder = session
+def test_the_window_the_dialog_and_the_settings_were_pictured(opened):
+    _, folder = opened
     for name in ("window.png", "dialog.png", "log.png", "settings.png"):
         picture = (folder / name).read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) > 10_000
 
 
-def test_the_check_button_says_what_works_and_what_does_not(session):
-    page = session[0]["page"]
+def test_the_check_button_says_what_works_and_what_does_not(opened):
+    page = opened[0]["page"]
     assert page["good"].startswith("rm_geo works.")
     assert "radiocycle-field-s" in page["good"]
     assert "has no rm_geo" in page["bad"]
     assert "/usr/bin/python3" in page["origin"]
 
 
-def test_nothing_heavy_was_imported_into_qgis(session):
-    assert session[0]["modules"] == []
+def test_nothing_heavy_was_imported_into_qgis(opened):
+    assert opened[0]["modules"] == []

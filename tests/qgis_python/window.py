@@ -1,4 +1,4 @@
-"""A session of QGIS's window as a user has it; run by ``qgis --code``, writes pictures.
+"""The window of QGIS as a user has it; run by ``qgis --code``, writes pictures.
 
 Opens the drive test in a project, runs 'Estimate radio map' from its dialog with the Run button,
 waits for the layers, and grabs the window, the dialog and the settings page.
