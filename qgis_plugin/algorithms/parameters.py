@@ -22,6 +22,8 @@ from qgis.core import (
 METHODS = (
     "radiocycle",
     "mars",
+    "srresnet",
+    "supreme",
     "interpolation-net",
     "knn",
     "idw",
