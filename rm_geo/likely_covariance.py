@@ -78,11 +78,10 @@ def likely_covariance(position: Float64Array, value: Float64Array) -> LikelyCova
         return None
     distance = cdist(position, position)
     longest = float(distance.max())
-    shortest = float(np.median(np.min(distance + np.diag(np.full(len(value), longest)), axis=1)))
-    ranges = max(shortest, 1e-3 * longest) * 2.0 ** np.arange(
-        0.0, np.log2(4.0 * longest / max(shortest, 1e-3 * longest)) + 1.0
-    )
-    unrelated, variance = _log_likelihood(np.eye(len(value)), value)
+    nearest = np.min(distance + np.diag(np.full(len(value), longest)), axis=1)
+    shortest = max(float(np.median(nearest)), 1e-3 * longest)
+    ranges = shortest * 2.0 ** np.arange(0.0, np.log2(4.0 * longest / shortest) + 1.0)
+    unrelated, _ = _log_likelihood(np.eye(len(value)), value)
     best, found = unrelated + _WORTHWHILE, None
     for length in ranges:
         correlation = np.exp(distance / -length)

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rm_geo.assimilation import AssimilationParameters
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.estimators.base import BoolArray, FloatArray
 from rm_geo.exact_kriging import FEW_VALUES, krige_at
-from rm_geo.grid import Grid, Tile
-from rm_geo.inverse_distances import COARSE_PX, InverseDistances, fit_partner
+from rm_geo.grid import Tile
+from rm_geo.inverse_distances import COARSE_PX, InverseDistances
 from rm_geo.likely_covariance import LikelyCovariance, likely_covariance
 from rm_geo.methods import OpenMethod
 from rm_geo.progress import SilentProgress
@@ -199,40 +198,6 @@ def stack(held_out_dbm: FloatArray) -> Trust:
     mixed = share * method + (1.0 - share) * idw
     rmse = np.sqrt(np.mean(np.square([method, idw, mixed]), axis=1))
     return Trust(share, 1.0 - share, number, tuple(float(value) for value in rmse))
-
-
-def mix(
-    method_dbm: FloatArray,
-    observed_dbm: FloatArray,
-    trust: Trust,
-    parameters: AssimilationParameters | None = None,
-) -> FloatArray:
-    """Mix a method's map with inverse distance weighting.
-
-    Parameters
-    ----------
-    method_dbm, observed_dbm : ndarray of float32, shape (H, W)
-        The method's map, the measurements assimilated; and the measurements.
-    trust : Trust
-        The shares.
-    parameters : AssimilationParameters, optional
-        How far measurements are believed.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        Agrees with the measurements as the method's map does.
-    """
-    if trust.alone:
-        return method_dbm
-    shape = (method_dbm.shape[0], method_dbm.shape[1])
-    grid = Grid.create(0.0, 0.0, shape, 1.0, 32631)  # where it lies does not matter
-    partner = fit_partner(
-        SparseRaster.from_levels(grid, observed_dbm), parameters or AssimilationParameters()
-    )
-    everywhere = np.ones(shape, dtype=np.bool_)
-    idw_dbm = partner.on_rows(slice(0, shape[0]), observed_dbm, everywhere)
-    return mix_rows(method_dbm, idw_dbm, trust)
 
 
 def mix_rows(method_dbm: FloatArray, idw_dbm: FloatArray, trust: Trust) -> FloatArray:

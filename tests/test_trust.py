@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rm_geo.assimilation import AssimilationParameters
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Grid
-from rm_geo.inverse_distances import SmoothMap
+from rm_geo.inverse_distances import SmoothMap, fit_partner
 from rm_geo.methods import OpenMethod
 from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts
-from rm_geo.trust import PRIOR_SHARE, Trust, TrustOptions, judge, mix, stack
+from rm_geo.trust import PRIOR_SHARE, Trust, TrustOptions, judge, mix_rows, stack
 
 SIDE = 128
 
@@ -47,6 +48,16 @@ def sparse(share=0.01):
     grid = Grid.create(500_000.0, 5_000_000.0, (SIDE, SIDE), 1.0, 32633)
     level = np.where(seen, truth(), np.float32(np.nan)).astype(np.float32)
     return SparseRaster.from_dense(grid, level, seen.astype(np.int32), np.full_like(level, np.nan))
+
+
+def mix(method_dbm, observed_dbm, trust):
+    """Mix a whole map with its partner, as the second pass does band by band."""
+    if trust.alone:
+        return method_dbm
+    grid = Grid.create(0.0, 0.0, method_dbm.shape, 1.0, 32631)
+    partner = fit_partner(SparseRaster.from_levels(grid, observed_dbm), AssimilationParameters())
+    rows, everywhere = slice(0, len(method_dbm)), np.ones(method_dbm.shape, dtype=np.bool_)
+    return mix_rows(method_dbm, partner.on_rows(rows, observed_dbm, everywhere), trust)
 
 
 def judged(estimator, **options):

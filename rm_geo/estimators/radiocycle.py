@@ -52,7 +52,6 @@ class RadioCycleEstimator:
         self.symmetries = require_count(symmetries)
         self._model = LoadedModel(model, "radiocycle", device)
         self._model.require((FieldRadioCycle, RadioCycle), "RadioCycle")
-
         self._engine = FieldEngine(self._model, engine)
 
     @property
