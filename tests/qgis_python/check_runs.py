@@ -99,31 +99,26 @@ class RunTests(QgisTestCase):
         self.assertLess(outcome["ended"] - outcome["acted"], 6.0 + a_second())
         self.assert_nothing_is_left()
 
-    def test_a_worker_that_crashes_gives_its_last_words(self):
+    def words_of(self, script_text):
+        """The error of a run whose interpreter is a shell script."""
         script = self.folder / "python"
-        script.write_text(
-            "#!/bin/sh\necho 'Fatal Python error: Segmentation fault' >&2\nexit 139\n"
-        )
+        script.write_text(f"#!/bin/sh\n{script_text}\n")
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         os.environ["RM_GEO_PYTHON"] = str(script)
         self.addCleanup(os.environ.pop, "RM_GEO_PYTHON")
         with self.assertRaises(QgsProcessingException) as caught:
             self.run_algorithm("rm_geo:estimate", self.parameters())
-        self.assertIn("Segmentation fault", str(caught.exception))
-        self.assertIn("exit code 139", str(caught.exception))
+        return str(caught.exception)
+
+    def test_a_worker_that_crashes_gives_its_last_words(self):
+        words = self.words_of("echo 'Fatal Python error: Segmentation fault' >&2\nexit 139")
+        self.assertIn("Segmentation fault", words)
+        self.assertIn("exit code 139", words)
 
     def test_another_version_of_the_protocol_is_refused_in_words(self):
-        script = self.folder / "python"
-        script.write_text(
-            '#!/bin/sh\necho \'{"event": "hello", "protocol": 99, "version": "9.9"}\'\ncat\n'
-        )
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        os.environ["RM_GEO_PYTHON"] = str(script)
-        self.addCleanup(os.environ.pop, "RM_GEO_PYTHON")
-        with self.assertRaises(QgsProcessingException) as caught:
-            self.run_algorithm("rm_geo:estimate", self.parameters())
-        self.assertIn("version 99 of the protocol", str(caught.exception))
-        self.assertIn("rm-geo qgis install", str(caught.exception))
+        words = self.words_of('echo \'{"event": "hello", "protocol": 99, "version": "9.9"}\'\ncat')
+        self.assertIn("version 99 of the protocol", words)
+        self.assertIn("rm-geo qgis install", words)
 
     def test_no_interpreter_at_all_is_an_error_in_words(self):
         from rm_geo_qgis import settings
