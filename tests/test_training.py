@@ -62,6 +62,17 @@ def test_test_maps_are_refused():
         ScenePool([free_space_set(scenes=1, map_ids=[[601]])])
 
 
+@pytest.mark.parametrize("crop", [16, 33, 64])
+def test_crops_hold_their_transmitter_where_that_is_asked_for(crop):
+    pool = ScenePool([free_space_set(scenes=5, antennas=4)], near_transmitter=True)
+    crops = pool.draw(np.random.default_rng(0), 60, crop)
+    place = crops.transmitter_rc
+    assert ((place > 0) & (place < crop)).all()
+    if crop < 64:  # and it may be anywhere in them
+        assert place.min() < 0.2 * crop
+        assert place.max() > 0.8 * crop
+
+
 def test_validation_scenes_are_never_trained_on():
     data = free_space_set(scenes=4)
     training = ScenePool([data], held_out=1)
@@ -168,7 +179,7 @@ def test_the_papers_images_are_on_the_unit_scale():
 def test_the_papers_losses_reach_both_networks(mode):
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
-    options = PaperOptions(batch=2, crop=64, mode=mode)
+    options = PaperOptions(batch=2, crop=64, final_crop=64, mode=mode)
     task = RadioCycleTask(RadioCycle(0.05), pool, pool, options)
     losses = task.losses(context())
     losses["total"].backward()

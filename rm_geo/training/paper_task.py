@@ -16,8 +16,9 @@ from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.field_task import MODES
 from rm_geo.training.losses import dice_bce
 from rm_geo.training.mars_task import unit_map
+from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
-from rm_geo.training.task import StepContext
+from rm_geo.training.task import StepContext, batch_and_crop
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class PaperOptions:
     Attributes
     ----------
     batch, crop : int
-        Maps per step and their side in pixels; a transmitter outside a crop is not seen.
+        Crops per step and their side in pixels; each holds its transmitter. The paper trains
+        on whole maps of 256.
+    final_crop, final_share : int, float
+        Side for the last part of the training, and the share of the budget it takes.
     fraction : tuple of float
         Smallest and largest share of the pixels that is sampled, drawn uniformly. The paper
         trains one model for each rate: give the same number twice.
@@ -39,6 +43,8 @@ class PaperOptions:
 
     batch: int = 8
     crop: int = 256
+    final_crop: int = 256
+    final_share: float = 0.3
     fraction: tuple[float, float] = (0.2, 0.2)
     mode: str = "dual-dwa"
     temperature: float = 2.0
@@ -46,8 +52,11 @@ class PaperOptions:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
-        if self.batch < 1 or self.crop < 64 or self.crop % 64:
-            raise ConfigError("batch must be positive, and crop a multiple of 64.")
+        if self.batch < 1 or self.crop < 64 or self.crop % 64 or self.final_crop % 64:
+            raise ConfigError("batch must be positive, crop and final_crop multiples of 64.")
+        if self.final_crop < self.crop:
+            raise ConfigError("final_crop must not be below crop.")
+        require_share("final_share", self.final_share)
         if len(self.fraction) != 2 or not 0.0 < self.fraction[0] <= self.fraction[1] <= 1.0:
             raise ConfigError("fraction must be two shares with 0 < low <= high <= 1.")
         if not self.temperature > 0.0:
@@ -101,7 +110,7 @@ class RadioCycleTask:
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
         """Losses of one batch."""
-        crops = self.pool.draw(context.numpy_rng, self.options.batch, self.options.crop)
+        crops = self.pool.draw(context.numpy_rng, *batch_and_crop(self.options, context.progress))
         b = paper_batch(crops, self.options.fraction, context.torch_rng)
         logits = self.network.buildings(b.x, b.t)
         from_truth = self.network.radio_map(b.z, b.t)
@@ -163,7 +172,7 @@ class InterpolationTask:
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
         """Loss of one batch."""
-        crops = self.pool.draw(context.numpy_rng, self.options.batch, self.options.crop)
+        crops = self.pool.draw(context.numpy_rng, *batch_and_crop(self.options, context.progress))
         b = paper_batch(crops, self.options.fraction, context.torch_rng)
         loss = functional.mse_loss(self.network(b.x, b.t), b.y)
         return {"total": loss, "map": loss}
@@ -192,6 +201,6 @@ def _validation_batches(pool: CropSource, options: PaperOptions, rounds: int) ->
     rng = np.random.default_rng(1)
     random = torch.Generator(pool.device).manual_seed(1)
     return [
-        paper_batch(pool.draw(rng, 4, options.crop), options.fraction, random)
+        paper_batch(pool.draw(rng, 4, options.final_crop), options.fraction, random)
         for _ in range(rounds)
     ]

@@ -224,6 +224,7 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
         source(
             sets, config.data_weights, device,
             held_out=config.held_out, validation=validation, split=split,
+            near_transmitter=isinstance(options, PaperOptions),
         )
         for validation in (False, True)
     )  # fmt: skip

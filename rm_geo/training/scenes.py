@@ -90,6 +90,9 @@ class ScenePool:
         Train on its maps and transmitters alone. Its own transmitters validate where it
         names some on the same maps; elsewhere the scenes held out do, since nothing that
         ends in the choice of weights may see maps above 500.
+    near_transmitter : bool
+        Whether a crop holds its transmitter, where the scene does: for networks that know it
+        as a pixel, and have nothing to go by elsewhere.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class ScenePool:
         held_out: int = 0,
         validation: bool = False,
         split: Split | None = None,
+        near_transmitter: bool = False,
     ) -> None:
         if not sets:
             raise ConfigError("No training data given.", hint="Name at least one simulated set.")
@@ -127,6 +131,7 @@ class ScenePool:
         shares = np.ones(len(sets)) if weights is None else np.asarray(weights, dtype=np.float64)
         self.sets = tuple(sets)
         self.held_out, self.validation = held_out, validation
+        self.near_transmitter = near_transmitter
         self.shares = shares / shares.sum()
         self.device = device or torch.device("cpu")
 
@@ -184,13 +189,27 @@ class ScenePool:
         """Draw what to cut and how to turn it."""
         which = int(rng.choice(len(self.sets), p=self.shares))
         data = self.sets[which]
-        rows, cols = data.shape
         scene, antenna = self._pick(which, rng)
-        top, left = int(rng.integers(rows - crop + 1)), int(rng.integers(cols - crop + 1))
+        top, left = (
+            int(rng.integers(first, last + 1))
+            for first, last in self._corners(which, scene, antenna, crop)
+        )
         drive = int(rng.integers(data.orders.shape[1]))
         return CropPlan(
             which, scene, antenna, drive, top, left, int(rng.integers(4)), bool(rng.integers(2))
         )
+
+    def _corners(self, which: int, scene: int, antenna: int, crop: int) -> list[tuple[int, int]]:
+        """First and last row, then column, that a crop may begin with."""
+        spare = [side - crop for side in self.sets[which].shape]
+        if not self.near_transmitter:
+            return [(0, last) for last in spare]
+        table = self.sets[which].antennas[scene, antenna]
+        place = [int(table[ANTENNA_COLUMNS.index(name)]) for name in ("row", "col")]
+        return [
+            (min(max(at - crop + 1, 0), last), max(min(at, last), 0))
+            for at, last in zip(place, spare, strict=True)
+        ]
 
     def _cut(self, plan: CropPlan, crop: int) -> tuple[np.ndarray, ...]:
         """Cut one crop's images as numpy arrays, and turn them."""
