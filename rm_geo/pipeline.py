@@ -20,6 +20,7 @@ from rm_geo.errors import CancelledError, JournalError, RmGeoError
 from rm_geo.journal import Journal
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod, open_method
+from rm_geo.onnx_preparation import prepare_onnx
 from rm_geo.output_lock import output_lock
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
@@ -92,6 +93,7 @@ def predict(
     )
     require_one_possible(survey)
     sites = open_sites(chosen, survey.measurements)
+    prepare_onnx(chosen, [cell.grid for cell in survey.cells if cell.grid is not None], listener)
     method = open_wanted_method(chosen)
     if chosen.stac:
         require_pystac()
