@@ -40,9 +40,7 @@ def options(tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "WORTH_TILES", 5)
     torch.manual_seed(0)
     save_model(tmp_path / "tiny", build("radiocycle-field", TINY), "radiocycle-field", TINY)
-    return PredictOptions(
-        model=tmp_path / "tiny", device="cpu", tile_size_px=SIZE, overlap_px=0
-    )
+    return PredictOptions(model=tmp_path / "tiny", device="cpu", tile_size_px=SIZE, overlap_px=0)
 
 
 def sizes(options):

@@ -90,6 +90,30 @@ model_option = click.option(
     "--model", metavar="NAME|FILE", help="Trained model: a listed name, a file or a folder."
 )
 
+
+class Location(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """A path, or a place in object storage."""
+
+    name = "path"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path | str:
+        """Keep URLs as they are: a path has no double slash."""
+        from rm_geo.remote import is_remote
+
+        return value if is_remote(value) else Path(value)
+
+
+location_argument = click.argument("measurements", type=Location())
+
+location_option = click.option(
+    "-o", "--output", type=Location(), required=True, metavar="DIR", help="Folder of the results.",
+)  # fmt: skip
+
 measurements_argument = click.argument("measurements", type=click.Path(path_type=Path))
 
 output_folder_option = click.option(

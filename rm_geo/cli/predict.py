@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import console_options, measurements_argument, output_folder_option
+from rm_geo.cli.options import console_options, location_argument, location_option
 from rm_geo.cli.predict_settings import predict_settings, settings_of
+from rm_geo.remote import fetched, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rm_geo.cell_products import CellResult
     from rm_geo.console import Console
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@measurements_argument
-@output_folder_option
+@location_argument
+@location_option
 @predict_settings
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long; write nothing.")
 @console_options
 def predict(
-    measurements: Path,
-    output: Path,
+    measurements: Path | str,
+    output: Path | str,
     console: Console,
     dry_run: bool,
     **chosen: Any,  # noqa: ANN401 - the options above
@@ -34,18 +36,30 @@ def predict(
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
 
     Reads SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV. Columns are found by the names
-    that drive-test tools use.
+    that drive-test tools use. MEASUREMENTS and DIR may lie in object storage, as
+    s3://bucket/name or /vsis3/bucket/name.
     """
     options = settings_of(chosen)
-    if dry_run:
-        from rm_geo.rehearsal import dry_run as rehearse
+    with ExitStack() as places:
+        source = _local(measurements, places, fetched)
+        if dry_run:
+            from rm_geo.rehearsal import dry_run as rehearse
 
-        _tell_plan(rehearse(measurements, options, console), console)
-        return
-    from rm_geo.pipeline import predict as map_cells
+            _tell_plan(rehearse(source, options, console), console)
+            return
+        from rm_geo.pipeline import predict as map_cells
 
-    results = map_cells(measurements, output, options, console)
+        results = map_cells(source, _local(output, places, stored), options, console)
     _tell_results(results, output, console)
+
+
+def _local(
+    location: Path | str,
+    places: ExitStack,
+    stand_in: Callable[[str], AbstractContextManager[Path]],
+) -> Path:
+    """Give the local file or folder that stands for a location while the work is done."""
+    return location if isinstance(location, Path) else places.enter_context(stand_in(location))
 
 
 def _tell_plan(run: DryRun, console: Console) -> None:
@@ -72,7 +86,7 @@ def _tell_plan(run: DryRun, console: Console) -> None:
     )  # fmt: skip
 
 
-def _tell_results(results: Sequence[CellResult], output: Path, console: Console) -> None:
+def _tell_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
     """Say what was made; fail if a cell did."""
     from dataclasses import asdict
 
