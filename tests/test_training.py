@@ -15,7 +15,13 @@ from rm_geo.progress import SilentProgress
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
-from rm_geo.training.mars_task import MarsOptions, MarsTask, cell_means, coarse_samples
+from rm_geo.training.mars_task import (
+    MarsOptions,
+    MarsTask,
+    cell_means,
+    coarse_samples,
+    filled_from_nearest,
+)
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import TrainingConfig, make_task, train
@@ -192,6 +198,32 @@ def test_the_papers_losses_reach_both_networks(mode):
 def test_coarse_samples_lie_at_the_centres_of_cells():
     fine = torch.arange(64.0).reshape(1, 1, 8, 8)
     assert coarse_samples(fine, 4).tolist() == [[[[18.0, 22.0], [50.0, 54.0]]]]
+
+
+def test_cells_in_buildings_take_the_nearest_level():
+    coarse = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(2, 1, 1, 1)
+    known = torch.zeros_like(coarse)
+    known[0, 0, 0, 0] = known[0, 0, 3, 3] = 1.0
+    filled = filled_from_nearest(coarse, known)
+    assert filled[0, 0, 0].tolist() == [0.0, 0.0, 0.0, filled[0, 0, 0, 3]]
+    assert filled[0, 0, 3].tolist()[1:] == [15.0, 15.0, 15.0]
+    assert torch.equal(filled[1], coarse[1])
+
+
+@pytest.mark.parametrize("sampling", ["point", "cell", "filled"])
+def test_super_resolution_sees_no_building_only_where_it_is_filled(sampling):
+    torch.manual_seed(0)
+    network = MARS(scale=4, width=8, blocks=1, repeats=1, heads=2)
+    pool = ScenePool([free_space_set(side=64)])
+    seen = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    task = MarsTask(network, pool, pool, MarsOptions(
+        batch=4, crop=64, final_crop=64, sampling=sampling))  # fmt: skip
+    losses = task.losses(
+        StepContext(np.random.default_rng(0), torch.Generator().manual_seed(0), 0.5)
+    )
+    assert np.isfinite(float(losses["total"].detach()))
+    assert bool((seen[0] == 0.0).any()) is (sampling != "filled")
 
 
 def test_cell_means_are_centred_and_see_outdoors_only():

@@ -29,11 +29,14 @@ class MarsOptions:
         Crops per step, and their side in pixels of the fine map.
     final_crop, final_share : int, float
         Side for the last part of the training, and the share of the budget it takes.
-    sampling : {"point", "cell"}
+    sampling : {"point", "cell", "filled"}
         What a coarse value is: the pixel at the cell's centre, as in the paper, or the mean
         of the cell or of its four central pixels, as planners' rasters have it. An even
         cell has no central pixel: ``point`` is half a pixel south-east of the centre, and a
-        network that learnt from it shifts a raster of cell means by that much.
+        network that learnt from it shifts a raster of cell means by that much. ``filled``
+        is ``cell`` with the nearest level in place of a building's 0, which is how
+        :func:`rm_geo.superresolve` fills nodata; the error counts outdoors alone then, and
+        the loss has no other part.
     level_shift_db : float
         Largest shift of a whole tile's levels. The papers' maps have one known power;
         planners' rasters do not, so the field model learns not to rely on it. 0 is the
@@ -54,8 +57,8 @@ class MarsOptions:
     outdoor_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.sampling not in {"point", "cell"}:
-            raise ConfigError(f"sampling must be point or cell, not {self.sampling!r}.")
+        if self.sampling not in {"point", "cell", "filled"}:
+            raise ConfigError(f"sampling must be point, cell or filled, not {self.sampling!r}.")
         if self.batch < 1 or self.crop < 1 or self.final_crop < self.crop:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
         if min(self.gradient_weight, self.focal_weight, self.outdoor_weight) < 0.0:
@@ -87,6 +90,21 @@ def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
     values = (fine * free).reshape(shape)[..., inner, :, inner].sum((-3, -1))
     count = free.reshape(shape)[..., inner, :, inner].sum((-3, -1))
     return torch.where(2.0 * count >= part**2, values / count.clamp(min=1.0), 0.0)
+
+
+def filled_from_nearest(coarse: Tensor, known: Tensor) -> Tensor:
+    """Give cells that are not known the value of the nearest that is; both (B, 1, h, w).
+
+    A map without any known cell stays as it is.
+    """
+    rows, cols = int(coarse.shape[-2]), int(coarse.shape[-1])
+    place = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).to(coarse.device).float()
+    filled = coarse.flatten(1).clone()
+    for values, mask in zip(filled, known.flatten(1) > 0.0, strict=True):
+        if bool(mask.any()) and not bool(mask.all()):
+            nearest = torch.cdist(place[~mask], place[mask]).argmin(1)
+            values[~mask] = values[mask][nearest]
+    return filled.reshape(coarse.shape)
 
 
 class MarsTask:
@@ -128,14 +146,17 @@ class MarsTask:
         fine = unit_map(crops, self.options.level_shift_db * (2.0 * draw - 1.0))
         whole_cell = float(torch.rand((), generator=context.torch_rng, device=draw.device)) < 0.5
         prediction = self.network(self._coarse(fine, crops.free, whole_cell=whole_cell))
-        total = mars_loss(
-            prediction,
-            fine,
-            1.0 - crops.free,
-            gradient_weight=self.options.gradient_weight,
-            focal_weight=self.options.focal_weight,
-            outdoor_weight=self.options.outdoor_weight,
-        )
+        if self.options.sampling == "filled":
+            total = masked_mse(prediction, fine, crops.free)
+        else:
+            total = mars_loss(
+                prediction,
+                fine,
+                1.0 - crops.free,
+                gradient_weight=self.options.gradient_weight,
+                focal_weight=self.options.focal_weight,
+                outdoor_weight=self.options.outdoor_weight,
+            )
         return {"total": total, "mse": functional.mse_loss(prediction.detach(), fine)}
 
     def _coarse(self, fine: Tensor, free: Tensor, *, whole_cell: bool) -> Tensor:
@@ -143,7 +164,12 @@ class MarsTask:
         scale = self.network.scale
         if self.options.sampling == "point":
             return coarse_samples(fine, scale)
-        return cell_means(fine, free, scale, scale if whole_cell else 2)
+        part = scale if whole_cell else 2
+        means = cell_means(fine, free, scale, part)
+        if self.options.sampling == "cell":
+            return means
+        known = cell_means(torch.ones_like(free), free, scale, part)
+        return filled_from_nearest(means, known)
 
     def end_epoch(self, means: dict[str, float]) -> None:
         """Nothing to adapt."""

@@ -56,16 +56,15 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             network={"residual": True, "masked": True},
             task={"gradient_weight": 0.002, "focal_weight": 0.0},
         ),
-        # For planners' rasters, whose values are means of cells at a power that nobody knows.
+        # For planners' rasters, whose values are means of cells at a power that nobody knows,
+        # and whose buildings are nodata if they are there at all.
         "field": _with(
             _SUPER_RESOLUTION,
             split=None,
             network={"residual": True},
             task={
-                "sampling": "cell",
+                "sampling": "filled",
                 "level_shift_db": 6.0,
-                "focal_weight": 0.0,
-                "outdoor_weight": 1.0,
             },
         ),
     },
