@@ -154,6 +154,49 @@ def mars(
 @evaluate.command()
 @_dataset_argument
 @_out_option
+@model_option
+@click.option("--scale", "scales", type=click.Choice(["4", "8"]), multiple=True,
+              default=("4",), show_default=True, help="May be repeated.")  # fmt: skip
+@_maps_option
+@click.option("--transmitters", type=click.IntRange(1), default=1, show_default=True,
+              metavar="N", help="Of each map.")  # fmt: skip
+@device_option
+@console_options
+def superres(
+    dataset: Path,
+    out: Path,
+    model: str | None,
+    scales: tuple[str, ...],
+    maps: str | None,
+    transmitters: int,
+    device: str,
+    console: Console,
+) -> None:
+    """Judge 'rm-geo superres' against resampling on coarse rasters made of the set DATASET.
+
+    A coarse pixel is the mean of its outdoor pixels, nodata in buildings; errors are in dB,
+    outdoors. Writes superres.csv and superres.md.
+    """
+    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.datasets.simulated import SimulatedSet
+    from rm_geo.evaluation.simulated import parse_maps
+    from rm_geo.evaluation.superres import judge_superres, refiners
+
+    prepare_output_folder(out)
+    rows = judge_superres(
+        SimulatedSet.open(dataset),
+        refiners(model, device),
+        scales=[int(scale) for scale in dict.fromkeys(scales)],
+        maps=None if maps is None else parse_maps(maps),
+        transmitters=transmitters,
+        progress=console,
+    )
+    _write(out, "superres", rows, console)
+
+
+@evaluate.command()
+@_dataset_argument
+@_out_option
 @click.option("--methods", default="knn,idw,linear", show_default=True,
               help="Names, with commas; NAME+assimilate for the map brought back to the "
                    "measurements.")  # fmt: skip
