@@ -38,12 +38,15 @@ class RadioCycle(nn.Module):
     width : float
         Factor on the channel counts of both networks; 1 is the paper's size, with
         8,220,353 parameters in F and 10,921,405 in G.
+    map_width : float, optional
+        Another factor for G, whose first layers are so narrow (6 channels) that it cannot
+        shrink as F can.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, map_width: float | None = None) -> None:
         super().__init__()
         self.F = ResUNet(2, width)
-        self.G = RadioUNet(2, width)
+        self.G = RadioUNet(2, width if map_width is None else map_width)
 
     def buildings(self, rsrp: Tensor, transmitter: Tensor) -> Tensor:
         """F: building logits (B, 1, H, W) from RSRP and transmitter, each (B, 1, H, W)."""
