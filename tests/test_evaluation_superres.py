@@ -67,7 +67,7 @@ def _truths(data, index):
 
 
 def test_all_lines_are_judged_on_the_same_pixels():
-    lines = refiners("mars-4x-s", "cpu")
+    lines = refiners("mars-4x-field-s", "cpu")
     rows = judge_superres(free_space_set(scenes=1), lines)
     assert [row.method for row in rows] == list(lines)
     by_name = {row.method: row for row in rows}
