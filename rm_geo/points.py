@@ -13,10 +13,11 @@ from pyproj import CRS
 
 from rm_geo import columns as roles
 from rm_geo.area import check_area
+from rm_geo.cell_column import CellColumn
 from rm_geo.cleaning import CleaningReport, DropReason, count_repeats, judge, wrap_longitudes
 from rm_geo.errors import InputError, UsageError
 from rm_geo.grid import CrsLike
-from rm_geo.measurements import Measurements, factorise
+from rm_geo.measurements import Measurements
 from rm_geo.reprojection import check_plausible, parse_crs, source_crs, to_metres
 from rm_geo.tables import Source, Table, open_source
 from rm_geo.tables.convert import Numbers, to_cells, to_numbers, to_times
@@ -112,7 +113,7 @@ def read_measurements(
         x=positions.x[placed],
         y=positions.y[placed],
         rsrp_dbm=rsrp.values[kept].astype(np.float32),
-        cell=cell,
+        cell=CellColumn.of(cell),
         crs=positions.crs,
         time=time,
         earfcn=earfcn,
@@ -317,9 +318,10 @@ def _require_kept(count: int, source: str, dropped: Mapping[DropReason, int]) ->
 
 def _repeats(measurements: Measurements) -> tuple[int, int]:
     """Rows that share a position, and rows that share position, time and cell."""
-    _, codes = factorise(measurements.cell)
     time = np.zeros(len(measurements), dtype=np.int64)
     if measurements.time is not None:
         time = measurements.time.astype(np.int64)
     positions = count_repeats(measurements.x, measurements.y)
-    return positions, count_repeats(measurements.x, measurements.y, time, codes)
+    return positions, count_repeats(
+        measurements.x, measurements.y, time, measurements.cell.codes.astype(np.int64)
+    )

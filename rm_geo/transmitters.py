@@ -97,7 +97,7 @@ def estimate_position(
         height_m=height_m,
         frequency_mhz=_carrier_of(measurements) or DEFAULT_FREQUENCY_MHZ,
         uncertainty_m=found.uncertainty_m,
-        cell=next((cell for cell in measurements.cell if cell is not None), None),
+        cell=next((cell for cell in measurements.cell.present() if cell is not None), None),
     )
 
 
@@ -169,7 +169,7 @@ def match_transmitter(
     Transmitter or None
         None if the table does not have the cell.
     """
-    cells = {cell for cell in measurements.cell if cell is not None}
+    cells = set(measurements.cell.present()) - {None}
     fitting = [site for site in sites if site.cell is not None and site.cell in cells]
     if not fitting:
         return None
