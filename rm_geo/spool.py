@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, Generic, TypeVar
 
@@ -36,13 +36,13 @@ class GrowingColumn(Generic[Scalar]):
     ----------
     dtype : dtype
         Of the values.
-    in_memory_rows : int
-        Rows from which on the column lies on disk.
+    in_memory_rows : int, optional
+        Most rows of a column in memory; :data:`IN_MEMORY_ROWS` if not given.
     """
 
-    def __init__(self, dtype: DTypeLike, in_memory_rows: int = IN_MEMORY_ROWS) -> None:
+    def __init__(self, dtype: DTypeLike, in_memory_rows: int | None = None) -> None:
         self._dtype = np.dtype(dtype)
-        self._limit = in_memory_rows
+        self._limit = IN_MEMORY_ROWS if in_memory_rows is None else in_memory_rows
         self._blocks: list[NDArray[Scalar]] = []
         self._file: IO[bytes] | None = None
         self._rows = 0
@@ -88,7 +88,7 @@ class GrowingColumn(Generic[Scalar]):
             self._blocks = []
 
 
-def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int = IN_MEMORY_ROWS) -> NDArray[Any]:
+def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int | None = None) -> NDArray[Any]:
     """Make a column to be filled, in memory or on disk.
 
     Raises
@@ -98,7 +98,7 @@ def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int = IN_MEMORY_RO
         the end of the process.
     """
     kind = np.dtype(dtype)
-    if rows <= in_memory_rows:
+    if rows <= (IN_MEMORY_ROWS if in_memory_rows is None else in_memory_rows):
         return np.empty(rows, dtype=kind)
     file = _open_file()
     size = rows * kind.itemsize
@@ -114,7 +114,9 @@ def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int = IN_MEMORY_RO
     return _mapped(file, kind, rows)
 
 
-def in_blocks(*columns: NDArray[Any], rows: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[Any], ...]]:
+def in_blocks(
+    *columns: NDArray[Any], rows: int | None = None
+) -> Iterator[tuple[NDArray[Any], ...]]:
     """Go through columns of one length in blocks of rows; what was seen does not stay in memory.
 
     Yields
@@ -127,10 +129,36 @@ def in_blocks(*columns: NDArray[Any], rows: int = BLOCK_ROWS) -> Iterator[tuple[
     >>> [int(block.sum()) for (block,) in in_blocks(np.arange(5), rows=2)]
     [1, 5, 4]
     """
-    for start in range(0, columns[0].shape[0], rows):
-        yield tuple(column[start : start + rows] for column in columns)
+    step = BLOCK_ROWS if rows is None else rows
+    for start in range(0, columns[0].shape[0], step):
+        yield tuple(column[start : start + step] for column in columns)
         for column in columns:
             release(column)
+
+
+def compacted(
+    columns: Mapping[str, NDArray[Any]],
+    keep: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.bool_]],
+) -> dict[str, NDArray[Any]]:
+    """Leave out rows, in the memory of the columns, which are lost.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (N,)
+        Columns of one length.
+    keep : callable
+        Given a block of each column, in the order of the rows, tells which rows stay.
+    """
+    begin = end = 0
+    for blocks in in_blocks(*columns.values()):
+        kept = keep(dict(zip(columns, blocks, strict=True)))
+        count = int(np.count_nonzero(kept))
+        if end < begin or count < kept.size:
+            for column, block in zip(columns.values(), blocks, strict=True):
+                column[end : end + count] = block[kept]
+        begin += kept.size
+        end += count
+    return {name: column[:end] for name, column in columns.items()}
 
 
 def release(column: NDArray[Any]) -> None:
