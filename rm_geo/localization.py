@@ -64,8 +64,8 @@ def decluster(
     """
     parts = []
     for rows in _bands(y, block_m):
-        band = [axis if rows is None else axis[rows] for axis in (x, y, level_dbm)]
-        parts.append(_decluster_part(band[0], band[1], band[2], block_m))
+        part = slice(None) if rows is None else rows
+        parts.append(_decluster_part(x[part], y[part], level_dbm[part], block_m))
         for axis in (x, y, level_dbm):
             release(axis)
     xs, ys, levels = zip(*parts, strict=True)
