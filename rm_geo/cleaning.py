@@ -5,7 +5,8 @@ Every dropped row is counted once, under the first reason that applies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -13,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo.external_sort import sorted_parts
+from rm_geo.spool import in_blocks
 from rm_geo.units import RSRP_MAX_DBM, RSRP_MIN_DBM
 
 BoolArray = NDArray[np.bool_]
@@ -153,6 +156,21 @@ class Verdict:
     dropped: Mapping[DropReason, int]
 
 
+_JUDGED: Final = (
+    DropReason.NO_POSITION, DropReason.ZERO_POSITION, DropReason.POSITION_OUT_OF_RANGE,
+    DropReason.TEXT_RSRP, DropReason.NO_RSRP, DropReason.INFINITE, DropReason.PLACEHOLDER,
+    DropReason.LONE_SUSPECT, DropReason.IMPOSSIBLE,
+)  # fmt: skip
+
+
+def sum_dropped(parts: Iterable[Mapping[DropReason, int]]) -> dict[DropReason, int]:
+    """Add up what was dropped of parts of a file, in the order in which rows are judged."""
+    total: Counter[DropReason] = Counter()
+    for part in parts:
+        total.update(part)
+    return {reason: total[reason] for reason in _JUDGED if total[reason]}
+
+
 def judge(
     x: FloatArray,
     y: FloatArray,
@@ -160,6 +178,7 @@ def judge(
     *,
     geographic: bool,
     is_text: BoolArray | None = None,
+    suspects: SuspectCount | None = None,
 ) -> Verdict:
     """Judge rows by their position and RSRP.
 
@@ -174,6 +193,8 @@ def judge(
         Whether longitudes beyond 180 and latitudes beyond 90 degrees are impossible.
     is_text : ndarray of bool, optional
         Where the RSRP is text that is no number.
+    suspects : SuspectCount, optional
+        That of the whole file, where these rows are a part of it.
 
     Notes
     -----
@@ -193,7 +214,7 @@ def judge(
         (DropReason.NO_RSRP, np.isnan(rsrp_dbm)),
         (DropReason.INFINITE, np.isinf(rsrp_dbm)),
         (DropReason.PLACEHOLDER, np.isin(rsrp_dbm, PLACEHOLDERS_DBM)),
-        (DropReason.LONE_SUSPECT, lone_suspects(rsrp_dbm)),
+        (DropReason.LONE_SUSPECT, lone_suspects(rsrp_dbm, suspects)),
         (DropReason.IMPOSSIBLE, ~possible),
     )
     keep = np.ones(x.shape, dtype=bool)
@@ -206,28 +227,86 @@ def judge(
     return Verdict(keep, dropped)
 
 
-def lone_suspects(rsrp_dbm: FloatArray) -> BoolArray:
+@dataclass(frozen=True)
+class SuspectCount:
+    """How often -30 dBm occurs in a file, and what vouches for it; see :func:`judge`.
+
+    Counts of parts of a file add up.
+    """
+
+    suspects: int = 0
+    others: int = 0
+    vouching: int = 0
+
+    @classmethod
+    def of(cls, rsrp_dbm: FloatArray) -> SuspectCount:
+        """Count in some rows."""
+        suspect = rsrp_dbm == SUSPECT_DBM
+        others = (rsrp_dbm >= RSRP_MIN_DBM) & (rsrp_dbm <= RSRP_MAX_DBM) & ~suspect
+        vouching = others & (np.abs(rsrp_dbm - SUSPECT_DBM) <= SUSPECT_NEIGHBOURHOOD_DB)
+        return cls(*(int(np.count_nonzero(mask)) for mask in (suspect, others, vouching)))
+
+    def __add__(self, other: SuspectCount) -> SuspectCount:
+        return SuspectCount(
+            self.suspects + other.suspects,
+            self.others + other.others,
+            self.vouching + other.vouching,
+        )
+
+    @property
+    def are_lone(self) -> bool:
+        """Whether -30 dBm stands as an outlier of the file."""
+        return self.others > 0 and self.suspects > self.vouching
+
+
+def lone_suspects(rsrp_dbm: FloatArray, counted: SuspectCount | None = None) -> BoolArray:
     """Where -30 dBm stands as an outlier of its file; see :func:`judge`."""
-    suspect = rsrp_dbm == SUSPECT_DBM
-    others = (rsrp_dbm >= RSRP_MIN_DBM) & (rsrp_dbm <= RSRP_MAX_DBM) & ~suspect
-    if not suspect.any() or not others.any():
-        return np.zeros(rsrp_dbm.shape, dtype=bool)
-    vouching = others & (np.abs(rsrp_dbm - SUSPECT_DBM) <= SUSPECT_NEIGHBOURHOOD_DB)
-    lone = int(suspect.sum()) > int(vouching.sum())
-    return suspect if lone else np.zeros(rsrp_dbm.shape, dtype=bool)
+    return np.asarray((rsrp_dbm == SUSPECT_DBM) & (counted or SuspectCount.of(rsrp_dbm)).are_lone)
 
 
-def wrap_longitudes(longitude_deg: FloatArray) -> FloatArray:
+@dataclass(frozen=True)
+class LongitudeCount:
+    """How a file counts its longitudes. Counts of parts of a file add up."""
+
+    known: int = 0
+    beyond_180: int = 0
+    lowest_deg: float = np.inf
+
+    @classmethod
+    def of(cls, longitude_deg: FloatArray) -> LongitudeCount:
+        """Count in some rows."""
+        finite = longitude_deg[np.isfinite(longitude_deg)]
+        beyond = np.count_nonzero((finite > 180.0) & (finite <= 360.0))
+        return cls(finite.size, int(beyond), float(finite.min(initial=np.inf)))
+
+    def __add__(self, other: LongitudeCount) -> LongitudeCount:
+        return LongitudeCount(
+            self.known + other.known,
+            self.beyond_180 + other.beyond_180,
+            min(self.lowest_deg, other.lowest_deg),
+        )
+
+    @property
+    def to_360(self) -> bool:
+        """Whether the file counts 0..360: none is negative, more than 1 % are beyond 180."""
+        share = self.beyond_180 / max(self.known, 1)
+        return self.lowest_deg >= 0.0 and share > _GREENWICH_SHARE
+
+
+def wrap_longitudes(longitude_deg: FloatArray, counted: LongitudeCount | None = None) -> FloatArray:
     """Bring longitudes counted 0..360 to -180..180.
 
-    Only where the file counts that way: none is negative and more than 1 % lie beyond
-    180. A single 200 among European positions stays what it is, impossible.
+    Only where the file counts that way. A single 200 among European positions stays what it
+    is, impossible.
+
+    Parameters
+    ----------
+    longitude_deg : ndarray of float64, shape (N,)
+        Longitudes.
+    counted : LongitudeCount, optional
+        That of the whole file, where these are a part of it.
     """
-    finite = longitude_deg[np.isfinite(longitude_deg)]
-    if finite.size == 0 or finite.min() < 0.0:
-        return longitude_deg
-    beyond = (finite > 180.0) & (finite <= 360.0)
-    if beyond.mean() <= _GREENWICH_SHARE:
+    if not (counted or LongitudeCount.of(longitude_deg)).to_360:
         return longitude_deg
     wrap = (longitude_deg > 180.0) & (longitude_deg <= 360.0)
     return np.where(wrap, longitude_deg - 360.0, longitude_deg)
@@ -239,13 +318,20 @@ def count_repeats(*values: NDArray[Any]) -> int:
     Rows are compared by a 64-bit hash: at a million rows the count is off with a
     probability of some 1e-7, and it informs a person only.
     """
+    hashes = (_mixed(*blocks) for blocks in in_blocks(*values))
+    # np.unique's hash table takes ten times as long as sorting.
+    return sum(int((part[1:] == part[:-1]).sum()) for part in sorted_parts(hashes))
+
+
+def _mixed(*values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Hash the rows of some arrays of numbers or times."""
     mixed = np.zeros(values[0].shape[0], dtype=np.uint64)
     for value in values:
-        bits = np.ascontiguousarray(value).view(np.uint64)
+        wide = value if value.dtype.itemsize == 8 else value.astype(np.int64)
+        bits = np.ascontiguousarray(wide).view(np.uint64)
         # The finaliser of splitmix64, after Fibonacci hashing of the running value.
         mixed = (mixed * np.uint64(0x9E3779B97F4A7C15)) ^ bits
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)
-    mixed.sort()  # np.unique's hash table takes ten times as long
-    return int((mixed[1:] == mixed[:-1]).sum())
+    return mixed

@@ -19,6 +19,8 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from rm_geo.errors import CrsError, InputError
+from rm_geo.order_statistics import median
+from rm_geo.spool import in_blocks
 
 CrsLike: TypeAlias = CRS | str | int
 """What is read as a CRS: a pyproj CRS, a name such as ``EPSG:32633``, or an EPSG code."""
@@ -276,15 +278,22 @@ def metric_crs_for(longitude_deg: ArrayLike, latitude_deg: ArrayLike) -> CRS:
     CrsError
         If no position is finite.
     """
-    longitude = np.asarray(longitude_deg, dtype=np.float64)
-    latitude = np.asarray(latitude_deg, dtype=np.float64)
-    finite = np.isfinite(longitude) & np.isfinite(latitude)
-    if not finite.any():
+    longitude = np.atleast_1d(np.asarray(longitude_deg, dtype=np.float64))
+    latitude = np.atleast_1d(np.asarray(latitude_deg, dtype=np.float64))
+
+    def known() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        for lons, lats in in_blocks(longitude, latitude):
+            finite = np.isfinite(lons) & np.isfinite(lats)
+            yield lons[finite], lats[finite]
+
+    extents = [(float(lons.min()), float(lons.max())) for lons, _ in known() if lons.size]
+    if not extents:
         raise CrsError("No finite position to choose a projected CRS for.")
-    longitude, latitude = longitude[finite], latitude[finite]
-    if np.ptp(longitude) > 180.0:
-        longitude = np.where(longitude < 0.0, longitude + 360.0, longitude)
-    lon, lat = float(np.median(longitude)), float(np.median(latitude))
+    wraps = max(high for _, high in extents) - min(low for low, _ in extents) > 180.0
+    lon = median(
+        lambda: (np.where(wraps & (lons < 0.0), lons + 360.0, lons) for lons, _ in known())
+    )
+    lat = median(lambda: (lats for _, lats in known()))
     lon = (lon + 180.0) % 360.0 - 180.0
     if lat > 84.0:
         return CRS.from_epsg(32661)

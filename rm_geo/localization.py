@@ -6,17 +6,22 @@ position explains the levels gives a posterior, its mean and its spread.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rm_geo import spool
+from rm_geo.spool import in_blocks, release
 
 FloatArray = NDArray[np.float64]
 
 MIN_POSITIONS: Final = 8
 """Distinct positions below which nothing is said."""
 
+_MOST_BINS: Final = 1 << 20
 _BLOCK_M: Final = 10.0
 _MAX_BLOCKS: Final = 400
 _SHADOWING_M: Final = (
@@ -51,18 +56,61 @@ class Location:
 
 
 def decluster(
-    x: FloatArray, y: FloatArray, level_dbm: FloatArray, block_m: float
+    x: FloatArray, y: FloatArray, level_dbm: NDArray[np.floating[Any]], block_m: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Replace the points of each square block by their mean position and median level.
 
     A car that waits at a light measures one place a hundred times.
     """
+    parts = []
+    for rows in _bands(y, block_m):
+        part = slice(None) if rows is None else rows
+        parts.append(_decluster_part(x[part], y[part], level_dbm[part], block_m))
+        for axis in (x, y, level_dbm):
+            release(axis)
+    xs, ys, levels = zip(*parts, strict=True)
+    return np.concatenate(xs), np.concatenate(ys), np.concatenate(levels)
+
+
+def _bands(y: FloatArray, block_m: float) -> Iterator[NDArray[np.int64] | None]:
+    """Cut points into bands of whole rows of blocks, from south to north; None is all of them.
+
+    Of more points than columns hold in memory, each band has some so many at most, or one row.
+    """
+    if y.size <= spool.IN_MEMORY_ROWS:
+        yield None
+        return
+    first = min(float(np.floor(block / block_m).min()) for (block,) in in_blocks(y))
+    last = max(float(np.floor(block / block_m).max()) for (block,) in in_blocks(y))
+    # Rows are counted in bins, each of whole rows, so that a stray point costs no memory.
+    rows_each = max(1.0, np.ceil((last - first + 1.0) / _MOST_BINS))
+
+    def bins(block: FloatArray) -> NDArray[np.int64]:
+        return np.asarray((np.floor(block / block_m) - first) // rows_each).astype(np.int64)
+
+    counts = np.zeros(int((last - first) // rows_each) + 1, dtype=np.int64)
+    for (block,) in in_blocks(y):
+        counts += np.bincount(bins(block), minlength=counts.size)
+    band = (np.cumsum(counts) - counts) // max(spool.IN_MEMORY_ROWS // 2, 1)
+    for number in np.unique(band[counts > 0]):
+        begin, found = 0, []
+        for (block,) in in_blocks(y):
+            found.append(begin + np.flatnonzero(band[bins(block)] == number))
+            begin += block.size
+        yield np.concatenate(found)
+
+
+def _decluster_part(
+    x: FloatArray, y: FloatArray, level_dbm: NDArray[np.floating[Any]], block_m: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Replace the points of each block; blocks go by row, then by column."""
     column, row = np.floor(x / block_m), np.floor(y / block_m)
     order = np.lexsort((level_dbm, column, row))
     column, row = column[order], row[order]
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(column) != 0) | (np.diff(row) != 0)]))
+    del column, row
     sizes = np.diff(np.append(starts, order.size))
-    levels = level_dbm[order]
+    levels = level_dbm[order].astype(np.float64)
     median = 0.5 * (levels[starts + (sizes - 1) // 2] + levels[starts + sizes // 2])
     return (
         np.add.reduceat(x[order], starts) / sizes,
@@ -72,7 +120,7 @@ def decluster(
 
 
 def locate(
-    x: FloatArray, y: FloatArray, rsrp_dbm: FloatArray, *, height_m: float = 15.0
+    x: FloatArray, y: FloatArray, rsrp_dbm: NDArray[np.floating[Any]], *, height_m: float = 15.0
 ) -> Location | None:
     """Estimate where the transmitter of some measurements stands.
 
@@ -80,7 +128,7 @@ def locate(
     ----------
     x, y : ndarray of float64, shape (N,)
         Positions in metres.
-    rsrp_dbm : ndarray of float64, shape (N,)
+    rsrp_dbm : ndarray of float32 or float64, shape (N,)
         Levels in dBm.
     height_m : float
         Height of the antenna above the receivers, which bounds the level near it.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +12,17 @@ from pyproj import CRS
 
 from rm_geo import columns as roles
 from rm_geo.area import check_area
-from rm_geo.cleaning import CleaningReport, DropReason, count_repeats, judge, wrap_longitudes
+from rm_geo.cleaning import CleaningReport, DropReason, count_repeats
 from rm_geo.errors import InputError, UsageError
+from rm_geo.gathering import Columns, Gathering, require_kept
 from rm_geo.grid import CrsLike
-from rm_geo.measurements import Measurements, factorise
-from rm_geo.reprojection import check_plausible, parse_crs, source_crs, to_metres
-from rm_geo.tables import Source, Table, open_source
-from rm_geo.tables.convert import Numbers, to_cells, to_numbers, to_times
+from rm_geo.measurements import Measurements
+from rm_geo.reprojection import parse_crs, source_crs, to_metres
+from rm_geo.spool import compacted
+from rm_geo.tables import Request, Source, open_source
 from rm_geo.tables.source import Bounds
 
 __all__ = ["Measurements", "check_area", "read_measurements"]
-
-FloatArray = NDArray[np.float64]
-IndexArray = NDArray[np.int64]
-
-MAX_TEXT_SHARE: Final = 0.05
-"""Share of the values of a numeric column that may be text before the file is refused."""
 
 _WGS84: Final = 4326
 
@@ -87,118 +81,65 @@ def read_measurements(
     target = None if target_crs is None else parse_crs(target_crs, "the target CRS")
     taken = _choose_columns(source, rsrp_column, cell_column, x_column, y_column, time_column)
     file_crs = source_crs(_stated_crs(source, taken, crs), source.label)
-    table = source.load(tuple(dict.fromkeys(taken.values())), None if "x" in taken else bounds)
-    x, y = _coordinates(source, table, taken)
-    check_plausible(x, y, file_crs, source.label)
-    index = _inside(x, y, bounds)
-    rows = _Rows(source, table, taken, index)
-    rows.require_any(bounds)
-    x, y = x[index], y[index]
-    if file_crs.is_geographic:
-        x = wrap_longitudes(x)
-    rsrp = rows.numbers("RSRP")
-    verdict = judge(x, y, rsrp.values, geographic=_is_in_degrees(file_crs), is_text=rsrp.is_text)
-    kept = np.flatnonzero(verdict.keep)
-    dropped = rows.left_out() | dict(verdict.dropped)
-    _require_kept(kept.size, source.label, dropped)
+    axes = (taken["x"], taken["y"]) if "x" in taken else None
+    request = Request(tuple(dict.fromkeys(taken.values())), bounds, axes)
+    gathering = Gathering.of(source, taken, bounds, source.chunks(request))
+    gathering.require_coordinates()
+    gathering.look.check(file_crs, source.label)
+    gathering.require_rows()
+    total = gathering.total
+    usable = gathering.usable(
+        geographic=file_crs.is_geographic, in_degrees=_is_in_degrees(file_crs)
+    )
+    columns, dropped = usable.columns, dict(usable.dropped)
+    require_kept(columns["x"].size, source.label, dropped)
 
-    positions = to_metres(x[kept], y[kept], file_crs, source.label, target=target)
-    placed = np.isfinite(positions.x) & np.isfinite(positions.y)
-    if lost := int((~placed).sum()):
+    positions = to_metres(
+        columns["x"], columns["y"], file_crs, source.label, target=target, in_place=True
+    )
+    placed = _placed(columns)
+    if lost := columns["x"].size - placed["x"].size:
         dropped[DropReason.OUTSIDE_CRS] = lost
-    kept = kept[placed]
-    cell, time, earfcn, notes = rows.attributes(index[kept])
+    time = gathering.times(placed.get("time"))
     measurements = Measurements(
-        x=positions.x[placed],
-        y=positions.y[placed],
-        rsrp_dbm=rsrp.values[kept].astype(np.float32),
-        cell=cell,
+        x=placed["x"],
+        y=placed["y"],
+        rsrp_dbm=placed["rsrp_dbm"],
+        cell=gathering.cells(placed.get("cell"), placed["x"].size),
         crs=positions.crs,
         time=time,
-        earfcn=earfcn,
+        earfcn=placed.get("earfcn"),
         source=source.path,
     )
     repeated_positions, repeated_rows = _repeats(measurements)
+    notes = (*gathering.notes, positions.note, *_missing(taken, time))
     report = CleaningReport(
         source=source.label,
-        total=rows.total,
+        total=total,
         kept=len(measurements),
         dropped=dropped,
         repeated_positions=repeated_positions,
         repeated_rows=repeated_rows,
         columns=taken,
-        notes=tuple(note for note in (*table.notes, positions.note, *notes) if note),
+        notes=tuple(note for note in notes if note),
         warnings=(positions.warning,) if positions.warning else (),
     )
     return measurements, report
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The rows of a table that lie inside the bounding box, and their columns."""
+def _placed(columns: Columns) -> Columns:
+    """Leave out rows whose position the CRS cannot express."""
+    return compacted(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
 
-    source: Source
-    table: Table
-    taken: Mapping[str, str]
-    index: IndexArray
 
-    @property
-    def total(self) -> int:
-        """Rows in the file, the unusable ones included."""
-        return int(self.index.size) + self.table.malformed + self.table.not_points
-
-    def require_any(self, bounds: Bounds | None) -> None:
-        """Raise if there is nothing to judge."""
-        if self.total and self.index.size:
-            return
-        if bounds is not None:
-            raise InputError(
-                f"{self.source.label} has no points inside the bounding box "
-                f"{', '.join(f'{edge:g}' for edge in bounds)}.",
-                hint="The box is west, south, east, north in the CRS of the file.",
-            )
-        if self.total:
-            _require_kept(0, self.source.label, self.left_out())
-        raise InputError(f"{self.source.label} has no rows.", hint="Export the measurements again.")
-
-    def left_out(self) -> dict[DropReason, int]:
-        """Rows that the reader itself left out."""
-        counts = {
-            DropReason.MALFORMED: self.table.malformed,
-            DropReason.NOT_A_POINT: self.table.not_points,
-        }
-        return {reason: count for reason, count in counts.items() if count}
-
-    def numbers(self, role: str) -> Numbers:
-        """Give a numeric column; raise if too much of it is text."""
-        name = self.taken[role]
-        found = _checked_numbers(self.table, name, self.source.label)
-        return Numbers(found.values[self.index], found.is_text[self.index], found.examples)
-
-    def attributes(
-        self, kept: IndexArray
-    ) -> tuple[
-        NDArray[np.object_], NDArray[np.datetime64] | None, FloatArray | None, tuple[str, ...]
-    ]:
-        """Cell, time, channel number and notes of the rows that are kept."""
-        notes = []
-        cell: NDArray[np.object_] = np.full(kept.size, None, dtype=object)
-        time, earfcn = None, None
-        if "cell" in self.taken:
-            cell = to_cells(self.table.columns[self.taken["cell"]])[kept]
-        else:
-            notes.append("No cell column was found: all rows are one cell (--cell-column).")
-        if "time" in self.taken:
-            time = to_times(self.table.columns[self.taken["time"]])
-            if time is None:
-                notes.append(f"The times in {self.taken['time']!r} are not understood: left out.")
-            else:
-                time = time[kept]
-        if "channel" in self.taken:
-            name = self.taken["channel"]
-            channels = to_numbers(self.table.columns[name], name, self.source.label)
-            earfcn = channels.values[kept]
-        return cell, time, earfcn, tuple(notes)
+def _missing(taken: Mapping[str, str], time: NDArray[np.datetime64] | None) -> list[str]:
+    """Say which attributes are not there."""
+    notes = []
+    if "cell" not in taken:
+        notes.append("No cell column was found: all rows are one cell (--cell-column).")
+    if "time" in taken and time is None:
+        notes.append(f"The times in {taken['time']!r} are not understood: left out.")
+    return notes
 
 
 def _choose_columns(
@@ -262,64 +203,15 @@ def _stated_crs(source: Source, taken: Mapping[str, str], given: CrsLike | None)
     return CRS.from_epsg(_WGS84) if is_degrees else None
 
 
-def _coordinates(
-    source: Source, table: Table, taken: Mapping[str, str]
-) -> tuple[FloatArray, FloatArray]:
-    """Coordinates of all rows, of the geometry or of two columns."""
-    if "x" in taken:
-        x, y = (_checked_numbers(table, taken[axis], source.label).values for axis in ("x", "y"))
-        return x, y
-    if table.x is None or table.y is None:
-        raise InputError(
-            f"{source.label} has a layer without geometry.",
-            hint="Name the coordinates with --x-column and --y-column.",
-        )
-    return table.x, table.y
-
-
-def _checked_numbers(table: Table, name: str, source: str) -> Numbers:
-    """Give a numeric column; raise if too much of it is text."""
-    numbers = to_numbers(table.columns[name], name, source)
-    texts = int(numbers.is_text.sum())
-    values = texts + int((~np.isnan(numbers.values)).sum())
-    if texts > MAX_TEXT_SHARE * values:
-        raise InputError(
-            f"The column {name!r} of {source} holds text: {texts:,} of {values:,} values are "
-            f"not numbers, such as {roles.quoted(numbers.examples)}.",
-            hint="Choose another column, or correct the file.",
-        )
-    return numbers
-
-
-def _inside(x: FloatArray, y: FloatArray, bounds: Bounds | None) -> IndexArray:
-    """Rows inside the bounding box; all where there is none."""
-    if bounds is None:
-        return np.arange(x.size)
-    west, south, east, north = bounds
-    return np.flatnonzero((x >= west) & (x <= east) & (y >= south) & (y <= north))
-
-
 def _is_in_degrees(crs: CRS) -> bool:
     """Whether coordinates are angles in degrees (not grads)."""
     return bool(crs.is_geographic) and crs.axis_info[0].unit_name.startswith("degree")
 
 
-def _require_kept(count: int, source: str, dropped: Mapping[DropReason, int]) -> None:
-    """Raise if no row can be used, with the reasons."""
-    if count == 0:
-        reasons = ", ".join(f"{n:,} {reason.description}" for reason, n in dropped.items())
-        total = sum(dropped.values())
-        raise InputError(
-            f"None of the {total:,} rows of {source} can be used: {reasons}.",
-            hint="Check that the right RSRP and coordinate columns were taken.",
-        )
-
-
 def _repeats(measurements: Measurements) -> tuple[int, int]:
     """Rows that share a position, and rows that share position, time and cell."""
-    _, codes = factorise(measurements.cell)
-    time = np.zeros(len(measurements), dtype=np.int64)
+    attributes: list[NDArray[Any]] = [measurements.cell.codes]
     if measurements.time is not None:
-        time = measurements.time.astype(np.int64)
-    positions = count_repeats(measurements.x, measurements.y)
-    return positions, count_repeats(measurements.x, measurements.y, time, codes)
+        attributes.append(measurements.time)
+    place = measurements.x, measurements.y
+    return count_repeats(*place), count_repeats(*place, *attributes)

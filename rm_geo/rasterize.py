@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.errors import InputError
+from rm_geo.external_sort import sorted_parts
 from rm_geo.grid import Grid
 from rm_geo.measurements import Measurements
-from rm_geo.sparse import FloatArray, SparseRaster
+from rm_geo.sparse import SparseRaster
+from rm_geo.spool import BLOCK_ROWS, GrowingColumn, in_blocks
 
 __all__ = ["SparseRaster", "Statistic", "bin_measurements"]
 
 Statistic = Literal["mean", "median", "max"]
 
 _MAX_PIXELS: Final = 2**32  # pixel numbers share 64-bit keys with the values
+_VALUE_BITS: Final = 32
 _SIGN: Final = np.uint32(0x80000000)
 
 
@@ -25,7 +29,7 @@ def bin_measurements(
     grid: Grid,
     statistic: Statistic = "mean",
     *,
-    chunk: int = 1_000_000,
+    chunk: int = BLOCK_ROWS,
 ) -> SparseRaster:
     """Gather measurements in the pixels of a grid.
 
@@ -42,7 +46,7 @@ def bin_measurements(
         What a pixel gets. The mean is that of the power in milliwatts, as a local mean is
         defined; the median is less moved by a single strong reading.
     chunk : int
-        Points that are placed at a time, which bounds the memory for temporaries.
+        Points that are worked on at a time, which bounds the memory for temporaries.
 
     Raises
     ------
@@ -62,50 +66,66 @@ def bin_measurements(
         )
     if statistic not in ("mean", "median", "max"):
         raise ValueError(f"statistic must be mean, median or max, not {statistic!r}")
-    pixel, values = _sorted_values(measurements, grid, chunk)
-    if pixel.size == 0:
-        nothing: FloatArray = np.empty(0, dtype=np.float32)
-        return SparseRaster(grid, pixel, nothing, np.empty(0, dtype=np.int32), nothing)
-    starts = np.flatnonzero(np.concatenate([[True], pixel[1:] != pixel[:-1]]))
-    sizes = np.diff(np.append(starts, pixel.size))
-    spread_db = np.where(sizes > 1, _spread(values, starts, sizes), np.nan)
-    return SparseRaster(
-        grid,
-        pixel[starts],
-        _STATISTICS[statistic](values, starts, sizes).astype(np.float32),
-        sizes.astype(np.int32),
-        spread_db.astype(np.float32),
-    )
+    columns: dict[str, GrowingColumn[Any]] = {
+        "pixel": GrowingColumn(np.int64),
+        "level_dbm": GrowingColumn(np.float32),
+        "readings": GrowingColumn(np.int32),
+        "spread_db": GrowingColumn(np.float32),
+    }
+    for keys in sorted_parts(_keys(measurements, grid, chunk), group_bits=_VALUE_BITS):
+        for part in _whole_pixels(keys, chunk):
+            pixel, values = _unpacked(part)
+            starts = np.flatnonzero(np.concatenate([[True], pixel[1:] != pixel[:-1]]))
+            sizes = np.diff(np.append(starts, pixel.size))
+            spread_db = np.where(sizes > 1, _spread(values, starts, sizes), np.nan)
+            columns["pixel"].append(pixel[starts])
+            columns["level_dbm"].append(_STATISTICS[statistic](values, starts, sizes))
+            columns["readings"].append(sizes)
+            columns["spread_db"].append(spread_db)
+    return SparseRaster(grid, **{name: column.finish() for name, column in columns.items()})
 
 
-def _sorted_values(
-    measurements: Measurements, grid: Grid, chunk: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pixel number and value of the points inside, by pixel and then by value.
+def _keys(measurements: Measurements, grid: Grid, chunk: int) -> Iterator[NDArray[np.uint64]]:
+    """Pixel number and value of the points inside as 64-bit keys, the pixel above the value.
 
-    One sort of 64-bit keys (pixel number above, value below) is several times as fast as
-    an argsort by two criteria.
+    One sort of such keys is several times as fast as an argsort by two criteria.
     """
     rows, cols = grid.shape
-    keys = []
-    for start in range(0, len(measurements), chunk):
-        part = slice(start, start + chunk)
-        row, col = (
-            np.floor(axis) for axis in grid.pixel_of(measurements.x[part], measurements.y[part])
-        )
+    for x, y, rsrp_dbm in in_blocks(
+        measurements.x, measurements.y, measurements.rsrp_dbm, rows=chunk
+    ):
+        row, col = (np.floor(axis) for axis in grid.pixel_of(x, y))
         inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
-        inside &= np.isfinite(measurements.rsrp_dbm[part])
+        inside &= np.isfinite(rsrp_dbm)
         pixel = row[inside].astype(np.uint64) * np.uint64(cols) + col[inside].astype(np.uint64)
-        bits = np.ascontiguousarray(measurements.rsrp_dbm[part][inside]).view(np.uint32)
+        bits = np.ascontiguousarray(rsrp_dbm[inside]).view(np.uint32)
         # Order of IEEE floats as order of integers: flip all bits of negative numbers, the
         # sign of the others.
         ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
-        keys.append((pixel << np.uint64(32)) | ordered)
-    key = np.concatenate(keys) if keys else np.empty(0, dtype=np.uint64)
-    key.sort()
-    ordered = (key & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        yield (pixel << np.uint64(_VALUE_BITS)) | ordered
+
+
+def _whole_pixels(keys: NDArray[np.uint64], count: int) -> Iterator[NDArray[np.uint64]]:
+    """Cut sorted keys into parts of some ``count``, none of which ends within a pixel."""
+    start = 0
+    while start < keys.size:
+        end = min(start + count, keys.size)
+        if end < keys.size:
+            following = (keys[end - 1] >> np.uint64(_VALUE_BITS)) + np.uint64(1)
+            end = int(np.searchsorted(keys, following << np.uint64(_VALUE_BITS)))
+            if following == _MAX_PIXELS:  # beyond the last pixel there is no key
+                end = keys.size
+        yield keys[start:end]
+        start = end
+
+
+def _unpacked(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixel number and value of keys."""
+    ordered = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     bits = np.where(ordered & _SIGN, ordered & ~_SIGN, ~ordered)
-    return (key >> np.uint64(32)).astype(np.int64), bits.view(np.float32).astype(np.float64)
+    return (keys >> np.uint64(_VALUE_BITS)).astype(np.int64), bits.view(np.float32).astype(
+        np.float64
+    )
 
 
 def _mean(

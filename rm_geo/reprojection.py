@@ -12,6 +12,8 @@ from pyproj.exceptions import CRSError, ProjError
 
 from rm_geo.errors import CrsError
 from rm_geo.grid import CrsLike, is_metric, metric_crs_for
+from rm_geo.order_statistics import median
+from rm_geo.spool import empty_column, in_blocks
 
 WORST_SCALE_ERROR: Final = 0.01
 """A map metre that is more than 1 % off a metre on the ground is not taken for one."""
@@ -92,29 +94,76 @@ def check_plausible(x: FloatArray, y: FloatArray, crs: CRS, source: str) -> None
         If most coordinates of a geographic CRS are beyond its range, or all of a projected
         CRS look like degrees.
     """
-    finite = np.isfinite(x) & np.isfinite(y) & ~((x == 0.0) & (y == 0.0))
-    if not finite.any():
-        return
-    xs, ys = x[finite], y[finite]
-    like_degrees = (np.abs(xs) <= 360.0) & (np.abs(ys) <= 90.0)
-    if crs.is_geographic and like_degrees.mean() < 0.5:
-        example = f"({xs[~like_degrees][0]:g}, {ys[~like_degrees][0]:g})"
-        raise CrsError(
-            f"The coordinates of {source} are not degrees, as {crs.name!r} says: {example}.",
-            hint="Give their CRS with --crs, such as --crs EPSG:32633.",
-        )
-    # A made-up scene may lie this near a projected origin; it spans more than a few metres.
-    narrow = np.ptp(xs) < 5.0 and np.ptp(ys) < 5.0 and bool(np.any(xs % 1.0))
-    if crs.is_projected and like_degrees.all() and (np.abs(xs) <= 180.0).all() and narrow:
-        raise CrsError(
-            f"The coordinates of {source} look like degrees, and {crs.name!r} is projected: "
-            f"({xs[0]:g}, {ys[0]:g}).",
-            hint="Give their CRS with --crs, such as --crs EPSG:4326.",
-        )
+    coordinates = CoordinateLook()
+    coordinates.add(x, y)
+    coordinates.check(crs, source)
+
+
+class CoordinateLook:
+    """What the coordinates of a file look like, whatever chunks they come in."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._like_degrees = 0
+        self._within_180 = True
+        self._fractions = False
+        self._first: tuple[float, float] | None = None
+        self._unlike: tuple[float, float] | None = None
+        self._extent = (np.inf, np.inf, -np.inf, -np.inf)
+
+    def add(self, x: FloatArray, y: FloatArray) -> None:
+        """Look at more coordinates."""
+        finite = np.isfinite(x) & np.isfinite(y) & ~((x == 0.0) & (y == 0.0))
+        if not finite.any():
+            return
+        xs, ys = x[finite], y[finite]
+        like_degrees = (np.abs(xs) <= 360.0) & (np.abs(ys) <= 90.0)
+        self._count += xs.size
+        self._like_degrees += int(np.count_nonzero(like_degrees))
+        self._within_180 &= bool((np.abs(xs) <= 180.0).all())
+        self._fractions = self._fractions or bool(np.any(xs % 1.0))
+        self._first = self._first or (float(xs[0]), float(ys[0]))
+        if self._unlike is None and not like_degrees.all():
+            place = int(np.argmin(like_degrees))
+            self._unlike = float(xs[place]), float(ys[place])
+        west, south, east, north = self._extent
+        self._extent = (
+            min(west, float(xs.min())), min(south, float(ys.min())),
+            max(east, float(xs.max())), max(north, float(ys.max())),
+        )  # fmt: skip
+
+    def check(self, crs: CRS, source: str) -> None:
+        """Raise as :func:`check_plausible` does."""
+        if self._first is None:
+            return
+        if crs.is_geographic and self._like_degrees / self._count < 0.5 and self._unlike:
+            x, y = self._unlike
+            raise CrsError(
+                f"The coordinates of {source} are not degrees, as {crs.name!r} says: "
+                f"({x:g}, {y:g}).",
+                hint="Give their CRS with --crs, such as --crs EPSG:32633.",
+            )
+        # A made-up scene may lie this near a projected origin; it spans more than a few metres.
+        west, south, east, north = self._extent
+        narrow = east - west < 5.0 and north - south < 5.0 and self._fractions
+        like_degrees = self._like_degrees == self._count and self._within_180
+        if crs.is_projected and like_degrees and narrow:
+            x, y = self._first
+            raise CrsError(
+                f"The coordinates of {source} look like degrees, and {crs.name!r} is projected: "
+                f"({x:g}, {y:g}).",
+                hint="Give their CRS with --crs, such as --crs EPSG:4326.",
+            )
 
 
 def to_metres(
-    x: FloatArray, y: FloatArray, crs: CRS, source: str, *, target: CRS | None = None
+    x: FloatArray,
+    y: FloatArray,
+    crs: CRS,
+    source: str,
+    *,
+    target: CRS | None = None,
+    in_place: bool = False,
 ) -> MetricPositions:
     """Bring positions to a projected CRS with metres.
 
@@ -132,6 +181,8 @@ def to_metres(
         The file, for messages.
     target : pyproj.CRS, optional
         The projected CRS to use.
+    in_place : bool
+        Whether the result takes the memory of ``x`` and ``y``, whose values are lost.
 
     Raises
     ------
@@ -144,6 +195,7 @@ def to_metres(
             hint="Choose a projected one, such as the UTM zone of the area.",
         )
     longitude, latitude = _middle(x, y, crs, source)
+    into = (x, y) if in_place else None
     if target is None:
         if is_metric(crs) and (error := scale_error(crs, longitude, latitude)) <= WORST_SCALE_ERROR:
             return MetricPositions(x, y, crs)
@@ -155,7 +207,7 @@ def to_metres(
                 f"A metre of {crs.name!r} is {_percent(error)} off a metre on the ground here; "
                 f"reprojected to {target.name!r}."
             )
-        xs, ys = _transform(x, y, crs, target, source)
+        xs, ys = _transform(x, y, crs, target, source, into)
         note = "" if warning else f"Reprojected from {crs.name!r} to {target.name!r}."
         return MetricPositions(xs, ys, target, note, warning)
     error = scale_error(target, longitude, latitude)
@@ -167,7 +219,7 @@ def to_metres(
         )
     if target.equals(crs):
         return MetricPositions(x, y, crs, "", warning)
-    xs, ys = _transform(x, y, crs, target, source)
+    xs, ys = _transform(x, y, crs, target, source, into)
     note = f"Reprojected from {crs.name!r} to {target.name!r}."
     return MetricPositions(xs, ys, target, note, warning)
 
@@ -189,27 +241,43 @@ def scale_error(crs: CRS, longitude_deg: float, latitude_deg: float) -> float:
 
 def _middle(x: FloatArray, y: FloatArray, crs: CRS, source: str) -> tuple[float, float]:
     """Longitude and latitude of a position that is really there, near the middle."""
-    nearest = int(np.argmin(np.abs(x - np.median(x)) + np.abs(y - np.median(y))))
+    middle_x = median(lambda: (block for (block,) in in_blocks(x)))
+    middle_y = median(lambda: (block for (block,) in in_blocks(y)))
+    nearest, best, begin = 0, np.inf, 0
+    for xs, ys in in_blocks(x, y):
+        distance = np.abs(xs - middle_x) + np.abs(ys - middle_y)
+        place = int(np.argmin(distance))
+        if distance[place] < best:
+            nearest, best = begin + place, float(distance[place])
+        begin += xs.size
     one = (x[nearest : nearest + 1], y[nearest : nearest + 1])
     lon, lat = one if _is_wgs84(crs) else _transform(*one, crs, CRS.from_epsg(4326), source)
     return float(lon[0]), float(lat[0])
 
 
 def _transform(
-    x: FloatArray, y: FloatArray, crs: CRS, target: CRS, source: str
+    x: FloatArray,
+    y: FloatArray,
+    crs: CRS,
+    target: CRS,
+    source: str,
+    into: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Transform positions; infinite where that is not possible, an error if nowhere is it."""
+    xs, ys = into or (empty_column(x.size, np.float64), empty_column(x.size, np.float64))
+    possible = False
     try:
         transformer = Transformer.from_crs(crs, target, always_xy=True)
-        xs, ys = transformer.transform(x, y)
+        for x_in, y_in, x_out, y_out in in_blocks(x, y, xs, ys):
+            x_out[:], y_out[:] = transformer.transform(x_in, y_in)
+            possible = possible or bool((np.isfinite(x_out) & np.isfinite(y_out)).any())
     except ProjError as error:
         raise CrsError(
             f"The coordinates of {source} cannot be brought from {crs.name!r} to "
             f"{target.name!r}: {str(error).splitlines()[0]}.",
             hint=_CRS_HINT,
         ) from error
-    xs, ys = np.asarray(xs, dtype=np.float64), np.asarray(ys, dtype=np.float64)
-    if not (np.isfinite(xs) & np.isfinite(ys)).any():
+    if not possible:
         raise CrsError(
             f"The coordinates of {source} do not fit its CRS {crs.name!r}.", hint=_CRS_HINT
         )

@@ -16,6 +16,7 @@ from rm_geo.journal import JournalKey
 from rm_geo.measurements import Measurements
 from rm_geo.predict_options import PredictOptions
 from rm_geo.provenance import describe_values
+from rm_geo.spool import in_blocks
 from rm_geo.tile_batches import CellFacts
 
 # What changes no byte of a cell's files, or is known by what it leads to.
@@ -65,7 +66,8 @@ def _digest(measurements: Measurements) -> str:
     digest = hashlib.sha256(measurements.crs.to_wkt().encode())
     columns: list[NDArray[Any]] = [measurements.x, measurements.y, measurements.rsrp_dbm]
     if measurements.time is not None:
-        columns.append(measurements.time.astype(np.int64))
+        columns.append(measurements.time)
     for column in columns:
-        digest.update(np.ascontiguousarray(column).data.cast("B"))
+        for (block,) in in_blocks(column):
+            digest.update(np.ascontiguousarray(block).view(np.uint8).data)
     return digest.hexdigest()

@@ -109,9 +109,9 @@ def read_sites(
     source = open_source(path, layer=layer)
     target = parse_crs(target_crs, "the target CRS")
     taken = _choose_columns(source)
-    table = source.load(tuple(dict.fromkeys(taken.values())), None)
+    table = source.load(tuple(dict.fromkeys(taken.values())))
     x, y = _positions(source, table, taken, crs, target)
-    cells = to_cells(table.columns[taken["cell"]]) if "cell" in taken else np.full(x.size, None)
+    cells = _cells(table, taken, x.size)
     values = {key: _values(source, table, taken, key, x.size) for key in _QUANTITIES}
     if "channel" in taken:
         channels = _numbers(source, table, taken["channel"])
@@ -145,6 +145,13 @@ def _transmitter(
     )
     known = {key: row[key] for key in ("eirp_dbm", "azimuth_deg") if np.isfinite(row[key])}
     return replace(site, **known)  # type: ignore[arg-type]  # both are float | None
+
+
+def _cells(table: Table, taken: dict[str, str], count: int) -> NDArray[np.object_]:
+    """Names of the cells, None where the table has none."""
+    if "cell" not in taken:
+        return np.full(count, None, dtype=object)
+    return np.asarray(to_cells(table.columns[taken["cell"]]), dtype=object)
 
 
 def _choose_columns(source: Source) -> dict[str, str]:
@@ -206,7 +213,7 @@ def _values(
         return np.full(count, quantity.default)
     values = _numbers(source, table, taken[key])
     wrong = (values < quantity.lowest) | (values > quantity.highest)
-    cells = to_cells(table.columns[taken["cell"]]) if "cell" in taken else np.full(count, None)
+    cells = _cells(table, taken, count)
     _require(source, quantity.role.name, cells, wrong, values,
              f"is outside {quantity.lowest:g}..{quantity.highest:g}")  # fmt: skip
     return np.asarray(quantity.convert(np.where(np.isnan(values), quantity.default, values)))

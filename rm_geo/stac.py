@@ -15,6 +15,7 @@ from pyproj import CRS, Transformer
 from rm_geo.errors import DependencyError
 from rm_geo.grid import Grid
 from rm_geo.measurements import Measurements
+from rm_geo.spool import in_blocks
 from rm_geo.units import NODATA_DBM
 
 ITEM_SUFFIX: Final = ".stac.json"
@@ -59,9 +60,11 @@ class MeasuringTime:
             for measurements that come from memory. An item without a time is not valid.
         """
         times = measurements.time
-        known = None if times is None else times[~np.isnat(times)]
-        if known is not None and known.size:
-            return cls(_utc(known.min()), _utc(known.max()))
+        blocks = () if times is None else in_blocks(times)
+        known = (block[~np.isnat(block)] for (block,) in blocks)
+        extents = [(block.min(), block.max()) for block in known if block.size]
+        if extents:
+            return cls(_utc(min(low for low, _ in extents)), _utc(max(high for _, high in extents)))
         source = measurements.source
         if fallback is None and source is not None and source.exists():
             fallback = datetime.fromtimestamp(int(source.stat().st_mtime), timezone.utc)

@@ -43,7 +43,7 @@ class Survey:
     Attributes
     ----------
     measurements : Measurements
-        All of them, in metres.
+        All of them, in metres; the rows of each cell together.
     dropped : int
         Rows of the file that could not be used.
     cells : tuple of CellPlan
@@ -69,14 +69,16 @@ def read_survey(
     """
     listener = SilentProgress() if progress is None else progress
     points, dropped = _read(measurements, options, listener)
-    by_cell = _split(points)
-    if missing := [name for name in options.cells if name not in by_cell]:
+    points, parts = points.grouped()
+    if len(parts) == 1 and points.cell.present() == [None]:
+        parts = {"all": slice(0, len(points))}  # a file that names no cell is one map
+    if missing := [name for name in options.cells if name not in parts]:
         raise UsageError(
             f"There is no cell {missing[0]!r} in the measurements.",
-            hint=f"Cells: {', '.join(list(by_cell)[:20])}.",
+            hint=f"Cells: {', '.join(list(parts)[:20])}.",
         )
-    wanted = [name for name in by_cell if not options.cells or name in options.cells]
-    cells = tuple(_plan_cell(name, by_cell[name], options) for name in wanted)
+    wanted = [name for name in parts if not options.cells or name in options.cells]
+    cells = tuple(_plan_cell(name, points.select(parts[name]), options) for name in wanted)
     return Survey(points, dropped, cells)
 
 
@@ -120,14 +122,6 @@ def _read(
     return points, report.dropped_total
 
 
-def _split(points: Measurements) -> dict[str, Measurements]:
-    """Split by cell; a file that names no cell is one map, called ``all``."""
-    by_cell = points.by_cell()
-    if len(by_cell) == 1 and all(cell is None for cell in points.cell):
-        return {"all": points}
-    return by_cell
-
-
 def _plan_cell(name: str, points: Measurements, options: PredictOptions) -> CellPlan:
     """Lay out the grid of a cell, or say why it cannot be."""
     try:
@@ -141,7 +135,9 @@ def _plan_cell(name: str, points: Measurements, options: PredictOptions) -> Cell
         )
     except RmGeoError as error:
         return CellPlan(name, points, None, refusal=error)
+    west, south, east, north = points.bounds
     grid = Grid.covering(
-        points.x, points.y, points.crs, spacing_m=options.resolution_m, margin_m=options.reach_m
-    )
+        (west, east), (south, north), points.crs,
+        spacing_m=options.resolution_m, margin_m=options.reach_m,
+    )  # fmt: skip
     return CellPlan(name, points, grid)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rm_geo.carriers import carrier_mhz
 from rm_geo.errors import InputError
 from rm_geo.localization import decluster, locate
 from rm_geo.measurements import Measurements
+from rm_geo.spool import in_blocks
 
 DEFAULT_HEIGHT_M: Final = 25.0
 """Height of a macro antenna where nothing is known (3GPP TR 38.901, UMa)."""
@@ -83,12 +86,7 @@ def estimate_position(
         the area where they do not tell; None from fewer than 8 places. The carrier is that
         of the channel numbers, where there are any.
     """
-    found = locate(
-        measurements.x,
-        measurements.y,
-        measurements.rsrp_dbm.astype(np.float64),
-        height_m=height_m,
-    )
+    found = locate(measurements.x, measurements.y, measurements.rsrp_dbm, height_m=height_m)
     if found is None:
         return None
     return Transmitter(
@@ -97,7 +95,7 @@ def estimate_position(
         height_m=height_m,
         frequency_mhz=_carrier_of(measurements) or DEFAULT_FREQUENCY_MHZ,
         uncertainty_m=found.uncertainty_m,
-        cell=next((cell for cell in measurements.cell if cell is not None), None),
+        cell=next((cell for cell in measurements.cell.present() if cell is not None), None),
     )
 
 
@@ -123,10 +121,7 @@ def free_space_intercept(measurements: Measurements, transmitter: Transmitter) -
             hint="Give its EIRP with --eirp.",
         )
     x, y, level_dbm = decluster(
-        measurements.x,
-        measurements.y,
-        measurements.rsrp_dbm.astype(np.float64),
-        _ENVELOPE_BLOCK_M,
+        measurements.x, measurements.y, measurements.rsrp_dbm, _ENVELOPE_BLOCK_M
     )
     distance_m = np.sqrt(
         (x - transmitter.x) ** 2 + (y - transmitter.y) ** 2 + max(transmitter.height_m, 1.0) ** 2
@@ -169,11 +164,11 @@ def match_transmitter(
     Transmitter or None
         None if the table does not have the cell.
     """
-    cells = {cell for cell in measurements.cell if cell is not None}
+    cells = set(measurements.cell.present()) - {None}
     fitting = [site for site in sites if site.cell is not None and site.cell in cells]
     if not fitting:
         return None
-    strongest = np.argsort(-measurements.rsrp_dbm, kind="stable")[:20]
+    strongest = _strongest(measurements.rsrp_dbm, 20)
     x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
     return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
 
@@ -182,7 +177,20 @@ def _carrier_of(measurements: Measurements) -> float | None:
     """Carrier of the channel number that most measurements name, in MHz."""
     if measurements.earfcn is None:
         return None
-    channels, counts = np.unique(
-        measurements.earfcn[np.isfinite(measurements.earfcn)], return_counts=True
-    )
-    return carrier_mhz(float(channels[np.argmax(counts)])) if channels.size else None
+    counts: Counter[float] = Counter()
+    for (channels,) in in_blocks(measurements.earfcn):
+        found, times = np.unique(channels[np.isfinite(channels)], return_counts=True)
+        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    most = max(counts.values(), default=0)
+    return carrier_mhz(min(c for c in counts if counts[c] == most)) if counts else None
+
+
+def _strongest(rsrp_dbm: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Give the rows of the strongest levels, the strongest first, of equals the earliest."""
+    rows = np.empty(0, dtype=np.int64)
+    begin = 0
+    for (block,) in in_blocks(rsrp_dbm):
+        rows = np.append(rows, begin + np.arange(block.size))
+        rows = rows[np.argsort(-rsrp_dbm[rows], kind="stable")[:count]]
+        begin += block.size
+    return rows

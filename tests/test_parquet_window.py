@@ -1,8 +1,12 @@
 """A bounding box reads only what it must, and finds what reading everything finds."""
 
+import tracemalloc
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +14,7 @@ from hypothesis import strategies as st
 from shapely import MultiPoint, Point
 
 from rm_geo.points import read_measurements
-from rm_geo.tables import parquet_window
+from rm_geo.tables import Request, open_source, parquet_window
 
 ROWS = 600
 
@@ -75,8 +79,49 @@ def test_row_groups_outside_are_not_read(files, kind, monkeypatch) -> None:
     assert 1 <= len(chosen[0]) <= 4
 
 
-def test_a_box_without_any_row_group_is_empty_and_typed(files) -> None:
-    with pq.ParquetFile(files / "covering.parquet") as file:
-        table = parquet_window.read_window(file, ["rsrp"], "geometry", [], lambda _: None)
-    assert table.num_rows == 0
-    assert table.schema.field("rsrp").type == pa.float64()
+def test_a_box_without_any_row_group_has_no_rows(files) -> None:
+    source = open_source(files / "covering.parquet")
+    assert list(source.chunks(Request(["rsrp"], bounds=(0.0, 0.0, 1.0, 1.0)))) == []
+
+
+def test_plain_columns_of_coordinates_skip_row_groups_too(tmp_path, monkeypatch) -> None:
+    lon, lat = np.linspace(13.0, 14.0, ROWS), np.full(ROWS, 52.5)
+    read = []
+    original = parquet_window.read_groups
+    monkeypatch.setattr(
+        "rm_geo.tables.geoparquet.read_groups",
+        lambda file, columns, groups, rows: (
+            read.append(groups) or original(file, columns, groups, rows)
+        ),
+    )
+    for name, kind in (("number", float), ("text", str)):
+        table = pa.table({"lon": lon.astype(kind), "lat": lat.astype(kind), "rsrp": lat - 150})
+        pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=50)
+        inside, _ = read_measurements(tmp_path / f"{name}.parquet", bounds=(13.4, 52, 13.5, 53))
+        assert len(inside) == np.count_nonzero((lon >= 13.4) & (lon <= 13.5))
+    assert len(read[0]) <= 3
+    assert len(read[1]) == 12  # text is ordered otherwise than numbers
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc for the memory")
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_small_box_of_a_large_file_takes_little_memory(tmp_path, kind) -> None:
+    rows = 600_000
+    table = pa.table({
+        "lon": np.linspace(13.0, 14.0, rows), "lat": np.full(rows, 52.5),
+        "rsrp": np.full(rows, -90.0), "pci": np.arange(rows) % 7,
+    })  # fmt: skip
+    path = tmp_path / f"large.{kind}"
+    if kind == "csv":
+        pacsv.write_csv(table, path)
+    else:
+        pq.write_table(table, path, row_group_size=20_000)
+    # Allocations of numpy alone: Arrow's own pool is asked for its peak.
+    before = pa.default_memory_pool().bytes_allocated()
+    tracemalloc.start()
+    inside, _ = read_measurements(path, bounds=(13.5, 52.0, 13.501, 53.0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 500 < len(inside) < 700
+    assert peak < 20 * rows  # a column of float64 has 8 bytes a row, the whole table 40
+    assert pa.default_memory_pool().bytes_allocated() - before < 1_000_000

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
+from rm_geo import spool
 from rm_geo.localization import decluster, locate
 from rm_geo.measurements import Measurements
 from rm_geo.points import read_measurements
@@ -195,3 +196,17 @@ def test_the_duke_campus(shared_data: Path) -> None:
             found.y - np.median(by_cell[name].y[strongest]),
         )
         assert near < 2.0 * found.uncertainty_m + 50.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 99), in_memory=st.integers(1, 60), block=st.integers(1, 50))
+def test_declustering_in_bands_changes_no_bit(seed, in_memory, block) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-300, 300, (2, 60))
+    level = np.round(rng.normal(-90, 9, 60)).astype(np.float32)
+    whole = decluster(x, y, level, 50.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool, "IN_MEMORY_ROWS", in_memory)
+        patch.setattr(spool, "BLOCK_ROWS", block)
+        for part, expected in zip(decluster(x, y, level, 50.0), whole, strict=True):
+            np.testing.assert_array_equal(part, expected)

@@ -5,25 +5,34 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rm_geo.cell_column import CellColumn
+from rm_geo.columns import quoted
 from rm_geo.errors import InputError
+from rm_geo.spool import in_blocks
 
 NULL_WORDS: Final = ("", "-", "--", "---", "?", "n/a", "na", "#n/a", "null", "none", "nan", "nil")
 """What loggers write for nothing, in lower case."""
 
-_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?[iI]nf(inity)?$"
+MAX_TEXT_SHARE: Final = 0.05
+"""Share of the values of a numeric column that may be text before the file is refused."""
+
+_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([iI]nf(inity)?|[nN]a[nN])$"
 _UNIT: Final = r"(?i)\s*(dbm|db|mhz|deg|degrees|°|m)$"
 _DECIMAL_COMMA: Final = r"^([+-]?\d*),(\d+)$"
 _WHOLE_FLOAT: Final = re.compile(r"[+-]?\d+\.0+")
 # Android's CellInfo.UNAVAILABLE and UNAVAILABLE_LONG.
 _UNAVAILABLE: Final = ("2147483647", "9223372036854775807")
 _EXAMPLES: Final = 3
+# 1990 to 2100 in seconds and in milliseconds since 1970, and what scales them.
+_UNIX_EDGES: Final = np.array([6.3e8, 4.2e9, 6.3e11, 4.2e12])
+_UNIX_SCALES: Final = {1: 1000.0, 3: 1.0}
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,38 @@ class Numbers:
     values: NDArray[np.float64]
     is_text: NDArray[np.bool_]
     examples: tuple[str, ...] = ()
+
+
+class TextShare:
+    """How much of a numeric column is text, summed over its chunks."""
+
+    def __init__(self) -> None:
+        self._texts = 0
+        self._values = 0
+        self._examples: dict[str, None] = {}
+
+    def add(self, numbers: Numbers) -> None:
+        """Count a chunk."""
+        texts = int(np.count_nonzero(numbers.is_text))
+        self._texts += texts
+        self._values += texts + int(np.count_nonzero(~np.isnan(numbers.values)))
+        self._examples |= dict.fromkeys(numbers.examples)
+
+    def require_little(self, name: str, source: str) -> None:
+        """Raise if too much of the column is text.
+
+        Raises
+        ------
+        InputError
+            With a few of the texts.
+        """
+        if self._texts > MAX_TEXT_SHARE * self._values:
+            raise InputError(
+                f"The column {name!r} of {source} holds text: {self._texts:,} of "
+                f"{self._values:,} values are not numbers, such as "
+                f"{quoted(list(self._examples)[:_EXAMPLES])}.",
+                hint="Choose another column, or correct the file.",
+            )
 
 
 def to_numbers(column: pa.ChunkedArray, name: str, source: str) -> Numbers:
@@ -70,19 +111,36 @@ def to_numbers(column: pa.ChunkedArray, name: str, source: str) -> Numbers:
     return Numbers(_numpy(column.cast(pa.float64(), safe=False)), np.zeros(len(column), dtype=bool))
 
 
-def to_cells(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Convert a column of cell names or numbers to an object array of str, or None.
+class CellReader:
+    """Gives cell names or numbers of a column, which may come in chunks, small numbers.
 
     A whole number that was stored as a float (40.0) becomes ``40``.
+
+    Attributes
+    ----------
+    names : dict of (str or None) to int
+        The names so far, and their numbers.
     """
-    encoded = _plain(column).combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().combine_chunks()
-    names = np.array(
-        [cell_text(value) for value in encoded.dictionary.to_pylist()] + [None], object
-    )
-    codes = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
-    return np.asarray(names[codes.astype(np.int64)], dtype=object)
+
+    def __init__(self) -> None:
+        self.names: dict[str | None, int] = {}
+
+    def read(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
+        """Give the number of each row's name, shape (N,)."""
+        encoded = _plain(column).combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.unify_dictionaries().combine_chunks()
+        names = [*map(cell_text, encoded.dictionary.to_pylist()), None]
+        numbers = np.array([self.names.setdefault(n, len(self.names)) for n in names], np.int32)
+        places = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        return np.asarray(numbers[places])
+
+
+def to_cells(column: pa.ChunkedArray) -> CellColumn:
+    """Convert a column of cell names or numbers."""
+    reader = CellReader()
+    codes = reader.read(column)
+    return CellColumn(codes, tuple(reader.names))
 
 
 def cell_text(value: object) -> str | None:
@@ -105,57 +163,92 @@ def cell_text(value: object) -> str | None:
     return None if text.lower() in NULL_WORDS or text in _UNAVAILABLE else text
 
 
-def to_times(column: pa.ChunkedArray) -> NDArray[np.datetime64] | None:
-    """Convert a column of times (stamps, ISO 8601 text, Unix seconds or milliseconds) to UTC.
+class TimeReader:
+    """Converts a column of times (stamps, ISO 8601 text, Unix seconds or milliseconds) to UTC.
 
-    Returns
-    -------
-    ndarray of datetime64[ms] or None
-        None where the column cannot be understood; NaT where one value is null.
+    The column may come in chunks: what it holds is decided by all of them, and
+    :meth:`finish` gives the same however it was cut.
     """
-    column = _plain(column)
-    kind = column.type
-    try:
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            column = _null_words_to_null(pc.utf8_trim_whitespace(column))
-            column = _parse_times(column)
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            values = _numpy(column.cast(pa.float64()))
-            return _from_unix(values)
-        elif not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+
+    def __init__(self) -> None:
+        self._understood = True
+        self._notations: set[str] = set()
+        self._sizes = np.zeros(len(_UNIX_EDGES) + 1, dtype=np.int64)
+
+    def read(self, column: pa.ChunkedArray) -> NDArray[Any] | None:
+        """Convert a chunk as far as it can be without the others.
+
+        Returns
+        -------
+        ndarray of datetime64[ms] or float64, or None
+            What :meth:`finish` takes; None where the column cannot be understood.
+        """
+        column = _plain(column)
+        kind = column.type
+        try:
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                column = self._parse(_null_words_to_null(pc.utf8_trim_whitespace(column)))
+            elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+                return self._measure(_numpy(column.cast(pa.float64())))
+            elif not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+                self._understood = False
+                return None
+            stamps = column.cast(pa.timestamp("ms"), safe=False)
+            return np.asarray(stamps.to_numpy().astype("datetime64[ms]"))
+        except pa.ArrowException:
+            self._understood = False
             return None
-        stamps = column.cast(pa.timestamp("ms"), safe=False)
-        return np.asarray(stamps.to_numpy().astype("datetime64[ms]"))
-    except pa.ArrowException:
-        return None
 
+    def finish(self, values: NDArray[Any]) -> NDArray[np.datetime64] | None:
+        """Give the times of rows that were read, shape (N,), of which some may be left out.
 
-def _parse_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Parse ISO 8601 text with or without a zone."""
-    try:
-        return column.cast(pa.timestamp("ms"))
-    except pa.ArrowInvalid:
-        # With a zone; "+01:00" and "Z" are turned to UTC.
-        return column.cast(pa.timestamp("ms", tz="UTC"))
+        Returns
+        -------
+        ndarray of datetime64[ms] or None
+            In the memory of ``values``; None where the column cannot be understood, NaT
+            where one value is null.
+        """
+        if not self._understood or len(self._notations) > 1:
+            return None
+        if values.dtype.kind == "M":
+            return values
+        scale = self._unix_scale()
+        if scale is None:
+            return None
+        stamps = values.view("datetime64[ms]")
+        for seconds, target in in_blocks(values, stamps):
+            sane = np.isfinite(seconds) & (np.abs(seconds) < 1e14)
+            rounded = np.round(np.where(sane, seconds, 0.0) * scale).astype(np.int64)
+            target[:] = np.where(sane, rounded.astype("datetime64[ms]"), np.datetime64("NaT", "ms"))
+        return stamps
 
+    def _parse(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Parse ISO 8601 text with or without a zone, but not with both."""
+        try:
+            stamps = column.cast(pa.timestamp("ms"))
+            notation = "without a zone"
+        except pa.ArrowInvalid:
+            # With a zone; "+01:00" and "Z" are turned to UTC.
+            stamps = column.cast(pa.timestamp("ms", tz="UTC"))
+            notation = "with a zone"
+        if column.null_count < len(column):
+            self._notations.add(notation)
+        return stamps
 
-def _from_unix(values: NDArray[np.float64]) -> NDArray[np.datetime64] | None:
-    """Unix time in seconds or milliseconds, by its size; None where it is neither."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return None
-    middle = float(np.median(finite))
-    # 1990 to 2100, in seconds and in milliseconds.
-    if 6.3e8 < middle < 4.2e9:
-        scale = 1000.0
-    elif 6.3e11 < middle < 4.2e12:
-        scale = 1.0
-    else:
-        return None
-    stamps = np.full(values.shape, np.datetime64("NaT", "ms"))
-    sane = np.isfinite(values) & (np.abs(values) < 1e14)
-    stamps[sane] = np.round(values[sane] * scale).astype(np.int64).astype("datetime64[ms]")
-    return stamps
+    def _measure(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Count how many values are of which size."""
+        finite = values[np.isfinite(values)]
+        place = np.searchsorted(_UNIX_EDGES, finite)
+        self._sizes += np.bincount(place, minlength=self._sizes.size)
+        return values
+
+    def _unix_scale(self) -> float | None:
+        """Milliseconds of a unit, by the size of the middle value; None where it is no time."""
+        count = int(self._sizes.sum())
+        if count == 0:
+            return None
+        middle = int(np.searchsorted(np.cumsum(self._sizes), (count - 1) // 2, side="right"))
+        return _UNIX_SCALES.get(middle)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from rm_geo.errors import InputError
-from rm_geo.tables.source import Bounds, Source, Table
+from rm_geo.tables.source import Request, Source, Table, sliced
 
 _SNIFFED_BYTES: Final = 1 << 16
+_BLOCK_BYTES: Final = 1 << 22
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _BOMS: Final = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -59,10 +60,10 @@ def open_delimited(path: Path) -> Source:
     """
     dialect = _guess(path, _head(path))
 
-    def load(names: Sequence[str], bounds: Bounds | None) -> Table:
-        return _load(path, dialect, names)
+    def chunks(request: Request) -> Iterator[Table]:
+        return _chunks(path, dialect, request)
 
-    return Source(path, dialect.names, has_geometry=False, crs=None, load=load)
+    return Source(path, dialect.names, has_geometry=False, crs=None, chunks=chunks)
 
 
 def _head(path: Path) -> bytes:
@@ -154,26 +155,29 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _load(path: Path, dialect: Dialect, names: Sequence[str]) -> Table:
+def _chunks(path: Path, dialect: Dialect, request: Request) -> Iterator[Table]:
     """Read columns as text, which :mod:`rm_geo.tables.convert` turns into numbers.
 
     Text, because the type that pyarrow infers from its first block breaks at the first
     odd value of a later one.
     """
     encodings = dict.fromkeys((dialect.encoding, _FALLBACK_ENCODING))
-    for encoding in encodings:
+    for place, encoding in enumerate(encodings):
+        if place:
+            yield Table({}, begins_anew=True)
         try:
-            return _read(path, dialect, encoding, names)
+            yield from _read(path, dialect, encoding, request)
         except pa.ArrowInvalid as error:
             # The head was ASCII, a later line is not UTF-8.
             if "invalid UTF8" not in str(error) or encoding == _FALLBACK_ENCODING:
                 raise _unreadable(path, error) from error
         except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError) as error:
             raise _unreadable(path, error) from error
-    raise AssertionError("the fallback encoding decodes every byte")
+        else:
+            return
 
 
-def _read(path: Path, dialect: Dialect, encoding: str, names: Sequence[str]) -> Table:
+def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iterator[Table]:
     """Read with one encoding."""
     malformed = 0
 
@@ -184,11 +188,14 @@ def _read(path: Path, dialect: Dialect, encoding: str, names: Sequence[str]) -> 
 
     # Columns go by their place: names may repeat or be empty.
     places = [str(place) for place in range(len(dialect.names))]
-    chosen = {name: places[dialect.names.index(name)] for name in names}
-    table = pacsv.read_csv(
+    chosen = {name: places[dialect.names.index(name)] for name in request.names}
+    reader = pacsv.open_csv(
         path,
         read_options=pacsv.ReadOptions(
-            column_names=places, skip_rows=dialect.header_line + 1, encoding=encoding
+            column_names=places,
+            skip_rows=dialect.header_line + 1,
+            encoding=encoding,
+            block_size=_BLOCK_BYTES,
         ),
         parse_options=pacsv.ParseOptions(
             delimiter=dialect.separator, invalid_row_handler=skip, newlines_in_values=False
@@ -199,8 +206,10 @@ def _read(path: Path, dialect: Dialect, encoding: str, names: Sequence[str]) -> 
             strings_can_be_null=False,
         ),
     )
-    columns = {name: table.column(place) for name, place in chosen.items()}
-    return Table(columns, malformed=malformed)
+    with reader:
+        for table in sliced(reader, request.rows):
+            yield Table({name: table.column(place) for name, place in chosen.items()})
+    yield Table({name: pa.chunked_array([], pa.string()) for name in chosen}, malformed=malformed)
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +15,9 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rm_geo.errors import CrsError, InputError
-from rm_geo.tables.parquet_window import groups_inside, read_window
-from rm_geo.tables.source import Bounds, Source, Table
-from rm_geo.tables.wkb import decode_points
+from rm_geo.tables.parquet_window import edge_columns, groups_inside, read_groups
+from rm_geo.tables.source import Bounds, Request, Source, Table
+from rm_geo.tables.wkb import Shapes, decode_points
 
 # What GeoParquet 1.0 and 1.1 say a column without the key "crs" is in.
 _DEFAULT_CRS: Final = "OGC:CRS84"
@@ -48,32 +47,45 @@ def open_geoparquet(path: Path) -> Source:
         if field.name != geometry and not pa.types.is_nested(field.type)
     )
 
-    def load(chosen: Sequence[str], bounds: Bounds | None) -> Table:
-        wanted = list(chosen) if geometry is None else [geometry, *chosen]
+    def chunks(request: Request) -> Iterator[Table]:
+        # ParquetFile, not read_table: a folder named like a Hive partition must not
+        # add columns of its own.
         try:
-            # ParquetFile, not read_table: a folder named like a Hive partition must not
-            # add columns of its own.
             with pq.ParquetFile(path) as file:
-                if geometry is None or bounds is None:
-                    table = file.read(columns=wanted, use_threads=True)
-                else:
-                    entry = metadata.get("columns", {}).get(geometry, {})
-                    groups = groups_inside(file, entry, geometry, bounds)
-                    inside = partial(_may_be_inside, path, encoding, bounds)
-                    table = read_window(file, wanted, geometry, groups, inside)
+                entry = metadata.get("columns", {}).get(geometry, {})
+                groups = groups_inside(file, edge_columns(entry, geometry, request), request.bounds)
+                wanted = list(request.names) if geometry is None else [geometry, *request.names]
+                tables = read_groups(file, wanted, groups, request.rows)
+                yield from _decoded(path, tables, geometry, encoding, request)
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
-        columns = {name: table.column(name) for name in chosen}
-        if geometry is None:
-            return Table(columns)
-        return _with_geometry(path, columns, table.column(geometry), encoding)
 
-    return Source(path, names, geometry is not None, crs, load)
+    return Source(path, names, geometry is not None, crs, chunks)
+
+
+def _decoded(
+    path: Path, tables: Iterator[Any], geometry: str | None, encoding: str, request: Request
+) -> Iterator[Table]:
+    """Attach coordinates; leave out rows of which no point is inside the bounds."""
+    bounds = request.bounds if request.axes is None else None
+    seen = Shapes()
+    for table in tables:
+        if geometry is None:
+            yield Table({name: table.column(name) for name in request.names})
+            continue
+        found = table
+        if bounds is not None:
+            inside, shapes = _may_be_inside(path, encoding, bounds, table.column(geometry))
+            seen += shapes
+            found = table.filter(pa.array(inside))
+        columns = {name: found.column(name) for name in request.names}
+        yield _with_geometry(path, columns, found.column(geometry), encoding)
+    seen.require_points(str(path))
 
 
 def _may_be_inside(
     path: Path, encoding: str, bounds: Bounds, geometry: pa.ChunkedArray
-) -> NDArray[np.bool_]:
+) -> tuple[NDArray[np.bool_], Shapes]:
     """Tell which geometries have a point in a box."""
     table = _with_geometry(path, {"row": pa.array(np.arange(len(geometry)))}, geometry, encoding)
     assert table.x is not None
@@ -83,7 +95,7 @@ def _may_be_inside(
     rows = np.asarray(table.columns["row"])[hit]
     mask = np.zeros(len(geometry), dtype=np.bool_)
     mask[rows] = True
-    return mask
+    return mask, table.shapes
 
 
 def _with_geometry(
@@ -93,7 +105,7 @@ def _with_geometry(
     if encoding == "WKB":
         points = decode_points(geometry, str(path))
         taken = {name: points.take(column) for name, column in columns.items()}
-        return Table(taken, points.x, points.y, not_points=points.not_points, notes=points.notes)
+        return Table(taken, points.x, points.y, points.shapes)
     struct = geometry.combine_chunks()
     if isinstance(struct, pa.ExtensionArray):
         struct = struct.storage

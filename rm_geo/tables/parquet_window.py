@@ -1,75 +1,84 @@
-"""The rows of a GeoParquet file inside a bounding box, without the rest in memory."""
+"""The rows of a Parquet file, and those inside a bounding box, without the rest in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from rm_geo.tables.source import Bounds
+from rm_geo.tables.source import Bounds, Request, sliced
 
-_BATCH_ROWS: Final = 1 << 18
+_NUMERIC: Final = ("INT32", "INT64", "FLOAT", "DOUBLE")
 
-Inside = Callable[[pa.ChunkedArray], NDArray[np.bool_]]
-"""Tells for a batch of geometries which may have a point in the box."""
+Edges: TypeAlias = tuple[str, str, str, str]
+"""Columns of the western, southern, eastern and northern edges of a row's extent."""
 
 
-def read_window(
-    file: pq.ParquetFile,
-    columns: Sequence[str],
-    geometry: str,
-    groups: Sequence[int],
-    inside: Inside,
-) -> pa.Table:
-    """Read the rows of some row groups whose geometry is inside.
+def read_groups(
+    file: pq.ParquetFile, columns: Sequence[str], groups: Sequence[int], rows: int
+) -> Iterator[Any]:
+    """Read some row groups as tables of at most so many rows.
 
     Parameters
     ----------
     file : pyarrow.parquet.ParquetFile
         The open file.
     columns : sequence of str
-        What to read, the geometry among them.
-    geometry : str
-        Its column.
+        What to read.
     groups : sequence of int
         Row groups, as :func:`groups_inside` gives them.
-    inside : callable
-        Tells which geometries of a batch to keep.
+    rows : int
+        Most rows of a table.
     """
-    kept = []
     if groups:
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(groups), columns=list(columns)):
-            table = pa.Table.from_batches([batch])
-            kept.append(table.filter(pa.array(inside(table.column(geometry)))))
-    if kept:
-        return pa.concat_tables(kept)
-    return file.schema_arrow.empty_table().select(list(columns))
+        batches = file.iter_batches(rows, row_groups=list(groups), columns=list(columns))
+        yield from sliced(batches, rows)
 
 
-def groups_inside(
-    file: pq.ParquetFile, entry: Mapping[str, Any], geometry: str, bounds: Bounds
-) -> list[int]:
+def edge_columns(entry: Mapping[str, Any], geometry: str | None, request: Request) -> Edges | None:
+    """Find the columns whose statistics tell where rows lie; None if there are none.
+
+    Parameters
+    ----------
+    entry : mapping
+        What the ``geo`` metadata says of the geometry column: GeoParquet 1.1's covering, or
+        the native encoding ``point``, have columns whose extent is known.
+    geometry : str or None
+        The geometry column.
+    request : Request
+        Its ``axes`` are columns whose extent is known, too.
+    """
+    if request.axes is not None:
+        return request.axes * 2
+    if geometry is None:
+        return None
+    if entry.get("encoding") == "point":
+        return f"{geometry}.x", f"{geometry}.y", f"{geometry}.x", f"{geometry}.y"
+    try:
+        box = entry["covering"]["bbox"]
+        west, south, east, north = (
+            ".".join(box[edge]) for edge in ("xmin", "ymin", "xmax", "ymax")
+        )
+    except (KeyError, TypeError):
+        return None
+    return west, south, east, north
+
+
+def groups_inside(file: pq.ParquetFile, edges: Edges | None, bounds: Bounds | None) -> list[int]:
     """Choose the row groups that may have a point inside a box, by their statistics.
 
     Parameters
     ----------
     file : pyarrow.parquet.ParquetFile
         The open file.
-    entry : mapping
-        What the ``geo`` metadata says of the geometry column: GeoParquet 1.1's covering, or
-        the native encoding ``point``, have columns whose extent is known.
-    geometry : str
-        The geometry column.
-    bounds : tuple of float
-        West, south, east, north.
+    edges : tuple of str, optional
+        Columns, as :func:`edge_columns` finds them; without them all groups are chosen.
+    bounds : tuple of float, optional
+        West, south, east, north; everything if not given.
     """
     metadata = file.metadata
-    edges = _edge_columns(entry, geometry)
-    if edges is None or metadata.num_row_groups == 0:
+    if edges is None or bounds is None or metadata.num_row_groups == 0:
         return list(range(metadata.num_row_groups))
     names = {metadata.schema.column(k).path: k for k in range(len(metadata.schema))}
     places = [names.get(edge) for edge in edges]
@@ -87,22 +96,14 @@ def groups_inside(
     return chosen
 
 
-def _edge_columns(entry: Mapping[str, Any], geometry: str) -> tuple[str, ...] | None:
-    """Columns of the western, southern, eastern and northern edges; None if there are none."""
-    if entry.get("encoding") == "point":
-        return f"{geometry}.x", f"{geometry}.y", f"{geometry}.x", f"{geometry}.y"
-    try:
-        box = entry["covering"]["bbox"]
-        return tuple(".".join(box[edge]) for edge in ("xmin", "ymin", "xmax", "ymax"))
-    except (KeyError, TypeError):
-        return None
-
-
 def _extent(group: Any, place: int | None) -> tuple[float, float] | None:  # noqa: ANN401
     """Smallest and largest value of a column in a row group, where it is known."""
     if place is None:
         return None
-    statistics = group.column(place).statistics
+    column = group.column(place)
+    if column.physical_type not in _NUMERIC:
+        return None  # text is ordered otherwise than the numbers that it spells
+    statistics = column.statistics
     if statistics is None or not statistics.has_min_max:
         return None
     return float(statistics.min), float(statistics.max)

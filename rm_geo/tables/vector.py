@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from pyproj.exceptions import CRSError
 
 from rm_geo.errors import CrsError, InputError, UsageError
 from rm_geo.tables.shapefile import check_shapefile
-from rm_geo.tables.source import Bounds, Source, Table
+from rm_geo.tables.source import Request, Source, Table, sliced
 from rm_geo.tables.wkb import decode_points
 
 _FAILURES: Final = (
@@ -32,6 +33,7 @@ _FAILURES: Final = (
     ValueError,
     OSError,
 )
+_BATCH_ROWS: Final = 1 << 16
 _MAYBE_POINTS: Final = ("Point", "MultiPoint", "Unknown", "GeometryCollection")
 
 
@@ -63,46 +65,70 @@ def open_vector(path: Path, layer: str | None) -> Source:
     has_geometry = kind is not None and kind != "None"
     named = chosen if len(layers) > 1 else None
 
-    def load(names: Sequence[str], bounds: Bounds | None) -> Table:
-        return _load(path, chosen, info, names, bounds if has_geometry else None)
+    def chunks(request: Request) -> Iterator[Table]:
+        return _chunks(path, chosen, info, request)
 
     return Source(
         path,
         tuple(str(name) for name in info["fields"]),
         has_geometry,
         _parse_crs(path, info["crs"]) if has_geometry else None,
-        load,
+        chunks,
         named,
     )
 
 
-def _load(
-    path: Path, layer: str, info: dict[str, Any], names: Sequence[str], bounds: Bounds | None
-) -> Table:
-    """Read the chosen columns and the points of a layer."""
-    try:
-        with warnings.catch_warnings():
-            # GDAL warns of measured geometries and odd extensions; neither matters here.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            meta, table = pyogrio.raw.read_arrow(
-                path, layer=layer, columns=list(dict.fromkeys(names)), bbox=bounds
-            )
-        table.validate(full=True)
-    except _FAILURES as error:
-        raise _unreadable(path, error) from error
+def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> Iterator[Table]:
+    """Read the chosen columns and the points of a layer.
+
+    The bounds go to the spatial index of the format, where it has one.
+    """
+    names = list(dict.fromkeys(request.names))
+    bounds = request.bounds if request.axes is None else None
+    found = 0
+    with ExitStack() as open_files:
+        try:
+            with warnings.catch_warnings():
+                # GDAL warns of measured geometries and odd extensions; neither matters here.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                meta, reader = open_files.enter_context(
+                    pyogrio.raw.open_arrow(
+                        path, layer=layer, columns=names, bbox=bounds,
+                        batch_size=min(request.rows, _BATCH_ROWS), use_pyarrow=True,
+                    )
+                )  # fmt: skip
+        except _FAILURES as error:
+            raise _unreadable(path, error) from error
+        geometry = meta["geometry_name"] or "wkb_geometry"
+        while (batch := _next_batch(path, reader)) is not None:
+            found += batch.num_rows
+            for table in sliced(iter([batch]), request.rows):
+                columns = {name: table.column(name) for name in names}
+                if geometry not in table.column_names:
+                    yield Table(columns)
+                    continue
+                points = decode_points(table.column(geometry), str(path))
+                taken = {name: points.take(column) for name, column in columns.items()}
+                yield Table(taken, points.x, points.y, points.shapes)
     announced = int(info["features"])
-    if bounds is None and table.num_rows < announced:
+    if bounds is None and found < announced:
         raise InputError(
-            f"{path} is damaged: {table.num_rows} of {announced} rows could be read.",
+            f"{path} is damaged: {found} of {announced} rows could be read.",
             hint="Copy or export it again.",
         )
-    columns = {name: table.column(name) for name in names}
-    geometry = meta["geometry_name"] or "wkb_geometry"
-    if geometry not in table.column_names:
-        return Table(columns)
-    points = decode_points(table.column(geometry), str(path))
-    taken = {name: points.take(column) for name, column in columns.items()}
-    return Table(taken, points.x, points.y, not_points=points.not_points, notes=points.notes)
+
+
+def _next_batch(path: Path, reader: Any) -> Any | None:  # noqa: ANN401 - pyarrow has no types
+    """Read the next rows, None at the end; check that the text is UTF-8."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            batch = next(reader, None)
+        if batch is not None:
+            batch.validate(full=True)
+    except _FAILURES as error:
+        raise _unreadable(path, error) from error
+    return batch
 
 
 def _choose_layer(path: Path, layers: list[tuple[str, str | None]], layer: str | None) -> str:

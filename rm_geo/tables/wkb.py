@@ -20,6 +20,59 @@ _POINT_TYPE_IDS: Final = (0, 4)  # shapely's Point and MultiPoint
 
 
 @dataclass(frozen=True)
+class Shapes:
+    """What the geometries of some rows were; those of several chunks add up.
+
+    Attributes
+    ----------
+    rows : int
+        Rows that were looked at, those without a geometry included.
+    not_points : int
+        Rows left out because their geometry is a line, a polygon or a collection.
+    kinds : tuple of str
+        What some of those were.
+    multipoints, parts : int
+        Multipoints, and the points that they became.
+    """
+
+    rows: int = 0
+    not_points: int = 0
+    kinds: tuple[str, ...] = ()
+    multipoints: int = 0
+    parts: int = 0
+
+    def __add__(self, other: Shapes) -> Shapes:
+        return Shapes(
+            self.rows + other.rows,
+            self.not_points + other.not_points,
+            self.kinds or other.kinds,
+            self.multipoints + other.multipoints,
+            self.parts + other.parts,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to multipoints."""
+        if not self.multipoints:
+            return ()
+        return (f"{self.multipoints} multipoints became {self.parts} points.",)
+
+    def require_points(self, source: str) -> None:
+        """Raise if the rows hold lines or polygons only.
+
+        Raises
+        ------
+        InputError
+            Naming what they hold.
+        """
+        if self.not_points and self.not_points == self.rows:
+            raise InputError(
+                f"{source} holds {' and '.join(self.kinds)} geometries, not points.",
+                hint="Give the layer of the measured points, or extract the vertices first.",
+            )
+
+
+@dataclass(frozen=True)
 class DecodedPoints:
     """Points of a geometry column.
 
@@ -27,19 +80,16 @@ class DecodedPoints:
     ----------
     x, y : ndarray of float64, shape (N,)
         Coordinates; NaN where the geometry is null or empty.
+    shapes : Shapes
+        What the geometries were.
     rows : ndarray of int64, shape (N,), or None
         The row of the column that each point comes from; None where it is each in turn.
-    not_points : int
-        Rows whose geometry is neither a point nor a multipoint.
-    notes : tuple of str
-        What was done to multipoints.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    shapes: Shapes
     rows: NDArray[np.int64] | None = None
-    not_points: int = 0
-    notes: tuple[str, ...] = ()
 
     def take(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Give an attribute column with one entry per point."""
@@ -63,7 +113,7 @@ def decode_points(column: pa.ChunkedArray, source: str) -> DecodedPoints:
     Raises
     ------
     InputError
-        If the bytes are not WKB, or hold no point but lines or polygons.
+        If the bytes are not WKB.
     """
     array = _binary_array(column)
     count = len(array)
@@ -72,7 +122,7 @@ def decode_points(column: pa.ChunkedArray, source: str) -> DecodedPoints:
     simple = _decode_simple(array, x, y)
     other = np.flatnonzero(~(simple | null))
     if other.size == 0:
-        return DecodedPoints(x, y)
+        return DecodedPoints(x, y, Shapes(count))
     return _decode_others(array, x, y, other, source)
 
 
@@ -137,12 +187,7 @@ def _decode_others(
     kinds = shapely.get_type_id(shapes)
     pointlike = np.isin(kinds, _POINT_TYPE_IDS)
     not_points = int((~pointlike).sum())
-    if not_points == len(array):
-        found = sorted({str(shape.geom_type) for shape in shapes[:1000]})
-        raise InputError(
-            f"{source} holds {' and '.join(found)} geometries, not points.",
-            hint="Give the layer of the measured points, or extract the vertices first.",
-        )
+    found = sorted({str(shape.geom_type) for shape in shapes[~pointlike][:1000]})
     coordinates, owner = shapely.get_coordinates(shapes[pointlike], return_index=True)
     owner_rows = other[pointlike][owner]
     empty = np.setdiff1d(other[pointlike], owner_rows)
@@ -154,5 +199,5 @@ def _decode_others(
     order = np.argsort(rows, kind="stable")
     multi = int((kinds == 4).sum())
     parts = int(np.isin(owner, np.flatnonzero(kinds[pointlike] == 4)).sum())
-    notes = (f"{multi} multipoints became {parts} points.",) if multi else ()
-    return DecodedPoints(xs[order], ys[order], rows[order], not_points, notes)
+    counted = Shapes(len(array), not_points, tuple(found), multi, parts)
+    return DecodedPoints(xs[order], ys[order], counted, rows[order])
