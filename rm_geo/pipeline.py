@@ -16,7 +16,7 @@ from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_products import CellResult, failed, write_summary
 from rm_geo.cell_run import CellRun, map_cell
 from rm_geo.engine import Clock
-from rm_geo.errors import CancelledError, JournalError, RmGeoError
+from rm_geo.errors import CancelledError, ClusterError, JournalError, RmGeoError
 from rm_geo.journal import Journal
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod, open_method
@@ -27,6 +27,7 @@ from rm_geo.provenance import describe_input, describe_software, describe_values
 from rm_geo.sites import read_sites
 from rm_geo.stac import require_pystac
 from rm_geo.survey import Survey, read_survey, require_one_possible
+from rm_geo.tile_computers import LocalTiles, TileComputer
 from rm_geo.transmitters import Transmitter
 
 __all__ = ["CellResult", "PredictOptions", "predict"]
@@ -44,6 +45,7 @@ def predict(
     clock: Clock | None = None,
     *,
     summary: bool = True,
+    tile_computer: TileComputer | None = None,
 ) -> list[CellResult]:
     """Map every cell of a drive test.
 
@@ -61,6 +63,9 @@ def predict(
         Filled with the time inside the estimator.
     summary : bool
         Whether to write ``summary.csv`` and ``summary.json``.
+    tile_computer : TileComputer, optional
+        Who computes the tiles, such as :class:`rm_geo.tile_spreading.SpreadTiles`; this
+        process if not given.
 
     Returns
     -------
@@ -77,6 +82,8 @@ def predict(
         If another process writes one of these cells into the folder.
     JournalError
         If an interrupted run with other inputs left its work there.
+    ClusterError
+        If tiles are spread, and the cluster was lost; the cells that are complete stay.
 
     Notes
     -----
@@ -92,13 +99,14 @@ def predict(
     )
     require_one_possible(survey)
     sites = open_sites(chosen, survey.measurements)
-    method = open_wanted_method(chosen)
+    computer = LocalTiles() if tile_computer is None else tile_computer
+    method = computer.prepare(open_wanted_method(chosen), listener)
     if chosen.stac:
         require_pystac()
     folder = prepare_output_folder(output_dir)
     run = CellRun(
         folder, chosen, sites, method, _common_tags(survey, method, chosen), listener,
-        clock or Clock(),
+        clock or Clock(), computer,
     )  # fmt: skip
     with ExitStack() as locks:
         for cell in survey.cells:
@@ -118,7 +126,7 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             run.progress.check()
             try:
                 results.append(map_cell(run, cell, journals))
-            except (CancelledError, JournalError):
+            except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
                 run.progress.log(f"Failed: {error}")
@@ -170,7 +178,7 @@ def _common_tags(survey: Survey, method: OpenMethod, options: PredictOptions) ->
     return {
         **describe_software(),
         **describe_input(survey.measurements.source),
-        **method.estimator.provenance,
+        **method.provenance,
         "method": method.estimator.name,
         **describe_values(
             {

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import console_options, measurements_argument, output_folder_option
+from rm_geo.cli.options import (
+    cluster_options,
+    console_options,
+    measurements_argument,
+    output_folder_option,
+)
 from rm_geo.cli.predict_settings import predict_settings, settings_of
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 @measurements_argument
 @output_folder_option
 @predict_settings
+@cluster_options("this one computes all tiles")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long; write nothing.")
 @console_options
 def predict(
@@ -29,6 +35,8 @@ def predict(
     output: Path,
     console: Console,
     dry_run: bool,
+    scheduler: str | None,
+    workers: int | None,
     **chosen: Any,  # noqa: ANN401 - the options above
 ) -> None:
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
@@ -44,7 +52,20 @@ def predict(
         return
     from rm_geo.pipeline import predict as map_cells
 
-    results = map_cells(measurements, output, options, console)
+    if scheduler is None and workers is None:
+        results = map_cells(measurements, output, options, console)
+    else:
+        from rm_geo.cluster import open_cluster
+        from rm_geo.survey import read_survey, require_one_possible
+        from rm_geo.tile_spreading import SpreadTiles
+
+        survey = read_survey(measurements, options, console)
+        require_one_possible(survey)  # before workers are started
+        with (
+            open_cluster(scheduler, workers, options.device) as client,
+            SpreadTiles(client, options) as tiles,
+        ):
+            results = map_cells(survey, output, options, console, tile_computer=tiles)
     _tell_results(results, output, console)
 
 
