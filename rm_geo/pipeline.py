@@ -19,7 +19,8 @@ from rm_geo.engine import Clock
 from rm_geo.errors import CancelledError, ClusterError, JournalError, RmGeoError
 from rm_geo.journal import Journal
 from rm_geo.measurements import Measurements
-from rm_geo.methods import OpenMethod, open_method
+from rm_geo.method_recipe import MethodRecipe
+from rm_geo.methods import OpenMethod
 from rm_geo.output_lock import output_lock
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
@@ -158,14 +159,7 @@ def _leave(run: CellRun, journals: Sequence[Journal]) -> None:
 
 def open_wanted_method(options: PredictOptions) -> OpenMethod:
     """Make the estimator that the options ask for."""
-    return open_method(
-        options.method,
-        model=options.model,
-        device=options.device,
-        batch_size=options.batch_size,
-        tile_size_px=options.tile_size_px,
-        options=options.method_options,
-    )
+    return MethodRecipe.of(options).opened()
 
 
 def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[Transmitter] | None:

@@ -9,70 +9,22 @@ import contextlib
 import importlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from rm_geo._version import __version__
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.errors import ClusterError, RmGeoError
 from rm_geo.estimators.base import Estimate
-from rm_geo.methods import OpenMethod, open_method
+from rm_geo.method_recipe import MethodRecipe
+from rm_geo.methods import OpenMethod
 from rm_geo.packed_tiles import PackedTiles
-from rm_geo.predict_options import PredictOptions
 
 T = TypeVar("T")
 
 _ATTRIBUTE: Final = "rm_geo_methods"
 _KEPT: Final = 2
 """Methods that a worker keeps open: those of two jobs may take turns."""
-
-
-@dataclass(frozen=True)
-class MethodRecipe:
-    """How a worker opens a method.
-
-    Attributes
-    ----------
-    method, model, device, batch_size, tile_size_px, options
-        As for :func:`rm_geo.methods.open_method`.
-    version : str
-        Of the rm_geo that asks; workers must have the same.
-    """
-
-    method: str
-    model: str | None
-    device: str
-    batch_size: int | None
-    tile_size_px: int
-    options: Mapping[str, object] = field(default_factory=dict)
-    version: str = __version__
-
-    @classmethod
-    def of(cls, options: PredictOptions) -> MethodRecipe:
-        """Take what concerns the method from the options of a run."""
-        model = options.model
-        if model is not None and Path(model).exists():  # workers may run in another folder
-            model = Path(model).resolve()
-        return cls(
-            options.method,
-            None if model is None else str(model),
-            options.device,
-            options.batch_size,
-            options.tile_size_px,
-            dict(options.method_options),
-        )
-
-    def opened(self) -> OpenMethod:
-        """Open the method here."""
-        return open_method(
-            self.method,
-            model=self.model,
-            device=self.device,
-            batch_size=self.batch_size,
-            tile_size_px=self.tile_size_px,
-            options=self.options,
-        )
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from rm_geo._version import __version__
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.errors import ClusterError, RmGeoError
 from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import OpenMethod
 from rm_geo.packed_tiles import PackedTiles
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress
 from rm_geo.remote_methods import (
     MethodFacts,
-    MethodRecipe,
     RemoteMethod,
     describe_remote,
     estimate_remotely,

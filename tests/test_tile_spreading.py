@@ -19,6 +19,7 @@ from rm_geo.engine import Clock
 from rm_geo.errors import CancelledError, ClusterError, ModelError
 from rm_geo.estimators.base import TileBatch
 from rm_geo.jobs import read_jobs
+from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import open_method
 from rm_geo.packed_tiles import PackedTiles
 from rm_geo.pipeline import predict
@@ -31,7 +32,7 @@ pytest.importorskip("distributed")
 from rm_geo import tile_spreading
 from rm_geo.batch import run_batch
 from rm_geo.cluster import open_cluster
-from rm_geo.remote_methods import MethodFacts, MethodRecipe
+from rm_geo.remote_methods import MethodFacts
 from rm_geo.tile_spreading import SpreadTiles, spread
 from tests.test_batch import maps, write_drive
 from tests.test_journal import CutOff, contents
@@ -230,6 +231,35 @@ def test_jobs_that_fill_all_workers_spread_their_tiles_all_the_same(cluster, tmp
         predict(job.measurements, tmp_path / "alone" / job.name, options)
         assert maps(job.output) == maps(tmp_path / "alone" / job.name)
     assert forgotten(cluster)
+
+
+def test_a_batch_that_is_stopped_stops_its_tasks(cluster, tmp_path):
+    (tmp_path / "drives").mkdir()
+    write_drive(tmp_path / "drives" / "large.csv", ["1"], extent=700.0)
+    write_drive(tmp_path / "drives" / "small.csv", ["1"], extent=20.0)
+    jobs = read_jobs([tmp_path / "drives"], tmp_path, replace(OPTIONS, crs="EPSG:32633"))
+
+    class Stopping(SilentProgress):
+        def check(self):
+            raise CancelledError("Enough.")
+
+    def busy():
+        counts = cluster.run(
+            lambda dask_worker: (
+                len(dask_worker.state.executing) + len(dask_worker.state.long_running)
+            )
+        )
+        return sum(counts.values())
+
+    with pytest.raises(CancelledError):
+        run_batch(jobs, tmp_path, cluster, spread_tiles=8, progress=Stopping())
+    assert forgotten(cluster)
+    deadline = time.monotonic() + 10.0
+    while busy() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert busy() == 0
+    assert (tmp_path / "small" / "1_rsrp.tif").exists()
+    assert not list((tmp_path / "large").glob("*"))
 
 
 def test_the_command_spreads_over_a_running_scheduler(cluster, tmp_path):
