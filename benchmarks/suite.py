@@ -2,8 +2,9 @@
 
 Writes a table (Markdown and CSV) and a plot of each part into a folder, with the machine
 described. Parts by name: ``reading``, ``tiles``, ``memory``, ``writing``, ``scaling``,
-``resume``, ``rivals``. The small sizes take some minutes; ``--full`` takes hours: 10,000,000
-points of each format, 10 km x 10 km and 10 km x 40 km, a square kilometre by every tool.
+``tile-scaling``, ``resume``, ``rivals``. The small sizes take some minutes; ``--full`` takes
+hours: 10,000,000 points of each format, 10 km x 10 km and 10 km x 40 km, a square kilometre by
+every tool.
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ def parts(*, full: bool, device: str) -> dict[str, tuple[Callable[[], Rows], str
         "scaling": (
             lambda: throughput.scaling((1, 2, 4, 8) if full else (1, 2), 8 if full else 2),
             "workers", "jobs_per_s", "",
+        ),
+        "tile-scaling": (
+            lambda: throughput.tile_scaling((1, 2, 4, 8) if full else (1, 2, 4),
+                                            4800.0 if full else 1200.0),
+            "workers", "tiles_per_s", "",
         ),
         "resume": (
             lambda: throughput.resuming(2400.0 if full else 400.0), "run", "seconds", "",

@@ -1,4 +1,4 @@
-"""How fast tiles are computed, rows written, runs resumed, and jobs spread over workers."""
+"""How fast tiles are computed, rows written, runs resumed; jobs and tiles spread over workers."""
 
 from __future__ import annotations
 
@@ -163,6 +163,51 @@ def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 50
                 wall = time.perf_counter() - begun
             rows.append({"workers": number, "jobs": jobs, "seconds": round(wall, 2),
                          "jobs_per_s": round(jobs / wall, 3)})  # fmt: skip
+    return rows
+
+
+class _TileClock(SilentProgress):
+    """Notes how long the stage of the tiles takes."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._begun = 0.0
+        self._is_tiles = False
+
+    def start(self, total: int, unit: str, label: str) -> None:
+        self._is_tiles = unit == "tiles"
+        self._begun = time.perf_counter()
+
+    def finish(self) -> None:
+        if self._is_tiles:
+            self.seconds += time.perf_counter() - self._begun
+
+
+def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -> Rows:
+    """Time of one cell, its tiles spread over local workers; no worker is one process alone.
+
+    The workers have the method open beforehand. ``tiles_per_s`` is that of the stage of the
+    tiles; ``seconds`` are those of the whole cell, whose other stages are the driver's.
+    """
+    from rm_geo.cluster import open_cluster
+    from rm_geo.tile_spreading import SpreadTiles
+
+    points = street_drive(side_m, side_m, gap_m=60.0)
+    options = PredictOptions(method="idw", preview=False, device="cpu", max_tiles=10**6)
+    rows: Rows = []
+    for number in (0, *workers):
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            tiles = None
+            if number:
+                client = stack.enter_context(open_cluster(workers=number, device="cpu"))
+                tiles = stack.enter_context(SpreadTiles(client, options))
+                client.run(__import__, "rm_geo.estimators.idw")  # imports are not the work
+            watch, begun = _TileClock(), time.perf_counter()
+            (result,) = predict(points, folder, options, watch, tile_computer=tiles)
+            rows.append({"workers": number, "tiles": result.tiles,
+                         "seconds": round(time.perf_counter() - begun, 2),
+                         "tile_seconds": round(watch.seconds, 2),
+                         "tiles_per_s": round(result.tiles / watch.seconds, 2)})  # fmt: skip
     return rows
 
 

@@ -1,8 +1,9 @@
 """Many drive tests at once: jobs and their cells spread over workers.
 
-A file with one cell is one task; of a file with several, each cell is. Whatever fails is
-noted and the rest goes on; what is complete is written down as it happens, so that the same
-command goes on where a batch was interrupted.
+A file with one cell is one task; of a file with several, each cell is. The tiles of a large
+cell, or of one that would leave workers idle, are spread by its task. Whatever fails is noted
+and the rest goes on; what is complete is written down as it happens, so that the same command
+goes on where a batch was interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import io
 import json
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,12 +23,19 @@ from typing import Any, Final
 from rm_geo._version import __version__
 from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.cell_products import CellResult, failed, write_summary
-from rm_geo.errors import DeviceError, OutputError, RmGeoError
+from rm_geo.errors import CancelledError, ClusterError, DeviceError, OutputError, RmGeoError
 from rm_geo.jobs import Job, settings_text
 from rm_geo.output_lock import output_lock
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.tile_spreading import TilesOfTask, release_workers
 
 STATE_NAME: Final = "batch_state.json"
+
+SPREAD_TILES: Final = 64
+"""A cell of so many tiles takes a minute on a CPU: worth sending its measurements around."""
+
+_SPREAD_SOONER: Final = 4
+"""Where workers would be idle otherwise, this much smaller cells are spread too."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,7 @@ def run_batch(
     *,
     retries: int = 1,
     fresh: bool = False,
+    spread_tiles: int = SPREAD_TILES,
     progress: Progress | None = None,
 ) -> list[JobState]:
     """Map all jobs on a cluster.
@@ -122,6 +132,9 @@ def run_batch(
         How often a task is tried again that failed by no fault of its input.
     fresh : bool
         Do also what an earlier batch completed.
+    spread_tiles : int
+        The tiles of cells with at least so many are computed by all workers; of cells with a
+        quarter as many where fewer tasks are left than workers. 0 spreads none.
     progress : Progress, optional
         Told of every job.
 
@@ -150,7 +163,11 @@ def run_batch(
                 listener.advance()
             else:
                 open_jobs.append(state)
-        _work_off(open_jobs, client, record, retries, listener)
+        try:
+            _work_off(open_jobs, client, record, retries, spread_tiles, listener)
+        finally:
+            if spread_tiles:
+                release_workers(client)
         listener.finish()
         _write_batch_summary(states, folder)
         if all(state.status == "done" for state in states):
@@ -163,21 +180,31 @@ def _work_off(
     client: Any,  # noqa: ANN401
     record: _Record,
     retries: int,
+    spread_tiles: int,
     progress: Progress,
 ) -> None:
     """Hand out tasks, and more tasks for what they find, until nothing is left."""
+    waiting: deque[tuple[JobState, str | None, int]] = deque()
     meant: dict[str, tuple[Any, JobState, str | None, int]] = {}
     running: Any = importlib.import_module("distributed").as_completed(loop=client.loop)
 
-    def submit(state: JobState, cell: str | None, attempt: int = 0) -> None:
-        future = client.submit(run_task, state.job, cell, pure=False)
-        meant[future.key] = (future, state, cell, attempt)
-        running.add(future)
+    def submit() -> None:
+        threads = max(1, sum(client.nthreads().values()))
+        # A task whose tiles are spread leaves its place on the worker to the next task: only
+        # so many may be under way that their memory is bounded.
+        while waiting and (not spread_tiles or len(meant) < threads):
+            enough = len(waiting) + len(meant) >= threads
+            least = spread_tiles if enough else -(-spread_tiles // _SPREAD_SOONER)
+            state, cell, attempt = waiting.popleft()
+            future = client.submit(run_task, state.job, cell, least, pure=False)
+            meant[future.key] = (future, state, cell, attempt)
+            running.add(future)
 
     for state in states:
         state.waiting = 1
-        submit(state, None)
+        waiting.append((state, None, 0))
     try:
+        submit()
         for future in running:
             progress.check()
             _, state, cell, attempt = meant.pop(future.key)
@@ -186,14 +213,16 @@ def _work_off(
             if outcome.may_pass and attempt < retries:
                 state.attempts += 1
                 progress.log(f"{_label(state, cell)}: trying again. {outcome.message}")
-                submit(state, cell, attempt + 1)
+                waiting.append((state, cell, attempt + 1))
+                submit()
                 continue
             state.waiting -= 1
             _take(state, cell, outcome)
             for name in outcome.cells:
                 if name not in state.results:
                     state.waiting += 1
-                    submit(state, name)
+                    waiting.append((state, name, 0))
+            submit()
             record.note(state)
             if outcome.message:
                 progress.log(f"{_label(state, cell)} failed: {outcome.message}")
@@ -243,7 +272,7 @@ def _outcome(future: Any) -> TaskOutcome:  # noqa: ANN401
     return outcome
 
 
-def run_task(job: Job, cell: str | None) -> TaskOutcome:
+def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     """Map one cell of a job, or find its cells; runs on a worker.
 
     Parameters
@@ -252,6 +281,8 @@ def run_task(job: Job, cell: str | None) -> TaskOutcome:
         The job.
     cell : str or None
         Which cell; None reads the file, and maps it if it has one cell only.
+    spread_tiles : int
+        Cells with at least so many tiles are computed by all workers; 0 for none.
     """
     from rm_geo.pipeline import predict
     from rm_geo.survey import read_survey, require_one_possible
@@ -269,14 +300,34 @@ def run_task(job: Job, cell: str | None) -> TaskOutcome:
             )  # fmt: skip
             cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
             return TaskOutcome(refused, cells, seconds=time.perf_counter() - begun)
-        results = predict(survey, job.output, options, summary=False)
+        results = predict(
+            survey, job.output, options, _TaskProgress(), summary=False,
+            tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
+        )  # fmt: skip
         return TaskOutcome(tuple(results), seconds=time.perf_counter() - begun)
     except RmGeoError as error:
         return TaskOutcome(
             message=str(error),
-            may_pass=isinstance(error, (DeviceError, OutputError)),
+            may_pass=isinstance(error, (ClusterError, DeviceError, OutputError)),
             seconds=time.perf_counter() - begun,
         )
+
+
+class _TaskProgress(SilentProgress):
+    """Stops a task on a worker whose batch no longer waits for it.
+
+    Dask drops what has not begun; of what runs, it only notes that nobody wants it.
+    """
+
+    def __init__(self) -> None:
+        self._worker: Any = importlib.import_module("distributed").get_worker()
+        self._key = self._worker.get_current_task()
+
+    def check(self) -> None:
+        """Stop once the task was cancelled."""
+        task = self._worker.state.tasks.get(self._key)
+        if task is None or task.state == "cancelled":
+            raise CancelledError("The batch was stopped.")
 
 
 class _Record:

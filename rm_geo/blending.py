@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.engine import Clock, run_tiles
+from rm_geo.engine import Clock
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Tile
 from rm_geo.journal import Journal
@@ -23,6 +23,7 @@ from rm_geo.row_bands import row_bands
 from rm_geo.scratch import Scratch
 from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts, tile_batches
+from rm_geo.tile_computers import LocalTiles, TileComputer
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
@@ -99,6 +100,7 @@ def blend_cell(
     journal: Journal,
     progress: Progress,
     clock: Clock,
+    computer: TileComputer | None = None,
 ) -> BlendedCell | None:
     """Estimate the tiles of a cell and blend them, from wherever the journal ends.
 
@@ -116,6 +118,8 @@ def blend_cell(
         Takes what is final, and gives what an earlier run left.
     progress, clock
         As for :func:`rm_geo.engine.run_tiles`.
+    computer : TileComputer, optional
+        Who computes the tiles; this process if not given.
 
     Returns
     -------
@@ -132,8 +136,13 @@ def blend_cell(
     first = next((k for k, tiles in enumerate(batches) if _end(tiles) > first_row), len(batches))
     progress.advance(sum(len(tiles) for tiles in batches[:first]))
     blender = None
-    estimates = _estimates(sparse, plan, first, facts, method, journal, progress, clock)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rm_geo-blend") as pool:
+    estimates = _estimates(
+        sparse, plan, first, facts, method, journal, progress, clock, computer or LocalTiles()
+    )
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="rm_geo-blend") as pool,
+        closing(estimates),  # whatever ends this: no tiles are computed that nobody takes
+    ):
         waiting: deque[Future[None]] = deque()
         for number, estimate in estimates:
             if blender is None:
@@ -168,32 +177,39 @@ def _estimates(
     journal: Journal,
     progress: Progress,
     clock: Clock,
-) -> Iterator[tuple[int, Estimate]]:
+    computer: TileComputer,
+) -> Generator[tuple[int, Estimate], None, None]:
     """Give the batches from the first on, and their numbers: kept ones, and computed ones."""
     batches = plan.batches
     numbers = range(first, len(batches))
     missing = [k for k in numbers if journal.recall_estimate(k) is None]
     cut = (tile_batches(sparse, batches[k], facts, plan.batch_size) for k in missing)
-    computed = run_tiles(
-        method.estimator, (batch for parts in cut for batch in parts), progress, clock
+    computed = computer.estimates(
+        method,
+        (batch for parts in cut for batch in parts),
+        sum(len(batches[k]) for k in missing),
+        progress,
+        clock,
     )
     waiting = set(missing)
-    for number in numbers:
-        if number in waiting:
-            begun = perf_counter()
-            estimate = next(computed)
-            if perf_counter() - begun > _WORTH_KEEPING_S:
-                journal.keep_estimate(number, estimate)
-        else:
-            kept = journal.recall_estimate(number)
-            if kept is None:  # it was there a moment ago
-                estimate = method.estimator.estimate(
-                    next(tile_batches(sparse, batches[number], facts, plan.batch_size))
-                )
+    with closing(computed):
+        for number in numbers:
+            if number in waiting:
+                spent_s = clock.forward_s
+                estimate = next(computed)
+                # Not the time that was waited: workers compute ahead.
+                if clock.forward_s - spent_s > _WORTH_KEEPING_S:
+                    journal.keep_estimate(number, estimate)
             else:
-                estimate = kept
-            progress.advance(len(batches[number]))
-        yield number, estimate
+                kept = journal.recall_estimate(number)
+                if kept is None:  # it was there a moment ago
+                    estimate = method.estimator.estimate(
+                        next(tile_batches(sparse, batches[number], facts, plan.batch_size))
+                    )
+                else:
+                    estimate = kept
+                progress.advance(len(batches[number]))
+            yield number, estimate
 
 
 class _Blender:

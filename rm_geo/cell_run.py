@@ -28,6 +28,7 @@ from rm_geo.site_choice import SiteChoice, choose_site
 from rm_geo.sparse import SparseRaster
 from rm_geo.stac import MeasuringTime
 from rm_geo.survey import CellPlan
+from rm_geo.tile_computers import TileComputer
 from rm_geo.transmitters import Transmitter
 from rm_geo.trust import Trust, judge
 
@@ -43,6 +44,7 @@ class CellRun:
     tags: Mapping[str, str]
     progress: Progress
     clock: Clock
+    computer: TileComputer
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -86,7 +88,9 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     trust = _trust(run, sparse, plan, site, journal)
     run.progress.check()
     run.progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
-    blended = blend_cell(sparse, plan, site.facts, run.method, journal, run.progress, run.clock)
+    blended = blend_cell(
+        sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.computer
+    )
     run.progress.finish()
     if blended is None or not np.isfinite(blended.at_measured_dbm).any():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Workers for a batch: processes of this machine, or whatever a Dask scheduler has."""
+"""Workers for jobs and tiles: processes of this machine, or whatever a Dask scheduler has."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def open_cluster(
         distributed: Any = importlib.import_module("distributed")  # it carries no types
     except ImportError as error:
         raise DependencyError(
-            "Batches need Dask, which is not installed.",
+            "Work is spread over workers by Dask, which is not installed.",
             hint='Install it with: pip install "rm-geo[dask]"',
         ) from error
     if scheduler is not None:

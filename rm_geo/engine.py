@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -144,7 +144,7 @@ def run_tiles(
     batches: Iterable[TileBatch],
     progress: Progress | None = None,
     clock: Clock | None = None,
-) -> Iterator[Estimate]:
+) -> Generator[Estimate, None, None]:
     """Estimate batches in order, preparing the next while the device computes.
 
     Parameters

@@ -26,12 +26,22 @@ class OpenMethod:
         Tiles to give it at once.
     is_network : bool
         Whether it learnt from other places than this one.
+    remote_provenance : mapping of str to str, optional
+        What the estimator's provenance is where tiles are computed, if that is elsewhere.
     """
 
     estimator: Estimator
     device: str
     batch_size: int
     is_network: bool = False
+    remote_provenance: Mapping[str, str] | None = None
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Parameters, model and checksum of what computes the tiles, as tags."""
+        if self.remote_provenance is not None:
+            return self.remote_provenance
+        return self.estimator.provenance
 
 
 def open_method(

@@ -16,10 +16,11 @@ from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_products import CellResult, failed, write_summary
 from rm_geo.cell_run import CellRun, map_cell
 from rm_geo.engine import Clock
-from rm_geo.errors import CancelledError, JournalError, RmGeoError
+from rm_geo.errors import CancelledError, ClusterError, JournalError, RmGeoError
 from rm_geo.journal import Journal
 from rm_geo.measurements import Measurements
-from rm_geo.methods import OpenMethod, open_method
+from rm_geo.method_recipe import MethodRecipe
+from rm_geo.methods import OpenMethod
 from rm_geo.onnx_preparation import prepare_onnx
 from rm_geo.output_lock import output_lock
 from rm_geo.predict_options import PredictOptions
@@ -28,6 +29,7 @@ from rm_geo.provenance import describe_input, describe_software, describe_values
 from rm_geo.sites import read_sites
 from rm_geo.stac import require_pystac
 from rm_geo.survey import Survey, read_survey, require_one_possible
+from rm_geo.tile_computers import LocalTiles, TileComputer
 from rm_geo.transmitters import Transmitter
 
 __all__ = ["CellResult", "PredictOptions", "predict"]
@@ -45,6 +47,7 @@ def predict(
     clock: Clock | None = None,
     *,
     summary: bool = True,
+    tile_computer: TileComputer | None = None,
 ) -> list[CellResult]:
     """Map every cell of a drive test.
 
@@ -62,6 +65,9 @@ def predict(
         Filled with the time inside the estimator.
     summary : bool
         Whether to write ``summary.csv`` and ``summary.json``.
+    tile_computer : TileComputer, optional
+        Who computes the tiles, such as :class:`rm_geo.tile_spreading.SpreadTiles`; this
+        process if not given.
 
     Returns
     -------
@@ -78,6 +84,8 @@ def predict(
         If another process writes one of these cells into the folder.
     JournalError
         If an interrupted run with other inputs left its work there.
+    ClusterError
+        If tiles are spread, and the cluster was lost; the cells that are complete stay.
 
     Notes
     -----
@@ -93,14 +101,17 @@ def predict(
     )
     require_one_possible(survey)
     sites = open_sites(chosen, survey.measurements)
-    prepare_onnx(chosen, [cell.grid for cell in survey.cells if cell.grid is not None], listener)
-    method = open_wanted_method(chosen)
+    computer = LocalTiles() if tile_computer is None else tile_computer
+    if computer.may_export:
+        grids = [cell.grid for cell in survey.cells if cell.grid is not None]
+        prepare_onnx(chosen, grids, listener)
+    method = computer.prepare(open_wanted_method(chosen), listener)
     if chosen.stac:
         require_pystac()
     folder = prepare_output_folder(output_dir)
     run = CellRun(
         folder, chosen, sites, method, _common_tags(survey, method, chosen), listener,
-        clock or Clock(),
+        clock or Clock(), computer,
     )  # fmt: skip
     with ExitStack() as locks:
         for cell in survey.cells:
@@ -120,7 +131,7 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             run.progress.check()
             try:
                 results.append(map_cell(run, cell, journals))
-            except (CancelledError, JournalError):
+            except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
                 run.progress.log(f"Failed: {error}")
@@ -152,14 +163,7 @@ def _leave(run: CellRun, journals: Sequence[Journal]) -> None:
 
 def open_wanted_method(options: PredictOptions) -> OpenMethod:
     """Make the estimator that the options ask for."""
-    return open_method(
-        options.method,
-        model=options.model,
-        device=options.device,
-        batch_size=options.batch_size,
-        tile_size_px=options.tile_size_px,
-        options=options.method_options,
-    )
+    return MethodRecipe.of(options).opened()
 
 
 def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[Transmitter] | None:
@@ -172,7 +176,7 @@ def _common_tags(survey: Survey, method: OpenMethod, options: PredictOptions) ->
     return {
         **describe_software(),
         **describe_input(survey.measurements.source),
-        **method.estimator.provenance,
+        **method.provenance,
         "method": method.estimator.name,
         **describe_values(
             {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import console_options, output_folder_option
+from rm_geo.cli.options import cluster_options, console_options, output_folder_option
 from rm_geo.cli.predict_settings import predict_settings, settings_of
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("sources", metavar="JOBS...", nargs=-1, required=True)
 @output_folder_option
-@click.option("--scheduler", metavar="ADDRESS",
-              help="A Dask scheduler that runs already, such as tcp://10.0.0.5:8786; "
-                   "processes of this machine if not given.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), metavar="N",
-              help="Local processes; one a GPU, or one for four cores, if not given.")  # fmt: skip
+@cluster_options("one a GPU, or one for four cores,")
 @click.option("--retries", type=click.IntRange(0), default=1, show_default=True, metavar="N",
               help="Further tries of what failed by no fault of its input.")  # fmt: skip
+@click.option("--spread-tiles", type=click.IntRange(0), default=64,
+              show_default=True, metavar="N",
+              help="Cells of so many tiles are computed by all workers together, and of a quarter "
+                   "as many where workers would be idle; 0 for none.")  # fmt: skip
 @predict_settings
 @console_options
 def batch(
@@ -32,6 +32,7 @@ def batch(
     scheduler: str | None,
     workers: int | None,
     retries: int,
+    spread_tiles: int,
     console: Console,
     **chosen: Any,  # noqa: ANN401 - the options of predict
 ) -> None:
@@ -51,8 +52,9 @@ def batch(
     jobs = read_jobs(sources, output, options)
     with open_cluster(scheduler, workers, options.device) as client:
         states = run_batch(
-            jobs, output, client, retries=retries, fresh=options.fresh, progress=console
-        )
+            jobs, output, client, retries=retries, fresh=options.fresh,
+            spread_tiles=spread_tiles, progress=console,
+        )  # fmt: skip
     lines = [f"{'job':<28}{'cells':>7}{'mapped':>8}{'time':>10}  status"]
     for state in states:
         mapped = sum(cell.is_mapped for cell in state.results.values())

@@ -197,6 +197,29 @@ def key_and_value(setting: str, option: str) -> tuple[str, Any]:
     return key.strip(), value
 
 
+def cluster_options(alone: str) -> Callable[[F], F]:
+    """Add ``--scheduler`` and ``--workers``.
+
+    Parameters
+    ----------
+    alone : str
+        Ends the sentence of what happens where there are no workers given.
+    """
+
+    def add(command: F) -> F:
+        command = click.option(
+            "--workers", type=click.IntRange(1), metavar="N",
+            help=f"Local processes that share the work; {alone} if not given.",
+        )(command)  # fmt: skip
+        return click.option(
+            "--scheduler", metavar="ADDRESS",
+            help="A Dask scheduler that runs already, such as tcp://10.0.0.5:8786, whose workers "
+                 "share the work instead.",
+        )(command)  # fmt: skip
+
+    return add
+
+
 batch_size_option = click.option(
     "--batch-size", type=Count(), default="auto", show_default=True,
     help="Tiles computed at once; halved by itself where the memory does not suffice.",

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import console_options, location_argument, location_option
+from rm_geo.cli.options import (
+    cluster_options,
+    console_options,
+    location_argument,
+    location_option,
+)
 from rm_geo.cli.predict_settings import predict_settings, settings_of
 from rm_geo.remote import fetched, stored
 
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 @location_argument
 @location_option
 @predict_settings
+@cluster_options("this one computes all tiles")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long; write nothing.")
 @console_options
 def predict(
@@ -31,6 +37,8 @@ def predict(
     output: Path | str,
     console: Console,
     dry_run: bool,
+    scheduler: str | None,
+    workers: int | None,
     **chosen: Any,  # noqa: ANN401 - the options above
 ) -> None:
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
@@ -49,7 +57,19 @@ def predict(
             return
         from rm_geo.pipeline import predict as map_cells
 
-        results = map_cells(source, _local(output, places, stored), options, console)
+        target = _local(output, places, stored)
+        if scheduler is None and workers is None:
+            results = map_cells(source, target, options, console)
+        else:
+            from rm_geo.cluster import open_cluster
+            from rm_geo.survey import read_survey, require_one_possible
+            from rm_geo.tile_spreading import SpreadTiles
+
+            survey = read_survey(source, options, console)
+            require_one_possible(survey)  # before workers are started
+            client = places.enter_context(open_cluster(scheduler, workers, options.device))
+            tiles = places.enter_context(SpreadTiles(client, options))
+            results = map_cells(survey, target, options, console, tile_computer=tiles)
     _tell_results(results, output, console)
 
 
