@@ -30,11 +30,11 @@ from pathlib import Path
 from rm_geo.progress import SilentProgress
 from rm_geo.training.full_size import PlannedModel, Work, make_models
 data, test, out = sys.argv[2:]
-crops = {"batch": 1, "crop": 64}
+crops = {"batch": 1, "crop": 64, "final_crop": 64}
 plan = [
     PlannedModel("radiocycle-ml-dwa", "radiocycle", {"network": {"width": 0.05}, "task": crops}, 1, "a"),
     PlannedModel("mars-4", "mars", {"network": {"width": 16, "blocks": 1, "repeats": 1, "masked": True},
-                 "task": {**crops, "final_crop": 64}}, 1, "b"),
+                 "task": crops}, 1, "b"),
 ]
 work = Work([data], Path(out), 0.04, "s", test, 1, "cpu", held_out=1)
 made = make_models(plan, work, SilentProgress())
