@@ -96,7 +96,7 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
             hint="Start one with 'dask scheduler', and check the address (tcp://host:8786).",
         ) from error
     with client:
-        if not client.scheduler_info(n_workers=-1)["workers"]:
+        if not client.nthreads():
             raise ClusterError(
                 f"The scheduler at {scheduler} has no workers.",
                 hint="Start some with 'dask worker', where rm_geo is installed.",
