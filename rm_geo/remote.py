@@ -97,11 +97,7 @@ def fetched(location: str) -> Iterator[Path]:
         raise UsageError(f"{location} names no file.")
     with tempfile.TemporaryDirectory(prefix="rm_geo-") as folder:
         system, path = _open(url)
-        _attempt(lambda: system.get_file(path, f"{folder}/{name}"), location, InputError, "read")
-        if path.lower().endswith(".shp"):
-            for suffix in _COMPANIONS:
-                if system.exists(path[:-4] + suffix):
-                    system.get_file(path[:-4] + suffix, f"{folder}/{name[:-4]}{suffix}")
+        _attempt(lambda: _get(system, path, Path(folder) / name), location, InputError, "read")
         try:
             yield Path(folder) / name
         except RmGeoError as error:
@@ -177,6 +173,15 @@ def _open(url: str) -> tuple[Any, str]:
     except ValueError as error:
         raise UsageError(f"{url} cannot be used: {error}.") from error
     return system, str(path)
+
+
+def _get(system: Any, path: str, target: Path) -> None:  # noqa: ANN401 - of fsspec, untyped
+    """Fetch one file, and what belongs to it where it is a shapefile."""
+    system.get_file(path, str(target))
+    if path.lower().endswith(".shp"):
+        for suffix in _COMPANIONS:
+            if system.exists(path[:-4] + suffix):
+                system.get_file(path[:-4] + suffix, str(target.with_suffix(suffix)))
 
 
 def _put(system: Any, path: Path, target: str) -> None:  # noqa: ANN401 - of fsspec, untyped

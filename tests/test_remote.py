@@ -71,6 +71,16 @@ def test_a_shapefile_brings_its_companions(storage):
         ]  # fmt: skip
 
 
+def test_a_companion_that_cannot_be_read_is_told(storage, monkeypatch):
+    def refuse(path):
+        raise PermissionError("no credentials")
+
+    storage.pipe("/drive/a.shp", b"shp")
+    monkeypatch.setattr(storage, "exists", refuse)
+    with pytest.raises(InputError, match="no credentials"), fetched("memory://drive/a.shp"):
+        pass
+
+
 def test_a_file_that_is_not_there_is_named(storage):
     with (
         pytest.raises(InputError, match=re.escape("memory://drive/none.csv does not exist")),
