@@ -26,8 +26,8 @@ from rm_geo.predict_options import PredictOptions
 
 def drive_of_40_tiles() -> Measurements:
     """Streets 60 m apart over 8 x 5 tiles' worth of ground, one level every 2 m."""
-    # n tiles of 256 px with an overlap of 64 cover 64 + 192 n pixels; 100 m are the margin.
-    width, height = 64 + 192 * 8 - 202, 64 + 192 * 5 - 202
+    # n tiles of 256 px with an overlap of 32 cover 32 + 224 n pixels; 100 m are the margin.
+    width, height = 32 + 224 * 8 - 202, 32 + 224 * 5 - 202
     rng = np.random.default_rng(0)
     points = []
     for street in np.arange(0, height, 60.0):

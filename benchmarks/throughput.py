@@ -21,7 +21,7 @@ from rm_geo.rasterize import bin_measurements
 from rm_geo.tile_batches import CellFacts, tile_batches
 
 Rows = list[dict[str, object]]
-_STEP_M = 192.0  # of neighbouring tiles of 256 pixels with an overlap of 64
+_STEP_M = 224.0  # of neighbouring tiles of 256 pixels with an overlap of 32
 
 
 def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: int = 16) -> Rows:
@@ -35,7 +35,7 @@ def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: in
     points = street_drive(side_m, side_m, gap_m=60.0)
     grid = Grid.covering(points.x, points.y, points.crs, margin_m=20.0)
     sparse = bin_measurements(points, grid)
-    tiles = grid.tiles(256, 64)
+    tiles = grid.tiles(256, 32)
     rows: Rows = []
     for engine in engines:
         for size in sizes:

@@ -14,7 +14,7 @@ def check_area(
     *,
     max_tiles: int,
     tile_size: int = 256,
-    overlap: int = 64,
+    overlap: int = 32,
     spacing_m: float = 1.0,
     margin_m: float = 0.0,
 ) -> int:

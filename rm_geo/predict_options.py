@@ -83,7 +83,7 @@ class PredictOptions:
     device: str = "auto"
     batch_size: int | None = None
     tile_size_px: int = 256
-    overlap_px: int = 64
+    overlap_px: int = 32
     resolution_m: float = 1.0
     reach_m: float = 100.0
     crs: CrsLike | None = None

@@ -65,7 +65,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         )  # fmt: skip
         make.add_model(self)
         make.add(
-            self, make.whole("OVERLAP", "Tile overlap [px]", 64, lowest=0),
+            self, make.whole("OVERLAP", "Tile overlap [px]", 32, lowest=0),
             "Least number of pixels that neighbouring tiles share.", advanced=True,
         )  # fmt: skip
         make.add(

@@ -33,7 +33,7 @@ _OPTIONS: Final = (
     batch_size_option,
     click.option("--tile-size", type=click.IntRange(16), default=256, show_default=True,
                  metavar="PX"),
-    click.option("--overlap", type=click.IntRange(0), default=64, show_default=True, metavar="PX",
+    click.option("--overlap", type=click.IntRange(0), default=32, show_default=True, metavar="PX",
                  help="Least number of pixels that neighbouring tiles share."),
     click.option("--reach", type=click.FloatRange(0), default=100.0, show_default=True, metavar="M",
                  help="Pixels further from any measurement stay empty."),

@@ -26,6 +26,15 @@ def _up(n_in: int, n_out: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
+def _scaled(channels: int, width: float) -> int:
+    """Scale a channel count of the paper.
+
+    Rounded to a multiple of 8, since vector units take channels by eights: at half the width a
+    step takes half the time that it takes with 3, 25, 75 or 250 channels.
+    """
+    return channels if width == 1.0 else max(8, 8 * round(channels * width / 8))
+
+
 class RadioUNet(nn.Module):
     """The first U of RadioWNet (Levie et al., IEEE TWC 2021, arXiv 1911.09002, Table I).
 
@@ -34,7 +43,8 @@ class RadioUNet(nn.Module):
     in_channels : int
         Images in the input; RadioCycle's G takes two, buildings and transmitter.
     width : float
-        Factor on every channel count but the input's and the output's; 1 is the paper's.
+        Factor on every channel count but the input's and the output's, which are rounded to
+        multiples of 8; 1 is the paper's, with the paper's counts.
 
     Notes
     -----
@@ -48,7 +58,7 @@ class RadioUNet(nn.Module):
             raise ValueError(f"width must be positive, not {width}")
         n = in_channels
         c6, c20, c40, c50, c60, c100, c150, c300, c500 = (
-            max(1, round(c * width)) for c in (6, 20, 40, 50, 60, 100, 150, 300, 500)
+            _scaled(c, width) for c in (6, 20, 40, 50, 60, 100, 150, 300, 500)
         )
         self.enc00 = _down(n, c6, 3)
         self.enc0 = _down(c6, c40, 5, 2)
