@@ -30,6 +30,9 @@ COARSE_PX: Final = 4
 
 _NEIGHBOURS: Final = 8
 
+_HALO_CELLS: Final = 128
+"""Rows of cells around a band that are searched first; few neighbours lie beyond."""
+
 _PARALLEL_PLACES: Final = 10_000
 """From so many places on, threads cost less than they save."""
 
@@ -39,26 +42,55 @@ class InverseDistances:
 
     Parameters
     ----------
-    places : ndarray, shape (N, 2)
-        Rows and columns of the known cells.
+    places : ndarray of int, shape (N, 2)
+        Rows and columns of the known cells, row by row.
     level_dbm : ndarray of float32, shape (N,)
         Their levels.
     """
 
-    def __init__(self, places: NDArray[Any], level_dbm: FloatArray) -> None:
-        self._level_dbm = level_dbm
-        self._tree = spatial.KDTree(places) if len(places) else None
+    def __init__(self, places: NDArray[np.integer[Any]], level_dbm: FloatArray) -> None:
+        self._places, self._level_dbm = places, level_dbm
 
-    def at(self, places: NDArray[Any]) -> FloatArray:
-        """Give the level at rows and columns, shape (M, 2); all NaN where no cell is known."""
-        if self._tree is None or len(places) == 0:
-            return np.full(len(places), np.nan, dtype=np.float32)
-        ranks = np.arange(1, min(_NEIGHBOURS, self._level_dbm.size) + 1)
+    def at(self, places: NDArray[np.integer[Any]]) -> FloatArray:
+        """Give the level at rows and columns, shape (M, 2); all NaN where no cell is known.
+
+        Neighbours are looked for in the rows around, and further away only where they may
+        lie there: the memory is that of a band, and the result that of a search of all.
+        """
+        level_dbm = np.full(len(places), np.nan, dtype=np.float32)
+        if len(places) == 0 or self._level_dbm.size == 0:
+            return level_dbm
+        top, bottom = int(places[:, 0].min()), int(places[:, 0].max())
+        halo, left = _HALO_CELLS, np.arange(len(places))
+        while left.size:
+            window = self._rows(top - halo, bottom + halo)
+            # A cell outside of the window is at least so far away.
+            row = places[left, 0]
+            room = halo + 1 + np.minimum(row - top, bottom - row)
+            everything = window.stop - window.start == self._level_dbm.size
+            if everything or window.stop - window.start >= _NEIGHBOURS:
+                mean_dbm, furthest = self._mean(window, places[left])
+                done = (furthest < room) | everything
+                level_dbm[left[done]] = mean_dbm[done]
+                left = left[~done]
+            halo *= 4
+        return level_dbm
+
+    def _rows(self, first: int, last: int) -> slice:
+        """Give the known cells of some rows, both ends included."""
+        begin, end = np.searchsorted(self._places[:, 0], [first, last + 1])
+        return slice(int(begin), int(end))
+
+    def _mean(self, window: slice, places: NDArray[Any]) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Mean of the nearest cells of a window, and the distance of the furthest of them."""
+        known_dbm = self._level_dbm[window]
+        ranks = np.arange(1, min(_NEIGHBOURS, known_dbm.size) + 1)
         workers = -1 if len(places) > _PARALLEL_PLACES else 1
-        distance, index = self._tree.query(places, k=ranks, workers=workers)
+        tree = spatial.KDTree(self._places[window])
+        distance, index = tree.query(places, k=ranks, workers=workers)
         weight = 1.0 / np.maximum(distance, 0.5) ** 2
-        mean = (weight * self._level_dbm[index]).sum(1) / weight.sum(1)
-        return np.asarray(mean, dtype=np.float32)
+        mean_dbm = (weight * known_dbm[index]).sum(1) / weight.sum(1)
+        return mean_dbm.astype(np.float32), np.asarray(distance[:, -1])
 
 
 @dataclass(frozen=True)
@@ -85,14 +117,11 @@ class SmoothMap:
     @classmethod
     def of(cls, sparse: SparseRaster) -> SmoothMap:
         """Average what was measured over cells."""
-        width = -(-sparse.grid.shape[1] // COARSE_PX)
-        number = (sparse.row // COARSE_PX).astype(np.int64) * width + sparse.col // COARSE_PX
-        cells, place = np.unique(number, return_inverse=True)
-        total = np.bincount(place, sparse.level_dbm, minlength=cells.size)
-        mean_dbm = total / np.maximum(np.bincount(place, minlength=cells.size), 1)
-        places = np.column_stack([cells // width, cells % width])
-        distances = InverseDistances(places, mean_dbm.astype(np.float32))
         shape = sparse.grid.shape
+        # Band by band, since bands begin at whole cells: sorting takes memory.
+        bands = [_cell_means(sparse, sparse.in_rows(rows)) for rows in row_bands(shape)]
+        places, means_dbm = zip(*bands, strict=True)
+        distances = InverseDistances(np.concatenate(places), np.concatenate(means_dbm))
         if not 0 < sparse.level_dbm.size <= FEW_VALUES:
             return cls(distances, shape)
         middle_dbm = float(sparse.level_dbm.mean(dtype=np.float64))
@@ -115,6 +144,17 @@ class SmoothMap:
             return smooth
         kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
         return np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
+
+
+def _cell_means(sparse: SparseRaster, inside: slice) -> tuple[NDArray[np.int32], FloatArray]:
+    """Rows and columns of the cells that hold some measured pixels, (N, 2), and their means."""
+    width = -(-sparse.grid.shape[1] // COARSE_PX)
+    row, col = (axis[inside] // COARSE_PX for axis in (sparse.row, sparse.col))
+    cells, place = np.unique(row.astype(np.int64) * width + col, return_inverse=True)
+    total = np.bincount(place, sparse.level_dbm[inside], minlength=cells.size)
+    mean_dbm = total / np.maximum(np.bincount(place, minlength=cells.size), 1)
+    places = np.column_stack([cells // width, cells % width])
+    return places.astype(np.int32), mean_dbm.astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,9 @@ def test_a_new_radio_unet_is_not_dead_behind_its_last_relu(seed, width):
     assert (RadioUNet(2, width)(images) > 0.0).float().mean() > 0.9
 
 
-@given(st.floats(0.01, 1.5))
+@pytest.mark.parametrize("unet", [ResUNet, RadioUNet])
+@given(width=st.floats(0.01, 0.99) | st.floats(1.01, 1.5))
 @settings(max_examples=10, deadline=None)
-def test_res_unets_of_any_width_have_channels_that_convolutions_like(width):
-    channels = {m.out_channels for m in ResUNet(2, width).modules() if hasattr(m, "out_channels")}
+def test_u_nets_of_any_width_have_channels_that_convolutions_like(unet, width):
+    channels = {m.out_channels for m in unet(2, width).modules() if hasattr(m, "out_channels")}
     assert all(count % 8 == 0 for count in channels - {1})
