@@ -21,7 +21,8 @@ from rm_geo.rasterize import bin_measurements
 from rm_geo.tile_batches import CellFacts, tile_batches
 
 Rows = list[dict[str, object]]
-_STEP_M = 224.0  # of neighbouring tiles of 256 pixels with an overlap of 32
+_OVERLAP_PX = 32
+_STEP_M = 256.0 - _OVERLAP_PX  # of neighbouring tiles
 
 
 def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: int = 16) -> Rows:
@@ -31,11 +32,12 @@ def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: in
     of :func:`rm_geo.predict` from points to files.
     """
     engines = ("torch",) if device != "cpu" else ("torch", "onnx")
-    side_m = _STEP_M * np.sqrt(count)
+    # n tiles along a side cover n steps and one overlap, of which 20 m at each end are margin.
+    side_m = _STEP_M * np.sqrt(count) + _OVERLAP_PX - 2 * 20.0 - 2.0
     points = street_drive(side_m, side_m, gap_m=60.0)
     grid = Grid.covering(points.x, points.y, points.crs, margin_m=20.0)
     sparse = bin_measurements(points, grid)
-    tiles = grid.tiles(256, 32)
+    tiles = grid.tiles(256, _OVERLAP_PX)
     rows: Rows = []
     for engine in engines:
         for size in sizes:
