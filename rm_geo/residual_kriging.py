@@ -15,12 +15,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, optimize
+from scipy import optimize
 
 from rm_geo.cell_resampling import resample_at, resample_cells, resample_rows
 from rm_geo.exact_kriging import FEW_VALUES, solve_exactly
 from rm_geo.fine_structure import FineStructure, Points, fit_fine_structure
 from rm_geo.likely_covariance import believed_mean, likely_covariance
+from rm_geo.torus import autocorrelation, convolved, padded_shape, real_transform, torus_distance
 
 __all__ = [
     "Cells", "Covariance", "KrigedField", "Points", "bin_points", "fit_covariance", "fit_field",
@@ -277,11 +278,11 @@ def _empirical_covariance(
     cells: Cells, max_lag: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean distance, mean product and number of pairs, by classes of distance in cells."""
-    padded = _padded(cells.mean.shape, max_lag)
+    padded = padded_shape(cells.mean.shape, max_lag)
     occupied = cells.occupied.astype(np.float32)
-    products = _autocorrelation(cells.mean, padded)
-    pairs = _autocorrelation(occupied, padded)
-    distance = _torus_distance(padded)
+    products = autocorrelation(cells.mean, padded)
+    pairs = autocorrelation(occupied, padded)
+    distance = torus_distance(padded)
     chosen = (distance > 0.0) & (distance <= max_lag)
     edges = np.concatenate(
         [[0.5, 1.2, 1.6, 2.1, 2.5, 3.2, 4.2, 5.2], 2 ** np.arange(2.75, 16, 0.5)]
@@ -308,10 +309,10 @@ def _krige_cells(cells: Cells, *, whole: bool, centred: bool) -> FloatArray:
     nugget = max(covariance.nugget, _MIN_CORRELATED * power)
     noise = _noise_variance(cells, nugget, within, by_count=whole)
     shape = cells.mean.shape
-    padded = _padded(shape, max(covariance.reach, 3.0))
+    padded = padded_shape(shape, max(covariance.reach, 3.0))
     # Wrapped around the padding, a long correlation is not exactly a covariance any more.
-    spectrum = np.maximum(_real_transform(covariance(_torus_distance(padded))), 0.0)
-    return _convolved(_solve_iteratively(cells, noise, spectrum, padded), spectrum, padded)
+    spectrum = np.maximum(real_transform(covariance(torus_distance(padded))), 0.0)
+    return convolved(_solve_iteratively(cells, noise, spectrum, padded), spectrum, padded)
 
 
 def _noise_variance(cells: Cells, nugget: float, within: float, *, by_count: bool) -> FloatArray:
@@ -335,9 +336,9 @@ def _krige_exactly(cells: Cells) -> FloatArray:
     mean, solved = solve_exactly(place, value, covariance, cells.number[where].astype(np.float64))
     weights = np.zeros_like(cells.mean)
     weights[where] = solved
-    padded = _padded(cells.mean.shape, 3.0 * covariance.range)
-    spectrum = np.maximum(_real_transform(covariance(_torus_distance(padded))), 0.0)
-    field: FloatArray = np.float32(mean) + _convolved(weights, spectrum, padded)
+    padded = padded_shape(cells.mean.shape, 3.0 * covariance.range)
+    spectrum = np.maximum(real_transform(covariance(torus_distance(padded))), 0.0)
+    field: FloatArray = np.float32(mean) + convolved(weights, spectrum, padded)
     return field
 
 
@@ -352,7 +353,7 @@ def _solve_iteratively(
     occupied = cells.occupied.astype(np.float32)
 
     def applied(weights: FloatArray) -> FloatArray:
-        return (_convolved(weights, spectrum, padded) + noise * weights) * occupied
+        return (convolved(weights, spectrum, padded) + noise * weights) * occupied
 
     weights = np.zeros_like(cells.mean)
     residual = cells.mean.copy()
@@ -375,36 +376,3 @@ def _solve_iteratively(
         direction = residual + growth * direction
         moved = image + growth * moved
     return weights
-
-
-def _padded(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
-    """Shape for transforms in which nothing wraps around within a reach."""
-    rows, cols = (
-        int(fft.next_fast_len(length + min(length, int(np.ceil(reach))), real=True))
-        for length in shape
-    )
-    return rows, cols
-
-
-def _torus_distance(shape: tuple[int, int]) -> FloatArray:
-    """Distance of each cell from the first one on a torus, in cells."""
-    row, col = (np.minimum(np.arange(n), n - np.arange(n)).astype(np.float32) for n in shape)
-    return np.asarray(np.hypot(row[:, None], col[None, :]), dtype=np.float32)
-
-
-def _autocorrelation(values: FloatArray, padded: tuple[int, int]) -> FloatArray:
-    """Sum over all cells of the product of the values at each offset."""
-    power = np.square(np.abs(fft.rfft2(values, s=padded)))
-    return np.asarray(fft.irfft2(power, s=padded), dtype=np.float32)
-
-
-def _real_transform(even: NDArray[np.floating]) -> FloatArray:
-    """Fourier transform of a kernel that is symmetric about its first cell."""
-    return np.asarray(fft.rfft2(even.astype(np.float32)).real, dtype=np.float32)
-
-
-def _convolved(values: FloatArray, spectrum: FloatArray, padded: tuple[int, int]) -> FloatArray:
-    """Convolve cells with a kernel given by its transform."""
-    rows, cols = values.shape
-    product = fft.rfft2(values, s=padded) * spectrum
-    return np.ascontiguousarray(fft.irfft2(product, s=padded)[:rows, :cols])
