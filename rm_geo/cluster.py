@@ -51,7 +51,7 @@ def open_cluster(
             hint='Install it with: pip install "rm-geo[dask]"',
         ) from error
     if scheduler is not None:
-        with _connected(distributed, scheduler) as client:
+        with _lost_without_a_log(), _connected(distributed, scheduler) as client:
             yield client
         return
     gpus = 0 if device == "cpu" else _gpus()
@@ -102,6 +102,18 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
                 hint="Start some with 'dask worker', where rm_geo is installed.",
             )
         yield client
+
+
+@contextlib.contextmanager
+def _lost_without_a_log() -> Iterator[None]:
+    """Keep Dask from logging a lost connection, with tracebacks: an error tells of it."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _gpus() -> int:

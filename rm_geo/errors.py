@@ -69,6 +69,10 @@ class ClusterError(RmGeoError):
     """A scheduler or its workers that do not answer."""
 
 
+class ClusterLostError(ClusterError):
+    """A scheduler or the last worker that went away in the middle of the work."""
+
+
 class ModelError(RmGeoError):
     """A trained model that is missing, damaged, or of another kind than asked for."""
 

@@ -16,7 +16,13 @@ from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_products import CellResult, failed, write_summary
 from rm_geo.cell_run import CellRun, map_cell
 from rm_geo.engine import Clock
-from rm_geo.errors import CancelledError, ClusterError, JournalError, RmGeoError
+from rm_geo.errors import (
+    CancelledError,
+    ClusterError,
+    ClusterLostError,
+    JournalError,
+    RmGeoError,
+)
 from rm_geo.journal import Journal
 from rm_geo.measurements import Measurements
 from rm_geo.method_recipe import MethodRecipe
@@ -85,7 +91,9 @@ def predict(
     JournalError
         If an interrupted run with other inputs left its work there.
     ClusterError
-        If tiles are spread, and the cluster was lost; the cells that are complete stay.
+        If tiles are spread, and a worker failed; the cells that are complete stay.
+    ClusterLostError
+        If tiles are spread, and the cluster was lost; what is computed is kept, too.
 
     Notes
     -----
@@ -141,8 +149,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             raise errors[0]
         if summary:
             write_summary(results, run.folder)
-    except BaseException:
-        _leave(run, journals)
+    except BaseException as error:
+        _leave(run, journals, lost=isinstance(error, ClusterLostError))
         raise
     finished = [journal for journal in journals if journal.recall("result") is not None]
     for journal in finished:
@@ -151,10 +159,13 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
     return results
 
 
-def _leave(run: CellRun, journals: Sequence[Journal]) -> None:
-    """Keep the work of a run or a cell that was stopped, if it is worth anything."""
+def _leave(run: CellRun, journals: Sequence[Journal], *, lost: bool = False) -> None:
+    """Keep the work of a run or a cell that was stopped, if it is worth anything.
+
+    Nobody chose to stop a run whose cluster was lost: it will be run again.
+    """
     worth = run.clock.forward_s >= WORTH_RESUMING_S or any(journal.resumed for journal in journals)
-    if journals and worth:
+    if journals and (worth or lost):
         run.progress.log("The same command goes on from here; --fresh begins anew.")
         return
     for journal in journals:
