@@ -10,19 +10,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import ExitStack
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from rm_geo.atomic import prepare_output_folder
-from rm_geo.batch_record import STATE_NAME, BatchRecord, JobState, write_batch_summary
+from rm_geo.batch_record import (
+    STATE_NAME,
+    BatchRecord,
+    JobState,
+    record_folder,
+    write_batch_summary,
+)
 from rm_geo.batch_task import TaskOutcome, run_task
 from rm_geo.cell_products import CellResult, write_summary
 from rm_geo.crew import POLL_S, Crew
 from rm_geo.errors import ClusterLostError, OutputError
 from rm_geo.jobs import Job
+from rm_geo.locations import Location
 from rm_geo.output_lock import output_lock
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.remote import local, stored
+from rm_geo.stored_files import for_each
 from rm_geo.tile_spreading import release_workers
 
 SPREAD_TILES: Final = 64
@@ -34,7 +43,7 @@ _SPREAD_SOONER: Final = 4
 
 def run_batch(
     jobs: Sequence[Job],
-    output: Path,
+    output: Location,
     client: Any,  # noqa: ANN401 - distributed carries no types
     *,
     retries: int = 1,
@@ -48,8 +57,8 @@ def run_batch(
     ----------
     jobs : sequence of Job
         What to do.
-    output : Path
-        Folder of ``batch_summary.csv`` and ``batch_summary.json``.
+    output : Path or str
+        Folder, here or in object storage, of ``batch_summary.csv`` and ``batch_summary.json``.
     client : distributed.Client
         Whose workers do it.
     retries : int
@@ -77,10 +86,12 @@ def run_batch(
         If the scheduler was lost, or there was no worker for a minute; complete cells stay.
     """
     listener = SilentProgress() if progress is None else progress
-    folder = prepare_output_folder(output)
-    with output_lock(folder / ".rmgeo-batch-lock", f"the batch in {folder}"):
+    with (
+        record_folder(output) as folder,
+        output_lock(folder / ".rmgeo-batch-lock", f"the batch in {output}"),
+    ):
         record = BatchRecord(folder / STATE_NAME, fresh=fresh)
-        states = [record.restored(job) for job in jobs]
+        states = for_each(record.restored, jobs)
         listener.start(len(jobs), "jobs", "Batch")
         open_jobs = []
         for state in states:
@@ -155,11 +166,11 @@ def _work_off(
                     state.waiting += 1
                     waiting.append((state, name, 0))
             submit()
-            record.note(state)
             if outcome.message:
                 progress.log(f"{_label(state, cell)} failed: {outcome.message}")
             if state.waiting == 0:
                 _close(state, progress)
+            record.note(state)
     finally:
         crew.take_back(future for future, *_ in meant.values())
 
@@ -184,7 +195,9 @@ def _close(state: JobState, progress: Progress) -> None:
     if any(result.is_mapped for result in state.results.values()):
         ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
         try:
-            write_summary(ordered, state.job.output)
+            with ExitStack() as places:
+                stand_in = partial(stored, part="summary")
+                write_summary(ordered, local(state.job.output, places, stand_in))
         except OutputError as error:
             state.message = str(error)
     progress.log(f"{state.job.name}: {state.status}")

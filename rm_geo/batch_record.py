@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rm_geo._version import __version__
-from rm_geo.atomic import replacing
+from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.cell_products import CellResult
 from rm_geo.jobs import Job, settings_text
+from rm_geo.locations import Location, identity
+from rm_geo.remote import fetched, remove, stored
+from rm_geo.stored_files import exists, files_in, version_of
 
 STATE_NAME: Final = "batch_state.json"
 
@@ -27,6 +32,8 @@ class JobState:
     ----------
     job : Job
         Which.
+    key : str
+        Changes with its measurements, its options and the version.
     waiting : int
         Tasks that are not finished.
     results : dict of str to CellResult
@@ -42,6 +49,7 @@ class JobState:
     """
 
     job: Job
+    key: str
     waiting: int = 0
     results: dict[str, CellResult] = field(default_factory=dict)
     message: str = ""
@@ -78,15 +86,15 @@ class BatchRecord:
 
     def restored(self, job: Job) -> JobState:
         """Give the state of a job, as far as an earlier batch came with it."""
-        state = JobState(job)
+        state = JobState(job, _key(job))
         noted = self._jobs.get(job.name)
-        if noted is None or noted.get("key") != _key(job):
+        if noted is None or noted.get("key") != state.key:
             self._jobs.pop(job.name, None)
             return state
+        there = files_in(job.output)
         for values in noted["cells"]:
             result = CellResult.restored(values)
-            there = all((job.output / name).is_file() for name in result.files)
-            if result.is_mapped and there:
+            if result.is_mapped and there.issuperset(result.files):
                 state.results[result.cell] = result
         state.skipped = bool(noted["complete"]) and len(state.results) == len(noted["cells"])
         return state
@@ -94,7 +102,7 @@ class BatchRecord:
     def note(self, state: JobState) -> None:
         """Write down how far a job is."""
         self._jobs[state.job.name] = {
-            "key": _key(state.job),
+            "key": state.key,
             "complete": state.waiting == 0 and state.status == "done",
             "cells": [asdict(result) for result in state.results.values()],
         }
@@ -104,12 +112,37 @@ class BatchRecord:
 
 def _key(job: Job) -> str:
     """Tell whether a job is the same as before: its file, its options, the version."""
-    status = job.measurements.stat()
     text = json.dumps(
-        [__version__, str(job.measurements.resolve()), str(job.output.resolve()), status.st_size,
-         status.st_mtime_ns, settings_text(replace(job.options, fresh=False))]
+        [__version__, identity(job.measurements), identity(job.output),
+         version_of(job.measurements), settings_text(replace(job.options, fresh=False))]
     )  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def record_folder(output: Location) -> Iterator[Path]:
+    """Give the folder of a batch's record and summary for the length of a block.
+
+    Of an output in object storage it is one of this machine: an interrupted batch finds its
+    record there, one that ended with failures finds it in the storage.
+
+    Raises
+    ------
+    OutputError
+        If the folder, or the storage in the end, cannot be written.
+    """
+    if not isinstance(output, str):
+        yield prepare_output_folder(output)
+        return
+    record = f"{output.rstrip('/')}/{STATE_NAME}"
+    with stored(output, part="batch") as folder:
+        if not (folder / STATE_NAME).exists() and exists(record):
+            with fetched(record) as copy, replacing(folder / STATE_NAME) as part:
+                shutil.copyfile(copy, part)
+        yield folder
+        complete = not (folder / STATE_NAME).exists()
+    if complete:
+        remove(record)
 
 
 def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.atomic import prepare_output_folder
@@ -14,11 +17,14 @@ from rm_geo.errors import (
     ClusterError,
     ClusterLostError,
     DeviceError,
+    FetchError,
     OutputError,
     RmGeoError,
 )
 from rm_geo.jobs import Job
+from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import SilentProgress
+from rm_geo.remote import fetched, local, stored
 from rm_geo.tile_spreading import TilesOfTask
 
 _ENDING: Final = frozenset({"closing", "closed", "failed"})
@@ -52,6 +58,9 @@ class TaskOutcome:
 def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     """Map one cell of a job, or find its cells; runs on a worker.
 
+    What lies in object storage is fetched for the time of the task. Its maps are stored there
+    when they are complete, those of each cell by its own task.
+
     Parameters
     ----------
     job : Job
@@ -61,33 +70,47 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     spread_tiles : int
         Cells with at least so many tiles are computed by all workers; 0 for none.
     """
-    from rm_geo.pipeline import predict
-    from rm_geo.survey import read_survey, require_one_possible
-
     begun = time.perf_counter()
     options = job.options if cell is None else replace(job.options, cells=(cell,))
     try:
-        prepare_output_folder(job.output)
-        survey = read_survey(job.measurements, options)
-        require_one_possible(survey)
-        if len(survey.cells) > 1:
-            refused = tuple(
-                failed(plan.cell, len(plan.measurements), plan.refusal)
-                for plan in survey.cells if plan.refusal is not None
-            )  # fmt: skip
-            cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
-            return TaskOutcome(refused, cells, seconds=time.perf_counter() - begun)
-        results = predict(
-            survey, job.output, options, _TaskProgress(), summary=False,
-            tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
-        )  # fmt: skip
-        return TaskOutcome(tuple(results), seconds=time.perf_counter() - begun)
+        with ExitStack() as places:
+            outcome = _mapped(job, options, spread_tiles, places)
     except RmGeoError as error:
-        return TaskOutcome(
+        outcome = TaskOutcome(
             message=str(error),
-            may_pass=isinstance(error, (ClusterError, DeviceError, OutputError)),
-            seconds=time.perf_counter() - begun,
+            may_pass=isinstance(error, (ClusterError, DeviceError, FetchError, OutputError)),
         )
+    return replace(outcome, seconds=time.perf_counter() - begun)
+
+
+def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitStack) -> TaskOutcome:
+    """Map the one cell that there is, or name those that there are."""
+    from rm_geo.pipeline import predict
+    from rm_geo.survey import read_survey, require_one_possible
+
+    if isinstance(job.output, Path):
+        prepare_output_folder(job.output)
+    source = local(job.measurements, places, fetched)
+    survey = read_survey(source, options)
+    require_one_possible(survey)
+    if len(survey.cells) > 1:
+        refused = [
+            failed(plan.cell, len(plan.measurements), plan.refusal)
+            for plan in survey.cells if plan.refusal is not None
+        ]  # fmt: skip
+        told = [
+            replace(cell, message=cell.message.replace(str(source), str(job.measurements)))
+            for cell in refused
+        ]
+        cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
+        return TaskOutcome(tuple(told), cells)
+    part = f"cell {survey.cells[0].cell}"
+    output = local(job.output, places, partial(stored, part=part))
+    results = predict(
+        survey, output, options, _TaskProgress(), summary=False,
+        tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
+    )  # fmt: skip
+    return TaskOutcome(tuple(results))
 
 
 class _TaskProgress(SilentProgress):

@@ -45,6 +45,10 @@ class InputError(RmGeoError):
     """An input file that is missing, unreadable, or holds nothing that can be used."""
 
 
+class FetchError(InputError):
+    """An input in object storage that could not be fetched; another try may succeed."""
+
+
 class CrsError(InputError):
     """A coordinate reference system that is missing, unknown, or of no use for metres."""
 

@@ -24,6 +24,7 @@ from rm_geo.errors import (
     RmGeoError,
 )
 from rm_geo.journal import Journal
+from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
 from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import OpenMethod
@@ -32,6 +33,7 @@ from rm_geo.output_lock import output_lock
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software, describe_values
+from rm_geo.remote import fetched, local
 from rm_geo.sites import read_sites
 from rm_geo.stac import require_pystac
 from rm_geo.survey import Survey, read_survey, require_one_possible
@@ -178,8 +180,12 @@ def open_wanted_method(options: PredictOptions) -> OpenMethod:
 
 
 def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[Transmitter] | None:
-    """Read the site table, if there is one."""
-    return None if options.sites is None else read_sites(options.sites, target_crs=measurements.crs)
+    """Read the site table, if there is one, from wherever it is."""
+    if options.sites is None:
+        return None
+    with ExitStack() as places:
+        table = local(location_of(options.sites), places, fetched)
+        return read_sites(table, target_crs=measurements.crs)
 
 
 def _common_tags(survey: Survey, method: OpenMethod, options: PredictOptions) -> dict[str, str]:

@@ -69,6 +69,7 @@ def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
 
 
 def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
+    (drives / "sites.csv").write_bytes(b"x")
     path = table(
         drives,
         "defaults: {method: idw, method_options: {power: 3}}\n"
@@ -95,6 +96,8 @@ def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
         ("measurements,method\nnorth.csv\n", "line 2"),
         ("measurements,name\nnorth.csv,a\nsouth.gpkg,a\n", "same name"),
         ("measurements,name,output\nnorth.csv,a,x\nsouth.gpkg,b,./x\n", "same output"),
+        ("measurements,output\nnorth.csv,s3://maps/x\nsouth.gpkg,/vsis3/maps/x/\n", "same output"),
+        ("measurements,output\nnorth.csv,gs://maps/x\nsouth.gpkg,gcs://maps/./x\n", "same output"),
     ],
 )
 def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
@@ -120,6 +123,9 @@ def test_what_is_not_there_is_refused(tmp_path, source):
 def test_missing_measurements_are_found_before_any_work(drives, tmp_path):
     path = table(drives, "measurements\nnorth.csv\ngone.csv\nlost.csv\n")
     with pytest.raises(InputError, match=r"gone\.csv.*1 more"):
+        read_jobs([path], tmp_path)
+    path = table(drives, "measurements,sites\nnorth.csv,nowhere.csv\nsouth.gpkg,nowhere.csv\n")
+    with pytest.raises(InputError, match=r"nowhere\.csv of job 'north' does not exist\."):
         read_jobs([path], tmp_path)
     empty = table(drives, "measurements\n", "empty.csv")
     with pytest.raises(InputError, match="no jobs"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from rm_geo.cli.options import (
     location_option,
 )
 from rm_geo.cli.predict_settings import predict_settings, settings_of
-from rm_geo.remote import fetched, stored
+from rm_geo.remote import fetched, local, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rm_geo.cell_products import CellResult
     from rm_geo.console import Console
@@ -44,12 +44,12 @@ def predict(
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
 
     Reads SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV. Columns are found by the names
-    that drive-test tools use. MEASUREMENTS and DIR may lie in object storage, as
+    that drive-test tools use. MEASUREMENTS, sites and DIR may lie in object storage, as
     s3://bucket/name or /vsis3/bucket/name.
     """
     options = settings_of(chosen)
     with ExitStack() as places:
-        source = _local(measurements, places, fetched)
+        source = local(measurements, places, fetched)
         if dry_run:
             from rm_geo.rehearsal import dry_run as rehearse
 
@@ -57,7 +57,7 @@ def predict(
             return
         from rm_geo.pipeline import predict as map_cells
 
-        target = _local(output, places, stored)
+        target = local(output, places, stored)
         if scheduler is None and workers is None:
             results = map_cells(source, target, options, console)
         else:
@@ -71,15 +71,6 @@ def predict(
             tiles = places.enter_context(SpreadTiles(client, options))
             results = map_cells(survey, target, options, console, tile_computer=tiles)
     _tell_results(results, output, console)
-
-
-def _local(
-    location: Path | str,
-    places: ExitStack,
-    stand_in: Callable[[str], AbstractContextManager[Path]],
-) -> Path:
-    """Give the local file or folder that stands for a location while the work is done."""
-    return location if isinstance(location, Path) else places.enter_context(stand_in(location))
 
 
 def _tell_plan(run: DryRun, console: Console) -> None:
