@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rm_geo.cell_products import CellResult
     from rm_geo.console import Console
     from rm_geo.rehearsal import DryRun
+    from rm_geo.spread_rehearsal import Workforce
 
 
 @click.command()
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 @location_option
 @predict_settings
 @cluster_options("this one computes all tiles")
-@click.option("--dry-run", is_flag=True, help="Say what would be done and how long; write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, how long and by whom; write nothing."
+)
 @console_options
 def predict(
     measurements: Path | str,
@@ -51,9 +54,17 @@ def predict(
     with ExitStack() as places:
         source = local(measurements, places, fetched)
         if dry_run:
-            from rm_geo.rehearsal import dry_run as rehearse
+            if scheduler is None and workers is None:
+                from rm_geo.rehearsal import dry_run as rehearse
 
-            _tell_plan(rehearse(source, options, console), console)
+                _tell_plan(rehearse(source, options, console), None, console)
+                return
+            from rm_geo.spread_rehearsal import spread_dry_run
+
+            plan, crew = spread_dry_run(
+                source, options, console, scheduler=scheduler, workers=workers
+            )
+            _tell_plan(plan, crew, console)
             return
         from rm_geo.pipeline import predict as map_cells
 
@@ -73,8 +84,10 @@ def predict(
     _tell_results(results, output, console)
 
 
-def _tell_plan(run: DryRun, console: Console) -> None:
-    """Say what a run would do."""
+def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
+    """Say what a run would do; and by whom, where that is not this process."""
+    from dataclasses import asdict
+
     from rm_geo.console import duration
 
     cells = []
@@ -91,9 +104,14 @@ def _tell_plan(run: DryRun, console: Console) -> None:
     total = sum(run.tiles.values())
     lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s: about "
                  f"{duration(run.seconds)}. Nothing was written.")  # fmt: skip
+    if crew is not None:
+        lines.append(
+            f"They would be spread over {crew.where}; the time is that of one process alone."
+        )
     console.result(
         {"cells": cells, "tiles": total, "seconds": run.seconds, "device": run.device,
-         "tiles_per_s": run.tiles_per_s}, "\n".join(lines),
+         "tiles_per_s": run.tiles_per_s, "spread": None if crew is None else asdict(crew)},
+        "\n".join(lines),
     )  # fmt: skip
 
 
