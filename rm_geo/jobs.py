@@ -100,7 +100,7 @@ def read_jobs(
     """
     options = defaults or PredictOptions()
     first = location_of(sources[0])
-    if len(sources) == 1 and file_name(first).lower().endswith(_TABLE_SUFFIXES):
+    if len(sources) == 1 and _is_table(first):
         base, table = folder_of(first), first
         jobs = [_job(row, where, base, output, options) for row, where in _rows(table)]
         if not jobs:
@@ -113,6 +113,12 @@ def read_jobs(
     _require_different(jobs)
     _require_storage(jobs, output)
     return jobs
+
+
+def _is_table(place: Location) -> bool:
+    """Whether a place is a table of jobs by its name; a pattern of tables is one of files."""
+    named = file_name(place).lower().endswith(_TABLE_SUFFIXES)
+    return named and (not glob.has_magic(str(place)) or exists(place))
 
 
 def _files(sources: Sequence[str | Path]) -> list[Location]:

@@ -204,6 +204,7 @@ def test_files_folders_and_patterns_in_a_storage_are_jobs_each_once(drives, stor
     assert [(job.name, job.output) for job in jobs] == [
         ("far", "memory://maps/far"), ("many", "memory://maps/many"), ("one", "memory://maps/one"),
     ]  # fmt: skip
+    assert [job.name for job in read_jobs(["memory://drives/o*.csv"], Path("out"))] == ["one"]
     with pytest.raises(InputError, match=r"no measurements at memory://drives/\*\.shp"):
         read_jobs(["memory://drives/*.shp"], Path("out"))
 

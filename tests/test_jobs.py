@@ -39,6 +39,13 @@ def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_pattern_of_csv_files_is_no_table(drives, tmp_path):
+    (jobs,) = read_jobs([f"{drives}/*.csv"], tmp_path)
+    assert jobs.name == "north"
+    path = table(drives, "measurements\nsouth.gpkg\n", "jobs[1].csv")
+    assert [job.name for job in read_jobs([path], tmp_path)] == ["south"]
+
+
 def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
     (drives / "north.gpkg").write_bytes(b"x")
     (drives / "deep" / "north.gpkg").write_bytes(b"x")
