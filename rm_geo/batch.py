@@ -100,11 +100,10 @@ def run_batch(
                 listener.advance()
             else:
                 open_jobs.append(state)
-        try:
-            _work_off(open_jobs, client, record, retries, spread_tiles, listener)
-        finally:
+        with ExitStack() as after:
             if spread_tiles:
-                release_workers(client)
+                after.push(lambda kind, *_: release_workers(client, kind))
+            _work_off(open_jobs, client, record, retries, spread_tiles, listener)
         listener.finish()
         write_batch_summary(states, folder)
         if all(state.status == "done" for state in states):

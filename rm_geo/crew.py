@@ -16,7 +16,7 @@ _COUNT_AGAIN_S: Final = 1.0
 """Workers come and go; so often they are counted."""
 
 _PATIENCE_S: Final = 60.0
-"""So long a cluster may be without any worker."""
+"""So long a cluster may be without any worker, and a scheduler without an answer."""
 
 _RESUME: Final = "What is finished is kept: the same command goes on from here."
 
@@ -91,7 +91,7 @@ class Crew:
             If nobody knows any more what became of it.
         """
         try:
-            return future.result()
+            return future.result(timeout=_PATIENCE_S)  # it comes by way of the scheduler
         except Exception as error:
             # What is not the task's own error befell its future, or its result on the way here.
             if future.status != "error":
@@ -118,7 +118,10 @@ class Crew:
         if self._client.status != "running":
             raise self.lost()
         try:
-            self._threads = sum(self._client.nthreads().values())
+            # As client.nthreads(), which would wait for ever for a scheduler that hangs.
+            ncores = self._client.scheduler.ncores
+            found = self._client.sync(ncores, callback_timeout=_PATIENCE_S)
+            self._threads = sum(found.values())
         except Exception as error:
             raise self.lost() from error
         self._counted_at = time.monotonic()

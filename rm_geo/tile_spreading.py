@@ -19,7 +19,7 @@ from typing import Any, Final
 from rm_geo._version import __version__
 from rm_geo.crew import POLL_S, Crew
 from rm_geo.engine import Clock, run_tiles
-from rm_geo.errors import ClusterError, RmGeoError
+from rm_geo.errors import ClusterError, ClusterLostError, RmGeoError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import OpenMethod
@@ -65,8 +65,8 @@ class SpreadTiles:
     def __enter__(self) -> SpreadTiles:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        release_workers(self._client)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        release_workers(self._client, after=kind)
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
         """Open the method on a worker, and take its device and its batches.
@@ -215,8 +215,18 @@ def spread(
         crew.take_back(future for future, _ in running)
 
 
-def release_workers(client: Any) -> None:  # noqa: ANN401
-    """Close what the workers of a client keep open, if they still answer."""
+def release_workers(client: Any, after: type[BaseException] | None = None) -> None:  # noqa: ANN401
+    """Close what the workers of a client keep open, if they still answer.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Whose workers.
+    after : type, optional
+        What ended the work. A cluster that was lost is not asked: it might never answer.
+    """
+    if after is not None and issubclass(after, ClusterLostError):
+        return
     # Whatever comes of it: the work is done, or its own error is on the way.
     with contextlib.suppress(Exception):
         if client.status == "running":

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rm_geo import crew
 from rm_geo.cli.group import rm_geo
 from tests.test_batch import maps, write_drive
 
@@ -115,13 +117,19 @@ def test_a_batch_without_its_scheduler_is_one_message_and_nothing_is_lost(tmp_pa
         assert maps(out / name) == maps(tmp_path / "alone" / name)
 
 
-def test_tiles_without_their_scheduler_are_one_message_and_nothing_is_lost(tmp_path, caplog):
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_tiles_without_their_scheduler_are_one_message_and_nothing_is_lost(
+    tmp_path, caplog, monkeypatch, blow
+):
+    monkeypatch.setattr(crew, "_PATIENCE_S", 3.0)  # with a scheduler that hangs
     drive, out = tmp_path / "b.csv", tmp_path / "out"
     write_drive(drive, ["1"], extent=650.0)
     bands = out / ".1.rmgeo-journal" / "bands.jsonl"
     arguments = ["predict", str(drive), "-o", str(out), *OPTIONS, "--scheduler"]
     with scheduler_with_worker(tmp_path) as (scheduler, address, _):
-        killer = threading.Thread(target=lambda: (wait_for(bands.exists), scheduler.kill()))
+        killer = threading.Thread(
+            target=lambda: (wait_for(bands.exists), scheduler.send_signal(blow))
+        )
         killer.start()
         result = CliRunner().invoke(rm_geo, [*arguments, address])
         killer.join()
