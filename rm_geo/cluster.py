@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rm_geo.errors import ClusterError, DependencyError
@@ -14,6 +15,25 @@ from rm_geo.errors import ClusterError, DependencyError
 _ANSWER_S: Final = 10
 _CORES_PER_WORKER: Final = 4
 """A network's forward pass scales to about so many cores."""
+
+
+@dataclass(frozen=True)
+class LocalWorkers:
+    """Processes of this machine that share the work.
+
+    Attributes
+    ----------
+    number : int
+        Processes.
+    cores : int
+        Cores for each of them.
+    gpus : int
+        GPUs that they share; 0 if they use none.
+    """
+
+    number: int
+    cores: int
+    gpus: int
 
 
 @contextlib.contextmanager
@@ -43,22 +63,15 @@ def open_cluster(
     DependencyError
         If Dask is not installed.
     """
-    try:
-        distributed: Any = importlib.import_module("distributed")  # it carries no types
-    except ImportError as error:
-        raise DependencyError(
-            "Work is spread over workers by Dask, which is not installed.",
-            hint='Install it with: pip install "rm-geo[dask]"',
-        ) from error
+    distributed = _distributed()
     if scheduler is not None:
-        with _connected(distributed, scheduler) as client:
+        with _lost_without_a_log(), _connected(distributed, scheduler) as client:
             yield client
         return
-    gpus = 0 if device == "cpu" else _gpus()
-    number = workers or gpus or max(1, (os.cpu_count() or 1) // _CORES_PER_WORKER)
+    local = local_workers(workers, device)
     with (
         distributed.SpecCluster(
-            workers={index: _worker(distributed, index, number, gpus) for index in range(number)},
+            workers={index: _worker(distributed, index, local) for index in range(local.number)},
             scheduler={
                 "cls": distributed.Scheduler,
                 "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "port": 0},
@@ -67,16 +80,42 @@ def open_cluster(
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        client.wait_for_workers(number, timeout=12 * _ANSWER_S)
+        client.wait_for_workers(local.number, timeout=12 * _ANSWER_S)
         yield client
 
 
-def _worker(distributed: Any, index: int, number: int, gpus: int) -> dict[str, Any]:  # noqa: ANN401
+def local_workers(workers: int | None = None, device: str = "auto") -> LocalWorkers:
+    """Tell which processes :func:`open_cluster` would start, without starting any.
+
+    Raises
+    ------
+    DependencyError
+        If Dask is not installed.
+    """
+    _distributed()
+    cores = os.cpu_count() or 1
+    gpus = 0 if device == "cpu" else _gpus()
+    number = workers or gpus or max(1, cores // _CORES_PER_WORKER)
+    return LocalWorkers(number, max(1, cores // number), gpus)
+
+
+def _distributed() -> Any:  # noqa: ANN401 - it carries no types
+    """Import Dask's scheduler."""
+    try:
+        return importlib.import_module("distributed")
+    except ImportError as error:
+        raise DependencyError(
+            "Work is spread over workers by Dask, which is not installed.",
+            hint='Install it with: pip install "rm-geo[dask]"',
+        ) from error
+
+
+def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]:  # noqa: ANN401
     """Describe one local worker: a process with its share of the cores, and its own GPU."""
-    cores = max(1, (os.cpu_count() or 1) // number)
-    environment = {"OMP_NUM_THREADS": str(cores), "MKL_NUM_THREADS": str(cores)}
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = str(index % gpus)
+    cores = str(local.cores)
+    environment = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores}
+    if local.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = str(index % local.gpus)
     # A cell's memory is bounded by design, and a worker that is killed for it helps nobody.
     options = {
         "nthreads": 1, "env": environment, "memory_limit": 0, "host": "127.0.0.1",
@@ -102,6 +141,18 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
                 hint="Start some with 'dask worker', where rm_geo is installed.",
             )
         yield client
+
+
+@contextlib.contextmanager
+def _lost_without_a_log() -> Iterator[None]:
+    """Keep Dask from logging a lost connection, with tracebacks: an error tells of it."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _gpus() -> int:

@@ -45,6 +45,10 @@ class InputError(RmGeoError):
     """An input file that is missing, unreadable, or holds nothing that can be used."""
 
 
+class FetchError(InputError):
+    """An input in object storage that could not be fetched; another try may succeed."""
+
+
 class CrsError(InputError):
     """A coordinate reference system that is missing, unknown, or of no use for metres."""
 
@@ -67,6 +71,10 @@ class JournalError(OutputError):
 
 class ClusterError(RmGeoError):
     """A scheduler or its workers that do not answer."""
+
+
+class ClusterLostError(ClusterError):
+    """A scheduler or the last worker that went away in the middle of the work."""
 
 
 class ModelError(RmGeoError):

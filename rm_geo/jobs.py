@@ -9,12 +9,24 @@ import io
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.errors import ConfigError, InputError, RmGeoError
+from rm_geo.locations import (
+    Location,
+    below,
+    file_name,
+    folder_of,
+    identity,
+    location_of,
+    url_of,
+)
 from rm_geo.predict_options import PredictOptions
+from rm_geo.remote import fetched, local, open_storage
+from rm_geo.stored_files import exists, find, for_each
 
 MEASUREMENT_SUFFIXES: Final = (
     ".shp", ".gpkg", ".geojson", ".parquet", ".geoparquet", ".fgb", ".csv", ".csv.gz", ".tsv",
@@ -39,30 +51,31 @@ class Job:
     ----------
     name : str
         Unique in its batch.
-    measurements : Path
-        The file.
-    output : Path
+    measurements : Path or str
+        The file; text is an address in object storage.
+    output : Path or str
         Folder of its maps.
     options : PredictOptions
         How.
     """
 
     name: str
-    measurements: Path
-    output: Path
+    measurements: Location
+    output: Location
     options: PredictOptions
 
 
 def read_jobs(
-    sources: Sequence[str | Path], output: Path, defaults: PredictOptions | None = None
+    sources: Sequence[str | Path], output: Location, defaults: PredictOptions | None = None
 ) -> list[Job]:
     """Make jobs of a table, or of the measurement files that a folder or patterns name.
 
     Parameters
     ----------
     sources : sequence of str or Path
-        One table of jobs (CSV or YAML), or folders, files and glob patterns of measurements.
-    output : Path
+        One table of jobs (CSV or YAML), or folders, files and glob patterns of measurements;
+        on this machine or in object storage.
+    output : Path or str
         Folder under which each job gets one of its own, unless the table names another.
     defaults : PredictOptions, optional
         What holds where the table says nothing.
@@ -77,51 +90,70 @@ def read_jobs(
     ConfigError
         If the table has unknown columns, values that are none, or two jobs with one output.
     InputError
-        If a table, a folder or a file of measurements is missing or empty.
+        If a table, a folder, a file of measurements or of sites is missing or empty.
+    FetchError
+        If a storage cannot be read.
+    DependencyError
+        If a package for a kind of storage is not installed.
+    UsageError
+        If an address cannot be meant.
     """
     options = defaults or PredictOptions()
-    if len(sources) == 1 and Path(sources[0]).suffix.lower() in _TABLE_SUFFIXES:
-        table = Path(sources[0])
-        jobs = [_job(row, where, table.parent, output, options) for row, where in _rows(table)]
+    first = location_of(sources[0])
+    if len(sources) == 1 and _is_table(first):
+        base, table = folder_of(first), first
+        jobs = [_job(row, where, base, output, options) for row, where in _rows(table)]
         if not jobs:
             raise InputError(f"{table} holds no jobs.", hint="Add a row for each file.")
     else:
         files = _files(sources)
-        jobs = [Job(name, file, output / name, options)
+        jobs = [Job(name, file, below(output, name), options)
                 for name, file in zip(_names(files), files, strict=True)]  # fmt: skip
     _require_files(jobs)
     _require_different(jobs)
+    _require_storage(jobs, output)
     return jobs
 
 
-def _files(sources: Sequence[str | Path]) -> list[Path]:
+def _is_table(place: Location) -> bool:
+    """Whether a place is a table of jobs by its name; a pattern of tables is one of files."""
+    named = file_name(place).lower().endswith(_TABLE_SUFFIXES)
+    return named and (not glob.has_magic(str(place)) or exists(place))
+
+
+def _files(sources: Sequence[str | Path]) -> list[Location]:
     """Measurement files that folders, names and patterns stand for, each once, sorted."""
-    found: list[Path] = []
+    found: dict[str, Location] = {}
     for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            inside = [
-                file for file in path.iterdir() if file.name.lower().endswith(MEASUREMENT_SUFFIXES)
-            ]
-        elif path.exists():
-            inside = [path]
-        else:
-            inside = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207 - absolute patterns
+        place = location_of(source)
+        inside: Sequence[Location] = (
+            _local_files(place) if isinstance(place, Path) else find(place, MEASUREMENT_SUFFIXES)
+        )
         if not inside:
             raise InputError(
                 f"There are no measurements at {source}.",
                 hint=f"Files end in {', '.join(MEASUREMENT_SUFFIXES)}.",
             )
-        found += inside
-    return sorted(set(found))
+        for file in inside:
+            found.setdefault(identity(file), file)
+    return sorted(found.values(), key=str)
 
 
-def _names(files: Sequence[Path]) -> list[str]:
+def _local_files(path: Path) -> list[Path]:
+    """Measurement files that a folder, a name or a pattern on this machine stands for."""
+    if path.is_dir():
+        return [file for file in path.iterdir() if file.name.lower().endswith(MEASUREMENT_SUFFIXES)]
+    if path.exists():
+        return [path]
+    return [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - absolute patterns
+
+
+def _names(files: Sequence[Location]) -> list[str]:
     """Short names of files that are all different."""
-    stems = [file.name.split(".")[0] or file.name for file in files]
+    names = [file_name(file) for file in files]
+    stems = [name.split(".")[0] or name for name in names]
     full = [
-        file.name if stems.count(stem) > 1 else stem
-        for file, stem in zip(files, stems, strict=True)
+        name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)
     ]
     return [
         name if full.count(name) == 1 else f"{name}_{full[: index + 1].count(name)}"
@@ -129,15 +161,16 @@ def _names(files: Sequence[Path]) -> list[str]:
     ]
 
 
-def _rows(table: Path) -> list[tuple[dict[str, Any], str]]:
+def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
     """Rows of a table, and where each is, for messages."""
     try:
-        text = table.read_text("utf-8-sig")
+        with ExitStack() as places:
+            text = local(table, places, fetched).read_text("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{table} does not exist.", hint="Check the path.") from None
     except (OSError, UnicodeError) as error:
         raise InputError(f"{table} cannot be read: {error}.", hint="Save it as UTF-8.") from error
-    if table.suffix.lower() == ".csv":
+    if file_name(table).lower().endswith(".csv"):
         rows = csv.DictReader(io.StringIO(text))
         if rows.fieldnames is None or "measurements" not in rows.fieldnames:
             raise ConfigError(
@@ -154,7 +187,7 @@ def _rows(table: Path) -> list[tuple[dict[str, Any], str]]:
     return _yaml_rows(text, table)
 
 
-def _yaml_rows(text: str, table: Path) -> list[tuple[dict[str, Any], str]]:
+def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
     """Jobs of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
     import yaml
 
@@ -183,7 +216,7 @@ def _yaml_rows(text: str, table: Path) -> list[tuple[dict[str, Any], str]]:
 
 
 def _job(
-    row: Mapping[str, Any], where: str, base: Path, output: Path, defaults: PredictOptions
+    row: Mapping[str, Any], where: str, base: Location, output: Location, defaults: PredictOptions
 ) -> Job:
     """Turn a row of a table into a job."""
     kinds = typing.get_type_hints(PredictOptions)
@@ -199,11 +232,11 @@ def _job(
         settings[name] = _converted(value, kinds[name], f"{column!r} in {where}")
     if "measurements" not in row:
         raise ConfigError(f"There is no 'measurements' in {where}.")
-    measurements = base / str(row["measurements"])
-    name = str(row.get("name", measurements.name.split(".")[0]))
-    folder = base / str(row["output"]) if "output" in row else output / name
+    measurements = below(base, str(row["measurements"]))
+    name = str(row.get("name", file_name(measurements).split(".")[0]))
+    folder = below(base, str(row["output"])) if "output" in row else below(output, name)
     if settings.get("sites") is not None:
-        settings["sites"] = base / settings["sites"]
+        settings["sites"] = below(base, settings["sites"])
     try:
         options = replace(defaults, **settings)
     except RmGeoError as error:
@@ -257,11 +290,18 @@ def _truth(text: str) -> bool:
 
 def _require_files(jobs: Sequence[Job]) -> None:
     """Refuse a batch of which a file is missing."""
-    missing = [job for job in jobs if not job.measurements.exists()]
+    users: dict[Location, Job] = {}
+    for job in jobs:
+        users.setdefault(job.measurements, job)
+        if job.options.sites is not None:
+            users.setdefault(location_of(job.options.sites), job)
+    missing = [
+        file for file, there in zip(users, for_each(exists, users), strict=True) if not there
+    ]
     if missing:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
-            f"{missing[0].measurements} of job {missing[0].name!r} does not exist{more}.",
+            f"{missing[0]} of job {users[missing[0]].name!r} does not exist{more}.",
             hint="Paths in a table are relative to the table's folder.",
         )
 
@@ -271,7 +311,7 @@ def _require_different(jobs: Sequence[Job]) -> None:
     seen: dict[object, Job] = {}
     checks: tuple[tuple[str, Callable[[Job], object]], ...] = (
         ("name", lambda job: ("name", job.name)),
-        ("output folder", lambda job: ("output", job.output.resolve())),
+        ("output folder", lambda job: ("output", identity(job.output))),
     )
     for what, key in checks:
         for job in jobs:
@@ -282,6 +322,13 @@ def _require_different(jobs: Sequence[Job]) -> None:
                     f"({job.name}).",
                     hint=f"Give each its own {what}.",
                 )
+
+
+def _require_storage(jobs: Sequence[Job], output: Location) -> None:
+    """Refuse outputs in a storage that cannot be opened, before hours of work for it."""
+    for place in (output, *(job.output for job in jobs)):
+        if isinstance(place, str):
+            open_storage(url_of(place))
 
 
 def settings_text(options: PredictOptions) -> dict[str, str]:

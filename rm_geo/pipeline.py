@@ -16,8 +16,15 @@ from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_products import CellResult, failed, write_summary
 from rm_geo.cell_run import CellRun, map_cell
 from rm_geo.engine import Clock
-from rm_geo.errors import CancelledError, ClusterError, JournalError, RmGeoError
+from rm_geo.errors import (
+    CancelledError,
+    ClusterError,
+    ClusterLostError,
+    JournalError,
+    RmGeoError,
+)
 from rm_geo.journal import Journal
+from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
 from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import OpenMethod
@@ -26,6 +33,7 @@ from rm_geo.output_lock import output_lock
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software, describe_values
+from rm_geo.remote import fetched, local
 from rm_geo.sites import read_sites
 from rm_geo.stac import require_pystac
 from rm_geo.survey import Survey, read_survey, require_one_possible
@@ -85,7 +93,9 @@ def predict(
     JournalError
         If an interrupted run with other inputs left its work there.
     ClusterError
-        If tiles are spread, and the cluster was lost; the cells that are complete stay.
+        If tiles are spread, and a worker failed; the cells that are complete stay.
+    ClusterLostError
+        If tiles are spread, and the cluster was lost; what is computed is kept, too.
 
     Notes
     -----
@@ -141,8 +151,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             raise errors[0]
         if summary:
             write_summary(results, run.folder)
-    except BaseException:
-        _leave(run, journals)
+    except BaseException as error:
+        _leave(run, journals, lost=isinstance(error, ClusterLostError))
         raise
     finished = [journal for journal in journals if journal.recall("result") is not None]
     for journal in finished:
@@ -151,10 +161,13 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
     return results
 
 
-def _leave(run: CellRun, journals: Sequence[Journal]) -> None:
-    """Keep the work of a run or a cell that was stopped, if it is worth anything."""
+def _leave(run: CellRun, journals: Sequence[Journal], *, lost: bool = False) -> None:
+    """Keep the work of a run or a cell that was stopped, if it is worth anything.
+
+    Nobody chose to stop a run whose cluster was lost: it will be run again.
+    """
     worth = run.clock.forward_s >= WORTH_RESUMING_S or any(journal.resumed for journal in journals)
-    if journals and worth:
+    if journals and (worth or lost):
         run.progress.log("The same command goes on from here; --fresh begins anew.")
         return
     for journal in journals:
@@ -167,8 +180,12 @@ def open_wanted_method(options: PredictOptions) -> OpenMethod:
 
 
 def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[Transmitter] | None:
-    """Read the site table, if there is one."""
-    return None if options.sites is None else read_sites(options.sites, target_crs=measurements.crs)
+    """Read the site table, if there is one, from wherever it is."""
+    if options.sites is None:
+        return None
+    with ExitStack() as places:
+        table = local(location_of(options.sites), places, fetched)
+        return read_sites(table, target_crs=measurements.crs)
 
 
 def _common_tags(survey: Survey, method: OpenMethod, options: PredictOptions) -> dict[str, str]:

@@ -41,8 +41,8 @@ class PredictOptions:
         Read only what lies inside: west, south, east, north in the CRS of the measurements.
     cells : tuple of str
         Only these cells; all if empty.
-    sites : Path, optional
-        Table of the sites.
+    sites : Path or str, optional
+        Table of the sites; may lie in object storage.
     eirp_dbm : float, optional
         EIRP per resource element, where the site table has none.
     frequency_mhz : float, optional
@@ -96,7 +96,7 @@ class PredictOptions:
     layer: str | None = None
     bbox: tuple[float, float, float, float] | None = None
     cells: tuple[str, ...] = ()
-    sites: Path | None = None
+    sites: Path | str | None = None
     eirp_dbm: float | None = None
     frequency_mhz: float | None = None
     max_site_uncertainty_m: float = 30.0

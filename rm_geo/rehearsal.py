@@ -13,12 +13,13 @@ from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod
 from rm_geo.pipeline import open_sites, open_wanted_method
 from rm_geo.predict_options import PredictOptions
-from rm_geo.progress import Progress
+from rm_geo.progress import Progress, SilentProgress
 from rm_geo.rasterize import bin_measurements
 from rm_geo.site_choice import choose_site
 from rm_geo.sparse import SparseRaster
 from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
 from rm_geo.tile_batches import tile_batches
+from rm_geo.tile_computers import TileComputer
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class DryRun:
     tiles : dict of str to int
         Tiles of each cell that are in reach of a measurement.
     seconds : float
-        Estimated time, from a tile of the largest cell computed for the purpose.
+        Estimated time of this process alone, from a tile of the largest cell computed for the
+        purpose.
     tiles_per_s : float
         Speed of that tile.
     device : str
@@ -47,11 +49,20 @@ class DryRun:
 
 
 def dry_run(
-    measurements: str | os.PathLike[str] | Measurements,
+    measurements: str | os.PathLike[str] | Measurements | Survey,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
+    *,
+    tile_computer: TileComputer | None = None,
 ) -> DryRun:
     """Find out what a run would do and how long it would take, writing nothing.
+
+    Parameters
+    ----------
+    measurements, options, progress
+        As of :func:`rm_geo.pipeline.predict`.
+    tile_computer : TileComputer, optional
+        Who would compute the tiles: is asked to open the method, and for no tile.
 
     Raises
     ------
@@ -59,10 +70,16 @@ def dry_run(
         Whatever would stop the run before its first tile.
     """
     chosen = PredictOptions() if options is None else options
-    survey = read_survey(measurements, chosen, progress)
+    survey = (
+        measurements
+        if isinstance(measurements, Survey)
+        else read_survey(measurements, chosen, progress)
+    )
     require_one_possible(survey)
     open_sites(chosen, survey.measurements)
     method = open_wanted_method(chosen)
+    if tile_computer is not None:
+        tile_computer.prepare(method, progress or SilentProgress())
     tiles: dict[str, int] = {}
     speed = 0.0
     for cell in survey.cells:

@@ -10,61 +10,30 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from rm_geo.errors import DependencyError, InputError, OutputError, RmGeoError, UsageError
+from rm_geo.errors import (
+    DependencyError,
+    FetchError,
+    InputError,
+    OutputError,
+    RmGeoError,
+    UsageError,
+)
+from rm_geo.locations import Location, file_name, url_of
 
-_GDAL_SCHEMES: Final = {"vsis3": "s3", "vsigs": "gs", "vsiaz": "az", "vsiadls": "abfs"}
+T = TypeVar("T")
+
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 _COMPANIONS: Final = (".shx", ".dbf", ".prj", ".cpg")
 _SUMMARY: Final = "summary"
-
-
-def is_remote(location: str | os.PathLike[str]) -> bool:
-    """Whether a location is a URL, or one of GDAL's virtual paths.
-
-    Examples
-    --------
-    >>> is_remote("s3://drives/today.parquet"), is_remote("/vsis3/drives/today.parquet")
-    (True, True)
-    >>> is_remote("drives/today.parquet"), is_remote("C:/drives/today.parquet")
-    (False, False)
-    """
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://|/vsi[a-z0-9]+/", os.fspath(location)) is not None
-
-
-def url_of(location: str) -> str:
-    """Give the URL that a virtual path of GDAL stands for; URLs are left as they are.
-
-    Raises
-    ------
-    UsageError
-        If nobody but GDAL could read it.
-
-    Examples
-    --------
-    >>> url_of("/vsis3/drives/today.parquet")
-    's3://drives/today.parquet'
-    """
-    virtual = re.match(r"/(vsi[a-z0-9]+)/(.*)", location)
-    if virtual is None:
-        return location
-    kind, rest = virtual.groups()
-    if kind == "vsicurl":
-        return rest
-    if kind not in _GDAL_SCHEMES:
-        raise UsageError(
-            f"{location} cannot be used: /{kind}/ is not known here.",
-            hint=f"Known: /vsicurl/, {', '.join(f'/{name}/' for name in _GDAL_SCHEMES)}.",
-        )
-    return f"{_GDAL_SCHEMES[kind]}://{rest}"
 
 
 @contextmanager
@@ -84,20 +53,24 @@ def fetched(location: str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If it does not exist or cannot be read.
+        If it does not exist.
+    FetchError
+        If it cannot be read, perhaps for now only.
     DependencyError
         If the package for this kind of storage is not installed.
     UsageError
         If the location cannot be meant.
     """
     url = url_of(location)
-    parts = urlsplit(url)
-    name = Path(parts.path or parts.netloc).name
+    name = file_name(url)
     if not name:
         raise UsageError(f"{location} names no file.")
     with tempfile.TemporaryDirectory(prefix="rm_geo-") as folder:
-        system, path = _open(url)
-        _attempt(lambda: _get(system, path, Path(folder) / name), location, InputError, "read")
+        system, path = open_storage(url)
+        attempt(
+            lambda: _get(system, path, Path(folder) / name), location, "read", FetchError,
+            InputError,
+        )  # fmt: skip
         try:
             yield Path(folder) / name
         except RmGeoError as error:
@@ -106,7 +79,7 @@ def fetched(location: str) -> Iterator[Path]:
 
 
 @contextmanager
-def stored(location: str) -> Iterator[Path]:
+def stored(location: str, part: str = "") -> Iterator[Path]:
     """Give a folder for results, and store what it holds at a location when the block is done.
 
     A block that fails leaves the folder, so that the same command goes on from there.
@@ -115,6 +88,8 @@ def stored(location: str) -> Iterator[Path]:
     ----------
     location : str
         URL or virtual path of GDAL, of a folder.
+    part : str
+        Which part of the results these are, where several are made at the same time.
 
     Yields
     ------
@@ -131,8 +106,10 @@ def stored(location: str) -> Iterator[Path]:
         If the location cannot be meant.
     """
     url = url_of(location)
-    system, root = _open(url)
-    folder = outbox() / hashlib.sha256(url.encode()).hexdigest()[:16]
+    system, root = open_storage(url)
+    # An address has no blank, so that no other one has the folder of a part.
+    which = f"{url} {part}" if part else url
+    folder = outbox() / hashlib.sha256(which.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
@@ -143,13 +120,50 @@ def stored(location: str) -> Iterator[Path]:
     # The summary last: who finds it finds everything that it speaks of.
     for path in sorted(files, key=lambda path: (path.stem == _SUMMARY, path)):
         target = f"{root.rstrip('/')}/{path.relative_to(folder).as_posix()}"
-        _attempt(
-            lambda path=path, target=target: _put(system, path, target),  # type: ignore[misc]
+        attempt(
+            partial(_put, system, path, target),
             f"{location} ({path.name}; the results are in {folder})",
-            OutputError,
             "written",
+            OutputError,
+            OutputError,
         )
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def local(
+    location: Location,
+    places: ExitStack,
+    stand_in: Callable[[str], AbstractContextManager[Path]],
+) -> Path:
+    """Give the file or folder on this machine that stands for a place while work is done.
+
+    Parameters
+    ----------
+    location : Path or str
+        A path stands for itself.
+    places : ExitStack
+        Ends what stands for a place in object storage.
+    stand_in : callable
+        :func:`fetched` or :func:`stored`.
+    """
+    return location if isinstance(location, Path) else places.enter_context(stand_in(location))
+
+
+def remove(location: str) -> None:
+    """Remove a file from object storage, if it is there.
+
+    Raises
+    ------
+    OutputError
+        If the storage refuses.
+    """
+    system, path = open_storage(url_of(location))
+
+    def removed() -> None:
+        with suppress(FileNotFoundError):
+            system.rm_file(path)
+
+    attempt(removed, location, "removed", OutputError, OutputError)
 
 
 def outbox() -> Path:
@@ -158,8 +172,16 @@ def outbox() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "rm_geo" / "outbox"
 
 
-def _open(url: str) -> tuple[Any, str]:
-    """Open the file system of a URL; gives it and the path on it."""
+def open_storage(url: str) -> tuple[Any, str]:
+    """Open the file system of a URL; gives it and the path on it.
+
+    Raises
+    ------
+    DependencyError
+        If its package is not installed.
+    UsageError
+        If there is no such kind of storage.
+    """
     scheme = urlsplit(url).scheme
     try:
         core = importlib.import_module("fsspec.core")
@@ -190,18 +212,28 @@ def _put(system: Any, path: Path, target: str) -> None:  # noqa: ANN401 - of fss
     system.put_file(str(path), target)
 
 
-def _attempt(
-    action: Callable[[], object], location: str, kind: type[RmGeoError], what: str
-) -> None:
-    """Do something with a storage, whose errors are of all kinds."""
+def attempt(
+    action: Callable[[], T],
+    location: str,
+    what: str,
+    failure: type[RmGeoError],
+    missing: type[RmGeoError],
+) -> T:
+    """Do something with a storage, whose errors are of all kinds.
+
+    Raises
+    ------
+    RmGeoError
+        The one named ``missing`` if there is nothing at the location, ``failure`` otherwise.
+    """
     try:
-        action()
+        return action()
     except FileNotFoundError as error:
-        raise kind(f"{location} does not exist.", hint="Check the address.") from error
+        raise missing(f"{location} does not exist.", hint="Check the address.") from error
     except Exception as error:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
-        raise kind(
+        raise failure(
             f"{location} cannot be {what}: {reason}.",
             hint="Check the address and the credentials that its storage expects.",
         ) from error

@@ -11,15 +11,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-import time
 from collections import deque
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from rm_geo._version import __version__
+from rm_geo.crew import POLL_S, Crew
 from rm_geo.engine import Clock, run_tiles
-from rm_geo.errors import ClusterError, RmGeoError
+from rm_geo.errors import ClusterError, ClusterLostError, RmGeoError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import OpenMethod
@@ -36,13 +36,6 @@ from rm_geo.remote_methods import (
 
 _PER_THREAD: Final = 2
 """Batches under way for each thread of a worker: one is computed, the next has arrived."""
-
-_POLL_S: Final = 0.25
-_COUNT_AGAIN_S: Final = 1.0
-"""Workers come and go; so often they are counted."""
-
-_PATIENCE_S: Final = 60.0
-"""So long a cluster may be without any worker."""
 
 _PRIORITY: Final = 10
 """Tiles go before whole jobs: what was begun is finished first."""
@@ -72,8 +65,8 @@ class SpreadTiles:
     def __enter__(self) -> SpreadTiles:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        release_workers(self._client)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        release_workers(self._client, after=kind)
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
         """Open the method on a worker, and take its device and its batches.
@@ -83,11 +76,12 @@ class SpreadTiles:
         RmGeoError
             If the worker has another rm_geo, or cannot open the method.
         """
-        future = _submit(self._client, describe_remote, self._recipe)
+        crew = Crew(self._client)
+        future = crew.submit(describe_remote, self._recipe, priority=_PRIORITY)
         try:
-            remote = _result(future, _Crew(self._client), progress)
+            remote = _result(future, crew, progress)
         finally:
-            _cancel(self._client, [future])
+            crew.take_back([future])
         assert isinstance(remote, RemoteMethod)
         if remote.facts != MethodFacts.of(method):
             progress.log(
@@ -188,14 +182,15 @@ def spread(
     ------
     CancelledError
         If the caller asked for the work to stop.
+    ClusterLostError
+        If the scheduler is lost, or no worker is left.
     ClusterError
-        If the scheduler is lost, no worker is left, or a batch takes one worker after another
-        with it.
+        If a batch takes one worker after another with it.
     RmGeoError
         What a worker met, with its address.
     """
     source = iter(batches)
-    crew = _Crew(client)
+    crew = Crew(client)
     running: deque[tuple[Any, int]] = deque()
     try:
         while True:
@@ -203,7 +198,7 @@ def spread(
                 if (batch := next(source, None)) is None:
                     break
                 tiles = PackedTiles.of(batch)
-                future = _submit(client, estimate_remotely, recipe, facts, tiles)
+                future = crew.submit(estimate_remotely, recipe, facts, tiles, priority=_PRIORITY)
                 running.append((future, len(batch)))
             if not running:
                 return
@@ -217,80 +212,48 @@ def spread(
             progress.advance(count)
             yield estimate
     finally:
-        _cancel(client, [future for future, _ in running])
+        crew.take_back(future for future, _ in running)
 
 
-def release_workers(client: Any) -> None:  # noqa: ANN401
-    """Close what the workers of a client keep open, if they still answer."""
+def release_workers(client: Any, after: type[BaseException] | None = None) -> None:  # noqa: ANN401
+    """Close what the workers of a client keep open, if they still answer.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Whose workers.
+    after : type, optional
+        What ended the work. A cluster that was lost is not asked: it might never answer.
+    """
+    if after is not None and issubclass(after, ClusterLostError):
+        return
     # Whatever comes of it: the work is done, or its own error is on the way.
     with contextlib.suppress(Exception):
         if client.status == "running":
             client.run(release_methods, on_error="ignore")
 
 
-class _Crew:
-    """The workers there are, counted now and then."""
-
-    def __init__(self, client: Any) -> None:  # noqa: ANN401
-        self._client = client
-        self._threads = 0
-        self._counted_at = self._seen_at = time.monotonic()
-        self._count()
-
-    def threads(self) -> int:
-        """Threads of all workers together, at least one."""
-        if time.monotonic() - self._counted_at > _COUNT_AGAIN_S:
-            self._count()
-        return max(self._threads, 1)
-
-    def require(self) -> None:
-        """Refuse to wait any longer for workers that do not come back."""
-        self.threads()
-        if not self._threads and time.monotonic() - self._seen_at > _PATIENCE_S:
-            raise ClusterError(
-                f"There has been no worker for {_PATIENCE_S:.0f} seconds.",
-                hint="Start some with 'dask worker'; the same command goes on from here.",
-            )
-
-    def _count(self) -> None:
-        try:
-            self._threads = sum(self._client.nthreads().values())
-        except Exception as error:
-            raise _scheduler_lost() from error
-        self._counted_at = time.monotonic()
-        if self._threads:
-            self._seen_at = self._counted_at
-
-
-def _submit(client: Any, function: Any, *arguments: object) -> Any:  # noqa: ANN401
-    """Hand out a task."""
-    try:
-        return client.submit(function, *arguments, pure=False, priority=_PRIORITY)
-    except Exception as error:  # Dask has no error of its own for a client that was cut off
-        raise _scheduler_lost() from error
-
-
-def _result(future: Any, crew: _Crew, progress: Progress) -> Any:  # noqa: ANN401
+def _result(future: Any, crew: Crew, progress: Progress) -> Any:  # noqa: ANN401
     """Wait for a task, ready to stop; give what it returned, or its error in words."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
-    while not done.wait(_POLL_S):
+    while not done.wait(POLL_S):
         progress.check()
         crew.require()
     try:
-        result = future.result()
+        result = crew.result(future)
+    except RmGeoError:
+        raise
     except Exception as error:
-        raise _explained(error, future.status) from error
+        raise _explained(error) from error
     if isinstance(result, RmGeoError):
         raise result
     return result
 
 
-def _explained(error: Exception, status: str) -> ClusterError:
+def _explained(error: Exception) -> ClusterError:
     """Say what became of a task that has no result."""
     kind = type(error).__name__
-    if status in {"cancelled", "lost"}:
-        return _scheduler_lost()
     if kind == "KilledWorker":
         return ClusterError(
             "One worker after another died while it computed the same tiles.",
@@ -303,20 +266,3 @@ def _explained(error: Exception, status: str) -> ClusterError:
             hint="Install one version of rm_geo, with its extras, on all machines.",
         )
     return ClusterError(f"A worker failed with {kind}: {error}.", hint="Its log says more.")
-
-
-def _scheduler_lost() -> ClusterError:
-    """Say that nobody coordinates the workers any more."""
-    return ClusterError(
-        "The connection to the scheduler was lost.",
-        hint="Start it again ('dask scheduler'); the same command goes on from here.",
-    )
-
-
-def _cancel(client: Any, futures: list[Any]) -> None:  # noqa: ANN401
-    """Take back what was handed out; without a scheduler there is nothing to take back."""
-    if not futures:
-        return
-    with contextlib.suppress(Exception):
-        if client.status == "running":
-            client.cancel(futures)

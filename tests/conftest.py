@@ -20,3 +20,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("reference data not at hand; set RM_GEO_SHARED_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def storage(tmp_path, monkeypatch):
+    """An empty storage, and a cache of results of this test's own."""
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    yield system
+    system.store.clear()

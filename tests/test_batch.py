@@ -20,7 +20,8 @@ from rm_geo.progress import SilentProgress
 
 pytest.importorskip("distributed")
 
-from rm_geo.batch import STATE_NAME, run_batch
+from rm_geo.batch import run_batch
+from rm_geo.batch_record import STATE_NAME
 from rm_geo.cluster import open_cluster
 
 OPTIONS = PredictOptions(

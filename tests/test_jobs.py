@@ -39,6 +39,13 @@ def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_pattern_of_csv_files_is_no_table(drives, tmp_path):
+    (jobs,) = read_jobs([f"{drives}/*.csv"], tmp_path)
+    assert jobs.name == "north"
+    path = table(drives, "measurements\nsouth.gpkg\n", "jobs[1].csv")
+    assert [job.name for job in read_jobs([path], tmp_path)] == ["south"]
+
+
 def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
     (drives / "north.gpkg").write_bytes(b"x")
     (drives / "deep" / "north.gpkg").write_bytes(b"x")
@@ -69,6 +76,7 @@ def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
 
 
 def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
+    (drives / "sites.csv").write_bytes(b"x")
     path = table(
         drives,
         "defaults: {method: idw, method_options: {power: 3}}\n"
@@ -95,6 +103,8 @@ def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
         ("measurements,method\nnorth.csv\n", "line 2"),
         ("measurements,name\nnorth.csv,a\nsouth.gpkg,a\n", "same name"),
         ("measurements,name,output\nnorth.csv,a,x\nsouth.gpkg,b,./x\n", "same output"),
+        ("measurements,output\nnorth.csv,s3://maps/x\nsouth.gpkg,/vsis3/maps/x/\n", "same output"),
+        ("measurements,output\nnorth.csv,gs://maps/x\nsouth.gpkg,gcs://maps/./x\n", "same output"),
     ],
 )
 def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
@@ -120,6 +130,9 @@ def test_what_is_not_there_is_refused(tmp_path, source):
 def test_missing_measurements_are_found_before_any_work(drives, tmp_path):
     path = table(drives, "measurements\nnorth.csv\ngone.csv\nlost.csv\n")
     with pytest.raises(InputError, match=r"gone\.csv.*1 more"):
+        read_jobs([path], tmp_path)
+    path = table(drives, "measurements,sites\nnorth.csv,nowhere.csv\nsouth.gpkg,nowhere.csv\n")
+    with pytest.raises(InputError, match=r"nowhere\.csv of job 'north' does not exist\."):
         read_jobs([path], tmp_path)
     empty = table(drives, "measurements\n", "empty.csv")
     with pytest.raises(InputError, match="no jobs"):

@@ -13,21 +13,11 @@ from click.testing import CliRunner
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import InputError, OutputError, UsageError
 from rm_geo.grid import Grid
+from rm_geo.locations import is_remote, url_of
 from rm_geo.raster_io import write_raster
-from rm_geo.remote import fetched, is_remote, outbox, stored, url_of
+from rm_geo.remote import fetched, outbox, stored
 
-fsspec = pytest.importorskip("fsspec")
-
-
-@pytest.fixture
-def storage(tmp_path, monkeypatch):
-    """An empty storage, and a cache of results of this test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-    yield system
-    system.store.clear()
+pytest.importorskip("fsspec")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The tiles of one cell on a real cluster: the bytes of one process, whatever happens to it."""
 
+import json
 import os
 import signal
 import threading
@@ -33,6 +34,7 @@ from rm_geo import tile_spreading
 from rm_geo.batch import run_batch
 from rm_geo.cluster import open_cluster
 from rm_geo.remote_methods import MethodFacts
+from rm_geo.spread_rehearsal import spread_dry_run
 from rm_geo.tile_spreading import SpreadTiles, spread
 from tests.test_batch import maps, write_drive
 from tests.test_journal import CutOff, contents
@@ -246,7 +248,8 @@ def test_a_batch_that_is_stopped_stops_its_tasks(cluster, tmp_path):
             # Tiles of the large one go before the small one: either may be the first.
             finished.extend(name for name in ("large", "small")
                             if (tmp_path / name / "1_rsrp.tif").exists())  # fmt: skip
-            raise CancelledError("Enough.")
+            if finished:
+                raise CancelledError("Enough.")
 
     def busy():
         counts = cluster.run(
@@ -279,6 +282,48 @@ def test_the_command_spreads_over_a_running_scheduler(cluster, tmp_path):
         result = CliRunner().invoke(rm_geo, [*arguments, *more])
         assert result.exit_code == 0, result.output
     assert contents(tmp_path / "alone") == contents(tmp_path / "spread")
+
+
+def test_a_dry_run_tells_who_would_compute_and_hands_out_no_tile(cluster, tmp_path, monkeypatch):
+    from rm_geo.cli.group import rm_geo
+
+    write_drive(tmp_path / "d.csv", ["1"], extent=60.0)
+    arguments = ["predict", str(tmp_path / "d.csv"), "-o", str(tmp_path / "out"), "--dry-run",
+                 "--crs", "EPSG:32633", "--method", "idw", "--device", "cpu", "--json"]  # fmt: skip
+
+    def told(*more):
+        result = CliRunner().invoke(rm_geo, [*arguments, *more])
+        return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+
+    monkeypatch.setattr(tile_spreading, "estimate_remotely", dying)
+    address = cluster.scheduler.address
+    code, plan = told("--scheduler", address)
+    assert code == 0
+    assert (plan["spread"]["workers"], plan["spread"]["threads"]) == (2, 2)
+    assert address in plan["spread"]["where"]
+    assert forgotten(cluster)
+    _, alone = told()
+    assert alone["spread"] is None
+    assert alone["tiles"] == plan["tiles"]
+    monkeypatch.setattr("rm_geo.cluster._ANSWER_S", 1)
+    refused = told("--scheduler", "tcp://127.0.0.1:9")
+    arguments.remove("--dry-run")
+    assert refused == told("--scheduler", "tcp://127.0.0.1:9")
+    assert refused[0] == 1
+    arguments.append("--dry-run")
+    started = raising(AssertionError("Local workers were started."))
+    monkeypatch.setattr("rm_geo.spread_rehearsal.open_cluster", started)
+    code, plan = told("--workers", "3")
+    assert code == 0
+    assert plan["spread"]["workers"] == 3
+    assert "on this machine" in plan["spread"]["where"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_finds_a_worker_of_another_version(cluster, monkeypatch):
+    monkeypatch.setattr(MethodRecipe, "of", lambda options: replace(RECIPE, version="0.0.1"))
+    with pytest.raises(ClusterError, match=r"Worker tcp://.*rm_geo 0\.0\.1"):
+        spread_dry_run(drive(60), OPTIONS, SilentProgress(), scheduler=cluster.scheduler.address)
 
 
 def test_a_stop_does_not_wait_for_the_workers(cluster, monkeypatch):

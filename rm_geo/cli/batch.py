@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import cluster_options, console_options, output_folder_option
+from rm_geo.cli.options import cluster_options, console_options, location_option
 from rm_geo.cli.predict_settings import predict_settings, settings_of
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
+    from rm_geo.locations import Location
 
 
 @click.command()
 @click.argument("sources", metavar="JOBS...", nargs=-1, required=True)
-@output_folder_option
+@location_option
 @cluster_options("one a GPU, or one for four cores,")
 @click.option("--retries", type=click.IntRange(0), default=1, show_default=True, metavar="N",
               help="Further tries of what failed by no fault of its input.")  # fmt: skip
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @console_options
 def batch(
     sources: tuple[str, ...],
-    output: Path,
+    output: Location,
     scheduler: str | None,
     workers: int | None,
     retries: int,
@@ -41,12 +41,14 @@ def batch(
     JOBS is a table (CSV or YAML) with a column "measurements" and columns named like the
     options of 'rm-geo predict', or folders, files and patterns of measurements. The options
     below hold where the table says nothing. Every job gets a folder of its own under the
-    output folder; batch_summary.csv says what became of each.
+    output folder; batch_summary.csv says what became of each. Files, folders, patterns, tables
+    and DIR may lie in object storage, as s3://bucket/name or /vsis3/bucket/name.
     """
     from rm_geo.batch import run_batch
     from rm_geo.cluster import open_cluster
     from rm_geo.errors import InputError
     from rm_geo.jobs import read_jobs
+    from rm_geo.locations import below
 
     options = settings_of(chosen)
     jobs = read_jobs(sources, output, options)
@@ -61,7 +63,7 @@ def batch(
         lines.append(f"{state.job.name:<28}{len(state.results):>7}{mapped:>8}"
                      f"{state.seconds:>8.1f} s  {state.status}"
                      + (f": {state.reason}" if state.reason else ""))  # fmt: skip
-    lines.append(f"Summary: {output / 'batch_summary.csv'}")
+    lines.append(f"Summary: {below(output, 'batch_summary.csv')}")
     console.result(
         {"output": output, "jobs": [{"job": state.job.name, "status": state.status,
                                      "message": state.reason} for state in states]},

@@ -103,9 +103,9 @@ class Location(click.ParamType):  # type: ignore[type-arg]  # generic from click
         ctx: click.Context | None,
     ) -> Path | str:
         """Keep URLs as they are: a path has no double slash."""
-        from rm_geo.remote import is_remote
+        from rm_geo.locations import location_of
 
-        return value if is_remote(value) else Path(value)
+        return location_of(value)
 
 
 location_argument = click.argument("measurements", type=Location())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,15 @@ from rm_geo.cli.options import (
     location_option,
 )
 from rm_geo.cli.predict_settings import predict_settings, settings_of
-from rm_geo.remote import fetched, stored
+from rm_geo.remote import fetched, local, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rm_geo.cell_products import CellResult
     from rm_geo.console import Console
     from rm_geo.rehearsal import DryRun
+    from rm_geo.spread_rehearsal import Workforce
 
 
 @click.command()
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 @location_option
 @predict_settings
 @cluster_options("this one computes all tiles")
-@click.option("--dry-run", is_flag=True, help="Say what would be done and how long; write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, how long and by whom; write nothing."
+)
 @console_options
 def predict(
     measurements: Path | str,
@@ -44,20 +47,28 @@ def predict(
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
 
     Reads SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV. Columns are found by the names
-    that drive-test tools use. MEASUREMENTS and DIR may lie in object storage, as
+    that drive-test tools use. MEASUREMENTS, sites and DIR may lie in object storage, as
     s3://bucket/name or /vsis3/bucket/name.
     """
     options = settings_of(chosen)
     with ExitStack() as places:
-        source = _local(measurements, places, fetched)
+        source = local(measurements, places, fetched)
         if dry_run:
-            from rm_geo.rehearsal import dry_run as rehearse
+            if scheduler is None and workers is None:
+                from rm_geo.rehearsal import dry_run as rehearse
 
-            _tell_plan(rehearse(source, options, console), console)
+                _tell_plan(rehearse(source, options, console), None, console)
+                return
+            from rm_geo.spread_rehearsal import spread_dry_run
+
+            plan, crew = spread_dry_run(
+                source, options, console, scheduler=scheduler, workers=workers
+            )
+            _tell_plan(plan, crew, console)
             return
         from rm_geo.pipeline import predict as map_cells
 
-        target = _local(output, places, stored)
+        target = local(output, places, stored)
         if scheduler is None and workers is None:
             results = map_cells(source, target, options, console)
         else:
@@ -73,17 +84,10 @@ def predict(
     _tell_results(results, output, console)
 
 
-def _local(
-    location: Path | str,
-    places: ExitStack,
-    stand_in: Callable[[str], AbstractContextManager[Path]],
-) -> Path:
-    """Give the local file or folder that stands for a location while the work is done."""
-    return location if isinstance(location, Path) else places.enter_context(stand_in(location))
+def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
+    """Say what a run would do; and by whom, where that is not this process."""
+    from dataclasses import asdict
 
-
-def _tell_plan(run: DryRun, console: Console) -> None:
-    """Say what a run would do."""
     from rm_geo.console import duration
 
     cells = []
@@ -100,9 +104,14 @@ def _tell_plan(run: DryRun, console: Console) -> None:
     total = sum(run.tiles.values())
     lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s: about "
                  f"{duration(run.seconds)}. Nothing was written.")  # fmt: skip
+    if crew is not None:
+        lines.append(
+            f"They would be spread over {crew.where}; the time is that of one process alone."
+        )
     console.result(
         {"cells": cells, "tiles": total, "seconds": run.seconds, "device": run.device,
-         "tiles_per_s": run.tiles_per_s}, "\n".join(lines),
+         "tiles_per_s": run.tiles_per_s, "spread": None if crew is None else asdict(crew)},
+        "\n".join(lines),
     )  # fmt: skip
 
 

@@ -1,0 +1,172 @@
+"""How far the jobs of a batch are, written down beside their outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo._version import __version__
+from rm_geo.atomic import prepare_output_folder, replacing
+from rm_geo.cell_products import CellResult
+from rm_geo.jobs import Job, settings_text
+from rm_geo.locations import Location, identity
+from rm_geo.remote import fetched, remove, stored
+from rm_geo.stored_files import exists, files_in, version_of
+
+STATE_NAME: Final = "batch_state.json"
+
+
+@dataclass
+class JobState:
+    """How far a job is.
+
+    Attributes
+    ----------
+    job : Job
+        Which.
+    key : str
+        Changes with its measurements, its options and the version.
+    waiting : int
+        Tasks that are not finished.
+    results : dict of str to CellResult
+        By cell.
+    message : str
+        Why the job as a whole failed.
+    attempts : int
+        Tasks that were tried again.
+    seconds : float
+        Time on workers.
+    skipped : bool
+        Whether an earlier batch had completed it.
+    """
+
+    job: Job
+    key: str
+    waiting: int = 0
+    results: dict[str, CellResult] = field(default_factory=dict)
+    message: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+    skipped: bool = False
+
+    @property
+    def status(self) -> str:
+        """``done``, ``partly`` (some cells failed) or ``failed``."""
+        mapped = [cell for cell in self.results.values() if cell.is_mapped]
+        if self.message or not mapped:
+            return "failed"
+        return "done" if len(mapped) == len(self.results) else "partly"
+
+    @property
+    def reason(self) -> str:
+        """Why the job, or its first failed cell, failed."""
+        failures = [cell.message for cell in self.results.values() if not cell.is_mapped]
+        return self.message or (failures[0] if failures else "")
+
+
+class BatchRecord:
+    """What a batch has completed so far, in a file beside its outputs."""
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self.path = path
+        self._jobs: dict[str, dict[str, Any]] = {}
+        if not fresh and path.exists():
+            try:
+                self._jobs = dict(json.loads(path.read_text("utf-8"))["jobs"])
+            except (OSError, ValueError, KeyError, TypeError):
+                self._jobs = {}
+
+    def restored(self, job: Job) -> JobState:
+        """Give the state of a job, as far as an earlier batch came with it."""
+        state = JobState(job, _key(job))
+        noted = self._jobs.get(job.name)
+        if noted is None or noted.get("key") != state.key:
+            self._jobs.pop(job.name, None)
+            return state
+        there = files_in(job.output)
+        for values in noted["cells"]:
+            result = CellResult.restored(values)
+            if result.is_mapped and there.issuperset(result.files):
+                state.results[result.cell] = result
+        state.skipped = bool(noted["complete"]) and len(state.results) == len(noted["cells"])
+        return state
+
+    def note(self, state: JobState) -> None:
+        """Write down how far a job is."""
+        self._jobs[state.job.name] = {
+            "key": state.key,
+            "complete": state.waiting == 0 and state.status == "done",
+            "cells": [asdict(result) for result in state.results.values()],
+        }
+        with replacing(self.path) as part:
+            part.write_text(json.dumps({"jobs": self._jobs}, indent=1), "utf-8")
+
+
+def _key(job: Job) -> str:
+    """Tell whether a job is the same as before: its file, its options, the version."""
+    text = json.dumps(
+        [__version__, identity(job.measurements), identity(job.output),
+         version_of(job.measurements), settings_text(replace(job.options, fresh=False))]
+    )  # fmt: skip
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def record_folder(output: Location) -> Iterator[Path]:
+    """Give the folder of a batch's record and summary for the length of a block.
+
+    Of an output in object storage it is one of this machine: an interrupted batch finds its
+    record there, one that ended with failures finds it in the storage.
+
+    Raises
+    ------
+    OutputError
+        If the folder, or the storage in the end, cannot be written.
+    """
+    if not isinstance(output, str):
+        yield prepare_output_folder(output)
+        return
+    record = f"{output.rstrip('/')}/{STATE_NAME}"
+    with stored(output, part="batch") as folder:
+        if not (folder / STATE_NAME).exists() and exists(record):
+            with fetched(record) as copy, replacing(folder / STATE_NAME) as part:
+                shutil.copyfile(copy, part)
+        yield folder
+        complete = not (folder / STATE_NAME).exists()
+    if complete:
+        remove(record)
+
+
+def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
+    """Write ``batch_summary.csv`` and ``batch_summary.json``, one row for each job."""
+    rows = [
+        {
+            "job": state.job.name,
+            "status": state.status,
+            "message": state.reason,
+            "measurements": str(state.job.measurements),
+            "output": str(state.job.output),
+            "cells": len(state.results),
+            "cells_mapped": sum(result.is_mapped for result in state.results.values()),
+            "tries_again": state.attempts,
+            "seconds": round(state.seconds, 1),
+            "skipped": state.skipped,
+        }
+        for state in states
+    ]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(folder / "batch_summary.csv") as part:
+        part.write_text(table.getvalue(), "utf-8", newline="")
+    with replacing(folder / "batch_summary.json") as part:
+        part.write_text(json.dumps({"jobs": rows}, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -1,0 +1,134 @@
+"""One task of a batch, as a worker does it: a file of measurements, or one cell of it."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo.atomic import prepare_output_folder
+from rm_geo.cell_products import CellResult, failed
+from rm_geo.errors import (
+    CancelledError,
+    ClusterError,
+    ClusterLostError,
+    DeviceError,
+    FetchError,
+    OutputError,
+    RmGeoError,
+)
+from rm_geo.jobs import Job
+from rm_geo.predict_options import PredictOptions
+from rm_geo.progress import SilentProgress
+from rm_geo.remote import fetched, local, stored
+from rm_geo.tile_spreading import TilesOfTask
+
+_ENDING: Final = frozenset({"closing", "closed", "failed"})
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What a worker says of a task.
+
+    Attributes
+    ----------
+    results : tuple of CellResult
+        Cells that were mapped, or failed.
+    cells : tuple of str
+        Instead of results: the cells of the file, each to be a task of its own.
+    message : str
+        Why the whole job failed; empty otherwise.
+    may_pass : bool
+        Whether another try may succeed.
+    seconds : float
+        Time on the worker.
+    """
+
+    results: tuple[CellResult, ...] = ()
+    cells: tuple[str, ...] = ()
+    message: str = ""
+    may_pass: bool = False
+    seconds: float = 0.0
+
+
+def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
+    """Map one cell of a job, or find its cells; runs on a worker.
+
+    What lies in object storage is fetched for the time of the task. Its maps are stored there
+    when they are complete, those of each cell by its own task.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    cell : str or None
+        Which cell; None reads the file, and maps it if it has one cell only.
+    spread_tiles : int
+        Cells with at least so many tiles are computed by all workers; 0 for none.
+    """
+    begun = time.perf_counter()
+    options = job.options if cell is None else replace(job.options, cells=(cell,))
+    try:
+        with ExitStack() as places:
+            outcome = _mapped(job, options, spread_tiles, places)
+    except RmGeoError as error:
+        outcome = TaskOutcome(
+            message=str(error),
+            may_pass=isinstance(error, (ClusterError, DeviceError, FetchError, OutputError)),
+        )
+    return replace(outcome, seconds=time.perf_counter() - begun)
+
+
+def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitStack) -> TaskOutcome:
+    """Map the one cell that there is, or name those that there are."""
+    from rm_geo.pipeline import predict
+    from rm_geo.survey import read_survey, require_one_possible
+
+    if isinstance(job.output, Path):
+        prepare_output_folder(job.output)
+    source = local(job.measurements, places, fetched)
+    survey = read_survey(source, options)
+    require_one_possible(survey)
+    if len(survey.cells) > 1:
+        refused = [
+            failed(plan.cell, len(plan.measurements), plan.refusal)
+            for plan in survey.cells if plan.refusal is not None
+        ]  # fmt: skip
+        told = [
+            replace(cell, message=cell.message.replace(str(source), str(job.measurements)))
+            for cell in refused
+        ]
+        cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
+        return TaskOutcome(tuple(told), cells)
+    part = f"cell {survey.cells[0].cell}"
+    output = local(job.output, places, partial(stored, part=part))
+    results = predict(
+        survey, output, options, _TaskProgress(), summary=False,
+        tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
+    )  # fmt: skip
+    return TaskOutcome(tuple(results))
+
+
+class _TaskProgress(SilentProgress):
+    """Stops a task on a worker whose batch no longer waits for it.
+
+    Dask drops what has not begun; of what runs, it only notes that nobody wants it. A worker
+    whose scheduler was lost waits for its tasks before it ends: the same command, run again,
+    would find their outputs in use.
+    """
+
+    def __init__(self) -> None:
+        self._worker: Any = importlib.import_module("distributed").get_worker()
+        self._key = self._worker.get_current_task()
+
+    def check(self) -> None:
+        """Stop once the task was cancelled, or its worker ends."""
+        if self._worker.status.name in _ENDING:
+            raise ClusterLostError("The connection to the scheduler was lost.")
+        task = self._worker.state.tasks.get(self._key)
+        if task is None or task.state == "cancelled":
+            raise CancelledError("The batch was stopped.")
