@@ -197,10 +197,8 @@ def interpolate(name: str, places: np.ndarray, levels: np.ndarray, where: np.nda
     model = OrdinaryKriging(
         *places.T, levels, variogram_model="exponential", variogram_parameters=parameters
     )
-    return np.concatenate(
-        [np.asarray(model.execute("points", *chunk.T, n_closest_points=16, backend="loop")[0])
-         for chunk in chunks]
-    )  # fmt: skip
+    # In one piece: each call builds the matrix of all points anew.
+    return np.asarray(model.execute("points", *where.T, n_closest_points=16, backend="loop")[0])
 
 
 def main() -> None:

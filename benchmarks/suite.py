@@ -1,10 +1,10 @@
 """All measurements in one command: ``python -m benchmarks.suite``.
 
 Writes a table (Markdown and CSV) and a plot of each part into a folder, with the machine
-described. Parts by name: ``reading``, ``tiles``, ``memory``, ``writing``, ``scaling``,
-``tile-scaling``, ``resume``, ``rivals``. The small sizes take some minutes; ``--full`` takes
-hours: 10,000,000 points of each format, 10 km x 10 km and 10 km x 40 km, a square kilometre by
-every tool.
+described; parts that an earlier run left there are kept. Parts by name: ``reading``, ``tiles``,
+``memory``, ``writing``, ``scaling``, ``tile-scaling``, ``resume``, ``rivals``. ``--size small``
+takes some minutes; ``medium`` half an hour: a million points of each format, 10 km x 40 km, a
+square kilometre by every tool; ``full`` hours: ten million points, more workers, larger areas.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -45,49 +46,75 @@ def read_and_bin(counts: tuple[int, ...]) -> Rows:
     return rows
 
 
-def parts(*, full: bool, device: str) -> dict[str, tuple[Callable[[], Rows], str, str, str]]:
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything is measured."""
+
+    points: tuple[int, ...] = (100_000,)
+    tiles: tuple[int, ...] = (4,)
+    batches: tuple[int, ...] = (1, 4)
+    areas: tuple[str, ...] = ("1x1", "1x4")
+    sides_px: tuple[int, ...] = (1024, 2048)
+    workers: tuple[int, ...] = (1, 2)
+    jobs: int = 2
+    spread_side_m: float = 1200.0
+    resumed_side_m: float = 400.0
+    rivals_side_m: float = 256.0
+
+
+SIZES = {
+    "small": Sizes(),
+    "medium": Sizes(
+        points=(100_000, 1_000_000), tiles=(25, 100), batches=(1, 4, 16),
+        areas=("1x1", "5x5", "10x10", "10x40"), sides_px=(1024, 4096, 16384), workers=(1, 2, 4),
+        jobs=4, spread_side_m=2400.0, resumed_side_m=1200.0, rivals_side_m=1024.0,
+    ),
+    "full": Sizes(
+        points=(100_000, 1_000_000, 10_000_000), tiles=(25, 100, 400), batches=(1, 2, 4, 8, 16),
+        areas=("1x1", "5x5", "10x10", "10x40", "10x160"), sides_px=(1024, 4096, 16384),
+        workers=(1, 2, 4, 8), jobs=8, spread_side_m=4800.0, resumed_side_m=2400.0,
+        rivals_side_m=1024.0,
+    ),
+}  # fmt: skip
+
+
+def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str, str, str]]:
     """Name -> (measurement, x column, y column, series column)."""
-    counts = (100_000, 1_000_000, 10_000_000) if full else (100_000,)
-    areas = ["1x1", "5x5", "10x10", "10x40"] if full else ["1x1", "1x4"]
-    batches = (1, 2, 4, 8, 16) if full else (1, 4)
-    if device != "cpu":
-        batches = (8, 16, 32, 64, 128)
+    batches = sizes.batches if device == "cpu" else (8, 16, 32, 64, 128)
+
+    def tiles() -> Rows:
+        found = (throughput.tiles_by_batch(device, batches, count) for count in sizes.tiles)
+        return [row for rows in found for row in rows]
+
     return {
-        "reading": (lambda: read_and_bin(counts), "points", "points_per_s", "format"),
-        "tiles": (
-            lambda: throughput.tiles_by_batch(device, batches, 36 if full else 4),
-            "batch", "road_tiles_per_s", "engine",
-        ),
-        "memory": (lambda: memory.run(areas), "area_km2", "peak_mb", "method"),
-        "writing": (
-            lambda: throughput.writing((1024, 4096, 16384) if full else (1024, 2048)),
-            "pixels", "mpixels_per_s", "",
-        ),
+        "reading": (lambda: read_and_bin(sizes.points), "points", "points_per_s", "format"),
+        "tiles": (tiles, "batch", "road_tiles_per_s", "engine"),
+        "memory": (lambda: memory.run(list(sizes.areas)), "area_km2", "peak_mb", "method"),
+        "writing": (lambda: throughput.writing(sizes.sides_px), "pixels", "mpixels_per_s", ""),
         "scaling": (
-            lambda: throughput.scaling((1, 2, 4, 8) if full else (1, 2), 8 if full else 2),
-            "workers", "jobs_per_s", "",
+            lambda: throughput.scaling(sizes.workers, sizes.jobs), "workers", "jobs_per_s", "",
         ),
         "tile-scaling": (
-            lambda: throughput.tile_scaling((1, 2, 4, 8) if full else (1, 2, 4),
-                                            4800.0 if full else 1200.0),
+            lambda: throughput.tile_scaling(sizes.workers, sizes.spread_side_m),
             "workers", "tiles_per_s", "",
         ),
-        "resume": (
-            lambda: throughput.resuming(2400.0 if full else 400.0), "run", "seconds", "",
-        ),
-        "rivals": (
-            lambda: rivals.compare(1024.0 if full else 256.0), "tool", "s_per_km2", "",
-        ),
+        "resume": (lambda: throughput.resuming(sizes.resumed_side_m), "run", "seconds", ""),
+        "rivals": (lambda: rivals.compare(sizes.rivals_side_m), "tool", "s_per_km2", ""),
     }  # fmt: skip
 
 
-def write_table(rows: Rows, path: Path) -> str:
-    """Write a CSV, and give the same as a Markdown table."""
+def write_table(rows: Rows, path: Path) -> None:
+    """Write a CSV."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
+    """Give a table in Markdown."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in rows:
         cells = ("" if row.get(c) is None else str(row.get(c)) for c in columns)
@@ -121,28 +148,43 @@ def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
     figure.savefig(path)
 
 
+def report(out: Path, names: Iterable[str]) -> str:
+    """Put the tables of a folder together, those of earlier runs too."""
+    sections = [f"# Measurements\n\n{throughput.machine()}.\n"]
+    for name in names:
+        if (out / f"{name}.csv").is_file():
+            with (out / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+                table = as_markdown(list(csv.DictReader(file)))
+            sections.append(f"## {name}\n\n{table}\n\n![{name}]({name}.png)\n")
+    return "\n".join(sections)
+
+
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmark-results"))
-@click.option("--full", is_flag=True, help="The sizes of a city; takes hours.")
+@click.option(
+    "--size",
+    type=click.Choice(list(SIZES)),
+    default="small",
+    show_default=True,
+    help="How much is measured: some minutes, half an hour, or hours.",
+)
 @click.option("--device", default="cpu", show_default=True)
-def main(names: tuple[str, ...], out: Path, full: bool, device: str) -> None:
+def main(names: tuple[str, ...], out: Path, size: str, device: str) -> None:
     """Measure, and write tables and plots."""
     out.mkdir(parents=True, exist_ok=True)
-    known = parts(full=full, device=device)
+    known = parts(SIZES[size], device)
     for name in names:
         if name not in known:
             raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
-    report = [f"# Measurements\n\n{throughput.machine()}.\n"]
     for name in names or known:
         click.echo(f"{name} ...", err=True)
         measure, x, y, series = known[name]
         rows = measure()
-        table = write_table(rows, out / f"{name}.csv")
+        write_table(rows, out / f"{name}.csv")
         plot(rows, x, y, series, out / f"{name}.png")
-        report.append(f"## {name}\n\n{table}\n\n![{name}]({name}.png)\n")
-        (out / "results.md").write_text("\n".join(report), "utf-8")
-    click.echo("\n".join(report))
+        (out / "results.md").write_text(report(out, known), "utf-8")
+    click.echo(report(out, known))
 
 
 if __name__ == "__main__":
