@@ -108,7 +108,7 @@ def command_of(name: str, grid: Grid, work: Path) -> list[str]:
             "--grid", json.dumps([west, north, rows, cols])]  # fmt: skip
 
 
-def run_watched(command: list[str]) -> tuple[float, float, str]:
+def run_watched(command: list[str], limit_s: float = 300.0) -> tuple[float, float, str]:
     """Run a command; seconds, peak memory in MB, and what it said if it failed."""
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -120,6 +120,10 @@ def run_watched(command: list[str]) -> tuple[float, float, str]:
             peak_kb = max([peak_kb, *(int(x.split()[1]) for x in lines if x.startswith("VmHWM"))])
         except OSError:
             pass
+        if time.perf_counter() - begun > limit_s:
+            process.kill()
+            process.wait()
+            return time.perf_counter() - begun, peak_kb / 1000.0, f"not done after {limit_s:g} s"
         time.sleep(0.02)
     assert process.stderr is not None
     errors = process.stderr.read().decode().strip().splitlines()
@@ -176,7 +180,8 @@ def interpolate(name: str, places: np.ndarray, levels: np.ndarray, where: np.nda
     if name == "scipy-rbf":
         from scipy.interpolate import RBFInterpolator
 
-        model = RBFInterpolator(places, levels, neighbors=50)
+        # Points along a street lie on a line, for which thin plates have no solution.
+        model = RBFInterpolator(places, levels, neighbors=50, kernel="linear")
         return np.concatenate([model(chunk) for chunk in chunks])
     if name == "sklearn-knn":
         from sklearn.neighbors import KNeighborsRegressor
