@@ -1,9 +1,9 @@
 """Peak memory against area: ``python benchmarks/memory.py 10x10 10x40``.
 
 Each area, in kilometres (west to east x south to north), is mapped at 1 m by a process of its
-own, from streets 250 m apart with a reading every 2 m, and every step of the road switched on
-that works on whole rasters: assimilation, the mixture with inverse distances, the preview.
-The method is a cheap one, since memory does not depend on it.
+own, from a Parquet file of streets 250 m apart with a reading every 2 m, and every step of the
+road switched on that works on whole rasters: assimilation, the mixture with inverse distances,
+the preview. The method is a cheap one, since memory does not depend on it.
 """
 
 from __future__ import annotations
@@ -61,29 +61,41 @@ class Flat:
         return Estimate(level, buildings, std)
 
 
-def measure(width_km: float, height_km: float, method: str) -> None:
+def write_drive(path: Path, width_km: float, height_km: float) -> None:
+    """Write the readings of an area as plain Parquet."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    points = street_drive(1000.0 * width_km, 1000.0 * height_km)
+    cell = pa.array(["1"]).take(pa.array(np.zeros(len(points), np.int32)))
+    columns = {"x": points.x, "y": points.y, "rsrp": points.rsrp_dbm, "cell": cell}
+    parquet.write_table(pa.table(columns), path, row_group_size=1 << 16)
+
+
+def measure(drive: Path, area: str, method: str) -> None:
     """Map one area in this process; print what it took as JSON."""
     from rm_geo import pipeline
     from rm_geo.engine import Clock
     from rm_geo.methods import OpenMethod
     from rm_geo.predict_options import PredictOptions
 
-    points = street_drive(1000.0 * width_km, 1000.0 * height_km)
     clock = Clock()
     network = {"trust": None, "device": "cpu"} if method == "radiocycle" else {"trust": 0.5}
-    options = PredictOptions(method=method, max_tiles=10**6, uncertainty=True, **network)
+    options = PredictOptions(
+        method=method, max_tiles=10**6, uncertainty=True, crs="EPSG:32633", **network
+    )
     if method == "flat":
         pipeline.open_wanted_method = lambda _: OpenMethod(Flat(), "cpu", 16)
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        (result,) = pipeline.predict(points, folder, options, clock=clock)
+        (result,) = pipeline.predict(drive, folder, options, clock=clock)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     print(
         json.dumps(
             {
-                "area_km2": round(width_km * height_km, 3),
+                "area_km2": round(float(np.prod([float(side) for side in area.split("x")])), 3),
                 "pixels": result.rows * result.cols,
-                "points": len(points),
+                "points": result.measurements,
                 "tiles": result.tiles,
                 "method": method,
                 "wall_s": round(time.perf_counter() - begun, 1),
@@ -109,10 +121,14 @@ def peak_mb() -> float:
 def run(areas: list[str], method: str = "flat") -> list[dict[str, object]]:
     """Measure areas, each in a process of its own."""
     found = []
-    for area in areas:
-        command = [sys.executable, "-m", "benchmarks.memory", "--measure", area, "--method", method]
-        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        found.append(json.loads(out.splitlines()[-1]))
+    with tempfile.TemporaryDirectory() as folder:
+        for area in areas:
+            drive = Path(folder) / "drive.parquet"
+            write_drive(drive, *(float(side) for side in area.split("x")))
+            command = [sys.executable, "-m", "benchmarks.memory", area, "--measure", str(drive),
+                       "--method", method]  # fmt: skip
+            out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            found.append(json.loads(out.splitlines()[-1]))
     return found
 
 
@@ -120,11 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("areas", nargs="*", default=["1x1", "2x2", "2x8"])
     parser.add_argument("--method", default="flat")
-    parser.add_argument("--measure", metavar="WxH")
+    parser.add_argument("--measure", metavar="FILE", type=Path)
     chosen = parser.parse_args()
     if chosen.measure:
-        width_km, height_km = (float(side) for side in chosen.measure.split("x"))
-        measure(width_km, height_km, chosen.method)
+        measure(chosen.measure, chosen.areas[0], chosen.method)
         return
     for row in run(chosen.areas, chosen.method):
         print(json.dumps(row), flush=True)

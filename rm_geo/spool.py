@@ -1,6 +1,6 @@
 """Columns of a table that may be longer than memory should hold.
 
-A column grows block by block. Beyond some millions of rows it goes to a nameless file in the
+A column grows block by block. Beyond half a million rows it goes to a nameless file in the
 folder for temporary files, and what comes out is an array over that file: the system reads
 what is looked at and takes it away when it needs the memory. The file vanishes with the last
 array over it, however the process ends.
@@ -22,7 +22,7 @@ from rm_geo.atomic import output_error
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-IN_MEMORY_ROWS: Final = 1 << 21
+IN_MEMORY_ROWS: Final = 1 << 19
 """Columns of more rows lie on disk."""
 
 BLOCK_ROWS: Final = 1 << 18
