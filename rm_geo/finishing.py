@@ -135,10 +135,7 @@ def finished_rows(
     correction, partner = None, None
     if options.parameters is not None:
         predicted_dbm = _filled_at_measured(sparse, blended, options.reach_m)
-        known = np.isfinite(predicted_dbm)
-        residuals = Points(
-            sparse.row[known], sparse.col[known], (sparse.level_dbm - predicted_dbm)[known]
-        )
+        residuals = _known(Points(sparse.row, sparse.col, sparse.level_dbm - predicted_dbm))
         correction = fit_correction(residuals, sparse.grid.shape, options.parameters)
         check()
         if not options.trust.alone:
@@ -179,6 +176,14 @@ def _filled_at_measured(sparse: SparseRaster, blended: BlendedCell, reach_m: flo
             where = (sparse.row[inside] - rows.start, sparse.col[inside])
             filled_dbm[inside] = level_dbm[where]
     return filled_dbm
+
+
+def _known(points: Points) -> Points:
+    """Leave out points without a value; mostly there are none, and nothing is copied."""
+    known = np.isfinite(points.value)
+    if known.all():
+        return points
+    return Points(points.row[known], points.col[known], points.value[known])
 
 
 def _cut(values: FloatArray, in_reach: BoolArray) -> FloatArray:
