@@ -53,7 +53,7 @@ def contestants(scale: int) -> tuple[Contestant, ...]:
         Contestant("Supreme", "supreme", f"supreme-{scale}"),
         Contestant("MARS", "mars", f"mars-{scale}-paper"),
         Contestant("MARS of rm_geo", "mars", f"mars-{scale}"),
-        Contestant("MARS of rm_geo, 8 turns", "mars", f"mars-{scale}", {"symmetries": 8}),
+        Contestant("MARS of rm_geo (8 turns)", "mars", f"mars-{scale}", {"symmetries": 8}),
     )
 
 
