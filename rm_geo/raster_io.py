@@ -349,13 +349,23 @@ def _require_whole(path: Path) -> None:
     size = path.stat().st_size
     with rasterio.open(path) as dataset:
         levels = [None, *range(len(dataset.overviews(1)))]
+        blocks = [tuple(-(-n // _BLOCK_PX) for n in _shape_of(path, level)) for level in levels]
         for band in dataset.indexes:
-            for level in levels:
-                factor = 1 if level is None else dataset.overviews(1)[level]
-                rows, cols = (-(-length // (factor * _BLOCK_PX)) for length in dataset.shape)
+            for level, (rows, cols) in zip(levels, blocks, strict=True):
                 for row in range(rows):
                     for col in range(cols):
                         _require_block(dataset, (col, row), band, level, size)
+
+
+def _shape_of(path: Path, level: int | None) -> tuple[int, int]:
+    """Rows and columns of a file or of one of its overviews.
+
+    Its factor does not tell: in a raster of one column GDAL has it from the columns alone, as 1.
+    """
+    chosen = {} if level is None else {"overview_level": level}
+    with rasterio.open(path, **chosen) as dataset:
+        rows, cols = dataset.shape
+    return int(rows), int(cols)
 
 
 def _require_block(

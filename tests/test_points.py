@@ -641,7 +641,7 @@ def test_an_area_too_large_is_refused_with_its_size() -> None:
     with pytest.raises(AreaTooLargeError) as caught:
         check_area(far_apart(400_000.0), max_tiles=1000)
     assert "400.0 km x 0.3 km" in str(caught.value)
-    assert "4,168 tiles" in str(caught.value)
+    assert "3,572 tiles" in str(caught.value)
     assert "drive.csv" in str(caught.value)
     assert "--max-tiles" in str(caught.value)
 
