@@ -296,6 +296,7 @@ def test_a_dry_run_tells_who_would_compute_and_hands_out_no_tile(cluster, tmp_pa
         return result.exit_code, json.loads(result.stdout.splitlines()[-1])
 
     monkeypatch.setattr(tile_spreading, "estimate_remotely", dying)
+    cluster.wait_for_workers(2, timeout=60)  # one that another test ended comes back by itself
     address = cluster.scheduler.address
     code, plan = told("--scheduler", address)
     assert code == 0
