@@ -30,9 +30,9 @@ class TestFromMask:
         assert scene.walls.shape == (8, 5)
         assert len(scene.corners) == 8
 
-    def test_slanted_blocks_have_four_corners_near_their_own_but_for_one_in_a_hundred(self):
-        # Where tracing leaves a hook of less than a pixel, that corner is not convex and lost:
-        # 9 of 1,000 blocks, in which the rest of the outline is as good as in others.
+    def test_slanted_blocks_have_four_corners_near_their_own_all_but_one(self):
+        # Where tracing leaves a hook of less than a pixel, that corner may not be convex any
+        # more, and is lost: known, and in one of these blocks so. No other may join it.
         lost = 0
         for seed in range(300):
             rng = np.random.default_rng(seed)
@@ -52,9 +52,9 @@ class TestFromMask:
             ]
             found = scene.corners[:, :2]
             nearest = [np.hypot(*(found - corner).T).min() for corner in truth]
-            lost += max(nearest) > 2.0
+            lost += max(nearest) >= 1.6
             assert (scene.solid != mask).sum() < 0.05 * mask.sum()
-        assert lost <= 6
+        assert lost <= 1
 
     def test_courts_stay_open(self):
         mask = np.zeros((40, 40), dtype=bool)
