@@ -325,6 +325,18 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
         make_task(wider, CPU)
 
 
+def test_a_budget_of_steps_holds_whatever_was_resumed_and_the_rate_falls_over_it(tmp_path):
+    options = LoopOptions(max_minutes=1e6, max_steps=6, steps_per_epoch=2)
+    loop = TrainingLoop(field_task(), tmp_path, options, CPU)
+    with pytest.raises(CancelledError):
+        loop.run(StopAfter(4))
+    resumed = TrainingLoop(field_task(), tmp_path, options, CPU)
+    assert resumed.resume()
+    resumed.run(SilentProgress())
+    assert resumed.training.step == 6
+    assert resumed.optimiser.param_groups[0]["lr"] == pytest.approx(options.rate(5 / 6))
+
+
 def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     config = TrainingConfig(

@@ -24,6 +24,8 @@ from rm_geo.training.run import check_config, read_config
         (LoopOptions, {"max_minutes": True}, r"x\.max_minutes must be a number"),
         (LoopOptions, {"max_minutes": -1}, "max_minutes must be positive"),
         (LoopOptions, {"max_minutes": float("nan")}, "max_minutes must be positive"),
+        (LoopOptions, {"max_steps": 0}, "max_steps must be positive, not 0"),
+        (LoopOptions, {"max_steps": 2.5}, r"x\.max_steps must be a whole number"),
         (LoopOptions, {"steps_per_epoch": 2.5}, r"x\.steps_per_epoch must be a whole number"),
         (LoopOptions, {"steps_per_epoch": float("inf")}, r"x\.steps_per_epoch must be a whole"),
         (LoopOptions, {"checkpoint_every_s": -1}, "checkpoint_every_s must not be negative"),

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
                    "scenes.")  # fmt: skip
 @click.option("--max-minutes", type=click.FloatRange(0, min_open=True), metavar="N",
               help="Time budget, all resumed runs together.")  # fmt: skip
+@click.option("--max-steps", type=click.IntRange(1), metavar="N",
+              help="Budget in steps: training ends with whichever is spent first.")  # fmt: skip
 @device_option
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of PyTorch.")
 @click.option("--resume/--no-resume", default=True, show_default=True,
@@ -128,10 +130,9 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
         _put(recipe, *key_and_value(setting, "--set"))
     if chosen["data"]:
         recipe["data"] = [str(path) for path in chosen["data"]]
-    if chosen["max_minutes"] is not None:
-        _put(recipe, "loop.max_minutes", chosen["max_minutes"])
-    if chosen["seed"] is not None:
-        _put(recipe, "loop.seed", chosen["seed"])
+    for option in ("max_minutes", "max_steps", "seed"):
+        if chosen[option] is not None:
+            _put(recipe, f"loop.{option}", chosen[option])
     return recipe
 
 

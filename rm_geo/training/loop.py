@@ -38,6 +38,10 @@ class LoopOptions:
     max_minutes : float
         Time budget of the whole training, all resumed runs together. The learning rate
         falls to its end over it.
+    max_steps : int or None
+        Budget in steps, beside that in minutes: whichever is spent first ends the training, and
+        the learning rate follows the one that is further. What compares methods by equal steps
+        on machines of any speed; none if not given.
     learning_rate : float
         Peak of the learning rate, reached after 2 % of the budget.
     weight_decay : float
@@ -57,6 +61,7 @@ class LoopOptions:
     """
 
     max_minutes: float = 120.0
+    max_steps: int | None = None
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     ema_decay: float = 0.999
@@ -71,6 +76,8 @@ class LoopOptions:
         for name in ("max_minutes", "learning_rate", "clip_norm", "steps_per_epoch"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}.")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ConfigError(f"max_steps must be positive, not {self.max_steps}.")
         for name in ("weight_decay", "validate_every_s", "checkpoint_every_s", "seed"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
@@ -167,7 +174,7 @@ class TrainingLoop:
         save_checkpoint(self.checkpoint, self.training, tensors)
 
     def run(self, progress: Progress) -> nn.Module:
-        """Train until the budget is spent; return the moving average of the network."""
+        """Train until a budget is spent; return the moving average of the network."""
         budget_s = 60.0 * self.options.max_minutes
         # Wrapped here, not earlier: DDP spreads the first process's weights as it is made.
         self._losses = self.team.wrap(_Losses(self.task))
@@ -201,8 +208,10 @@ class TrainingLoop:
         return self.average
 
     def _share(self, budget_s: float, progress: Progress) -> float | None:
-        """Share of the budget that is spent, by the first process's clock; None to stop."""
+        """Share of the budgets that is spent, by the first process's clock; None to stop."""
         spent = self.training.trained_s / budget_s
+        if self.options.max_steps is not None:
+            spent = max(spent, self.training.step / self.options.max_steps)
         try:
             progress.check()
         except BaseException:
