@@ -17,6 +17,7 @@ from rm_geo.propagation.rings import Ring, oriented, signed_area
 
 TOLERANCE_PX = 1.3  # a staircase of any slope stays within 1; leaves 2-pixel features alone
 _BEVEL_PX = 2.3  # an edge this short between long ones is the pixel cut off a corner
+_HOOK_PX = 1.0  # an edge shorter than this is two walls that crossed beside their corner
 _REACH_PX = 2.0  # an intersection further than this from its corner is not that corner
 
 
@@ -127,7 +128,7 @@ def _straighten(points: Ring, tolerance: float) -> Ring:
 
 @njit(cache=True, nogil=True)
 def _close_bevels(ring: Ring) -> Ring:
-    """Replace the pixel cut off a corner by the corner itself."""
+    """Replace the pixel cut off a corner, or the hook at one, by the corner itself."""
     changed = True
     while changed and ring.shape[0] > 4:
         changed = False
@@ -149,7 +150,8 @@ def _close_bevels(ring: Ring) -> Ring:
                 continue
             t = ((c[0] - a[0]) * vy - (c[1] - a[1]) * vx) / cross
             x, y = a[0] + t * ux, a[1] + t * uy
-            if t < 1 or (x - c[0]) * vx + (y - c[1]) * vy > 0:
+            crossed = t < 1 or (x - c[0]) * vx + (y - c[1]) * vy > 0
+            if crossed and short >= _HOOK_PX:
                 continue  # a step in the wall, not a bevel
             if max(np.hypot(x - b[0], y - b[1]), np.hypot(x - c[0], y - c[1])) > _REACH_PX:
                 continue
