@@ -196,6 +196,17 @@ class TestCommands:
         assert float(bilinear["outdoor_db"]) < float(supreme["outdoor_db"])
         assert int(supreme["parameters"]) > 0
 
+    def test_models_that_saw_its_transmitters_take_no_part_in_setting_1(self, tmp_path):
+        data = scenes(scenes=1, antennas=75, map_ids=[[7]])
+        folder = save_set(data, tmp_path / "scenes")
+        command = ("mars", folder, "-o", tmp_path / "out", "--scale", "4", "--setting", "1")
+        result = self.run(*command, "--methods", "bilinear,mars-4-i", "--transmitters", "1")
+        assert result.exit_code == 0, result.output
+        assert "absent: no trained model mars-4-i" in result.output
+        refused = self.run(*command, "--model", "mars-4=mars-4x-plus-s")
+        assert refused.exit_code == 2
+        assert "mars-4-i" in refused.output
+
     @pytest.mark.parametrize(
         ("words", "match"),
         [

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from made_scenes import free_space_set, save_set
 
+from rm_geo.evaluation.mars import contestants
 from rm_geo.training.full_size import full_size_plan, main
 from rm_geo.training.run import check_config, read_config
 from rm_geo.zoo import list_models, load_network
@@ -70,6 +71,17 @@ def test_models_are_trained_judged_and_published_with_torch_and_numpy_alone(tmp_
 @pytest.mark.parametrize("model", full_size_plan("full"), ids=lambda model: model.key)
 def test_every_planned_recipe_can_be_meant(model):
     check_config(read_config(model.kind, model.recipe))
+
+
+@pytest.mark.parametrize("setting", [1, 2])
+@pytest.mark.parametrize("scale", [4, 8])
+def test_every_line_of_the_mars_tables_has_a_model_in_the_plan_of_its_own_split(setting, scale):
+    plan = {model.key: model for model in full_size_plan("full")}
+    for contestant in contestants(scale, setting):
+        if contestant.model_key is not None:
+            model = plan[contestant.model_key]
+            assert (model.recipe.get("split") == "mars-i") is (setting == 1)
+            assert (model.kind, model.recipe["network"]["scale"]) == (contestant.method, scale)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ def mars(
     """MARS's tables 1 and 2 and maps side by side on the set DATASET, published figures beside.
 
     Lines without a trained model are listed as absent. Keys of --model, at 4x: srresnet-4,
-    supreme-4, mars-4-paper, mars-4.
+    supreme-4, mars-4-paper, mars-4; in setting 1 srresnet-4-i and so on, since other models
+    have learnt from its test transmitters.
     """
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.contestants import line_up
@@ -137,7 +138,7 @@ def mars(
 
     data = SimulatedSet.open(dataset)
     given = _pairs(models)
-    at = {int(scale): contestants(int(scale)) for scale in dict.fromkeys(scales)}
+    at = {int(scale): contestants(int(scale), int(setting)) for scale in dict.fromkeys(scales)}
     _refuse_unknown_keys(given, [c.model_key for line in at.values() for c in line])
     lines = {}
     for scale, line in at.items():

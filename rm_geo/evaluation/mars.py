@@ -43,17 +43,22 @@ _SCALES: Final = (
 )
 
 
-def contestants(scale: int) -> tuple[Contestant, ...]:
-    """Lines of the tables at a scale: the paper's, and this project's own variant."""
+def contestants(scale: int, setting: int = 2) -> tuple[Contestant, ...]:
+    """Lines of the tables at a scale: the paper's, and this project's own variant.
+
+    Setting 1 has models of its own, whose keys end in ``-i``: those of setting 2 learnt from
+    the very transmitters that setting 1 tests on.
+    """
+    own = "-i" if setting == 1 else ""
     return (
         Contestant("bilinear", "linear"),
         Contestant("RBF", "rbf"),
         Contestant("COST-231 Hata", "cost231-hata"),
-        Contestant("SRResNet", "srresnet", f"srresnet-{scale}"),
-        Contestant("Supreme", "supreme", f"supreme-{scale}"),
-        Contestant("MARS", "mars", f"mars-{scale}-paper"),
-        Contestant("MARS of rm_geo", "mars", f"mars-{scale}"),
-        Contestant("MARS of rm_geo (8 turns)", "mars", f"mars-{scale}", {"symmetries": 8}),
+        Contestant("SRResNet", "srresnet", f"srresnet-{scale}{own}"),
+        Contestant("Supreme", "supreme", f"supreme-{scale}{own}"),
+        Contestant("MARS", "mars", f"mars-{scale}-paper{own}"),
+        Contestant("MARS of rm_geo", "mars", f"mars-{scale}{own}"),
+        Contestant("MARS of rm_geo (8 turns)", "mars", f"mars-{scale}{own}", {"symmetries": 8}),
     )
 
 

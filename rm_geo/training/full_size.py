@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 
 from rm_geo.console import PlainConsole
 from rm_geo.datasets.simulated import SimulatedSet
+from rm_geo.datasets.splits import MARS_SETTING_I
 from rm_geo.engine import choose_device, choose_precision
 from rm_geo.errors import ConfigError, RmGeoError
 from rm_geo.estimators.registry import create
@@ -109,8 +110,33 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
                      "RadioCycle's ablation without dynamic weights.", by_default=False),
         PlannedModel("radiocycle-sl", "radiocycle", ready_recipe("radiocycle", "sl"), 4,
                      "RadioCycle's ablation without dual losses.", by_default=False),
+        PlannedModel("srresnet-8", "srresnet", _super_resolution("srresnet", 8, "paper"), 1,
+                     "SRResNet 8x, MARS's baseline, setting II.", by_default=False),
+        PlannedModel("supreme-8", "supreme", _super_resolution("supreme", 8, "paper"), 1,
+                     "Supreme 8x, MARS's baseline, setting II.", by_default=False),
+        *_known_scenes(),
     )  # fmt: skip
     return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
+
+
+def _known_scenes() -> Iterator[PlannedModel]:
+    """List the models of the MARS paper's setting I, which no other model may stand for.
+
+    Those of setting II, and this project's, have learnt from the transmitters it tests on.
+    """
+    for scale in (4, 8):
+        for key, kind, name in (
+            ("srresnet", "srresnet", "paper"),
+            ("supreme", "supreme", "paper"),
+            ("mars-paper", "mars", "paper"),
+            ("mars", "mars", "plus"),
+        ):
+            first, *rest = key.split("-")
+            recipe = _super_resolution(kind, scale, name)
+            recipe["split"] = MARS_SETTING_I.name
+            yield PlannedModel("-".join([first, str(scale), *rest, "i"]), kind, recipe, 1.5,
+                               f"{kind} {scale}x ({name}) for setting I: unseen transmitters in "
+                               "known scenes.", by_default=False)  # fmt: skip
 
 
 def _sized(model: PlannedModel, size: str) -> dict[str, Any]:
@@ -202,7 +228,10 @@ def make_models(plan: Sequence[PlannedModel], work: Work, progress: Progress) ->
             )
             publish(run, folder, work.size, text)
             if test is not None:
-                scores = {"Unseen maps": _judged(model, folder, test, work, listener)}
+                known = _setting(model) == 1
+                title = "Unseen transmitters in known scenes" if known else "Unseen maps"
+                judged = SimulatedSet.open(config.data[0]) if known else test
+                scores = {title: _judged(model, folder, judged, work, listener)}
                 publish(run, folder, work.size, replace(text, scores=scores))
             made.append(folder)
             defaults = {entry.key: f"{entry.key}-{work.size}" for entry in plan
@@ -213,18 +242,24 @@ def make_models(plan: Sequence[PlannedModel], work: Work, progress: Progress) ->
     return made
 
 
+def _setting(model: PlannedModel) -> int:
+    """Which of the MARS paper's settings a model is for."""
+    return 1 if model.recipe.get("split") == MARS_SETTING_I.name else 2
+
+
 def _judged(
     model: PlannedModel, folder: Path, test: SimulatedSet, work: Work, progress: Progress
 ) -> str:
-    """Judge a model on unseen maps; gives a table in Markdown."""
+    """Judge a model on what it has not seen; gives a table in Markdown."""
     method = "radiocycle" if model.kind.startswith("radiocycle") else model.kind
     estimator = create(method, model=folder, device=work.device)
     if model.kind in {"mars", "srresnet", "supreme"}:
         scale = int(model.recipe.get("network", {}).get("scale", 4))
         line = Line({model.key: estimator}, {}, (model.key,))
         rows, _ = judge_mars(
-            test, {scale: line}, transmitters=work.test_transmitters, progress=progress
-        )
+            test, {scale: line}, setting=_setting(model),
+            transmitters=work.test_transmitters, progress=progress,
+        )  # fmt: skip
         return markdown_table(rows)
     samplings = [Sampling("uniform", rate) for rate in (0.01, 0.05, 0.2, 0.5)]
     return markdown_table(
