@@ -7,10 +7,11 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from rm_geo.row_bands import widened
 from rm_geo.sparse import SparseRaster
+from rm_geo.torus import convolved, padded_shape, real_transform, torus_disk
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
@@ -68,11 +69,9 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
     if reach_px >= float(np.hypot(*observed.shape)):
         return np.ones_like(observed)
     inside, rim = _decide_by_cells(observed, reach_px)
-    disk = _disk(reach_px)
-    halo = disk.shape[0] // 2
-    for rows, cols in _windows(observed.shape, max(_WINDOW_PX, 4 * halo)):
+    for rows, cols in _windows(observed.shape, max(_WINDOW_PX, 4 * int(reach_px))):
         if rim[rows, cols].any():
-            inside[rows, cols] |= _dilated(observed, rows, cols, disk)
+            inside[rows, cols] |= _dilated(observed, rows, cols, reach_px)
     return inside
 
 
@@ -161,14 +160,6 @@ def _spread(cells: BoolArray, side: int, shape: tuple[int, ...]) -> BoolArray:
     return np.ascontiguousarray(pixels[: shape[0], : shape[1]])
 
 
-def _disk(radius_px: float) -> NDArray[np.floating]:
-    """One inside a circle, zero outside; the side is odd."""
-    half = int(radius_px)
-    offsets = np.arange(-half, half + 1)
-    inside = offsets[:, None] ** 2 + offsets**2 <= radius_px**2
-    return inside.astype(np.float32 if half <= _FLOAT32_REACH_PX else np.float64)
-
-
 def _windows(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
     """Square windows side by side over a raster."""
     for row in range(0, shape[0], side):
@@ -176,14 +167,14 @@ def _windows(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]
             yield slice(row, min(row + side, shape[0])), slice(col, min(col + side, shape[1]))
 
 
-def _dilated(
-    observed: BoolArray, rows: slice, cols: slice, disk: NDArray[np.floating]
-) -> BoolArray:
+def _dilated(observed: BoolArray, rows: slice, cols: slice, radius_px: float) -> BoolArray:
     """Whether a measurement lies under the disk around each pixel of a window."""
-    halo = disk.shape[0] // 2
+    halo = int(radius_px)
+    dtype = np.float32 if halo <= _FLOAT32_REACH_PX else np.float64
     top, left = max(rows.start - halo, 0), max(cols.start - halo, 0)
-    part = observed[top : rows.stop + halo, left : cols.stop + halo].astype(disk.dtype)
-    counts = signal.fftconvolve(part, disk, mode="same")
+    part = observed[top : rows.stop + halo, left : cols.stop + halo].astype(dtype)
+    padded = padded_shape(part.shape, halo)
+    counts = convolved(part, real_transform(torus_disk(padded, radius_px), dtype), padded)
     first_row, first_col = rows.start - top, cols.start - left
     inner = counts[
         first_row : first_row + rows.stop - rows.start,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 FloatArray: TypeAlias = NDArray[np.float32]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 
 def padded_shape(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
@@ -22,8 +23,14 @@ def padded_shape(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
 
 def torus_distance(shape: tuple[int, int]) -> FloatArray:
     """Distance of each cell from the first one on a torus, in cells."""
-    row, col = (np.minimum(np.arange(n), n - np.arange(n)).astype(np.float32) for n in shape)
+    row, col = (offset.astype(np.float32) for offset in _offsets(shape))
     return np.asarray(np.hypot(row[:, None], col[None, :]), dtype=np.float32)
+
+
+def torus_disk(shape: tuple[int, int], radius: float) -> BoolArray:
+    """Mark the cells no further than a radius from the first one; exact, by whole squares."""
+    row, col = _offsets(shape)
+    return np.asarray(row[:, None] ** 2 + col**2 <= radius**2)
 
 
 def autocorrelation(values: FloatArray, padded: tuple[int, int]) -> FloatArray:
@@ -32,13 +39,23 @@ def autocorrelation(values: FloatArray, padded: tuple[int, int]) -> FloatArray:
     return np.asarray(fft.irfft2(power, s=padded), dtype=np.float32)
 
 
-def real_transform(even: NDArray[np.floating]) -> FloatArray:
+def real_transform(
+    even: NDArray[np.generic], dtype: type[np.floating] = np.float32
+) -> NDArray[np.floating]:
     """Fourier transform of a kernel that is symmetric about its first cell."""
-    return np.asarray(fft.rfft2(even.astype(np.float32)).real, dtype=np.float32)
+    return np.asarray(fft.rfft2(even.astype(dtype)).real, dtype=dtype)
 
 
-def convolved(values: FloatArray, spectrum: FloatArray, padded: tuple[int, int]) -> FloatArray:
-    """Convolve cells with a kernel given by its transform."""
+def convolved(
+    values: NDArray[np.floating], spectrum: NDArray[np.floating], padded: tuple[int, int]
+) -> NDArray[np.floating]:
+    """Convolve cells with a kernel given by its transform, in the precision of both."""
     rows, cols = values.shape
     product = fft.rfft2(values, s=padded) * spectrum
     return np.ascontiguousarray(fft.irfft2(product, s=padded)[:rows, :cols])
+
+
+def _offsets(shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns from each cell to the first one, the shorter way round."""
+    row, col = (np.minimum(np.arange(n), n - np.arange(n)) for n in shape)
+    return row, col

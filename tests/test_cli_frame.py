@@ -73,6 +73,13 @@ def test_neither_the_package_nor_the_help_imports_what_is_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_the_main_road_imports_only_what_every_run_needs():
+    unneeded = {"torch", "matplotlib", "sklearn", "scipy.stats", "scipy.signal"}
+    code = f"import sys, rm_geo.pipeline; print(sorted({unneeded!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_public_names_are_listed_and_loaded_on_demand():
     import rm_geo as package
 
