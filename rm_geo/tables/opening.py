@@ -10,7 +10,6 @@ from rm_geo.errors import InputError, UsageError
 from rm_geo.tables.delimited import open_delimited
 from rm_geo.tables.geoparquet import open_geoparquet
 from rm_geo.tables.source import Source
-from rm_geo.tables.vector import open_vector
 
 DELIMITED_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 READABLE: Final = "SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV"
@@ -57,7 +56,7 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
     file = Path(path)
     head = _first_bytes(file)
     if head is None:
-        return open_vector(file, layer)
+        return _open_vector(file, layer)
     for magic, kind in _FOREIGN_MAGICS.items():
         if head.startswith(magic):
             raise InputError(
@@ -77,12 +76,19 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
             # GDAL goes by the extension, and would read lines of text out of it.
             raise InputError(f"{file} is {kind}, not text.", hint="Correct its extension.")
     if file.suffix.lower() == ".shp" or head.startswith(tuple(_VECTOR_MAGICS)):
-        return open_vector(file, layer)
+        return _open_vector(file, layer)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"<", b"["):
-        return open_vector(file, layer)
+        return _open_vector(file, layer)
     if is_delimited:
         _refuse_layer(file, layer)
         return open_delimited(file)
+    return _open_vector(file, layer)
+
+
+def _open_vector(file: Path, layer: str | None) -> Source:
+    """Open what OGR reads; its package brings GeoPandas, half a second that tables need not."""
+    from rm_geo.tables.vector import open_vector
+
     return open_vector(file, layer)
 
 
