@@ -13,6 +13,7 @@ studies", Computers & Geosciences 33 (2007), section 2; the solver is that of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import spatial
 
 from rm_geo.fine_structure import Points
+from rm_geo.order_statistics import median
 from rm_geo.residual_kriging import (
     Cells,
     Covariance,
@@ -29,6 +31,8 @@ from rm_geo.residual_kriging import (
     fit_field,
     resample_cells,
 )
+from rm_geo.row_bands import row_bands, widened
+from rm_geo.spool import computed, empty_column, in_blocks, release
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
@@ -148,6 +152,11 @@ class Correction:
     field: KrigedField
     alone: FloatArray
 
+    def release(self) -> None:
+        """Take what lies on disk out of memory, until it is looked at again."""
+        for column in (*self.field.points, self.alone):
+            release(column)
+
     def on_rows(self, rows: slice) -> FloatArray:
         """Give the correction in dB on some rows, shape (rows, W)."""
         points = self.field.points
@@ -175,7 +184,8 @@ def fit_correction(
     """
     limited = _limit_outliers(residuals, shape, parameters.outlier_db)
     field = fit_field(limited, shape)
-    return Correction(field, _believed(limited.value - field.at_points, parameters.noise_db))
+    left_db = computed(np.subtract, limited.value, field.at_points, dtype=np.float32)
+    return Correction(field, _believed(left_db, parameters.noise_db))
 
 
 def honour(
@@ -223,16 +233,30 @@ def krige(
 
 def _limit_outliers(points: Points, shape: tuple[int, int], limit_db: float) -> Points:
     """Pull values that stand alone towards the mean of their neighbours."""
-    count, total = _around(points, shape[1])
-    others = count - 1.0
-    lonely = others < 0.5
-    middle = float(np.median(points.value)) if points.value.size else 0.0
-    reference = np.where(lonely, middle, (total - points.value) / np.maximum(others, 1.0))
-    deviation = points.value - reference
-    spread_db = 1.4826 * float(np.median(np.abs(deviation))) if deviation.size else 0.0
+    if points.value.size == 0:
+        return points
+    middle = float(np.median(points.value))
+    reference = empty_column(points.value.size, np.float64)
+    # Band by band, since bands begin at whole cells.
+    for rows in row_bands(shape):
+        around = widened(rows, _NEIGHBOURHOOD_PX, shape[0])
+        ends = np.searchsorted(points.row, [around.start, rows.start, rows.stop, around.stop])
+        first, begin, end, last = (int(place) for place in ends)
+        near = Points(points.row[first:last], points.col[first:last], points.value[first:last])
+        count, total = (column[begin - first : end - first] for column in _around(near, shape[1]))
+        others = count - 1.0
+        neighbours = (total - points.value[begin:end]) / np.maximum(others, 1.0)
+        reference[begin:end] = np.where(others < 0.5, middle, neighbours)
+        for column in (*points, reference):
+            release(column)
+    blocks = partial(in_blocks, points.value, reference)
+    spread_db = 1.4826 * median(lambda: (np.abs(value - mean) for value, mean in blocks()))
     bound = max(limit_db, 4.0 * spread_db)
-    limited = reference + np.clip(deviation, -bound, bound)
-    return points._replace(value=limited.astype(np.float32))
+    limited = computed(
+        lambda value, mean: mean + np.clip(value - mean, -bound, bound),
+        points.value, reference, dtype=np.float32,
+    )  # fmt: skip
+    return points._replace(value=limited)
 
 
 def _around(points: Points, cols: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -263,7 +287,8 @@ def _believed(left_db: FloatArray, noise_db: float) -> FloatArray:
     if noise_db <= 0.0 or left_db.size == 0:
         return left_db
     structure = max(float(np.mean(np.square(left_db))) - noise_db**2, 0.0)
-    return np.asarray(left_db * np.float32(structure / (structure + noise_db**2)))
+    share = np.float32(structure / (structure + noise_db**2))
+    return computed(lambda left: left * share, left_db, dtype=np.float32)
 
 
 def _standard_deviation(points: Points, shape: tuple[int, int]) -> FloatArray:

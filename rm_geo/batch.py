@@ -23,10 +23,11 @@ from rm_geo.batch_record import (
     write_batch_summary,
 )
 from rm_geo.batch_task import TaskOutcome, run_task
-from rm_geo.cell_products import CellResult, write_summary
+from rm_geo.cell_products import SUMMARY_NAMES, CellResult, write_summary
 from rm_geo.crew import POLL_S, Crew
 from rm_geo.errors import ClusterLostError, OutputError
-from rm_geo.jobs import Job
+from rm_geo.held_copies import release_copies
+from rm_geo.jobs import Job, require_outputs
 from rm_geo.locations import Location
 from rm_geo.output_lock import output_lock
 from rm_geo.progress import Progress, SilentProgress
@@ -79,7 +80,8 @@ def run_batch(
     Raises
     ------
     OutputError
-        If the folder cannot be written, or another batch is writing it.
+        If the folder, or a job's in object storage, cannot be written, or another batch is
+        writing it.
     CancelledError
         If the caller asked for the work to stop; complete cells stay.
     ClusterLostError
@@ -100,7 +102,9 @@ def run_batch(
                 listener.advance()
             else:
                 open_jobs.append(state)
+        require_outputs(output, [state.job for state in open_jobs])
         with ExitStack() as after:
+            after.push(lambda kind, *_: release_workers(client, kind, release_copies))
             if spread_tiles:
                 after.push(lambda kind, *_: release_workers(client, kind))
             _work_off(open_jobs, client, record, retries, spread_tiles, listener)
@@ -195,7 +199,7 @@ def _close(state: JobState, progress: Progress) -> None:
         ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
         try:
             with ExitStack() as places:
-                stand_in = partial(stored, part="summary")
+                stand_in = partial(stored, names=SUMMARY_NAMES, part="summary")
                 write_summary(ordered, local(state.job.output, places, stand_in))
         except OutputError as error:
             state.message = str(error)

@@ -17,11 +17,12 @@ from rm_geo._version import __version__
 from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.cell_products import CellResult
 from rm_geo.jobs import Job, settings_text
-from rm_geo.locations import Location, identity
+from rm_geo.locations import Location, identity, location_of
 from rm_geo.remote import fetched, remove, stored
 from rm_geo.stored_files import exists, files_in, version_of
 
 STATE_NAME: Final = "batch_state.json"
+SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
 
 @dataclass
@@ -33,7 +34,7 @@ class JobState:
     job : Job
         Which.
     key : str
-        Changes with its measurements, its options and the version.
+        Changes with its measurements, its site table, its options and the version.
     waiting : int
         Tasks that are not finished.
     results : dict of str to CellResult
@@ -111,10 +112,12 @@ class BatchRecord:
 
 
 def _key(job: Job) -> str:
-    """Tell whether a job is the same as before: its file, its options, the version."""
+    """Tell whether a job is the same as before: its files, its options, the version."""
+    sites = job.options.sites
     text = json.dumps(
         [__version__, identity(job.measurements), identity(job.output),
-         version_of(job.measurements), settings_text(replace(job.options, fresh=False))]
+         version_of(job.measurements), None if sites is None else version_of(location_of(sites)),
+         settings_text(replace(job.options, fresh=False))]
     )  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -135,7 +138,7 @@ def record_folder(output: Location) -> Iterator[Path]:
         yield prepare_output_folder(output)
         return
     record = f"{output.rstrip('/')}/{STATE_NAME}"
-    with stored(output, part="batch") as folder:
+    with stored(output, (STATE_NAME, *SUMMARY_NAMES), part="batch") as folder:
         if not (folder / STATE_NAME).exists() and exists(record):
             with fetched(record) as copy, replacing(folder / STATE_NAME) as part:
                 shutil.copyfile(copy, part)

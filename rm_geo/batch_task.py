@@ -21,10 +21,13 @@ from rm_geo.errors import (
     OutputError,
     RmGeoError,
 )
+from rm_geo.held_copies import copies_of_worker
 from rm_geo.jobs import Job
+from rm_geo.locations import location_of
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import SilentProgress
-from rm_geo.remote import fetched, local, stored
+from rm_geo.remote import local, stored
+from rm_geo.survey import Survey, read_survey, require_one_possible
 from rm_geo.tile_spreading import TilesOfTask
 
 _ENDING: Final = frozenset({"closing", "closed", "failed"})
@@ -58,8 +61,9 @@ class TaskOutcome:
 def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     """Map one cell of a job, or find its cells; runs on a worker.
 
-    What lies in object storage is fetched for the time of the task. Its maps are stored there
-    when they are complete, those of each cell by its own task.
+    What lies in object storage is fetched by the first task of a worker that wants it, and
+    kept for the others. Its maps are stored there when they are complete, those of each cell by
+    its own task.
 
     Parameters
     ----------
@@ -86,31 +90,39 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
 def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitStack) -> TaskOutcome:
     """Map the one cell that there is, or name those that there are."""
     from rm_geo.pipeline import predict
-    from rm_geo.survey import read_survey, require_one_possible
 
     if isinstance(job.output, Path):
         prepare_output_folder(job.output)
-    source = local(job.measurements, places, fetched)
+    copies = copies_of_worker()
+    source = local(job.measurements, places, copies.copy_of)
+    if options.sites is not None:
+        sites = local(location_of(options.sites), places, copies.copy_of)
+        options = replace(options, sites=sites)
     survey = read_survey(source, options)
     require_one_possible(survey)
     if len(survey.cells) > 1:
-        refused = [
-            failed(plan.cell, len(plan.measurements), plan.refusal)
-            for plan in survey.cells if plan.refusal is not None
-        ]  # fmt: skip
-        told = [
-            replace(cell, message=cell.message.replace(str(source), str(job.measurements)))
-            for cell in refused
-        ]
         cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
-        return TaskOutcome(tuple(told), cells)
-    part = f"cell {survey.cells[0].cell}"
-    output = local(job.output, places, partial(stored, part=part))
+        return TaskOutcome(_refused(survey, source, job), cells)
+    part, names = f"cell {survey.cells[0].cell}", list[str]()
+    output = local(job.output, places, partial(stored, names=names, part=part))
     results = predict(
         survey, output, options, _TaskProgress(), summary=False,
         tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
     )  # fmt: skip
+    names += (name for result in results for name in result.files)
     return TaskOutcome(tuple(results))
+
+
+def _refused(survey: Survey, source: Path, job: Job) -> tuple[CellResult, ...]:
+    """Cells that cannot be mapped; the reasons name the job's file, not its copy."""
+    results = (
+        failed(plan.cell, len(plan.measurements), plan.refusal)
+        for plan in survey.cells if plan.refusal is not None
+    )  # fmt: skip
+    return tuple(
+        replace(result, message=result.message.replace(str(source), str(job.measurements)))
+        for result in results
+    )
 
 
 class _TaskProgress(SilentProgress):

@@ -22,6 +22,7 @@ from rm_geo.progress import Progress
 from rm_geo.row_bands import row_bands
 from rm_geo.scratch import Scratch
 from rm_geo.sparse import SparseRaster
+from rm_geo.spool import empty_column, release
 from rm_geo.tile_batches import CellFacts, tile_batches
 from rm_geo.tile_computers import LocalTiles, TileComputer
 
@@ -274,10 +275,12 @@ def _rows_of(tiles: Sequence[Tile]) -> int:
 
 def _at_measured(sparse: SparseRaster, scratch: Scratch) -> FloatArray:
     """RSRP at each measured pixel."""
-    found = np.full_like(sparse.level_dbm, np.nan)
+    found = empty_column(len(sparse), np.float32)  # every pixel lies in a band
     for rows in row_bands(sparse.grid.shape):
         inside = sparse.in_rows(rows)
         if inside.stop > inside.start:
             where = (sparse.row[inside] - rows.start, sparse.col[inside])
             found[inside] = scratch.read_rows(0, rows)[where]
+            release(found)
+            sparse.release()
     return found

@@ -8,10 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rm_geo.atomic import replacing
 from rm_geo.errors import RmGeoError
+
+SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rm_geo.engine import Clock
 from rm_geo.errors import InputError
 from rm_geo.finishing import FinishingOptions, finished_rows
 from rm_geo.grid import Grid, Tile
+from rm_geo.heap import give_back_memory
 from rm_geo.journal import Journal, open_journal
 from rm_geo.map_statistics import MapStatistics
 from rm_geo.methods import OpenMethod
@@ -92,6 +93,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.computer
     )
     run.progress.finish()
+    give_back_memory()
     if blended is None or not np.isfinite(blended.at_measured_dbm).any():
         raise InputError(
             "The method says nothing about this cell.",

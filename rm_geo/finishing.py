@@ -15,10 +15,12 @@ from rm_geo.assimilation import AssimilationParameters, Correction, fit_correcti
 from rm_geo.blending import BlendedCell
 from rm_geo.fine_structure import Points
 from rm_geo.gaps import fill_gaps
+from rm_geo.heap import give_back_memory
 from rm_geo.inverse_distances import PartnerMap, fit_partner
 from rm_geo.reach import reach_rows
 from rm_geo.row_bands import row_bands
 from rm_geo.sparse import SparseRaster
+from rm_geo.spool import computed
 from rm_geo.trust import Trust, mix_rows
 
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -107,6 +109,13 @@ class _Finisher:
             None if std_db is None else _cut(std_db, in_reach),
         )
 
+    def release(self) -> None:
+        """Take measured pixels that lie on disk out of memory: the next rows have others."""
+        self.sparse.release()
+        for part in (self.correction, self.partner):
+            if part is not None:
+                part.release()
+
 
 def finished_rows(
     sparse: SparseRaster,
@@ -134,12 +143,11 @@ def finished_rows(
     """
     correction, partner = None, None
     if options.parameters is not None:
-        predicted_dbm = _filled_at_measured(sparse, blended, options.reach_m)
-        residuals = _known(Points(sparse.row, sparse.col, sparse.level_dbm - predicted_dbm))
-        correction = fit_correction(residuals, sparse.grid.shape, options.parameters)
+        correction = _correction(sparse, blended, options.parameters, options.reach_m)
         check()
         if not options.trust.alone:
             partner = fit_partner(sparse, options.parameters)
+    give_back_memory()
     finisher = _Finisher(sparse, blended, options, correction, partner)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-finish") as pool:
         waiting: deque[Future[CellRows]] = deque()
@@ -148,6 +156,8 @@ def finished_rows(
             waiting.append(pool.submit(finisher.on_rows, rows))
             if len(waiting) > _WORKERS:
                 yield waiting.popleft().result()
+                finisher.release()
+                give_back_memory()
         while waiting:
             yield waiting.popleft().result()
 
@@ -161,13 +171,23 @@ def filled_rows(
     return fill_gaps(blended.rsrp_rows, rows, wanted, sparse.grid.shape[0], halo)
 
 
+def _correction(
+    sparse: SparseRaster, blended: BlendedCell, parameters: AssimilationParameters, reach_m: float
+) -> Correction:
+    """Krige what was measured beyond the estimates."""
+    predicted_dbm = _filled_at_measured(sparse, blended, reach_m)
+    residual_db = computed(np.subtract, sparse.level_dbm, predicted_dbm, dtype=np.float32)
+    residuals = _known(Points(sparse.row, sparse.col, residual_db))
+    return fit_correction(residuals, sparse.grid.shape, parameters)
+
+
 def _filled_at_measured(sparse: SparseRaster, blended: BlendedCell, reach_m: float) -> FloatArray:
     """Prediction at each measured pixel, also where the method left out its tile."""
     predicted_dbm = blended.at_measured_dbm
     silent = np.isnan(predicted_dbm)
     if not silent.any():
         return predicted_dbm
-    filled_dbm: FloatArray = predicted_dbm.copy()
+    filled_dbm: FloatArray = computed(np.positive, predicted_dbm, dtype=np.float32)
     for rows in row_bands(sparse.grid.shape):
         inside = sparse.in_rows(rows)
         if silent[inside].any():

@@ -21,6 +21,7 @@ from rm_geo.fine_structure import Points
 from rm_geo.residual_kriging import KrigedField, fit_field
 from rm_geo.row_bands import row_bands
 from rm_geo.sparse import SparseRaster
+from rm_geo.spool import GrowingColumn, empty_column, release
 
 FloatArray: TypeAlias = NDArray[np.float32]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -76,6 +77,11 @@ class InverseDistances:
             halo *= 4
         return level_dbm
 
+    def release(self) -> None:
+        """Take cells that lie on disk out of memory, until they are looked at again."""
+        release(self._places)
+        release(self._level_dbm)
+
     def _rows(self, first: int, last: int) -> slice:
         """Give the known cells of some rows, both ends included."""
         begin, end = np.searchsorted(self._places[:, 0], [first, last + 1])
@@ -119,9 +125,14 @@ class SmoothMap:
         """Average what was measured over cells."""
         shape = sparse.grid.shape
         # Band by band, since bands begin at whole cells: sorting takes memory.
-        bands = [_cell_means(sparse, sparse.in_rows(rows)) for rows in row_bands(shape)]
-        places, means_dbm = zip(*bands, strict=True)
-        distances = InverseDistances(np.concatenate(places), np.concatenate(means_dbm))
+        places: GrowingColumn[np.int32] = GrowingColumn(np.int32)
+        means_dbm: GrowingColumn[np.float32] = GrowingColumn(np.float32)
+        for rows in row_bands(shape):
+            band_places, band_means_dbm = _cell_means(sparse, sparse.in_rows(rows))
+            places.append(band_places.ravel())
+            means_dbm.append(band_means_dbm)
+            sparse.release()
+        distances = InverseDistances(places.finish().reshape(-1, 2), means_dbm.finish())
         if not 0 < sparse.level_dbm.size <= FEW_VALUES:
             return cls(distances, shape)
         middle_dbm = float(sparse.level_dbm.mean(dtype=np.float64))
@@ -164,6 +175,11 @@ class PartnerMap:
     smooth: SmoothMap
     correction: Correction
 
+    def release(self) -> None:
+        """Take what lies on disk out of memory, until it is looked at again."""
+        self.smooth.distances.release()
+        self.correction.release()
+
     def on_rows(self, rows: slice, observed_dbm: FloatArray, wanted: BoolArray) -> FloatArray:
         """Give the level in dBm on some rows, shape (rows, W), where it is wanted."""
         smooth_dbm = self.smooth.on_rows(rows, wanted)
@@ -181,14 +197,16 @@ def fit_partner(sparse: SparseRaster, parameters: AssimilationParameters) -> Par
         How far measurements are believed.
     """
     smooth = SmoothMap.of(sparse)
-    predicted_dbm = np.empty_like(sparse.level_dbm)
+    residual_db = empty_column(len(sparse), np.float32)  # every pixel lies in a band
     for rows in row_bands(sparse.grid.shape):
         inside = sparse.in_rows(rows)
         if inside.stop > inside.start:
             level_dbm = smooth.on_rows(rows, sparse.observed_rows(rows))
             where = (sparse.row[inside] - rows.start, sparse.col[inside])
-            predicted_dbm[inside] = level_dbm[where]
-    residuals = Points(sparse.row, sparse.col, sparse.level_dbm - predicted_dbm)
+            residual_db[inside] = sparse.level_dbm[inside] - level_dbm[where]
+            release(residual_db)
+            sparse.release()
+    residuals = Points(sparse.row, sparse.col, residual_db)
     return PartnerMap(smooth, fit_correction(residuals, sparse.grid.shape, parameters))
 
 

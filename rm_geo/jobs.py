@@ -25,7 +25,7 @@ from rm_geo.locations import (
     url_of,
 )
 from rm_geo.predict_options import PredictOptions
-from rm_geo.remote import fetched, local, open_storage
+from rm_geo.remote import fetched, local, open_storage, require_writable
 from rm_geo.stored_files import exists, find, for_each
 
 MEASUREMENT_SUFFIXES: Final = (
@@ -329,6 +329,25 @@ def _require_storage(jobs: Sequence[Job], output: Location) -> None:
     for place in (output, *(job.output for job in jobs)):
         if isinstance(place, str):
             open_storage(url_of(place))
+
+
+def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
+    """Refuse a batch of which an output in object storage cannot be written.
+
+    The folders of jobs below that of the batch are as that one.
+
+    Raises
+    ------
+    OutputError
+        Naming the first of them.
+    """
+    whole = identity(output)
+    apart = {
+        job.output for job in jobs
+        if isinstance(job.output, str) and not identity(job.output).startswith(f"{whole}/")
+    }  # fmt: skip
+    wanted = apart | {output} if isinstance(output, str) else apart
+    for_each(require_writable, sorted(wanted))
 
 
 def settings_text(options: PredictOptions) -> dict[str, str]:

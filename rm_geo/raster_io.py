@@ -349,7 +349,8 @@ def _require_whole(path: Path) -> None:
     size = path.stat().st_size
     with rasterio.open(path) as dataset:
         levels = [None, *range(len(dataset.overviews(1)))]
-        blocks = [tuple(-(-n // _BLOCK_PX) for n in _shape_of(path, level)) for level in levels]
+        shapes = [dataset.shape, *(_overview_shape(path, level) for level in levels[1:])]
+        blocks = [tuple(-(-n // _BLOCK_PX) for n in shape) for shape in shapes]
         for band in dataset.indexes:
             for level, (rows, cols) in zip(levels, blocks, strict=True):
                 for row in range(rows):
@@ -357,13 +358,12 @@ def _require_whole(path: Path) -> None:
                         _require_block(dataset, (col, row), band, level, size)
 
 
-def _shape_of(path: Path, level: int | None) -> tuple[int, int]:
-    """Rows and columns of a file or of one of its overviews.
+def _overview_shape(path: Path, level: int | None) -> tuple[int, int]:
+    """Rows and columns of one of a file's overviews.
 
     Its factor does not tell: in a raster of one column GDAL has it from the columns alone, as 1.
     """
-    chosen = {} if level is None else {"overview_level": level}
-    with rasterio.open(path, **chosen) as dataset:
+    with rasterio.open(path, overview_level=level) as dataset:
         rows, cols = dataset.shape
     return int(rows), int(cols)
 

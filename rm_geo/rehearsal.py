@@ -49,17 +49,42 @@ class DryRun:
 
 
 def dry_run(
-    measurements: str | os.PathLike[str] | Measurements | Survey,
+    measurements: str | os.PathLike[str] | Measurements,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
-    *,
-    tile_computer: TileComputer | None = None,
 ) -> DryRun:
     """Find out what a run would do and how long it would take, writing nothing.
 
     Parameters
     ----------
     measurements, options, progress
+        As of :func:`rm_geo.pipeline.predict`.
+
+    Raises
+    ------
+    RmGeoError
+        Whatever would stop the run before its first tile.
+    """
+    chosen = PredictOptions() if options is None else options
+    survey = read_survey(measurements, chosen, progress)
+    require_one_possible(survey)
+    return rehearse(survey, chosen, progress)
+
+
+def rehearse(
+    survey: Survey,
+    chosen: PredictOptions,
+    progress: Progress | None = None,
+    *,
+    tile_computer: TileComputer | None = None,
+) -> DryRun:
+    """Find out how long a run over cells would take of which one can be mapped.
+
+    Parameters
+    ----------
+    survey : Survey
+        Laid out for the options.
+    chosen, progress
         As of :func:`rm_geo.pipeline.predict`.
     tile_computer : TileComputer, optional
         Who would compute the tiles: is asked to open the method, and for no tile.
@@ -69,13 +94,6 @@ def dry_run(
     RmGeoError
         Whatever would stop the run before its first tile.
     """
-    chosen = PredictOptions() if options is None else options
-    survey = (
-        measurements
-        if isinstance(measurements, Survey)
-        else read_survey(measurements, chosen, progress)
-    )
-    require_one_possible(survey)
     open_sites(chosen, survey.measurements)
     method = open_wanted_method(chosen)
     if tile_computer is not None:

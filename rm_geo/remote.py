@@ -11,8 +11,7 @@ import hashlib
 import importlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -28,12 +27,14 @@ from rm_geo.errors import (
     UsageError,
 )
 from rm_geo.locations import Location, file_name, url_of
+from rm_geo.owned_folder import owned_folder
 
 T = TypeVar("T")
 
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-_COMPANIONS: Final = (".shx", ".dbf", ".prj", ".cpg")
+COMPANIONS: Final = (".shx", ".dbf", ".prj", ".cpg")
 _SUMMARY: Final = "summary"
+_PROBE: Final = ".rm_geo-probe"
 
 
 @contextmanager
@@ -61,26 +62,42 @@ def fetched(location: str) -> Iterator[Path]:
     UsageError
         If the location cannot be meant.
     """
+    with owned_folder() as folder:
+        copy = fetch(location, folder)
+        with named_as(copy, location):
+            yield copy
+
+
+def fetch(location: str, folder: Path) -> Path:
+    """Fetch a file, and the companions of a shapefile, into a folder; gives the copy.
+
+    Raises
+    ------
+    InputError, FetchError, DependencyError, UsageError
+        As :func:`fetched`.
+    """
     url = url_of(location)
     name = file_name(url)
     if not name:
         raise UsageError(f"{location} names no file.")
-    with tempfile.TemporaryDirectory(prefix="rm_geo-") as folder:
-        system, path = open_storage(url)
-        attempt(
-            lambda: _get(system, path, Path(folder) / name), location, "read", FetchError,
-            InputError,
-        )  # fmt: skip
-        try:
-            yield Path(folder) / name
-        except RmGeoError as error:
-            told = error.message.replace(str(Path(folder) / name), location)
-            raise type(error)(told, hint=error.hint) from error
+    system, path = open_storage(url)
+    attempt(lambda: _get(system, path, folder / name), location, "read", FetchError, InputError)
+    return folder / name
 
 
 @contextmanager
-def stored(location: str, part: str = "") -> Iterator[Path]:
-    """Give a folder for results, and store what it holds at a location when the block is done.
+def named_as(copy: Path, location: str) -> Iterator[None]:
+    """Name a location in place of its copy in the errors of a block."""
+    try:
+        yield
+    except RmGeoError as error:
+        told = error.message.replace(str(copy), location)
+        raise type(error)(told, hint=error.hint) from error
+
+
+@contextmanager
+def stored(location: str, names: Collection[str], part: str = "") -> Iterator[Path]:
+    """Give a folder for results, and store them at a location when the block is done.
 
     A block that fails leaves the folder, so that the same command goes on from there.
 
@@ -88,6 +105,9 @@ def stored(location: str, part: str = "") -> Iterator[Path]:
     ----------
     location : str
         URL or virtual path of GDAL, of a folder.
+    names : collection of str
+        Names of the results in that folder, as they are when the block is done; those that
+        are not there are passed over. Whatever else lies there is not stored.
     part : str
         Which part of the results these are, where several are made at the same time.
 
@@ -116,10 +136,10 @@ def stored(location: str, part: str = "") -> Iterator[Path]:
     finally:
         if not any(folder.iterdir()):
             folder.rmdir()
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    files = [folder / name for name in {*names} if (folder / name).is_file()]
     # The summary last: who finds it finds everything that it speaks of.
     for path in sorted(files, key=lambda path: (path.stem == _SUMMARY, path)):
-        target = f"{root.rstrip('/')}/{path.relative_to(folder).as_posix()}"
+        target = f"{root.rstrip('/')}/{path.name}"
         attempt(
             partial(_put, system, path, target),
             f"{location} ({path.name}; the results are in {folder})",
@@ -166,6 +186,31 @@ def remove(location: str) -> None:
     attempt(removed, location, "removed", OutputError, OutputError)
 
 
+def require_writable(location: str) -> None:
+    """Refuse a folder in object storage that takes no file, before hours of work for it.
+
+    An empty object is written there, and removed where the storage lets it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    DependencyError, UsageError
+        As :func:`stored`.
+    """
+    system, root = open_storage(url_of(location))
+    probe = f"{root.rstrip('/')}/{_PROBE}"
+
+    def written() -> None:
+        system.makedirs(root.rstrip("/"), exist_ok=True)
+        system.pipe_file(probe, b"")
+
+    attempt(written, location, "written", OutputError, OutputError)
+    # Credentials that may write need not be such that may remove.
+    with suppress(Exception):
+        system.rm_file(probe)
+
+
 def outbox() -> Path:
     """Folder where results wait to be stored."""
     base = os.environ.get("XDG_CACHE_HOME")
@@ -201,7 +246,7 @@ def _get(system: Any, path: str, target: Path) -> None:  # noqa: ANN401 - of fss
     """Fetch one file, and what belongs to it where it is a shapefile."""
     system.get_file(path, str(target))
     if path.lower().endswith(".shp"):
-        for suffix in _COMPANIONS:
+        for suffix in COMPANIONS:
             if system.exists(path[:-4] + suffix):
                 system.get_file(path[:-4] + suffix, str(target.with_suffix(suffix)))
 

@@ -21,6 +21,7 @@ from rm_geo.cell_resampling import resample_at, resample_cells, resample_rows
 from rm_geo.exact_kriging import FEW_VALUES, solve_exactly
 from rm_geo.fine_structure import FineStructure, Points, fit_fine_structure
 from rm_geo.likely_covariance import believed_mean, likely_covariance
+from rm_geo.spool import computed, in_blocks
 from rm_geo.torus import autocorrelation, convolved, padded_shape, real_transform, torus_distance
 
 __all__ = [
@@ -197,24 +198,44 @@ def fit_field(points: Points, shape: tuple[int, int]) -> KrigedField:
             break
         field = resample_cells(field, side, side // 2, shape)
         side, top = side // 2, False
-        left = points._replace(value=points.value - resample_at(field, points, side))
+        left = points._replace(value=_departure(points, field, side))
     low, high = min(float(points.value.min()), 0.0), max(float(points.value.max()), 0.0)
-    at_points = resample_at(field, points, side)
+    at_points = _at_points(field, points, side)
     fine = None
     # Where measurements are that dense, neighbouring pixels share more than the cells tell.
     if points.value.size >= _FINE_DENSITY * shape[0] * shape[1]:
         fine, shared = fit_fine_structure(points._replace(value=points.value - at_points), shape)
         at_points = at_points + shared
-    return KrigedField(field, side, shape, points, (low, high),
-                       np.clip(at_points, low, high), fine)  # fmt: skip
+    clipped = computed(lambda value: np.clip(value, low, high), at_points, dtype=np.float32)
+    return KrigedField(field, side, shape, points, (low, high), clipped, fine)
+
+
+def _at_points(field: FloatArray, points: Points, side: int) -> FloatArray:
+    """Interpolate cells at the points."""
+    return computed(
+        lambda row, col, value: resample_at(field, Points(row, col, value), side),
+        *points, dtype=np.float32,
+    )  # fmt: skip
+
+
+def _departure(points: Points, field: FloatArray, side: int) -> FloatArray:
+    """Give what the cells do not say of the points."""
+    return computed(
+        lambda row, col, value: value - resample_at(field, Points(row, col, value), side),
+        *points, dtype=np.float32,
+    )  # fmt: skip
 
 
 def bin_points(points: Points, shape: tuple[int, int], side: int) -> Cells:
     """Average points over square cells of a number of pixels."""
     rows, cols = (-(-length // side) for length in shape)
-    index = (points.row // side) * cols + points.col // side
-    count = np.bincount(index, minlength=rows * cols)
-    total = np.bincount(index, points.value, minlength=rows * cols)
+    count = np.zeros(rows * cols, dtype=np.int64)
+    total = np.zeros(rows * cols)
+    for row, col, value in in_blocks(*points):
+        index = (row // side) * cols + col // side
+        np.add.at(count, index, 1)
+        # In the order of the points, so that the sums do not depend on the blocks.
+        np.add.at(total, index, value.astype(np.float64))
     mean = (total / np.maximum(count, 1)).astype(np.float32).reshape(rows, cols)
     return Cells(mean, count.astype(np.float32).reshape(rows, cols))
 

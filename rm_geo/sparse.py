@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.grid import Grid, Tile
+from rm_geo.spool import computed, release
 
 FloatArray: TypeAlias = NDArray[np.float32]
 PixelArray: TypeAlias = NDArray[np.int64]
@@ -21,7 +22,8 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 class SparseRaster:
     """RSRP on a grid, known where something was measured.
 
-    Memory is some 20 bytes for each measured pixel, whatever the size of the grid.
+    It takes some 28 bytes for each measured pixel, whatever the size of the grid; on disk where
+    the pixels are many (:mod:`rm_geo.spool`).
 
     Attributes
     ----------
@@ -72,12 +74,14 @@ class SparseRaster:
     @cached_property
     def row(self) -> NDArray[np.int32]:
         """Row of each measured pixel, ascending."""
-        return (self.pixel // self.grid.shape[1]).astype(np.int32)
+        width = self.grid.shape[1]
+        return computed(lambda pixel: pixel // width, self.pixel, dtype=np.int32)
 
     @cached_property
     def col(self) -> NDArray[np.int32]:
         """Column of each measured pixel."""
-        return (self.pixel % self.grid.shape[1]).astype(np.int32)
+        width = self.grid.shape[1]
+        return computed(lambda pixel: pixel % width, self.pixel, dtype=np.int32)
 
     @property
     def coverage(self) -> float:
@@ -115,6 +119,14 @@ class SparseRaster:
             spread_db=self.spread_db[kept],
         )
 
+    def release(self) -> None:
+        """Take what lies on disk out of memory, until it is looked at again."""
+        for column in (self.pixel, self.level_dbm, self.readings, self.spread_db):
+            release(column)
+        for name in ("row", "col"):
+            if name in self.__dict__:  # cached
+                release(self.__dict__[name])
+
     def in_rows(self, rows: slice) -> slice:
         """Give the measured pixels of some rows, as a slice of the arrays."""
         width = self.grid.shape[1]
@@ -136,7 +148,8 @@ class SparseRaster:
 
     def observed_rows(self, rows: slice) -> NDArray[np.bool_]:
         """Whether the pixels of some rows were measured, shape (rows, W)."""
-        return self.dense_rows(np.ones(len(self), dtype=np.bool_), rows, False)
+        everywhere = np.broadcast_to(np.True_, len(self))
+        return self.dense_rows(everywhere, rows, False)
 
     def dense_rows(self, values: NDArray[Scalar], rows: slice, empty: object) -> NDArray[Scalar]:
         """Spread values of the measured pixels, shape (N,), over some rows, shape (rows, W)."""

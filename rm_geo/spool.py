@@ -114,6 +114,36 @@ def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int | None = None)
     return _mapped(file, kind, rows)
 
 
+def computed(
+    function: Callable[..., NDArray[Any]], *columns: NDArray[Any], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Compute a column row by row from others, in memory or on disk.
+
+    Parameters
+    ----------
+    function : callable
+        Given a block of each column, gives as many values.
+    columns : ndarray, shape (N,)
+        Columns of one length.
+    dtype : dtype
+        Of the result.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full.
+
+    Examples
+    --------
+    >>> computed(np.add, np.arange(3), np.ones(3), dtype=np.float32)
+    array([1., 2., 3.], dtype=float32)
+    """
+    result = empty_column(columns[0].shape[0], dtype)
+    for *blocks, target in in_blocks(*columns, result):
+        target[:] = function(*blocks)
+    return result
+
+
 def in_blocks(
     *columns: NDArray[Any], rows: int | None = None
 ) -> Iterator[tuple[NDArray[Any], ...]]:

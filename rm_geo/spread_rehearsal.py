@@ -9,7 +9,7 @@ from rm_geo.cluster import local_workers, open_cluster
 from rm_geo.measurements import Measurements
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress
-from rm_geo.rehearsal import DryRun, dry_run
+from rm_geo.rehearsal import DryRun, rehearse
 from rm_geo.survey import read_survey, require_one_possible
 from rm_geo.tile_spreading import SpreadTiles
 
@@ -67,9 +67,9 @@ def spread_dry_run(
         gpus = f", {_several(found.gpus, 'GPU')} for all" if found.gpus else ""
         share = f"{_several(found.cores, 'core')} for each{gpus}"
         where = f"{_several(found.number, 'worker')} on this machine, {share}"
-        return dry_run(survey, options, progress), Workforce(found.number, found.number, where)
+        return rehearse(survey, options, progress), Workforce(found.number, found.number, where)
     with open_cluster(scheduler) as client, SpreadTiles(client, options) as tiles:
-        run = dry_run(survey, options, progress, tile_computer=tiles)
+        run = rehearse(survey, options, progress, tile_computer=tiles)
         threads = client.nthreads()
     number, all_threads = len(threads), sum(threads.values())
     where = (

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from rm_geo.errors import FetchError, InputError
 from rm_geo.locations import Location, file_name, url_of
-from rm_geo.remote import attempt, open_storage
+from rm_geo.remote import COMPANIONS, attempt, open_storage
 
 T = TypeVar("T")
 L = TypeVar("L")
@@ -38,7 +38,7 @@ def exists(location: Location) -> bool:
 
 
 def version_of(location: Location) -> str:
-    """Give a text that changes with the content of a file.
+    """Give a text that changes with the content of a file, as far as size, time or tag tell.
 
     Raises
     ------
@@ -47,7 +47,15 @@ def version_of(location: Location) -> str:
     """
     if isinstance(location, str):
         system, path = open_storage(url_of(location))
-        return str(attempt(lambda: system.checksum(path), location, "read", FetchError, InputError))
+
+        def version() -> str:
+            parts = [path]
+            if path.lower().endswith(".shp"):
+                others = (path[:-4] + suffix for suffix in COMPANIONS)
+                parts += [other for other in others if system.exists(other)]
+            return " ".join(str(system.checksum(part)) for part in parts)
+
+        return attempt(version, location, "read", FetchError, InputError)
     try:
         status = location.stat()
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rm_geo.area import check_area
 from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
+from rm_geo.heap import give_back_arrow_memory, give_back_memory
 from rm_geo.measurements import Measurements
 from rm_geo.points import read_measurements
 from rm_geo.predict_options import PredictOptions
@@ -119,6 +120,8 @@ def _read(
     )
     for line in report.lines():
         progress.log(line)
+    give_back_arrow_memory()
+    give_back_memory()
     return points, report.dropped_total
 
 

@@ -12,7 +12,7 @@ import contextlib
 import importlib
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -215,7 +215,11 @@ def spread(
         crew.take_back(future for future, _ in running)
 
 
-def release_workers(client: Any, after: type[BaseException] | None = None) -> None:  # noqa: ANN401
+def release_workers(
+    client: Any,  # noqa: ANN401
+    after: type[BaseException] | None = None,
+    release: Callable[[Any], None] = release_methods,
+) -> None:
     """Close what the workers of a client keep open, if they still answer.
 
     Parameters
@@ -224,13 +228,15 @@ def release_workers(client: Any, after: type[BaseException] | None = None) -> No
         Whose workers.
     after : type, optional
         What ended the work. A cluster that was lost is not asked: it might never answer.
+    release : callable
+        Given a worker, closes what it keeps.
     """
     if after is not None and issubclass(after, ClusterLostError):
         return
     # Whatever comes of it: the work is done, or its own error is on the way.
     with contextlib.suppress(Exception):
         if client.status == "running":
-            client.run(release_methods, on_error="ignore")
+            client.run(release, on_error="ignore")
 
 
 def _result(future: Any, crew: Crew, progress: Progress) -> Any:  # noqa: ANN401

@@ -91,9 +91,11 @@ def test_errors_name_the_location_not_its_copy(storage):
 def test_results_are_stored_when_the_work_is_done_the_summary_last(storage, monkeypatch):
     order = []
     monkeypatch.setattr(storage, "put_file", lambda source, target: order.append(target))
-    with stored("memory://maps/today") as folder:
-        for name in ("summary.csv", "1_rsrp.tif", "z.png", ".rmgeo-lock"):
+    names = ["summary.csv"]
+    with stored("memory://maps/today", names) as folder:
+        for name in ("summary.csv", "1_rsrp.tif", "z.png", ".rmgeo-lock", "left_over.tif"):
             (folder / name).write_text(name)
+        names += ["1_rsrp.tif", "z.png", "not_made.tif"]
         assert not order
     assert order == [f"/maps/today/{name}" for name in ("1_rsrp.tif", "z.png", "summary.csv")]
     assert not folder.exists()
@@ -101,14 +103,14 @@ def test_results_are_stored_when_the_work_is_done_the_summary_last(storage, monk
 
 def test_work_that_fails_stores_nothing_and_goes_on_where_it_was(storage):
     def stop_halfway():
-        with stored("memory://maps/today") as folder:
+        with stored("memory://maps/today", ["half"]) as folder:
             (folder / "half").write_text("of it")
             raise InputError("no")
 
     with pytest.raises(InputError):
         stop_halfway()
     assert not storage.exists("/maps")
-    with stored("memory://maps/today") as again:
+    with stored("memory://maps/today", ["half"]) as again:
         assert (again / "half").read_text() == "of it"
     assert storage.cat("/maps/today/half") == b"of it"
 
@@ -120,7 +122,7 @@ def test_results_that_cannot_be_stored_are_kept(storage, monkeypatch):
     monkeypatch.setattr(storage, "put_file", refuse)
     with (
         pytest.raises(OutputError, match=r"no credentials.*credentials") as caught,
-        stored("memory://maps/today") as folder,
+        stored("memory://maps/today", ["a.tif"]) as folder,
     ):
         (folder / "a.tif").write_text("a")
     assert str(folder) in str(caught.value)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rm_geo import spool
 from rm_geo.errors import OutputError
-from rm_geo.spool import GrowingColumn, empty_column, in_blocks, release
+from rm_geo.spool import GrowingColumn, computed, empty_column, in_blocks, release
 
 BLOCKS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9), max_size=9)
 
@@ -31,6 +31,17 @@ def test_it_holds_what_was_appended_in_memory_or_on_disk(blocks, limit, dtype) -
     assert values.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(values, expected.astype(dtype))
     assert len(column) == 0
+
+
+@pytest.mark.parametrize("in_memory", [10**6, 10])
+def test_a_computed_column_is_that_of_all_rows_at_once(monkeypatch, in_memory) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY_ROWS", in_memory)
+    monkeypatch.setattr(spool, "BLOCK_ROWS", 7)
+    left, right = np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
+    values = computed(np.subtract, left, right, dtype=np.float32)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, left - right)
+    assert computed(np.negative, left[:0], dtype=np.float32).size == 0
 
 
 @settings(deadline=None, max_examples=40)

@@ -91,7 +91,7 @@ model_option = click.option(
 )
 
 
-class Location(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+class LocationParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
     """A path, or a place in object storage."""
 
     name = "path"
@@ -108,10 +108,11 @@ class Location(click.ParamType):  # type: ignore[type-arg]  # generic from click
         return location_of(value)
 
 
-location_argument = click.argument("measurements", type=Location())
+location_argument = click.argument("measurements", type=LocationParam())
 
 location_option = click.option(
-    "-o", "--output", type=Location(), required=True, metavar="DIR", help="Folder of the results.",
+    "-o", "--output", type=LocationParam(), required=True, metavar="DIR",
+    help="Folder of the results.",
 )  # fmt: skip
 
 measurements_argument = click.argument("measurements", type=click.Path(path_type=Path))

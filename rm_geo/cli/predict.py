@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +67,11 @@ def predict(
             )
             _tell_plan(plan, crew, console)
             return
+        from rm_geo.cell_products import SUMMARY_NAMES
         from rm_geo.pipeline import predict as map_cells
 
-        target = local(output, places, stored)
+        names = list(SUMMARY_NAMES)
+        target = local(output, places, partial(stored, names=names))
         if scheduler is None and workers is None:
             results = map_cells(source, target, options, console)
         else:
@@ -81,6 +84,7 @@ def predict(
             client = places.enter_context(open_cluster(scheduler, workers, options.device))
             tiles = places.enter_context(SpreadTiles(client, options))
             results = map_cells(survey, target, options, console, tile_computer=tiles)
+        names += (name for result in results for name in result.files)
     _tell_results(results, output, console)
 
 

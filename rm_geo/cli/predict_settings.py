@@ -10,7 +10,7 @@ import click
 
 from rm_geo.cli.options import (
     F,
-    Location,
+    LocationParam,
     batch_size_option,
     bbox_option,
     column_options,
@@ -42,7 +42,7 @@ _OPTIONS: Final = (
     bbox_option,
     click.option("--cell", "cells", multiple=True, metavar="NAME",
                  help="Map this cell only; may be repeated."),
-    click.option("--sites", type=Location(), metavar="FILE",
+    click.option("--sites", type=LocationParam(), metavar="FILE",
                  help="Table of the sites; without it, positions are estimated."),
     click.option("--eirp", type=float, metavar="DBM",
                  help="EIRP per resource element, where the sites do not say."),
