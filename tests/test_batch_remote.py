@@ -102,6 +102,62 @@ def test_jobs_and_outputs_may_be_anywhere(drives, storage, address, tmp_path):
     assert nothing_is_left(tmp_path)
 
 
+def test_a_file_of_many_cells_is_fetched_once_by_a_worker(
+    drives, storage, address, tmp_path, monkeypatch
+):
+    healthy, fetched = type(storage).get_file, []
+
+    def watched(self, path, target, **extra):
+        fetched.append(path)
+        return healthy(self, path, target, **extra)
+
+    monkeypatch.setattr(type(storage), "get_file", watched)
+    result = batch("memory://drives/man*.csv", "-o", "memory://maps", "--scheduler", address)
+    assert result.exit_code == 0, result.output
+    assert fetched.count("/drives/many.csv") == 1
+    assert nothing_is_left(tmp_path)
+
+
+def test_an_output_that_takes_no_file_is_told_before_any_work(
+    drives, storage, address, tmp_path, monkeypatch
+):
+    healthy, fetched = type(storage).pipe_file, []
+
+    def refuse(self, path, *rest, **extra):
+        if path.startswith("/maps"):
+            raise PermissionError("read only")
+        return healthy(self, path, *rest, **extra)
+
+    monkeypatch.setattr(type(storage), "pipe_file", refuse)
+    monkeypatch.setattr(type(storage), "get_file", lambda *_, **__: fetched.append(1))
+    result = batch("memory://drives/on*.csv", "-o", "memory://maps", "--scheduler", address)
+    assert result.exit_code != 0
+    assert "memory://maps" in result.output
+    assert "read only" in result.output
+    assert not fetched
+
+
+def test_a_site_table_that_changed_maps_its_job_anew(drives, storage, address):
+    sites = "cell,longitude,latitude\n9,15.000544,48.753373\n"
+    storage.pipe("/drives/sites.csv", sites.encode())
+    storage.pipe("/drives/broken.csv", b"x,y\n")  # the record stays, for there is work left
+    storage.pipe("/drives/jobs.csv", b"measurements\none.csv\nbroken.csv\n")
+    command = (
+        "memory://drives/jobs.csv", "-o", "memory://maps", "--scheduler", address,
+        "--sites", "memory://drives/sites.csv", "--retries", "0",
+    )  # fmt: skip
+
+    def mapped_again():
+        result = batch(*command)
+        assert "1 of 2 jobs failed" in result.output, result.output
+        return summary(storage)["one"]["skipped"] == "False"
+
+    assert mapped_again()
+    assert not mapped_again()
+    storage.pipe("/drives/sites.csv", sites.replace("15.000544", "15.000272").encode())
+    assert mapped_again()
+
+
 def test_a_fetch_that_fails_harms_its_job_only(drives, storage, address, tmp_path, monkeypatch):
     healthy, failures = type(storage).get_file, {"/drives/many.csv": 1, "/drives/one.csv": 99}
     write_drive(drives / "third.csv", ["5"], extent=60.0, seed=2)

@@ -15,7 +15,7 @@ from rm_geo.errors import InputError, OutputError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.locations import is_remote, url_of
 from rm_geo.raster_io import write_raster
-from rm_geo.remote import fetched, outbox, stored
+from rm_geo.remote import fetched, outbox, require_writable, stored
 
 pytest.importorskip("fsspec")
 
@@ -113,6 +113,18 @@ def test_work_that_fails_stores_nothing_and_goes_on_where_it_was(storage):
     with stored("memory://maps/today", ["half"]) as again:
         assert (again / "half").read_text() == "of it"
     assert storage.cat("/maps/today/half") == b"of it"
+
+
+def test_a_place_is_tried_before_the_work_and_nothing_is_left_there(storage, monkeypatch):
+    require_writable("memory://maps/today")
+    assert not storage.find("/maps")
+
+    def refuse(*_, **__):
+        raise PermissionError("no credentials")
+
+    monkeypatch.setattr(storage, "pipe_file", refuse)
+    with pytest.raises(OutputError, match=r"memory://maps/today.*no credentials"):
+        require_writable("memory://maps/today")
 
 
 def test_results_that_cannot_be_stored_are_kept(storage, monkeypatch):
