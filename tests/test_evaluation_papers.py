@@ -175,7 +175,8 @@ class TestCommands:
     def run(self, *words):
         return CliRunner().invoke(rm_geo, ["evaluate", *(str(word) for word in words)])
 
-    def test_radiocycle_from_the_command_line(self, tmp_path):
+    def test_radiocycle_from_the_command_line(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
         folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
         result = self.run("radiocycle", folder, "-o", tmp_path / "out", "--methods", "KNN,SL",
                           "--rates", "0.1", "--transmitters", "1")  # fmt: skip
