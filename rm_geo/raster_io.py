@@ -348,8 +348,9 @@ def _require_whole(path: Path) -> None:
     """
     size = path.stat().st_size
     with rasterio.open(path) as dataset:
-        levels = [None, *range(len(dataset.overviews(1)))]
-        shapes = [dataset.shape, *(_overview_shape(path, level) for level in levels[1:])]
+        overviews = range(len(dataset.overviews(1)))
+        levels = [None, *overviews]
+        shapes = [dataset.shape, *(_overview_shape(path, level) for level in overviews)]
         blocks = [tuple(-(-n // _BLOCK_PX) for n in shape) for shape in shapes]
         for band in dataset.indexes:
             for level, (rows, cols) in zip(levels, blocks, strict=True):
@@ -358,7 +359,7 @@ def _require_whole(path: Path) -> None:
                         _require_block(dataset, (col, row), band, level, size)
 
 
-def _overview_shape(path: Path, level: int | None) -> tuple[int, int]:
+def _overview_shape(path: Path, level: int) -> tuple[int, int]:
     """Rows and columns of one of a file's overviews.
 
     Its factor does not tell: in a raster of one column GDAL has it from the columns alone, as 1.

@@ -198,7 +198,8 @@ def fit_field(points: Points, shape: tuple[int, int]) -> KrigedField:
             break
         field = resample_cells(field, side, side // 2, shape)
         side, top = side // 2, False
-        left = points._replace(value=_departure(points, field, side))
+        said = _at_points(field, points, side)
+        left = points._replace(value=computed(np.subtract, points.value, said, dtype=np.float32))
     low, high = min(float(points.value.min()), 0.0), max(float(points.value.max()), 0.0)
     at_points = _at_points(field, points, side)
     fine = None
@@ -214,14 +215,6 @@ def _at_points(field: FloatArray, points: Points, side: int) -> FloatArray:
     """Interpolate cells at the points."""
     return computed(
         lambda row, col, value: resample_at(field, Points(row, col, value), side),
-        *points, dtype=np.float32,
-    )  # fmt: skip
-
-
-def _departure(points: Points, field: FloatArray, side: int) -> FloatArray:
-    """Give what the cells do not say of the points."""
-    return computed(
-        lambda row, col, value: value - resample_at(field, Points(row, col, value), side),
         *points, dtype=np.float32,
     )  # fmt: skip
 

@@ -126,15 +126,13 @@ def _known_scenes() -> Iterator[PlannedModel]:
     """
     for scale in (4, 8):
         for key, kind, name in (
-            ("srresnet", "srresnet", "paper"),
-            ("supreme", "supreme", "paper"),
-            ("mars-paper", "mars", "paper"),
-            ("mars", "mars", "plus"),
+            (f"srresnet-{scale}-i", "srresnet", "paper"),
+            (f"supreme-{scale}-i", "supreme", "paper"),
+            (f"mars-{scale}-paper-i", "mars", "paper"),
+            (f"mars-{scale}-i", "mars", "plus"),
         ):
-            first, *rest = key.split("-")
-            recipe = _super_resolution(kind, scale, name)
-            recipe["split"] = MARS_SETTING_I.name
-            yield PlannedModel("-".join([first, str(scale), *rest, "i"]), kind, recipe, 1.5,
+            recipe = {**_super_resolution(kind, scale, name), "split": MARS_SETTING_I.name}
+            yield PlannedModel(key, kind, recipe, 1.5,
                                f"{kind} {scale}x ({name}) for setting I: unseen transmitters in "
                                "known scenes.", by_default=False)  # fmt: skip
 
