@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from rm_geo.sites import read_sites
     from rm_geo.superres import superresolve
     from rm_geo.transmitters import Transmitter
-    from rm_geo.zoo import find_model, list_models, load_network
+    from rm_geo.weights import load_network
+    from rm_geo.zoo import find_model, list_models
 
 _HOMES = {
     "CellResult": "cell_products",
@@ -50,7 +51,7 @@ _HOMES = {
     "dry_run": "rehearsal",
     "find_model": "zoo",
     "list_models": "zoo",
-    "load_network": "zoo",
+    "load_network": "weights",
     "predict": "pipeline",
     "read_buildings": "simulation",
     "read_measurements": "points",

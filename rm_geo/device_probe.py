@@ -1,7 +1,7 @@
 """Which device networks would run on, found out without importing PyTorch.
 
-PyTorch takes seconds to import; who only wants to greet cannot wait for it. The answer is a
-good guess: that of :func:`rm_geo.engine.choose_device` counts.
+PyTorch takes seconds to import. Where no GPU can be there, nobody has to wait for it; where one
+may be, the answer is a good guess, and that of :func:`rm_geo.engine.choose_device` counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def likely_device() -> str:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return "none"
-    if is_cuda_build(Path(spec.origin).with_name("version.py")) and _cuda_devices() > 0:
+    version = Path(spec.origin).with_name("version.py")
+    if is_rocm_build(version) or (is_cuda_build(version) and _cuda_devices() > 0):
         return "cuda"
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps"
@@ -32,11 +33,21 @@ def likely_device() -> str:
 
 def is_cuda_build(version_file: Path) -> bool:
     """Whether the ``torch/version.py`` of an installation names a version of CUDA."""
+    return _names_version(version_file, "cuda")
+
+
+def is_rocm_build(version_file: Path) -> bool:
+    """Whether it names one of ROCm, whose devices PyTorch calls ``cuda`` too."""
+    return _names_version(version_file, "hip")
+
+
+def _names_version(version_file: Path, name: str) -> bool:
+    """Whether a line of the file sets a name to a version in quotes."""
     try:
         text = version_file.read_text("utf-8", "replace")
     except OSError:
         return False
-    return re.search(r"^cuda\b[^=\n]*=\s*['\"]\d", text, re.MULTILINE) is not None
+    return re.search(rf"^{name}\b[^=\n]*=\s*['\"]\d", text, re.MULTILINE) is not None
 
 
 def _cuda_devices() -> int:

@@ -7,15 +7,19 @@ is halved until it does, and the smaller size is kept for the rest of the run.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
+from rm_geo.device_probe import likely_device
 from rm_geo.errors import DeviceError, UsageError
 from rm_geo.estimators.base import Estimate, Estimator, FloatArray, TileBatch
 from rm_geo.progress import Progress, SilentProgress
@@ -53,11 +57,11 @@ def choose_device(name: str = "auto") -> str:
     UsageError
         If the name is none of the above.
     """
+    if name == "cpu" or (name == "auto" and likely_device() in {"cpu", "none"}):
+        return "cpu"
     import torch
 
     kind, _, number = name.partition(":")
-    if name == "cpu":
-        return "cpu"
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -89,15 +93,18 @@ def choose_precision(device: str) -> Precision:
 
     On a CPU without such instructions bfloat16 is emulated and ten times slower.
     """
-    import torch
-
     if device.startswith("cuda"):
+        import torch
+
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if device == "cpu" and cpu_has_bfloat16() else "float32"
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether torch reports AVX512-BF16 or AMX tiles on this CPU."""
+    """Whether this CPU has AVX512-BF16 or AMX tiles, by Linux or else by torch."""
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        return re.search(r"\b(avx512_bf16|amx_tile)\b", flags) is not None
     import torch
 
     # Private names of torch.cpu: absent in some releases, which then count as "no".

@@ -20,7 +20,8 @@ from rm_geo.atomic import replacing
 from rm_geo.errors import DependencyError, ModelError
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle
-from rm_geo.zoo import ModelRecord, load_network
+from rm_geo.weights import load_network
+from rm_geo.zoo import ModelRecord
 
 OPSET: Final = 18
 """The first with reductions whose axes are inputs, and with Col2Im; ONNX Runtime 1.14."""

@@ -41,20 +41,19 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
     """
     if not _is_wanted(options) or _tiles(options, grids) < WORTH_TILES:
         return False
-    from rm_geo.onnx_export import export_onnx
-    from rm_geo.onnx_field import export_path, exported_sizes
-    from rm_geo.zoo import default_model, find_model, load_network
+    from rm_geo.onnx_files import export_path, onnx_files
+    from rm_geo.zoo import default_model, find_model, verified
 
     try:
         record = default_model("radiocycle") if options.model is None else find_model(options.model)
-        if not record.sha256:  # a file that is not in the index: its weights tell
-            _, record = load_network(record)
-        known = record.sha256 or ""
-        if record.kind != "radiocycle-field" or options.tile_size_px in exported_sizes(known):
+        record = verified(record)
+        if record.kind != "radiocycle-field" or options.tile_size_px in onnx_files(record):
             return False
-        path = export_path(known, options.tile_size_px)
+        path = export_path(record.sha256 or "", options.tile_size_px)
         path.parent.mkdir(parents=True, exist_ok=True)
         progress.log(f"Exporting {record.name} for ONNX Runtime, once: the run is long")
+        from rm_geo.onnx_export import export_onnx
+
         export_onnx(record, path, options.tile_size_px)
     except (RmGeoError, OSError) as error:
         progress.log(f"Goes on with PyTorch: {error}")

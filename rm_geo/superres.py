@@ -42,14 +42,8 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software
 from rm_geo.raster_io import Raster, raster_sink, read_raster
 from rm_geo.units import GAIN_SPAN_DB
-from rm_geo.zoo import (
-    ModelRecord,
-    default_model,
-    describe_network,
-    find_model,
-    list_models,
-    load_network,
-)
+from rm_geo.weights import load_network
+from rm_geo.zoo import ModelRecord, default_model, describe_network, find_model, list_models
 
 if TYPE_CHECKING:
     from torch import nn

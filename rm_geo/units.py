@@ -29,6 +29,9 @@ GAIN_TOP_DB: Final = -47.84
 GAIN_SPAN_DB: Final = GAIN_TOP_DB - GAIN_FLOOR_DB
 """Width of the scale: 79.3 dB, so that 0.01 of it is 0.79 dB."""
 
+LEVEL_SCALE_DB: Final = 20.0
+"""One unit of the levels that networks for the field see; RSRP in a tile spreads over about one."""
+
 
 def dbm_to_mw(level_dbm: ArrayLike) -> NDArray[np.float64]:
     """Convert a level from dBm to milliwatts.

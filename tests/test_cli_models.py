@@ -6,16 +6,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from rm_geo import zoo
+from rm_geo import weights
 from rm_geo.cli.group import rm_geo
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    zoo.save_model(tmp_path / "tiny-s", torch.nn.Linear(2, 2), "tiny", {},
+    weights.save_model(tmp_path / "tiny-s", torch.nn.Linear(2, 2), "tiny", {},
                    {"summary": "A test.", "size": "s"})  # fmt: skip
     (tmp_path / "tiny-s" / "card.md").write_text("# Tiny\nTrained on nothing.\n")
-    zoo.write_index(tmp_path, {"tiny": "tiny-s"})
+    weights.write_index(tmp_path, {"tiny": "tiny-s"})
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path))
     return tmp_path
 

@@ -329,7 +329,7 @@ def test_a_full_disk(tmp_path, precious, monkeypatch):
 
 def test_a_model_that_is_damaged_or_of_another_kind(tmp_path, precious):
     from rm_geo.networks import build
-    from rm_geo.zoo import save_model
+    from rm_geo.weights import save_model
 
     path = write(drive_test(), tmp_path / "drive.gpkg")
     network = ("--method", "radiocycle", "--device", "cpu", "--tile-size", "64", "--overlap", "16")

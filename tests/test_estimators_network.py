@@ -15,7 +15,7 @@ from rm_geo.estimators.super_resolution import averaged
 from rm_geo.estimators.supreme import SupremeEstimator
 from rm_geo.networks import build
 from rm_geo.units import GAIN_TOP_DB
-from rm_geo.zoo import save_model
+from rm_geo.weights import save_model
 
 CONFIGS = {
     "radiocycle-field": {

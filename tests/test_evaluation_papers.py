@@ -17,7 +17,7 @@ from rm_geo.evaluation.mars import contestants, evaluate_mars, lattice_cases, pa
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
-from rm_geo.zoo import save_model
+from rm_geo.weights import save_model
 
 
 def scenes(**options):

@@ -12,7 +12,8 @@ from made_scenes import free_space_set, save_set
 from rm_geo.evaluation.mars import contestants
 from rm_geo.training.full_size import full_size_plan, main
 from rm_geo.training.run import check_config, read_config
-from rm_geo.zoo import list_models, load_network
+from rm_geo.weights import load_network
+from rm_geo.zoo import list_models
 
 ROOT = Path(__file__).resolve().parents[1]
 

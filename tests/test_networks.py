@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from rm_geo.errors import ModelError
 from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle, SRResNet, Supreme, build, kinds
-from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, pull_push, tile_fields
+from rm_geo.networks.fields import SparseTiles, pull_push, tile_fields
 from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.mars import ARFB, HPB, EfficientTransformer
 from rm_geo.networks.radio_unet import RadioUNet
 from rm_geo.networks.res_unet import ResUNet
+from rm_geo.units import LEVEL_SCALE_DB
 
 TINY = {
     "f_widths": (8, 12),

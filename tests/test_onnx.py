@@ -1,5 +1,8 @@
 """An exported network says what the original says."""
 
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +16,10 @@ from rm_geo.estimators.radiocycle import RadioCycleEstimator
 from rm_geo.networks import build
 from rm_geo.onnx_export import export_onnx
 from rm_geo.onnx_field import OnnxField
-from rm_geo.zoo import find_model, load_network, save_model
+from rm_geo.onnx_files import onnx_files
+from rm_geo.onnx_graph import detached, write_graph
+from rm_geo.weights import load_network, save_model
+from rm_geo.zoo import default_model, find_model, verified
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -59,12 +65,13 @@ def exported(field_model, tmp_path_factory):
         yield folder
 
 
-def test_the_estimator_says_the_same_with_both_engines(field_model, exported):
+@pytest.mark.parametrize("symmetries", [1, 2, 8])
+def test_the_estimator_says_the_same_with_both_engines(field_model, exported, symmetries):
     path = str(field_model.path)
-    plain = RadioCycleEstimator(path, "cpu", engine="torch")
-    fast = RadioCycleEstimator(path, "cpu", engine="onnx")
+    plain = RadioCycleEstimator(path, "cpu", symmetries, engine="torch")
+    fast = RadioCycleEstimator(path, "cpu", symmetries, engine="onnx")
     assert plain.provenance["engine"] == "torch"
-    assert fast.provenance["engine"] == f"onnx (tiles of {SIZE} px)"
+    assert fast.provenance == {**plain.provenance, "engine": f"onnx (tiles of {SIZE} px)"}
     for tiles in (batch(), batch(1), batch(spacing_m=4.0)):
         ours, theirs = plain.estimate(tiles), fast.estimate(tiles)
         np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
@@ -118,3 +125,88 @@ def test_a_network_that_says_something_else_is_not_handed_out(
 def test_a_tile_size_that_does_not_suit_is_refused(field_model, tmp_path):
     with pytest.raises(ModelError, match="multiple"):
         export_onnx(field_model, tmp_path / "tiny.onnx", 60)
+
+
+@pytest.fixture
+def shipped(field_model, tmp_path, monkeypatch):
+    """A model that comes with its graph, and nothing exported besides."""
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path / "nothing"))
+    folder = tmp_path / "shipped"
+    shutil.copytree(field_model.path.parent, folder)
+    write_graph(find_model(folder), SIZE)
+    return folder
+
+
+def test_a_model_that_comes_with_its_graph_needs_no_export(shipped):
+    fast = RadioCycleEstimator(shipped, "cpu", engine="onnx")
+    plain = RadioCycleEstimator(shipped, "cpu", engine="torch")
+    assert fast.provenance["engine"] == f"onnx (tiles of {SIZE} px)"
+    ours, theirs = fast.estimate(batch()), plain.estimate(batch())
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+
+
+def test_a_graph_has_neither_weights_nor_paths_in_it(shipped):
+    graph = (shipped / f"tiles-{SIZE}.onnx").read_bytes()
+    model = onnx.load(shipped / f"tiles-{SIZE}.onnx", load_external_data=False)
+    outside = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    assert len(outside) == len(find_network(shipped).state_dict())
+    assert {entry.value for t in outside for entry in t.external_data if entry.key == "location"} \
+        == {"model.safetensors"}  # fmt: skip
+    assert b".py" not in graph
+
+
+def find_network(folder):
+    return load_network(find_model(folder))[0]
+
+
+def test_halves_are_read_as_what_they_are(shipped):
+    network = find_network(shipped)
+    for parameter in network.parameters():
+        if parameter.dim() >= 2:
+            parameter.data = parameter.data.half()
+    save_model(shipped, network, "radiocycle-field", TINY)
+    write_graph(find_model(shipped), SIZE)
+    ours = RadioCycleEstimator(shipped, "cpu", engine="onnx").estimate(batch())
+    theirs = RadioCycleEstimator(shipped, "cpu", engine="torch").estimate(batch())
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+
+
+def test_a_damaged_graph_is_told_and_not_run(shipped):
+    path = shipped / f"tiles-{SIZE}.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="damaged"):
+        RadioCycleEstimator(shipped, "cpu")
+
+
+def test_constants_that_are_no_weights_are_not_shipped(field_model, exported):
+    model = onnx.load(next(exported.glob("*.onnx")))
+    model.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.ones(1000, np.float32), "folded")
+    )
+    with pytest.raises(ModelError, match="folded"):
+        detached(model, field_model.path)
+
+
+def test_the_default_model_comes_with_a_graph_of_its_own_weights():
+    record = verified(default_model("radiocycle"))
+    assert list(onnx_files(record)) == [256]
+    OnnxField(onnx_files(record)[256], record.sha256)
+
+
+def test_the_default_model_maps_a_tile_without_pytorch():
+    code = (
+        "import sys, numpy as np\n"
+        "from rm_geo.estimators.base import TileBatch\n"
+        "from rm_geo.methods import open_method\n"
+        "rsrp = np.full((1, 256, 256), np.nan, np.float32)\n"
+        "rsrp[0, 100:110, ::9] = -90.0\n"
+        "nowhere = np.full((1, 2), np.nan, np.float32)\n"
+        "method = open_method('radiocycle', device='cpu', options={'engine': 'onnx'})\n"
+        "made = method.estimator.estimate(TileBatch(rsrp, 1.0, nowhere, nowhere[:, 0]))\n"
+        "assert np.isfinite(made.rsrp_dbm).all() and made.building_probability.max() <= 1.0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

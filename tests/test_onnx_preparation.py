@@ -8,10 +8,11 @@ import torch
 import rm_geo.onnx_preparation as preparation
 from rm_geo.grid import Grid
 from rm_geo.networks import build
-from rm_geo.onnx_field import exported_sizes
+from rm_geo.onnx_files import onnx_files
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import SilentProgress
-from rm_geo.zoo import find_model, load_network, save_model
+from rm_geo.weights import save_model
+from rm_geo.zoo import find_model, verified
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(name)
@@ -44,7 +45,7 @@ def options(tmp_path, monkeypatch):
 
 
 def sizes(options):
-    return exported_sizes(load_network(find_model(options.model))[1].sha256)
+    return list(onnx_files(verified(find_model(options.model))))
 
 
 def test_a_long_run_exports_once(options):

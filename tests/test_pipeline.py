@@ -344,7 +344,7 @@ def test_a_model_for_a_method_without_one_is_refused(tmp_path):
 
 def test_a_tiny_network_goes_the_whole_road(tmp_path):
     from rm_geo.networks import build
-    from rm_geo.zoo import save_model
+    from rm_geo.weights import save_model
 
     config = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
     model = tmp_path / "tiny"

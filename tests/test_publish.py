@@ -11,7 +11,8 @@ from rm_geo.networks import build
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, save_checkpoint
 from rm_geo.training.run import TrainingConfig
-from rm_geo.zoo import find_model, list_models, load_network, write_index
+from rm_geo.weights import load_network, write_index
+from rm_geo.zoo import find_model, list_models
 
 NETWORK = {"f_widths": [8, 12], "f_depths": [1, 1], "g_widths": [8, 12], "g_depths": [1, 1]}
 TEXT = CardText("A tiny pair.", "made-up streets", ("nothing",), "one core", {"Table": "| a |"})

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
-from rm_geo import zoo
+from rm_geo import weights
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.raster_io import read_raster, write_raster
@@ -36,7 +36,7 @@ class Enlarger(torch.nn.Module):
 def model(tmp_path, monkeypatch):
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
     path = tmp_path / "models" / "enlarger-4"
-    zoo.save_model(path, Enlarger(4), "mars", {"scale": 4})
+    weights.save_model(path, Enlarger(4), "mars", {"scale": 4})
     return path
 
 
@@ -247,7 +247,7 @@ def test_a_network_that_learnt_from_points_does_not_shift_rasters_of_means(
 ):
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: PointNet(**config))
     recipe = {"recipe": {"task": {"sampling": sampling}}}
-    zoo.save_model(tmp_path / "net", PointNet(4), "mars", {"scale": 4}, recipe)
+    weights.save_model(tmp_path / "net", PointNet(4), "mars", {"scale": 4}, recipe)
     foreign_raster(tmp_path / "coarse.tif", PLANE)
     superresolve(
         tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=tmp_path / "net", device="cpu"
@@ -269,7 +269,7 @@ def test_scales_without_a_model_name_those_that_have_one(tmp_path):
 
 
 def test_networks_that_refine_nothing_are_refused(tmp_path, monkeypatch):
-    zoo.save_model(tmp_path / "net", Enlarger(4), "radiocycle", {"scale": 4})
+    weights.save_model(tmp_path / "net", Enlarger(4), "radiocycle", {"scale": 4})
     foreign_raster(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(ModelError, match="refines no rasters"):
         superresolve(tmp_path / "coarse.tif", tmp_path / "f.tif", 4, model=tmp_path / "net")
@@ -279,12 +279,14 @@ def test_the_model_for_rasters_goes_before_the_one_for_points(tmp_path, monkeypa
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
     for name in ("points", "rasters"):
-        zoo.save_model(tmp_path / "models" / name, Enlarger(4), "mars", {"scale": 4}, {"scale": 4})
+        weights.save_model(
+            tmp_path / "models" / name, Enlarger(4), "mars", {"scale": 4}, {"scale": 4}
+        )
     foreign_raster(tmp_path / "coarse.tif", PLANE)
     for defaults, expected in (
         ({"mars-4": "points"}, "points"),
         ({"mars-4": "points", "superres-4": "rasters"}, "rasters"),
     ):
-        zoo.write_index(tmp_path / "models", defaults)
+        weights.write_index(tmp_path / "models", defaults)
         made = superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, device="cpu")
         assert made.model == expected

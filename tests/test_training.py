@@ -27,7 +27,7 @@ from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import TrainingConfig, make_task, train
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext, batch_and_crop
-from rm_geo.zoo import save_model
+from rm_geo.weights import save_model
 
 TINY = {"f_widths": (8, 12), "f_depths": (1, 1), "g_widths": (8, 12), "g_depths": (1, 1)}
 CPU = torch.device("cpu")

@@ -52,7 +52,7 @@ def test_models_in_the_wheel_are_those_of_the_checkout(installed):
 
 def test_an_installed_wheel_verifies_and_loads_its_models(installed):
     code = (
-        "import rm_geo, pathlib; from rm_geo.zoo import list_models, load_network;"
+        "import rm_geo, pathlib; from rm_geo import list_models, load_network;"
         "here = pathlib.Path(rm_geo.__file__).parent; records = list_models();"
         "assert records and all(here in r.path.parents for r in records), records;"
         "print(sum(load_network(r)[1].sha256 is not None for r in records))"

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rm_geo import zoo
+from rm_geo import weights, zoo
 from rm_geo.errors import ModelError, OutputError
 
 
@@ -29,15 +29,15 @@ def root(tmp_path):
     root = tmp_path / "models"
     config = {"width": 2}
     more = {"architecture": "one convolution", "size": "s", "scale": 4, "summary": "A test."}
-    zoo.save_model(root / "tiny-s", build_tiny("tiny", config), "tiny", config, more)
-    zoo.save_model(root / "other-s", build_tiny("other", config), "other", config)
-    zoo.write_index(root, {"tiny": "tiny-s"})
+    weights.save_model(root / "tiny-s", build_tiny("tiny", config), "tiny", config, more)
+    weights.save_model(root / "other-s", build_tiny("other", config), "other", config)
+    weights.write_index(root, {"tiny": "tiny-s"})
     return root
 
 
 def test_what_is_saved_is_what_is_loaded(root):
     record = zoo.find_model("tiny-s", root=root)
-    network, loaded = zoo.load_network(record)
+    network, loaded = weights.load_network(record)
     expected = build_tiny("tiny", {"width": 2})
     for key, value in network.state_dict().items():
         torch.testing.assert_close(value, expected.state_dict()[key], rtol=0, atol=0)
@@ -53,16 +53,16 @@ def test_the_index_tells_what_the_cards_say(root):
 
 
 def test_saving_twice_gives_the_same_bytes(root, tmp_path):
-    network, _ = zoo.load_network(zoo.find_model("tiny-s", root=root))
-    first = zoo.save_model(tmp_path / "a.safetensors", network, "tiny", {"width": 2})
-    second = zoo.save_model(tmp_path / "b.safetensors", network, "tiny", {"width": 2})
+    network, _ = weights.load_network(zoo.find_model("tiny-s", root=root))
+    first = weights.save_model(tmp_path / "a.safetensors", network, "tiny", {"width": 2})
+    second = weights.save_model(tmp_path / "b.safetensors", network, "tiny", {"width": 2})
     assert first == second
 
 
 def test_half_precision_is_widened(tmp_path):
     network = build_tiny("tiny", {"width": 2}).half()
-    zoo.save_model(tmp_path / "half.safetensors", network, "tiny", {"width": 2})
-    loaded, _ = zoo.load_network(zoo.find_model(tmp_path / "half.safetensors"))
+    weights.save_model(tmp_path / "half.safetensors", network, "tiny", {"width": 2})
+    loaded, _ = weights.load_network(zoo.find_model(tmp_path / "half.safetensors"))
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
 
@@ -104,7 +104,7 @@ def test_any_flipped_byte_of_a_listed_model_is_noticed(root, place, flip):
     try:
         record.path.write_bytes(bytes(damaged))
         with pytest.raises(ModelError, match="damaged"):
-            zoo.load_network(record)
+            weights.load_network(record)
         with pytest.raises(ModelError, match="damaged"):
             zoo.verify_model(record)
     finally:
@@ -117,7 +117,7 @@ def test_a_truncated_file_of_a_user_is_damaged(root, tmp_path, length):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(data[:length])
     with pytest.raises(ModelError, match=r"mine\.safetensors is damaged"):
-        zoo.load_network(zoo.find_model(path))
+        weights.load_network(zoo.find_model(path))
 
 
 def test_the_card_of_a_users_model_counts(root, tmp_path):
@@ -125,7 +125,7 @@ def test_the_card_of_a_users_model_counts(root, tmp_path):
     card = json.loads(card_path.read_text())
     card_path.write_text(json.dumps(card | {"sha256": "0" * 64}))
     with pytest.raises(ModelError, match="checksum"):
-        zoo.load_network(zoo.find_model(root / "tiny-s", root=tmp_path))
+        weights.load_network(zoo.find_model(root / "tiny-s", root=tmp_path))
 
 
 def test_pickles_are_refused_without_being_opened(tmp_path):
@@ -156,18 +156,18 @@ def test_safetensors_of_others_are_refused(tmp_path):
 
 def test_weights_that_do_not_fit_their_network_are_refused(tmp_path):
     path = tmp_path / "wide.safetensors"
-    zoo.save_model(path, build_tiny("tiny", {"width": 3}), "tiny", {"width": 2})
+    weights.save_model(path, build_tiny("tiny", {"width": 3}), "tiny", {"width": 2})
     with pytest.raises(ModelError, match="do not fit"):
-        zoo.load_network(zoo.find_model(path))
+        weights.load_network(zoo.find_model(path))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     network = build_tiny("tiny", {"width": 2})
     with torch.no_grad():
         network.weight[0, 0, 0, 0] = torch.nan
-    zoo.save_model(tmp_path / "nan.safetensors", network, "tiny", {"width": 2})
+    weights.save_model(tmp_path / "nan.safetensors", network, "tiny", {"width": 2})
     with pytest.raises(ModelError, match="not finite"):
-        zoo.load_network(zoo.find_model(tmp_path / "nan.safetensors"))
+        weights.load_network(zoo.find_model(tmp_path / "nan.safetensors"))
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -185,7 +185,7 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(root):
     path = root / "tiny-s" / "model.safetensors"
     before = path.read_bytes()
     with pytest.raises(OutputError):
-        zoo.save_model(path / "below.safetensors", build_tiny("tiny", {"width": 2}), "tiny", {})
+        weights.save_model(path / "below.safetensors", build_tiny("tiny", {"width": 2}), "tiny", {})
     assert path.read_bytes() == before
 
 
@@ -204,6 +204,6 @@ def test_buffers_that_are_not_saved_are_computed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Smoother(**config))
     path = tmp_path / "smoother.safetensors"
-    zoo.save_model(path, Smoother(3), "tiny", {"width": 3})
-    network, _ = zoo.load_network(zoo.find_model(path))
+    weights.save_model(path, Smoother(3), "tiny", {"width": 3})
+    network, _ = weights.load_network(zoo.find_model(path))
     assert network.kernel.tolist() == [0.5, 0.5, 0.5]

@@ -18,19 +18,37 @@ if TYPE_CHECKING:
 @click.option("--onnx", "path", type=click.Path(path_type=Path), metavar="FILE",
               help="The file to write; if not given, it goes where 'predict' looks for a faster "
                    "engine on this machine.")  # fmt: skip
+@click.option("--beside", is_flag=True,
+              help="Write the network alone beside the model's file, where its weights stay: for "
+                   "models that others will install.")  # fmt: skip
 @click.option("--tile-size", type=click.IntRange(16), default=256, show_default=True,
               metavar="PX", help="Side of the tiles that the file takes.")  # fmt: skip
 @console_options
-def export(model: str, path: Path | None, tile_size: int, console: Console) -> None:
+def export(model: str, path: Path | None, beside: bool, tile_size: int, console: Console) -> None:
     """Export a trained MODEL to ONNX, and compare it with the original."""
     from rm_geo.atomic import prepare_output_folder
+    from rm_geo.errors import UsageError
     from rm_geo.onnx_export import export_onnx
-    from rm_geo.onnx_field import export_path
-    from rm_geo.zoo import find_model, load_network
+    from rm_geo.onnx_files import export_path
+    from rm_geo.onnx_graph import write_graph
+    from rm_geo.weights import write_index
+    from rm_geo.zoo import INDEX_NAME, find_model, verified
 
     record = find_model(model)
+    if beside:
+        if path is not None:
+            raise UsageError("--beside and --onnx exclude each other.", hint="Give one of them.")
+        graph = write_graph(record, tile_size)
+        root = graph.parent.parent
+        if (root / INDEX_NAME).is_file():
+            write_index(root)
+        console.result(
+            {"model": record.name, "path": graph, "tile_size_px": tile_size},
+            f"{graph}: {record.name} without weights, tiles of {tile_size} pixels.",
+        )
+        return
     if path is None:
-        _, record = load_network(record)  # a file of the user's own gets its checksum here
+        record = verified(record)  # a file of the user's own gets its checksum here
         path = export_path(record.sha256 or "", tile_size)
         prepare_output_folder(path.parent)
     made = export_onnx(record, path, tile_size)

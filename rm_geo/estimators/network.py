@@ -13,13 +13,12 @@ from rm_geo.errors import ModelError
 from rm_geo.estimators.base import FloatArray, TileBatch
 from rm_geo.networks import channels_last
 from rm_geo.units import GAIN_TOP_DB
+from rm_geo.zoo import ModelRecord, default_model, find_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
-
-    from rm_geo.zoo import ModelRecord
 
 
 class LoadedModel:
@@ -27,8 +26,8 @@ class LoadedModel:
 
     Parameters
     ----------
-    model : str or Path or None
-        Name in the model index, or a file; None is the default of ``family``.
+    model : str or Path or ModelRecord or None
+        Name in the model index, a file, or its record; None is the default of ``family``.
     family : str
         Method whose default is taken, such as ``radiocycle`` or ``mars-4``.
     device : str
@@ -42,12 +41,13 @@ class LoadedModel:
         If the device is not there.
     """
 
-    def __init__(self, model: str | Path | None, family: str, device: str) -> None:
-        from rm_geo.zoo import default_model, find_model, load_network
+    def __init__(self, model: str | Path | ModelRecord | None, family: str, device: str) -> None:
+        from rm_geo.weights import load_network
 
         self.device_name = choose_device(device)
-        record = default_model(family) if model is None else find_model(model)
-        network, self.record = load_network(record)
+        if not isinstance(model, ModelRecord):
+            model = default_model(family) if model is None else find_model(model)
+        network, self.record = load_network(model)
         self.network = network.to(self.device)
         if self.device.type != "mps":  # MPS has no fast path for it
             channels_last(self.network)
@@ -127,3 +127,13 @@ def gain_offset_db(batch: TileBatch) -> FloatArray:
         else:
             offsets[index] = np.percentile(levels, 99.0) - (GAIN_TOP_DB - 25.0)
     return offsets
+
+
+def transmitter_images(batch: TileBatch) -> np.ndarray:
+    """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside."""
+    images = np.zeros(batch.rsrp_dbm.shape, dtype=np.float32)
+    rows, cols = batch.rsrp_dbm.shape[1], batch.rsrp_dbm.shape[2]
+    for image, (row, col) in zip(images, batch.transmitter_rc, strict=True):
+        if np.isfinite(row) and np.isfinite(col) and 0 <= row < rows and 0 <= col < cols:
+            image[int(row), int(col)] = 1.0
+    return images

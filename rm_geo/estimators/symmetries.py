@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rm_geo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +45,18 @@ def turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
     """Undo :func:`turn`."""
     turned = image.rot90(-turns, (-2, -1))
     return turned.flip(-1) if mirror else turned
+
+
+def turned_position(
+    position_rc: NDArray[np.float32], size: int, turns: int, mirror: bool
+) -> NDArray[np.float32]:
+    """Say where positions (B, 2) in square tiles come to lie; NaN stays NaN."""
+    row, col = position_rc[:, 0], position_rc[:, 1]
+    if mirror:
+        col = size - col
+    for _ in range(turns % 4):
+        row, col = size - col, row
+    return np.stack([row, col], axis=1)
 
 
 def reversed_axes(turns: int, mirror: bool) -> tuple[bool, bool]:

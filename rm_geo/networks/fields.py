@@ -1,7 +1,7 @@
 """Fields that a network can read: what sparse measurements and a transmitter say everywhere.
 
 All functions work on torch tensors on any device, so that training and inference share
-them. Levels are in dB divided by :data:`LEVEL_SCALE_DB`.
+them. Levels are in dB divided by :data:`~rm_geo.units.LEVEL_SCALE_DB`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LEVEL_SCALE_DB: Final = 20.0
-"""One unit of a level field in dB; the spread of RSRP in a tile is about one unit."""
+from rm_geo.units import LEVEL_SCALE_DB
 
 COARSE: Final = 4
 """Smooth fields are given at a quarter of the resolution, which is where networks work."""

@@ -14,16 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from rm_geo.networks.compact_unet import CompactUNet
-from rm_geo.networks.fields import (
-    FINE_FIELDS,
-    LEVEL_SCALE_DB,
-    SMOOTH_FIELDS,
-    SparseTiles,
-    TileFields,
-    tile_fields,
-)
+from rm_geo.networks.fields import FINE_FIELDS, SMOOTH_FIELDS, SparseTiles, TileFields, tile_fields
 from rm_geo.networks.radio_unet import RadioUNet
 from rm_geo.networks.res_unet import ResUNet
+from rm_geo.units import LEVEL_SCALE_DB
 
 
 class RadioCycle(nn.Module):

@@ -18,7 +18,7 @@ from rm_geo.training.checkpoint import TrainingState, load_checkpoint
 from rm_geo.training.curves import CURVES_NAME, draw_course, read_course
 from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
 from rm_geo.training.run import CONFIG_NAME, TrainingConfig
-from rm_geo.zoo import save_model
+from rm_geo.weights import save_model
 
 LICENCE = "Apache-2.0"
 RECIPE_NAME = "recipe.yaml"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.fields import LEVEL_SCALE_DB, SparseTiles, TileFields, tile_fields
+from rm_geo.networks.fields import SparseTiles, TileFields, tile_fields
 from rm_geo.networks.radiocycle import FieldRadioCycle
 from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
@@ -17,6 +17,7 @@ from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
+from rm_geo.units import LEVEL_SCALE_DB
 
 MODES = ("single", "dual", "dual-dwa")
 

@@ -37,7 +37,7 @@ from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.ready import network_of_size, ready_recipe
 from rm_geo.training.run import check_config, read_config, train
 from rm_geo.training.team import Team, local_device
-from rm_geo.zoo import write_index
+from rm_geo.weights import write_index
 
 
 @dataclass(frozen=True)

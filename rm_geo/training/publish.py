@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from rm_geo.errors import RmGeoError
+from rm_geo.estimators.radiocycle import FIELD_KIND
+from rm_geo.onnx_graph import write_graph
 from rm_geo.training.card import CardText, publish
-from rm_geo.zoo import write_index
+from rm_geo.weights import write_index
+from rm_geo.zoo import find_model, read_index
 
 
 @click.command()
@@ -46,8 +48,10 @@ def main(
     text = CardText(summary=summary, data=data, limits=limits, device=device, scores=tables)
     try:
         checksum = publish(run, models / name, size, text)
-        index = models / "index.json"
-        known = json.loads(index.read_text("utf-8"))["default"] if index.is_file() else {}
+        record = find_model(models / name)
+        if record.kind == FIELD_KIND:
+            write_graph(record)
+        known = read_index(models).get("default", {})
         write_index(models, {**known, **dict(item.split("=", 1) for item in defaults)})
     except RmGeoError as error:
         click.echo(f"Error: {error}", err=True)

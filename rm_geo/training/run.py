@@ -265,7 +265,8 @@ def _start(config: TrainingConfig) -> nn.Module:
     network = build(config.kind, config.network)
     if config.start_from is None:
         return network
-    from rm_geo.zoo import find_model, load_network
+    from rm_geo.weights import load_network
+    from rm_geo.zoo import find_model
 
     trained, record = load_network(find_model(config.start_from, kind=config.kind))
     try:

@@ -1,0 +1,98 @@
+"""RadioCycle for the field on a CPU, by ONNX Runtime alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.symmetries import orientations, turned_position
+from rm_geo.onnx_field import OnnxField
+from rm_geo.units import LEVEL_SCALE_DB
+
+_LOG_STD_BOUNDS: Final = (-6.0, 2.0)
+
+
+class OnnxRadioCycle:
+    """Runs exports of one field network, each for tiles of one size.
+
+    Parameters
+    ----------
+    files : dict of int to Path
+        The exports by the side of their tiles in pixels.
+    sha256 : str
+        Checksum of the weights that they must hold.
+    symmetries : {1, 2, 4, 8}
+        Orientations of a tile whose results are averaged.
+    """
+
+    def __init__(self, files: dict[int, Path], sha256: str, symmetries: int = 1) -> None:
+        self.files = files
+        self._sha256 = sha256
+        self._symmetries = symmetries
+        self._networks: dict[int, OnnxField] = {}
+
+    @property
+    def tag(self) -> str:
+        """What computes, and tiles of which sizes."""
+        return f"onnx (tiles of {', '.join(map(str, sorted(self.files)))} px)"
+
+    def takes(self, batch: TileBatch) -> bool:
+        """Whether there is an export for tiles of this size."""
+        _, rows, cols = batch.rsrp_dbm.shape
+        return rows == cols and rows in self.files
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch of tiles that it takes.
+
+        Raises
+        ------
+        ModelError
+            If the export is damaged, or of other weights.
+        """
+        network = self._network(batch.rsrp_dbm.shape[1])
+        observed = batch.observed
+        levels = np.where(observed, batch.rsrp_dbm, np.float32(0.0))
+        rsrp, probability, variance = (np.zeros_like(levels) for _ in range(3))
+        for turns, mirror in orientations(self._symmetries):
+            maps = network(
+                _turned(levels, turns, mirror),
+                _turned(observed, turns, mirror),
+                turned_position(batch.transmitter_rc, levels.shape[-1], turns, mirror),
+                batch.intercept_dbm,
+                batch.spacing_m,
+            )
+            level, logits, log_std = (_turned_back(part, turns, mirror) for part in maps)
+            rsrp += level
+            probability += _logistic(logits)
+            variance += np.exp(2.0 * np.clip(log_std, *_LOG_STD_BOUNDS))
+        share = np.float32(1.0 / self._symmetries)
+        return Estimate(
+            rsrp_dbm=rsrp * share,
+            building_probability=probability * share,
+            std_db=np.float32(LEVEL_SCALE_DB) * np.sqrt(variance * share),
+        )
+
+    def _network(self, size: int) -> OnnxField:
+        """Open the export for tiles of a size, once."""
+        if size not in self._networks:
+            self._networks[size] = OnnxField(self.files[size], self._sha256)
+        return self._networks[size]
+
+
+def _logistic(logits: FloatArray) -> FloatArray:
+    """Probability of log-odds; this form of the logistic function cannot overflow."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits), dtype=np.float32)
+
+
+def _turned(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
+    """Mirror (..., H, W) left to right if asked, then turn by quarter turns."""
+    return np.rot90(image[..., ::-1] if mirror else image, turns, (-2, -1))
+
+
+def _turned_back(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
+    """Undo :func:`_turned`."""
+    turned = np.rot90(image, -turns, (-2, -1))
+    return turned[..., ::-1] if mirror else turned

@@ -1,0 +1,134 @@
+"""RadioCycle by PyTorch on its device: the published pair, and the one for the field."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rm_geo.errors import UsageError
+from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db, transmitter_images
+from rm_geo.estimators.symmetries import orientations, turn, turn_back
+from rm_geo.networks.fields import SparseTiles
+from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle, RadioCycle
+from rm_geo.units import LEVEL_SCALE_DB, gain_to_unit, unit_to_gain
+from rm_geo.zoo import ModelRecord
+
+
+class TorchRadioCycle:
+    """Runs a trained pair by PyTorch.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    symmetries : {1, 2, 4, 8}
+        Orientations of a tile whose results are averaged. Only the field model's.
+
+    Raises
+    ------
+    ModelError
+        If the model is damaged or no RadioCycle.
+    """
+
+    tag = "torch"
+
+    def __init__(self, record: ModelRecord, device: str, symmetries: int = 1) -> None:
+        self._symmetries = symmetries
+        self._model = LoadedModel(record, "radiocycle", device)
+        self._model.require((FieldRadioCycle, RadioCycle), "RadioCycle")
+
+    @torch.inference_mode()
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch.
+
+        Raises
+        ------
+        UsageError
+            If the tile size does not suit the network.
+        """
+        network = self._model.network
+        if isinstance(network, RadioCycle):
+            return self._estimate_paper(network, batch)
+        assert isinstance(network, FieldRadioCycle)
+        return self._estimate_field(network, batch)
+
+    def _estimate_field(self, network: FieldRadioCycle, batch: TileBatch) -> Estimate:
+        """Run the field pair in as many orientations as asked for, and average."""
+        _require_multiple(batch, network.multiple)
+        observed = batch.observed
+        tiles = SparseTiles(
+            rsrp_dbm=self._model.tensor(np.where(observed, batch.rsrp_dbm, 0.0))[:, None],
+            observed=self._model.tensor(observed.astype(np.float32))[:, None],
+            transmitter_rc=self._model.tensor(batch.transmitter_rc.astype(np.float32)),
+            intercept_dbm=self._model.tensor(batch.intercept_dbm.astype(np.float32)),
+            spacing_m=batch.spacing_m,
+        )
+        rsrp: Tensor | float = 0.0
+        probability: Tensor | float = 0.0
+        variance: Tensor | float = 0.0
+        for turns, mirror in orientations(self._symmetries):
+            with self._model.autocast():
+                maps = network(_turn_tiles(tiles, turns, mirror))
+            assert isinstance(maps, FieldMaps)
+            rsrp = rsrp + turn_back(maps.rsrp_dbm, turns, mirror)
+            odds = torch.sigmoid(maps.building_logits.float())
+            probability = probability + turn_back(odds, turns, mirror)
+            variance = variance + turn_back(
+                torch.exp(2.0 * maps.log_std.float().clamp(-6.0, 2.0)), turns, mirror
+            )
+        assert isinstance(rsrp, Tensor)
+        assert isinstance(probability, Tensor)
+        assert isinstance(variance, Tensor)
+        share = 1.0 / self._symmetries
+        return Estimate(
+            rsrp_dbm=as_array(rsrp * share),
+            building_probability=as_array(probability * share),
+            std_db=as_array(LEVEL_SCALE_DB * torch.sqrt(variance * share)),
+        )
+
+    def _estimate_paper(self, network: RadioCycle, batch: TileBatch) -> Estimate:
+        """Run the published pair on its unit scale, the transmitter as one pixel."""
+        _require_multiple(batch, 64)
+        offset_db = np.nan_to_num(gain_offset_db(batch))[:, None, None]
+        observed = batch.observed
+        unit = np.where(observed, gain_to_unit(batch.rsrp_dbm - offset_db), 0.0)
+        with self._model.autocast():
+            logits, gain = network(
+                self._model.tensor(unit.astype(np.float32))[:, None],
+                self._model.tensor(transmitter_images(batch))[:, None],
+            )
+        return Estimate(
+            rsrp_dbm=np.asarray(unit_to_gain(as_array(gain)) + offset_db, dtype=np.float32),
+            building_probability=as_array(torch.sigmoid(logits.float())),
+        )
+
+
+def _require_multiple(batch: TileBatch, multiple: int) -> None:
+    """Refuse tiles that the network's pyramid cannot halve evenly."""
+    _, rows, cols = batch.rsrp_dbm.shape
+    if rows % multiple or cols % multiple:
+        raise UsageError(
+            f"Tiles of {rows} x {cols} pixels do not suit this network.",
+            hint=f"Choose a tile size that is a multiple of {multiple}, such as 256.",
+        )
+
+
+def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
+    """Mirror tiles left to right if asked, then turn them."""
+    rows, cols = tiles.rsrp_dbm.shape[-2:]
+    row, col = tiles.transmitter_rc.unbind(1)
+    if mirror:
+        col = cols - col
+    for _ in range(turns):
+        row, col, rows, cols = cols - col, row, cols, rows
+    return SparseTiles(
+        rsrp_dbm=turn(tiles.rsrp_dbm, turns, mirror),
+        observed=turn(tiles.observed, turns, mirror),
+        transmitter_rc=torch.stack([row, col], 1),
+        intercept_dbm=tiles.intercept_dbm,
+        spacing_m=tiles.spacing_m,
+    )

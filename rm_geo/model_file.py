@@ -1,0 +1,57 @@
+"""The file of one trained model: safetensors whose header says what network it holds."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo.errors import ModelError
+
+METADATA_KEY: Final = "rm_geo"
+"""Key of the safetensors header under which a model says what network it is."""
+
+WEIGHTS_NAME: Final = "model.safetensors"
+CARD_NAME: Final = "card.json"
+_MAX_HEADER_BYTES: Final = 100_000_000  # the limit of the safetensors format itself
+
+
+def description_in(data: bytes, path: Path) -> dict[str, Any]:
+    """Read from the header of a safetensors file what network it holds."""
+    try:
+        (length,) = struct.unpack("<Q", data[:8])
+        if length > min(_MAX_HEADER_BYTES, len(data) - 8):
+            raise ValueError("the header is longer than the file")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (struct.error, ValueError, AttributeError) as error:
+        raise damaged_model(path, f"it is not a safetensors file ({error})") from error
+    try:
+        description = dict(json.loads(metadata[METADATA_KEY]))
+        if not isinstance(description["kind"], str) or not isinstance(description["network"], dict):
+            raise TypeError("kind and network are of the wrong type")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"The file {path} does not say what network it holds.",
+            hint="It was not written by rm_geo; use a model from 'rm-geo models list'.",
+        ) from error
+    return description
+
+
+def read_model(path: Path) -> bytes:
+    """Read a file whole; models are tens of megabytes."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"The model file {path} cannot be read ({error.strerror}).",
+            hint="'rm-geo models list' shows what is installed.",
+        ) from error
+
+
+def damaged_model(path: Path, why: str) -> ModelError:
+    """Make the error for a file that cannot be trusted."""
+    return ModelError(
+        f"The model file {path} is damaged: {why}.",
+        hint="Copy or install it again; 'rm-geo models verify' checks all.",
+    )

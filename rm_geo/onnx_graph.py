@@ -1,0 +1,145 @@
+"""A network as ONNX without its weights, which stay in the model's own file beside it.
+
+ONNX Runtime reads them there: a model that is shipped costs its weights once, and a graph that
+came with other weights cannot be mistaken for its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from rm_geo.atomic import replacing
+from rm_geo.errors import ModelError
+from rm_geo.model_file import CARD_NAME
+from rm_geo.onnx_export import export_onnx
+from rm_geo.onnx_files import graph_path
+from rm_geo.zoo import ModelRecord
+
+MOST_BYTES: Final = 512
+"""Constants of at most this size, such as shapes, may be the graph's own."""
+
+_PREFIX: Final = "network."
+
+
+def write_graph(record: ModelRecord, tile_size_px: int = 256) -> Path:
+    """Export a network, write it without weights beside them, and list it in the model's card.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        A model in a folder of its own, with its card.
+    tile_size_px : int
+        Side of the tiles that it takes.
+
+    Returns
+    -------
+    Path
+        The file, ``tiles-<size>.onnx``.
+
+    Raises
+    ------
+    ModelError
+        If the network cannot be exported, differs from the original, or has weights that are
+        not those of the file.
+    DependencyError
+        If onnx, onnxscript or onnxruntime is not installed.
+    OutputError
+        If the file cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole.onnx"
+        export_onnx(record, whole, tile_size_px)
+        import onnx
+
+        graph = detached(onnx.load(whole), record.path)
+    target = graph_path(record.path, tile_size_px)
+    data = graph.SerializeToString()
+    with replacing(target) as part:
+        part.write_bytes(data)
+    _list_in_card(record.path.with_name(CARD_NAME), target.name, data)
+    return target
+
+
+def _list_in_card(card_path: Path, name: str, data: bytes) -> None:
+    """Write the checksum of a graph into the model's card."""
+    card = json.loads(card_path.read_text("utf-8"))
+    card["onnx"] = {**card.get("onnx", {}), name: hashlib.sha256(data).hexdigest()}
+    with replacing(card_path) as part:
+        part.write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no types
+    """Point the initializers of an ONNX model to the tensors of a safetensors file.
+
+    Halves become an initializer of halves and a cast, which ONNX Runtime folds away.
+
+    Raises
+    ------
+    ModelError
+        If an initializer of more than :data:`MOST_BYTES` is not a tensor of the file.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    places = _places(weights)
+    casts, kept = [], []
+    for initializer in model.graph.initializer:
+        array = numpy_helper.to_array(initializer)
+        place = places.get(initializer.name.removeprefix(_PREFIX))
+        if place is None or not np.array_equal(array, place[0]):
+            if array.nbytes > MOST_BYTES:
+                raise ModelError(
+                    f"The export of {weights} holds {initializer.name!r}, which is none of its "
+                    "weights.",
+                    hint="Use another version of torch, or a whole export ('rm-geo export').",
+                )
+            kept.append(initializer)
+            continue
+        values, offset = place
+        is_half = values.dtype == np.float16
+        outside = TensorProto(
+            name=initializer.name + (".half" if is_half else ""),
+            data_type=TensorProto.FLOAT16 if is_half else initializer.data_type,
+            dims=values.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in (
+            ("location", weights.name), ("offset", str(offset)), ("length", str(values.nbytes))
+        ):  # fmt: skip
+            entry = outside.external_data.add()
+            entry.key, entry.value = key, value
+        kept.append(outside)
+        if is_half:
+            casts.append(
+                helper.make_node("Cast", [outside.name], [initializer.name], to=TensorProto.FLOAT)
+            )
+    nodes = [*casts, *model.graph.node]
+    for node in nodes:  # the exporter's notes: paths and line numbers of where it ran
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    del model.graph.initializer[:], model.graph.node[:], model.graph.value_info[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    return result
+
+
+def _places(weights: Path) -> dict[str, tuple[np.ndarray, int]]:
+    """Read the tensors of a safetensors file, and where each begins."""
+    from safetensors.numpy import load
+
+    data = weights.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    return {
+        name: (values, 8 + length + int(header[name]["data_offsets"][0]))
+        for name, values in load(data).items()
+    }
