@@ -18,7 +18,7 @@ from rm_geo.onnx_export import export_onnx
 from rm_geo.onnx_field import OnnxField
 from rm_geo.onnx_files import onnx_files
 from rm_geo.onnx_graph import detached, write_graph
-from rm_geo.weights import load_network, save_model
+from rm_geo.weights import load_network, save_model, write_index
 from rm_geo.zoo import default_model, find_model, verified
 
 onnx = pytest.importorskip("onnx")
@@ -210,3 +210,20 @@ def test_the_default_model_maps_a_tile_without_pytorch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_export_beside_a_listed_model_lists_its_graph(field_model, tmp_path):
+    from rm_geo.cli.group import rm_geo
+
+    root = tmp_path / "models"
+    shutil.copytree(field_model.path.parent, root / "tiny")
+    write_index(root, {"radiocycle": "tiny"})
+    command = ["export", str(root / "tiny"), "--beside", "--tile-size", str(SIZE)]
+    result = CliRunner().invoke(rm_geo, command)
+    assert result.exit_code == 0, result.output
+    record = default_model("radiocycle", root)
+    assert list(record.card["onnx"]) == [f"tiles-{SIZE}.onnx"]
+    assert SIZE in onnx_files(verified(record))
+    result = CliRunner().invoke(rm_geo, [*command, "--onnx", str(tmp_path / "file.onnx")])
+    assert result.exit_code == 2
+    assert "exclude each other" in result.output

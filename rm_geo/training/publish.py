@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rm_geo.errors import RmGeoError
+from rm_geo.errors import DependencyError, RmGeoError
 from rm_geo.estimators.radiocycle import FIELD_KIND
 from rm_geo.onnx_graph import write_graph
 from rm_geo.training.card import CardText, publish
@@ -50,7 +50,10 @@ def main(
         checksum = publish(run, models / name, size, text)
         record = find_model(models / name)
         if record.kind == FIELD_KIND:
-            write_graph(record)
+            try:
+                write_graph(record)
+            except DependencyError as error:
+                click.echo(f"Without a network for ONNX Runtime: {error}", err=True)
         known = read_index(models).get("default", {})
         write_index(models, {**known, **dict(item.split("=", 1) for item in defaults)})
     except RmGeoError as error:
