@@ -12,6 +12,7 @@ from rm_geo.assimilation import AssimilationParameters
 from rm_geo.blending import BlendedCell, TilePlan, blend_cell
 from rm_geo.cell_files import CellFiles, write_cell
 from rm_geo.cell_products import CellResult
+from rm_geo.distance_trend import DistanceTrend
 from rm_geo.engine import Clock
 from rm_geo.errors import InputError
 from rm_geo.finishing import FinishingOptions, finished_rows
@@ -179,11 +180,13 @@ def _finish(
     noise_db = options.noise_db
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
+    trend = DistanceTrend.fit(sparse, site.facts)
     finishing = FinishingOptions(
         options.reach_m,
         AssimilationParameters(noise_db=noise_db) if options.assimilate else None,
         trust,
         options.uncertainty,
+        trend,
     )
     files = CellFiles(
         run.folder,
@@ -200,6 +203,7 @@ def _finish(
         **run.tags,
         **site.tags,
         **trust.tags,
+        **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.assimilate else {}),
         "cell": cell.cell,
         "measurements_used": str(len(cell.measurements)),

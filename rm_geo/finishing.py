@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rm_geo.assimilation import AssimilationParameters, Correction, fit_correction, honour
 from rm_geo.blending import BlendedCell
+from rm_geo.distance_trend import DistanceTrend
 from rm_geo.fine_structure import Points
 from rm_geo.gaps import fill_gaps
 from rm_geo.heap import give_back_memory
@@ -67,12 +68,15 @@ class FinishingOptions:
         Shares of the method and of inverse distances; only with assimilation.
     uncertainty : bool
         Whether the standard deviation is wanted.
+    trend : DistanceTrend, optional
+        Fall of the level with the distance, where the transmitter is known.
     """
 
     reach_m: float
     parameters: AssimilationParameters | None
     trust: Trust
     uncertainty: bool = False
+    trend: DistanceTrend | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def finished_rows(
         correction = _correction(sparse, blended, options.parameters, options.reach_m)
         check()
         if not options.trust.alone:
-            partner = fit_partner(sparse, options.parameters)
+            partner = fit_partner(sparse, options.parameters, options.trend)
     give_back_memory()
     finisher = _Finisher(sparse, blended, options, correction, partner)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-finish") as pool:

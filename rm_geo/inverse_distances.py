@@ -16,6 +16,7 @@ from scipy import ndimage, spatial
 
 from rm_geo.assimilation import AssimilationParameters, Correction, fit_correction, honour
 from rm_geo.cell_resampling import coarse_rows, resample_rows
+from rm_geo.distance_trend import DistanceTrend
 from rm_geo.exact_kriging import FEW_VALUES
 from rm_geo.fine_structure import Points
 from rm_geo.residual_kriging import KrigedField, fit_field
@@ -113,32 +114,36 @@ class SmoothMap:
         Mean measurement.
     kriged : KrigedField, optional
         Departure from that mean, kriged, where measurements are few.
+    trend : DistanceTrend, optional
+        What the others are departures from, where the transmitter is known.
     """
 
     distances: InverseDistances
     shape: tuple[int, int]
     mean_dbm: float = 0.0
     kriged: KrigedField | None = None
+    trend: DistanceTrend | None = None
 
     @classmethod
-    def of(cls, sparse: SparseRaster) -> SmoothMap:
-        """Average what was measured over cells."""
+    def of(cls, sparse: SparseRaster, trend: DistanceTrend | None = None) -> SmoothMap:
+        """Average what was measured, or its departures from a trend, over cells."""
         shape = sparse.grid.shape
         # Band by band, since bands begin at whole cells: sorting takes memory.
         places: GrowingColumn[np.int32] = GrowingColumn(np.int32)
         means_dbm: GrowingColumn[np.float32] = GrowingColumn(np.float32)
         for rows in row_bands(shape):
-            band_places, band_means_dbm = _cell_means(sparse, sparse.in_rows(rows))
+            band_places, band_means_dbm = _cell_means(sparse, sparse.in_rows(rows), trend)
             places.append(band_places.ravel())
             means_dbm.append(band_means_dbm)
             sparse.release()
         distances = InverseDistances(places.finish().reshape(-1, 2), means_dbm.finish())
         if not 0 < sparse.level_dbm.size <= FEW_VALUES:
-            return cls(distances, shape)
-        middle_dbm = float(sparse.level_dbm.mean(dtype=np.float64))
-        departures = (sparse.level_dbm - np.float32(middle_dbm)).astype(np.float32)
+            return cls(distances, shape, trend=trend)
+        level_dbm = _departures(sparse, slice(0, len(sparse)), trend)
+        middle_dbm = float(level_dbm.mean(dtype=np.float64))
+        departures = (level_dbm - np.float32(middle_dbm)).astype(np.float32)
         kriged = fit_field(Points(sparse.row, sparse.col, departures), shape)
-        return cls(distances, shape, middle_dbm, kriged)
+        return cls(distances, shape, middle_dbm, kriged, trend)
 
     def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
         """Give the level in dBm on some rows, shape (rows, W), where it is wanted.
@@ -151,18 +156,28 @@ class SmoothMap:
         row, col = np.nonzero(_needed(wanted, rows, cells, width))
         level_dbm[row, col] = self.distances.at(np.column_stack([row + cells.start, col]))
         smooth = resample_rows(level_dbm, COARSE_PX, rows, self.shape[1], cells.start, height)
-        if self.kriged is None:
-            return smooth
-        kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
-        return np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
+        if self.kriged is not None:
+            kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
+            smooth = np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
+        return smooth if self.trend is None else smooth + self.trend.on_rows(rows, self.shape[1])
 
 
-def _cell_means(sparse: SparseRaster, inside: slice) -> tuple[NDArray[np.int32], FloatArray]:
+def _departures(sparse: SparseRaster, inside: slice, trend: DistanceTrend | None) -> FloatArray:
+    """Levels of some measured pixels, relative to the trend if there is one."""
+    level_dbm = sparse.level_dbm[inside]
+    if trend is None:
+        return level_dbm
+    return level_dbm - trend.at(sparse.row[inside] + 0.5, sparse.col[inside] + 0.5)
+
+
+def _cell_means(
+    sparse: SparseRaster, inside: slice, trend: DistanceTrend | None
+) -> tuple[NDArray[np.int32], FloatArray]:
     """Rows and columns of the cells that hold some measured pixels, (N, 2), and their means."""
     width = -(-sparse.grid.shape[1] // COARSE_PX)
     row, col = (axis[inside] // COARSE_PX for axis in (sparse.row, sparse.col))
     cells, place = np.unique(row.astype(np.int64) * width + col, return_inverse=True)
-    total = np.bincount(place, sparse.level_dbm[inside], minlength=cells.size)
+    total = np.bincount(place, _departures(sparse, inside, trend), minlength=cells.size)
     mean_dbm = total / np.maximum(np.bincount(place, minlength=cells.size), 1)
     places = np.column_stack([cells // width, cells % width])
     return places.astype(np.int32), mean_dbm.astype(np.float32)
@@ -186,7 +201,11 @@ class PartnerMap:
         return honour(smooth_dbm, observed_dbm, self.correction.on_rows(rows))
 
 
-def fit_partner(sparse: SparseRaster, parameters: AssimilationParameters) -> PartnerMap:
+def fit_partner(
+    sparse: SparseRaster,
+    parameters: AssimilationParameters,
+    trend: DistanceTrend | None = None,
+) -> PartnerMap:
     """Interpolate what was measured.
 
     Parameters
@@ -195,8 +214,10 @@ def fit_partner(sparse: SparseRaster, parameters: AssimilationParameters) -> Par
         What was measured.
     parameters : AssimilationParameters
         How far measurements are believed.
+    trend : DistanceTrend, optional
+        Fall of the level with the distance, whose departures are interpolated.
     """
-    smooth = SmoothMap.of(sparse)
+    smooth = SmoothMap.of(sparse, trend)
     residual_db = empty_column(len(sparse), np.float32)  # every pixel lies in a band
     for rows in row_bands(sparse.grid.shape):
         inside = sparse.in_rows(rows)

@@ -3,7 +3,8 @@
 A network learnt from simulated streets meets a real drive test: some cells are like what it
 knows, some are not. So a few tiles are estimated again without blocks of their measurements;
 what the network says at the blocks is compared with what inverse distance weighting says
-there (where measurements are few: its mean with kriging), and the final map is the mixture of
+there of the departures from the level's fall with distance (where measurements are few: its mean
+with kriging), and the final map is the mixture of
 the two that would have served best.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo.distance_trend import DistanceTrend
 from rm_geo.engine import Clock, run_tiles
 from rm_geo.estimators.base import BoolArray, FloatArray
 from rm_geo.exact_kriging import FEW_VALUES, krige_at
@@ -143,13 +145,15 @@ def judge(
     counts = sparse.tile_counts(tiles)
     busiest = np.argsort(counts, kind="stable")[::-1][: chosen.max_tiles]
     judged = [tiles[int(index)] for index in busiest]
-    covariance = _covariance(sparse)
+    trend = DistanceTrend.fit(sparse, facts)
+    covariance = _covariance(sparse, trend)
     columns: list[FloatArray] = []
     for fold in range(chosen.folds):
         # Blocks of two sizes: half of a map's pixels are nearer to a measurement than the
         # typical one.
         block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), COARSE_PX, 100))
         part = sparse.select(_folds(sparse, block_px, chosen) != fold)
+        trend = DistanceTrend.fit(part, facts)
         usable = [tile for tile in judged if np.isfinite(part.tile(tile)).any()]
         batches = tile_batches(part, usable, facts, method.batch_size)
         levels = (
@@ -158,7 +162,10 @@ def judge(
             for level_dbm in estimate.rsrp_dbm
         )
         for tile, level_dbm in zip(usable, levels, strict=True):
-            columns.append(_at_held_out(sparse.tile(tile), part.tile(tile), level_dbm, covariance))
+            trend_db = _on_cells(trend, tile, level_dbm.shape)
+            columns.append(
+                _at_held_out(sparse.tile(tile), part.tile(tile), level_dbm, trend_db, covariance)
+            )
     if not columns:
         return Trust.given(0.5)
     return stack(np.concatenate(columns, axis=1))
@@ -236,18 +243,30 @@ def _folds(sparse: SparseRaster, block_px: int, options: TrustOptions) -> NDArra
     return np.asarray(rng.permutation(np.arange(number) % options.folds)[block])
 
 
-def _covariance(sparse: SparseRaster) -> LikelyCovariance | None:
-    """Covariance in pixels of the measurements, where they are few enough to be kriged."""
+def _on_cells(trend: DistanceTrend | None, tile: Tile, shape: tuple[int, ...]) -> FloatArray:
+    """Give the trend at the centres of a tile's cells of 4 x 4 pixels; 0 without one."""
+    rows, cols = (np.arange(length // COARSE_PX) + 0.5 for length in shape)
+    if trend is None:
+        return np.zeros((rows.size, cols.size), dtype=np.float32)
+    return trend.at(tile.row + COARSE_PX * rows[:, None], tile.col + COARSE_PX * cols[None, :])
+
+
+def _covariance(sparse: SparseRaster, trend: DistanceTrend | None) -> LikelyCovariance | None:
+    """Covariance in pixels of departures from the trend, where they are few enough to be kriged."""
     if not 0 < sparse.level_dbm.size <= FEW_VALUES:
         return None
     place = np.column_stack([sparse.row, sparse.col]).astype(np.float64)
-    return likely_covariance(place, sparse.level_dbm.astype(np.float64))
+    level_dbm = sparse.level_dbm.astype(np.float64)
+    if trend is not None:
+        level_dbm -= trend.at(sparse.row + 0.5, sparse.col + 0.5)
+    return likely_covariance(place, level_dbm)
 
 
 def _at_held_out(
     all_dbm: FloatArray,
     kept_dbm: FloatArray,
     method_dbm: FloatArray,
+    trend_db: FloatArray,
     covariance: LikelyCovariance | None,
 ) -> FloatArray:
     """Truth, method and partner at the coarse cells that were held back, shape (3, N).
@@ -259,10 +278,11 @@ def _at_held_out(
     truth, kept, method = (_coarse_mean(level) for level in (held_dbm, kept_dbm, method_dbm))
     where = np.isfinite(truth) & ~np.isfinite(kept)
     honoured = method[where] + _inverse_distance(kept - method, where)
-    partner = _inverse_distance(kept, where)
+    departures = kept - trend_db
+    partner = _inverse_distance(departures, where)
     if covariance is not None:
-        partner = 0.5 * (partner + _kriged(kept, where, covariance))
-    return np.stack([truth[where], honoured, partner])
+        partner = 0.5 * (partner + _kriged(departures, where, covariance))
+    return np.stack([truth[where], honoured, partner + trend_db[where]])
 
 
 def _kriged(cells_dbm: FloatArray, where: BoolArray, covariance: LikelyCovariance) -> FloatArray:

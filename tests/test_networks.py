@@ -144,9 +144,10 @@ def test_pull_push_of_a_constant_is_the_constant():
     assert torch.allclose(pull_push(2.5 * weights, weights), torch.full((1, 1, 50, 33), 2.5))
 
 
+@pytest.mark.parametrize("trend", [True, False])
 @pytest.mark.parametrize("known", [True, False])
-def test_power_changes_the_map_by_its_offset_and_nothing_else(known):
-    network = trained_like(FieldRadioCycle(**TINY))
+def test_power_changes_the_map_by_its_offset_and_nothing_else(known, trend):
+    network = trained_like(FieldRadioCycle(**TINY, trend=trend))
     one = tiles(known=known)
     louder = SparseTiles(
         one.rsrp_dbm + 13.0 * one.observed,
@@ -159,11 +160,28 @@ def test_power_changes_the_map_by_its_offset_and_nothing_else(known):
     assert torch.allclose(a.building_logits, b.building_logits, atol=1e-4)
 
 
-def test_an_untrained_field_pair_is_the_interpolation():
+@pytest.mark.parametrize("trend", [True, False])
+def test_an_untrained_field_pair_is_the_interpolation(trend):
     one = tiles()
-    fields = tile_fields(one)
+    fields = tile_fields(one, trend=trend)
     base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
-    assert torch.allclose(FieldRadioCycle(**TINY)(one).rsrp_dbm, base, atol=1e-4)
+    assert torch.allclose(FieldRadioCycle(**TINY, trend=trend)(one).rsrp_dbm, base, atol=1e-4)
+
+
+def test_the_interpolation_keeps_what_was_measured_and_knows_distances():
+    one = tiles()
+    seen = one.observed > 0
+    for trend in (True, False):
+        fields = tile_fields(one, trend=trend)
+        base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
+        assert torch.allclose(base[seen], one.rsrp_dbm[seen], atol=1e-3)
+    known, unknown = tiles(known=True), tiles(known=False)
+    assert not torch.allclose(
+        tile_fields(known, trend=True).base, tile_fields(known, trend=False).base, atol=1e-3
+    )
+    assert torch.equal(
+        tile_fields(unknown, trend=True).base, tile_fields(unknown, trend=False).base
+    )
 
 
 def test_a_tile_does_not_depend_on_its_batch():
@@ -189,7 +207,9 @@ def test_a_tile_without_measurements_stays_finite():
         torch.full((1, 2), float("nan")),
         torch.full((1,), float("nan")),
     )
-    assert torch.isfinite(trained_like(FieldRadioCycle(**TINY))(empty).rsrp_dbm).all()
+    for trend in (True, False):
+        pair = trained_like(FieldRadioCycle(**TINY, trend=trend))
+        assert torch.isfinite(pair(empty).rsrp_dbm).all()
 
 
 def test_build_knows_every_kind_and_refuses_others():

@@ -145,3 +145,20 @@ def test_few_measurements_are_kriged_beside_inverse_distances():
     np.testing.assert_allclose(both, (alone + kriged) / 2, atol=1e-4)
     assert np.std(both - truth()) < np.std(alone - truth())
     assert SmoothMap.of(sparse(0.5)).kriged is None
+
+
+def test_the_partner_is_judged_as_it_maps_with_the_transmitter_where_it_is_known():
+    row, col = np.mgrid[:SIDE, :SIDE] + 0.5
+    law = (-50.0 - 45.0 * np.log10(np.hypot(row - 10.0, col + 30.0))).astype(np.float32)
+    seen = np.zeros((SIDE, SIDE), bool)
+    seen[[20, 100]] = True  # two streets
+    grid = Grid.create(500_000.0, 5_000_000.0, (SIDE, SIDE), 1.0, 32633)
+    one = SparseRaster.from_levels(grid, np.where(seen, law, np.nan))
+    method = OpenMethod(Oracle(), "cpu", 4)
+    x, y = grid.world_of(10.0, -30.0)
+    site = CellFacts((float(x), float(y)), transmitter_height_m=1.5)
+    known, unknown = (
+        judge(one, grid.tiles(SIDE, 0), facts, method, np.inf) for facts in (site, CellFacts())
+    )
+    assert known.held_out == unknown.held_out
+    assert known.rmse_db[1] < 0.7 * unknown.rmse_db[1]

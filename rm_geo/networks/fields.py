@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rm_geo.distance_trend import ALIKE, NEAREST_PX, RIDGE, SLOPE_DB
 from rm_geo.units import LEVEL_SCALE_DB
 
 COARSE: Final = 4
@@ -116,14 +117,55 @@ def _centres(length: int, step: int, like: Tensor) -> Tensor:
     return (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * step
 
 
+def distance_trend(tiles: SparseTiles) -> Tensor:
+    """Fit a level that falls with the logarithm of the distance to the transmitter.
+
+    As :class:`~rm_geo.distance_trend.DistanceTrend` does for a whole cell, here from what one
+    tile holds.
+
+    Parameters
+    ----------
+    tiles : SparseTiles
+        The batch.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, H, W)
+        In dB relative to the mean measured level; 0 where the transmitter is not known.
+    """
+    observed = tiles.observed
+    rows, cols = int(observed.shape[-2]), int(observed.shape[-1])
+    dy, dx = _offsets(
+        tiles.transmitter_rc, _centres(rows, 1, observed), _centres(cols, 1, observed)
+    )
+    log_distance = torch.log10(torch.sqrt(dx**2 + dy**2).clamp(min=NEAREST_PX))[:, None]
+    count = observed.sum((2, 3), keepdim=True).clamp(min=1.0)
+
+    def centred(values: Tensor) -> Tensor:
+        return values - (values * observed).sum((2, 3), keepdim=True) / count
+
+    decades, level_db = centred(log_distance), centred(tiles.rsrp_dbm)
+    spread = (decades**2 * observed).sum((2, 3), keepdim=True) / ALIKE
+    agreement = (decades * level_db * observed).sum((2, 3), keepdim=True) / ALIKE
+    slope = (agreement + RIDGE * SLOPE_DB) / (spread + RIDGE)
+    known = torch.isfinite(tiles.transmitter_rc).all(1).to(observed.dtype)
+    return slope * decades * known[:, None, None, None]
+
+
+def _offsets(position_rc: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns from each transmitter; an unknown one counts as at the corner."""
+    centre = torch.nan_to_num(position_rc)
+    dy = rows[None, :, None] - centre[:, 0, None, None]
+    dx = cols[None, None, :] - centre[:, 1, None, None]
+    return dy, dx
+
+
 def _transmitter_fields(tiles: SparseTiles, base: Tensor, level_dbm: Tensor) -> Tensor:
     """Distance, bearing, nearness, excess over free space, and what is known."""
     rows, cols = int(base.shape[-2]), int(base.shape[-1])
     position = tiles.transmitter_rc
     known = torch.isfinite(position).all(1).to(base.dtype)[:, None, None]
-    centre = torch.nan_to_num(position)
-    dy = _centres(rows, COARSE, base)[None, :, None] - centre[:, 0, None, None]
-    dx = _centres(cols, COARSE, base)[None, None, :] - centre[:, 1, None, None]
+    dy, dx = _offsets(position, _centres(rows, COARSE, base), _centres(cols, COARSE, base))
     distance_m = torch.sqrt(dx**2 + dy**2).clamp(min=1.0) * tiles.spacing_m
     log_distance = torch.log10(distance_m)
     scale = tiles.spacing_m / distance_m
@@ -145,17 +187,28 @@ def _transmitter_fields(tiles: SparseTiles, base: Tensor, level_dbm: Tensor) -> 
     )
 
 
-def tile_fields(tiles: SparseTiles) -> TileFields:
+def tile_fields(tiles: SparseTiles, *, trend: bool = False) -> TileFields:
     """Compute the fields of a batch; a constant added to all levels changes none of them.
 
     Unknown power therefore costs nothing: a network sees levels relative to the tile's own
     mean, and relative to free space where the intercept is known.
+
+    Parameters
+    ----------
+    tiles : SparseTiles
+        The batch.
+    trend : bool
+        Whether levels are interpolated as departures from their :func:`distance_trend`.
     """
     observed = tiles.observed
     count = observed.sum((2, 3), keepdim=True)
     level_dbm = (tiles.rsrp_dbm * observed).sum((2, 3), keepdim=True) / count.clamp(min=1.0)
     relative = (tiles.rsrp_dbm - level_dbm) * observed / LEVEL_SCALE_DB
-    base = pull_push(relative, observed)
+    if trend:
+        falling = distance_trend(tiles) / LEVEL_SCALE_DB
+        base = falling + pull_push((relative - falling) * observed, observed)
+    else:
+        base = pull_push(relative, observed)
     smoothed = functional.avg_pool2d(base, 5, 1, 2, count_include_pad=False)
     fine = torch.cat([base, (relative - smoothed) * observed, observed], 1)
     quarter = functional.avg_pool2d(observed, COARSE)

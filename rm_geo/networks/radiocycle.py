@@ -86,6 +86,10 @@ class FieldRadioCycle(nn.Module):
         Channels of F and G at 1/4, 1/8, ... of the resolution.
     f_depths, g_depths : sequence of int
         Residual blocks at each.
+    trend : bool
+        Whether it starts from an interpolation that knows the distance to the transmitter; see
+        :func:`~rm_geo.networks.fields.distance_trend`. A network's weights go with the one or
+        the other.
     """
 
     def __init__(
@@ -94,8 +98,10 @@ class FieldRadioCycle(nn.Module):
         f_depths: Sequence[int] = (1, 1, 2, 2),
         g_widths: Sequence[int] = (32, 64, 128, 192),
         g_depths: Sequence[int] = (1, 1, 2, 2),
+        trend: bool = False,
     ) -> None:
         super().__init__()
+        self.trend = trend
         self.F = CompactUNet(FINE_FIELDS, SMOOTH_FIELDS, 1, f_widths, f_depths)
         self.G = CompactUNet(FINE_FIELDS + 1, SMOOTH_FIELDS, 2, g_widths, g_depths)
 
@@ -103,6 +109,10 @@ class FieldRadioCycle(nn.Module):
     def multiple(self) -> int:
         """Height and width of a tile must be multiples of this."""
         return int(4 * 2 ** max(len(self.F.down), len(self.G.down)))
+
+    def fields(self, tiles: SparseTiles) -> TileFields:
+        """Fields of a batch, as this pair reads them."""
+        return tile_fields(tiles, trend=self.trend)
 
     def building_logits(self, fields: TileFields) -> Tensor:
         """F: building log-odds (B, 1, H, W)."""
@@ -117,7 +127,7 @@ class FieldRadioCycle(nn.Module):
 
     def forward(self, tiles: SparseTiles) -> FieldMaps:
         """Backbone: buildings from the measurements, the radio map from both."""
-        fields = tile_fields(tiles)
+        fields = self.fields(tiles)
         logits = self.building_logits(fields)
         rsrp_dbm, log_std = self.radio_map(fields, torch.sigmoid(logits))
         return FieldMaps(rsrp_dbm=rsrp_dbm, building_logits=logits, log_std=log_std)

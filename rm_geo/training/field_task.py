@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.fields import SparseTiles, TileFields, tile_fields
+from rm_geo.networks.fields import SparseTiles, TileFields
 from rm_geo.networks.radiocycle import FieldRadioCycle
 from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
@@ -107,7 +107,7 @@ class FieldTask:
         batch, crop = batch_and_crop(self.options, context.progress)
         crops = self.pool.draw(context.numpy_rng, batch, crop)
         tiles = measure(crops, self.mixture, context.torch_rng)
-        fields = tile_fields(tiles)
+        fields = self.network.fields(tiles)
         logits = self.network.building_logits(fields)
         rsrp, log_std = self.network.radio_map(fields, torch.sigmoid(logits))
         error = (rsrp - crops.gain_db) / LEVEL_SCALE_DB
@@ -147,10 +147,10 @@ class FieldTask:
             spacing_m=tiles.spacing_m,
         )
         z, y, free = crops.buildings[:count], crops.gain_db[:count], crops.free[:count]
-        fields = tile_fields(part)
+        fields = self.network.fields(part)
         rsrp, _ = self.network.radio_map(fields, z)
         loop_map = self._map_loss(rsrp, y, free, fields)
-        again = tile_fields(replace(part, rsrp_dbm=rsrp * part.observed))
+        again = self.network.fields(replace(part, rsrp_dbm=rsrp * part.observed))
         return loop_map, dice_bce(self.network.building_logits(again), z)
 
     def end_epoch(self, means: dict[str, float]) -> None:
@@ -192,7 +192,7 @@ class FieldTask:
         for _ in range(6):
             crops = self.validation.draw(rng, 4, self.options.final_crop)
             tiles = measure(crops, mixture, random)
-            fields = tile_fields(tiles)
+            fields = self.network.fields(tiles)
             maps = network(tiles)
             found = (maps.building_logits > 0).float()
             hits += float((found * crops.buildings).sum())

@@ -76,8 +76,9 @@ _SIZES: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "radiocycle": {"s": {"width": 0.125, "map_width": 0.5}, "full": {"width": 1.0}},
     "interpolation-net": {"s": {"width": 0.5}, "full": {"width": 1.0}},
     "radiocycle-field": {
-        "s": {},
+        "s": {"trend": True},
         "full": {
+            "trend": True,
             "f_widths": [96, 192, 256, 384],
             "f_depths": [2, 2, 3, 3],
             "g_widths": [64, 128, 256, 384],
