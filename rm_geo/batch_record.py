@@ -16,10 +16,13 @@ from typing import Any, Final
 from rm_geo._version import __version__
 from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.cell_products import CellResult
+from rm_geo.errors import RmGeoError
+from rm_geo.estimators.registry import method_info
 from rm_geo.jobs import Job, settings_text
 from rm_geo.locations import Location, identity, location_of
 from rm_geo.remote import fetched, remove, stored
 from rm_geo.stored_files import exists, files_in, version_of
+from rm_geo.zoo import find_model, list_models, verify_model
 
 STATE_NAME: Final = "batch_state.json"
 SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
@@ -34,7 +37,8 @@ class JobState:
     job : Job
         Which.
     key : str
-        Changes with its measurements, its site table, its options and the version.
+        Changes with its measurements, its site table, its model's weights, its options and the
+        version.
     waiting : int
         Tasks that are not finished.
     results : dict of str to CellResult
@@ -79,6 +83,7 @@ class BatchRecord:
     def __init__(self, path: Path, *, fresh: bool) -> None:
         self.path = path
         self._jobs: dict[str, dict[str, Any]] = {}
+        self._weights: dict[str, str] = {}  # by method and model: most jobs share theirs
         if not fresh and path.exists():
             try:
                 self._jobs = dict(json.loads(path.read_text("utf-8"))["jobs"])
@@ -87,7 +92,7 @@ class BatchRecord:
 
     def restored(self, job: Job) -> JobState:
         """Give the state of a job, as far as an earlier batch came with it."""
-        state = JobState(job, _key(job))
+        state = JobState(job, _key(job, self._weights_of(job)))
         noted = self._jobs.get(job.name)
         if noted is None or noted.get("key") != state.key:
             self._jobs.pop(job.name, None)
@@ -100,6 +105,13 @@ class BatchRecord:
         state.skipped = bool(noted["complete"]) and len(state.results) == len(noted["cells"])
         return state
 
+    def _weights_of(self, job: Job) -> str:
+        """Tell which weights a job computes with."""
+        about = f"{job.options.method} {job.options.model}"
+        if about not in self._weights:
+            self._weights[about] = weights_version(job.options.method, job.options.model)
+        return self._weights[about]
+
     def note(self, state: JobState) -> None:
         """Write down how far a job is."""
         self._jobs[state.job.name] = {
@@ -111,13 +123,28 @@ class BatchRecord:
             part.write_text(json.dumps({"jobs": self._jobs}, indent=1), "utf-8")
 
 
-def _key(job: Job) -> str:
-    """Tell whether a job is the same as before: its files, its options, the version."""
+def weights_version(method: str, model: Path | str | None) -> str:
+    """Tell weights from others: a checksum, of all listed ones where a method's default counts.
+
+    Empty where there are none, or none that can be read: the job itself will say why.
+    """
+    with contextlib.suppress(RmGeoError):
+        if not method_info(method).is_network:
+            return ""
+        if model is not None:
+            return verify_model(find_model(model))
+        listed = [f"{record.name} {record.sha256}" for record in list_models()]
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
+    return ""
+
+
+def _key(job: Job, weights: str) -> str:
+    """Tell whether a job is the same as before: files, weights, options, and the version."""
     sites = job.options.sites
     text = json.dumps(
         [__version__, identity(job.measurements), identity(job.output),
          version_of(job.measurements), None if sites is None else version_of(location_of(sites)),
-         settings_text(replace(job.options, fresh=False))]
+         weights, settings_text(replace(job.options, fresh=False))]
     )  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,0 +1,64 @@
+"""What a batch remembers: jobs that are the same as before, and those that are not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rm_geo.batch_record import BatchRecord, weights_version
+from rm_geo.jobs import read_jobs
+from rm_geo.networks import build
+from rm_geo.predict_options import PredictOptions
+from rm_geo.weights import save_model, write_index
+
+TINY = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
+
+
+def save(path, seed):
+    torch.manual_seed(seed)
+    save_model(path, build("radiocycle-field", TINY), "radiocycle-field", TINY)
+
+
+def key_of(drive, output, options):
+    (job,) = read_jobs([drive], output, options)
+    return BatchRecord(output / "state.json", fresh=True).restored(job).key
+
+
+@pytest.fixture
+def drive(tmp_path):
+    folder = tmp_path / "drives"
+    folder.mkdir()
+    (folder / "one.csv").write_text("x,y,rsrp,cell\n1,2,-90,7\n")
+    return folder
+
+
+def test_other_weights_in_the_same_file_are_another_job(drive, tmp_path):
+    options = PredictOptions(model=tmp_path / "model", device="cpu")
+    keys = []
+    for seed in (0, 1, 0):
+        save(tmp_path / "model", seed)
+        keys.append(key_of(drive, tmp_path, options))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_another_default_model_is_another_job_and_no_matter_to_methods_without_any(
+    drive, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
+    network, plain = PredictOptions(device="cpu"), PredictOptions(method="idw", device="cpu")
+    keys = []
+    for seed in (0, 1):
+        save(tmp_path / "models" / "tiny", seed)
+        write_index(tmp_path / "models", {"radiocycle": "tiny"})
+        keys.append([key_of(drive, tmp_path, options) for options in (network, plain)])
+    assert keys[0][0] != keys[1][0]
+    assert keys[0][1] == keys[1][1]
+
+
+def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
+    options = PredictOptions(model=tmp_path / "nowhere.safetensors", device="cpu")
+    assert key_of(drive, tmp_path, options)
+    assert weights_version("radiocycle", tmp_path / "nowhere.safetensors") == ""
+    assert key_of(drive, tmp_path, replace(options, overlap_px=16)) != key_of(
+        drive, tmp_path, options
+    )
