@@ -22,8 +22,8 @@ from rm_geo.onnx_export import export_onnx
 from rm_geo.onnx_files import graph_path
 from rm_geo.zoo import ModelRecord
 
-MOST_BYTES: Final = 512
-"""Constants of at most this size, such as shapes, may be the graph's own."""
+MOST_BYTES: Final = 8192
+"""Constants of at most this size, such as shapes and coordinates, may be the graph's own."""
 
 _PREFIX: Final = "network."
 

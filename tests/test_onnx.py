@@ -183,7 +183,7 @@ def test_a_damaged_graph_is_told_and_not_run(shipped):
 def test_constants_that_are_no_weights_are_not_shipped(field_model, exported):
     model = onnx.load(next(exported.glob("*.onnx")))
     model.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.ones(1000, np.float32), "folded")
+        onnx.numpy_helper.from_array(np.ones(10_000, np.float32), "folded")
     )
     with pytest.raises(ModelError, match="folded"):
         detached(model, field_model.path)
