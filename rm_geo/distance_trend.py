@@ -30,6 +30,10 @@ ALIKE: Final = 40.0
 NEAREST_PX: Final = 3.0
 """Nearer than this no level is expected to rise further."""
 
+MOST_UNCERTAIN_M: Final = 10.0
+"""Positions that are less certain mislead: two cells of a real drive test, whose estimates were
+certain to some 30 m, were interpolated 0.8 dB worse with the trend than without."""
+
 _RECEIVER_M: Final = 1.5
 _AT_ONCE: Final = 1 << 20
 
@@ -72,9 +76,11 @@ class DistanceTrend:
         Returns
         -------
         DistanceTrend or None
-            None where the transmitter is not known, or nothing was measured.
+            None where the transmitter is not known well, or nothing was measured.
         """
-        if facts.transmitter_xy is None or len(sparse) == 0:
+        if facts.transmitter_xy is None or facts.uncertainty_m > MOST_UNCERTAIN_M:
+            return None
+        if len(sparse) == 0:
             return None
         row, col = (float(value) for value in sparse.grid.pixel_of(*facts.transmitter_xy))
         rise_m = max(facts.transmitter_height_m - _RECEIVER_M, 0.0)

@@ -132,6 +132,7 @@ def _choice(
         intercept_dbm=free_space_intercept(measurements, site),
         frequency_mhz=site.frequency_mhz,
         transmitter_height_m=site.height_m,
+        uncertainty_m=uncertainty_m or 0.0,
     )
     intercept_origin = "free-space envelope" if site.eirp_dbm is None else "eirp"
     return SiteChoice(facts, origin, intercept_origin, uncertainty_m, tuple(warnings))

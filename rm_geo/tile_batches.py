@@ -24,12 +24,15 @@ class CellFacts:
         Level that free space would give at 1 m; NaN where unknown.
     frequency_mhz, transmitter_height_m : float
         For empirical models.
+    uncertainty_m : float
+        Of a position that was estimated; 0 of one that is known.
     """
 
     transmitter_xy: tuple[float, float] | None = None
     intercept_dbm: float = float("nan")
     frequency_mhz: float = 2000.0
     transmitter_height_m: float = 25.0
+    uncertainty_m: float = 0.0
 
 
 def tile_batches(

@@ -1,5 +1,7 @@
 """The level's fall with distance: found where a drive shows it, a street's where none does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,12 @@ def test_a_circle_around_the_transmitter_says_nothing_of_the_slope():
 def test_nothing_is_known_without_a_transmitter_or_a_measurement():
     assert DistanceTrend.fit(drive(law(-30.0), street()), CellFacts()) is None
     assert DistanceTrend.fit(drive(law(-30.0), np.zeros((SIDE, SIDE), bool)), facts()) is None
+
+
+def test_a_rough_position_is_no_position():
+    one = drive(law(-30.0), street())
+    assert DistanceTrend.fit(one, replace(facts(), uncertainty_m=30.0)) is None
+    assert DistanceTrend.fit(one, replace(facts(), uncertainty_m=3.0)) is not None
 
 
 def test_it_does_not_depend_on_how_many_pixels_are_looked_at_at_once(monkeypatch):

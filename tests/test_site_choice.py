@@ -56,7 +56,7 @@ def test_a_certain_estimate_is_used_with_a_warning(points, monkeypatch):
     with_estimate(monkeypatch, Transmitter(x=3.0, y=4.0, uncertainty_m=12.0))
     choice = choose_site(points, None)
     assert choice.origin == "estimated"
-    assert choice.uncertainty_m == 12.0
+    assert choice.uncertainty_m == choice.facts.uncertainty_m == 12.0
     assert "12 m" in choice.warnings[-1]
     assert math.isfinite(choice.facts.intercept_dbm)
 
