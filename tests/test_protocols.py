@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from rm_geo.cli.group import rm_geo
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.base import Estimate
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.registry import create
 from rm_geo.evaluation.assimilated import AssimilatedEstimator
 from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
 from rm_geo.evaluation.result_table import markdown_table
+from rm_geo.evaluation.road import PartnerEstimator, RoadEstimator
 from rm_geo.evaluation.simulated import parse_maps, run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 
@@ -221,6 +222,51 @@ class TestProtocol:
         assert corrected.rmse_unobserved_db < 0.5 * plain.rmse_unobserved_db
         assert corrected.rmse_outdoor_db < corrected.rmse_unobserved_db
         assert corrected.f1 == plain.f1
+
+    def test_the_road_believes_what_deserves_it(self, dataset):
+        class Sage(Oracle):
+            """Knows the truth of a tile by its transmitter, however often it is asked."""
+
+            def estimate(self, batch):
+                return Estimate(
+                    np.stack([self.truth_of(place) for place in batch.transmitter_rc])
+                    + np.float32(self.error_db)
+                )
+
+            def truth_of(self, place):
+                (found,) = {
+                    unit_to_gain(truth).tobytes()
+                    for cases in self.truths
+                    for truth, site in zip(
+                        cases.truth_unit, cases.batch.transmitter_rc, strict=True
+                    )
+                    if np.array_equal(site, place)
+                }
+                return np.frombuffer(found, np.float32).reshape(SIDE, SIDE)
+
+        def oracle(error_db=0.0):
+            return Sage(all_cases(dataset, [UNIFORM]), error_db=error_db)
+
+        methods = {
+            "partner": PartnerEstimator(),
+            "right": RoadEstimator(oracle()),
+            "shifted": RoadEstimator(oracle(error_db=6.0)),
+        }
+        partner, right, shifted = run_protocol(dataset, methods, samplings=[UNIFORM])
+        assert methods["right"].name == "road:oracle"
+        assert right.rmse_unobserved_db < partner.rmse_unobserved_db
+        assert shifted.rmse_unobserved_db < partner.rmse_unobserved_db  # assimilation
+        assert partner.missing == 0
+
+    def test_tiles_without_a_measurement_stay_unknown_on_the_road(self, dataset):
+        nothing = TileBatch(
+            rsrp_dbm=np.full((1, SIDE, SIDE), np.nan, np.float32),
+            spacing_m=1.0,
+            transmitter_rc=np.full((1, 2), np.nan, np.float32),
+            intercept_dbm=np.full(1, np.nan, np.float32),
+        )
+        for estimator in (PartnerEstimator(), RoadEstimator(create("nearest"))):
+            assert np.isnan(estimator.estimate(nothing).rsrp_dbm).all()
 
     def test_fewer_transmitters_and_maps_limit_the_work(self, dataset):
         (row,) = run_protocol(

@@ -200,7 +200,8 @@ def superres(
 @_out_option
 @click.option("--methods", default="knn,idw,linear", show_default=True,
               help="Names, with commas; NAME+assimilate for the map brought back to the "
-                   "measurements.")  # fmt: skip
+                   "measurements, road:NAME for all that 'predict' does, partner for what "
+                   "networks are mixed with.")  # fmt: skip
 @model_option
 @device_option
 @click.option("--samplings", default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
@@ -312,7 +313,12 @@ def _estimator(name: str, model: str | None, device: str) -> Estimator:
     """Make an estimator; networks take the model and the device."""
     from rm_geo.estimators.registry import create, method_info
     from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
+    from rm_geo.evaluation.road import PARTNER, ROAD_PREFIX, PartnerEstimator, RoadEstimator
 
+    if name == PARTNER:
+        return PartnerEstimator()
+    if name.startswith(ROAD_PREFIX):
+        return RoadEstimator(_estimator(name.removeprefix(ROAD_PREFIX), model, device))
     if name.endswith(SUFFIX):
         return AssimilatedEstimator(_estimator(name.removesuffix(SUFFIX), model, device))
     if not method_info(name).is_network:

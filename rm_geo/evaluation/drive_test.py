@@ -16,13 +16,11 @@ import numpy as np
 from rm_geo.errors import InputError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.evaluation.holdout import HoldoutScore, Predictor, Split, holdout, whole_area_predictor
+from rm_geo.evaluation.road import ROAD_PREFIX
 from rm_geo.grid import Grid
 from rm_geo.measurements import Measurements
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
-
-ROAD_PREFIX = "road:"
-"""Before a method's name: the whole of ``rm-geo predict`` with it, tiles to assimilation."""
 
 
 @dataclass(frozen=True)
