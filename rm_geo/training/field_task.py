@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from rm_geo.errors import ConfigError
 from rm_geo.networks.fields import SparseTiles, TileFields
 from rm_geo.networks.radiocycle import FieldRadioCycle
+from rm_geo.training.coarse_scenes import coarser, fitting
 from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
 from rm_geo.training.measure import MeasurementMixture, measure
@@ -20,6 +22,9 @@ from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.units import LEVEL_SCALE_DB
 
 MODES = ("single", "dual", "dual-dwa")
+
+COARSE_FACTORS: Final = (1, 2, 4)
+"""Pixels of drive tests are at their scenes' size, twice and four times as large."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class FieldOptions:
     relative : bool
         Whether each tile's squared error is relative to that of the interpolation it starts
         from, instead of in units of (20 dB) squared.
+    coarse_shares : tuple of float
+        Shares of the steps at pixels twice and four times as large as the scenes', from crops
+        of scenes that are large enough.
     """
 
     batch: int = 16
@@ -56,6 +64,7 @@ class FieldOptions:
     spread_weight: float = 0.01
     map_weight: float = 0.5
     relative: bool = True
+    coarse_shares: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -64,6 +73,10 @@ class FieldOptions:
             raise ConfigError("batch and crop must be positive, and final_crop not below crop.")
         require_share("final_share", self.final_share)
         require_share("loop_share", self.loop_share)
+        if min(self.coarse_shares) < 0.0 or sum(self.coarse_shares) > 1.0:
+            raise ConfigError(
+                f"coarse_shares must be two shares of together at most 1: {self.coarse_shares}."
+            )
         for name in ("spread_weight", "map_weight"):
             if not getattr(self, name) >= 0.0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
@@ -105,7 +118,8 @@ class FieldTask:
     def losses(self, context: StepContext) -> dict[str, Tensor]:
         """Losses of one batch."""
         batch, crop = batch_and_crop(self.options, context.progress)
-        crops = self.pool.draw(context.numpy_rng, batch, crop)
+        factor = self._factor(context.numpy_rng)
+        crops = self._draw(self.pool, context.numpy_rng, batch, crop, factor)
         tiles = measure(crops, self.mixture, context.torch_rng)
         fields = self.network.fields(tiles)
         logits = self.network.building_logits(fields)
@@ -127,6 +141,24 @@ class FieldTask:
             + self.options.spread_weight * spread
         )
         return {"total": total, **shown}
+
+    def _factor(self, rng: np.random.Generator) -> int:
+        """Draw how much coarser the pixels of a step are."""
+        twice, four_times = self.options.coarse_shares
+        if twice + four_times == 0.0:
+            return 1
+        shares = [1.0 - twice - four_times, twice, four_times]
+        return int(rng.choice(COARSE_FACTORS, p=shares))
+
+    def _draw(
+        self, source: CropSource, rng: np.random.Generator, batch: int, crop: int, factor: int
+    ) -> SceneCrops:
+        """Draw crops at pixels ``factor`` times as large; smaller ones where scenes are small."""
+        multiple = self.network.multiple
+        batch, crop = fitting(batch, crop, factor, source.largest_crop, multiple)
+        if crop * factor > source.largest_crop:
+            factor = 1
+        return coarser(source.draw(rng, batch, crop * factor), factor)
 
     def _map_loss(self, rsrp: Tensor, gain: Tensor, free: Tensor, fields: TileFields) -> Tensor:
         """Squared error outdoors, relative to the interpolation's or not."""
@@ -174,23 +206,29 @@ class FieldTask:
         )
         uniform = replace(plain, uniform=1.0, grid=0.0, routes=0.0)
         routes = replace(plain, uniform=0.0, grid=0.0, routes=1.0)
-        for name, mixture in (
-            ("uniform_20", replace(uniform, uniform_fraction=(0.2, 0.2))),
-            ("uniform_1", replace(uniform, uniform_fraction=(0.01, 0.01))),
-            ("route_1", replace(routes, route_fraction=(0.01, 0.01))),
-        ):
-            f1, rmse_db, base_db = self._score(network, mixture)
+        judged = [
+            ("uniform_20", replace(uniform, uniform_fraction=(0.2, 0.2)), 1),
+            ("uniform_1", replace(uniform, uniform_fraction=(0.01, 0.01)), 1),
+            ("route_1", replace(routes, route_fraction=(0.01, 0.01)), 1),
+        ]
+        if sum(self.options.coarse_shares) > 0.0:
+            along = replace(routes, route_fraction=(0.04, 0.04))
+            judged += [(f"route_4_by_{factor}", along, factor) for factor in COARSE_FACTORS[1:]]
+        for name, mixture, factor in judged:
+            f1, rmse_db, base_db = self._score(network, mixture, factor)
             scores |= {f"{name}_f1": f1, f"{name}_db": rmse_db, f"{name}_base_db": base_db}
         return scores
 
     @torch.no_grad()
-    def _score(self, network: nn.Module, mixture: MeasurementMixture) -> tuple[float, float, float]:
+    def _score(
+        self, network: nn.Module, mixture: MeasurementMixture, factor: int
+    ) -> tuple[float, float, float]:
         """F1, outdoor RMSE of the network, and of the interpolation that it starts from."""
         hits = sums = squares = base_squares = pixels = 0.0
         rng = np.random.default_rng(1)
         random = torch.Generator(self.validation.device).manual_seed(1)
         for _ in range(6):
-            crops = self.validation.draw(rng, 4, self.options.final_crop)
+            crops = self._draw(self.validation, rng, 4, self.options.final_crop, factor)
             tiles = measure(crops, mixture, random)
             fields = self.network.fields(tiles)
             maps = network(tiles)

@@ -83,7 +83,10 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
     size : {"full", "s"}
         The papers' sizes, or compact ones to try the road on.
     """
-    field = {"loop": {"learning_rate": 1e-3}, "task": {"batch": 64, "crop": 128}}
+    field = {
+        "loop": {"learning_rate": 1e-3},
+        "task": {"batch": 64, "crop": 128, "coarse_shares": [0.2, 0.1]},
+    }
     plan = (
         PlannedModel("radiocycle-ml-dwa", "radiocycle", ready_recipe("radiocycle", "ml-dwa"), 8,
                      "RadioCycle as published: dual losses with dynamic weight averaging."),

@@ -184,9 +184,8 @@ def measure(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Genera
     level = torch.where(rounded, torch.round(level), level)
     hidden = _rand((batch, 1), random) < mixture.unknown_transmitter
     estimated = _rand((batch, 1), random) < 0.5
-    position = crops.transmitter_rc + estimated * mixture.position_error_m * _randn(
-        (batch, 2), random
-    )
+    error_px = mixture.position_error_m / crops.spacing_m
+    position = crops.transmitter_rc + estimated * error_px * _randn((batch, 2), random)
     intercept = crops.intercept_db + (
         estimated[:, 0] * mixture.intercept_error_db * _randn((batch,), random)
     )
@@ -196,4 +195,5 @@ def measure(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Genera
         observed=observed,
         transmitter_rc=torch.where(hidden, torch.nan, position),
         intercept_dbm=torch.where(silent | hidden[:, 0], torch.nan, intercept),
+        spacing_m=crops.spacing_m,
     )

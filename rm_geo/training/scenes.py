@@ -36,6 +36,8 @@ class SceneCrops:
         Row and column of the transmitter in the crop's pixels.
     intercept_db : Tensor, shape (B,)
         Free-space gain at 1 m, antenna gain included.
+    spacing_m : float
+        Side of a pixel.
     """
 
     gain_db: Tensor
@@ -44,6 +46,7 @@ class SceneCrops:
     order: Tensor
     transmitter_rc: Tensor
     intercept_db: Tensor
+    spacing_m: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ class CropSource(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the crops are."""
+
+    @property
+    def largest_crop(self) -> int:
+        """Side of the largest crop that can be drawn."""
 
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
         """Draw ``batch`` crops of ``crop`` pixels."""
@@ -151,10 +158,26 @@ class ScenePool:
                     hint="Train on smaller crops, or leave this set out.",
                 )
 
+    @property
+    def largest_crop(self) -> int:
+        """Side of the largest crop that fits some set."""
+        return max(min(data.shape) for data in self.sets)
+
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
-        """Draw crops of ``crop`` pixels; each scene, antenna and place is equally likely."""
-        self.require_crop(crop)
-        plans = [self._plan(rng, crop) for _ in range(batch)]
+        """Draw crops of ``crop`` pixels; each scene, antenna and place is equally likely.
+
+        Sets whose scenes are smaller are left out.
+
+        Raises
+        ------
+        ConfigError
+            If all are smaller.
+        """
+        fits = np.array([min(data.shape) >= crop for data in self.sets])
+        if not fits.any():
+            self.require_crop(crop)
+        shares = self.shares * fits / (self.shares * fits).sum()
+        plans = [self._plan(rng, crop, shares) for _ in range(batch)]
         gain, buildings, order = self._images(plans, crop)
         free = (1.0 - buildings) * (gain > _FLOOR_DB)
         told = np.array([self._told(plan, crop) for plan in plans], dtype=np.float32)
@@ -185,9 +208,9 @@ class ScenePool:
         first, last = (first_held, len(data)) if self.validation else (0, first_held)
         return int(rng.integers(first, last)), int(rng.integers(data.gains_db.shape[1]))
 
-    def _plan(self, rng: np.random.Generator, crop: int) -> CropPlan:
+    def _plan(self, rng: np.random.Generator, crop: int, shares: NDArray[np.float64]) -> CropPlan:
         """Draw what to cut and how to turn it."""
-        which = int(rng.choice(len(self.sets), p=self.shares))
+        which = int(rng.choice(len(self.sets), p=shares))
         data = self.sets[which]
         scene, antenna = self._pick(which, rng)
         top, left = (
