@@ -86,50 +86,53 @@ def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no ty
         If an initializer of more than :data:`MOST_BYTES` is not a tensor of the file.
     """
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import numpy_helper
 
     places = _places(weights)
-    casts, kept = [], []
+    initializers, casts = [], []
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer)
         place = places.get(initializer.name.removeprefix(_PREFIX))
-        if place is None or not np.array_equal(array, place[0]):
-            if array.nbytes > MOST_BYTES:
-                raise ModelError(
-                    f"The export of {weights} holds {initializer.name!r}, which is none of its "
-                    "weights.",
-                    hint="Use another version of torch, or a whole export ('rm-geo export').",
-                )
-            kept.append(initializer)
-            continue
-        values, offset = place
-        is_half = values.dtype == np.float16
-        outside = TensorProto(
-            name=initializer.name + (".half" if is_half else ""),
-            data_type=TensorProto.FLOAT16 if is_half else initializer.data_type,
-            dims=values.shape,
-            data_location=TensorProto.EXTERNAL,
-        )
-        for key, value in (
-            ("location", weights.name), ("offset", str(offset)), ("length", str(values.nbytes))
-        ):  # fmt: skip
-            entry = outside.external_data.add()
-            entry.key, entry.value = key, value
-        kept.append(outside)
-        if is_half:
-            casts.append(
-                helper.make_node("Cast", [outside.name], [initializer.name], to=TensorProto.FLOAT)
+        if place is not None and np.array_equal(array, place[0]):
+            outside, cast = _outside(initializer, *place, weights.name)
+            initializers.append(outside)
+            casts += cast
+        elif array.nbytes <= MOST_BYTES:
+            initializers.append(initializer)
+        else:
+            raise ModelError(
+                f"The export of {weights} holds {initializer.name!r}, which is none of its "
+                "weights.",
+                hint="Use another version of torch, or a whole export ('rm-geo export').",
             )
     nodes = [*casts, *model.graph.node]
     for node in nodes:  # the exporter's notes: paths and line numbers of where it ran
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     del model.graph.initializer[:], model.graph.node[:], model.graph.value_info[:]
-    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(initializers)
     model.graph.node.extend(nodes)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     return result
+
+
+def _outside(initializer: Any, values: np.ndarray, offset: int, file: str) -> tuple[Any, list[Any]]:  # noqa: ANN401
+    """Make an initializer that lies in a file, and the cast that widens it if it is of halves."""
+    from onnx import TensorProto, helper
+
+    name, is_half = initializer.name, values.dtype == np.float16
+    outside = TensorProto(
+        name=f"{name}.half" if is_half else name,
+        data_type=TensorProto.FLOAT16 if is_half else initializer.data_type,
+        dims=values.shape,
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, value in (("location", file), ("offset", offset), ("length", values.nbytes)):
+        entry = outside.external_data.add()
+        entry.key, entry.value = key, str(value)
+    cast = helper.make_node("Cast", [outside.name], [name], to=TensorProto.FLOAT)
+    return outside, [cast] if is_half else []
 
 
 def _places(weights: Path) -> dict[str, tuple[np.ndarray, int]]:

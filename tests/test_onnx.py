@@ -127,14 +127,20 @@ def test_a_tile_size_that_does_not_suit_is_refused(field_model, tmp_path):
         export_onnx(field_model, tmp_path / "tiny.onnx", 60)
 
 
-@pytest.fixture
-def shipped(field_model, tmp_path, monkeypatch):
-    """A model that comes with its graph, and nothing exported besides."""
-    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path / "nothing"))
-    folder = tmp_path / "shipped"
+@pytest.fixture(scope="module")
+def with_graph(field_model, tmp_path_factory):
+    """Folder of a model that comes with its graph."""
+    folder = tmp_path_factory.mktemp("with-graph") / "model"
     shutil.copytree(field_model.path.parent, folder)
     write_graph(find_model(folder), SIZE)
     return folder
+
+
+@pytest.fixture
+def shipped(with_graph, tmp_path, monkeypatch):
+    """A copy of it to be changed at will, and nothing exported besides."""
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path / "nothing"))
+    return shutil.copytree(with_graph, tmp_path / "shipped")
 
 
 def test_a_model_that_comes_with_its_graph_needs_no_export(shipped):
