@@ -47,7 +47,7 @@ unit: $(STAMP) qgis
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python -m benchmarks.pipeline startup job fresh demo
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python -m benchmarks.suite

@@ -1,7 +1,8 @@
 """Time of the main road: a job of 40 tiles and its share outside the network, start-up, demo.
 
-Run ``python benchmarks/pipeline.py``; parts by name: ``job``, ``startup``, ``demo``. The job
-uses the default model, or one given with ``--model``; ``--method knn`` needs none.
+Run ``python -m benchmarks.pipeline``; parts by name: ``job``, ``startup``, ``fresh``, ``demo``. The
+job uses the default model, or one given with ``--model``; ``--method knn`` needs none. ``fresh`` is
+``rm-geo predict`` as a planner meets it: a GeoPackage in, files out, a process of its own.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import time
 from pathlib import Path
 
 import click
+import geopandas
 import numpy as np
 from pyproj import CRS
 
+from benchmarks.memory import street_drive
 from rm_geo.demo import run_demo
 from rm_geo.engine import Clock
 from rm_geo.measurements import Measurements
@@ -73,6 +76,29 @@ def startup() -> None:
     print(f"startup: rm-geo --help takes {statistics.median(times):.3f} s (allowed: 0.4 s)")
 
 
+def fresh(method: str, model: str | None) -> None:
+    """Streets 60 m apart, a reading every 1.5 m; about one and five square kilometres."""
+    for side_m in (1025.0, 2236.0):
+        points = street_drive(side_m, side_m, gap_m=60.0, step_m=1.5)
+        with tempfile.TemporaryDirectory() as folder:
+            drive = Path(folder) / "drive.gpkg"
+            columns = {"rsrp": points.rsrp_dbm, "pci": points.cell}
+            place = geopandas.points_from_xy(points.x, points.y)
+            geopandas.GeoDataFrame(columns, geometry=place, crs=points.crs).to_file(drive)
+            command = [sys.executable, "-m", "rm_geo", "predict", str(drive), "-o",
+                       str(Path(folder) / "maps"), "--method", method, "--max-tiles", "10000",
+                       "--quiet", *([] if model is None else ["--model", model])]  # fmt: skip
+            times = []
+            for _ in range(3):
+                begun = time.perf_counter()
+                subprocess.run([*command, "--fresh"], check=True)
+                times.append(time.perf_counter() - begun)
+        km2 = side_m**2 / 1e6
+        seconds = statistics.median(times)
+        print(f"fresh: {km2:.2f} km2, {len(points)} points: {seconds:.1f} s, "
+              f"{seconds / km2:.2f} s/km2 (median of 3, all start-up included)")  # fmt: skip
+
+
 def demo(method: str, model: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
@@ -84,13 +110,15 @@ def demo(method: str, model: str | None) -> None:
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(["job", "startup", "demo"]))
+@click.argument("parts", nargs=-1, type=click.Choice(["job", "startup", "fresh", "demo"]))
 @click.option("--method", default="radiocycle")
 @click.option("--model")
 def main(parts: tuple[str, ...], method: str, model: str | None) -> None:
     for part in parts or ("startup", "job", "demo"):
         if part == "startup":
             startup()
+        elif part == "fresh":
+            fresh(method, model)
         elif part == "job":
             job(method, model)
         else:
