@@ -5,11 +5,14 @@ import sys
 
 import pytest
 
-from rm_geo.device_probe import is_cuda_build, likely_device
+from rm_geo.device_probe import is_cuda_build, is_rocm_build, likely_device
 from rm_geo.engine import choose_device
 
 
-def test_the_guess_is_what_the_engine_chooses():
+def test_the_guess_is_what_pytorch_has():
+    import torch
+
+    assert (likely_device() == "cuda") == torch.cuda.is_available()
     assert likely_device() == choose_device("auto")
 
 
@@ -19,6 +22,26 @@ def test_guessing_does_not_import_pytorch():
         "assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(
+    likely_device() != "cpu" or sys.platform != "linux", reason="a GPU, or no /proc, asks PyTorch"
+)
+def test_choosing_a_cpu_does_not_import_pytorch():
+    code = (
+        "import sys; from rm_geo.engine import choose_batch_size, choose_device, choose_precision;"
+        "device = choose_device('auto'); assert device == 'cpu';"
+        "choose_precision(device); choose_batch_size(device); assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_build_for_rocm_may_have_a_gpu_too(tmp_path):
+    path = tmp_path / "version.py"
+    path.write_text("__version__ = '2.9.0+rocm6.4'\ncuda: Optional[str] = None\nhip = '6.4.1'\n")
+    assert is_rocm_build(path)
+    path.write_text("cuda = '12.6'\nhip: Optional[str] = None\n")
+    assert not is_rocm_build(path)
 
 
 @pytest.mark.parametrize(
