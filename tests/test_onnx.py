@@ -195,10 +195,21 @@ def test_constants_that_are_no_weights_are_not_shipped(field_model, exported):
         detached(model, field_model.path)
 
 
-def test_the_default_model_comes_with_a_graph_of_its_own_weights():
+def test_the_default_model_comes_with_a_graph_that_says_what_it_says():
     record = verified(default_model("radiocycle"))
     assert list(onnx_files(record)) == [256]
-    OnnxField(onnx_files(record)[256], record.sha256)
+    rng = np.random.default_rng(3)
+    seen = rng.random((2, 256, 256)) < 0.01
+    level = np.where(seen, rng.normal(-90, 8, seen.shape), np.nan).astype(np.float32)
+    place = np.array([[-40, 300], [np.nan, np.nan]], np.float32)
+    tiles = TileBatch(level, 1.0, place, np.array([-30, np.nan], np.float32))
+    ours, theirs = (
+        RadioCycleEstimator(None, "cpu", engine=engine).estimate(tiles)
+        for engine in ("onnx", "torch")
+    )
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=2e-3)
+    np.testing.assert_allclose(ours.building_probability, theirs.building_probability, atol=1e-3)
+    np.testing.assert_allclose(ours.std_db, theirs.std_db, rtol=1e-3, atol=1e-3)
 
 
 def test_the_default_model_maps_a_tile_without_pytorch():

@@ -12,7 +12,8 @@ from rm_geo.estimators.symmetries import orientations, turned_position
 from rm_geo.onnx_field import OnnxField
 from rm_geo.units import LEVEL_SCALE_DB
 
-_LOG_STD_BOUNDS: Final = (-6.0, 2.0)
+LOG_STD_BOUNDS: Final = (-6.0, 2.0)
+"""Deviations beyond these, 0.05 and 150 dB, are a network's fancy."""
 
 
 class OnnxRadioCycle:
@@ -67,7 +68,7 @@ class OnnxRadioCycle:
             level, logits, log_std = (_turned_back(part, turns, mirror) for part in maps)
             rsrp += level
             probability += _logistic(logits)
-            variance += np.exp(2.0 * np.clip(log_std, *_LOG_STD_BOUNDS))
+            variance += np.exp(2.0 * np.clip(log_std, *LOG_STD_BOUNDS))
         share = np.float32(1.0 / self._symmetries)
         return Estimate(
             rsrp_dbm=rsrp * share,

@@ -9,6 +9,7 @@ from torch import Tensor
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db, transmitter_images
+from rm_geo.estimators.onnx_radiocycle import LOG_STD_BOUNDS
 from rm_geo.estimators.symmetries import orientations, turn, turn_back
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle, RadioCycle
@@ -78,7 +79,7 @@ class TorchRadioCycle:
             odds = torch.sigmoid(maps.building_logits.float())
             probability = probability + turn_back(odds, turns, mirror)
             variance = variance + turn_back(
-                torch.exp(2.0 * maps.log_std.float().clamp(-6.0, 2.0)), turns, mirror
+                torch.exp(2.0 * maps.log_std.float().clamp(*LOG_STD_BOUNDS)), turns, mirror
             )
         assert isinstance(rsrp, Tensor)
         assert isinstance(probability, Tensor)
