@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from rm_geo.evaluation.mars import contestants, evaluate_mars, lattice_cases, pa
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
-from rm_geo.weights import save_model
+from rm_geo.weights import save_model, write_index
+from rm_geo.zoo import models_root
 
 
 def scenes(**options):
@@ -197,7 +199,14 @@ class TestCommands:
         assert float(bilinear["outdoor_db"]) < float(supreme["outdoor_db"])
         assert int(supreme["parameters"]) > 0
 
-    def test_models_that_saw_its_transmitters_take_no_part_in_setting_1(self, tmp_path):
+    def test_models_that_saw_its_transmitters_take_no_part_in_setting_1(
+        self, tmp_path, monkeypatch
+    ):
+        # An installation whose only model is one of setting 2.
+        models = tmp_path / "models"
+        shutil.copytree(models_root() / "mars-4x-plus-s", models / "mars-4x-plus-s")
+        write_index(models, {"mars-4": "mars-4x-plus-s"})
+        monkeypatch.setenv("RM_GEO_MODELS", str(models))
         data = scenes(scenes=1, antennas=75, map_ids=[[7]])
         folder = save_set(data, tmp_path / "scenes")
         command = ("mars", folder, "-o", tmp_path / "out", "--scale", "4", "--setting", "1")
