@@ -17,17 +17,35 @@ CARD_NAME: Final = "card.json"
 _MAX_HEADER_BYTES: Final = 100_000_000  # the limit of the safetensors format itself
 
 
-def description_in(data: bytes, path: Path) -> dict[str, Any]:
-    """Read from the header of a safetensors file what network it holds."""
+def tensor_header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
+    """Read the header of a safetensors file.
+
+    Returns
+    -------
+    header : dict
+        Of each tensor, its type, shape and place; and the metadata.
+    start : int
+        Byte from which places are counted.
+
+    Raises
+    ------
+    ModelError
+        If it is none.
+    """
     try:
         (length,) = struct.unpack("<Q", data[:8])
         if length > min(_MAX_HEADER_BYTES, len(data) - 8):
             raise ValueError("the header is longer than the file")
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    except (struct.error, ValueError, AttributeError) as error:
+        return dict(json.loads(data[8 : 8 + length])), 8 + length
+    except (struct.error, ValueError, TypeError) as error:
         raise damaged_model(path, f"it is not a safetensors file ({error})") from error
+
+
+def description_in(data: bytes, path: Path) -> dict[str, Any]:
+    """Read from the header of a safetensors file what network it holds."""
+    header, _ = tensor_header(data, path)
     try:
-        description = dict(json.loads(metadata[METADATA_KEY]))
+        description = dict(json.loads(header["__metadata__"][METADATA_KEY]))
         if not isinstance(description["kind"], str) or not isinstance(description["network"], dict):
             raise TypeError("kind and network are of the wrong type")
     except (KeyError, TypeError, ValueError) as error:

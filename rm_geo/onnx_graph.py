@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +16,10 @@ import numpy as np
 
 from rm_geo.atomic import replacing
 from rm_geo.errors import ModelError
-from rm_geo.model_file import CARD_NAME
+from rm_geo.model_file import CARD_NAME, read_model, tensor_header
 from rm_geo.onnx_export import export_onnx
 from rm_geo.onnx_files import graph_path
+from rm_geo.weights import write_json
 from rm_geo.zoo import ModelRecord
 
 MOST_BYTES: Final = 8192
@@ -71,8 +71,7 @@ def _list_in_card(card_path: Path, name: str, data: bytes) -> None:
     """Write the checksum of a graph into the model's card."""
     card = json.loads(card_path.read_text("utf-8"))
     card["onnx"] = {**card.get("onnx", {}), name: hashlib.sha256(data).hexdigest()}
-    with replacing(card_path) as part:
-        part.write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", "utf-8")
+    write_json(card_path, card)
 
 
 def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no types
@@ -139,10 +138,9 @@ def _places(weights: Path) -> dict[str, tuple[np.ndarray, int]]:
     """Read the tensors of a safetensors file, and where each begins."""
     from safetensors.numpy import load
 
-    data = weights.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
+    data = read_model(weights)
+    header, start = tensor_header(data, weights)
     return {
-        name: (values, 8 + length + int(header[name]["data_offsets"][0]))
+        name: (values, start + int(header[name]["data_offsets"][0]))
         for name, values in load(data).items()
     }

@@ -145,8 +145,7 @@ def judge(
     counts = sparse.tile_counts(tiles)
     busiest = np.argsort(counts, kind="stable")[::-1][: chosen.max_tiles]
     judged = [tiles[int(index)] for index in busiest]
-    trend = DistanceTrend.fit(sparse, facts)
-    covariance = _covariance(sparse, trend)
+    covariance = _covariance(sparse, facts)
     columns: list[FloatArray] = []
     for fold in range(chosen.folds):
         # Blocks of two sizes: half of a map's pixels are nearer to a measurement than the
@@ -251,13 +250,13 @@ def _on_cells(trend: DistanceTrend | None, tile: Tile, shape: tuple[int, ...]) -
     return trend.at(tile.row + COARSE_PX * rows[:, None], tile.col + COARSE_PX * cols[None, :])
 
 
-def _covariance(sparse: SparseRaster, trend: DistanceTrend | None) -> LikelyCovariance | None:
+def _covariance(sparse: SparseRaster, facts: CellFacts) -> LikelyCovariance | None:
     """Covariance in pixels of departures from the trend, where they are few enough to be kriged."""
     if not 0 < sparse.level_dbm.size <= FEW_VALUES:
         return None
     place = np.column_stack([sparse.row, sparse.col]).astype(np.float64)
     level_dbm = sparse.level_dbm.astype(np.float64)
-    if trend is not None:
+    if (trend := DistanceTrend.fit(sparse, facts)) is not None:
         level_dbm -= trend.at(sparse.row + 0.5, sparse.col + 0.5)
     return likely_covariance(place, level_dbm)
 

@@ -130,7 +130,7 @@ def save_model(
     if as_folder:
         card = {"name": path.name, "kind": kind, "sha256": checksum, **more,
                 "parameters": sum(p.numel() for p in module.parameters())}  # fmt: skip
-        _write_bytes(path / CARD_NAME, _as_json(card))
+        write_json(path / CARD_NAME, card)
     return checksum
 
 
@@ -161,7 +161,7 @@ def write_index(root: Path, default: Mapping[str, str] | None = None) -> list[Mo
             **entry,
         })  # fmt: skip
     index = {"format": 1, "default": dict(sorted(default.items())), "models": entries}
-    _write_bytes(root / INDEX_NAME, _as_json(index))
+    write_json(root / INDEX_NAME, index)
     return list_models(root)
 
 
@@ -172,6 +172,6 @@ def _write_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
-def _as_json(value: object) -> bytes:
-    """Indented JSON with a final newline."""
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+def write_json(path: Path, value: object) -> None:
+    """Write a card or an index, complete or not at all: indented, with a final newline."""
+    _write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rm_geo.assimilation import assimilate
-from rm_geo.estimators.base import Estimate, Estimator, TileBatch
+from rm_geo.estimators.base import Estimate, Estimator, FloatArray, TileBatch
 
 SUFFIX = "+assimilate"
 """After a method's name: its map with the residuals at the measurements kriged back in."""
 
 
 @dataclass(frozen=True)
-class AssimilatedEstimator:
-    """Another estimator's map, brought back to the measurements of its tile.
+class CorrectedEstimator:
+    """Another estimator's map, tile by tile made into a better one; what such have in common.
 
     Parameters
     ----------
@@ -24,11 +24,6 @@ class AssimilatedEstimator:
     """
 
     inner: Estimator
-
-    @property
-    def name(self) -> str:
-        """Name of the inner method, with :data:`SUFFIX`."""
-        return self.inner.name + SUFFIX
 
     @property
     def maps_buildings(self) -> bool:
@@ -41,11 +36,28 @@ class AssimilatedEstimator:
         return {**self.inner.provenance, "assimilated": "true"}
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch and assimilate each tile's measurements."""
+        """Estimate a batch, and correct each tile."""
         estimate = self.inner.estimate(batch)
         maps = [
-            assimilate(predicted, observed).rsrp_dbm
-            for predicted, observed in zip(estimate.rsrp_dbm, batch.rsrp_dbm, strict=True)
+            self.corrected(batch, index, level_dbm)
+            for index, level_dbm in enumerate(estimate.rsrp_dbm)
         ]
         # The inner method's deviations do not hold for the corrected map.
         return replace(estimate, rsrp_dbm=np.stack(maps).astype(np.float32), std_db=None)
+
+    def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
+        """Give the better map of one tile, shape (H, W)."""
+        raise NotImplementedError
+
+
+class AssimilatedEstimator(CorrectedEstimator):
+    """Another estimator's map, brought back to the measurements of its tile."""
+
+    @property
+    def name(self) -> str:
+        """Name of the inner method, with :data:`SUFFIX`."""
+        return self.inner.name + SUFFIX
+
+    def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
+        """Assimilate the measurements of one tile."""
+        return assimilate(level_dbm, batch.rsrp_dbm[index]).rsrp_dbm

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from rm_geo.assimilation import AssimilationParameters, assimilate
 from rm_geo.distance_trend import DistanceTrend
-from rm_geo.estimators.base import Estimate, Estimator, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.evaluation.assimilated import CorrectedEstimator
 from rm_geo.grid import Grid
 from rm_geo.inverse_distances import fit_partner
 from rm_geo.methods import OpenMethod
@@ -28,47 +28,20 @@ _ANY_CRS: Final = 32631
 _BATCH: Final = 4
 
 
-@dataclass(frozen=True)
-class RoadEstimator:
+class RoadEstimator(CorrectedEstimator):
     """Another estimator's map as ``rm-geo predict`` would write it.
 
-    Each tile is taken for a cell of its own: the method is judged on measurements held back from
-    it, brought back to all of them, and mixed with its partner.
-
-    Parameters
-    ----------
-    inner : Estimator
-        Whose map; its building map stays as it is.
+    Each square tile is taken for a cell of its own: the method is judged on measurements held back
+    from it, brought back to all of them, and mixed with its partner.
     """
-
-    inner: Estimator
 
     @property
     def name(self) -> str:
         """Name of the inner method, after :data:`ROAD_PREFIX`."""
         return ROAD_PREFIX + self.inner.name
 
-    @property
-    def maps_buildings(self) -> bool:
-        """Whether the inner method does."""
-        return self.inner.maps_buildings
-
-    @property
-    def provenance(self) -> dict[str, str]:
-        """Tags of the inner method."""
-        return {**self.inner.provenance, "assimilated": "true"}
-
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch of square tiles; those without a measurement stay as they are."""
-        estimate = self.inner.estimate(batch)
-        maps = [
-            self._mixed(batch, index, level_dbm)
-            for index, level_dbm in enumerate(estimate.rsrp_dbm)
-        ]
-        return replace(estimate, rsrp_dbm=np.stack(maps).astype(np.float32), std_db=None)
-
-    def _mixed(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
-        """Judge, honour the measurements of, and mix one tile."""
+    def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
+        """Judge, honour the measurements of, and mix one tile; without any it stays as it is."""
         sparse, facts = _cell(batch, index)
         if len(sparse) == 0:
             return level_dbm
