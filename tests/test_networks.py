@@ -217,6 +217,8 @@ def test_build_knows_every_kind_and_refuses_others():
     assert isinstance(build("radiocycle-field", TINY), FieldRadioCycle)
     with pytest.raises(ModelError, match="Unknown kind"):
         build("unet", {})
+    with pytest.raises(ModelError, match="trend must be true or false"):
+        build("radiocycle-field", {**TINY, "trend": "maybe"})
     with pytest.raises(ModelError, match="cannot be built"):
         build("mars", {"depth": 3})
 

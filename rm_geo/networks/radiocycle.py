@@ -101,6 +101,8 @@ class FieldRadioCycle(nn.Module):
         trend: bool = False,
     ) -> None:
         super().__init__()
+        if not isinstance(trend, bool):  # any text of a recipe would count as true
+            raise TypeError(f"trend must be true or false, not {trend!r}")
         self.trend = trend
         self.F = CompactUNet(FINE_FIELDS, SMOOTH_FIELDS, 1, f_widths, f_depths)
         self.G = CompactUNet(FINE_FIELDS + 1, SMOOTH_FIELDS, 2, g_widths, g_depths)
