@@ -13,10 +13,12 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo import preview
 from rm_geo.atomic import output_error
 from rm_geo.errors import OutputError
 from rm_geo.finishing import CellRows
 from rm_geo.grid import Grid
+from rm_geo.picture import PictureBuilder
 from rm_geo.raster_io import Colour, OverviewResampling, write_raster
 from rm_geo.stac import ITEM_SUFFIX, MeasuringTime, write_item
 from rm_geo.units import NODATA_DBM
@@ -190,11 +192,9 @@ def _write_into(
                     feed.put(_Abandoned(error), writer)
             raise
         if builder is not None:
-            import rm_geo.preview  # matplotlib is slow to import
-
             names.append(f"{files.cell}_preview.png")
             title = f"Cell {files.cell}"
-            rm_geo.preview.save_picture(staging / names[-1], builder.picture(), title)
+            preview.save_picture(staging / names[-1], builder.picture(), title)
         for writer in writers:
             writer.result()
     return names
@@ -204,12 +204,10 @@ class _Abandoned(Exception):  # noqa: N818 - no error of its own
     """The rows that a writer waits for will not come."""
 
 
-def _picture_builder(files: CellFiles) -> Any:  # noqa: ANN401 - or None
+def _picture_builder(files: CellFiles) -> PictureBuilder | None:
     """Make what gathers the preview, if there is to be one."""
     if not files.preview:
         return None
-    from rm_geo.picture import PictureBuilder
-
     return PictureBuilder(files.grid, buildings=files.has_buildings)
 
 

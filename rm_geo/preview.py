@@ -1,41 +1,41 @@
-"""One picture of a result: the measured points, the radio map and the buildings."""
+"""One picture of a result: the measured points, the radio map and the buildings.
+
+Drawn with Pillow: importing matplotlib and drawing with it took as long as the network needed for a
+square kilometre.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 import os
-import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from rm_geo.atomic import replacing
+from rm_geo.colour_ramp import BUILDING_RAMP, RSRP_BREAKS_DBM, RSRP_RAMP, ColourRamp, rgb_of
 from rm_geo.grid import Grid
 from rm_geo.picture import Picture, PictureBuilder
 
 FloatArray: TypeAlias = NDArray[np.float32]
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Box: TypeAlias = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels of the picture."""
 
-RSRP_BREAKS_DBM: Final = (-120.0, -110.0, -100.0, -90.0, -80.0, -70.0)
-"""Breaks of the planners' colour ramp."""
-
-RSRP_COLOURS: Final = ("#4b2991", "#2b6cd4", "#18a7a0", "#76bf45", "#f2c230", "#d7301f")
-"""Colours at the breaks, from weak to strong; between them the ramp is continuous."""
-
-_BELOW_COLOUR: Final = "#6b6b6b"
-_ABOVE_COLOUR: Final = "#7f0d10"
-_BUILDING_RAMP: Final = LinearSegmentedColormap.from_list("buildings", ["#f4f1ea", "#8c2d19"])
-_FIGURE_DPI: Final = 130
+_PANEL_PX: Final = 546
 _ASPECTS: Final = (0.35, 2.2)  # of a panel
-_NO_DATA_COLOUR: Final = "#ffffff"
+_EDGE_PX, _GAP_PX, _BAR_PX, _BAR_ROOM_PX, _HEAD_PX = 16, 16, 20, 110, 98
+_INK: Final = "#1a1a1a"
+_PAPER: Final = "#ffffff"
+_HEADING_PX, _TITLE_PX, _LABEL_PX = 18, 22, 14
 
 
 def save_preview(
@@ -98,24 +98,11 @@ def save_picture(path: str | os.PathLike[str], picture: Picture, title: str = ""
     OutputError
         If the file cannot be written.
     """
-    canvas = _draw(picture, "".join(c if c.isprintable() else " " for c in title))
+    drawn = _draw(picture, "".join(c if c.isprintable() else " " for c in title))
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A name in a script that the font lacks shows as boxes; that is no news to anybody.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        # No software version, so that the same result gives the same bytes.
-        canvas.print_png(  # type: ignore[no-untyped-call]
-            buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 3}
-        )
+    drawn.save(buffer, format="png", compress_level=3)
     with replacing(path) as part:
         part.write_bytes(buffer.getvalue())
-
-
-def rsrp_colours() -> tuple[Colormap, Normalize]:
-    """Colour map and norm of RSRP: the planners' ramp, grey below and dark red above it."""
-    ramp = LinearSegmentedColormap.from_list("rsrp", RSRP_COLOURS)
-    limits = Normalize(RSRP_BREAKS_DBM[0], RSRP_BREAKS_DBM[-1])
-    return ramp.with_extremes(under=_BELOW_COLOUR, over=_ABOVE_COLOUR, bad=_NO_DATA_COLOUR), limits
 
 
 def thicken(sparse_dbm: FloatArray, radius_px: int) -> FloatArray:
@@ -130,85 +117,128 @@ def thicken(sparse_dbm: FloatArray, radius_px: int) -> FloatArray:
     return np.where(np.isfinite(spread), spread, np.nan).astype(np.float32)
 
 
-def _draw(picture: Picture, title: str) -> FigureCanvasAgg:
-    """Draw the panels, colour bars and heading of one figure."""
-    grid = picture.grid
-    height, width = grid.shape
-    canvas, axes, bars = _lay_out(3 if picture.buildings is not None else 2, height / width)
-    points = thicken(picture.points, _point_radius(picture.points))
-    # Blocks may hang over the raster's southern and eastern edge, where the axes cut them.
-    block_m = picture.factor * grid.spacing_m
-    north_m, east_m = height * grid.spacing_m, width * grid.spacing_m
-    extent = (0.0, points.shape[1] * block_m, north_m - points.shape[0] * block_m, north_m)
-    measured = picture.measured
-    share = 100.0 * measured / (height * width)
-    headings = [f"Measured: {measured:,} pixels ({share:.2g} %)", "Radio map", "Buildings"]
-    for ax, heading in zip(axes, headings, strict=False):
-        ax.set_title(heading, fontsize=10)
-        ax.set_facecolor(_NO_DATA_COLOUR)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    colours, limits = rsrp_colours()
-    for ax, image in zip(axes, (points, picture.radio_map), strict=False):
-        ax.imshow(image, cmap=colours, norm=limits, extent=extent, interpolation="nearest")
-    levels = canvas.figure.colorbar(ScalarMappable(limits, colours), cax=bars[0], extend="both")
-    levels.set_ticks(list(RSRP_BREAKS_DBM))
-    levels.set_label("RSRP in dBm", fontsize=8)
-    if picture.buildings is not None:
-        drawn = axes[2].imshow(
-            picture.buildings,
-            cmap=_BUILDING_RAMP,
-            vmin=0,
-            vmax=1,
-            extent=extent,
-            interpolation="nearest",
-        )
-        canvas.figure.colorbar(drawn, cax=bars[1]).set_label(
-            "Probability of a building", fontsize=8
-        )
-    for bar in bars:
-        bar.tick_params(labelsize=8)
-    for ax in axes:
-        ax.set_xlim(0.0, east_m)
-        ax.set_ylim(0.0, north_m)
-        ax.set_aspect("auto" if _is_extreme(height / width) else "equal")
-    _add_scale_bar(axes[-1], east_m, north_m)
-    canvas.figure.suptitle(title, fontsize=12, parse_math=False)
-    return canvas
+@dataclass(frozen=True)
+class _Layout:
+    """Where everything goes.
 
-
-def _lay_out(panels: int, aspect: float) -> tuple[FigureCanvasAgg, list[Axes], list[Axes]]:
-    """Place panels of a raster's proportions, and a colour bar after the second and third.
-
-    By hand, because matplotlib's layout engines draw everything twice.
+    Attributes
+    ----------
+    size : (int, int)
+        Width and height of the picture.
+    panels : tuple of boxes
+        One for each layer.
+    bars : tuple of boxes
+        Colour bars, after the second and the third panel.
     """
+
+    size: tuple[int, int]
+    panels: tuple[Box, ...]
+    bars: tuple[Box, ...]
+
+
+def _lay_out(panels: int, aspect: float) -> _Layout:
+    """Place panels of a raster's proportions, and a colour bar after the second and third."""
     shown = min(max(aspect, _ASPECTS[0]), _ASPECTS[1])
-    panel = 4.2 if shown <= 1.2 else 4.2 * math.sqrt(1.2 / shown)
-    edge, gap, bar, bar_room, head = 0.12, 0.12, 0.15, 0.85, 0.75
-    width = 2 * edge + panels * panel + gap + (panels - 1) * bar_room
-    height = edge + panel * shown + head
-    figure = Figure(figsize=(width, height), dpi=_FIGURE_DPI)
-    canvas = FigureCanvasAgg(figure)
-
-    def place(left: float, size: float) -> Axes:
-        return figure.add_axes((left / width, edge / height, size / width, panel * shown / height))
-
-    axes, bars = [], []
-    left = edge
+    width = round(_PANEL_PX if shown <= 1.2 else _PANEL_PX * math.sqrt(1.2 / shown))
+    height = round(width * shown)
+    top, bottom = _HEAD_PX, _HEAD_PX + height
+    boxes, bars = [], []
+    left = _EDGE_PX
     for index in range(panels):
-        axes.append(place(left, panel))
-        left += panel
-        if index == 0:
-            left += gap
-        else:
-            bars.append(place(left + 0.1, bar))
-            left += bar_room
-    return canvas, axes, bars
+        boxes.append((left, top, left + width, bottom))
+        left += width + _GAP_PX
+        if index > 0:
+            bars.append((left, top, left + _BAR_PX, bottom))
+            left += _BAR_ROOM_PX
+    return _Layout((left + _EDGE_PX, bottom + _EDGE_PX), tuple(boxes), tuple(bars))
 
 
-def _is_extreme(aspect: float) -> bool:
-    """Whether a raster is so long that its panels are stretched to stay legible."""
-    return not _ASPECTS[0] <= aspect <= _ASPECTS[1]
+def _draw(picture: Picture, title: str) -> Image.Image:
+    """Draw the panels, colour bars and heading of one figure."""
+    height, width = picture.grid.shape
+    layers = [
+        (RSRP_RAMP, thicken(picture.points, _point_radius(picture.points))),
+        (RSRP_RAMP, picture.radio_map),
+    ]
+    if picture.buildings is not None:
+        layers.append((BUILDING_RAMP, picture.buildings))
+    layout = _lay_out(len(layers), height / width)
+    drawn = Image.new("RGB", layout.size, _PAPER)
+    pen = ImageDraw.Draw(drawn)
+
+    share = 100.0 * picture.measured / (height * width)
+    headings = (f"Measured: {picture.measured:,} pixels ({share:.2g} %)", "Radio map", "Buildings")
+    # Blocks may hang over the raster's southern and eastern edge, where they are cut.
+    source = (0.0, 0.0, width / picture.factor, height / picture.factor)
+    for box, (ramp, values), heading in zip(layout.panels, layers, headings, strict=False):
+        left, top, right, bottom = box
+        image = Image.fromarray(ramp.rgb(values))
+        # A box filter repeats pixels that grow and loses none that shrink.
+        size = (right - left, bottom - top)
+        drawn.paste(image.resize(size, Image.Resampling.BOX, box=source), (left, top))
+        _frame(pen, box)
+        _write(pen, heading, ((left + right) / 2, top - 8), _HEADING_PX, "ms", right - left)
+    _draw_bar(drawn, layout.bars[0], RSRP_RAMP, RSRP_BREAKS_DBM, "RSRP in dBm")
+    for bar in layout.bars[1:]:
+        ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+        _draw_bar(drawn, bar, BUILDING_RAMP, ticks, "Probability of a building")
+    _draw_scale(pen, layout.panels[-1], width * picture.grid.spacing_m)
+    _write(pen, title, (layout.size[0] / 2, _HEAD_PX / 3), _TITLE_PX, "mm",
+           layout.size[0] - 2 * _EDGE_PX)  # fmt: skip
+    return drawn
+
+
+def _draw_bar(
+    drawn: Image.Image, box: Box, ramp: ColourRamp, ticks: Sequence[float], label: str
+) -> None:
+    """Draw a ramp from bottom to top, with arrows where it has colours for values outside."""
+    left, top, right, bottom = box
+    pen = ImageDraw.Draw(drawn)
+    middle, arrow = (left + right) / 2, 0.8 * _BAR_PX
+    if ramp.above is not None:
+        pen.polygon([(left, top + arrow), (middle, top), (right, top + arrow)],
+                    fill=ramp.above, outline=_INK)  # fmt: skip
+        top += round(arrow)
+    if ramp.below is not None:
+        pen.polygon([(left, bottom - arrow), (middle, bottom), (right, bottom - arrow)],
+                    fill=ramp.below, outline=_INK)  # fmt: skip
+        bottom -= round(arrow)
+    values = np.linspace(ramp.highest, ramp.lowest, bottom - top)
+    strip = np.repeat(ramp.rgb(values)[:, None], right - left, axis=1)
+    drawn.paste(Image.fromarray(strip), (left, top))
+    _frame(pen, (left, top, right, bottom))
+    widest = 0.0
+    for tick in ticks:
+        y = bottom - (tick - ramp.lowest) / (ramp.highest - ramp.lowest) * (bottom - top)
+        pen.line([(right, y), (right + 5, y)], fill=_INK)
+        text = f"{tick:g}".replace("-", "\N{MINUS SIGN}")
+        _write(pen, text, (right + 9, y), _LABEL_PX, "lm")
+        widest = max(widest, pen.textlength(text, font=_font(_LABEL_PX)))
+    upright = Image.new("RGB", (bottom - top, 2 * _LABEL_PX), _PAPER)
+    _write(ImageDraw.Draw(upright), label, (upright.width / 2, _LABEL_PX), _LABEL_PX, "mm",
+           upright.width)  # fmt: skip
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    drawn.paste(turned, (round(right + 10 + widest), top))
+
+
+def _draw_scale(pen: ImageDraw.ImageDraw, panel: Box, width_m: float) -> None:
+    """Draw a bar of a round length, at most a third of the panel's width, with its length."""
+    length_m = _round_length(width_m / 3.0)
+    text = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
+    panel_px = panel[2] - panel[0]
+    length = length_m / width_m * panel_px
+    left, bottom = panel[0] + 0.04 * panel_px, panel[3] - 16.0
+    middle = left + length / 2
+    half = max(length, pen.textlength(text, font=_font(_LABEL_PX))) / 2
+    pen.rectangle((middle - half - 8, bottom - 32, middle + half + 8, bottom + 8), fill=_PAPER)
+    pen.rectangle((left, bottom - 6, left + length, bottom), fill=_INK)
+    _write(pen, text, (middle, bottom - 12), _LABEL_PX, "ms")
+
+
+def _round_length(limit_m: float) -> float:
+    """Largest of 1, 2 or 5 times a power of ten that is not above a limit."""
+    power = 10.0 ** math.floor(math.log10(limit_m))
+    return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= limit_m * (1 + 1e-9))
 
 
 def _point_radius(points: FloatArray) -> int:
@@ -219,41 +249,39 @@ def _point_radius(points: FloatArray) -> int:
     return max(1, round(float(max(points.shape)) / (350.0 if share > 0.02 else 180.0)))
 
 
-def _add_scale_bar(ax: Axes, width_m: float, height_m: float) -> None:
-    """Draw a bar of a round length, at most a third of the width, with its length."""
-    length = _round_length(width_m / 3.0)
-    left, bottom = 0.04 * width_m, 0.04 * height_m
-    thickness = 0.012 * max(height_m, 0.4 * width_m)
-    pad = 1.5 * thickness
-    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    ax.add_patch(
-        Rectangle(
-            (left - pad, bottom - pad),
-            length + 2 * pad,
-            thickness + 2 * pad,
-            facecolor="white",
-            edgecolor="none",
-            alpha=0.8,
-            zorder=3,
-        )
-    )
-    ax.add_patch(
-        Rectangle((left, bottom), length, thickness, facecolor="black", edgecolor="none", zorder=4)
-    )
-    ax.annotate(
-        text,
-        (left + length / 2, bottom + thickness + pad),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=8,
-        zorder=5,
-        bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "alpha": 0.8, "lw": 0},
-    )
+def _frame(pen: ImageDraw.ImageDraw, box: Box) -> None:
+    """Draw a line around what fills a box."""
+    left, top, right, bottom = box
+    pen.rectangle((left - 1, top - 1, right, bottom), outline=rgb_of(_INK))
 
 
-def _round_length(limit_m: float) -> float:
-    """Largest of 1, 2 or 5 times a power of ten that is not above a limit."""
-    power = 10.0 ** math.floor(math.log10(limit_m))
-    return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= limit_m * (1 + 1e-9))
+def _write(
+    pen: ImageDraw.ImageDraw,
+    text: str,
+    place: tuple[float, float],
+    size_px: int,
+    anchor: str,
+    room_px: float = math.inf,
+) -> None:
+    """Write a text, its end cut off where there is no room for it."""
+    font = _font(size_px)
+    kept = len(text)
+    while kept > 0 and pen.textlength(_cut(text, kept), font=font) > room_px:
+        kept -= 1
+    pen.text(place, _cut(text, kept), fill=_INK, font=font, anchor=anchor)
+
+
+def _cut(text: str, kept: int) -> str:
+    """Keep a text's beginning, and show that there was more."""
+    return text if kept == len(text) else text[:kept] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _font(size_px: int) -> Font:
+    """Give the sans serif that matplotlib carries, for it has more scripts than Pillow's own."""
+    # Where a package lies can be asked without importing it.
+    found = find_spec("matplotlib")
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(path, size_px)
+    return ImageFont.load_default(size_px)

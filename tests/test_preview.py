@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rm_geo.colour_ramp import RSRP_RAMP
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.picture import PictureBuilder, downsample
-from rm_geo.preview import rsrp_colours, save_preview, thicken
+from rm_geo.preview import save_preview, thicken
 
 sparse_rasters = st.tuples(
     st.integers(1, 40), st.integers(1, 40), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1)
@@ -101,10 +102,24 @@ def test_rare_points_are_visible(tmp_path: Path) -> None:
 
 
 def test_map_has_the_colour_of_its_level(tmp_path: Path) -> None:
-    colours, limits = rsrp_colours()
     picture = matplotlib.image.imread(save(tmp_path / "p.png", (256, 256)))[..., :3]
-    expected = np.array(colours(limits(-95.0))[:3])
+    expected = RSRP_RAMP.rgb(np.array([-95.0]))[0] / 255.0
     assert (np.abs(picture - expected).max(axis=-1) < 0.01).mean() > 0.1
+
+
+def test_heading_that_is_too_long_ends_within_the_picture(tmp_path: Path) -> None:
+    picture = matplotlib.image.imread(save(tmp_path / "p.png", (40, 40), title="W" * 5000))
+    assert (picture[:60, :10, :3] == 1.0).all()
+    assert (picture[:60, -10:, :3] == 1.0).all()
+    assert (picture[:60, :, :3] < 0.5).any()
+
+
+def test_another_font_serves_where_the_first_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_it = save(tmp_path / "a.png", (40, 40)).read_bytes()
+    monkeypatch.setattr("rm_geo.preview.find_spec", lambda name: None)
+    assert save(tmp_path / "b.png", (40, 40)).read_bytes() != with_it
 
 
 def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
