@@ -254,6 +254,7 @@ def _joined(parts: list[Estimate]) -> Estimate:
         rsrp_dbm=np.concatenate([part.rsrp_dbm for part in parts]),
         building_probability=_joined_optional([part.building_probability for part in parts]),
         std_db=_joined_optional([part.std_db for part in parts]),
+        zero_in_buildings=all(part.zero_in_buildings for part in parts),
     )
 
 

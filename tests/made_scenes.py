@@ -9,11 +9,15 @@ import numpy as np
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 
 FREQUENCY_MHZ = 5900.0
+NO_GAIN_DB = -250.0
 INTERCEPT_DB = 147.55 - 20.0 * math.log10(FREQUENCY_MHZ * 1e6)
 
 
 def free_space_set(scenes=3, antennas=2, side=64, seed=0, map_ids=None):
-    """Scenes in free space, so that gains tell where the antenna is."""
+    """Scenes in free space, so that gains tell where the antenna is; one building without any.
+
+    As in RadioMapSeer its southern row and western column have a gain.
+    """
     rng = np.random.default_rng(seed)
     table = np.full((scenes, antennas, len(ANTENNA_COLUMNS)), np.nan, dtype=np.float32)
     position = rng.integers(0, side, (scenes, antennas, 2))
@@ -33,6 +37,8 @@ def free_space_set(scenes=3, antennas=2, side=64, seed=0, map_ids=None):
     ).clip(1.0)
     buildings = np.zeros((scenes, side, side), dtype=bool)
     buildings[:, 10:20, 30:50] = True
+    gains = INTERCEPT_DB - 20.0 * np.log10(distance)
+    gains[..., 10:19, 31:50] = NO_GAIN_DB
     orders = np.full((scenes, 1, side, side), -1, dtype=np.int16)
     orders[:, 0, 25, :] = np.arange(side)
     ids = [[k + 1] for k in range(scenes)] if map_ids is None else map_ids
@@ -43,7 +49,7 @@ def free_space_set(scenes=3, antennas=2, side=64, seed=0, map_ids=None):
         heights_m=np.where(buildings, 25, 0).astype(np.uint8),
         roads=np.packbits(orders[:, 0] >= 0, axis=-1),
         orders=orders,
-        gains_db=(INTERCEPT_DB - 20.0 * np.log10(distance)).astype(np.float16),
+        gains_db=gains.astype(np.float16),
         antennas=table,
     )
 

@@ -21,6 +21,7 @@ from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
 from rm_geo.evaluation.result_table import markdown_table
 from rm_geo.evaluation.road import PartnerEstimator, RoadEstimator
 from rm_geo.evaluation.simulated import parse_maps, run_protocol
+from rm_geo.evaluation.walls import no_gain_probability
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 
 SIDE = 32
@@ -76,9 +77,10 @@ class Oracle:
 
     name, maps_buildings = "oracle", True
 
-    def __init__(self, cases, error_db=0.0, flip=0.0):
+    def __init__(self, cases, error_db=0.0, flip=0.0, zero_in_buildings=True):
         self.truths = list(cases)
         self.error_db, self.flip = error_db, flip
+        self.zero_in_buildings = zero_in_buildings
 
     def estimate(self, batch):
         cases = self.truths.pop(0)
@@ -87,6 +89,7 @@ class Oracle:
         return Estimate(
             unit_to_gain(cases.truth_unit) + np.asarray(self.error_db, dtype=np.float32),
             building_probability=np.abs(probability - np.float32(self.flip)),
+            zero_in_buildings=self.zero_in_buildings,
         )
 
 
@@ -168,7 +171,7 @@ class TestProtocol:
         assert row.rmse_all == pytest.approx(2.0 / GAIN_SPAN_DB * math.sqrt(1 - built), rel=1e-3)
 
     def test_a_building_map_paints_all_pixels_but_not_the_outdoor_score(self, dataset):
-        oracle = Oracle(all_cases(dataset, [UNIFORM]), flip=1.0)
+        oracle = Oracle(all_cases(dataset, [UNIFORM]), flip=1.0, zero_in_buildings=False)
         (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
         assert row.f1 == 0.0
         assert row.rmse_all > 0.5
@@ -177,10 +180,12 @@ class TestProtocol:
     def test_a_doubtful_building_map_dims_the_map_in_proportion(self, dataset):
         cases = list(all_cases(dataset, [UNIFORM]))
         truth_unit = np.concatenate([case.truth_unit for case in cases])
-        oracle = Oracle(cases, flip=0.25)
+        buildings = np.concatenate([case.buildings for case in cases]).astype(np.float32)
+        oracle = Oracle(cases, flip=0.25, zero_in_buildings=False)
         (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
         assert row.f1 == 1.0
-        expected = 0.25 * math.sqrt(float(np.mean(np.square(truth_unit))))
+        dimmed = truth_unit * no_gain_probability(np.abs(buildings - np.float32(0.25)))
+        expected = math.sqrt(float(np.mean(np.square(dimmed))))
         assert row.rmse_all == pytest.approx(expected, rel=1e-3)
 
     def test_measured_pixels_count_outdoors_but_not_as_unobserved(self, dataset):

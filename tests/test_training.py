@@ -21,12 +21,14 @@ from rm_geo.training.mars_task import (
     cell_means,
     coarse_samples,
     filled_from_nearest,
+    unit_map,
 )
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import TrainingConfig, make_task, train
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext, batch_and_crop
+from rm_geo.units import GAIN_FLOOR_DB, GAIN_SPAN_DB
 from rm_geo.weights import save_model
 
 TINY = {"f_widths": (8, 12), "f_depths": (1, 1), "g_widths": (8, 12), "g_depths": (1, 1)}
@@ -49,8 +51,10 @@ def test_crops_keep_gain_transmitter_and_intercept_together():
         row, col = crops.transmitter_rc[k]
         distance = torch.hypot(rows - row, cols - col).clamp(min=1.0)
         expected = crops.intercept_db[k] - 20.0 * torch.log10(distance)
+        has_gain = crops.gain_db[k, 0] > GAIN_FLOOR_DB
+        assert has_gain[crops.free[k, 0] > 0].all()
         # float16 of levels near -100 dB has steps of 1/16 dB
-        assert torch.allclose(crops.gain_db[k, 0], expected, atol=0.1)
+        assert torch.allclose(crops.gain_db[k, 0][has_gain], expected[has_gain], atol=0.1)
 
 
 def test_crops_are_drawn_by_the_generator_alone():
@@ -174,11 +178,32 @@ def test_the_papers_images_are_on_the_unit_scale():
     b = paper_batch(crops, (0.2, 0.2), torch.Generator().manual_seed(0))
     sampled = b.x > 0
     assert torch.equal(b.x[sampled], b.y[sampled])
-    assert (b.y[b.z > 0] == 0.0).all()
-    assert sampled.sum() / (b.y > 0).sum() == pytest.approx(0.2, abs=0.02)
+    assert (b.x[b.z > 0] == 0.0).all()
+    assert sampled.sum() / crops.free.sum() == pytest.approx(0.2, abs=0.02)
     assert b.t.sum((1, 2, 3)).max() == 1.0
     row, col = crops.transmitter_rc[0].int().tolist()
     assert b.t[0, 0, row, col] == 1.0
+
+
+def test_target_keeps_the_gains_of_building_pixels_that_have_some():
+    crops = draw(crop=64)
+    unit = unit_map(crops, -3.0)
+    has_gain = crops.gain_db > GAIN_FLOOR_DB
+    assert (unit[has_gain] > 0.0).all()
+    assert (unit[~has_gain] == 0.0).all()
+    assert (has_gain & (crops.buildings > 0.0)).any()
+    assert torch.allclose(
+        unit[has_gain] * GAIN_SPAN_DB + GAIN_FLOOR_DB, crops.gain_db[has_gain] - 3.0, atol=0.1
+    )
+
+
+def test_upright_crops_are_windows_of_their_scenes():
+    data = free_space_set(scenes=1, antennas=1)
+    pool = ScenePool([data], turned=False)
+    crops = pool.draw(np.random.default_rng(0), 30, 33)
+    windows = np.lib.stride_tricks.sliding_window_view(data.gains_db[0, 0], (33, 33))
+    for gain in crops.gain_db[:, 0].numpy():
+        assert (np.maximum(windows, np.float32(GAIN_FLOOR_DB)) == gain).all((2, 3)).any()
 
 
 @pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])

@@ -62,11 +62,15 @@ class Estimate:
         0..1; None from methods that do not map buildings.
     std_db : ndarray of float32 or None
         Standard deviation of the estimate in dB; None from methods that do not know.
+    zero_in_buildings : bool
+        Whether the map is at the bottom of the noise-floor scale inside buildings, as the papers'
+        are, and not what the level outdoors would be there.
     """
 
     rsrp_dbm: FloatArray
     building_probability: FloatArray | None = None
     std_db: FloatArray | None = None
+    zero_in_buildings: bool = False
 
 
 @runtime_checkable

@@ -105,6 +105,7 @@ class TorchRadioCycle:
         return Estimate(
             rsrp_dbm=np.asarray(unit_to_gain(as_array(gain)) + offset_db, dtype=np.float32),
             building_probability=as_array(torch.sigmoid(logits.float())),
+            zero_in_buildings=True,
         )
 
 

@@ -23,6 +23,7 @@ from rm_geo.evaluation.cases import (
     scene_cases,
 )
 from rm_geo.evaluation.metrics import BuildingCounts, ErrorSums, Pixels
+from rm_geo.evaluation.walls import painted
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
@@ -58,15 +59,12 @@ class Tally:
         """Add the maps of a scene."""
         unit = gain_to_unit(estimate.rsrp_dbm)
         buildings = self.buildings
-        painted = unit
         if estimate.building_probability is not None:
             counted = BuildingCounts.of(
                 estimate.building_probability, cases.buildings, threshold=threshold
             )
             buildings = counted + (buildings or BuildingCounts())
-            # What is expected of a pixel that is a building (0) with this probability: the
-            # map with the least squared error, where one cut at a threshold errs at walls.
-            painted = unit * (np.float32(1) - estimate.building_probability)
+        whole_unit = painted(estimate, unit)
         walls_zero = np.where(cases.buildings, np.float32(0), cases.truth_unit)
 
         def judge(
@@ -79,8 +77,8 @@ class Tally:
             self,
             maps=self.maps + len(cases.batch),
             seconds=self.seconds + seconds,
-            whole=judge(self.whole, cases.truth_unit, painted, Pixels.ALL),
-            masked=judge(self.masked, walls_zero, painted, Pixels.ALL),
+            whole=judge(self.whole, cases.truth_unit, whole_unit, Pixels.ALL),
+            masked=judge(self.masked, walls_zero, whole_unit, Pixels.ALL),
             outdoor=judge(self.outdoor, cases.truth_unit, unit, Pixels.OUTDOOR),
             unobserved=judge(self.unobserved, cases.truth_unit, unit, Pixels.UNOBSERVED_OUTDOOR),
             buildings=buildings,
@@ -99,7 +97,8 @@ class ProtocolRow:
         Radio maps judged.
     rmse_all : float
         All pixels, 0 inside buildings, as the papers; 0..1 noise-floor scale. The map of
-        a method that maps buildings counts as it is times the probability of none.
+        a method that maps buildings counts as it is times the probability of a gain
+        (:func:`rm_geo.evaluation.walls.painted`), unless it is 0 in buildings itself.
     rmse_all_masked : float
         The same with the truth 0 on the building map too, whose walls lie half a pixel
         from the simulator's.

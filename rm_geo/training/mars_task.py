@@ -44,6 +44,8 @@ class MarsOptions:
     gradient_weight, focal_weight, outdoor_weight : float
         Of the loss, see :func:`~rm_geo.training.losses.mars_loss`; the defaults are the
         paper's.
+    turned : bool
+        Whether crops are turned and mirrored; see :class:`~rm_geo.training.scenes.ScenePool`.
     """
 
     batch: int = 8
@@ -55,6 +57,7 @@ class MarsOptions:
     gradient_weight: float = 0.01
     focal_weight: float = 0.1
     outdoor_weight: float = 0.0
+    turned: bool = True
 
     def __post_init__(self) -> None:
         if self.sampling not in {"point", "cell", "filled"}:
@@ -69,9 +72,14 @@ class MarsOptions:
 
 
 def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
-    """Radio maps on the unit scale, 0 inside buildings, shifted by ``shift_db``."""
+    """Radio maps on the unit scale, shifted by ``shift_db``; 0 where there is no gain.
+
+    The walls of RadioMapSeer's gains, and of the simulator's, lie half a pixel from those of its
+    building maps: a rim of 1 % of the pixels is building and has a gain. Targets keep it, as the
+    papers' do; without it a perfect map is judged 2 dB wrong.
+    """
     unit = (crops.gain_db + shift_db - GAIN_FLOOR_DB) / GAIN_SPAN_DB
-    return unit.clamp(0.0, 1.0) * crops.free
+    return unit.clamp(0.0, 1.0) * (crops.gain_db > GAIN_FLOOR_DB)
 
 
 def coarse_samples(fine: Tensor, scale: int) -> Tensor:

@@ -39,6 +39,8 @@ class PaperOptions:
         The paper's ablations: SL (no dual losses), ML without DWA, ML with DWA.
     temperature : float
         T of dynamic weight averaging.
+    turned : bool
+        Whether crops are turned and mirrored; see :class:`~rm_geo.training.scenes.ScenePool`.
     """
 
     batch: int = 8
@@ -48,6 +50,7 @@ class PaperOptions:
     fraction: tuple[float, float] = (0.2, 0.2)
     mode: str = "dual-dwa"
     temperature: float = 2.0
+    turned: bool = True
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

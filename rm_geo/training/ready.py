@@ -18,13 +18,13 @@ _RADIOCYCLE: Final = {
     "split": "radiocycle",
     "loop": {"max_minutes": 120.0, "learning_rate": 1e-3},
     # One model for all rates, which is what the paper's figure 4 asks of RadioCycle.
-    "task": {"batch": 16, "crop": 256, "fraction": [0.05, 0.5]},
+    "task": {"batch": 16, "crop": 256, "fraction": [0.05, 0.5], "turned": False},
 }
 
 _SUPER_RESOLUTION: Final = {
     "split": MARS_SETTING_II.name,
     "loop": {"max_minutes": 60.0, "learning_rate": 5e-4},
-    "task": {"batch": 16, "crop": 128, "final_crop": 256},
+    "task": {"batch": 16, "crop": 128, "final_crop": 256, "turned": False},
 }
 
 
@@ -65,6 +65,7 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             task={
                 "sampling": "filled",
                 "level_shift_db": 6.0,
+                "turned": True,
             },
         ),
     },

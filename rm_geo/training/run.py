@@ -225,6 +225,7 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
             sets, config.data_weights, device,
             held_out=config.held_out, validation=validation, split=split,
             near_transmitter=isinstance(options, PaperOptions),
+            turned=getattr(options, "turned", True),
         )
         for validation in (False, True)
     )  # fmt: skip

@@ -27,7 +27,7 @@ class SceneCrops:
     Attributes
     ----------
     gain_db : Tensor, shape (B, 1, h, w)
-        Path gain; meaningless where ``free`` is 0.
+        Path gain; at -127 or below where there is none.
     buildings, free : Tensor, shape (B, 1, h, w)
         1 on building pixels; 1 outdoors where the gain is defined.
     order : Tensor, shape (B, 1, h, w)
@@ -100,6 +100,9 @@ class ScenePool:
     near_transmitter : bool
         Whether a crop holds its transmitter, where the scene does: for networks that know it
         as a pixel, and have nothing to go by elsewhere.
+    turned : bool
+        Whether crops are turned and mirrored. RadioMapSeer's walls lie half a pixel north-east
+        of where its building maps say: what must hit them learns it from upright crops alone.
 
     Raises
     ------
@@ -117,6 +120,7 @@ class ScenePool:
         validation: bool = False,
         split: Split | None = None,
         near_transmitter: bool = False,
+        turned: bool = True,
     ) -> None:
         if not sets:
             raise ConfigError("No training data given.", hint="Name at least one simulated set.")
@@ -138,7 +142,7 @@ class ScenePool:
         shares = np.ones(len(sets)) if weights is None else np.asarray(weights, dtype=np.float64)
         self.sets = tuple(sets)
         self.held_out, self.validation = held_out, validation
-        self.near_transmitter = near_transmitter
+        self.near_transmitter, self.turned = near_transmitter, turned
         self.shares = shares / shares.sum()
         self.device = device or torch.device("cpu")
 
@@ -218,9 +222,10 @@ class ScenePool:
             for first, last in self._corners(which, scene, antenna, crop)
         )
         drive = int(rng.integers(data.orders.shape[1]))
-        return CropPlan(
-            which, scene, antenna, drive, top, left, int(rng.integers(4)), bool(rng.integers(2))
-        )
+        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        if not self.turned:
+            turns, mirror = 0, False
+        return CropPlan(which, scene, antenna, drive, top, left, turns, mirror)
 
     def _corners(self, which: int, scene: int, antenna: int, crop: int) -> list[tuple[int, int]]:
         """First and last row, then column, that a crop may begin with."""
