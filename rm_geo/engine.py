@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -238,13 +238,12 @@ def _part(batch: TileBatch, start: int, count: int) -> TileBatch:
     if count == len(batch):
         return batch
     chosen = slice(start, start + count)
-    return TileBatch(
+    return replace(
+        batch,
         rsrp_dbm=batch.rsrp_dbm[chosen],
-        spacing_m=batch.spacing_m,
         transmitter_rc=batch.transmitter_rc[chosen],
         intercept_dbm=batch.intercept_dbm[chosen],
-        frequency_mhz=batch.frequency_mhz,
-        transmitter_height_m=batch.transmitter_height_m,
+        walls=None if batch.walls is None else batch.walls[chosen],
     )
 
 

@@ -1,11 +1,7 @@
 """A coarse radio map made finer by a super-resolution network.
 
-The network (MARS, SRResNet, Supreme) was trained on path gains on the unit scale of
-:mod:`rm_geo.units`. A raster in dBm is brought there by one affine map per raster, with the
-slope kept: 79.3 dB are one unit, as in training, and only the offset is chosen. Where the
-free-space level at 1 m is known (``intercept_dbm``, or the tag of that name that rm_geo's own
-maps carry), that level is 1. Otherwise the raster's maximum is put 25 dB below it. A raster
-that spans more than fits is squeezed, so that nothing is clipped.
+The network (MARS, SRResNet, Supreme) was trained on path gains on the unit scale; see
+:class:`rm_geo.unit_scale.UnitScale` for how a raster in dBm is brought there.
 
 A raster's value stands for its whole cell. A network that learnt from single pixels, as in the
 papers, takes it for the pixel south-east of the cell's centre and would move the map by half a
@@ -14,15 +10,15 @@ fine pixel; it is run on the raster and on the raster turned by half a turn, whi
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from rm_geo.atomic import prepare_output_folder
@@ -34,14 +30,15 @@ from rm_geo.engine import (
     run_tiles,
 )
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
-from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.symmetries import require_count
 from rm_geo.grid import Grid, Tile
 from rm_geo.mosaic import Band, Mosaic
+from rm_geo.outlines import building_mask
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software
 from rm_geo.raster_io import Raster, raster_sink, read_raster
-from rm_geo.units import GAIN_SPAN_DB
+from rm_geo.unit_scale import UnitScale
 from rm_geo.weights import load_network
 from rm_geo.zoo import ModelRecord, default_model, describe_network, find_model, list_models
 
@@ -57,51 +54,7 @@ OVERLAP_PX: Final = 16
 KINDS: Final = ("mars", "srresnet", "supreme")
 """Kinds of network that refine rasters."""
 
-_USUAL_HEADROOM_DB: Final = 25.0
-
-
-@dataclass(frozen=True)
-class UnitScale:
-    """The affine map between a raster's dBm and a network's unit scale.
-
-    Attributes
-    ----------
-    zero_dbm : float
-        Level that is 0.
-    span_db : float
-        Width of one unit; 79.3 dB unless the raster spans more.
-    """
-
-    zero_dbm: float
-    span_db: float = GAIN_SPAN_DB
-
-    @classmethod
-    def fit(cls, rsrp_dbm: FloatArray, intercept_dbm: float | None = None) -> UnitScale:
-        """Choose the scale of a raster; see the module's description.
-
-        Parameters
-        ----------
-        rsrp_dbm : ndarray of float32
-            Levels; NaN where unknown, at least one finite.
-        intercept_dbm : float, optional
-            Level that free space would give at 1 m.
-        """
-        low, high = float(np.nanmin(rsrp_dbm)), float(np.nanmax(rsrp_dbm))
-        top = high + _USUAL_HEADROOM_DB
-        if intercept_dbm is not None and math.isfinite(intercept_dbm):
-            top = max(intercept_dbm, high)
-        zero = top - GAIN_SPAN_DB
-        if zero <= low:
-            return cls(zero)
-        return cls(low, max(GAIN_SPAN_DB, high - low))
-
-    def to_unit(self, rsrp_dbm: FloatArray) -> FloatArray:
-        """Map dBm to the unit scale."""
-        return np.asarray((rsrp_dbm - self.zero_dbm) / self.span_db, dtype=np.float32)
-
-    def to_dbm(self, unit: FloatArray) -> FloatArray:
-        """Map the unit scale to dBm."""
-        return np.asarray(unit * self.span_db + self.zero_dbm, dtype=np.float32)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -137,6 +90,8 @@ def superresolve(
     band: int | None = None,
     intercept_dbm: float | None = None,
     symmetries: int = 1,
+    buildings: str | os.PathLike[str] | None = None,
+    buildings_layer: str | None = None,
     max_tiles: int = 10_000,
     progress: Progress | None = None,
 ) -> Refinement:
@@ -163,6 +118,12 @@ def superresolve(
         Level that free space would give at 1 m; the file's tag if not given.
     symmetries : {1, 2, 4, 8}
         Orientations of a window whose results are averaged: more is slower and better.
+    buildings : path-like, optional
+        Outlines of buildings, or a raster of them; see
+        :func:`rm_geo.outlines.building_mask`. What stands between the samples is known then,
+        and so is where shadows fall.
+    buildings_layer : str, optional
+        Layer of the outlines, where there are several.
     max_tiles : int
         A raster that would need more windows is refused.
     progress : Progress, optional
@@ -202,7 +163,7 @@ def superresolve(
             f"windows, more than {max_tiles}.",
             hint="Cut it, or allow more (--max-tiles).",
         )
-    record = _model_for(scale, model)
+    record = _model_for(scale, model, walled=buildings is not None)
     place = choose_device(device)
     network, record = load_network(record)
     prepare_output_folder(target.parent)
@@ -214,10 +175,20 @@ def superresolve(
         network.to(place), unit_scale, place, choose_precision(place), scale, symmetries
     )
     fine = raster.grid.scaled(scale)
+    walls = None
+    if buildings is not None:
+        walls = building_mask(buildings, fine, layer=buildings_layer)
     tags = {
         **{key: value for key, value in raster.tags.items() if key.islower()},
         **describe_software(),
         **{f"coarse_{key}": value for key, value in describe_input(source).items()},
+        **(
+            {}
+            if buildings is None
+            else {
+                f"buildings_{key}": value for key, value in describe_input(Path(buildings)).items()
+            }
+        ),
         "super_resolution_model": record.name,
         "super_resolution_sha256": record.sha256 or "",
         "super_resolution_scale": str(scale),
@@ -229,9 +200,9 @@ def superresolve(
     with raster_sink(target, fine, unit="dBm", band_descriptions=["RSRP"], tags=tags) as sink:
         for row, values in _fine_bands(
             raster,
+            walls,
             fine,
             tiles,
-            scale,
             refiner,
             batch_size or 4 * choose_batch_size(place),
             listener,
@@ -243,14 +214,15 @@ def superresolve(
 
 def _fine_bands(
     raster: Raster,
+    walls: BoolArray | None,
     fine: Grid,
     tiles: Sequence[Tile],
-    scale: int,
     refiner: _Refiner,
     batch_size: int,
     progress: Progress,
 ) -> Iterator[Band]:
     """Refine window by window; gives finished rows, masked like the coarse raster."""
+    scale = refiner.scale
     valid = np.isfinite(raster.values)
     filled = _filled(raster.values)
     useful = [tile for tile in tiles if valid[tile.clip(raster.grid.shape)[0]].any()]
@@ -265,7 +237,7 @@ def _fine_bands(
         return Band(band.row, np.where(keep, band.values, np.nan))
 
     batches = (
-        _windows(filled, useful[start : start + batch_size], raster.grid.spacing_m)
+        _windows(filled, walls, useful[start : start + batch_size], raster.grid.spacing_m)
         for start in range(0, len(useful), batch_size)
     )
     position = 0
@@ -289,16 +261,31 @@ def _filled(values: FloatArray) -> FloatArray:
     return np.asarray(values[rows, cols])
 
 
-def _windows(filled: FloatArray, tiles: Sequence[Tile], spacing_m: float) -> TileBatch:
+def _windows(
+    filled: FloatArray, walls: BoolArray | None, tiles: Sequence[Tile], spacing_m: float
+) -> TileBatch:
     """Cut windows; beyond the raster's edge its outermost pixels go on."""
-    rows, cols = filled.shape
-    cuts = []
-    for tile in tiles:
-        row = np.clip(np.arange(tile.row, tile.row + tile.size), 0, rows - 1)
-        col = np.clip(np.arange(tile.col, tile.col + tile.size), 0, cols - 1)
-        cuts.append(filled[np.ix_(row, col)])
     unknown = np.full(len(tiles), np.nan, dtype=np.float32)
-    return TileBatch(np.stack(cuts), spacing_m, np.stack([unknown, unknown], axis=1), unknown)
+    known = None
+    if walls is not None:
+        scale = walls.shape[0] // filled.shape[0]
+        fine = (Tile(tile.row * scale, tile.col * scale, tile.size * scale) for tile in tiles)
+        known = np.stack([_cut(walls, tile) for tile in fine])
+    return TileBatch(
+        np.stack([_cut(filled, tile) for tile in tiles]),
+        spacing_m,
+        np.stack([unknown, unknown], axis=1),
+        unknown,
+        walls=known,
+    )
+
+
+def _cut(image: NDArray[Scalar], tile: Tile) -> NDArray[Scalar]:
+    """Cut a tile out of an image whose outermost pixels go on beyond its edge."""
+    rows, cols = image.shape
+    row = np.clip(np.arange(tile.row, tile.row + tile.size), 0, rows - 1)
+    col = np.clip(np.arange(tile.col, tile.col + tile.size), 0, cols - 1)
+    return image[np.ix_(row, col)]
 
 
 @dataclass(frozen=True)
@@ -327,6 +314,9 @@ class _Refiner:
         from rm_geo.estimators.super_resolution import averaged
 
         unit = torch.from_numpy(self.unit_scale.to_unit(batch.rsrp_dbm))[:, None]
+        walls = None
+        if batch.walls is not None:
+            walls = torch.from_numpy(batch.walls)[:, None].float().to(self.device)
         cast = (
             torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
             if self.precision == "bfloat16"
@@ -334,13 +324,14 @@ class _Refiner:
         )
         with torch.inference_mode(), cast:
             fine = averaged(
-                self.network, unit.to(self.device), self.symmetries, self.scale, centred=True
-            )
+                self.network, unit.to(self.device), self.symmetries, self.scale,
+                centred=True, walls=walls,
+            )  # fmt: skip
         return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
 
 
-def _model_for(scale: int, model: str | Path | None) -> ModelRecord:
-    """Find the model for a scale."""
+def _model_for(scale: int, model: str | Path | None, *, walled: bool) -> ModelRecord:
+    """Find the model for a scale, one that reads buildings or one that does not."""
     if scale < 1:
         raise UsageError(f"A scale of {scale} refines nothing.", hint="Use --scale 4.")
     if model is None:
@@ -352,6 +343,8 @@ def _model_for(scale: int, model: str | Path | None) -> ModelRecord:
                 hint=f"Scales: {', '.join(map(str, scales)) or 'none'}. Give a model of your own "
                 "with --model.",
             )
+        if walled:
+            return _model_told_buildings(scale)
         try:  # the model for rasters of means, where it is another than the one for points
             return default_model(f"superres-{scale}")
         except ModelError:
@@ -368,7 +361,25 @@ def _model_for(scale: int, model: str | Path | None) -> ModelRecord:
             f"The model {record.name!r} refines {record.scale}x, not {scale}x.",
             hint=f"Use --scale {record.scale}, or another model.",
         )
+    if bool(describe_network(record)["network"].get("walled", False)) is not walled:
+        what, way = ("reads no", "Leave out") if walled else ("must be told the", "Give them with")
+        raise ModelError(
+            f"The model {record.name!r} {what} buildings.",
+            hint=f"{way} --buildings, or use another model.",
+        )
     return record
+
+
+def _model_told_buildings(scale: int) -> ModelRecord:
+    """Find the default model that reads buildings."""
+    try:
+        return default_model(f"superres-{scale}-walls")
+    except ModelError as error:
+        raise ModelError(
+            f"No trained model that reads buildings and refines {scale}x comes with this "
+            "installation.",
+            hint="Leave out --buildings, or give a model of your own with --model.",
+        ) from error
 
 
 def _learnt_from_points(record: ModelRecord) -> bool:

@@ -68,8 +68,10 @@ def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     if source.exists() and target.exists() and target.samefile(source):
         raise UsageError("The output is the input.", hint="Name another file.")
     options = _options(
-        values, {"scale", "model", "device", "batch_size", "band", "intercept_dbm", "max_tiles"}
-    )
+        values,
+        {"scale", "model", "device", "batch_size", "band", "intercept_dbm", "max_tiles",
+         "buildings", "buildings_layer"},
+    )  # fmt: skip
     made = superresolve(source, folder / name, progress=progress, **options)
     facts = {"file": name, "kind": "rsrp", "cell": "", "tags": _tags(made.path)}
     return {"rasters": [facts], "model": made.model, "spacing_m": made.grid.spacing_m}

@@ -14,7 +14,13 @@ from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
 from rm_geo.evaluation.contestants import Contestant, Line, line_up
-from rm_geo.evaluation.mars import contestants, evaluate_mars, lattice_cases, pairs_to_judge
+from rm_geo.evaluation.mars import (
+    contestants,
+    evaluate_mars,
+    known_walls,
+    lattice_cases,
+    pairs_to_judge,
+)
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
@@ -116,6 +122,21 @@ class TestMars:
         np.testing.assert_allclose(unit[observed], cases.truth_unit[0][observed], atol=1e-6)
         assert (unit[observed & scene.buildings] == 0.0).all()
         assert not (cases.outdoor_batch.observed[0] & scene.buildings).any()
+
+    def test_walls_are_what_no_training_transmitter_reaches(self):
+        scene = free_space_set().scene(0)
+        walls = known_walls(scene, np.array([0, 1]))
+        assert walls.any()
+        assert (walls <= scene.buildings).all()
+        assert (walls != scene.buildings).any()  # a rim of the building has a gain
+        assert known_walls(scene, np.array([], dtype=np.int64)) is None
+        cases = lattice_cases(scene, np.array([1]), 4, walls)
+        assert (cases.truth_unit[0][walls] == 0.0).all()
+        assert cases.batch.walls.shape == cases.truth_unit.shape
+
+    def test_only_known_scenes_have_a_method_that_is_told_the_walls(self):
+        assert "mars-4-walls" in {c.model_key for c in contestants(4, setting=1)}
+        assert "mars-4-walls" not in {c.model_key for c in contestants(4, setting=2)}
 
     def test_settings_judge_their_own_maps_and_transmitters(self):
         data = free_space_set(scenes=2, antennas=75, map_ids=[[250], [601]])

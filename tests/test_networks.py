@@ -110,6 +110,30 @@ def test_a_masked_mars_tells_a_building_from_the_faintest_signal():
     assert torch.allclose(plain(faint), plain(building), atol=1e-3)
 
 
+def test_a_walled_mars_needs_walls_and_others_take_none():
+    coarse, walls = torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 32, 32)
+    with pytest.raises(ValueError, match="walls"):
+        MARS(4, width=16, blocks=1, residual=True, walled=True)(coarse)
+    with pytest.raises(ValueError, match="walls"):
+        MARS(4, width=16, blocks=1)(coarse, walls)
+    with pytest.raises(ModelError, match="exclude"):
+        build("mars", {"masked": True, "walled": True})
+
+
+def test_a_walled_mars_reads_every_wall_and_fills_samples_in_buildings():
+    network = trained_like(MARS(4, width=16, blocks=1, residual=True, walled=True))
+    coarse, walls = torch.rand(1, 1, 8, 8) + 0.1, torch.zeros(1, 1, 32, 32)
+    plain = network(coarse, walls)
+    for row, col in ((0, 0), (13, 22), (31, 31)):
+        one = walls.clone()
+        one[..., row, col] = 1.0
+        assert not torch.allclose(network(coarse, one), plain, atol=1e-6)
+    fresh = MARS(4, width=16, blocks=1, residual=True, walled=True)
+    level = torch.full((1, 1, 8, 8), 0.5)
+    level[..., 2:4, 5] = 0.0
+    assert torch.allclose(fresh(level, walls), torch.full((1, 1, 32, 32), 0.5), atol=1e-6)
+
+
 @pytest.mark.parametrize("network", [RadioCycle(0.05)])
 def test_radiocycle_maps_images_of_the_same_size(network):
     x = torch.rand(2, 1, 64, 64)

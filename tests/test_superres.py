@@ -16,20 +16,23 @@ from rm_geo import weights
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.raster_io import read_raster, write_raster
-from rm_geo.superres import UnitScale, superresolve
+from rm_geo.superres import superresolve
+from rm_geo.unit_scale import UnitScale
 from rm_geo.units import GAIN_SPAN_DB
 
 
 class Enlarger(torch.nn.Module):
     """Repeats pixels: a network whose right answer is known everywhere."""
 
-    def __init__(self, scale):
+    def __init__(self, scale, walled=False):
         super().__init__()
-        self.scale = scale
+        self.scale, self.walled = scale, walled
         self.gain = torch.nn.Parameter(torch.ones(1))
 
-    def forward(self, x):
-        return self.gain * torch.nn.functional.interpolate(x, scale_factor=self.scale)
+    def forward(self, x, walls=None):
+        assert (walls is not None) is self.walled
+        fine = self.gain * torch.nn.functional.interpolate(x, scale_factor=self.scale)
+        return fine if walls is None else fine * (1.0 - walls)
 
 
 @pytest.fixture
@@ -290,3 +293,57 @@ def test_the_model_for_rasters_goes_before_the_one_for_points(tmp_path, monkeypa
         weights.write_index(tmp_path / "models", defaults)
         made = superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, device="cpu")
         assert made.model == expected
+
+
+@pytest.fixture
+def walled(tmp_path, monkeypatch):
+    """A network that puts the bottom of its scale where it is told that buildings are."""
+    monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
+    path = tmp_path / "models" / "walled-4"
+    weights.save_model(path, Enlarger(4, walled=True), "mars", {"scale": 4, "walled": True})
+    return path
+
+
+@pytest.mark.parametrize("symmetries", [1, 8])
+@pytest.mark.parametrize("shape", [(3, 5), (70, 90)])
+def test_buildings_are_told_where_they_stand(tmp_path, walled, shape, symmetries):
+    grid = coarse_map(tmp_path / "coarse.tif", np.full(shape, -90.0))
+    fine_grid = grid.scaled(4)
+    built = np.random.default_rng(0).random(fine_grid.shape) < 0.2
+    write_raster(tmp_path / "built.tif", built, fine_grid, dtype="uint8", nodata=None)
+    superresolve(
+        tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=walled,
+        buildings=tmp_path / "built.tif", symmetries=symmetries,
+    )  # fmt: skip
+    fine = read_raster(tmp_path / "fine.tif")
+    np.testing.assert_allclose(fine.values[~built], -90.0, atol=1e-3)
+    assert (fine.values[built] < -100.0).all()
+    with rasterio.open(tmp_path / "fine.tif") as dataset:
+        assert dataset.tags()["buildings_input"] == "built.tif"
+
+
+def test_models_and_buildings_must_suit_each_other(tmp_path, model, walled):
+    grid = coarse_map(tmp_path / "coarse.tif", PLANE)
+    built = np.ones(grid.shape, bool)
+    write_raster(tmp_path / "built.tif", built, grid, dtype="uint8", nodata=None)
+    arguments = tmp_path / "coarse.tif", tmp_path / "fine.tif", 4
+    with pytest.raises(ModelError, match="must be told the buildings"):
+        superresolve(*arguments, model=walled)
+    with pytest.raises(ModelError, match="reads no buildings"):
+        superresolve(*arguments, model=model, buildings=tmp_path / "built.tif")
+    assert not (tmp_path / "fine.tif").exists()
+
+
+def test_a_scale_without_a_model_that_reads_buildings_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
+    monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
+    weights.save_model(tmp_path / "models" / "plain", Enlarger(4), "mars", {"scale": 4},
+                       {"scale": 4})  # fmt: skip
+    weights.write_index(tmp_path / "models", {"superres-4": "plain"})
+    grid = coarse_map(tmp_path / "coarse.tif", PLANE)
+    write_raster(tmp_path / "built.tif", np.ones(grid.shape, bool), grid, dtype="uint8",
+                 nodata=None)  # fmt: skip
+    with pytest.raises(ModelError, match="reads buildings and refines 4x") as refusal:
+        superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4,
+                     buildings=tmp_path / "built.tif")  # fmt: skip
+    assert "--buildings" in refusal.value.hint

@@ -184,10 +184,11 @@ def superres(
     from rm_geo.evaluation.superres import judge_superres, refiners
 
     prepare_output_folder(out)
+    factors = [int(scale) for scale in dict.fromkeys(scales)]
     rows = judge_superres(
         SimulatedSet.open(dataset),
-        refiners(model, device),
-        scales=[int(scale) for scale in dict.fromkeys(scales)],
+        refiners(model, device, factors),
+        scales=factors,
         maps=None if maps is None else parse_maps(maps),
         transmitters=transmitters,
         progress=console,

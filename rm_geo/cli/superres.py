@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 @click.option("--symmetries", type=click.Choice(["1", "2", "4", "8"]), default="1",
               show_default=True, metavar="1|2|4|8",
               help="Orientations that are averaged: more is slower and better.")  # fmt: skip
+@click.option(
+    "--buildings",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Outlines of the buildings, or a raster of them, where they are known.",
+)
+@click.option(
+    "--buildings-layer", metavar="NAME", help="Layer of the outlines, where there are several."
+)
 @click.option("--max-tiles", type=click.IntRange(1), default=10_000, show_default=True,
               metavar="N", help="Refuse a raster that would need more windows.")  # fmt: skip
 @console_options
@@ -41,6 +50,8 @@ def superres(
     band: int | None,
     intercept: float | None,
     symmetries: str,
+    buildings: Path | None,
+    buildings_layer: str | None,
     max_tiles: int,
     console: Console,
 ) -> None:
@@ -49,7 +60,9 @@ def superres(
 
     made = superresolve(
         raster, output, scale, model=model, device=device, batch_size=batch_size, band=band,
-        intercept_dbm=intercept, symmetries=int(symmetries), max_tiles=max_tiles, progress=console,
+        intercept_dbm=intercept, symmetries=int(symmetries), buildings=buildings,
+        buildings_layer=buildings_layer,
+        max_tiles=max_tiles, progress=console,
     )  # fmt: skip
     rows, cols = made.grid.shape
     console.result(

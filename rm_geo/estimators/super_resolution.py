@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rm_geo.errors import InputError
+from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
 from rm_geo.estimators.symmetries import (
@@ -20,6 +23,8 @@ from rm_geo.estimators.symmetries import (
     turn_back,
 )
 from rm_geo.units import gain_to_unit, unit_to_gain
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class SuperResolutionEstimator:
@@ -86,7 +91,16 @@ class SuperResolutionEstimator:
         ------
         InputError
             If the measurements of a tile are no lattice of the model's scale.
+        UsageError
+            If the model must be told where buildings are, and the batch does not.
         """
+        if not self._walled:
+            batch = replace(batch, walls=None)
+        elif batch.walls is None:
+            raise UsageError(
+                f"The model {self._model.record.name!r} must be told where buildings are.",
+                hint="Use a model that finds them itself, such as the default.",
+            )
         offset_db = gain_offset_db(batch)
         level = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
         for index in np.flatnonzero(np.isfinite(offset_db)):
@@ -94,11 +108,13 @@ class SuperResolutionEstimator:
             phase = self._phase(batch.observed[index])
             coarse, first = _within(rsrp[phase[0] :: self.scale, phase[1] :: self.scale])
             unit = np.where(np.isfinite(coarse), gain_to_unit(coarse - offset_db[index]), 0.0)
-            fine = self._enlarge(np.asarray(unit, dtype=np.float32))
             row, col = (
                 node * self.scale + offset - self.scale // 2
                 for node, offset in zip(first, phase, strict=True)
             )
+            size = (unit.shape[0] * self.scale, unit.shape[1] * self.scale)
+            walls = None if batch.walls is None else moved(batch.walls[index], (-row, -col), size)
+            fine = self._enlarge(np.asarray(unit, dtype=np.float32), walls)
             level[index] = moved(unit_to_gain(fine) + offset_db[index], (row, col), rsrp.shape)
         return Estimate(rsrp_dbm=level)
 
@@ -120,18 +136,36 @@ class SuperResolutionEstimator:
             )
         return row, col
 
-    def _enlarge(self, unit: FloatArray) -> FloatArray:
-        """Run the network on (h, w), padded to what its pyramid can halve."""
+    def _enlarge(self, unit: FloatArray, walls: BoolArray | None) -> FloatArray:
+        """Run the network on (h, w), padded to what its pyramid can halve; 0 in known walls."""
         rows, cols = unit.shape
-        padded = np.pad(unit, ((0, -rows % 4), (0, -cols % 4)), mode="edge")
+        spare = (-rows % 4, -cols % 4)
+        padded = np.pad(unit, ((0, spare[0]), (0, spare[1])), mode="edge")
         coarse = self._model.tensor(padded)[None, None]
+        known = None
+        if walls is not None:
+            beyond = ((0, spare[0] * self.scale), (0, spare[1] * self.scale))
+            known = self._model.tensor(np.pad(walls, beyond, mode="edge").astype(np.float32))
+            known = known[None, None]
         with self._model.autocast():
-            fine = averaged(self._model.network, coarse, self.symmetries, self.scale)
-        return as_array(fine)[0, : rows * self.scale, : cols * self.scale]
+            fine = averaged(self._model.network, coarse, self.symmetries, self.scale, walls=known)
+        cut = as_array(fine)[0, : rows * self.scale, : cols * self.scale]
+        return cut if walls is None else np.where(walls, np.float32(0), cut)
+
+    @property
+    def _walled(self) -> bool:
+        """Whether the network is told where buildings are."""
+        return bool(getattr(self._model.network, "walled", False))
 
 
 def averaged(
-    network: nn.Module, coarse: Tensor, symmetries: int, scale: int, *, centred: bool = False
+    network: nn.Module,
+    coarse: Tensor,
+    symmetries: int,
+    scale: int,
+    *,
+    centred: bool = False,
+    walls: Tensor | None = None,
 ) -> Tensor:
     """Enlarge samples at the cells' centre pixels in several orientations, and average.
 
@@ -147,6 +181,8 @@ def averaged(
         are moved by what that makes.
     centred : bool
         Whether samples are means of their cells instead, which need no moving.
+    walls : Tensor, shape (B, 1, scale h, scale w), optional
+        1 in buildings, for a network that is told.
 
     Returns
     -------
@@ -154,14 +190,23 @@ def averaged(
     """
     total = torch.zeros((), device=coarse.device)
     for turns, mirror in orientations(symmetries):
-        fine = turn_back(network(turn(coarse, turns, mirror)).float(), turns, mirror)
-        for axis, backwards in zip((-2, -1), reversed_axes(turns, mirror), strict=True):
-            if backwards and scale % 2 == 0 and not centred:
-                size = int(fine.shape[axis])
-                source = (torch.arange(size, device=fine.device) - 1).clamp(min=0)
-                fine = fine.index_select(axis, source)
-        total = total + fine
+        backwards = reversed_axes(turns, mirror) if scale % 2 == 0 and not centred else ()
+        axes = [axis for axis, runs in zip((-2, -1), backwards, strict=False) if runs]
+        given = [turn(coarse, turns, mirror)]
+        if walls is not None:
+            given.append(turn(_shifted(walls, axes, 1), turns, mirror))
+        fine = turn_back(network(*given).float(), turns, mirror)
+        total = total + _shifted(fine, axes, -1)
     return total / symmetries
+
+
+def _shifted(image: Tensor, axes: Sequence[int], step: int) -> Tensor:
+    """Take pixels ``step`` further along each axis, the edge's own beyond it."""
+    for axis in axes:
+        size = int(image.shape[axis])
+        source = (torch.arange(size, device=image.device) + step).clamp(0, size - 1)
+        image = image.index_select(axis, source)
+    return image
 
 
 def _within(coarse: FloatArray) -> tuple[FloatArray, tuple[int, int]]:
@@ -171,8 +216,10 @@ def _within(coarse: FloatArray) -> tuple[FloatArray, tuple[int, int]]:
     return coarse[first[0] : rows.max() + 1, first[1] : cols.max() + 1], first
 
 
-def moved(image: FloatArray, shift: tuple[int, int], shape: tuple[int, ...]) -> FloatArray:
+def moved(
+    image: NDArray[Scalar], shift: tuple[int, int], shape: tuple[int, ...]
+) -> NDArray[Scalar]:
     """Place an image at (row, col) ``shift`` in a frame, its edge pixels carried outwards."""
     rows = np.clip(np.arange(shape[0]) - shift[0], 0, image.shape[0] - 1)
     cols = np.clip(np.arange(shape[1]) - shift[1], 0, image.shape[1] - 1)
-    return np.asarray(image[np.ix_(rows, cols)], dtype=np.float32)
+    return image[np.ix_(rows, cols)]

@@ -47,7 +47,8 @@ def contestants(scale: int, setting: int = 2) -> tuple[Contestant, ...]:
     """Lines of the tables at a scale: the paper's, and this project's own variant.
 
     Setting 1 has models of its own, whose keys end in ``-i``: those of setting 2 learnt from
-    the very transmitters that setting 1 tests on.
+    the very transmitters that setting 1 tests on. Its scenes are known, so one line is told
+    where their walls are; the paper's networks have to remember that.
     """
     own = "-i" if setting == 1 else ""
     return (
@@ -59,7 +60,9 @@ def contestants(scale: int, setting: int = 2) -> tuple[Contestant, ...]:
         Contestant("MARS", "mars", f"mars-{scale}-paper{own}"),
         Contestant("MARS of rm_geo", "mars", f"mars-{scale}{own}"),
         Contestant("MARS of rm_geo (8 turns)", "mars", f"mars-{scale}{own}", {"symmetries": 8}),
-    )
+        *([Contestant("MARS told the walls", "mars", f"mars-{scale}-walls")]
+          if setting == 1 else []),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,32 @@ class _Sums:
         )
 
 
-def lattice_cases(scene: SimulatedScene, antennas: NDArray[np.int64], scale: int) -> LatticeCases:
-    """Sample a scene as the paper does: pixel ``scale // 2`` of each cell, along each axis."""
+def known_walls(scene: SimulatedScene, antennas: NDArray[np.int64]) -> BoolArray | None:
+    """Tell which pixels have no gain by the maps of some antennas; None where there are none."""
+    if not antennas.size:
+        return None
+    gains = gain_to_unit(np.asarray(scene.gains_db[antennas], dtype=np.float32))
+    return np.asarray((gains <= 0.0).all(axis=0))
+
+
+def lattice_cases(
+    scene: SimulatedScene,
+    antennas: NDArray[np.int64],
+    scale: int,
+    walls: BoolArray | None = None,
+) -> LatticeCases:
+    """Sample a scene as the paper does: pixel ``scale // 2`` of each cell, along each axis.
+
+    ``walls``, shape (H, W), are what a method may be told of a known scene.
+    """
     whole = unit_scene(scene, antennas)
     nodes = np.zeros(whole.truth_unit.shape, dtype=np.bool_)
     nodes[:, scale // 2 :: scale, scale // 2 :: scale] = True
     level = unit_to_gain(whole.truth_unit)
     batch = whole.batch(np.where(nodes, level, np.float32(np.nan)))
     outdoor = whole.batch(np.where(nodes & ~whole.indoor, level, np.float32(np.nan)))
+    if walls is not None:
+        batch = replace(batch, walls=np.broadcast_to(walls, nodes.shape))
     return LatticeCases(batch, outdoor, whole.truth_unit, whole.indoor)
 
 
@@ -218,9 +239,13 @@ def judge_mars(
     sums = {(scale, label): _Sums() for scale, line in lines.items() for label in line.estimators}
     examples: dict[int, dict[str, FloatArray]] = {}
     progress.start(len(pairs), "scenes", f"MARS, setting {setting}")
+    numbers = data.antenna_column("transmitter")
+    learnt = SETTINGS[setting].train_transmitters if setting == 1 else ()
     for index, antennas in pairs:
+        scene = data.scene(index)
+        walls = known_walls(scene, np.flatnonzero(np.isin(numbers[index], learnt)))
         for scale, line in lines.items():
-            cases = lattice_cases(data.scene(index), antennas, scale)
+            cases = lattice_cases(scene, antennas, scale, walls)
             panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}
             for label, estimator in line.estimators.items():
                 progress.check()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from rasterio.warp import reproject
 from scipy import ndimage
 
 from rm_geo.datasets.simulated import SimulatedSet
+from rm_geo.errors import ModelError
 from rm_geo.estimators.base import BoolArray, FloatArray
 from rm_geo.evaluation.cases import SPACING_M, chosen_scenes, unit_scene
 from rm_geo.evaluation.metrics import ErrorSums
@@ -29,12 +31,14 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster_io import read_raster, write_raster
 from rm_geo.superres import superresolve
 from rm_geo.units import unit_to_gain
+from rm_geo.zoo import default_model
 
 Refiner: TypeAlias = Callable[[Path, Path, int], None]
 """Makes the second file, finer by a whole factor, of the first."""
 
 _CRS: Final = 32633
 _WALL_PX: Final = 3
+_BUILDINGS_NAME: Final = "buildings.tif"
 
 
 @dataclass(frozen=True)
@@ -95,18 +99,35 @@ def resampled(coarse: Path, fine: Path, scale: int, *, how: Resampling) -> None:
     write_raster(fine, values, grid)
 
 
-def refiners(model: str | Path | None = None, device: str = "auto") -> dict[str, Refiner]:
-    """Give the lines of the table: resampling, and the network in one and eight orientations."""
+def refiners(
+    model: str | Path | None = None, device: str = "auto", scales: Sequence[int] = (4,)
+) -> dict[str, Refiner]:
+    """Give the lines of the table: resampling, and the network in one and eight orientations.
 
-    def network(coarse: Path, fine: Path, scale: int, symmetries: int) -> None:
-        superresolve(coarse, fine, scale, model=model, device=device, symmetries=symmetries)
+    Where a model that is told the buildings comes for all scales, it has a line of its own.
+    """
+
+    def network(
+        coarse: Path, fine: Path, scale: int, symmetries: int, *, told: bool = False
+    ) -> None:
+        buildings = coarse.with_name(_BUILDINGS_NAME) if told else None
+        superresolve(
+            coarse, fine, scale, model=None if told else model, device=device,
+            symmetries=symmetries, buildings=buildings,
+        )  # fmt: skip
 
     ways = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear,
             "cubic spline": Resampling.cubic_spline}  # fmt: skip
+    told = {}
+    with suppress(ModelError):
+        for scale in scales:
+            default_model(f"superres-{scale}-walls")
+        told["rm-geo superres --buildings"] = partial(network, symmetries=1, told=True)
     return {
         **{f"gdalwarp, {name}": partial(resampled, how=how) for name, how in ways.items()},
         "rm-geo superres": partial(network, symmetries=1),
         "rm-geo superres, 8 turns": partial(network, symmetries=8),
+        **told,
     }
 
 
@@ -149,6 +170,8 @@ def judge_superres(
     listener.start(len(scenes), "scenes", "super-resolution of rasters")
     with tempfile.TemporaryDirectory(prefix="rm_geo-") as folder:
         for index in scenes:
+            buildings = data.scene(index).buildings
+            _write_buildings(buildings, Path(folder))
             for truth_dbm, indoor in _maps(data, index, transmitters):
                 for scale in scales:
                     case = _Case.of(truth_dbm, indoor, scale, Path(folder))
@@ -158,6 +181,12 @@ def judge_superres(
             listener.advance()
     listener.finish()
     return [of_method.row(name, scale) for (name, scale), of_method in sums.items()]
+
+
+def _write_buildings(buildings: BoolArray, folder: Path) -> None:
+    """Write a building map beside the coarse rasters that are made of its scene."""
+    grid = Grid.create(0.0, float(buildings.shape[0]), buildings.shape, SPACING_M, _CRS)
+    write_raster(folder / _BUILDINGS_NAME, buildings, grid, dtype="uint8", nodata=None)
 
 
 def _maps(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rm_geo.networks.enlarging import enlarge, upsampler, with_building_mask
+from rm_geo.networks.fields import pull_push
 
 
 class _Scales(nn.Module):
@@ -203,6 +204,15 @@ class MARS(nn.Module):
     masked : bool
         Whether the network reads a second channel that says which samples lie in buildings.
         False is the paper's.
+    walled : bool
+        Whether the network is told where the walls are, at the resolution of its output: all
+        that is known of a known scene. Samples in buildings are filled from those around them
+        then, and the walls read as ``scale`` x ``scale`` channels. False is the paper's.
+
+    Raises
+    ------
+    ValueError
+        If it is to be both ``masked`` and ``walled``: walls tell which samples lie in buildings.
 
     Notes
     -----
@@ -220,10 +230,13 @@ class MARS(nn.Module):
         *,
         residual: bool = False,
         masked: bool = False,
+        walled: bool = False,
     ) -> None:
         super().__init__()
-        self.scale, self.residual, self.masked = scale, residual, masked
-        self.head = nn.Conv2d(2 if masked else 1, width, 3, padding=1)
+        if masked and walled:
+            raise ValueError("masked and walled exclude each other")
+        self.scale, self.residual, self.masked, self.walled = scale, residual, masked, walled
+        self.head = nn.Conv2d(2 + scale**2 if walled else 1 + masked, width, 3, padding=1)
         self.blocks = nn.ModuleList(HPB(width, repeats) for _ in range(blocks))
         self.collect = nn.Conv2d(blocks * width, width, 3, padding=1)
         self.pyramid = PyramidAttention(width, heads)
@@ -237,9 +250,21 @@ class MARS(nn.Module):
                 for parameter in last.parameters():
                     nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (B, 1, h, w) to (B, 1, scale h, scale w); h and w multiples of 4."""
-        shallow = self.head(with_building_mask(x) if self.masked else x)
+    def forward(self, x: Tensor, walls: Tensor | None = None) -> Tensor:
+        """Enlarge (B, 1, h, w) to (B, 1, scale h, scale w); h and w multiples of 4.
+
+        ``walls``, shape (B, 1, scale h, scale w), are 1 in buildings; only a network that is
+        ``walled`` takes them, and then it needs them.
+        """
+        if (walls is not None) is not self.walled:
+            raise ValueError("walls are for a network that is walled, and it needs them")
+        if walls is not None:
+            known = (x > 0.0).to(x.dtype)
+            x = pull_push(x, known)
+            outlines = functional.pixel_unshuffle(walls.to(x.dtype), self.scale)
+            shallow = self.head(torch.cat([x, 1.0 - known, outlines], 1))
+        else:
+            shallow = self.head(with_building_mask(x) if self.masked else x)
         features, collected = shallow, []
         for block in self.blocks:
             features = block(features)

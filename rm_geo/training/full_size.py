@@ -101,6 +101,8 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
                      "MARS 8x that reads a mask of buildings and corrects bilinear."),
         PlannedModel("superres-4", "mars", _super_resolution("mars", 4, "field"), 3,
                      "MARS 4x for planners' rasters: means of cells, any power."),
+        PlannedModel("superres-4-walls", "mars", _super_resolution("mars", 4, "field-walls"), 2,
+                     "MARS 4x for planners' rasters that come with outlines of the buildings."),
         PlannedModel("mars-4-paper", "mars", _super_resolution("mars", 4, "paper"), 3,
                      "MARS 4x as published, setting II."),
         PlannedModel("mars-8-paper", "mars", _super_resolution("mars", 8, "paper"), 2,
@@ -133,6 +135,7 @@ def _known_scenes() -> Iterator[PlannedModel]:
             (f"supreme-{scale}-i", "supreme", "paper"),
             (f"mars-{scale}-paper-i", "mars", "paper"),
             (f"mars-{scale}-i", "mars", "plus"),
+            (f"mars-{scale}-walls", "mars", "walls"),
         ):
             recipe = {**_super_resolution(kind, scale, name), "split": MARS_SETTING_I.name}
             yield PlannedModel(key, kind, recipe, 1.5,

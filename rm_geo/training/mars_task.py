@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks import SuperResolutionNet
+from rm_geo.networks import MARS, SuperResolutionNet
 from rm_geo.training.losses import mars_loss, masked_mse
 from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
@@ -154,7 +154,8 @@ class MarsTask:
         draw = torch.rand((batch, 1, 1, 1), generator=context.torch_rng, device=crops.free.device)
         fine = unit_map(crops, self.options.level_shift_db * (2.0 * draw - 1.0))
         whole_cell = float(torch.rand((), generator=context.torch_rng, device=draw.device)) < 0.5
-        prediction = self.network(self._coarse(fine, crops.free, whole_cell=whole_cell))
+        coarse = self._coarse(fine, crops.free, whole_cell=whole_cell)
+        prediction = self._enlarged(self.network, coarse, crops)
         if self.options.sampling == "filled":
             total = masked_mse(prediction, fine, crops.free)
         else:
@@ -180,6 +181,19 @@ class MarsTask:
         known = cell_means(torch.ones_like(free), free, scale, part)
         return filled_from_nearest(means, known)
 
+    def _enlarged(self, network: nn.Module, coarse: Tensor, crops: SceneCrops) -> Tensor:
+        """Run a network; one that knows the walls is told them, and has no gain to paint there.
+
+        Planners' rasters come with outlines of buildings, not with where gains end: with
+        ``filled`` those are the walls, and nothing is painted.
+        """
+        if not (isinstance(self.network, MARS) and self.network.walled):
+            return torch.as_tensor(network(coarse))
+        if self.options.sampling == "filled":
+            return torch.as_tensor(network(coarse, crops.buildings))
+        walls = (crops.gain_db <= GAIN_FLOOR_DB).to(coarse.dtype)
+        return torch.as_tensor(network(coarse, walls)) * (1.0 - walls)
+
     def end_epoch(self, means: dict[str, float]) -> None:
         """Nothing to adapt."""
 
@@ -197,7 +211,10 @@ class MarsTask:
                 coarse, scale_factor=float(self.network.scale), mode="bilinear"
             )
             for index, (image, weight) in enumerate(
-                product((network(coarse), plain), (torch.ones_like(fine), crops.free))
+                product(
+                    (self._enlarged(network, coarse, crops), plain),
+                    (torch.ones_like(fine), crops.free),
+                )
             ):
                 squares[index] += float(masked_mse(image, fine, weight)) / rounds
         names = ("rmse_db", "rmse_outdoor_db", "bilinear_db", "bilinear_outdoor_db")

@@ -56,6 +56,19 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             network={"residual": True, "masked": True},
             task={"gradient_weight": 0.002, "focal_weight": 0.0},
         ),
+        # Known scenes: the walls are told at full resolution.
+        "walls": _with(
+            {**_SUPER_RESOLUTION, "split": MARS_SETTING_I.name},
+            network={"residual": True, "walled": True},
+            task={"gradient_weight": 0.002, "focal_weight": 0.0, "turned": True},
+        ),
+        # For planners' rasters with outlines of the buildings beside them.
+        "field-walls": _with(
+            _SUPER_RESOLUTION,
+            split=None,
+            network={"residual": True, "walled": True},
+            task={"sampling": "filled", "level_shift_db": 6.0, "turned": True},
+        ),
         # For planners' rasters, whose values are means of cells at a power that nobody knows,
         # and whose buildings are nodata if they are there at all.
         "field": _with(
