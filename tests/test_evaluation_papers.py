@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from made_scenes import free_space_set, save_set
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
+from rm_geo.estimators.registry import create
 from rm_geo.evaluation.contestants import Contestant, Line, line_up
 from rm_geo.evaluation.mars import (
     contestants,
@@ -22,6 +24,7 @@ from rm_geo.evaluation.mars import (
     pairs_to_judge,
 )
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
+from rm_geo.evaluation.walls import WallToldEstimator
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
 from rm_geo.weights import save_model, write_index
@@ -133,6 +136,20 @@ class TestMars:
         cases = lattice_cases(scene, np.array([1]), 4, walls)
         assert (cases.truth_unit[0][walls] == 0.0).all()
         assert cases.batch.walls.shape == cases.truth_unit.shape
+
+    def test_who_is_told_the_walls_sees_no_sample_in_them_and_paints_them(self):
+        data = scenes()
+        scene = data.scene(0)
+        walls = known_walls(scene, np.array([0]))
+        cases = lattice_cases(scene, np.array([1]), 4, walls)
+        plain, told = (wrap(create("linear")).estimate(cases.batch).rsrp_dbm[0]
+                       for wrap in (lambda e: e, WallToldEstimator))  # fmt: skip
+        truth = unit_to_gain(cases.truth_unit[0])
+        assert (gain_to_unit(told)[walls] == 0.0).all()
+        assert np.abs(told - truth).mean() < 0.5 * np.abs(plain - truth).mean()
+        unknown = replace(cases.batch, walls=None)
+        alike = WallToldEstimator(create("linear")).estimate(unknown).rsrp_dbm[0]
+        np.testing.assert_array_equal(alike, plain)
 
     def test_only_known_scenes_have_a_method_that_is_told_the_walls(self):
         assert "mars-4-walls" in {c.model_key for c in contestants(4, setting=1)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from rm_geo.errors import DependencyError, ModelError, UsageError
 from rm_geo.estimators.base import Estimator
 from rm_geo.estimators.registry import create, method_info
+from rm_geo.evaluation.walls import WallToldEstimator
 from rm_geo.zoo import default_model
 
 
@@ -26,12 +27,16 @@ class Contestant:
         Key of its trained model: of the index's defaults, and of ``--model KEY=NAME|FILE``.
     options : mapping
         Further parameters of the method.
+    told_walls : bool
+        Whether it is told where walls are by :class:`~rm_geo.evaluation.walls.WallToldEstimator`,
+        because it knows no such thing itself.
     """
 
     label: str
     method: str
     model_key: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    told_walls: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,8 @@ def _names(contestant: Contestant) -> set[str]:
 def _open(contestant: Contestant, models: Mapping[str, str | Path], device: str) -> Estimator:
     """Make the estimator."""
     if not method_info(contestant.method).is_network:
-        return create(contestant.method, **contestant.options)
+        made = create(contestant.method, **contestant.options)
+        return WallToldEstimator(made) if contestant.told_walls else made
     key = contestant.model_key or contestant.method
     model = models.get(key)
     if model is None:
