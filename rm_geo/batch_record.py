@@ -37,8 +37,8 @@ class JobState:
     job : Job
         Which.
     key : str
-        Changes with its measurements, its site table, its model's weights, its options and the
-        version.
+        Changes with its measurements, its site table, its buildings, its model's weights, its
+        options and the version.
     waiting : int
         Tasks that are not finished.
     results : dict of str to CellResult
@@ -140,11 +140,12 @@ def weights_version(method: str, model: Path | str | None) -> str:
 
 def _key(job: Job, weights: str) -> str:
     """Tell whether a job is the same as before: files, weights, options, and the version."""
-    sites = job.options.sites
+    beside = [None if place is None else version_of(location_of(place))
+              for place in (job.options.sites, job.options.buildings)]  # fmt: skip
     text = json.dumps(
         [__version__, identity(job.measurements), identity(job.output),
-         version_of(job.measurements), None if sites is None else version_of(location_of(sites)),
-         weights, settings_text(replace(job.options, fresh=False))]
+         version_of(job.measurements), *beside, weights,
+         settings_text(replace(job.options, fresh=False))]
     )  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -98,6 +98,9 @@ def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitSt
     if options.sites is not None:
         sites = local(location_of(options.sites), places, copies.copy_of)
         options = replace(options, sites=sites)
+    if options.buildings is not None:
+        buildings = local(location_of(options.buildings), places, copies.copy_of)
+        options = replace(options, buildings=buildings)
     survey = read_survey(source, options)
     require_one_possible(survey)
     if len(survey.cells) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class CellRun:
     progress: Progress
     clock: Clock
     computer: TileComputer
+    buildings: Path | None = None
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -78,6 +79,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         frequency_mhz=options.frequency_mhz,
         max_uncertainty_m=options.max_site_uncertainty_m,
     )
+    site = told_buildings(site, run.buildings, cell.grid, options.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     key = run_key(cell.measurements, cell.grid, site.facts, options, run.tags)
@@ -103,6 +105,18 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     result = _finish(run, cell, cell.grid, sparse, blended, trust, site, len(plan.tiles), journal)
     journal.finish(asdict(result))
     return result
+
+
+def told_buildings(
+    site: SiteChoice, buildings: Path | None, grid: Grid, layer: str | None
+) -> SiteChoice:
+    """Add what is known of the buildings of a cell to what is known of its site."""
+    if buildings is None:
+        return site
+    from rm_geo.outlines import open_buildings  # GeoPandas, and most runs need none
+
+    source = open_buildings(buildings, grid, layer=layer)
+    return replace(site, facts=replace(site.facts, buildings=source))
 
 
 def _complete(journal: Journal, folder: Path) -> CellResult | None:

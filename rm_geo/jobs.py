@@ -235,8 +235,9 @@ def _job(
     measurements = below(base, str(row["measurements"]))
     name = str(row.get("name", file_name(measurements).split(".")[0]))
     folder = below(base, str(row["output"])) if "output" in row else below(output, name)
-    if settings.get("sites") is not None:
-        settings["sites"] = below(base, settings["sites"])
+    for name in ("sites", "buildings"):
+        if settings.get(name) is not None:
+            settings[name] = below(base, settings[name])
     try:
         options = replace(defaults, **settings)
     except RmGeoError as error:
@@ -293,8 +294,9 @@ def _require_files(jobs: Sequence[Job]) -> None:
     users: dict[Location, Job] = {}
     for job in jobs:
         users.setdefault(job.measurements, job)
-        if job.options.sites is not None:
-            users.setdefault(location_of(job.options.sites), job)
+        for place in (job.options.sites, job.options.buildings):
+            if place is not None:
+                users.setdefault(location_of(place), job)
     missing = [
         file for file, there in zip(users, for_each(exists, users), strict=True) if not there
     ]

@@ -65,6 +65,7 @@ def _is_wanted(options: PredictOptions) -> bool:
     """Whether ONNX Runtime would compute, were there an export."""
     return (
         options.method.strip().lower() == "radiocycle"
+        and options.buildings is None
         and options.method_options.get("engine", "auto") == "auto"
         and choose_device(options.device) == "cpu"
         and choose_precision("cpu") == "float32"

@@ -3,43 +3,62 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Protocol
 
 import geopandas
 import numpy as np
 import rasterio
+import shapely
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.features import rasterize
-from rasterio.warp import Resampling, reproject
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_bounds
+from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 from rm_geo.errors import CrsError, InputError
 from rm_geo.estimators.base import BoolArray
 from rm_geo.grid import Grid
 from rm_geo.simulation import read_buildings
 
-_BUILT_FROM = 0.5  # probability of a building, as in rm_geo's own building maps
+_BUILT_FROM: Final = 0.5  # probability of a building, as in rm_geo's own building maps
 
 
-def building_mask(
+class BuildingSource(Protocol):
+    """Knows where buildings stand."""
+
+    def mask(self, grid: Grid) -> BoolArray:
+        """Tell which pixels of a grid are buildings: those whose centre is in one.
+
+        Parameters
+        ----------
+        grid : Grid
+            The pixels, anywhere.
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
+        """
+
+
+def open_buildings(
     path: str | os.PathLike[str], grid: Grid, *, layer: str | None = None
-) -> BoolArray:
-    """Tell which pixels of a grid are buildings.
+) -> BuildingSource:
+    """Open a file of buildings, for a grid and the parts of it.
 
     Parameters
     ----------
     path : path-like
         Polygons in any CRS (GeoPackage, GeoJSON, FlatGeobuf, shapefile), or a raster: of whole
         numbers, where all but 0 is a building, or of probabilities, such as rm_geo's building
-        maps, where 0.5 and more is one.
+        maps, where 0.5 and more is one. A raster is read by windows, polygons are kept.
     grid : Grid
-        The pixels.
+        Where buildings will be asked for.
     layer : str, optional
         Which layer of polygons, where there are several.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        A pixel is a building where its centre is in one.
 
     Raises
     ------
@@ -51,14 +70,124 @@ def building_mask(
     source = Path(path)
     if not source.exists():
         raise InputError(f"There is no file {source}.")
-    is_raster = layer is None and _is_raster(source)
-    mask = _of_raster(source, grid) if is_raster else _of_polygons(source, grid, layer)
-    if not mask.any():
-        raise InputError(
-            f"{source} has no building where the map is.",
-            hint="Check its CRS; leave the buildings out where there are none.",
-        )
-    return mask
+    if layer is None and _is_raster(source):
+        raster = BuildingRaster(source)
+        if not raster.reaches(grid):
+            raise _nothing_here(source)
+        return raster
+    buildings = read_buildings(source, layer=layer)
+    shapes = geopandas.GeoSeries(list(buildings.polygons), crs=buildings.crs).to_crs(grid.crs)
+    outlines = Outlines(shapes.array)
+    if not outlines.near(grid):
+        raise _nothing_here(source)
+    return outlines
+
+
+def _nothing_here(source: Path) -> InputError:
+    """Say that a file is of another place."""
+    return InputError(
+        f"{source} has no building where the map is.",
+        hint="Check its CRS; leave the buildings out where there are none.",
+    )
+
+
+def building_mask(
+    path: str | os.PathLike[str], grid: Grid, *, layer: str | None = None
+) -> BoolArray:
+    """Tell which pixels of a grid are buildings.
+
+    Parameters
+    ----------
+    path, grid, layer
+        As of :func:`open_buildings`.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or no building lies on the grid.
+    CrsError
+        If it has no CRS.
+    """
+    return open_buildings(path, grid, layer=layer).mask(grid)
+
+
+class Outlines:
+    """Polygons of buildings in the CRS of the grids that ask for them.
+
+    Parameters
+    ----------
+    polygons : sequence of shapely geometries
+    """
+
+    def __init__(self, polygons: Sequence[BaseGeometry]) -> None:
+        self._tree = shapely.STRtree(polygons)
+
+    def near(self, grid: Grid) -> list[BaseGeometry]:
+        """Polygons that may reach into a grid, in the order of the file."""
+        found = np.sort(self._tree.query(box(*grid.bounds)))
+        return list(self._tree.geometries.take(found))
+
+    def mask(self, grid: Grid) -> BoolArray:
+        """Burn the polygons into a grid."""
+        polygons = self.near(grid)
+        if not polygons:
+            return np.zeros(grid.shape, dtype=np.bool_)
+        burnt = rasterize(polygons, grid.shape, transform=grid.transform, dtype=np.uint8)
+        return np.asarray(burnt, dtype=np.bool_)
+
+
+class BuildingRaster:
+    """The first band of a raster of buildings; opened anew for each window, so by any thread.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    CrsError
+        If it has no CRS.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with rasterio.open(path) as dataset:
+            if dataset.crs is None:
+                raise CrsError(f"{path} has no CRS.", hint="Set it (gdal_edit.py -a_srs).")
+            self._crs, self._bounds = dataset.crs, dataset.bounds
+            is_share = np.issubdtype(np.dtype(dataset.dtypes[0]), np.floating)
+        self._path = path
+        self._least = _BUILT_FROM if is_share else 1
+
+    def reaches(self, grid: Grid) -> bool:
+        """Whether the raster and a grid have ground in common."""
+        bounds = transform_bounds(self._crs, grid.crs, *self._bounds)
+        return bool(box(*bounds).intersects(box(*grid.bounds)))
+
+    def mask(self, grid: Grid) -> BoolArray:
+        """Bring the raster to a grid, pixel by nearest pixel.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
+        rows, cols = grid.shape
+        try:
+            with (
+                rasterio.open(self._path) as dataset,
+                WarpedVRT(
+                    dataset, crs=grid.crs, transform=grid.transform, width=cols, height=rows,
+                    resampling=Resampling.nearest, add_alpha=False,
+                ) as warped,
+            ):  # fmt: skip
+                values = warped.read(1, masked=True)
+        except RasterioError as error:
+            raise InputError(f"{self._path} cannot be read: {error}.") from error
+        return np.asarray(values.filled(0) >= self._least)
 
 
 def _is_raster(path: Path) -> bool:
@@ -68,34 +197,3 @@ def _is_raster(path: Path) -> bool:
             return bool(dataset.count > 0)
     except RasterioIOError:
         return False
-
-
-def _of_polygons(path: Path, grid: Grid, layer: str | None) -> BoolArray:
-    """Burn polygons into the grid."""
-    buildings = read_buildings(path, layer=layer)
-    shapes = geopandas.GeoSeries(list(buildings.polygons), crs=buildings.crs).to_crs(grid.crs)
-    west, south, east, north = grid.bounds
-    near = shapes.cx[west:east, south:north]
-    if near.empty:
-        return np.zeros(grid.shape, dtype=np.bool_)
-    burnt = rasterize(near, grid.shape, transform=grid.transform, dtype=np.uint8)
-    return np.asarray(burnt, dtype=np.bool_)
-
-
-def _of_raster(path: Path, grid: Grid) -> BoolArray:
-    """Bring the first band of a raster to the grid, pixel by nearest pixel."""
-    with rasterio.open(path) as dataset:
-        if dataset.crs is None:
-            raise CrsError(f"{path} has no CRS.", hint="Set it (gdal_edit.py -a_srs).")
-        try:
-            values = dataset.read(1, masked=True)
-        except RasterioError as error:
-            raise InputError(f"{path} cannot be read: {error}.") from error
-        least = _BUILT_FROM if np.issubdtype(values.dtype, np.floating) else 1
-        built = (values.filled(0) >= least).astype(np.uint8)
-        mask = np.zeros(grid.shape, dtype=np.uint8)
-        reproject(
-            built, mask, src_transform=dataset.transform, src_crs=dataset.crs,
-            dst_transform=grid.transform, dst_crs=grid.crs, resampling=Resampling.nearest,
-        )  # fmt: skip
-    return mask.astype(np.bool_)

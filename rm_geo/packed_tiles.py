@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.estimators.base import BoolArray, FloatArray, TileBatch
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class PackedTiles:
         RSRP in each.
     spacing_m, transmitter_rc, intercept_dbm, frequency_mhz, transmitter_height_m
         As in the batch.
+    wall_bits : ndarray of uint8 or None
+        Known buildings, eight pixels a byte along the rows.
     """
 
     shape: tuple[int, ...]
@@ -34,6 +36,7 @@ class PackedTiles:
     intercept_dbm: FloatArray
     frequency_mhz: float
     transmitter_height_m: float
+    wall_bits: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, batch: TileBatch) -> PackedTiles:
@@ -48,6 +51,7 @@ class PackedTiles:
             batch.intercept_dbm,
             batch.frequency_mhz,
             batch.transmitter_height_m,
+            None if batch.walls is None else np.packbits(batch.walls, axis=-1),
         )
 
     def unpacked(self) -> TileBatch:
@@ -61,7 +65,15 @@ class PackedTiles:
             self.intercept_dbm,
             self.frequency_mhz,
             self.transmitter_height_m,
+            self._walls(),
         )
+
+    def _walls(self) -> BoolArray | None:
+        """Unpack the known buildings."""
+        if self.wall_bits is None:
+            return None
+        bits = np.unpackbits(self.wall_bits, axis=-1, count=self.shape[-1])
+        return bits.astype(np.bool_)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_products import CellResult, failed, write_summary
@@ -20,9 +21,12 @@ from rm_geo.errors import (
     CancelledError,
     ClusterError,
     ClusterLostError,
+    InputError,
     JournalError,
     RmGeoError,
+    UsageError,
 )
+from rm_geo.estimators.registry import method_info
 from rm_geo.journal import Journal
 from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
@@ -110,6 +114,7 @@ def predict(
         else read_survey(measurements, chosen, listener)
     )
     require_one_possible(survey)
+    require_reader(chosen)
     sites = open_sites(chosen, survey.measurements)
     computer = LocalTiles() if tile_computer is None else tile_computer
     if computer.may_export:
@@ -119,11 +124,12 @@ def predict(
     if chosen.stac:
         require_pystac()
     folder = prepare_output_folder(output_dir)
-    run = CellRun(
-        folder, chosen, sites, method, _common_tags(survey, method, chosen), listener,
-        clock or Clock(), computer,
-    )  # fmt: skip
     with ExitStack() as locks:
+        buildings = local_buildings(chosen, locks)
+        run = CellRun(
+            folder, chosen, sites, method, _common_tags(survey, method, chosen, buildings),
+            listener, clock or Clock(), computer, buildings,
+        )  # fmt: skip
         for cell in survey.cells:
             locks.enter_context(
                 output_lock(folder / f".{cell.cell}.rmgeo-lock", f"cell {cell.cell} in {folder}")
@@ -188,9 +194,44 @@ def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[
         return read_sites(table, target_crs=measurements.crs)
 
 
-def _common_tags(survey: Survey, method: OpenMethod, options: PredictOptions) -> dict[str, str]:
+def require_reader(options: PredictOptions) -> None:
+    """Refuse buildings that the method would not look at.
+
+    Raises
+    ------
+    UsageError
+        If the method cannot be told where buildings stand.
+    """
+    if options.buildings is not None and not method_info(options.method).reads_buildings:
+        raise UsageError(
+            f"The method {options.method!r} does not read buildings.",
+            hint="Leave out --buildings, or use --method radiocycle.",
+        )
+
+
+def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
+    """Give the file of the buildings, fetched from wherever it is, if there is one.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if options.buildings is None:
+        return None
+    path = local(location_of(options.buildings), places, fetched)
+    if not path.exists():
+        raise InputError(f"There is no file of buildings {path}.", hint="Check --buildings.")
+    return path
+
+
+def _common_tags(
+    survey: Survey, method: OpenMethod, options: PredictOptions, buildings: Path | None
+) -> dict[str, str]:
     """Collect the provenance that all rasters of a run share."""
+    told = {} if buildings is None else describe_input(buildings)
     return {
+        **{f"buildings_{key}": value for key, value in told.items()},
         **describe_software(),
         **describe_input(survey.measurements.source),
         **method.provenance,

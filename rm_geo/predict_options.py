@@ -43,6 +43,11 @@ class PredictOptions:
         Only these cells; all if empty.
     sites : Path or str, optional
         Table of the sites; may lie in object storage.
+    buildings : Path or str, optional
+        Outlines of the buildings, or a raster of them, where they are known: RadioCycle's G
+        reads them in place of those that F would find. May lie in object storage.
+    buildings_layer : str, optional
+        Layer of the outlines, where there are several.
     eirp_dbm : float, optional
         EIRP per resource element, where the site table has none.
     frequency_mhz : float, optional
@@ -97,6 +102,8 @@ class PredictOptions:
     bbox: tuple[float, float, float, float] | None = None
     cells: tuple[str, ...] = ()
     sites: Path | str | None = None
+    buildings: Path | str | None = None
+    buildings_layer: str | None = None
     eirp_dbm: float | None = None
     frequency_mhz: float | None = None
     max_site_uncertainty_m: float = 30.0
@@ -135,6 +142,10 @@ class PredictOptions:
                 "A bounding box is west, south, east, north.",
             ),
             (self.max_tiles >= 1, "The number of tiles allowed must be at least 1."),
+            (
+                self.buildings is not None or self.buildings_layer is None,
+                "A layer of buildings needs the file of the buildings.",
+            ),
         )
         for holds, message in checks:
             if not holds:

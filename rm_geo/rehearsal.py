@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from rm_geo.cell_run import tiles_of
+from rm_geo.cell_run import tiles_of, told_buildings
 from rm_geo.grid import Tile
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod
-from rm_geo.pipeline import open_sites, open_wanted_method
+from rm_geo.pipeline import local_buildings, open_sites, open_wanted_method, require_reader
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.rasterize import bin_measurements
-from rm_geo.site_choice import choose_site
+from rm_geo.site_choice import SiteChoice, choose_site
 from rm_geo.sparse import SparseRaster
-from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
+from rm_geo.survey import Survey, read_survey, require_one_possible
 from rm_geo.tile_batches import tile_batches
 from rm_geo.tile_computers import TileComputer
 
@@ -94,6 +95,7 @@ def rehearse(
     RmGeoError
         Whatever would stop the run before its first tile.
     """
+    require_reader(chosen)
     open_sites(chosen, survey.measurements)
     method = open_wanted_method(chosen)
     if tile_computer is not None:
@@ -107,16 +109,22 @@ def rehearse(
         chosen_tiles, _ = tiles_of(sparse, chosen)
         tiles[cell.cell] = len(chosen_tiles)
         if speed == 0.0:
-            speed = _speed(sparse, chosen_tiles, cell, method)
+            with ExitStack() as places:
+                site = told_buildings(
+                    choose_site(cell.measurements, None),
+                    local_buildings(chosen, places),
+                    cell.grid,
+                    chosen.buildings_layer,
+                )
+                speed = _speed(sparse, chosen_tiles, site, method)
     seconds = sum(tiles.values()) / speed
     return DryRun(survey, tiles, seconds, speed, method.device)
 
 
 def _speed(
-    sparse: SparseRaster, tiles: Sequence[Tile], cell: CellPlan, method: OpenMethod
+    sparse: SparseRaster, tiles: Sequence[Tile], site: SiteChoice, method: OpenMethod
 ) -> float:
     """Tiles per second, from a batch of a cell's own tiles computed twice."""
-    site = choose_site(cell.measurements, None)
     count = min(method.batch_size, len(tiles))
     batch = next(tile_batches(sparse, tiles, site.facts, count))
     method.estimator.estimate(batch)  # the first pass allocates and compiles

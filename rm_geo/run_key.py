@@ -21,7 +21,17 @@ from rm_geo.tile_batches import CellFacts
 
 # What changes no byte of a cell's files, or is known by what it leads to.
 _IRRELEVANT = frozenset(
-    {"cells", "fresh", "max_tiles", "min_pixels", "sites", "model", "method_options", "device"}
+    {
+        "cells",
+        "fresh",
+        "max_tiles",
+        "min_pixels",
+        "sites",
+        "buildings",
+        "model",
+        "method_options",
+        "device",
+    }
 )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rm_geo.estimators.base import TileBatch
-from rm_geo.grid import Tile
+from rm_geo.estimators.base import BoolArray, TileBatch
+from rm_geo.grid import Grid, Tile
 from rm_geo.sparse import SparseRaster
+
+if TYPE_CHECKING:
+    from rm_geo.outlines import BuildingSource
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class CellFacts:
         For empirical models.
     uncertainty_m : float
         Of a position that was estimated; 0 of one that is known.
+    buildings : BuildingSource or None
+        Knows where buildings stand; None where nobody does.
     """
 
     transmitter_xy: tuple[float, float] | None = None
@@ -33,6 +39,8 @@ class CellFacts:
     frequency_mhz: float = 2000.0
     transmitter_height_m: float = 25.0
     uncertainty_m: float = 0.0
+    # Not part of what the facts say of themselves: a run knows its buildings by their checksum.
+    buildings: BuildingSource | None = field(default=None, repr=False, compare=False)
 
 
 def tile_batches(
@@ -68,4 +76,16 @@ def tile_batches(
             intercept_dbm=np.full(len(group), facts.intercept_dbm, dtype=np.float32),
             frequency_mhz=facts.frequency_mhz,
             transmitter_height_m=facts.transmitter_height_m,
+            walls=_walls(sparse.grid, group, facts.buildings),
         )
+
+
+def _walls(grid: Grid, tiles: Sequence[Tile], buildings: BuildingSource | None) -> BoolArray | None:
+    """Where buildings are known to be in tiles, (B, H, W)."""
+    if buildings is None:
+        return None
+    windows = (
+        grid.window(slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size))
+        for tile in tiles
+    )
+    return np.stack([buildings.mask(window) for window in windows])

@@ -148,8 +148,9 @@ def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
     options = _options(values, {field.name for field in fields(PredictOptions)})
     if isinstance(options.get("cells"), list):
         options["cells"] = tuple(str(cell) for cell in options["cells"])
-    if isinstance(options.get("sites"), str):
-        options["sites"] = Path(options["sites"])
+    for name in ("sites", "buildings"):
+        if isinstance(options.get(name), str):
+            options[name] = Path(options[name])
     if isinstance(options.get("method_options"), list):
         options["method_options"] = _method_options(options["method_options"])
     try:

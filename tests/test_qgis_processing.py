@@ -113,6 +113,16 @@ def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
     assert (tmp_path / "fine.tif").read_bytes() == (tmp_path / "cli/fine.tif").read_bytes()
 
 
+def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
+    small = ["--tile-size", "64", "--overlap", "16", "--reach", "10", "--no-preview"]
+    command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", *small,
+            "--buildings", data / "buildings.gpkg")  # fmt: skip
+    qgis.run("rm_geo:estimate", **{**FAST, "METHOD": "radiocycle", "ASSIMILATE": True},
+             INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis",
+             OUTLINES=data / "buildings.gpkg")  # fmt: skip
+    assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
+
+
 def test_simulate_gives_the_bytes_of_the_command(qgis, data, tmp_path):
     pytest.importorskip("numba")
     more = ["--eirp", "15", "--resolution", "2", "--frequency", "2600"]

@@ -18,7 +18,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QIcon
 
-from ..inputs import POINTS, TABLE, VectorInput, vector_input
+from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
 from ..results import LayerFinisher, ResultLayer, expect
 from ..settings import current_interpreter
@@ -189,6 +189,7 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
 
     _input: VectorInput | None = None
     _sites: VectorInput | None = None
+    _outlines: VectorInput | None = None
 
     def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         """Look at measurements and sites."""
@@ -197,6 +198,8 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
             self._sites = vector_input(
                 self, parameters, "SITES", context, (POINTS, TABLE), one_layer_only=True
             )
+        if self.parameterDefinition("OUTLINES") is not None:
+            self._outlines = vector_input(self, parameters, "OUTLINES", context, (POLYGONS,))
 
     def measured(self, run: Run) -> dict[str, Any]:
         """Give the part of a request that says what was measured, and on which grid it goes."""
@@ -212,6 +215,9 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
         }
         if sites is not None:
             options["sites"] = sites.path
+        if (outlines := run.file_of(self._outlines)) is not None:
+            options["buildings"] = outlines.path
+            options["buildings_layer"] = outlines.layer
         return {"measurements": measurements.path, "options": options}
 
 

@@ -58,6 +58,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             "and where known height_m, eirp_dbm, azimuth, downtilt, frequency_mhz. Without it, "
             "positions are estimated.",
         )
+        make.add_outlines(self)
         make.add_grid(self)
         make.add(
             self, make.real("REACH", "Reach [m]", 100.0, lowest=0.0),

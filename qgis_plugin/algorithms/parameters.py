@@ -110,6 +110,18 @@ def raster_output(name: str, label: str) -> QgsProcessingParameterRasterDestinat
     return QgsProcessingParameterRasterDestination(name, label, None, True, False)
 
 
+def add_outlines(algorithm: QgsProcessingAlgorithm) -> None:
+    """Add the layer of the buildings that are known, which nobody has to give."""
+    add(
+        algorithm,
+        QgsProcessingParameterFeatureSource(
+            "OUTLINES", "Known buildings", [QgsProcessing.SourceType.TypeVectorPolygon], None, True
+        ),
+        "Outlines of the buildings, such as those of OpenStreetMap: shadows fall where they belong "
+        "then. Only networks read them.",
+    )
+
+
 def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
     """Add the drive test and its fields."""
     add(

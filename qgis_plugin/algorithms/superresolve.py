@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingContext,
-    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
 )
@@ -35,7 +33,7 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
     )
 
     _raster = ""
-    _buildings: VectorInput | None = None
+    _outlines: VectorInput | None = None
 
     def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
@@ -45,13 +43,7 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
                  "Needed where the raster has several.", advanced=True)  # fmt: skip
         make.add(self, make.whole("SCALE", "Scale", 4, lowest=2),
                  "Fine pixels along each coarse one; there must be a model for it.")  # fmt: skip
-        make.add(
-            self,
-            QgsProcessingParameterFeatureSource(
-                "BUILDINGS", "Buildings", [QgsProcessing.SourceType.TypeVectorPolygon], None, True
-            ),
-            "Footprints, where they are known: shadows fall where they belong then.",
-        )
+        make.add_outlines(self)
         make.add_model(self)
         make.add(
             self, make.real("INTERCEPT", "Level at 1 m [dBm]", None),
@@ -65,11 +57,11 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
         """Find the raster's file."""
         layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
         self._raster = raster_file(layer, "Radio map")
-        self._buildings = vector_input(self, parameters, "BUILDINGS", context, (POLYGONS,))
+        self._outlines = vector_input(self, parameters, "OUTLINES", context, (POLYGONS,))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Have the worker refine the raster."""
-        buildings = run.file_of(self._buildings)
+        outlines = run.file_of(self._outlines)
         target = os.path.abspath(run.raster_target("OUTPUT") or "")
         request = {
             "request": "superres",
@@ -82,8 +74,8 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
                 "device": run.choice("DEVICE"),
                 "band": run.whole("BAND"),
                 "intercept_dbm": run.number("INTERCEPT"),
-                "buildings": None if buildings is None else buildings.path,
-                "buildings_layer": None if buildings is None else buildings.layer,
+                "buildings": None if outlines is None else outlines.path,
+                "buildings_layer": None if outlines is None else outlines.layer,
                 "max_tiles": run.whole("MAX_TILES"),
             },
         }

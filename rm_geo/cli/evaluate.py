@@ -201,8 +201,9 @@ def superres(
 @_out_option
 @click.option("--methods", default="knn,idw,linear", show_default=True,
               help="Names, with commas; NAME+assimilate for the map brought back to the "
-                   "measurements, road:NAME for all that 'predict' does, partner for what "
-                   "networks are mixed with.")  # fmt: skip
+                   "measurements, NAME+buildings for one that is told the buildings, "
+                   "road:NAME for all that 'predict' does, partner for what networks are mixed "
+                   "with.")  # fmt: skip
 @model_option
 @device_option
 @click.option("--samplings", default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
@@ -315,7 +316,13 @@ def _estimator(name: str, model: str | None, device: str) -> Estimator:
     from rm_geo.estimators.registry import create, method_info
     from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
     from rm_geo.evaluation.road import PARTNER, ROAD_PREFIX, PartnerEstimator, RoadEstimator
+    from rm_geo.evaluation.simulated import TOLD
 
+    if TOLD in name:
+        name = name.replace(TOLD, "", 1)
+        method = name.removeprefix(ROAD_PREFIX).removesuffix(SUFFIX)
+        if not method_info(method).reads_buildings:
+            raise click.BadParameter(f"{method} does not read buildings.", param_hint="--methods")
     if name == PARTNER:
         return PartnerEstimator()
     if name.startswith(ROAD_PREFIX):

@@ -41,9 +41,9 @@ class OnnxRadioCycle:
         return f"onnx (tiles of {', '.join(map(str, sorted(self.files)))} px)"
 
     def takes(self, batch: TileBatch) -> bool:
-        """Whether there is an export for tiles of this size."""
+        """Whether there is an export for tiles of this size; none is told the buildings."""
         _, rows, cols = batch.rsrp_dbm.shape
-        return rows == cols and rows in self.files
+        return batch.walls is None and rows == cols and rows in self.files
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch of tiles that it takes.

@@ -101,6 +101,10 @@ class RadioCycleEstimator:
         """Choose what computes tiles of this size."""
         if self._onnx is not None and self._onnx.takes(batch):
             return self._onnx
+        if batch.walls is not None and self._wanted == "onnx":
+            raise UsageError(
+                "Known buildings are read by PyTorch alone.", hint="Leave out -O engine=onnx."
+            )
         if self._wanted == "onnx":
             name, size = self._record.name, batch.rsrp_dbm.shape[-1]
             raise ModelError(

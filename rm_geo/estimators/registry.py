@@ -29,12 +29,15 @@ class MethodInfo:
     needs : tuple of str
         What must be there besides rm-geo itself: an extra to install, a trained model, or
         knowledge of the transmitter. Empty for nothing.
+    reads_buildings : bool
+        Whether it can be told where buildings stand.
     """
 
     name: str
     summary: str
     maps_buildings: bool = False
     needs: tuple[str, ...] = ()
+    reads_buildings: bool = False
 
     @property
     def is_network(self) -> bool:
@@ -61,6 +64,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
             "RadioCycle: networks that map signal and buildings together",
             maps_buildings=True,
             needs=(TRAINED_MODEL,),
+            reads_buildings=True,
         ),
         "rm_geo.estimators.radiocycle:RadioCycleEstimator",
     ),

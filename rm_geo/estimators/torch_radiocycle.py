@@ -71,9 +71,11 @@ class TorchRadioCycle:
         rsrp: Tensor | float = 0.0
         probability: Tensor | float = 0.0
         variance: Tensor | float = 0.0
+        walls = self._walls(batch)
         for turns, mirror in orientations(self._symmetries):
+            known = None if walls is None else turn(walls, turns, mirror)
             with self._model.autocast():
-                maps = network(_turn_tiles(tiles, turns, mirror))
+                maps = network(_turn_tiles(tiles, turns, mirror), known)
             assert isinstance(maps, FieldMaps)
             rsrp = rsrp + turn_back(maps.rsrp_dbm, turns, mirror)
             odds = torch.sigmoid(maps.building_logits.float())
@@ -91,6 +93,12 @@ class TorchRadioCycle:
             std_db=as_array(LEVEL_SCALE_DB * torch.sqrt(variance * share)),
         )
 
+    def _walls(self, batch: TileBatch) -> Tensor | None:
+        """Known buildings as a tensor (B, 1, H, W); None where nothing is known."""
+        if batch.walls is None:
+            return None
+        return self._model.tensor(batch.walls.astype(np.float32))[:, None]
+
     def _estimate_paper(self, network: RadioCycle, batch: TileBatch) -> Estimate:
         """Run the published pair on its unit scale, the transmitter as one pixel."""
         _require_multiple(batch, 64)
@@ -101,6 +109,7 @@ class TorchRadioCycle:
             logits, gain = network(
                 self._model.tensor(unit.astype(np.float32))[:, None],
                 self._model.tensor(transmitter_images(batch))[:, None],
+                self._walls(batch),
             )
         return Estimate(
             rsrp_dbm=np.asarray(unit_to_gain(as_array(gain)) + offset_db, dtype=np.float32),

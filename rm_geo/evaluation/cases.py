@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -119,6 +119,11 @@ class Cases:
     def observed(self) -> BoolArray:
         """Sampled pixels."""
         return self.batch.observed
+
+    @property
+    def told(self) -> TileBatch:
+        """What methods see that are told where buildings stand."""
+        return replace(self.batch, walls=self.buildings)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from rm_geo.assimilation import AssimilationParameters, assimilate
 from rm_geo.distance_trend import DistanceTrend
-from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.evaluation.assimilated import CorrectedEstimator
 from rm_geo.grid import Grid
 from rm_geo.inverse_distances import fit_partner
@@ -73,6 +74,19 @@ class PartnerEstimator:
         return Estimate(maps)
 
 
+@dataclass(frozen=True)
+class _TileWalls:
+    """The known buildings of the one tile that a cell consists of."""
+
+    walls: BoolArray
+
+    def mask(self, grid: Grid) -> BoolArray:
+        """Give them."""
+        if grid.shape != self.walls.shape:
+            raise ValueError(f"buildings of {self.walls.shape} asked for on {grid.shape}")
+        return self.walls
+
+
 def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, CellFacts]:
     """Take one tile of a batch for a cell of its own."""
     rsrp_dbm = batch.rsrp_dbm[index]
@@ -85,6 +99,7 @@ def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, CellFacts]:
         intercept_dbm=float(batch.intercept_dbm[index]),
         frequency_mhz=batch.frequency_mhz,
         transmitter_height_m=batch.transmitter_height_m,
+        buildings=None if batch.walls is None else _TileWalls(batch.walls[index]),
     )
     return SparseRaster.from_levels(grid, rsrp_dbm), facts
 

@@ -28,6 +28,9 @@ from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
 TRANSMITTERS = 10
 
+TOLD = "+buildings"
+"""In a method's name: it is told where buildings stand. Its building scores say nothing then."""
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -165,7 +168,8 @@ def run_protocol(
     data : SimulatedSet
         Of the recipe ``paper``; the papers test on maps 601-700.
     methods : mapping of str to Estimator
-        Names for the table, and what to judge.
+        Names for the table, and what to judge; with :data:`TOLD` in a name it is told the
+        buildings.
     samplings : sequence of Sampling
         Drive tests; uniform 1, 5 and 20 % and routes 1 % by default.
     maps : sequence of int, optional
@@ -193,7 +197,7 @@ def run_protocol(
             for name, estimator in methods.items():
                 progress.check()
                 began = time.perf_counter()
-                estimate = estimator.estimate(cases.batch)
+                estimate = estimator.estimate(cases.told if TOLD in name else cases.batch)
                 seconds = time.perf_counter() - began
                 key = (str(cases.sampling), name)
                 tallies[key] = tallies[key].add(cases, estimate, seconds, threshold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,14 @@ from rm_geo.networks.fields import FINE_FIELDS, SMOOTH_FIELDS, SparseTiles, Tile
 from rm_geo.networks.radio_unet import RadioUNet
 from rm_geo.networks.res_unet import ResUNet
 from rm_geo.units import LEVEL_SCALE_DB
+
+_CERTAIN_LOGIT: Final = 15.0  # a probability of 3e-7 or all but that
+
+
+def known_logits(buildings: Tensor) -> Tensor:
+    """Log-odds of buildings that are known: as good as certain."""
+    logits: Tensor = _CERTAIN_LOGIT * (2.0 * buildings - 1.0)
+    return logits
 
 
 class RadioCycle(nn.Module):
@@ -52,8 +61,12 @@ class RadioCycle(nn.Module):
         gain: Tensor = self.G(torch.cat([buildings, transmitter], 1))
         return gain
 
-    def forward(self, rsrp: Tensor, transmitter: Tensor) -> tuple[Tensor, Tensor]:
-        """Backbone: building logits F(x), and radio map G(F(x))."""
+    def forward(
+        self, rsrp: Tensor, transmitter: Tensor, buildings: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Backbone: building logits F(x), and radio map G(F(x)); G(z) where buildings are known."""
+        if buildings is not None:
+            return known_logits(buildings), self.radio_map(buildings, transmitter)
         logits = self.buildings(rsrp, transmitter)
         return logits, self.radio_map(torch.sigmoid(logits), transmitter)
 
@@ -127,9 +140,13 @@ class FieldRadioCycle(nn.Module):
         correction, log_std = out[:, :1], out[:, 1:]
         return fields.level_dbm + LEVEL_SCALE_DB * (fields.base + correction), log_std - 2.0
 
-    def forward(self, tiles: SparseTiles) -> FieldMaps:
-        """Backbone: buildings from the measurements, the radio map from both."""
+    def forward(self, tiles: SparseTiles, buildings: Tensor | None = None) -> FieldMaps:
+        """Backbone: buildings from the measurements, the radio map from both.
+
+        Buildings (B, 1, H, W) that are known, 1 or 0, stand in for those that F would find.
+        """
         fields = self.fields(tiles)
-        logits = self.building_logits(fields)
-        rsrp_dbm, log_std = self.radio_map(fields, torch.sigmoid(logits))
+        logits = self.building_logits(fields) if buildings is None else known_logits(buildings)
+        given = torch.sigmoid(logits) if buildings is None else buildings
+        rsrp_dbm, log_std = self.radio_map(fields, given)
         return FieldMaps(rsrp_dbm=rsrp_dbm, building_logits=logits, log_std=log_std)
