@@ -111,6 +111,14 @@ def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
     command("superres", data / "coarse.tif", "-o", tmp_path / "cli" / "fine.tif")
     qgis.run("rm_geo:superresolve", INPUT=data / "coarse.tif", OUTPUT=tmp_path / "fine.tif")
     assert (tmp_path / "fine.tif").read_bytes() == (tmp_path / "cli/fine.tif").read_bytes()
+    outlines = data / "buildings.gpkg"
+    command("superres", data / "coarse.tif", "-o", tmp_path / "cli" / "told.tif", "--buildings",
+            outlines)  # fmt: skip
+    qgis.run("rm_geo:superresolve", INPUT=data / "coarse.tif", OUTPUT=tmp_path / "told.tif",
+             OUTLINES=outlines)  # fmt: skip
+    told = (tmp_path / "told.tif").read_bytes()
+    assert told == (tmp_path / "cli/told.tif").read_bytes()
+    assert told != (tmp_path / "fine.tif").read_bytes()
 
 
 def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
