@@ -38,6 +38,11 @@ PRIOR_SHARE: Final = 0.25
 """Share of the method believed beforehand: inverse distances never leave the range of what
 was measured, networks can."""
 
+TOLD_SHARE: Final = 0.75
+"""The same of a method that is told where buildings stand. Measurements held back lie on the
+streets that were driven, where its advantage is smallest; on simulated drives of 1 % its maps were
+0.15 dB better for it, and no worse elsewhere."""
+
 _PRIOR_CELLS: Final = 20.0
 _PRIOR_EVIDENCE: Final = 0.1
 """The prior counts as so many held-out cells, and as this share of all of them: neighbouring
@@ -167,10 +172,11 @@ def judge(
             )
     if not columns:
         return Trust.given(0.5)
-    return stack(np.concatenate(columns, axis=1))
+    prior_share = PRIOR_SHARE if facts.buildings is None else TOLD_SHARE
+    return stack(np.concatenate(columns, axis=1), prior_share)
 
 
-def stack(held_out_dbm: FloatArray) -> Trust:
+def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:
     """Find the mixture of two maps that errs least at held-out places.
 
     Least squares with shares that are not negative and sum to 1, drawn towards cautious
@@ -181,6 +187,8 @@ def stack(held_out_dbm: FloatArray) -> Trust:
     ----------
     held_out_dbm : ndarray of float32, shape (3, N)
         Truth, method and inverse distance weighting.
+    prior_share : float
+        Share of the method believed beforehand.
 
     Examples
     --------
@@ -197,9 +205,9 @@ def stack(held_out_dbm: FloatArray) -> Trust:
     difference = idw - method
     evidence = float(np.dot(difference, difference))
     prior = (_PRIOR_CELLS / number + _PRIOR_EVIDENCE) * evidence
-    share = PRIOR_SHARE
+    share = prior_share
     if evidence > 0.0:
-        best = float(np.dot(difference, idw)) + prior * PRIOR_SHARE
+        best = float(np.dot(difference, idw)) + prior * prior_share
         share = float(np.clip(best / (evidence + prior), 0.0, 1.0))
     mixed = share * method + (1.0 - share) * idw
     rmse = np.sqrt(np.mean(np.square([method, idw, mixed]), axis=1))

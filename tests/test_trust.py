@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely.geometry import box
 
 from rm_geo.assimilation import AssimilationParameters
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Grid
 from rm_geo.inverse_distances import SmoothMap, fit_partner
 from rm_geo.methods import OpenMethod
+from rm_geo.outlines import Outlines
 from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts
 from rm_geo.trust import PRIOR_SHARE, Trust, TrustOptions, judge, mix_rows, stack
@@ -60,11 +62,11 @@ def mix(method_dbm, observed_dbm, trust):
     return mix_rows(method_dbm, partner.on_rows(rows, observed_dbm, everywhere), trust)
 
 
-def judged(estimator, **options):
+def judged(estimator, facts=None, **options):
     one = sparse()
     tiles = one.grid.tiles(SIDE, 0)
     method = OpenMethod(estimator, "cpu", 4)
-    return judge(one, tiles, CellFacts(), method, np.inf, TrustOptions(**options))
+    return judge(one, tiles, facts or CellFacts(), method, np.inf, TrustOptions(**options))
 
 
 def test_a_method_that_is_right_is_believed():
@@ -80,6 +82,21 @@ def test_a_method_that_invents_is_not_believed():
     trust = judged(Oracle(seed=1))
     assert trust.method < 0.3
     assert trust.rmse_db[0] > trust.rmse_db[1]
+
+
+def test_a_method_that_is_told_the_buildings_is_believed_more_but_not_whatever_it_says():
+    told = CellFacts(buildings=Outlines([box(500_010.0, 4_999_950.0, 500_020.0, 4_999_990.0)]))
+    assert judged(Oracle(seed=1), told).method > judged(Oracle(seed=1)).method
+    assert judged(Oracle(seed=1), told).method < 0.4
+    assert judged(Oracle(), told).method > 0.9
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_whom_one_believes_more_beforehand_one_believes_no_less_afterwards(one, other):
+    rng = np.random.default_rng(0)
+    held_out = rng.normal(-90.0, 10.0, (3, 40)).astype(np.float32)
+    low, high = (stack(held_out, share).method for share in sorted((one, other)))
+    assert low <= high + 1e-6
 
 
 def test_the_judgement_is_the_same_every_time():

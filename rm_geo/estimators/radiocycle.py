@@ -35,8 +35,7 @@ class RadioCycleEstimator:
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged: more is slower and better. Only
-        the field model's.
+        Orientations of a tile whose results are averaged: more is slower and better.
     engine : {"auto", "torch", "onnx"}
         What computes the field model. ``auto`` takes ONNX Runtime on a CPU without bfloat16
         where an export for the size of the tiles comes with the model or was made
