@@ -73,22 +73,14 @@ def open_buildings(
     if layer is None and _is_raster(source):
         raster = BuildingRaster(source)
         if not raster.reaches(grid):
-            raise _nothing_here(source)
+            raise InputError(
+                f"{source} has no building where the map is.",
+                hint="Check its CRS; leave the buildings out where there are none.",
+            )
         return raster
-    buildings = read_buildings(source, layer=layer)
+    buildings = read_buildings(source, layer=layer, near=grid)
     shapes = geopandas.GeoSeries(list(buildings.polygons), crs=buildings.crs).to_crs(grid.crs)
-    outlines = Outlines(shapes.array)
-    if not outlines.near(grid):
-        raise _nothing_here(source)
-    return outlines
-
-
-def _nothing_here(source: Path) -> InputError:
-    """Say that a file is of another place."""
-    return InputError(
-        f"{source} has no building where the map is.",
-        hint="Check its CRS; leave the buildings out where there are none.",
-    )
+    return Outlines(shapes.array)
 
 
 def building_mask(

@@ -7,9 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pyproj import CRS
+from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from rm_geo.area import check_area
@@ -76,6 +78,7 @@ def read_buildings(
     height_column: str | None = None,
     default_height_m: float = 25.0,
     crs: CrsLike | None = None,
+    near: Grid | None = None,
 ) -> Buildings:
     """Read building polygons and bring them to metres.
 
@@ -91,6 +94,8 @@ def read_buildings(
         Height of buildings without one.
     crs : CRS, optional
         Overrides what the file says.
+    near : Grid, optional
+        Only what reaches into its bounds is read: a country's buildings need not fit in memory.
 
     Raises
     ------
@@ -102,12 +107,16 @@ def read_buildings(
         If the column that was named is not there.
     """
     import geopandas
+    import pyogrio
 
     source = Path(path)
     if not source.exists():
         raise InputError(f"There is no file {source}.")
+    wanted: dict[str, Any] = {} if layer is None else {"layer": layer}
     try:
-        frame = geopandas.read_file(source, **({} if layer is None else {"layer": layer}))
+        if near is not None and pyogrio.read_info(source, **wanted)["crs"] is not None:
+            wanted["bbox"] = geopandas.GeoSeries([box(*near.bounds)], crs=near.crs)
+        frame = geopandas.read_file(source, **wanted)
     except Exception as error:  # pyogrio and GDAL raise several unrelated types
         raise InputError(
             f"{source} cannot be read as a layer of buildings: {str(error).splitlines()[0]}.",
@@ -118,6 +127,11 @@ def read_buildings(
     if crs is not None:
         frame = frame.set_crs(CRS.from_user_input(crs), allow_override=True)
     source_crs(None if frame.crs is None else CRS.from_user_input(frame.crs), str(source))
+    if near is not None and frame.empty:
+        raise InputError(
+            f"{source} has no building where the map is.",
+            hint="Check its CRS; leave the buildings out where there are none.",
+        )
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     frame = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
     if frame.empty:

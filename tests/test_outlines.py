@@ -46,7 +46,8 @@ def test_unlikely_buildings_and_nodata_are_none(tmp_path):
 
 def test_files_without_buildings_here_are_refused(tmp_path):
     geopandas.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs=32633).to_file(tmp_path / "far.gpkg")
-    geopandas.GeoDataFrame(geometry=[Point(0, 0)], crs=32633).to_file(tmp_path / "point.gpkg")
+    points = geopandas.GeoDataFrame(geometry=[Point(500_010, 5_399_980)], crs=32633)
+    points.to_file(tmp_path / "point.gpkg")
     (tmp_path / "text.gpkg").write_text("no layer")
     for name, match in (("far.gpkg", "no building where the map is"), ("point.gpkg", "no polygons"),
                         ("text.gpkg", "cannot be read"), ("none.gpkg", "no file")):  # fmt: skip
