@@ -24,7 +24,7 @@ from rm_geo.evaluation.mars import (
     pairs_to_judge,
 )
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
-from rm_geo.evaluation.walls import WallToldEstimator
+from rm_geo.evaluation.told import WallToldEstimator
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
 from rm_geo.weights import save_model, write_index

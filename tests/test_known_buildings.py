@@ -235,3 +235,23 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
     with pytest.raises(JournalError) as refusal:
         predict(files / "drive.gpkg", files / "out", replace(one, buildings=files / "other.gpkg"))
     assert "buildings" in json.dumps(str(refusal.value))
+
+
+def test_held_out_measurements_judge_a_road_that_is_told(files) -> None:
+    run = CliRunner()
+    arguments = ["evaluate", "drive-test", str(files / "drive.gpkg"), "-o", str(files / "out"),
+                 "--cells", "7", "--folds", "2", "--block", "10"]  # fmt: skip
+    told = ["--buildings", str(files / "houses.gpkg"), "--buildings-layer", "houses"]
+    done = run.invoke(rm_geo, [*arguments, "--methods",
+                               "road:radiocycle,road:radiocycle+buildings", *told])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    table = (files / "out/holdout.csv").read_text().splitlines()
+    scores = {line.split(",")[0]: line for line in table[1:]}
+    assert set(scores) == {"road:radiocycle", "road:radiocycle+buildings"}
+    for methods, more, words in (
+        ("road:radiocycle+buildings", [], "--buildings"),
+        ("road:knn+buildings", told, "does not read buildings"),
+    ):
+        refused = run.invoke(rm_geo, [*arguments, "--methods", methods, *more])
+        assert refused.exit_code != 0
+        assert words in refused.output

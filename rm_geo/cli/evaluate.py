@@ -248,7 +248,11 @@ def simulated(
 @click.argument("measurements", type=click.Path(path_type=Path))
 @_out_option
 @click.option("--methods", default="knn,idw,ordinary-kriging", show_default=True,
-              help="Names, with commas; road:NAME for the full road with that method.")  # fmt: skip
+              help="Names, with commas; road:NAME for the full road with that method, "
+                   "road:NAME+buildings where it is told the buildings.")  # fmt: skip
+@click.option("--buildings", type=click.Path(path_type=Path), metavar="FILE",
+              help="Outlines of the buildings, or a raster of them.")  # fmt: skip
+@click.option("--buildings-layer", metavar="NAME", help="Layer of the outlines.")
 @click.option("--model", metavar="NAME|FILE", help="Trained model of the full road's method.")
 @click.option("--cell-column", metavar="NAME", help="Column of the cell.")
 @click.option("--cells", metavar="NAMES", help="Only these cells, with commas.")
@@ -264,6 +268,8 @@ def drive_test(
     measurements: Path,
     out: Path,
     methods: str,
+    buildings: Path | None,
+    buildings_layer: str | None,
     model: str | None,
     cell_column: str | None,
     cells: str | None,
@@ -283,7 +289,10 @@ def drive_test(
     by_cell = read_measurements(measurements, cell_column=cell_column)[0].by_cell()
     rows = holdout_cells(
         by_cell if cells is None else chosen_cells(by_cell, cells.split(","), measurements),
-        {name: named_predictor(name, model) for name in methods.split(",")},
+        {
+            name: named_predictor(name, model, buildings, buildings_layer)
+            for name in methods.split(",")
+        },
         folds=folds,
         block_m=block_m,
         split="random" if random_split else "blocks",
@@ -316,7 +325,7 @@ def _estimator(name: str, model: str | None, device: str) -> Estimator:
     from rm_geo.estimators.registry import create, method_info
     from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
     from rm_geo.evaluation.road import PARTNER, ROAD_PREFIX, PartnerEstimator, RoadEstimator
-    from rm_geo.evaluation.simulated import TOLD
+    from rm_geo.evaluation.told import TOLD
 
     if TOLD in name:
         name = name.replace(TOLD, "", 1)

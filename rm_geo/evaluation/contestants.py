@@ -9,7 +9,7 @@ from pathlib import Path
 from rm_geo.errors import DependencyError, ModelError, UsageError
 from rm_geo.estimators.base import Estimator
 from rm_geo.estimators.registry import create, method_info
-from rm_geo.evaluation.walls import WallToldEstimator
+from rm_geo.evaluation.told import WallToldEstimator
 from rm_geo.zoo import default_model
 
 
@@ -28,7 +28,7 @@ class Contestant:
     options : mapping
         Further parameters of the method.
     told_walls : bool
-        Whether it is told where walls are by :class:`~rm_geo.evaluation.walls.WallToldEstimator`,
+        Whether it is told where walls are by :class:`~rm_geo.evaluation.told.WallToldEstimator`,
         because it knows no such thing itself.
     """
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rm_geo.errors import InputError
+from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.evaluation.holdout import HoldoutScore, Predictor, Split, holdout, whole_area_predictor
 from rm_geo.evaluation.road import ROAD_PREFIX
+from rm_geo.evaluation.told import TOLD
 from rm_geo.grid import Grid
 from rm_geo.measurements import Measurements
 from rm_geo.predict_options import PredictOptions
@@ -152,14 +153,32 @@ def _together(rows: Sequence[CellScore]) -> CellScore:
     )
 
 
-def named_predictor(name: str, model: str | None) -> Predictor:
-    """Make the full road, or an estimator on the whole area."""
-    from rm_geo.estimators.registry import create
+def named_predictor(
+    name: str,
+    model: str | None,
+    buildings: Path | None = None,
+    buildings_layer: str | None = None,
+) -> Predictor:
+    """Make the full road, told the buildings or not, or an estimator on the whole area.
 
-    if name.startswith(ROAD_PREFIX):
-        method = name.removeprefix(ROAD_PREFIX)
-        return full_road_predictor(PredictOptions(method=method, model=model))
-    return whole_area_predictor(create(name))
+    Raises
+    ------
+    UsageError
+        If a method is to be told the buildings that does not read them, or none are given.
+    """
+    from rm_geo.estimators.registry import create, method_info
+
+    if not name.startswith(ROAD_PREFIX):
+        return whole_area_predictor(create(name))
+    method = name.removeprefix(ROAD_PREFIX)
+    options = PredictOptions(method=method.removesuffix(TOLD), model=model)
+    if method.endswith(TOLD):
+        if buildings is None:
+            raise UsageError(f"{name} is told the buildings.", hint="Give them with --buildings.")
+        if not method_info(options.method).reads_buildings:
+            raise UsageError(f"The method {options.method!r} does not read buildings.")
+        options = replace(options, buildings=buildings, buildings_layer=buildings_layer)
+    return full_road_predictor(options)
 
 
 def chosen_cells(

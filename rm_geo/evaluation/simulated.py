@@ -23,13 +23,11 @@ from rm_geo.evaluation.cases import (
     scene_cases,
 )
 from rm_geo.evaluation.metrics import BuildingCounts, ErrorSums, Pixels
+from rm_geo.evaluation.told import TOLD
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
 TRANSMITTERS = 10
-
-TOLD = "+buildings"
-"""In a method's name: it is told where buildings stand. Its building scores say nothing then."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
-"""A method that is told where the walls of a known scene are."""
+"""Methods that are told where buildings stand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from rm_geo.estimators.base import Estimate, Estimator, TileBatch
 from rm_geo.units import GAIN_FLOOR_DB
+
+TOLD: Final = "+buildings"
+"""In a method's name: it is told where buildings stand. Its building scores say nothing then."""
 
 
 @dataclass(frozen=True)
