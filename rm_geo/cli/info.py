@@ -30,7 +30,8 @@ def info(raster: Path | None, console: Console) -> None:
         needs = f" (needs: {', '.join(method.needs)})" if method.needs else ""
         lines.append(f"  {method.name:<20} {method.summary}{needs}")
     values = [{"name": method.name, "summary": method.summary, "needs": list(method.needs),
-               "maps_buildings": method.maps_buildings} for method in methods]  # fmt: skip
+               "maps_buildings": method.maps_buildings,
+               "reads_buildings": method.reads_buildings} for method in methods]  # fmt: skip
     console.result({"version": __version__, "methods": values}, "\n".join(lines))
 
 
