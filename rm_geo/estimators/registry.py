@@ -61,7 +61,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
     _Entry(
         MethodInfo(
             "radiocycle",
-            "RadioCycle: networks that map signal and buildings together, or signal among known buildings",
+            "RadioCycle: networks for signal and buildings together, or among known buildings",
             maps_buildings=True,
             needs=(TRAINED_MODEL,),
             reads_buildings=True,
