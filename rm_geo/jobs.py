@@ -235,9 +235,9 @@ def _job(
     measurements = below(base, str(row["measurements"]))
     name = str(row.get("name", file_name(measurements).split(".")[0]))
     folder = below(base, str(row["output"])) if "output" in row else below(output, name)
-    for name in ("sites", "buildings"):
-        if settings.get(name) is not None:
-            settings[name] = below(base, settings[name])
+    for beside in ("sites", "buildings"):
+        if settings.get(beside) is not None:
+            settings[beside] = below(base, settings[beside])
     try:
         options = replace(defaults, **settings)
     except RmGeoError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 
 FREQUENCY_MHZ = 5900.0
-NO_GAIN_DB = -250.0
+NO_GAIN_DB = -200.0
 INTERCEPT_DB = 147.55 - 20.0 * math.log10(FREQUENCY_MHZ * 1e6)
 
 

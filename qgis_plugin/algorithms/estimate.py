@@ -113,7 +113,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         )  # fmt: skip
         make.add(
             self, make.flag("WITH_UNCERTAINTY", "Also write the uncertainty", False),
-            "Standard deviation in dB, of the methods that know it.",
+            "Standard deviation in dB, of the methods that know it.", advanced=True,
         )  # fmt: skip
         make.add(
             self, make.flag("PREVIEW", "Also write previews", True),

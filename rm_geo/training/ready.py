@@ -56,6 +56,18 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             network={"residual": True, "masked": True},
             task={"gradient_weight": 0.002, "focal_weight": 0.0},
         ),
+        # For planners' rasters, whose values are means of cells at a power that nobody knows,
+        # and whose buildings are nodata if they are there at all.
+        "field": _with(
+            _SUPER_RESOLUTION,
+            split=None,
+            network={"residual": True},
+            task={
+                "sampling": "filled",
+                "level_shift_db": 6.0,
+                "turned": True,
+            },
+        ),
         # Known scenes: the walls are told at full resolution.
         "walls": _with(
             {**_SUPER_RESOLUTION, "split": MARS_SETTING_I.name},
@@ -68,18 +80,6 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
             split=None,
             network={"residual": True, "walled": True},
             task={"sampling": "filled", "level_shift_db": 6.0, "turned": True},
-        ),
-        # For planners' rasters, whose values are means of cells at a power that nobody knows,
-        # and whose buildings are nodata if they are there at all.
-        "field": _with(
-            _SUPER_RESOLUTION,
-            split=None,
-            network={"residual": True},
-            task={
-                "sampling": "filled",
-                "level_shift_db": 6.0,
-                "turned": True,
-            },
         ),
     },
     "srresnet": {"paper": _SUPER_RESOLUTION},
