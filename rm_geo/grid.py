@@ -58,6 +58,10 @@ class Tile:
             tile.append(slice(low - start, max(low, high) - start))
         return (raster[0], raster[1]), (tile[0], tile[1])
 
+    def scaled(self, factor: int) -> Tile:
+        """Give the tile on a grid that is refined by a whole factor, see :meth:`Grid.scaled`."""
+        return Tile(self.row * factor, self.col * factor, self.size * factor)
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -63,7 +63,7 @@ def open_buildings(
     Raises
     ------
     InputError
-        If the file cannot be read, or no building lies on the grid.
+        If the file cannot be read, or it has no building, or is no raster, of the grid's ground.
     CrsError
         If it has no CRS.
     """
@@ -100,7 +100,7 @@ def building_mask(
     Raises
     ------
     InputError
-        If the file cannot be read, or no building lies on the grid.
+        If the file cannot be read, or it has no building, or is no raster, of the grid's ground.
     CrsError
         If it has no CRS.
     """

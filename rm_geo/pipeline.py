@@ -24,9 +24,8 @@ from rm_geo.errors import (
     InputError,
     JournalError,
     RmGeoError,
-    UsageError,
 )
-from rm_geo.estimators.registry import method_info
+from rm_geo.estimators.registry import require_building_reader
 from rm_geo.journal import Journal
 from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
@@ -114,7 +113,8 @@ def predict(
         else read_survey(measurements, chosen, listener)
     )
     require_one_possible(survey)
-    require_reader(chosen)
+    if chosen.buildings is not None:
+        require_building_reader(chosen.method)
     sites = open_sites(chosen, survey.measurements)
     computer = LocalTiles() if tile_computer is None else tile_computer
     if computer.may_export:
@@ -123,9 +123,9 @@ def predict(
     method = computer.prepare(open_wanted_method(chosen), listener)
     if chosen.stac:
         require_pystac()
-    folder = prepare_output_folder(output_dir)
     with ExitStack() as locks:
         buildings = local_buildings(chosen, locks)
+        folder = prepare_output_folder(output_dir)
         run = CellRun(
             folder, chosen, sites, method, _common_tags(survey, method, chosen, buildings),
             listener, clock or Clock(), computer, buildings,
@@ -194,21 +194,6 @@ def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[
         return read_sites(table, target_crs=measurements.crs)
 
 
-def require_reader(options: PredictOptions) -> None:
-    """Refuse buildings that the method would not look at.
-
-    Raises
-    ------
-    UsageError
-        If the method cannot be told where buildings stand.
-    """
-    if options.buildings is not None and not method_info(options.method).reads_buildings:
-        raise UsageError(
-            f"The method {options.method!r} does not read buildings.",
-            hint="Leave out --buildings, or use --method radiocycle.",
-        )
-
-
 def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
     """Give the file of the buildings, fetched from wherever it is, if there is one.
 
@@ -229,9 +214,8 @@ def _common_tags(
     survey: Survey, method: OpenMethod, options: PredictOptions, buildings: Path | None
 ) -> dict[str, str]:
     """Collect the provenance that all rasters of a run share."""
-    told = {} if buildings is None else describe_input(buildings)
     return {
-        **{f"buildings_{key}": value for key, value in told.items()},
+        **({} if buildings is None else describe_input(buildings, "buildings_")),
         **describe_software(),
         **describe_input(survey.measurements.source),
         **method.provenance,

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from rm_geo.atomic import replacing
-from rm_geo.colour_ramp import BUILDING_RAMP, RSRP_BREAKS_DBM, RSRP_RAMP, ColourRamp, rgb_of
+from rm_geo.colour_ramp import BUILDING_RAMP, RSRP_BREAKS_DBM, RSRP_RAMP, ColourRamp
 from rm_geo.grid import Grid
 from rm_geo.picture import Picture, PictureBuilder
 
@@ -252,7 +252,7 @@ def _point_radius(points: FloatArray) -> int:
 def _frame(pen: ImageDraw.ImageDraw, box: Box) -> None:
     """Draw a line around what fills a box."""
     left, top, right, bottom = box
-    pen.rectangle((left - 1, top - 1, right, bottom), outline=rgb_of(_INK))
+    pen.rectangle((left - 1, top - 1, right, bottom), outline=_INK)
 
 
 def _write(

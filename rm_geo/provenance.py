@@ -17,26 +17,28 @@ def describe_software() -> dict[str, str]:
     return {"software": f"rm_geo {__version__}", "rm_geo_version": __version__}
 
 
-def describe_input(path: Path | None) -> dict[str, str]:
-    """Name, size and sha256 of the file of measurements; nothing of where it lay.
+def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
+    """Name, size and sha256 of a file that was read; nothing of where it lay.
 
     Parameters
     ----------
     path : Path or None
         None where the measurements came from memory.
+    prefix : str
+        Of the tags of a file beside the measurements, such as ``buildings_``.
     """
     if path is None:
-        return {"input": "measurements in memory"}
+        return {f"{prefix}input": "measurements in memory"}
     if not path.is_file():
-        return {"input": path.name}
+        return {f"{prefix}input": path.name}
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_CHUNK):
             digest.update(block)
     return {
-        "input": path.name,
-        "input_bytes": str(path.stat().st_size),
-        "input_sha256": digest.hexdigest(),
+        f"{prefix}input": path.name,
+        f"{prefix}input_bytes": str(path.stat().st_size),
+        f"{prefix}input_sha256": digest.hexdigest(),
     }
 
 

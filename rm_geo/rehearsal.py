@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rm_geo.cell_run import tiles_of, told_buildings
+from rm_geo.estimators.registry import require_building_reader
 from rm_geo.grid import Tile
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod
-from rm_geo.pipeline import local_buildings, open_sites, open_wanted_method, require_reader
+from rm_geo.pipeline import local_buildings, open_sites, open_wanted_method
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.rasterize import bin_measurements
@@ -95,7 +96,8 @@ def rehearse(
     RmGeoError
         Whatever would stop the run before its first tile.
     """
-    require_reader(chosen)
+    if chosen.buildings is not None:
+        require_building_reader(chosen.method)
     open_sites(chosen, survey.measurements)
     method = open_wanted_method(chosen)
     if tile_computer is not None:

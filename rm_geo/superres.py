@@ -34,7 +34,6 @@ from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.symmetries import require_count
 from rm_geo.grid import Grid, Tile
 from rm_geo.mosaic import Band, Mosaic
-from rm_geo.outlines import building_mask
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software
 from rm_geo.raster_io import Raster, raster_sink, read_raster
@@ -177,18 +176,14 @@ def superresolve(
     fine = raster.grid.scaled(scale)
     walls = None
     if buildings is not None:
+        from rm_geo.outlines import building_mask  # GeoPandas, and most runs need none
+
         walls = building_mask(buildings, fine, layer=buildings_layer)
     tags = {
         **{key: value for key, value in raster.tags.items() if key.islower()},
         **describe_software(),
-        **{f"coarse_{key}": value for key, value in describe_input(source).items()},
-        **(
-            {}
-            if buildings is None
-            else {
-                f"buildings_{key}": value for key, value in describe_input(Path(buildings)).items()
-            }
-        ),
+        **describe_input(source, "coarse_"),
+        **({} if buildings is None else describe_input(Path(buildings), "buildings_")),
         "super_resolution_model": record.name,
         "super_resolution_sha256": record.sha256 or "",
         "super_resolution_scale": str(scale),
@@ -227,8 +222,7 @@ def _fine_bands(
     filled = _filled(raster.values)
     useful = [tile for tile in tiles if valid[tile.clip(raster.grid.shape)[0]].any()]
     progress.advance(len(tiles) - len(useful))
-    fine_tiles = {tile: Tile(tile.row * scale, tile.col * scale, tile.size * scale)
-                  for tile in tiles}  # fmt: skip
+    fine_tiles = {tile: tile.scaled(scale) for tile in tiles}
     mosaic = Mosaic(fine, list(fine_tiles.values()))
 
     def masked(band: Band) -> Band:
@@ -269,8 +263,7 @@ def _windows(
     known = None
     if walls is not None:
         scale = walls.shape[0] // filled.shape[0]
-        fine = (Tile(tile.row * scale, tile.col * scale, tile.size * scale) for tile in tiles)
-        known = np.stack([_cut(walls, tile) for tile in fine])
+        known = np.stack([_cut(walls, tile.scaled(scale)) for tile in tiles])
     return TileBatch(
         np.stack([_cut(filled, tile) for tile in tiles]),
         spacing_m,

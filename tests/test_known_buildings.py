@@ -167,6 +167,12 @@ def test_files_that_hold_no_buildings_of_the_place_are_refused(files, name, matc
     assert not list(files.glob("out/*.tif"))
 
 
+def test_a_missing_file_is_noticed_before_anything_is_made(files) -> None:
+    with pytest.raises(InputError, match="no file of buildings"):
+        predict(files / "drive.gpkg", files / "out", replace(FAST, buildings=files / "none.gpkg"))
+    assert not (files / "out").exists()
+
+
 def test_a_layer_without_a_file_is_refused() -> None:
     with pytest.raises(UsageError, match="needs the file"):
         PredictOptions(buildings_layer="houses")

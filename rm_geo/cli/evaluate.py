@@ -322,16 +322,14 @@ def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> No
 
 def _estimator(name: str, model: str | None, device: str) -> Estimator:
     """Make an estimator; networks take the model and the device."""
-    from rm_geo.estimators.registry import create, method_info
+    from rm_geo.estimators.registry import create, method_info, require_building_reader
     from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
     from rm_geo.evaluation.road import PARTNER, ROAD_PREFIX, PartnerEstimator, RoadEstimator
     from rm_geo.evaluation.told import TOLD
 
     if TOLD in name:
         name = name.replace(TOLD, "", 1)
-        method = name.removeprefix(ROAD_PREFIX).removesuffix(SUFFIX)
-        if not method_info(method).reads_buildings:
-            raise click.BadParameter(f"{method} does not read buildings.", param_hint="--methods")
+        require_building_reader(name.removeprefix(ROAD_PREFIX).removesuffix(SUFFIX))
     if name == PARTNER:
         return PartnerEstimator()
     if name.startswith(ROAD_PREFIX):

@@ -171,6 +171,21 @@ def method_info(name: str) -> MethodInfo:
     return _find(name).info
 
 
+def require_building_reader(name: str) -> None:
+    """Refuse to tell a method buildings that it would not look at.
+
+    Raises
+    ------
+    UsageError
+        If the method cannot be told where buildings stand, or there is no such method.
+    """
+    if not method_info(name).reads_buildings:
+        raise UsageError(
+            f"The method {name!r} does not read buildings.",
+            hint="Leave out the buildings, or use radiocycle.",
+        )
+
+
 def create(name: str, **options: object) -> Estimator:
     """Make an estimator by name.
 

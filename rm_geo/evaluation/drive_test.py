@@ -166,7 +166,7 @@ def named_predictor(
     UsageError
         If a method is to be told the buildings that does not read them, or none are given.
     """
-    from rm_geo.estimators.registry import create, method_info
+    from rm_geo.estimators.registry import create, require_building_reader
 
     if not name.startswith(ROAD_PREFIX):
         return whole_area_predictor(create(name))
@@ -175,8 +175,7 @@ def named_predictor(
     if method.endswith(TOLD):
         if buildings is None:
             raise UsageError(f"{name} is told the buildings.", hint="Give them with --buildings.")
-        if not method_info(options.method).reads_buildings:
-            raise UsageError(f"The method {options.method!r} does not read buildings.")
+        require_building_reader(options.method)
         options = replace(options, buildings=buildings, buildings_layer=buildings_layer)
     return full_road_predictor(options)
 
