@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from rm_geo.area import check_area
 from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_names import safe_file_names
-from rm_geo.errors import InputError, UsageError
+from rm_geo.errors import CrsError, InputError, UsageError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.grid import CrsLike, Grid
 from rm_geo.progress import Progress, SilentProgress
@@ -126,6 +126,8 @@ def read_buildings(
         raise InputError(f"{source} has no geometry.", hint="Buildings must be polygons.")
     if crs is not None:
         frame = frame.set_crs(CRS.from_user_input(crs), allow_override=True)
+    if near is not None and frame.crs is None:  # --crs is that of the measurements there
+        raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
     source_crs(None if frame.crs is None else CRS.from_user_input(frame.crs), str(source))
     if near is not None and frame.empty:
         raise InputError(
