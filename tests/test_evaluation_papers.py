@@ -17,6 +17,7 @@ from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import create
 from rm_geo.evaluation.contestants import Contestant, Line, line_up
 from rm_geo.evaluation.mars import (
+    WHOLE_SET,
     contestants,
     evaluate_mars,
     known_walls,
@@ -164,6 +165,18 @@ class TestMars:
         with pytest.raises(UsageError, match="setting 2 tests on"):
             list(pairs_to_judge(data, 2, [602], None))
 
+    def test_a_whole_set_is_judged_if_asked_for_whatever_its_maps(self):
+        data = free_space_set(scenes=2, antennas=3, map_ids=[[3], [601]])
+        pairs = list(pairs_to_judge(data, WHOLE_SET, None, 2))
+        assert [(index, antennas.tolist()) for index, antennas in pairs] == [
+            (0, [0, 1]),
+            (1, [0, 1]),
+        ]
+        ((index, _),) = pairs_to_judge(data, WHOLE_SET, [3], None)
+        assert index == 0
+        with pytest.raises(UsageError, match="none of the maps"):
+            list(pairs_to_judge(data, WHOLE_SET, [4], None))
+
     def test_the_table_has_the_scores_of_the_truth_beside_the_published(self, tmp_path):
         data = save_and_open(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
         line = Line({"MARS": Truth(data, 1.0)}, {"Supreme": "no trained model"},
@@ -236,6 +249,29 @@ class TestCommands:
         bilinear, supreme = cells(tmp_path / "out" / "mars_setting2.csv")
         assert float(bilinear["outdoor_db"]) < float(supreme["outdoor_db"])
         assert int(supreme["parameters"]) > 0
+
+    def test_a_method_of_one_scale_takes_part_in_that_alone(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
+        folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
+        words = ("mars", folder, "-o", tmp_path / "out", "--methods")
+        result = self.run(*words, "linear,mars-8")
+        assert result.exit_code == 0, result.output
+        lines = [(row["method"], row["scale"]) for row in cells(tmp_path / "out/mars_setting2.csv")]
+        assert lines[:2] == [("bilinear", "4"), ("bilinear", "8")]
+        assert {scale for _, scale in lines[2:]} == {"8"}
+        result = self.run(*words, "linear,mars-6")
+        assert "There is no method mars-6" in result.output
+
+    def test_mars_on_any_set_from_the_command_line(self, tmp_path):
+        folder = save_set(scenes(scenes=1, map_ids=[[3]]), tmp_path / "scenes")
+        words = ("mars", folder, "--scale", "4", "--methods", "bilinear")
+        refused = self.run(*words, "-o", tmp_path / "none")
+        assert refused.exit_code != 0
+        result = self.run(*words, "-o", tmp_path / "out", "--setting", "all")
+        assert result.exit_code == 0, result.output
+        (bilinear,) = cells(tmp_path / "out" / "mars_all.csv")
+        assert float(bilinear["outdoor_db"]) > 0
+        assert (tmp_path / "out" / "mars_all.md").exists()
 
     def test_models_that_saw_its_transmitters_take_no_part_in_setting_1(
         self, tmp_path, monkeypatch

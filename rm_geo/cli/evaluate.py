@@ -104,8 +104,9 @@ def radiocycle(
 @_dataset_argument
 @_out_option
 @_models_option
-@click.option("--setting", type=click.Choice(["1", "2"]), default="2", show_default=True,
-              help="1 unseen transmitters in known scenes, 2 unseen scenes.")  # fmt: skip
+@click.option("--setting", type=click.Choice(["1", "2", "all"]), default="2", show_default=True,
+              help="1 unseen transmitters in known scenes, 2 unseen scenes; all judges on the "
+              "whole set, also on what models may have learnt from.")  # fmt: skip
 @click.option("--scale", "scales", type=click.Choice(["4", "8"]), multiple=True,
               default=("4", "8"), show_default=True, help="May be repeated.")  # fmt: skip
 @_maps_option
@@ -132,24 +133,29 @@ def mars(
     have learnt from its test transmitters.
     """
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.contestants import line_up
-    from rm_geo.evaluation.mars import contestants, evaluate_mars
+    from rm_geo.evaluation.contestants import known_names, line_up, require_known
+    from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, setting_name
     from rm_geo.evaluation.simulated import parse_maps
 
     data = SimulatedSet.open(dataset)
     given = _pairs(models)
-    at = {int(scale): contestants(int(scale), int(setting)) for scale in dict.fromkeys(scales)}
+    number = WHOLE_SET if setting == "all" else int(setting)
+    at = {int(scale): contestants(int(scale), number) for scale in dict.fromkeys(scales)}
     _refuse_unknown_keys(given, [c.model_key for line in at.values() for c in line])
+    only = _names(methods)
+    if only is not None:
+        require_known(only, [contestant for line in at.values() for contestant in line])
     lines = {}
     for scale, line in at.items():
+        here = None if only is None else [n for n in only if n.lower() in known_names(line)]
         own = {key: value for key, value in given.items() if key in {c.model_key for c in line}}
-        lines[scale] = line_up(line, own, device=device, only=_names(methods))
+        lines[scale] = line_up(line, own, device=device, only=here)
     report = evaluate_mars(
-        data, lines, out, setting=int(setting),
+        data, lines, out, setting=number,
         maps=None if maps is None else parse_maps(maps), transmitters=transmitters,
         progress=console,
     )  # fmt: skip
-    console.result({"folder": out, "report": out / f"mars_setting{setting}.md"}, report)
+    console.result({"folder": out, "report": out / f"mars_{setting_name(number)}.md"}, report)
 
 
 @evaluate.command()

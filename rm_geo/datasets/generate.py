@@ -12,6 +12,7 @@ from rm_geo.datasets.generation import generate
 from rm_geo.datasets.radiomapseer import GreyScale
 from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, PaperRecipe, Recipe
+from rm_geo.datasets.references_recipe import ReferencesRecipe, reference_pairs
 from rm_geo.errors import ConfigError, RmGeoError
 
 
@@ -64,7 +65,9 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 @click.command()
 @click.option(
-    "--recipe", type=click.Choice(["paper", "field", "city", "radiomapseer"]), required=True
+    "--recipe",
+    type=click.Choice(["paper", "field", "city", "radiomapseer", "references"]),
+    required=True,
 )
 @click.option("--maps", default="1-500", show_default=True, help="Map numbers, as 1-500 or 3,7.")
 @click.option("--scenes", default=300, show_default=True, help="Scenes (field, city).")
@@ -76,7 +79,17 @@ def _numbers(text: str) -> tuple[int, ...]:
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="Archive of maps (paper, field), or RadioMapSeer's folder (radiomapseer).",
+    help="Archive of maps (paper, field, references), or RadioMapSeer's folder (radiomapseer).",
+)
+@click.option(
+    "--gains",
+    type=click.Path(path_type=Path),
+    help="Folder of <map>_<transmitter>.png (references).",
+)
+@click.option(
+    "--simulate",
+    is_flag=True,
+    help="Simulate the gains of these transmitters instead (references).",
 )
 @click.option("--simulation", default="DPM", show_default=True, help="Gains of RadioMapSeer.")
 @click.option(
@@ -84,7 +97,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     type=click.Choice(["published", "noise-floor"]),
     default="published",
     show_default=True,
-    help="How RadioMapSeer's gains are coded.",
+    help="How RadioMapSeer's gains are coded in grey.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 def main(
@@ -97,6 +110,8 @@ def main(
     side_px: int,
     workers: int,
     source: Path | None,
+    gains: Path | None,
+    simulate: bool,
     simulation: str,
     grey: GreyScale,
     out: Path,
@@ -118,6 +133,13 @@ def main(
             )  # fmt: skip
             chosen.require_complete()
             source = None
+        elif recipe == "references":
+            if source is None or gains is None:
+                raise ConfigError("Maps or gains are not named.", hint="Give --source and --gains.")
+            chosen = ReferencesRecipe(
+                str(gains.resolve()), reference_pairs(gains, _numbers(maps)), grey, simulate,
+                drives, seed,
+            )  # fmt: skip
         elif recipe == "field":
             chosen = FieldRecipe(_numbers(maps), scenes, transmitters, drives, seed)
         else:

@@ -23,7 +23,6 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from rm_geo.datasets.maps_archive import CityMaps, read_maps_archive
-from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import Recipe, SceneDraft
 from rm_geo.datasets.simulated import (
     ANTENNA_COLUMNS,
@@ -247,11 +246,10 @@ def _manifest(recipe: Recipe, maps: CityMaps | None) -> dict[str, Any]:
         "gains_db": (np.float16, (scenes, recipe.transmitters, rows, columns)),
         "antennas": (np.float32, (scenes, recipe.transmitters, len(ANTENNA_COLUMNS))),
     }
-    simulated = not isinstance(recipe, RadioMapSeerRecipe)
     manifest = {
         "format": FORMAT,
         "recipe": asdict(recipe),  # type: ignore[call-overload]
-        "dominant_path": asdict(DominantPathParameters()) if simulated else None,
+        "dominant_path": asdict(DominantPathParameters()) if recipe.is_simulated else None,
         "spacing_m": 1.0,
         "shape": [rows, columns],
         "antenna_columns": ANTENNA_COLUMNS,

@@ -34,6 +34,8 @@ SIMULATIONS: Final = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4")
 PUBLISHED_FLOOR_DB: Final = -147.0
 """Path gain of grey 0 in the published images; grey 255 is -47.84 dB."""
 
+_NOTHING_DB: Final = -200.0
+
 GreyScale = Literal["published", "noise-floor"]
 
 _HINT: Final = (
@@ -73,6 +75,28 @@ def grey_to_gain_db(grey: NDArray[np.uint8], scale: GreyScale = "published") -> 
     raise ConfigError(f"There is no grey scale {scale!r}.", hint="Use published or noise-floor.")
 
 
+def marked_gains_db(
+    gain_db: NDArray[np.float32], scale: GreyScale = "published"
+) -> NDArray[np.float16]:
+    """Mark pixels without a gain, grey 0: a building or no signal.
+
+    Parameters
+    ----------
+    gain_db : ndarray of float32
+        From :func:`grey_to_gain_db`.
+    scale : {"published", "noise-floor"}
+        As there.
+
+    Returns
+    -------
+    ndarray of float16
+        As in sets of scenes, -200 dB where there is none.
+    """
+    nothing_db = grey_to_gain_db(np.zeros((), dtype=np.uint8), scale)
+    marked = np.where(gain_db <= nothing_db, np.float32(_NOTHING_DB), gain_db)
+    return marked.astype(np.float16)
+
+
 @dataclass(frozen=True, slots=True)
 class RadioMapSeer:
     """The data set's folder. Files are read when they are asked for.
@@ -110,7 +134,7 @@ class RadioMapSeer:
         ids = sorted(int(file.stem) for file in folder.glob("*.png") if file.stem.isdecimal())
         if not ids:
             raise InputError(f"{folder} holds no maps.", hint=_HINT)
-        return cls(root, tuple(ids), _read_grey(folder / f"{ids[0]}.png").shape, scale)
+        return cls(root, tuple(ids), read_grey(folder / f"{ids[0]}.png").shape, scale)
 
     def buildings(self, map_id: int) -> BoolMask:
         """Return a map's buildings, (H, W)."""
@@ -275,13 +299,19 @@ class RadioMapSeer:
 
     def _grey(self, file: Path) -> NDArray[np.uint8]:
         """Read an image and hold it to the set's size."""
-        grey = _read_grey(file)
+        grey = read_grey(file)
         self._require_shape(file, grey.shape)
         return grey
 
 
-def _read_grey(file: Path) -> NDArray[np.uint8]:
-    """Read an image of one channel, 8 bits."""
+def read_grey(file: Path) -> NDArray[np.uint8]:
+    """Read an image of one channel, 8 bits, shape (H, W).
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged or of another kind.
+    """
     try:
         with Image.open(file) as image:
             if image.mode not in ("L", "1", "P", "RGB", "RGBA"):

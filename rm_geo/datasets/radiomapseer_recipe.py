@@ -8,19 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from rm_geo.datasets.maps_archive import CityMaps
-from rm_geo.datasets.radiomapseer import SIMULATIONS, GreyScale, RadioMapSeer
+from rm_geo.datasets.radiomapseer import SIMULATIONS, GreyScale, RadioMapSeer, marked_gains_db
 from rm_geo.datasets.recipes import (
-    RADIOMAPSEER_ANTENNA_HEIGHT_M,
-    RADIOMAPSEER_BUILDING_HEIGHT_M,
-    RADIOMAPSEER_FREQUENCY_MHZ,
     SceneDraft,
-    antenna_table,
-    column,
+    building_heights_m,
     draw_drives,
+    street_antennas,
 )
 from rm_geo.errors import ConfigError, InputError
-
-_NOTHING_DB = -200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +68,11 @@ class RadioMapSeerRecipe:
         """Antennas in each scene."""
         return len(self.numbers)
 
+    @property
+    def is_simulated(self) -> bool:
+        """They are read."""
+        return False
+
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
         """Rows and columns of a map."""
         return self._opened().shape
@@ -105,21 +105,14 @@ class RadioMapSeerRecipe:
         rng = np.random.default_rng([self.seed, 4, number])
         buildings, roads = source.buildings(number), source.roads(number)
         places = source.transmitters(number)[list(self.numbers)]
-        antennas = antenna_table(self.transmitters)
-        antennas[:, column("row")] = places[:, 0]
-        antennas[:, column("col")] = places[:, 1]
-        antennas[:, column("height_m")] = RADIOMAPSEER_ANTENNA_HEIGHT_M
-        antennas[:, column("frequency_mhz")] = RADIOMAPSEER_FREQUENCY_MHZ
-        antennas[:, column("transmitter")] = self.numbers
         gains = np.stack([source.gain_db(number, t, self.simulation) for t in self.numbers])
-        gains[gains <= gains.min()] = _NOTHING_DB
         return SceneDraft(
             buildings=buildings,
             roads=roads,
-            heights_m=(buildings * RADIOMAPSEER_BUILDING_HEIGHT_M).astype(np.uint8),
+            heights_m=building_heights_m(buildings),
             orders=draw_drives(rng, roads, ~buildings, self.drives),
-            antennas=antennas,
-            gains_db=gains.astype(np.float16),
+            antennas=street_antennas(places, np.array(self.numbers)),
+            gains_db=marked_gains_db(gains, self.scale),
         )
 
     def _opened(self) -> RadioMapSeer:

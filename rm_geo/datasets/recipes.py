@@ -75,6 +75,10 @@ class Recipe(Protocol):
     def drives(self) -> int:
         """Drives in each scene."""
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether gains are simulated; otherwise the drafts bring them."""
+
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
         """Rows and columns of each scene."""
 
@@ -112,9 +116,14 @@ class PaperRecipe:
         """``map_<number>`` for each map."""
         return tuple(f"map_{number}" for number in self.maps)
 
+    @property
+    def is_simulated(self) -> bool:
+        """They are."""
+        return True
+
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
         """Rows and columns of a map."""
-        return _required(maps).shape
+        return required_maps(maps).shape
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
         """Return the one map of the scene."""
@@ -122,7 +131,7 @@ class PaperRecipe:
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
         """Draft scene ``index``."""
-        archive, number = _required(maps), self.maps[index]
+        archive, number = required_maps(maps), self.maps[index]
         rng = np.random.default_rng([self.seed, 1, number])
         buildings, roads = archive.buildings(number), archive.roads(number)
         places = archive.transmitters[number].astype(np.int64)
@@ -133,18 +142,12 @@ class PaperRecipe:
                 f"{self.transmitters} are asked for."
             )
         chosen = np.sort(rng.choice(outdoors, self.transmitters, replace=False))
-        antennas = antenna_table(self.transmitters)
-        antennas[:, column("row")] = places[chosen, 0]
-        antennas[:, column("col")] = places[chosen, 1]
-        antennas[:, column("height_m")] = RADIOMAPSEER_ANTENNA_HEIGHT_M
-        antennas[:, column("frequency_mhz")] = RADIOMAPSEER_FREQUENCY_MHZ
-        antennas[:, column("transmitter")] = chosen
         return SceneDraft(
             buildings=buildings,
             roads=roads,
-            heights_m=(buildings * RADIOMAPSEER_BUILDING_HEIGHT_M).astype(np.uint8),
+            heights_m=building_heights_m(buildings),
             orders=draw_drives(rng, roads, ~buildings, self.drives),
-            antennas=antennas,
+            antennas=street_antennas(places[chosen], chosen),
             footprint_offset_px=RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
         )
 
@@ -182,9 +185,14 @@ class FieldRecipe:
         """``field_<index>`` for each scene."""
         return tuple(f"field_{index:04d}" for index in range(self.scenes))
 
+    @property
+    def is_simulated(self) -> bool:
+        """They are."""
+        return True
+
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
         """Rows and columns of a scene."""
-        rows, columns = _required(maps).shape
+        rows, columns = required_maps(maps).shape
         if rows != columns:
             raise ConfigError("Maps must be square to be turned and set side by side.")
         return rows * self.side_maps, columns * self.side_maps
@@ -196,7 +204,7 @@ class FieldRecipe:
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
         """Draft scene ``index``."""
-        archive, rng = _required(maps), self._rng(index)
+        archive, rng = required_maps(maps), self._rng(index)
         numbers = rng.choice(self.maps, self.side_maps**2, replace=False)
         turns = rng.integers(8, size=numbers.size)
         buildings = self._side_by_side([archive.buildings(int(n)) for n in numbers], turns)
@@ -251,6 +259,11 @@ class CityRecipe:
     def scene_ids(self) -> tuple[str, ...]:
         """``city_<index>`` for each scene."""
         return tuple(f"city_{index:04d}" for index in range(self.scenes))
+
+    @property
+    def is_simulated(self) -> bool:
+        """They are."""
+        return True
 
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
         """Rows and columns of a scene."""
@@ -342,6 +355,32 @@ def draw_drives(
     return np.where(stack > limit, -1, stack).astype(np.int16)
 
 
+def street_antennas(
+    places: NDArray[np.integer], numbers: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Make RadioMapSeer's antennas: omnidirectional, at street level.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (T, 2)
+        Row and column.
+    numbers : ndarray of int, shape (T,)
+        RadioMapSeer's numbers.
+    """
+    antennas = antenna_table(len(numbers))
+    antennas[:, column("row")] = places[:, 0]
+    antennas[:, column("col")] = places[:, 1]
+    antennas[:, column("height_m")] = RADIOMAPSEER_ANTENNA_HEIGHT_M
+    antennas[:, column("frequency_mhz")] = RADIOMAPSEER_FREQUENCY_MHZ
+    antennas[:, column("transmitter")] = numbers
+    return antennas
+
+
+def building_heights_m(buildings: BoolMask) -> NDArray[np.uint8]:
+    """Give all buildings RadioMapSeer's height."""
+    return (buildings * RADIOMAPSEER_BUILDING_HEIGHT_M).astype(np.uint8)
+
+
 def antenna_table(count: int) -> NDArray[np.float32]:
     """Make a table of omnidirectional antennas without a place."""
     antennas = np.full((count, len(ANTENNA_COLUMNS)), np.nan, dtype=np.float32)
@@ -356,7 +395,7 @@ def column(name: str) -> int:
     return ANTENNA_COLUMNS.index(name)
 
 
-def _required(maps: CityMaps | None) -> CityMaps:
+def required_maps(maps: CityMaps | None) -> CityMaps:
     """Return the maps, or say that the recipe cannot do without."""
     if maps is None:
         raise ConfigError("This recipe is made of maps.", hint="Give the archive of maps.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,12 +93,7 @@ def line_up(
         )
     chosen = list(contestants)
     if only is not None:
-        names = {name for c in contestants for name in _names(c)}
-        if unknown := [name for name in only if name.lower() not in names]:
-            raise UsageError(
-                f"There is no method {', '.join(unknown)} here.",
-                hint=f"Methods: {', '.join(c.model_key or c.method for c in contestants)}.",
-            )
+        require_known(only, contestants)
         wanted = {name.lower() for name in only}
         chosen = [c for c in contestants if _names(c) & wanted]
     line = Line({}, {}, tuple(contestant.label for contestant in chosen))
@@ -108,6 +103,27 @@ def line_up(
         except (_AbsentError, DependencyError) as why:
             line.absent[contestant.label] = str(why)
     return line
+
+
+def known_names(contestants: Iterable[Contestant]) -> set[str]:
+    """Names by which some contestants can be asked for, in lower case."""
+    return {name for contestant in contestants for name in _names(contestant)}
+
+
+def require_known(only: Iterable[str], contestants: Sequence[Contestant]) -> None:
+    """Refuse names that no contestant has.
+
+    Raises
+    ------
+    UsageError
+        With those that exist.
+    """
+    if unknown := [name for name in only if name.lower() not in known_names(contestants)]:
+        methods = dict.fromkeys(c.model_key or c.method for c in contestants)
+        raise UsageError(
+            f"There is no method {', '.join(unknown)} here.",
+            hint=f"Methods: {', '.join(methods)}.",
+        )
 
 
 class _AbsentError(Exception):

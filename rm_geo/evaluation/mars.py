@@ -20,7 +20,7 @@ from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimator, FloatArray, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
-from rm_geo.evaluation.cases import unit_scene
+from rm_geo.evaluation.cases import chosen_scenes, unit_scene
 from rm_geo.evaluation.contestants import Contestant, Line
 from rm_geo.evaluation.figures import draw_maps
 from rm_geo.evaluation.image_quality import ImageQuality
@@ -30,6 +30,15 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit, unit_to_gain
 
 SETTINGS: Final[dict[int, Split]] = {1: MARS_SETTING_I, 2: MARS_SETTING_II}
+
+WHOLE_SET: Final = 0
+"""In place of a setting: all of a set, whether models have learnt from it or not."""
+
+_TITLES: Final = {
+    WHOLE_SET: "all of a set, also what models may have learnt from",
+    1: "unseen transmitters in known scenes",
+    2: "unseen scenes",
+}
 
 _BY_DISTANCE: Final = ("cost231-hata", "spm")
 """Methods that would take a building's 0 for a faint signal; they see outdoor samples alone."""
@@ -179,6 +188,9 @@ def pairs_to_judge(
     UsageError
         If the set has none.
     """
+    if setting == WHOLE_SET:
+        yield from _all_pairs(data, maps, transmitters)
+        return
     split = SETTINGS[setting]
     wanted = set(split.test_maps if maps is None else maps) & set(split.test_maps)
     numbers = data.antenna_column("transmitter")
@@ -196,6 +208,14 @@ def pairs_to_judge(
             hint=f"It tests on maps {min(split.test_maps)}-{max(split.test_maps)}, transmitters "
             f"{min(split.test_transmitters)}-{max(split.test_transmitters)}.",
         )
+
+
+def _all_pairs(
+    data: SimulatedSet, maps: Sequence[int] | None, transmitters: int | None
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Give all scenes, or those of some maps, and their first antennas."""
+    for index in chosen_scenes(data, maps):
+        yield index, np.arange(data.gains_db.shape[1])[:transmitters]
 
 
 def judge_mars(
@@ -216,8 +236,8 @@ def judge_mars(
         and transmitters 70-79 in setting 1, 601-700 in setting 2.
     lines : mapping of int to Line
         Who takes part at each scale, of :func:`contestants`.
-    setting : {1, 2}
-        Unseen transmitters in known scenes, or unseen scenes.
+    setting : {1, 2, 0}
+        Unseen transmitters in known scenes, or unseen scenes; or :data:`WHOLE_SET`.
     maps : sequence of int, optional
         Fewer of the setting's test maps.
     transmitters : int, optional
@@ -270,6 +290,11 @@ def judge_mars(
     return rows, examples
 
 
+def setting_name(setting: int) -> str:
+    """Name a setting as file names do."""
+    return "all" if setting == WHOLE_SET else f"setting{setting}"
+
+
 def evaluate_mars(
     data: SimulatedSet,
     lines: Mapping[int, Line],
@@ -286,7 +311,7 @@ def evaluate_mars(
     ----------
     out : Path
         Folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
-        ``mars_setting<N>.md``.
+        ``mars_setting<N>.md``; ``all`` in place of ``setting<N>`` for the whole set.
     data, lines, setting, maps, transmitters, progress
         As for :func:`judge_mars`.
 
@@ -298,16 +323,17 @@ def evaluate_mars(
         If the folder cannot be written.
     """
     prepare_output_folder(out)
+    name = setting_name(setting)
     rows, examples = judge_mars(
         data, lines, setting=setting, maps=maps, transmitters=transmitters, progress=progress
     )
     pictures = []
     for scale, panels in examples.items():
-        pictures.append(f"maps_setting{setting}_{scale}x.png")
-        draw_maps(out / pictures[-1], panels, title=f"Setting {setting}, {scale}x")
-    write_csv(out / f"mars_setting{setting}.csv", rows)
+        pictures.append(f"maps_{name}_{scale}x.png")
+        draw_maps(out / pictures[-1], panels, title=f"{_TITLES[setting]}, {scale}x")
+    write_csv(out / f"mars_{name}.csv", rows)
     report = _report(data, setting, rows, pictures)
-    with replacing(out / f"mars_setting{setting}.md") as part:
+    with replacing(out / f"mars_{name}.md") as part:
         part.write_text(report, encoding="utf-8")
     return report
 
@@ -356,9 +382,9 @@ def _report(
     data: SimulatedSet, setting: int, rows: Sequence[MarsRow], pictures: Sequence[str]
 ) -> str:
     """Put table and figures into one page."""
-    what = "unseen transmitters in known scenes" if setting == 1 else "unseen scenes"
+    heading = "" if setting == WHOLE_SET else f", setting {setting}"
     pieces = [
-        f"# MARS's evaluation, setting {setting}: {what}",
+        f"# MARS's evaluation{heading}: {_TITLES[setting]}",
         f"{data.path.name}, {max(row.maps for row in rows)} radio maps.",
         _SCALES,
         markdown_table(rows),

@@ -143,11 +143,10 @@ def describe_data(config: TrainingConfig) -> str:
     lines = []
     for text in config.data:
         manifest = read_manifest(Path(text))
-        recipe = manifest.get("recipe", {})
         maps = sorted({number for numbers in manifest["map_ids"] for number in numbers})
         shape = json.loads(json.dumps(manifest["arrays"]["gains_db"]["shape"]))
         where = f" of RadioMapSeer maps {maps[0]}-{maps[-1]}" if maps else ""
-        genuine = "genuine" if recipe.get("name") == "radiomapseer" else "simulated"
+        genuine = "simulated" if manifest.get("dominant_path") else "genuine"
         lines.append(f"{shape[0]} scenes{where}, {shape[1]} transmitters each, {genuine} gains")
     split = "" if config.split is None else f" (split {config.split})"
     return "; ".join(lines) + split

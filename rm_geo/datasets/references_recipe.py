@@ -1,0 +1,139 @@
+"""Gain images of single transmitters as a set of scenes, and the same scenes simulated.
+
+Who has some of RadioMapSeer's gains, not all of them, judges with these what a model that learnt
+from simulated gains is worth on genuine ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rm_geo.datasets.maps_archive import CityMaps
+from rm_geo.datasets.radiomapseer import (
+    GreyScale,
+    grey_to_gain_db,
+    marked_gains_db,
+    read_grey,
+)
+from rm_geo.datasets.recipes import (
+    RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
+    SceneDraft,
+    building_heights_m,
+    draw_drives,
+    required_maps,
+    street_antennas,
+)
+from rm_geo.errors import ConfigError, InputError
+
+_NAME: Final = re.compile(r"(\d+)_(\d+)\.png")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencesRecipe:
+    """One scene for each gain image: a map of an archive, and one of its transmitters.
+
+    Attributes
+    ----------
+    folder : str
+        Folder of ``<map>_<transmitter>.png``.
+    pairs : tuple of (int, int)
+        Map and transmitter of each scene.
+    scale : {"published", "noise-floor"}
+        How gains are coded in grey.
+    is_simulated : bool
+        Whether the gains are simulated for these transmitters instead of read: what the
+        images are to be compared with.
+    drives, seed : int
+        Drives per scene, and what they are drawn from.
+    """
+
+    folder: str
+    pairs: tuple[tuple[int, int], ...]
+    scale: GreyScale = "noise-floor"
+    is_simulated: bool = False
+    drives: int = 3
+    seed: int = 0
+    name: str = "references"
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """``map_<number>_<transmitter>``."""
+        return tuple(f"map_{number}_{transmitter}" for number, transmitter in self.pairs)
+
+    @property
+    def transmitters(self) -> int:
+        """One antenna in each scene."""
+        return 1
+
+    def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
+        """Rows and columns of a map."""
+        return required_maps(maps).shape
+
+    def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
+        """Return the one map of the scene."""
+        return (self.pairs[index][0],)
+
+    def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
+        """Draft scene ``index``.
+
+        Raises
+        ------
+        ConfigError
+            If the archive has no such transmitter.
+        InputError
+            If the image is damaged, or not of the maps' size.
+        """
+        archive = required_maps(maps)
+        number, transmitter = self.pairs[index]
+        places = archive.transmitters[number]
+        if transmitter >= len(places):
+            raise ConfigError(
+                f"Map {number} of the archive has {len(places)} transmitters: none is number "
+                f"{transmitter}, of which {self.folder} has an image."
+            )
+        buildings, roads = archive.buildings(number), archive.roads(number)
+        rng = np.random.default_rng([self.seed, 4, number])
+        gains_db = None
+        if not self.is_simulated:
+            file = Path(self.folder) / f"{number}_{transmitter}.png"
+            grey = read_grey(file)
+            if grey.shape != archive.shape:
+                raise InputError(
+                    f"{file} has {grey.shape[0]} x {grey.shape[1]} px, its map "
+                    f"{archive.shape[0]} x {archive.shape[1]}.",
+                    hint="Take images and maps of one data set.",
+                )
+            gains_db = marked_gains_db(grey_to_gain_db(grey, self.scale)[None], self.scale)
+        return SceneDraft(
+            buildings=buildings,
+            roads=roads,
+            heights_m=building_heights_m(buildings),
+            orders=draw_drives(rng, roads, ~buildings, self.drives),
+            antennas=street_antennas(places[[transmitter]], np.array([transmitter])),
+            footprint_offset_px=RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
+            gains_db=gains_db,
+        )
+
+
+def reference_pairs(folder: Path, wanted: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Find the maps and transmitters that a folder has gain images of, of the wanted maps.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or none in it.
+    """
+    hint = "Name a folder of <map>_<transmitter>.png."
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", hint=hint)
+    names = (_NAME.fullmatch(file.name) for file in folder.iterdir())
+    pairs = sorted((int(name[1]), int(name[2])) for name in names if name)
+    chosen = tuple(pair for pair in pairs if pair[0] in set(wanted))
+    if not chosen:
+        raise InputError(f"{folder} holds no gains of the {len(wanted)} maps asked for.", hint=hint)
+    return chosen
