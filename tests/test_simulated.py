@@ -5,8 +5,9 @@ import pytest
 
 from rm_geo.datasets.generation import antenna_of, generate
 from rm_geo.datasets.maps_archive import read_maps_archive
-from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, PaperRecipe, draw_field_antennas
+from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, draw_field_antennas
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
+from rm_geo.datasets.street_scenes import PaperRecipe
 from rm_geo.errors import CancelledError, ConfigError, InputError, OutputError
 from rm_geo.progress import SilentProgress
 

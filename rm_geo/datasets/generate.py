@@ -11,8 +11,9 @@ import click
 from rm_geo.datasets.generation import generate
 from rm_geo.datasets.radiomapseer import GreyScale
 from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
-from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, PaperRecipe, Recipe
+from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, Recipe
 from rm_geo.datasets.references_recipe import ReferencesRecipe, reference_pairs
+from rm_geo.datasets.street_scenes import PaperRecipe
 from rm_geo.errors import ConfigError, RmGeoError
 
 

@@ -9,12 +9,8 @@ import numpy as np
 
 from rm_geo.datasets.maps_archive import CityMaps
 from rm_geo.datasets.radiomapseer import SIMULATIONS, GreyScale, RadioMapSeer, marked_gains_db
-from rm_geo.datasets.recipes import (
-    SceneDraft,
-    building_heights_m,
-    draw_drives,
-    street_antennas,
-)
+from rm_geo.datasets.recipes import SceneDraft
+from rm_geo.datasets.street_scenes import street_draft
 from rm_geo.errors import ConfigError, InputError
 
 
@@ -106,13 +102,9 @@ class RadioMapSeerRecipe:
         buildings, roads = source.buildings(number), source.roads(number)
         places = source.transmitters(number)[list(self.numbers)]
         gains = np.stack([source.gain_db(number, t, self.simulation) for t in self.numbers])
-        return SceneDraft(
-            buildings=buildings,
-            roads=roads,
-            heights_m=building_heights_m(buildings),
-            orders=draw_drives(rng, roads, ~buildings, self.drives),
-            antennas=street_antennas(places, np.array(self.numbers)),
-            gains_db=marked_gains_db(gains, self.scale),
+        marked = marked_gains_db(gains, self.scale)
+        return street_draft(
+            rng, buildings, roads, places, np.array(self.numbers), self.drives, marked
         )
 
     def _opened(self) -> RadioMapSeer:

@@ -19,13 +19,6 @@ from rm_geo.datasets.sampling import BoolMask
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS
 from rm_geo.errors import ConfigError
 
-RADIOMAPSEER_FREQUENCY_MHZ = 5900.0
-RADIOMAPSEER_BUILDING_HEIGHT_M = 25.0
-RADIOMAPSEER_ANTENNA_HEIGHT_M = 1.5
-RADIOMAPSEER_FOOTPRINT_OFFSET_PX = (0.45, -0.45)
-"""How far (x to the east, y to the south) the walls of RadioMapSeer's gain maps lie from its
-building images, as measured on its dominant path maps."""
-
 _FIELD_FREQUENCIES_MHZ = (800.0, 1800.0, 2100.0, 2600.0, 3500.0, 5900.0)
 
 
@@ -87,69 +80,6 @@ class Recipe(Protocol):
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
         """Draft scene ``index``."""
-
-
-@dataclass(frozen=True, slots=True)
-class PaperRecipe:
-    """RadioMapSeer's maps as they are: 25 m buildings, omnidirectional antennas at 1.5 m.
-
-    Attributes
-    ----------
-    maps : tuple of int
-        Map numbers, one scene each.
-    transmitters : int
-        Antennas per scene, chosen at random among the published ones that stand outdoors.
-    drives : int
-        Drives per scene.
-    seed : int
-        Same seed, same set.
-    """
-
-    maps: tuple[int, ...]
-    transmitters: int = 16
-    drives: int = 3
-    seed: int = 0
-    name: str = "paper"
-
-    @property
-    def scene_ids(self) -> tuple[str, ...]:
-        """``map_<number>`` for each map."""
-        return tuple(f"map_{number}" for number in self.maps)
-
-    @property
-    def is_simulated(self) -> bool:
-        """They are."""
-        return True
-
-    def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
-        """Rows and columns of a map."""
-        return required_maps(maps).shape
-
-    def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the one map of the scene."""
-        return (self.maps[index],)
-
-    def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Draft scene ``index``."""
-        archive, number = required_maps(maps), self.maps[index]
-        rng = np.random.default_rng([self.seed, 1, number])
-        buildings, roads = archive.buildings(number), archive.roads(number)
-        places = archive.transmitters[number].astype(np.int64)
-        outdoors = np.flatnonzero(~buildings[places[:, 0], places[:, 1]])
-        if outdoors.size < self.transmitters:
-            raise ConfigError(
-                f"Map {number} has {outdoors.size} transmitters outdoors, "
-                f"{self.transmitters} are asked for."
-            )
-        chosen = np.sort(rng.choice(outdoors, self.transmitters, replace=False))
-        return SceneDraft(
-            buildings=buildings,
-            roads=roads,
-            heights_m=building_heights_m(buildings),
-            orders=draw_drives(rng, roads, ~buildings, self.drives),
-            antennas=street_antennas(places[chosen], chosen),
-            footprint_offset_px=RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,32 +283,6 @@ def draw_drives(
     limit = np.iinfo(np.int16).max
     stack = np.stack(orders) if orders else np.empty((0, *roads.shape), dtype=np.int32)
     return np.where(stack > limit, -1, stack).astype(np.int16)
-
-
-def street_antennas(
-    places: NDArray[np.integer], numbers: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """Make RadioMapSeer's antennas: omnidirectional, at street level.
-
-    Parameters
-    ----------
-    places : ndarray of int, shape (T, 2)
-        Row and column.
-    numbers : ndarray of int, shape (T,)
-        RadioMapSeer's numbers.
-    """
-    antennas = antenna_table(len(numbers))
-    antennas[:, column("row")] = places[:, 0]
-    antennas[:, column("col")] = places[:, 1]
-    antennas[:, column("height_m")] = RADIOMAPSEER_ANTENNA_HEIGHT_M
-    antennas[:, column("frequency_mhz")] = RADIOMAPSEER_FREQUENCY_MHZ
-    antennas[:, column("transmitter")] = numbers
-    return antennas
-
-
-def building_heights_m(buildings: BoolMask) -> NDArray[np.uint8]:
-    """Give all buildings RadioMapSeer's height."""
-    return (buildings * RADIOMAPSEER_BUILDING_HEIGHT_M).astype(np.uint8)
 
 
 def antenna_table(count: int) -> NDArray[np.float32]:

@@ -20,14 +20,8 @@ from rm_geo.datasets.radiomapseer import (
     marked_gains_db,
     read_grey,
 )
-from rm_geo.datasets.recipes import (
-    RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
-    SceneDraft,
-    building_heights_m,
-    draw_drives,
-    required_maps,
-    street_antennas,
-)
+from rm_geo.datasets.recipes import SceneDraft, required_maps
+from rm_geo.datasets.street_scenes import street_draft
 from rm_geo.errors import ConfigError, InputError
 
 _NAME: Final = re.compile(r"(\d+)_(\d+)\.png")
@@ -109,15 +103,10 @@ class ReferencesRecipe:
                     hint="Take images and maps of one data set.",
                 )
             gains_db = marked_gains_db(grey_to_gain_db(grey, self.scale)[None], self.scale)
-        return SceneDraft(
-            buildings=buildings,
-            roads=roads,
-            heights_m=building_heights_m(buildings),
-            orders=draw_drives(rng, roads, ~buildings, self.drives),
-            antennas=street_antennas(places[[transmitter]], np.array([transmitter])),
-            footprint_offset_px=RADIOMAPSEER_FOOTPRINT_OFFSET_PX,
-            gains_db=gains_db,
-        )
+        return street_draft(
+            rng, buildings, roads, places[[transmitter]], np.array([transmitter]), self.drives,
+            gains_db,
+        )  # fmt: skip
 
 
 def reference_pairs(folder: Path, wanted: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

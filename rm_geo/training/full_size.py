@@ -297,7 +297,7 @@ def simulate_scenes(maps: Path, out: Path, transmitters: int, workers: int) -> P
     """
     with needing("SciPy", "Simulated scenes"):
         from rm_geo.datasets.generation import generate
-        from rm_geo.datasets.recipes import PaperRecipe
+        from rm_geo.datasets.street_scenes import PaperRecipe
 
     recipe = PaperRecipe(tuple(range(1, 501)), transmitters=transmitters)
     progress = PlainConsole(sys.stderr, sys.stdout)
