@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from rm_geo._version import __version__
+from rm_geo.companions import companions
 
 _CHUNK: Final = 2**20
 
@@ -20,6 +21,8 @@ def describe_software() -> dict[str, str]:
 def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
     """Name, size and sha256 of a file that was read; nothing of where it lay.
 
+    Of a shapefile also one checksum of the files beside it that belong to it.
+
     Parameters
     ----------
     path : Path or None
@@ -31,15 +34,23 @@ def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
         return {f"{prefix}input": "measurements in memory"}
     if not path.is_file():
         return {f"{prefix}input": path.name}
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_CHUNK):
-            digest.update(block)
+    beside = companions(path)
     return {
         f"{prefix}input": path.name,
         f"{prefix}input_bytes": str(path.stat().st_size),
-        f"{prefix}input_sha256": digest.hexdigest(),
+        f"{prefix}input_sha256": _sha256(path),
+        **({f"{prefix}input_companions_sha256": _sha256(*beside)} if beside else {}),
     }
+
+
+def _sha256(*paths: Path) -> str:
+    """Checksum of the bytes of some files, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(_CHUNK):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def describe_values(values: Mapping[str, object]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from rm_geo.companions import COMPANIONS
 from rm_geo.errors import (
     DependencyError,
     FetchError,
@@ -32,7 +33,6 @@ from rm_geo.owned_folder import owned_folder
 T = TypeVar("T")
 
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-COMPANIONS: Final = (".shx", ".dbf", ".prj", ".cpg")
 _SUMMARY: Final = "summary"
 _PROBE: Final = ".rm_geo-probe"
 

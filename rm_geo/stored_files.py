@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from rm_geo.companions import COMPANIONS
 from rm_geo.errors import FetchError, InputError
 from rm_geo.locations import Location, file_name, url_of
-from rm_geo.remote import COMPANIONS, attempt, open_storage
+from rm_geo.remote import attempt, open_storage
 
 T = TypeVar("T")
 L = TypeVar("L")

@@ -38,10 +38,10 @@ PRIOR_SHARE: Final = 0.25
 """Share of the method believed beforehand: inverse distances never leave the range of what
 was measured, networks can."""
 
-TOLD_SHARE: Final = 0.75
+TOLD_SHARE: Final = 1.0
 """The same of a method that is told where buildings stand. Measurements held back lie on the
-streets that were driven, where its advantage is smallest; on simulated drives of 1 % its maps were
-0.15 dB better for it, and no worse elsewhere."""
+streets that were driven, where its advantage is smallest: on simulated drives of 1 % its maps of
+scenes held out had 4.49 dB with a share of 0.75 beforehand and 4.40 with this one."""
 
 _PRIOR_CELLS: Final = 20.0
 _PRIOR_EVIDENCE: Final = 0.1

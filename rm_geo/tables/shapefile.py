@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from rm_geo.companions import companion
 from rm_geo.errors import InputError
 
 _HEADER_BYTES: Final = 100
@@ -21,26 +22,18 @@ def check_shapefile(path: Path) -> None:
     InputError
         If ``.shx`` or ``.dbf`` is missing, or a file is shorter than its header says.
     """
-    companions = {s: _companion(path, s) for s in (".shx", ".dbf")}
-    missing = [suffix for suffix, file in companions.items() if file is None]
+    needed = {s: companion(path, s) for s in (".shx", ".dbf")}
+    missing = [suffix for suffix, file in needed.items() if file is None]
     if missing:
         raise InputError(
             f"{path} lacks its companion {' and '.join(path.stem + s for s in missing)}.",
             hint="A shapefile is at least .shp, .shx and .dbf side by side: copy them all.",
         )
-    for file in (path, companions[".shx"]):
+    for file in (path, needed[".shx"]):
         if file is not None:
             _check_length(file, _shape_length(file))
-    if (table := companions[".dbf"]) is not None:
+    if (table := needed[".dbf"]) is not None:
         _check_length(table, _dbf_length(table))
-
-
-def _companion(path: Path, suffix: str) -> Path | None:
-    """Find ``name.shx`` beside ``name.shp``, whatever the case of its extension."""
-    for candidate in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
-        if candidate.is_file():
-            return candidate
-    return None
 
 
 def _shape_length(file: Path) -> int:
