@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rm_geo._version import __version__
-from rm_geo.estimators.registry import method_info
 from rm_geo.methods import OpenMethod, open_method
 from rm_geo.predict_options import PredictOptions
 
@@ -40,16 +39,13 @@ class MethodRecipe:
             path = Path(model)
             if path.exists() and (path.suffix or len(path.parts) > 1):  # a file, not a name
                 model = path.absolute()  # workers may run in another folder
-        further = dict(options.method_options)
-        if options.buildings is not None and method_info(options.method).reads_buildings:
-            further.setdefault("engine", "torch")  # exports are of networks that are not told
         return cls(
             options.method,
             None if model is None else str(model),
             options.device,
             options.batch_size,
             options.tile_size_px,
-            further,
+            options.method_options,
         )
 
     def opened(self) -> OpenMethod:

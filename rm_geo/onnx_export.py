@@ -15,11 +15,13 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rm_geo.atomic import replacing
 from rm_geo.errors import DependencyError, ModelError
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle
+from rm_geo.onnx_field import INPUTS, TOLD_INPUTS
 from rm_geo.weights import load_network
 from rm_geo.zoo import ModelRecord
 
@@ -83,16 +85,19 @@ class _FieldForward(nn.Module):
         transmitter_rc: Tensor,
         intercept_dbm: Tensor,
         spacing_m: Tensor,
+        buildings: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Give RSRP in dBm, building log-odds and logarithm of the deviation."""
         tiles = SparseTiles(rsrp_dbm, observed, transmitter_rc, intercept_dbm)
         # A tensor in place of the number, so that the file works at every resolution.
         object.__setattr__(tiles, "spacing_m", spacing_m)
-        maps: FieldMaps = self.network(tiles)
+        maps: FieldMaps = self.network(tiles, buildings)
         return maps.rsrp_dbm, maps.building_logits, maps.log_std
 
 
-def export_onnx(record: ModelRecord, path: Path, tile_size_px: int = 256) -> Export:
+def export_onnx(
+    record: ModelRecord, path: Path, tile_size_px: int = 256, *, told: bool = False
+) -> Export:
     """Write a trained network as an ONNX file.
 
     Parameters
@@ -104,6 +109,8 @@ def export_onnx(record: ModelRecord, path: Path, tile_size_px: int = 256) -> Exp
     tile_size_px : int
         Side of the tiles that the file will take; their number is free. Of
         super-resolution models, the side of the enlarged tiles.
+    told : bool
+        Whether the file takes known buildings too; of field models alone.
 
     Returns
     -------
@@ -122,7 +129,7 @@ def export_onnx(record: ModelRecord, path: Path, tile_size_px: int = 256) -> Exp
     onnx, runtime = (_require(name) for name in ("onnx", "onnxruntime"))
     _require("onnxscript")
     network, loaded = load_network(record)
-    plan = _plan(network.eval(), loaded, tile_size_px)
+    plan = _plan(network.eval(), loaded, tile_size_px, told)
     generator = torch.Generator().manual_seed(0)
     sample = plan.sample(2, generator)
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
@@ -155,25 +162,36 @@ def export_onnx(record: ModelRecord, path: Path, tile_size_px: int = 256) -> Exp
                   plan.outputs, difference)  # fmt: skip
 
 
-def _plan(network: nn.Module, record: ModelRecord, size: int) -> _Plan:
+def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Plan:
     """Find out how a network is called."""
+    if told and not isinstance(network, FieldRadioCycle):
+        raise ModelError(
+            f"{record.name!r} is not exported with known buildings: it is a {record.kind}.",
+            hint="Export it without --buildings, or choose a radiocycle-field model.",
+        )
     if isinstance(network, FieldRadioCycle):
         if size % network.multiple:
             raise ModelError(
                 f"{record.name!r} takes no tiles of {size} pixels.",
                 hint=f"Choose a multiple of {network.multiple}.",
             )
-        names = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
 
         def field_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
             observed = (torch.rand(count, 1, size, size, generator=generator) < 0.02).float()
             level = -90.0 + 10.0 * torch.randn(count, 1, size, size, generator=generator)
             position = torch.full((count, 2), 0.4 * size)
             position[-1] = torch.nan  # one tile whose transmitter is unknown
-            return level * observed, observed, position, position[:, 0] - 40.0, torch.tensor(1.0)
+            spacing_m = torch.tensor(1.0)
+            sample = (level * observed, observed, position, position[:, 0] - 40.0, spacing_m)
+            if not told:
+                return sample
+            blocks = torch.rand(count, 1, size // 8, size // 8, generator=generator) < 0.3
+            walls = blocks.float().repeat_interleave(8, 2).repeat_interleave(8, 3)
+            return (*sample, functional.pad(walls, (0, size % 8, 0, size % 8)))
 
         outputs = ("rsrp_dbm_map", "building_logits", "log_std")
-        return _Plan(_FieldForward(network), names, outputs, field_sample)
+        inputs = TOLD_INPUTS if told else INPUTS
+        return _Plan(_FieldForward(network), inputs, outputs, field_sample)
     if record.kind == "mars":
         small = size // (record.scale or 4)
 

@@ -19,6 +19,9 @@ from rm_geo.estimators.base import FloatArray
 INPUTS: Final = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
 """Names and order of what an exported field network takes."""
 
+TOLD_INPUTS: Final = (*INPUTS, "buildings")
+"""The same where buildings are known."""
+
 
 class OnnxField:
     """A field network in ONNX Runtime on the CPU.
@@ -67,6 +70,7 @@ class OnnxField:
         transmitter_rc: FloatArray,
         intercept_dbm: FloatArray,
         spacing_m: float,
+        buildings: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Run a batch of tiles, of the size that the file was made for.
 
@@ -77,19 +81,24 @@ class OnnxField:
         transmitter_rc : ndarray of float32, shape (B, 2)
         intercept_dbm : ndarray of float32, shape (B,)
         spacing_m : float
+        buildings : ndarray of float32, shape (B, H, W), optional
+            1 in buildings, for a file that takes them.
 
         Returns
         -------
         rsrp_dbm, building_logits, log_std : ndarray of float32, shape (B, H, W)
             ``log_std`` is the logarithm of the deviation in units of 20 dB.
         """
-        values = (
+        values = [
             rsrp_dbm[:, None], observed[:, None], transmitter_rc, intercept_dbm,
             np.asarray(spacing_m),
-        )  # fmt: skip
+        ]  # fmt: skip
+        if buildings is not None:
+            values.append(buildings[:, None])
+        names = INPUTS if buildings is None else TOLD_INPUTS
         feed = {
             name: np.ascontiguousarray(value, dtype=np.float32).reshape(value.shape)
-            for name, value in zip(INPUTS, values, strict=True)
+            for name, value in zip(names, values, strict=True)
         }
         levels, logits, log_std = (array[:, 0] for array in self._session.run(None, feed))
         return levels, logits, log_std

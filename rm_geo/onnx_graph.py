@@ -28,7 +28,7 @@ MOST_BYTES: Final = 8192
 _PREFIX: Final = "network."
 
 
-def write_graph(record: ModelRecord, tile_size_px: int = 256) -> Path:
+def write_graph(record: ModelRecord, tile_size_px: int = 256, *, told: bool = False) -> Path:
     """Export a network, write it without weights beside them, and list it in the model's card.
 
     Parameters
@@ -37,11 +37,13 @@ def write_graph(record: ModelRecord, tile_size_px: int = 256) -> Path:
         A model in a folder of its own, with its card.
     tile_size_px : int
         Side of the tiles that it takes.
+    told : bool
+        Whether it takes known buildings too.
 
     Returns
     -------
     Path
-        The file, ``tiles-<size>.onnx``.
+        The file, ``tiles-<size>.onnx`` or ``told-<size>.onnx``.
 
     Raises
     ------
@@ -55,11 +57,11 @@ def write_graph(record: ModelRecord, tile_size_px: int = 256) -> Path:
     """
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.onnx"
-        export_onnx(record, whole, tile_size_px)
+        export_onnx(record, whole, tile_size_px, told=told)
         import onnx
 
         graph = detached(onnx.load(whole), record.path)
-    target = graph_path(record.path, tile_size_px)
+    target = graph_path(record.path, tile_size_px, told=told)
     data = graph.SerializeToString()
     with replacing(target) as part:
         part.write_bytes(data)

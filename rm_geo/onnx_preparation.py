@@ -47,14 +47,15 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
     try:
         record = default_model("radiocycle") if options.model is None else find_model(options.model)
         record = verified(record)
-        if record.kind != "radiocycle-field" or options.tile_size_px in onnx_files(record):
+        told, size = options.buildings is not None, options.tile_size_px
+        if record.kind != "radiocycle-field" or size in onnx_files(record, told=told):
             return False
-        path = export_path(record.sha256 or "", options.tile_size_px)
+        path = export_path(record.sha256 or "", size, told=told)
         path.parent.mkdir(parents=True, exist_ok=True)
         progress.log(f"Exporting {record.name} for ONNX Runtime, once: the run is long")
         from rm_geo.onnx_export import export_onnx
 
-        export_onnx(record, path, options.tile_size_px)
+        export_onnx(record, path, size, told=told)
     except (RmGeoError, OSError) as error:
         progress.log(f"Goes on with PyTorch: {error}")
         return False
@@ -65,7 +66,6 @@ def _is_wanted(options: PredictOptions) -> bool:
     """Whether ONNX Runtime would compute, were there an export."""
     return (
         options.method.strip().lower() == "radiocycle"
-        and options.buildings is None
         and options.method_options.get("engine", "auto") == "auto"
         and choose_device(options.device) == "cpu"
         and choose_precision("cpu") == "float32"

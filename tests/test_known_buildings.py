@@ -86,9 +86,16 @@ def test_the_building_map_is_what_was_told_and_the_radio_map_heeds_it(symmetries
     assert 0.0 < unaware.building_probability.mean() < 1.0
 
 
-def test_exports_are_not_asked_for_what_they_cannot_read() -> None:
-    with pytest.raises(UsageError, match="PyTorch alone"):
-        create("radiocycle", device="cpu", engine="onnx").estimate(batch_of(0, (1, 256, 256)))
+def test_the_default_model_is_told_by_either_engine() -> None:
+    pytest.importorskip("onnxruntime")
+    batch = batch_of(0, (2, 256, 256))
+    ours, theirs = (
+        create("radiocycle", device="cpu", engine=engine).estimate(batch)
+        for engine in ("onnx", "torch")
+    )
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=2e-3)
+    np.testing.assert_allclose(ours.building_probability, batch.walls, atol=1e-5)
+    np.testing.assert_allclose(ours.std_db, theirs.std_db, rtol=1e-3, atol=1e-3)
 
 
 def test_both_pairs_give_g_the_known_buildings() -> None:
@@ -130,7 +137,6 @@ def test_the_road_maps_what_it_was_told(files) -> None:
     np.testing.assert_allclose(made.values[known], expected[known], atol=1e-5)
     tags = read_raster(files / "told" / f"{cell.cell}_rsrp.tif").tags
     assert tags["buildings_input"] == "houses.gpkg"
-    assert tags["engine"] == "torch"
     predict(files / "drive.gpkg", files / "plain", FAST)
     plain = read_raster(files / "plain" / f"{cell.cell}_rsrp.tif")
     assert "buildings_input" not in plain.tags

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +80,55 @@ def test_the_estimator_says_the_same_with_both_engines(field_model, exported, sy
             ours.building_probability, theirs.building_probability, atol=1e-4
         )
         np.testing.assert_allclose(ours.std_db, theirs.std_db, atol=1e-3)
+
+
+def told(tiles):
+    walls = np.zeros(tiles.rsrp_dbm.shape, bool)
+    walls[:, 20:40, 8:50] = True
+    return replace(tiles, walls=walls)
+
+
+@pytest.fixture(scope="module")
+def exported_told(field_model, exported):
+    """The same folder, with the network that is told the buildings too."""
+    from rm_geo.cli.group import rm_geo
+
+    arguments = ["export", str(field_model.path), "--tile-size", str(SIZE), "--buildings"]
+    result = CliRunner().invoke(rm_geo, arguments)
+    assert result.exit_code == 0, result.output
+    return exported
+
+
+@pytest.mark.parametrize("symmetries", [1, 8])
+def test_known_buildings_are_read_alike_by_both_engines(field_model, exported_told, symmetries):
+    path = str(field_model.path)
+    plain = RadioCycleEstimator(path, "cpu", symmetries, engine="torch")
+    fast = RadioCycleEstimator(path, "cpu", symmetries, engine="onnx")
+    assert fast.provenance["engine"] == f"onnx (tiles of {SIZE} px; told buildings {SIZE} px)"
+    ours, theirs = plain.estimate(told(batch())), fast.estimate(told(batch()))
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+    np.testing.assert_allclose(theirs.building_probability, told(batch()).walls, atol=1e-5)
+    assert np.abs(theirs.rsrp_dbm - fast.estimate(batch()).rsrp_dbm).max() > 0.1
+
+
+def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(with_graph, tmp_path,
+                                                                      monkeypatch):  # fmt: skip
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
+    monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
+    chosen = RadioCycleEstimator(with_graph, "cpu")
+    assert chosen.provenance["engine"] == f"onnx (tiles of {SIZE} px), else torch"
+    plain = RadioCycleEstimator(with_graph, "cpu", engine="torch")
+    ours, theirs = (estimator.estimate(told(batch())) for estimator in (chosen, plain))
+    np.testing.assert_array_equal(ours.rsrp_dbm, theirs.rsrp_dbm)
+    with pytest.raises(ModelError, match="with buildings") as caught:
+        RadioCycleEstimator(with_graph, "cpu", engine="onnx").estimate(told(batch()))
+    assert "--buildings" in (caught.value.hint or "")
+
+
+def test_only_field_models_are_exported_with_buildings(tmp_path):
+    record = saved(tmp_path / "model", "mars", {"width": 16, "blocks": 1, "repeats": 1})
+    with pytest.raises(ModelError, match="not exported with known buildings"):
+        export_onnx(record, tmp_path / "model.onnx", SIZE, told=True)
 
 
 def test_without_an_export_pytorch_computes_unless_onnx_was_asked_for(
@@ -197,7 +247,7 @@ def test_constants_that_are_no_weights_are_not_shipped(field_model, exported):
 
 def test_the_default_model_comes_with_a_graph_that_says_what_it_says():
     record = verified(default_model("radiocycle"))
-    assert list(onnx_files(record)) == [256]
+    assert list(onnx_files(record)) == list(onnx_files(record, told=True)) == [256]
     rng = np.random.default_rng(3)
     seen = rng.random((2, 256, 256)) < 0.01
     level = np.where(seen, rng.normal(-90, 8, seen.shape), np.nan).astype(np.float32)

@@ -44,8 +44,8 @@ def options(tmp_path, monkeypatch):
     return PredictOptions(model=tmp_path / "tiny", device="cpu", tile_size_px=SIZE, overlap_px=0)
 
 
-def sizes(options):
-    return list(onnx_files(verified(find_model(options.model))))
+def sizes(options, told=False):
+    return list(onnx_files(verified(find_model(options.model)), told=told))
 
 
 def test_a_long_run_exports_once(options):
@@ -55,6 +55,13 @@ def test_a_long_run_exports_once(options):
     assert len(heard.lines) == 1
     assert not preparation.prepare_onnx(options, grids(5), heard)
     assert len(heard.lines) == 1
+
+
+def test_a_long_run_that_is_told_the_buildings_exports_what_reads_them(options, tmp_path):
+    knowing = replace(options, buildings=tmp_path / "houses.gpkg")
+    assert preparation.prepare_onnx(knowing, grids(5), Heard())
+    assert (sizes(options), sizes(options, told=True)) == ([], [SIZE])
+    assert not preparation.prepare_onnx(knowing, grids(5), Heard())
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
                    "models that others will install.")  # fmt: skip
 @click.option("--tile-size", type=click.IntRange(16), default=256, show_default=True,
               metavar="PX", help="Side of the tiles that the file takes.")  # fmt: skip
+@click.option("--buildings", is_flag=True,
+              help="Export the network as it is told where buildings stand ('predict "
+                   "--buildings').")  # fmt: skip
 @console_options
-def export(model: str, path: Path | None, beside: bool, tile_size: int, console: Console) -> None:
+def export(
+    model: str, path: Path | None, beside: bool, tile_size: int, buildings: bool, console: Console
+) -> None:
     """Export a trained MODEL to ONNX, and compare it with the original."""
     from rm_geo.atomic import prepare_output_folder
     from rm_geo.errors import UsageError
@@ -38,7 +43,7 @@ def export(model: str, path: Path | None, beside: bool, tile_size: int, console:
     if beside:
         if path is not None:
             raise UsageError("--beside and --onnx exclude each other.", hint="Give one of them.")
-        graph = write_graph(record, tile_size)
+        graph = write_graph(record, tile_size, told=buildings)
         root = graph.parent.parent
         if (root / INDEX_NAME).is_file():
             write_index(root)
@@ -49,9 +54,9 @@ def export(model: str, path: Path | None, beside: bool, tile_size: int, console:
         return
     if path is None:
         record = verified(record)  # a file of the user's own gets its checksum here
-        path = export_path(record.sha256 or "", tile_size)
+        path = export_path(record.sha256 or "", tile_size, told=buildings)
         prepare_output_folder(path.parent)
-    made = export_onnx(record, path, tile_size)
+    made = export_onnx(record, path, tile_size, told=buildings)
     console.result(
         {"model": made.model, "path": made.path, "sha256": made.sha256,
          "tile_size_px": made.tile_size_px, "inputs": made.inputs, "outputs": made.outputs,

@@ -21,29 +21,38 @@ class OnnxRadioCycle:
 
     Parameters
     ----------
-    files : dict of int to Path
-        The exports by the side of their tiles in pixels.
+    files, told_files : dict of int to Path
+        The exports by the side of their tiles in pixels; the second take known buildings.
     sha256 : str
         Checksum of the weights that they must hold.
     symmetries : {1, 2, 4, 8}
         Orientations of a tile whose results are averaged.
     """
 
-    def __init__(self, files: dict[int, Path], sha256: str, symmetries: int = 1) -> None:
+    def __init__(
+        self,
+        files: dict[int, Path],
+        told_files: dict[int, Path],
+        sha256: str,
+        symmetries: int = 1,
+    ) -> None:
         self.files = files
+        self.told_files = told_files
         self._sha256 = sha256
         self._symmetries = symmetries
-        self._networks: dict[int, OnnxField] = {}
+        self._networks: dict[Path, OnnxField] = {}
 
     @property
     def tag(self) -> str:
         """What computes, and tiles of which sizes."""
-        return f"onnx (tiles of {', '.join(map(str, sorted(self.files)))} px)"
+        kinds = (("tiles of", self.files), ("told buildings", self.told_files))
+        parts = [f"{kind} {', '.join(map(str, files))} px" for kind, files in kinds if files]
+        return f"onnx ({'; '.join(parts)})"
 
     def takes(self, batch: TileBatch) -> bool:
-        """Whether there is an export for tiles of this size; none is told the buildings."""
+        """Whether there is an export for tiles of this size, told the buildings or not."""
         _, rows, cols = batch.rsrp_dbm.shape
-        return batch.walls is None and rows == cols and rows in self.files
+        return rows == cols and rows in self._files_for(batch)
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch of tiles that it takes.
@@ -53,7 +62,7 @@ class OnnxRadioCycle:
         ModelError
             If the export is damaged, or of other weights.
         """
-        network = self._network(batch.rsrp_dbm.shape[1])
+        network = self._network(self._files_for(batch)[batch.rsrp_dbm.shape[1]])
         observed = batch.observed
         levels = np.where(observed, batch.rsrp_dbm, np.float32(0.0))
         rsrp, probability, variance = (np.zeros_like(levels) for _ in range(3))
@@ -64,6 +73,7 @@ class OnnxRadioCycle:
                 turned_position(batch.transmitter_rc, levels.shape[-1], turns, mirror),
                 batch.intercept_dbm,
                 batch.spacing_m,
+                None if batch.walls is None else _turned(batch.walls, turns, mirror),
             )
             level, logits, log_std = (_turned_back(part, turns, mirror) for part in maps)
             rsrp += level
@@ -76,11 +86,15 @@ class OnnxRadioCycle:
             std_db=np.float32(LEVEL_SCALE_DB) * np.sqrt(variance * share),
         )
 
-    def _network(self, size: int) -> OnnxField:
-        """Open the export for tiles of a size, once."""
-        if size not in self._networks:
-            self._networks[size] = OnnxField(self.files[size], self._sha256)
-        return self._networks[size]
+    def _files_for(self, batch: TileBatch) -> dict[int, Path]:
+        """Choose the exports that take what a batch tells."""
+        return self.files if batch.walls is None else self.told_files
+
+    def _network(self, path: Path) -> OnnxField:
+        """Open an export, once."""
+        if path not in self._networks:
+            self._networks[path] = OnnxField(path, self._sha256)
+        return self._networks[path]
 
 
 def _logistic(logits: FloatArray) -> FloatArray:

@@ -70,13 +70,16 @@ class RadioCycleEstimator:
     @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision, symmetries and engine."""
+        engine = "torch" if self._onnx is None else self._onnx.tag
+        if self._onnx is not None and self._wanted != "onnx":
+            engine += ", else torch"
         return {
             "model": self._record.name,
             "model_kind": self._record.kind,
             "model_sha256": self._record.sha256 or "",
             "precision": choose_precision(self._device),
             "symmetries": str(self.symmetries),
-            "engine": "torch" if self._onnx is None else self._onnx.tag,
+            "engine": engine,
         }
 
     def estimate(self, batch: TileBatch) -> Estimate:
@@ -100,16 +103,13 @@ class RadioCycleEstimator:
         """Choose what computes tiles of this size."""
         if self._onnx is not None and self._onnx.takes(batch):
             return self._onnx
-        if batch.walls is not None and self._wanted == "onnx":
-            raise UsageError(
-                "Known buildings are read by PyTorch alone.", hint="Leave out -O engine=onnx."
-            )
         if self._wanted == "onnx":
             name, size = self._record.name, batch.rsrp_dbm.shape[-1]
+            told, flag = ("", "") if batch.walls is None else (" with buildings", " --buildings")
             raise ModelError(
-                f"There is no export of {name!r} for tiles of {size} pixels, or ONNX Runtime is "
-                "not installed.",
-                hint=f"Make one: rm-geo export {name} --tile-size {size}",
+                f"There is no export of {name!r} for tiles of {size} pixels{told}, or ONNX Runtime "
+                "is not installed.",
+                hint=f"Make one: rm-geo export {name} --tile-size {size}{flag}",
             )
         return self._torch
 
@@ -119,9 +119,12 @@ class RadioCycleEstimator:
         # import of two seconds on top.
         faster = self._device == "cpu" and choose_precision("cpu") == "float32"
         wanted = faster if self._wanted == "auto" else self._wanted == "onnx"
-        files = onnx_files(self._record) if wanted and self._record.kind == FIELD_KIND else {}
-        sha256 = self._record.sha256 or ""
-        return OnnxRadioCycle(files, sha256, self.symmetries) if files else None
+        if not wanted or self._record.kind != FIELD_KIND:
+            return None
+        files, told_files = (onnx_files(self._record, told=told) for told in (False, True))
+        if not files and not told_files:
+            return None
+        return OnnxRadioCycle(files, told_files, self._record.sha256 or "", self.symmetries)
 
     @cached_property
     def _torch(self) -> TorchRadioCycle:

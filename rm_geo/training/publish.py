@@ -51,7 +51,8 @@ def main(
         record = find_model(models / name)
         if record.kind == FIELD_KIND:
             try:
-                write_graph(record)
+                for told in (False, True):
+                    write_graph(record, told=told)
             except DependencyError as error:
                 click.echo(f"Without a network for ONNX Runtime: {error}", err=True)
         known = read_index(models).get("default", {})
