@@ -203,7 +203,7 @@ def interpolate(name: str, places: np.ndarray, levels: np.ndarray, where: np.nda
         *places.T, levels, variogram_model="exponential", variogram_parameters=parameters
     )
     # In one piece: each call builds the matrix of all points anew.
-    return np.asarray(model.execute("points", *where.T, n_closest_points=16, backend="loop")[0])
+    return np.asarray(model.execute("points", *where.T, n_closest_points=16, backend="C")[0])
 
 
 def main() -> None:
