@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from rm_geo.engine import (
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.symmetries import require_count
+from rm_geo.framing import Scalar, framed
 from rm_geo.grid import Grid, Tile
 from rm_geo.mosaic import Band, Mosaic
 from rm_geo.progress import Progress, SilentProgress
@@ -52,8 +53,6 @@ OVERLAP_PX: Final = 16
 
 KINDS: Final = ("mars", "srresnet", "supreme")
 """Kinds of network that refine rasters."""
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -263,9 +262,9 @@ def _windows(
     known = None
     if walls is not None:
         scale = walls.shape[0] // filled.shape[0]
-        known = np.stack([_cut(walls, tile.scaled(scale)) for tile in tiles])
+        known = np.stack([_through(tile.scaled(scale), walls) for tile in tiles])
     return TileBatch(
-        np.stack([_cut(filled, tile) for tile in tiles]),
+        np.stack([_through(tile, filled) for tile in tiles]),
         spacing_m,
         np.stack([unknown, unknown], axis=1),
         unknown,
@@ -273,12 +272,9 @@ def _windows(
     )
 
 
-def _cut(image: NDArray[Scalar], tile: Tile) -> NDArray[Scalar]:
-    """Cut a tile out of an image whose outermost pixels go on beyond its edge."""
-    rows, cols = image.shape
-    row = np.clip(np.arange(tile.row, tile.row + tile.size), 0, rows - 1)
-    col = np.clip(np.arange(tile.col, tile.col + tile.size), 0, cols - 1)
-    return image[np.ix_(row, col)]
+def _through(tile: Tile, image: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Cut a tile out of an image that goes on beyond its edge."""
+    return framed(image, (tile.row, tile.col), (tile.size, tile.size))
 
 
 @dataclass(frozen=True)

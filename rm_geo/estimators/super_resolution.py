@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rm_geo.errors import InputError, UsageError
@@ -22,9 +21,8 @@ from rm_geo.estimators.symmetries import (
     turn,
     turn_back,
 )
+from rm_geo.framing import framed
 from rm_geo.units import gain_to_unit, unit_to_gain
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class SuperResolutionEstimator:
@@ -113,9 +111,9 @@ class SuperResolutionEstimator:
                 for node, offset in zip(first, phase, strict=True)
             )
             size = (unit.shape[0] * self.scale, unit.shape[1] * self.scale)
-            walls = None if batch.walls is None else moved(batch.walls[index], (-row, -col), size)
+            walls = None if batch.walls is None else framed(batch.walls[index], (row, col), size)
             fine = self._enlarge(np.asarray(unit, dtype=np.float32), walls)
-            level[index] = moved(unit_to_gain(fine) + offset_db[index], (row, col), rsrp.shape)
+            level[index] = framed(unit_to_gain(fine) + offset_db[index], (-row, -col), rsrp.shape)
         return Estimate(rsrp_dbm=level)
 
     def _phase(self, observed: BoolArray) -> tuple[int, int]:
@@ -214,12 +212,3 @@ def _within(coarse: FloatArray) -> tuple[FloatArray, tuple[int, int]]:
     rows, cols = np.nonzero(np.isfinite(coarse))
     first = (int(rows.min()), int(cols.min()))
     return coarse[first[0] : rows.max() + 1, first[1] : cols.max() + 1], first
-
-
-def moved(
-    image: NDArray[Scalar], shift: tuple[int, int], shape: tuple[int, ...]
-) -> NDArray[Scalar]:
-    """Place an image at (row, col) ``shift`` in a frame, its edge pixels carried outwards."""
-    rows = np.clip(np.arange(shape[0]) - shift[0], 0, image.shape[0] - 1)
-    cols = np.clip(np.arange(shape[1]) - shift[1], 0, image.shape[1] - 1)
-    return image[np.ix_(rows, cols)]
