@@ -334,6 +334,32 @@ class TestCommand:
             "simulated.md",
         ]
 
+    def test_parameters_are_those_of_the_networks(self, dataset, tmp_path):
+        common = (dataset.path, "--samplings=uniform:0.2", "--transmitters=1", "--device=cpu")
+        scores = {}
+        for count in (1, 2):
+            out = tmp_path / str(count)
+            methods = "knn,radiocycle,road:radiocycle+buildings"
+            result = self.run(*common, f"--methods={methods}", f"-O symmetries={count}", "-o", out)
+            assert result.exit_code == 0, result.output
+            with (out / "simulated.csv").open() as file:
+                scores[count] = {
+                    row["method"]: row["rmse_outdoor_db"] for row in csv.DictReader(file)
+                }
+        changed = {name for name in scores[1] if scores[1][name] != scores[2][name]}
+        assert changed == {"radiocycle", "road:radiocycle+buildings"}
+        for methods, option, message in (
+            ("knn,partner", "symmetries=2", "no network among"),
+            ("radiocycle", "symmetries=3", "1, 2, 4 or 8"),
+            ("radiocycle", "neighbors=3", "neighbors"),
+            ("radiocycle", "symmetries", "KEY=VALUE"),
+        ):
+            out = tmp_path / "none"
+            result = self.run(*common, f"--methods={methods}", "-O", option, "-o", out)
+            assert result.exit_code == 2, result.output
+            assert message in result.output
+            assert not out.exists()
+
     def test_errors_are_one_line_and_an_exit_code(self, dataset, tmp_path):
         unknown = self.run(dataset.path, "--methods=kn", "--out", tmp_path)
         assert (unknown.exit_code, "Did you mean knn" in unknown.output) == (2, True)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from rm_geo.cli.options import console_options, device_option, model_option
+from rm_geo.cli.options import console_options, device_option, key_and_value, model_option
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
-    from rm_geo.estimators.base import Estimator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -211,6 +210,9 @@ def superres(
                    "road:NAME for all that 'predict' does, partner for what networks are mixed "
                    "with.")  # fmt: skip
 @model_option
+@click.option("-O", "--method-option", "options", multiple=True, metavar="KEY=VALUE",
+              help="Parameter of the networks among them, such as symmetries=8; may be "
+                   "repeated.")  # fmt: skip
 @device_option
 @click.option("--samplings", default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
               show_default=True, help="Drive tests, with commas.")  # fmt: skip
@@ -224,6 +226,7 @@ def simulated(
     out: Path,
     methods: str,
     model: str | None,
+    options: tuple[str, ...],
     device: str,
     samplings: str,
     maps: str | None,
@@ -235,12 +238,18 @@ def simulated(
     from rm_geo.atomic import prepare_output_folder
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.cases import Sampling
+    from rm_geo.evaluation.named import named_estimators
     from rm_geo.evaluation.simulated import parse_maps, run_protocol
 
+    parameters: dict[str, object] = {"device": device}
+    if model is not None:
+        parameters["model"] = model
+    parameters.update(key_and_value(text, "-O") for text in options)
+    estimators = named_estimators(methods.split(","), parameters, needed=bool(options))
     prepare_output_folder(out)
     rows = run_protocol(
         SimulatedSet.open(dataset),
-        {name: _estimator(name, model, device) for name in methods.split(",")},
+        estimators,
         samplings=[Sampling.parse(text) for text in samplings.split(",")],
         maps=None if maps is None else parse_maps(maps),
         transmitters=transmitters,
@@ -324,27 +333,6 @@ def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> No
     write_csv(out / f"{name}.csv", rows)
     write_markdown(out / f"{name}.md", rows)
     console.result({"folder": out, "table": out / f"{name}.csv"}, markdown_table(rows))
-
-
-def _estimator(name: str, model: str | None, device: str) -> Estimator:
-    """Make an estimator; networks take the model and the device."""
-    from rm_geo.estimators.registry import create, method_info, require_building_reader
-    from rm_geo.evaluation.assimilated import SUFFIX, AssimilatedEstimator
-    from rm_geo.evaluation.road import PARTNER, ROAD_PREFIX, PartnerEstimator, RoadEstimator
-    from rm_geo.evaluation.told import TOLD
-
-    if TOLD in name:
-        name = name.replace(TOLD, "", 1)
-        require_building_reader(name.removeprefix(ROAD_PREFIX).removesuffix(SUFFIX))
-    if name == PARTNER:
-        return PartnerEstimator()
-    if name.startswith(ROAD_PREFIX):
-        return RoadEstimator(_estimator(name.removeprefix(ROAD_PREFIX), model, device))
-    if name.endswith(SUFFIX):
-        return AssimilatedEstimator(_estimator(name.removesuffix(SUFFIX), model, device))
-    if not method_info(name).is_network:
-        return create(name)
-    return create(name, device=device, **({} if model is None else {"model": model}))
 
 
 def _pairs(models: Sequence[str]) -> dict[str, str]:
