@@ -27,6 +27,7 @@ _HINTS: Final = {
     errno.EPERM: "Choose a folder that you may write to.",
     errno.EROFS: "The file system is read-only: choose another folder.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or map fewer cells at once.",
     errno.EIO: "The device reports an error: check it, or choose another folder.",
 }
 
@@ -61,7 +62,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     part.write_text("complete")
     """
     target = Path(path)
-    part = _part_of(target)
+    part = _part_of(target) if target.name else target
     try:
         _claim(part, target)
         yield part
@@ -75,6 +76,49 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         # After a success there is nothing left under this name.
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def require_file_target(path: str | os.PathLike[str]) -> Path:
+    """Refuse, before any work, what :func:`replacing` could not or must not replace.
+
+    Raises
+    ------
+    OutputError
+        If it names no file, or there is a folder or a device of that name.
+    """
+    target = Path(path)
+    if not target.name:
+        raise OutputError(f"{os.fspath(path)!r} names no file to write.", hint="Name a file.")
+    with contextlib.suppress(FileNotFoundError):
+        # A name that is too long or a parent that is a file shows here, too.
+        mode = target.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise OutputError(f"Cannot write {target}: it is a folder.", hint="Name a file.")
+        if not stat.S_ISREG(mode):
+            raise OutputError(
+                f"Cannot write {target}: it is a device, which a file must not replace.",
+                hint="Name a file.",
+            )
+    return target
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder as :func:`prepare_output_folder` does, for the time of a block.
+
+    A block that fails before anything was written leaves no folder that was not there before.
+    """
+    made = []
+    with contextlib.suppress(OSError, ValueError):
+        made = [folder for folder in (Path(path), *Path(path).parents) if not folder.exists()]
+    folder = prepare_output_folder(path)
+    try:
+        yield folder
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty
+            for new in made:
+                new.rmdir()
+        raise
 
 
 def prepare_output_folder(path: str | os.PathLike[str]) -> Path:
@@ -94,16 +138,18 @@ def prepare_output_folder(path: str | os.PathLike[str]) -> Path:
         If it is a file, cannot be made, or does not take a new file.
     """
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(
-            f"Cannot use {folder} as the output folder: it is a file.", hint="Name a folder."
-        )
     try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(
+                f"Cannot use {folder} as the output folder: it is a file.", hint="Name a folder."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX):
             pass
     except OSError as error:
         raise output_error(folder, error) from error
+    except ValueError as error:  # a null character
+        raise OutputError(f"{str(folder)!r} is no name of a folder.") from error
     return folder
 
 
@@ -148,10 +194,7 @@ def _part_of(target: Path) -> Path:
 
 def _claim(part: Path, target: Path) -> None:
     """Fail now, before the work, if the folder takes no file or the target's name is bad."""
-    with contextlib.suppress(FileNotFoundError):
-        # A name that is too long or a parent that is a file shows here, too.
-        if stat.S_ISDIR(target.stat().st_mode):
-            raise OutputError(f"Cannot write {target}: it is a folder.", hint="Name a file.")
+    require_file_target(target)
     part.touch(exist_ok=False)
     part.unlink()
 

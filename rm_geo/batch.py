@@ -107,6 +107,7 @@ def run_batch(
             after.push(lambda kind, *_: release_workers(client, kind, release_copies))
             if spread_tiles:
                 after.push(lambda kind, *_: release_workers(client, kind))
+            after.callback(record.write)
             _work_off(open_jobs, client, record, retries, spread_tiles, listener)
         listener.finish()
         write_batch_summary(states, folder)

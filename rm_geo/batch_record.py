@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -77,12 +78,17 @@ class JobState:
         return self.message or (failures[0] if failures else "")
 
 
+_PAUSE: Final = 20.0
+"""Times the time that writing took: writing is a twentieth of a batch at most."""
+
+
 class BatchRecord:
     """What a batch has completed so far, in a file beside its outputs."""
 
     def __init__(self, path: Path, *, fresh: bool) -> None:
         self.path = path
         self._jobs: dict[str, dict[str, Any]] = {}
+        self._due_s = 0.0
         self._weights: dict[str, str] = {}  # by method and model: most jobs share theirs
         if not fresh and path.exists():
             try:
@@ -94,15 +100,19 @@ class BatchRecord:
         """Give the state of a job, as far as an earlier batch came with it."""
         state = JobState(job, _key(job, self._weights_of(job)))
         noted = self._jobs.get(job.name)
-        if noted is None or noted.get("key") != state.key:
+        try:
+            if noted is None or noted["key"] != state.key:
+                raise KeyError(job.name)
+            results = [CellResult.restored(values) for values in noted["cells"]]
+            complete = bool(noted["complete"])
+        except (AttributeError, KeyError, TypeError):  # of another job, or of another form
             self._jobs.pop(job.name, None)
             return state
         there = files_in(job.output)
-        for values in noted["cells"]:
-            result = CellResult.restored(values)
+        for result in results:
             if result.is_mapped and there.issuperset(result.files):
                 state.results[result.cell] = result
-        state.skipped = bool(noted["complete"]) and len(state.results) == len(noted["cells"])
+        state.skipped = complete and len(state.results) == len(results)
         return state
 
     def _weights_of(self, job: Job) -> str:
@@ -113,14 +123,26 @@ class BatchRecord:
         return self._weights[about]
 
     def note(self, state: JobState) -> None:
-        """Write down how far a job is."""
+        """Write down how far a job is; at once, unless writing takes a share of the time.
+
+        The file is written whole, and so takes longer the more jobs it holds. What a batch that
+        is killed had not written yet is done again, to the same bytes.
+        """
         self._jobs[state.job.name] = {
             "key": state.key,
             "complete": state.waiting == 0 and state.status == "done",
             "cells": [asdict(result) for result in state.results.values()],
         }
+        if time.monotonic() >= self._due_s:
+            self.write()
+
+    def write(self) -> None:
+        """Write down all that was noted."""
+        began_s = time.monotonic()
         with replacing(self.path) as part:
-            part.write_text(json.dumps({"jobs": self._jobs}, indent=1), "utf-8")
+            part.write_text(json.dumps({"jobs": self._jobs}), "utf-8")
+        ended_s = time.monotonic()
+        self._due_s = ended_s + _PAUSE * (ended_s - began_s)
 
 
 def weights_version(method: str, model: Path | str | None) -> str:

@@ -26,6 +26,10 @@ from rm_geo.units import NODATA_DBM
 FloatArray: TypeAlias = NDArray[np.float32]
 
 MASK_NODATA: Final = 255
+PRODUCT_ENDINGS: Final = ("_rsrp.tif", "_buildings.tif", "_buildings_mask.tif", "_uncertainty.tif",
+                          "_preview.png", ".stac.json")  # fmt: skip
+"""What may be made of a cell, behind its name."""
+
 _MASK_COLOURS: Final = {0: (255, 255, 255), 1: (120, 94, 68)}
 _WAITING: Final = 2
 _POLL_S: Final = 0.2
@@ -104,7 +108,7 @@ def write_cell(
             # The user knows the folder of the results, not the one inside it.
             message = error.message.replace(str(staging), str(files.folder))
             raise OutputError(message, hint=error.hint) from error
-        _publish(staging, names, files.folder)
+        _publish(staging, names, files)
     except OSError as error:
         raise output_error(files.folder / f"{files.cell}_rsrp.tif", error) from error
     return tuple(names)
@@ -219,7 +223,7 @@ def _rasters(files: CellFiles) -> list[_Raster]:
         rasters.append(
             _Raster(
                 f"{cell}_buildings.tif", "building_probability", "building probability",
-                {"units": "1", "quantity": "building probability"}, resampling="mode",
+                {"units": "1", "quantity": "building probability"},
             )
         )  # fmt: skip
     if files.has_buildings and files.mask_threshold is not None:
@@ -242,11 +246,19 @@ def _rasters(files: CellFiles) -> list[_Raster]:
     return rasters
 
 
-def _publish(staging: Path, names: Sequence[str], folder: Path) -> None:
-    """Move finished files into place; a target that cannot be replaced is found before."""
+def _publish(staging: Path, names: Sequence[str], files: CellFiles) -> None:
+    """Move finished files into place; a target that cannot be replaced is found before.
+
+    What an earlier run made of this cell and this one does not is removed: nothing would tell
+    that it belongs to another map.
+    """
+    folder = files.folder
     for name in names:
         if (folder / name).is_dir():
             raise OutputError(f"Cannot write {folder / name}: it is a folder.",
                               hint="Move it away, or choose another output folder.")  # fmt: skip
     for name in names:
         (staging / name).replace(folder / name)
+    for ending in PRODUCT_ENDINGS:
+        if (name := f"{files.cell}{ending}") not in names:
+            (folder / name).unlink(missing_ok=True)

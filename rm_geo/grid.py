@@ -146,13 +146,19 @@ class Grid:
         first_row = math.ceil((float(ys.min()) - margin_m) / spacing_m) - 1
         end_col = math.floor((float(xs.max()) + margin_m) / spacing_m) + 1
         end_row = max(math.ceil((float(ys.max()) + margin_m) / spacing_m), first_row + 1)
-        return cls.create(
-            first_col * spacing_m,
-            end_row * spacing_m,
-            (end_row - first_row, end_col - first_col),
-            spacing_m,
-            crs,
-        )
+
+        def covered() -> Grid:
+            shape = (end_row - first_row, end_col - first_col)
+            return cls.create(first_col * spacing_m, end_row * spacing_m, shape, spacing_m, crs)
+
+        # A point on an edge may fall outside by the rounding of a product such as 3 * 0.1.
+        grid = covered()
+        row, col = grid.pixel_of([xs.min(), xs.max()], [ys.max(), ys.min()])
+        first_col -= int(col[0] < 0)
+        end_col += int(col[1] >= grid.shape[1])
+        end_row += int(row[0] < 0)
+        first_row -= int(row[1] >= grid.shape[0])
+        return covered()
 
     @cached_property
     def crs(self) -> CRS:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,7 @@ class Journal:
         self.folder = folder
         self.resumed = resumed
         self._kept: set[int] = set()
+        self._keeping = Lock()  # rows are blended, and estimates dropped, in a thread of its own
 
     @property
     def staging(self) -> Path:
@@ -126,7 +128,8 @@ class Journal:
             part.replace(path)
         except OSError as error:
             raise output_error(self.folder, error) from error
-        self._kept.add(batch)
+        with self._keeping:
+            self._kept.add(batch)
 
     def recall_estimate(self, batch: int) -> Estimate | None:
         """Give the estimate of a batch; None if there is none that is whole."""
@@ -139,14 +142,17 @@ class Journal:
         if len(body) != 4 * int(np.prod(shape)) or zlib.crc32(body) != checksum:
             return None
         layers = list(np.frombuffer(body, dtype=np.float32).reshape(shape))
-        self._kept.add(batch)
+        with self._keeping:
+            self._kept.add(batch)
         return Estimate(layers[0], layers[1] if buildings else None, layers[-1] if std else None)
 
     def drop_estimates(self, before: int) -> None:
         """Forget the estimates of batches that are not needed any more."""
-        for batch in [kept for kept in self._kept if kept < before]:
+        with self._keeping:
+            dropped = {batch for batch in self._kept if batch < before}
+            self._kept -= dropped
+        for batch in dropped:
             self._batch(batch).unlink(missing_ok=True)
-            self._kept.discard(batch)
 
     # The end.
 

@@ -17,7 +17,7 @@ class MethodRecipe:
 
     Attributes
     ----------
-    method, model, device, batch_size, tile_size_px, options
+    method, model, device, batch_size, tile_size_px, options, told
         As for :func:`rm_geo.methods.open_method`.
     version : str
         Of the rm_geo that asks; workers must have the same.
@@ -29,6 +29,7 @@ class MethodRecipe:
     batch_size: int | None
     tile_size_px: int
     options: Mapping[str, object] = field(default_factory=dict)
+    told: bool = False
     version: str = __version__
 
     @classmethod
@@ -46,6 +47,7 @@ class MethodRecipe:
             options.batch_size,
             options.tile_size_px,
             options.method_options,
+            told=options.buildings is not None,
         )
 
     def opened(self) -> OpenMethod:
@@ -63,4 +65,5 @@ class MethodRecipe:
             batch_size=self.batch_size,
             tile_size_px=self.tile_size_px,
             options=self.options,
+            told=self.told,
         )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rm_geo.engine import choose_batch_size, choose_device
 from rm_geo.errors import UsageError
 from rm_geo.estimators import registry
 from rm_geo.estimators.base import Estimator
+
+_OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "told"})
+"""What a run says in another way."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def open_method(
     batch_size: int | None = None,
     tile_size_px: int = 256,
     options: Mapping[str, object] | None = None,
+    told: bool = False,
 ) -> OpenMethod:
     """Make an estimator by name.
 
@@ -69,6 +74,8 @@ def open_method(
         Side of the tiles to come.
     options : mapping, optional
         Further parameters of the method.
+    told : bool
+        Whether the buildings of the tiles will be known.
 
     Raises
     ------
@@ -79,6 +86,11 @@ def open_method(
         If the model, the device or an optional package is not there.
     """
     further = dict(options or {})
+    if chosen := _OWN_OPTIONS & further.keys():
+        raise UsageError(
+            f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
+            hint="There are options for it: --model, --device, --tile-size, --buildings.",
+        )
     name = method.strip().lower().replace("_", "-")
     info = next((info for info in registry.available() if info.name == name), None)
     is_network = info is not None and info.is_network
@@ -87,6 +99,8 @@ def open_method(
         further["device"] = place
         if model is not None:
             further["model"] = model
+        if info is not None and info.reads_buildings:
+            further.update(tile_size_px=tile_size_px, told=told)
     else:
         if info is not None and model is not None:
             raise UsageError(

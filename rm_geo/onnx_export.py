@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rm_geo.atomic import replacing
-from rm_geo.errors import DependencyError, ModelError
+from rm_geo.atomic import replacing, require_file_target
+from rm_geo.errors import DependencyError, ModelError, OutputError
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle
 from rm_geo.onnx_field import INPUTS, TOLD_INPUTS
@@ -124,8 +124,11 @@ def export_onnx(
     DependencyError
         If onnx, onnxscript or onnxruntime is not installed.
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or is the model's.
     """
+    target = require_file_target(path)
+    if target.exists() and target.samefile(record.path):
+        raise OutputError(f"{path} is the model itself.", hint="Name another file.")
     onnx, runtime = (_require(name) for name in ("onnx", "onnxruntime"))
     _require("onnxscript")
     network, loaded = load_network(record)

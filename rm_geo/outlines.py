@@ -133,7 +133,7 @@ class Outlines:
 
 
 class BuildingRaster:
-    """The first band of a raster of buildings; opened anew for each window, so by any thread.
+    """A raster of buildings; opened anew for each window, so by any thread.
 
     Parameters
     ----------
@@ -143,12 +143,19 @@ class BuildingRaster:
     ------
     CrsError
         If it has no CRS.
+    InputError
+        If it has several bands.
     """
 
     def __init__(self, path: Path) -> None:
         with rasterio.open(path) as dataset:
             if dataset.crs is None:
                 raise CrsError(f"{path} has no CRS.", hint="Set it (gdal_edit.py -a_srs).")
+            if dataset.count != 1:
+                raise InputError(
+                    f"{path} has {dataset.count} bands; which of them are buildings?",
+                    hint="Give a raster of one band (gdal_translate -b N).",
+                )
             self._crs, self._bounds = dataset.crs, dataset.bounds
             is_share = np.issubdtype(np.dtype(dataset.dtypes[0]), np.floating)
         self._path = path
@@ -178,8 +185,17 @@ class BuildingRaster:
             ):  # fmt: skip
                 values = warped.read(1, masked=True)
         except RasterioError as error:
-            raise InputError(f"{self._path} cannot be read: {error}.") from error
-        return np.asarray(values.filled(0) >= self._least)
+            reason = str(error.__cause__ or error).rstrip(".")
+            raise InputError(
+                f"{self._path} cannot be read: {reason}.", hint="Copy or make the raster again."
+            ) from error
+        known = values.filled(0)
+        if (known < 0).any():
+            raise InputError(
+                f"{self._path} is no raster of buildings: it has values of {known.min():g}.",
+                hint="0 where there is none, more where there is one, or probabilities.",
+            )
+        return np.asarray(known >= self._least)
 
 
 def _is_raster(path: Path) -> bool:

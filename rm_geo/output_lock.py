@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from rm_geo.atomic import output_error
 from rm_geo.errors import OutputInUseError
+
+_FILES_BESIDE: Final = 256
+"""Files that a run holds open beside its locks."""
 
 
 @contextlib.contextmanager
@@ -56,6 +61,24 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()
+
+
+def allow_open_files(locks: int) -> None:
+    """Let this process hold so many locks beside its other files, as far as the system does.
+
+    Each is an open file, of which many systems grant 256 or 1024 to who does not ask.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    wanted = locks + _FILES_BESIDE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
 def _holder(path: Path) -> str:

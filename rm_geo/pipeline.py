@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from rm_geo.atomic import prepare_output_folder
 from rm_geo.cell_products import CellResult, failed, write_summary
@@ -21,8 +22,11 @@ from rm_geo.errors import (
     CancelledError,
     ClusterError,
     ClusterLostError,
+    DeviceError,
+    FetchError,
     InputError,
     JournalError,
+    OutputError,
     RmGeoError,
 )
 from rm_geo.estimators.registry import require_building_reader
@@ -32,7 +36,7 @@ from rm_geo.measurements import Measurements
 from rm_geo.method_recipe import MethodRecipe
 from rm_geo.methods import OpenMethod
 from rm_geo.onnx_preparation import prepare_onnx
-from rm_geo.output_lock import output_lock
+from rm_geo.output_lock import allow_open_files, output_lock
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software, describe_values
@@ -123,6 +127,7 @@ def predict(
     method = computer.prepare(open_wanted_method(chosen), listener)
     if chosen.stac:
         require_pystac()
+    allow_open_files(len(survey.cells))
     with ExitStack() as locks:
         buildings = local_buildings(chosen, locks)
         folder = prepare_output_folder(output_dir)
@@ -137,6 +142,10 @@ def predict(
         return _map_cells(run, survey, summary=summary)
 
 
+_PASSING: Final = (OutputError, DeviceError, FetchError)
+"""What may be better the next time; after any other error a cell's journal leads nowhere."""
+
+
 def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResult]:
     """Map cell after cell; complete ones stay, whatever becomes of the others."""
     results: list[CellResult] = []
@@ -145,12 +154,17 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
     try:
         for cell in survey.cells:
             run.progress.check()
+            before = len(journals)
             try:
                 results.append(map_cell(run, cell, journals))
             except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
                 run.progress.log(f"Failed: {error}")
+                if not isinstance(error, _PASSING):
+                    for journal in journals[before:]:
+                        journal.remove()
+                    del journals[before:]
                 errors.append(error)
                 results.append(failed(cell.cell, len(cell.measurements), error))
         if len(errors) == len(results):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from rm_geo.errors import UsageError
 from rm_geo.grid import CrsLike
+
+LEAST_SPACING_M: Final = 1e-3
+"""Finer grids are a slip of the pen, and nothing that can be counted."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,20 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         checks = (
-            (self.resolution_m > 0.0, "The resolution must be above 0 m."),
-            (self.reach_m >= 0.0, "The reach must not be negative."),
+            (
+                LEAST_SPACING_M <= self.resolution_m < math.inf,
+                f"The resolution must be at least {LEAST_SPACING_M:g} m.",
+            ),
+            (0.0 <= self.reach_m < math.inf, "The reach must be finite and not negative."),
             (self.trust is None or 0.0 <= self.trust <= 1.0, "The trust must be in 0..1."),
-            (self.noise_db is None or self.noise_db >= 0.0, "The noise must not be negative."),
+            (
+                self.assimilate or self.trust in (None, 1.0),
+                "A share of trust is for maps that are brought back to the measurements.",
+            ),
+            (
+                self.noise_db is None or 0.0 <= self.noise_db < math.inf,
+                "The noise must be finite and not negative.",
+            ),
             (self.tile_size_px >= 16, "A tile needs at least 16 pixels a side."),
             (
                 0 <= self.overlap_px < self.tile_size_px,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rm_geo.atomic import prepare_output_folder
+from rm_geo.atomic import prepare_output_folder, require_file_target
 from rm_geo.engine import (
     Precision,
     choose_batch_size,
@@ -50,6 +50,9 @@ WINDOW_PX: Final = 64
 
 OVERLAP_PX: Final = 16
 """Coarse pixels that neighbouring windows share."""
+
+_MOST_INTERCEPT: Final = 150.0
+"""No level at 1 m, in dBm, is further from 0."""
 
 KINDS: Final = ("mars", "srresnet", "supreme")
 """Kinds of network that refine rasters."""
@@ -142,9 +145,18 @@ def superresolve(
     """
     listener = SilentProgress() if progress is None else progress
     source, target = Path(path), Path(output)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError("The output is the input.", hint="Name another file.")
+    for given in (source, *(() if buildings is None else (Path(buildings),))):
+        if target.exists() and given.exists() and target.samefile(given):
+            raise UsageError(f"The output is the input {given}.", hint="Name another file.")
+    require_file_target(target)
     require_count(symmetries)
+    if intercept_dbm is not None and not -_MOST_INTERCEPT <= intercept_dbm <= _MOST_INTERCEPT:
+        raise UsageError(
+            f"{intercept_dbm:g} dBm is no level at 1 m.",
+            hint="It is the EIRP less some 30 to 50 dB.",
+        )
+    if buildings_layer is not None and buildings is None:
+        raise UsageError("A layer of buildings is named, but no file.", hint="Add --buildings.")
     raster = read_raster(source, band=band)
     if not np.isfinite(raster.values).any():
         raise InputError(f"{source} holds no data: all of it is nodata.")
@@ -163,6 +175,12 @@ def superresolve(
         )
     record = _model_for(scale, model, walled=buildings is not None)
     place = choose_device(device)
+    fine = raster.grid.scaled(scale)
+    walls = None
+    if buildings is not None:
+        from rm_geo.outlines import building_mask  # GeoPandas, and most runs need none
+
+        walls = building_mask(buildings, fine, layer=buildings_layer)
     network, record = load_network(record)
     prepare_output_folder(target.parent)
     known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
@@ -172,12 +190,6 @@ def superresolve(
     refiner = _Refiner(
         network.to(place), unit_scale, place, choose_precision(place), scale, symmetries
     )
-    fine = raster.grid.scaled(scale)
-    walls = None
-    if buildings is not None:
-        from rm_geo.outlines import building_mask  # GeoPandas, and most runs need none
-
-        walls = building_mask(buildings, fine, layer=buildings_layer)
     tags = {
         **{key: value for key, value in raster.tags.items() if key.islower()},
         **describe_software(),

@@ -143,7 +143,7 @@ def judge(
     Returns
     -------
     Trust
-        An even mixture where nothing could be judged.
+        Where nothing could be judged an even mixture, or the method that is told the buildings.
     """
     chosen = options or TrustOptions()
     typical_px = _typical_distance_px(sparse, reach_m)
@@ -170,17 +170,17 @@ def judge(
             columns.append(
                 _at_held_out(sparse.tile(tile), part.tile(tile), level_dbm, trend_db, covariance)
             )
-    if not columns:
-        return Trust.given(0.5)
     prior_share = PRIOR_SHARE if facts.buildings is None else TOLD_SHARE
+    if not columns:
+        return Trust.given(max(prior_share, 0.5))
     return stack(np.concatenate(columns, axis=1), prior_share)
 
 
 def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:
     """Find the mixture of two maps that errs least at held-out places.
 
-    Least squares with shares that are not negative and sum to 1, drawn towards cautious
-    ones where there is little to go by. Source: Breiman, "Stacked regressions", Machine
+    Least squares with shares that are not negative and sum to 1, drawn towards those believed
+    beforehand where there is little to go by. Source: Breiman, "Stacked regressions", Machine
     Learning 24 (1996).
 
     Parameters
@@ -199,7 +199,7 @@ def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:
     known = held_out_dbm[:, np.isfinite(held_out_dbm).all(0)].astype(np.float64)
     number = known.shape[1]
     if number == 0:
-        return Trust.given(0.5)
+        return Trust.given(max(prior_share, 0.5))
     method, idw = np.clip(known[1:] - known[0], -_LARGEST_ERROR_DB, _LARGEST_ERROR_DB)
     # The mixture's error is idw + share * (method - idw): one unknown, solved directly.
     difference = idw - method

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from rm_geo.errors import ModelError
 from rm_geo.estimators.base import TileBatch
 from rm_geo.estimators.radiocycle import RadioCycleEstimator
+from rm_geo.methods import open_method
 from rm_geo.networks import build
 from rm_geo.onnx_export import export_onnx
 from rm_geo.onnx_field import OnnxField
@@ -72,7 +73,7 @@ def test_the_estimator_says_the_same_with_both_engines(field_model, exported, sy
     plain = RadioCycleEstimator(path, "cpu", symmetries, engine="torch")
     fast = RadioCycleEstimator(path, "cpu", symmetries, engine="onnx")
     assert plain.provenance["engine"] == "torch"
-    assert fast.provenance == {**plain.provenance, "engine": f"onnx (tiles of {SIZE} px)"}
+    assert fast.provenance == {**plain.provenance, "engine": "onnx"}
     for tiles in (batch(), batch(1), batch(spacing_m=4.0)):
         ours, theirs = plain.estimate(tiles), fast.estimate(tiles)
         np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
@@ -104,7 +105,7 @@ def test_known_buildings_are_read_alike_by_both_engines(field_model, exported_to
     path = str(field_model.path)
     plain = RadioCycleEstimator(path, "cpu", symmetries, engine="torch")
     fast = RadioCycleEstimator(path, "cpu", symmetries, engine="onnx")
-    assert fast.provenance["engine"] == f"onnx (tiles of {SIZE} px; told buildings {SIZE} px)"
+    assert fast.provenance["engine"] == "onnx"
     ours, theirs = plain.estimate(told(batch())), fast.estimate(told(batch()))
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
     np.testing.assert_allclose(theirs.building_probability, told(batch()).walls, atol=1e-5)
@@ -115,14 +116,31 @@ def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(with_graph
                                                                       monkeypatch):  # fmt: skip
     monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
     monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
-    chosen = RadioCycleEstimator(with_graph, "cpu")
-    assert chosen.provenance["engine"] == f"onnx (tiles of {SIZE} px), else torch"
+    chosen = RadioCycleEstimator(with_graph, "cpu", told=True)
+    assert chosen.provenance["engine"] == "torch"
     plain = RadioCycleEstimator(with_graph, "cpu", engine="torch")
     ours, theirs = (estimator.estimate(told(batch())) for estimator in (chosen, plain))
     np.testing.assert_array_equal(ours.rsrp_dbm, theirs.rsrp_dbm)
     with pytest.raises(ModelError, match="with buildings") as caught:
         RadioCycleEstimator(with_graph, "cpu", engine="onnx").estimate(told(batch()))
     assert "--buildings" in (caught.value.hint or "")
+
+
+def test_exports_that_a_run_does_not_use_are_none_of_its_provenance(
+    field_model, exported_told, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RM_GEO_ONNX", str(shutil.copytree(exported_told, tmp_path / "exports")))
+    monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
+
+    def engine(size, told):
+        options = {"model": str(field_model.path), "device": "cpu", "tile_size_px": size}
+        return open_method("radiocycle", **options, told=told).provenance["engine"]
+
+    assert [engine(SIZE, told) for told in (False, True)] == ["onnx", "onnx"]
+    assert engine(2 * SIZE, False) == "torch"
+    for file in (tmp_path / "exports").glob("*-told-*"):
+        file.unlink()
+    assert [engine(SIZE, told) for told in (False, True)] == ["onnx", "torch"]
 
 
 def test_only_field_models_are_exported_with_buildings(tmp_path):
@@ -196,7 +214,7 @@ def shipped(with_graph, tmp_path, monkeypatch):
 def test_a_model_that_comes_with_its_graph_needs_no_export(shipped):
     fast = RadioCycleEstimator(shipped, "cpu", engine="onnx")
     plain = RadioCycleEstimator(shipped, "cpu", engine="torch")
-    assert fast.provenance["engine"] == f"onnx (tiles of {SIZE} px)"
+    assert fast.provenance["engine"] == "onnx"
     ours, theirs = fast.estimate(batch()), plain.estimate(batch())
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
 

@@ -80,6 +80,11 @@ def no_such_transmitter(folder):
     (folder / "gains" / "1_1.png").rename(folder / "gains" / "1_7.png")
 
 
+def damaged(folder):
+    file = folder / "gains" / "1_1.png"
+    file.write_bytes(file.read_bytes()[:60])
+
+
 def no_images(folder):
     for file in (folder / "gains").glob("*.png"):
         file.unlink()
@@ -94,6 +99,7 @@ def no_folder(folder):
     [
         (small_image, "8 x 8 px, its map 64 x 64"),
         (no_such_transmitter, "none is number 7"),
+        (damaged, "1_1.png is damaged"),
         (no_images, "holds no gains"),
         (no_folder, "There is no folder"),
     ],
@@ -105,6 +111,23 @@ def test_inputs_that_do_not_fit_are_one_message(inputs, spoil, message):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not out.exists()
+    assert not out.with_name("out.part").exists()  # a corrected folder is another recipe
+
+
+def test_only_plain_numbers_are_names_of_images(inputs):
+    (inputs / "gains" / "1_1.png").rename(inputs / "gains" / "01_01.png")
+    result, out = made(inputs)
+    assert result.exit_code == 0, result.output
+    assert SimulatedSet.open(out).scene_ids == ("map_0_2",)
+
+
+@pytest.mark.parametrize("words", [("--drives", "-1"), ("--seed", "-1"), ("--maps", "9-3"),
+                                   ("--maps", "1-99999999999")])  # fmt: skip
+def test_numbers_that_cannot_be_meant_are_refused(inputs, words):
+    result, out = made(inputs, *words)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert not out.with_name("out.part").exists()
 
 
 def test_gains_must_be_named(inputs):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from rm_geo.cli.options import console_options, device_option, key_and_value, model_option
+from rm_geo.cli.options import Number, console_options, device_option, key_and_value, model_option
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
@@ -26,8 +26,9 @@ _maps_option = click.option(
     "--maps", metavar="N-M", help="Map numbers, such as 601-620; all by default."
 )
 _seed_option = click.option(
-    "--seed", default=0, show_default=True, metavar="N", help="Of samples and folds."
-)
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    help="Of samples and folds.",
+)  # fmt: skip
 
 
 def _models_option(command: F) -> F:
@@ -147,6 +148,8 @@ def mars(
     lines = {}
     for scale, line in at.items():
         here = None if only is None else [n for n in only if n.lower() in known_names(line)]
+        if here == []:
+            continue
         own = {key: value for key, value in given.items() if key in {c.model_key for c in line}}
         lines[scale] = line_up(line, own, device=device, only=here)
     report = evaluate_mars(
@@ -183,22 +186,23 @@ def superres(
     A coarse pixel is the mean of its outdoor pixels, nodata in buildings; errors are in dB,
     outdoors. Writes superres.csv and superres.md.
     """
-    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.atomic import output_folder
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.simulated import parse_maps
     from rm_geo.evaluation.superres import judge_superres, refiners
 
-    prepare_output_folder(out)
     factors = [int(scale) for scale in dict.fromkeys(scales)]
-    rows = judge_superres(
-        SimulatedSet.open(dataset),
-        refiners(model, device, factors),
-        scales=factors,
-        maps=None if maps is None else parse_maps(maps),
-        transmitters=transmitters,
-        progress=console,
-    )
-    _write(out, "superres", rows, console)
+    methods = refiners(model, device, factors)
+    with output_folder(out):
+        rows = judge_superres(
+            SimulatedSet.open(dataset),
+            methods,
+            scales=factors,
+            maps=None if maps is None else parse_maps(maps),
+            transmitters=transmitters,
+            progress=console,
+        )
+        _write(out, "superres", rows, console)
 
 
 @evaluate.command()
@@ -235,28 +239,31 @@ def simulated(
     console: Console,
 ) -> None:
     """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
-    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.atomic import output_folder
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.cases import Sampling
     from rm_geo.evaluation.named import named_estimators
     from rm_geo.evaluation.simulated import parse_maps, run_protocol
 
-    parameters: dict[str, object] = {"device": device}
+    parameters: dict[str, object] = dict(key_and_value(text, "-O") for text in options)
+    needed = bool(parameters) or model is not None
+    if clash := {"device", "model"} & parameters.keys():
+        raise click.BadParameter(f"Give --{min(clash)} instead.", param_hint="-O")
+    parameters["device"] = device
     if model is not None:
         parameters["model"] = model
-    parameters.update(key_and_value(text, "-O") for text in options)
-    estimators = named_estimators(methods.split(","), parameters, needed=bool(options))
-    prepare_output_folder(out)
-    rows = run_protocol(
-        SimulatedSet.open(dataset),
-        estimators,
-        samplings=[Sampling.parse(text) for text in samplings.split(",")],
-        maps=None if maps is None else parse_maps(maps),
-        transmitters=transmitters,
-        seed=seed,
-        progress=console,
-    )
-    _write(out, "simulated", rows, console)
+    estimators = named_estimators(_some_names(methods), parameters, needed=needed)
+    with output_folder(out):
+        rows = run_protocol(
+            SimulatedSet.open(dataset),
+            estimators,
+            samplings=[Sampling.parse(text) for text in samplings.split(",")],
+            maps=None if maps is None else parse_maps(maps),
+            transmitters=transmitters,
+            seed=seed,
+            progress=console,
+        )
+        _write(out, "simulated", rows, console)
 
 
 @evaluate.command("drive-test")
@@ -269,13 +276,14 @@ def simulated(
               help="Outlines of the buildings, or a raster of them.")  # fmt: skip
 @click.option("--buildings-layer", metavar="NAME", help="Layer of the outlines.")
 @click.option("--model", metavar="NAME|FILE", help="Trained model of the full road's method.")
+@click.option("--rsrp-column", metavar="NAME", help="Column of RSRP in dBm; found if not given.")
 @click.option("--cell-column", metavar="NAME", help="Column of the cell.")
 @click.option("--cells", metavar="NAMES", help="Only these cells, with commas.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
-@click.option("--block", "block_m", type=click.FloatRange(0, min_open=True), default=50.0,
+@click.option("--block", "block_m", type=Number(0, min_open=True), default=50.0,
               show_default=True, metavar="M", help="Side of a block.")  # fmt: skip
 @click.option("--random", "random_split", is_flag=True, help="Single measurements, not blocks.")
-@click.option("--resolution", "spacing_m", type=click.FloatRange(0, min_open=True), default=1.0,
+@click.option("--resolution", "spacing_m", type=Number(0, min_open=True), default=1.0,
               show_default=True, metavar="M", help="Side of a pixel in metres.")  # fmt: skip
 @_seed_option
 @console_options
@@ -286,6 +294,7 @@ def drive_test(
     buildings: Path | None,
     buildings_layer: str | None,
     model: str | None,
+    rsrp_column: str | None,
     cell_column: str | None,
     cells: str | None,
     folds: int,
@@ -296,26 +305,37 @@ def drive_test(
     console: Console,
 ) -> None:
     """Judge methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
-    from rm_geo.atomic import prepare_output_folder
+    from rm_geo.atomic import output_folder
+    from rm_geo.errors import UsageError
     from rm_geo.evaluation.drive_test import chosen_cells, holdout_cells, named_predictor
+    from rm_geo.evaluation.road import ROAD_PREFIX
+    from rm_geo.evaluation.told import TOLD
     from rm_geo.points import read_measurements
 
-    prepare_output_folder(out)
-    by_cell = read_measurements(measurements, cell_column=cell_column)[0].by_cell()
-    rows = holdout_cells(
-        by_cell if cells is None else chosen_cells(by_cell, cells.split(","), measurements),
-        {
-            name: named_predictor(name, model, buildings, buildings_layer)
-            for name in methods.split(",")
-        },
-        folds=folds,
-        block_m=block_m,
-        split="random" if random_split else "blocks",
-        spacing_m=spacing_m,
-        seed=seed,
-        progress=console,
-    )
-    _write(out, "holdout", rows, console)
+    names = _some_names(methods)
+    if buildings is not None and not any(TOLD in name for name in names):
+        raise UsageError("No method here is told the buildings.",
+                         hint=f"Write road:radiocycle{TOLD}.")  # fmt: skip
+    if model is not None and not any(name.startswith(ROAD_PREFIX) for name in names):
+        raise UsageError("No method here takes the model.", hint="Write road:radiocycle.")
+    predictors = {name: named_predictor(name, model, buildings, buildings_layer) for name in names}
+    by_cell = read_measurements(
+        measurements, rsrp_column=rsrp_column, cell_column=cell_column
+    )[0].by_cell()  # fmt: skip
+    if cells is not None:
+        by_cell = chosen_cells(by_cell, _some_names(cells), measurements)
+    with output_folder(out):
+        rows = holdout_cells(
+            by_cell,
+            predictors,
+            folds=folds,
+            block_m=block_m,
+            split="random" if random_split else "blocks",
+            spacing_m=spacing_m,
+            seed=seed,
+            progress=console,
+        )
+        _write(out, "holdout", rows, console)
 
 
 def run_as_module(name: str) -> NoReturn:
@@ -350,15 +370,25 @@ def _refuse_unknown_keys(models: dict[str, str], keys: Sequence[str | None]) -> 
     """Say which keys there are."""
     unknown = sorted(set(models) - set(keys))
     if unknown:
-        known = ", ".join(sorted(key for key in keys if key))
+        known = ", ".join(sorted({key for key in keys if key}))
         raise click.BadParameter(
             f"No line takes the model {', '.join(unknown)}. Keys: {known}.", param_hint="--model"
         )
 
 
 def _names(text: str | None) -> list[str] | None:
-    """Split names at commas."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    """Split names at commas; None where there is no text."""
+    return None if text is None else _some_names(text)
+
+
+def _some_names(text: str) -> list[str]:
+    """Split names at commas, each once."""
+    from rm_geo.errors import UsageError
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"{text!r} names nothing.", hint="Write names with commas between them.")
+    return list(dict.fromkeys(names))
 
 
 def _shares(text: str, option: str) -> list[float]:

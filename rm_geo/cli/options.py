@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -66,7 +67,7 @@ def grid_options(command: F) -> F:
         help="Refuse a cell that would need more tiles.",
     )(command)  # fmt: skip
     command = click.option(
-        "--resolution", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+        "--resolution", type=Number(0, min_open=True), default=1.0, show_default=True,
         metavar="M", help="Side of a pixel in metres.",
     )(command)  # fmt: skip
     command = click.option(
@@ -89,6 +90,22 @@ device_option = click.option(
 model_option = click.option(
     "--model", metavar="NAME|FILE", help="Trained model: a listed name, a file or a folder."
 )
+
+
+class Number(click.FloatRange):
+    """A number in a range; what is not finite is refused, which a range lets pass."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Read it."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 class LocationParam(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rm_geo.cli.options import (
+    Number,
     bbox_option,
     column_options,
     console_options,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @output_folder_option
 @click.option("--statistic", type=click.Choice(["mean", "median", "max"]), default="mean",
               show_default=True, help="What a pixel gets; mean is of the power.")  # fmt: skip
-@click.option("--margin", type=click.FloatRange(0), default=0.0, show_default=True, metavar="M",
+@click.option("--margin", type=Number(0), default=0.0, show_default=True, metavar="M",
               help="Ground around the measurements.")  # fmt: skip
 @grid_options
 @column_options

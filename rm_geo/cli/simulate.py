@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rm_geo.cli.options import console_options, crs_option, output_folder_option
+from rm_geo.cli.options import Number, console_options, crs_option, output_folder_option
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @output_folder_option
 @click.option("--layer", metavar="NAME", help="Layer of the buildings, where there are several.")
 @click.option("--height-column", metavar="NAME", help="Heights of the buildings in metres.")
-@click.option("--building-height", type=click.FloatRange(0, min_open=True), default=25.0,
+@click.option("--building-height", type=Number(0, min_open=True), default=25.0,
               show_default=True, metavar="M", help="Height of buildings without one.")  # fmt: skip
-@click.option("--resolution", type=click.FloatRange(0, min_open=True), default=1.0,
+@click.option("--resolution", type=Number(0, min_open=True), default=1.0,
               show_default=True, metavar="M", help="Side of a pixel in metres.")  # fmt: skip
-@click.option("--margin", type=click.FloatRange(0), default=50.0, show_default=True, metavar="M",
+@click.option("--margin", type=Number(0), default=50.0, show_default=True, metavar="M",
               help="Ground around the buildings and sites.")  # fmt: skip
-@click.option("--eirp", type=float, metavar="DBM",
+@click.option("--eirp", type=Number(), metavar="DBM",
               help="EIRP per resource element, where the sites do not say; without any, "
                    "path gain is written.")  # fmt: skip
-@click.option("--frequency", type=click.FloatRange(1), metavar="MHZ",
+@click.option("--frequency", type=Number(1), metavar="MHZ",
               help="Carrier of all sites, whatever their table says.")  # fmt: skip
 @click.option("--max-tiles", type=click.IntRange(1), default=100, show_default=True, metavar="N",
               help="Refuse an area that would need more tiles of 256 pixels.")  # fmt: skip

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rm_geo.cli.options import batch_size_option, console_options, device_option, model_option
+from rm_geo.cli.options import (
+    Number,
+    batch_size_option,
+    console_options,
+    device_option,
+    model_option,
+)
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 @device_option
 @batch_size_option
 @click.option("--band", type=click.IntRange(1), metavar="N", help="Band, where there are several.")
-@click.option("--intercept", type=float, metavar="DBM",
+@click.option("--intercept", type=Number(), metavar="DBM",
               help="Level that free space would give at 1 m, if known.")  # fmt: skip
 @click.option("--symmetries", type=click.Choice(["1", "2", "4", "8"]), default="1",
               show_default=True, metavar="1|2|4|8",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rm_geo.cli.options import console_options, device_option, key_and_value
+from rm_geo.cli.options import Number, console_options, device_option, key_and_value
 from rm_geo.progress import SilentProgress
 
 if TYPE_CHECKING:
     import torch
 
     from rm_geo.console import Console
+
+_REFINING: Final = ("mars", "srresnet", "supreme")
 
 
 @click.command()
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--setting", type=click.Choice(["1", "2"]),
               help="The MARS paper's: 1 unseen transmitters in known scenes, 2 unseen "
                    "scenes.")  # fmt: skip
-@click.option("--max-minutes", type=click.FloatRange(0, min_open=True), metavar="N",
+@click.option("--max-minutes", type=Number(0, min_open=True), metavar="N",
               help="Time budget, all resumed runs together.")  # fmt: skip
 @click.option("--max-steps", type=click.IntRange(1), metavar="N",
               help="Budget in steps: training ends with whichever is spent first.")  # fmt: skip
@@ -116,12 +118,18 @@ def describe_device(place: torch.device) -> str:
 
 def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Put together what file, options and settings say, the later before the earlier."""
+    from rm_geo.errors import ConfigError
     from rm_geo.training.ready import SETTINGS, network_of_size
 
     recipe = _read_recipe(kind, config)
     if chosen["size"]:
         for key, value in network_of_size(kind, chosen["size"]).items():
             _put(recipe, f"network.{key}", value)
+    for option in ("scale", "setting"):
+        if chosen[option] and kind not in _REFINING:
+            raise ConfigError(
+                f"--{option} is for {', '.join(_REFINING)}, not for {kind}.", hint="Leave it out."
+            )
     if chosen["scale"]:
         _put(recipe, "network.scale", int(chosen["scale"]))
     if chosen["setting"]:

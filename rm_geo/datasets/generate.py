@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
 from rm_geo.datasets.generation import generate
+from rm_geo.datasets.maps_archive import read_maps_archive
 from rm_geo.datasets.radiomapseer import GreyScale
 from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, Recipe
 from rm_geo.datasets.references_recipe import ReferencesRecipe, reference_pairs
 from rm_geo.datasets.street_scenes import PaperRecipe
 from rm_geo.errors import ConfigError, RmGeoError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MOST_MAPS: Final = 1_000_000
 
 
 class _LineProgress:
@@ -56,12 +63,22 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         for piece in text.split(","):
             first, _, last = piece.partition("-")
-            numbers.extend(range(int(first), int(last or first) + 1))
+            wanted = range(int(first), int(last or first) + 1)
+            if not 0 < len(wanted) <= _MOST_MAPS:
+                raise ValueError(piece)
+            numbers.extend(wanted)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no list of numbers such as 1-500.") from error
     if not numbers:
         raise click.BadParameter(f"{text!r} names no map.")
     return tuple(numbers)
+
+
+def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
+    """Make an option of a whole number."""
+    return click.option(
+        name, type=click.IntRange(least), default=default, show_default=True, help=what
+    )
 
 
 @click.command()
@@ -71,12 +88,30 @@ def _numbers(text: str) -> tuple[int, ...]:
     required=True,
 )
 @click.option("--maps", default="1-500", show_default=True, help="Map numbers, as 1-500 or 3,7.")
-@click.option("--scenes", default=300, show_default=True, help="Scenes (field, city).")
-@click.option("--transmitters", default=16, show_default=True, help="Antennas per scene.")
-@click.option("--drives", default=3, show_default=True, help="Drives per scene.")
-@click.option("--seed", default=0, show_default=True, help="Same seed, same set.")
-@click.option("--side-px", default=512, show_default=True, help="Side of a scene (city).")
-@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option(
+    "--scenes", type=click.IntRange(1), default=300, show_default=True, help="Scenes (field, city)."
+)
+@click.option(
+    "--transmitters",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Antennas per scene (not references).",
+)
+@click.option(
+    "--drives", type=click.IntRange(0), default=3, show_default=True, help="Drives per scene."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same set."
+)
+@click.option(
+    "--side-px",
+    type=click.IntRange(16),
+    default=512,
+    show_default=True,
+    help="Side of a scene (city).",
+)
+@_count("--workers", 2, 1, "Processes.")
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
@@ -123,6 +158,8 @@ def main(
     """
     chosen: Recipe
     try:
+        if recipe != "references" and (gains is not None or simulate):
+            raise ConfigError("--gains and --simulate are for the recipe references.")
         if recipe == "paper":
             chosen = PaperRecipe(_numbers(maps), transmitters, drives, seed)
         elif recipe == "radiomapseer":
@@ -136,11 +173,16 @@ def main(
             source = None
         elif recipe == "references":
             if source is None or gains is None:
-                raise ConfigError("Maps or gains are not named.", hint="Give --source and --gains.")
-            chosen = ReferencesRecipe(
+                lacking = "--source" if source is None else "--gains"
+                raise ConfigError(
+                    f"{lacking} is not given.", hint="Name both --source and --gains."
+                )
+            references = ReferencesRecipe(
                 str(gains.resolve()), reference_pairs(gains, _numbers(maps)), grey, simulate,
                 drives, seed,
             )  # fmt: skip
+            references.require_fitting(read_maps_archive(source))
+            chosen = references
         elif recipe == "field":
             chosen = FieldRecipe(_numbers(maps), scenes, transmitters, drives, seed)
         else:

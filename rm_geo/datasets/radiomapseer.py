@@ -304,8 +304,10 @@ class RadioMapSeer:
         return grey
 
 
-def read_grey(file: Path) -> NDArray[np.uint8]:
+def read_grey(file: Path, *, hint: str = _HINT) -> NDArray[np.uint8]:
     """Read an image of one channel, 8 bits, shape (H, W).
+
+    The hint is what helps where it cannot be read.
 
     Raises
     ------
@@ -318,8 +320,9 @@ def read_grey(file: Path) -> NDArray[np.uint8]:
                 raise InputError(f"{file} has pixels of kind {image.mode}, not 8-bit grey.")
             return np.asarray(image.convert("L"), dtype=np.uint8)
     except FileNotFoundError as error:
-        raise InputError(f"{file} is missing.", hint=_HINT) from error
+        raise InputError(f"{file} is missing.", hint=hint) from error
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
         raise InputError(
-            f"{file} is damaged: {error}", hint="Unpack the data set again."
+            f"{file} is damaged: {error}",
+            hint="Unpack the data set again." if hint == _HINT else hint,
         ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rm_geo.datasets.maps_archive import CityMaps
 from rm_geo.datasets.radiomapseer import (
@@ -24,7 +25,9 @@ from rm_geo.datasets.recipes import SceneDraft, required_maps
 from rm_geo.datasets.street_scenes import street_draft
 from rm_geo.errors import ConfigError, InputError
 
-_NAME: Final = re.compile(r"(\d+)_(\d+)\.png")
+_HINT: Final = "Name a folder of whole images <map>_<transmitter>.png."
+
+_NAME: Final = re.compile(r"(0|[1-9]\d*)_(0|[1-9]\d*)\.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,12 @@ class ReferencesRecipe:
         Whether the gains are simulated for these transmitters instead of read: what the
         images are to be compared with.
     drives, seed : int
-        Drives per scene, and what they are drawn from.
+        Drives per scene, and what they are drawn from: scenes of one map have the same.
     """
 
     folder: str
     pairs: tuple[tuple[int, int], ...]
-    scale: GreyScale = "noise-floor"
+    scale: GreyScale = "published"
     is_simulated: bool = False
     drives: int = 3
     seed: int = 0
@@ -72,41 +75,59 @@ class ReferencesRecipe:
         """Return the one map of the scene."""
         return (self.pairs[index][0],)
 
+    def require_fitting(self, maps: CityMaps) -> None:
+        """Look at every image's size and transmitter before any work.
+
+        Raises
+        ------
+        ConfigError
+            If the archive has no such map or transmitter.
+        InputError
+            If an image is damaged, or not of the maps' size.
+        """
+        for number, transmitter in self.pairs:
+            known = len(maps.transmitters[number]) if number < len(maps) else 0
+            if transmitter >= known:
+                raise ConfigError(
+                    f"Map {number} of the archive has {known} transmitters: none is number "
+                    f"{transmitter}, of which {self.folder} has an image.",
+                    hint="Remove the image, or give the archive that it belongs to.",
+                )
+            if not self.is_simulated:
+                self._grey(number, transmitter, maps.shape)
+
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
         """Draft scene ``index``.
 
         Raises
         ------
-        ConfigError
-            If the archive has no such transmitter.
         InputError
-            If the image is damaged, or not of the maps' size.
+            If the image is missing, damaged, or not of the maps' size.
         """
         archive = required_maps(maps)
         number, transmitter = self.pairs[index]
-        places = archive.transmitters[number]
-        if transmitter >= len(places):
-            raise ConfigError(
-                f"Map {number} of the archive has {len(places)} transmitters: none is number "
-                f"{transmitter}, of which {self.folder} has an image."
-            )
         buildings, roads = archive.buildings(number), archive.roads(number)
         rng = np.random.default_rng([self.seed, 4, number])
         gains_db = None
         if not self.is_simulated:
-            file = Path(self.folder) / f"{number}_{transmitter}.png"
-            grey = read_grey(file)
-            if grey.shape != archive.shape:
-                raise InputError(
-                    f"{file} has {grey.shape[0]} x {grey.shape[1]} px, its map "
-                    f"{archive.shape[0]} x {archive.shape[1]}.",
-                    hint="Take images and maps of one data set.",
-                )
+            grey = self._grey(number, transmitter, archive.shape)
             gains_db = marked_gains_db(grey_to_gain_db(grey, self.scale)[None], self.scale)
+        places = archive.transmitters[number][[transmitter]]
         return street_draft(
-            rng, buildings, roads, places[[transmitter]], np.array([transmitter]), self.drives,
-            gains_db,
-        )  # fmt: skip
+            rng, buildings, roads, places, np.array([transmitter]), self.drives, gains_db
+        )
+
+    def _grey(self, number: int, transmitter: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read an image and hold it to the maps' size."""
+        file = Path(self.folder) / f"{number}_{transmitter}.png"
+        grey = read_grey(file, hint=_HINT)
+        if grey.shape != shape:
+            raise InputError(
+                f"{file} has {grey.shape[0]} x {grey.shape[1]} px, its map "
+                f"{shape[0]} x {shape[1]}.",
+                hint="Take images and maps of one data set.",
+            )
+        return grey
 
 
 def reference_pairs(folder: Path, wanted: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -117,12 +138,13 @@ def reference_pairs(folder: Path, wanted: tuple[int, ...]) -> tuple[tuple[int, i
     InputError
         If there is no such folder, or none in it.
     """
-    hint = "Name a folder of <map>_<transmitter>.png."
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.", hint=hint)
+        raise InputError(f"There is no folder {folder}.", hint=_HINT)
     names = (_NAME.fullmatch(file.name) for file in folder.iterdir())
     pairs = sorted((int(name[1]), int(name[2])) for name in names if name)
     chosen = tuple(pair for pair in pairs if pair[0] in set(wanted))
     if not chosen:
-        raise InputError(f"{folder} holds no gains of the {len(wanted)} maps asked for.", hint=hint)
+        raise InputError(
+            f"{folder} holds no gains of the {len(wanted)} maps asked for.", hint=_HINT
+        )
     return chosen

@@ -42,12 +42,10 @@ class OnnxRadioCycle:
         self._symmetries = symmetries
         self._networks: dict[Path, OnnxField] = {}
 
-    @property
-    def tag(self) -> str:
-        """What computes, and tiles of which sizes."""
-        kinds = (("tiles of", self.files), ("told buildings", self.told_files))
-        parts = [f"{kind} {', '.join(map(str, files))} px" for kind, files in kinds if files]
-        return f"onnx ({'; '.join(parts)})"
+    def has(self, tile_size_px: int | None, *, told: bool) -> bool:
+        """Whether there is an export for tiles of a size, or any, told the buildings or not."""
+        files = self.told_files if told else self.files
+        return bool(files) if tile_size_px is None else tile_size_px in files
 
     def takes(self, batch: TileBatch) -> bool:
         """Whether there is an export for tiles of this size, told the buildings or not."""

@@ -39,7 +39,12 @@ class RadioCycleEstimator:
     engine : {"auto", "torch", "onnx"}
         What computes the field model. ``auto`` takes ONNX Runtime on a CPU without bfloat16
         where an export for the size of the tiles comes with the model or was made
-        (``rm-geo export MODEL``), else PyTorch, which is not even imported before it is needed.
+        (``rm-geo export MODEL``; with ``--buildings`` for tiles whose buildings are known), else
+        PyTorch, which is not even imported before it is needed.
+    tile_size_px : int, optional
+        Side of the tiles to come, for the tag that says what computes them; any if not given.
+    told : bool
+        Whether their buildings will be known, for the same tag.
 
     Raises
     ------
@@ -54,12 +59,13 @@ class RadioCycleEstimator:
 
     def __init__(
         self, model: str | Path | None = None, device: str = "auto", symmetries: int = 1,
-        engine: str = "auto",
+        engine: str = "auto", tile_size_px: int | None = None, told: bool = False,
     ) -> None:  # fmt: skip
         if engine not in ENGINES:
             raise UsageError(f"engine must be auto, torch or onnx, not {engine!r}.")
         self.symmetries = require_count(symmetries)
         self._wanted = engine
+        self._tile_size_px, self._told = tile_size_px, told
         self._device = choose_device(device)
         record = default_model(self.name) if model is None else find_model(model)
         self._record = verified(record)
@@ -70,16 +76,14 @@ class RadioCycleEstimator:
     @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision, symmetries and engine."""
-        engine = "torch" if self._onnx is None else self._onnx.tag
-        if self._onnx is not None and self._wanted != "onnx":
-            engine += ", else torch"
+        by_onnx = self._onnx is not None and self._onnx.has(self._tile_size_px, told=self._told)
         return {
             "model": self._record.name,
             "model_kind": self._record.kind,
             "model_sha256": self._record.sha256 or "",
             "precision": choose_precision(self._device),
             "symmetries": str(self.symmetries),
-            "engine": engine,
+            "engine": "onnx" if by_onnx else "torch",
         }
 
     def estimate(self, batch: TileBatch) -> Estimate:

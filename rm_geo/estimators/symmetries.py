@@ -24,8 +24,8 @@ def require_count(count: int) -> int:
     UsageError
         If it is none of :data:`COUNTS`.
     """
-    if count not in COUNTS:
-        raise UsageError(f"symmetries must be 1, 2, 4 or 8, not {count}.")
+    if type(count) is not int or count not in COUNTS:  # 8.0 and true are no counts
+        raise UsageError(f"symmetries must be 1, 2, 4 or 8, not {count!r}.")
     return count
 
 

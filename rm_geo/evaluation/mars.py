@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.atomic import prepare_output_folder, replacing
+from rm_geo.atomic import output_folder, replacing
 from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II, Split
 from rm_geo.errors import DependencyError, UsageError
@@ -84,7 +84,7 @@ class MarsRow:
     """A line of the tables; NaN where the paper's figure is not at hand."""
 
     method: str
-    setting: int
+    setting: str
     scale: int
     parameters: int | None
     maps: int
@@ -260,10 +260,12 @@ def judge_mars(
     progress = progress or SilentProgress()
     if not any(line.estimators for line in lines.values()):
         raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
+    for scale, line in lines.items():
+        _require_scale(line, scale)
     pairs = list(pairs_to_judge(data, setting, maps, transmitters))
     sums = {(scale, label): _Sums() for scale, line in lines.items() for label in line.estimators}
     examples: dict[int, dict[str, FloatArray]] = {}
-    progress.start(len(pairs), "scenes", f"MARS, setting {setting}")
+    progress.start(len(pairs), "scenes", f"MARS{_heading(setting)}")
     numbers = data.antenna_column("transmitter")
     learnt = SETTINGS[setting].train_transmitters if setting == 1 else ()
     for index, antennas in pairs:
@@ -288,6 +290,21 @@ def judge_mars(
         for label in line.labels
     ]
     return rows, examples
+
+
+def _require_scale(line: Line, scale: int) -> None:
+    """Refuse models of another scale before anything is computed."""
+    for label, estimator in line.estimators.items():
+        if isinstance(estimator, SuperResolutionEstimator) and estimator.scale != scale:
+            raise UsageError(
+                f"The model of {label!r} refines {estimator.scale}x, not {scale}x.",
+                hint="Give another model, or another --scale.",
+            )
+
+
+def _heading(setting: int) -> str:
+    """Say what is judged, behind the name of the method."""
+    return ", a whole set" if setting == WHOLE_SET else f", setting {setting}"
 
 
 def setting_name(setting: int) -> str:
@@ -322,15 +339,15 @@ def evaluate_mars(
     OutputError
         If the folder cannot be written.
     """
-    prepare_output_folder(out)
     name = setting_name(setting)
-    rows, examples = judge_mars(
-        data, lines, setting=setting, maps=maps, transmitters=transmitters, progress=progress
-    )
+    with output_folder(out):
+        rows, examples = judge_mars(
+            data, lines, setting=setting, maps=maps, transmitters=transmitters, progress=progress
+        )
     pictures = []
     for scale, panels in examples.items():
         pictures.append(f"maps_{name}_{scale}x.png")
-        draw_maps(out / pictures[-1], panels, title=f"{_TITLES[setting]}, {scale}x")
+        draw_maps(out / pictures[-1], panels, title=f"MARS{_heading(setting)}, {scale}x")
     write_csv(out / f"mars_{name}.csv", rows)
     report = _report(data, setting, rows, pictures)
     with replacing(out / f"mars_{name}.md") as part:
@@ -361,7 +378,7 @@ def _row(setting: int, scale: int, label: str, line: Line, sums: _Sums | None) -
     whole = judged.whole.scores()
     return MarsRow(
         method=label,
-        setting=setting,
+        setting="all" if setting == WHOLE_SET else str(setting),
         scale=scale,
         parameters=parameters,
         maps=judged.maps,
@@ -382,9 +399,8 @@ def _report(
     data: SimulatedSet, setting: int, rows: Sequence[MarsRow], pictures: Sequence[str]
 ) -> str:
     """Put table and figures into one page."""
-    heading = "" if setting == WHOLE_SET else f", setting {setting}"
     pieces = [
-        f"# MARS's evaluation{heading}: {_TITLES[setting]}",
+        f"# MARS's evaluation{_heading(setting)}: {_TITLES[setting]}",
         f"{data.path.name}, {max(row.maps for row in rows)} radio maps.",
         _SCALES,
         markdown_table(rows),

@@ -45,6 +45,8 @@ def named_estimators(
 
 def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
     """Make one of :func:`named_estimators`."""
+    if _method(name) == PARTNER and name != PARTNER:
+        raise UsageError(f"There is no {name!r}.", hint=f"The {PARTNER} stands alone.")
     if TOLD in name:
         name = name.replace(TOLD, "", 1)
         require_building_reader(_method(name))
@@ -59,7 +61,7 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
 
 def _is_network(name: str) -> bool:
     """Whether a method is one that parameters are meant for."""
-    return name != PARTNER and method_info(_method(name)).is_network
+    return _method(name) != PARTNER and method_info(_method(name)).is_network
 
 
 def _method(name: str) -> str:

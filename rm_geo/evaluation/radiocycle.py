@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from rm_geo.atomic import prepare_output_folder, replacing
+from rm_geo.atomic import output_folder, replacing
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, FloatArray
@@ -113,14 +113,14 @@ def evaluate_radiocycle(
     """
     if not line.estimators:
         raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
-    prepare_output_folder(out)
     uniform = sorted({*rates, published.RADIOCYCLE_RATE})
     samplings = [*(Sampling("uniform", rate) for rate in uniform),
                  *(Sampling("route", share) for share in routes)]  # fmt: skip
-    rows = run_protocol(
-        data, line.estimators, samplings=samplings, maps=maps, transmitters=transmitters,
-        seed=seed, progress=progress,
-    )  # fmt: skip
+    with output_folder(out):
+        rows = run_protocol(
+            data, line.estimators, samplings=samplings, maps=maps, transmitters=transmitters,
+            seed=seed, progress=progress,
+        )  # fmt: skip
     by_place = {(row.method, row.sampling): row for row in rows}
     table = table2(by_place, line)
     write_csv(out / "scores.csv", rows)

@@ -28,6 +28,7 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
 TRANSMITTERS = 10
+MOST_MAPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,10 @@ def parse_maps(text: str) -> tuple[int, ...]:
     try:
         for piece in text.split(","):
             first, _, last = piece.partition("-")
-            numbers.extend(range(int(first), int(last or first) + 1))
+            wanted = range(int(first), int(last or first) + 1)
+            if not 0 < len(wanted) <= MOST_MAPS:
+                raise ValueError(piece)
+            numbers.extend(wanted)
     except ValueError as error:
         raise UsageError(
             f"{text!r} is no list of map numbers.", hint="Write it as 601-700 or 601,605."
