@@ -113,6 +113,7 @@ def read_buildings(
     if not source.exists():
         raise InputError(f"There is no file {source}.")
     wanted: dict[str, Any] = {} if layer is None else {"layer": layer}
+    _require_one_layer(source, layer)
     try:
         if near is not None and pyogrio.read_info(source, **wanted)["crs"] is not None:
             wanted["bbox"] = geopandas.GeoSeries([box(*near.bounds)], crs=near.crs)
@@ -144,6 +145,25 @@ def read_buildings(
     return Buildings(
         tuple(frame.geometry.make_valid()), heights, CRS.from_user_input(frame.crs), source
     )
+
+
+def _require_one_layer(source: Path, layer: str | None) -> None:
+    """Refuse a layer that is not there, and a choice among several that nobody made."""
+    import pyogrio
+
+    try:
+        names = [str(name) for name in pyogrio.list_layers(source)[:, 0]]
+    except Exception:
+        return
+    if layer is not None and layer not in names:
+        raise InputError(
+            f"{source} has no layer {layer!r}.", hint=f"It has {', '.join(names) or 'none'}."
+        )
+    if layer is None and len(names) > 1:
+        raise InputError(
+            f"{source} has {len(names)} layers: {', '.join(names)}.",
+            hint="Say which holds the buildings (--buildings-layer, or --layer of 'simulate').",
+        )
 
 
 def simulate(

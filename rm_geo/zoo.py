@@ -117,6 +117,8 @@ def find_model(
     ModelError
         If it is unknown, of another kind, or no safetensors file.
     """
+    if not str(name_or_path).strip():
+        raise ModelError("The name of the model is empty.", hint="'rm-geo models list' shows all.")
     folder = models_root() if root is None else root
     listed = {record.name: record for record in list_models(folder)}
     record = listed.get(str(name_or_path))

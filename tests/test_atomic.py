@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rm_geo.atomic import PART_SUFFIX, prepare_output_folder, replacing
+from rm_geo.atomic import PART_SUFFIX, output_folder, prepare_output_folder, replacing
 from rm_geo.errors import OutputError
 
 needs_permissions = pytest.mark.skipif(
@@ -181,3 +181,37 @@ def test_output_folder_that_takes_no_file_is_refused(tmp_path, monkeypatch) -> N
     monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
     with pytest.raises(OutputError, match="read-only"):
         prepare_output_folder(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such files")
+def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="a device"), replacing(pipe):
+        raise AssertionError
+    assert pipe.is_fifo()
+    assert names_in(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_name_of_no_file_is_refused(name: str) -> None:
+    with pytest.raises(OutputError), replacing(name):
+        raise AssertionError
+
+
+def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), output_folder(tmp_path / "new" / "results"):
+        raise KeyError
+    assert names_in(tmp_path) == []
+    with pytest.raises(FileExistsError), output_folder(tmp_path / "some" / "results") as folder:
+        [(folder / name).mkdir() for name in ("kept", "kept")]
+    assert names_in(tmp_path / "some" / "results") == ["kept"]
+    with pytest.raises(KeyError), output_folder(tmp_path):
+        raise KeyError
+    assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "nu\0ll"])
+def test_names_that_no_folder_can_have_are_one_message(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError), output_folder(tmp_path / name):
+        raise AssertionError

@@ -1,11 +1,13 @@
 """What a batch remembers: jobs that are the same as before, and those that are not."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
 from rm_geo.batch_record import BatchRecord, weights_version
+from rm_geo.cell_products import CellResult
 from rm_geo.jobs import read_jobs
 from rm_geo.networks import build
 from rm_geo.predict_options import PredictOptions
@@ -62,3 +64,31 @@ def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
     assert key_of(drive, tmp_path, replace(options, overlap_px=16)) != key_of(
         drive, tmp_path, options
     )
+
+
+@pytest.mark.parametrize(
+    "noted", [5, {}, {"cells": 3, "complete": True}, {"complete": True}, {"cells": [1]}]
+)
+def test_a_record_of_another_form_counts_as_nothing(drive, tmp_path, noted):
+    (job,) = read_jobs([drive], tmp_path, PredictOptions(method="idw"))
+    key = BatchRecord(tmp_path / "state.json", fresh=True).restored(job).key
+    if isinstance(noted, dict):
+        noted = {**noted, "key": key}
+    (tmp_path / "state.json").write_text(json.dumps({"jobs": {job.name: noted}}))
+    state = BatchRecord(tmp_path / "state.json", fresh=False).restored(job)
+    assert (state.results, state.skipped) == ({}, False)
+
+
+def test_writing_a_large_record_waits_and_loses_nothing(drive, tmp_path, monkeypatch):
+    (job,) = read_jobs([drive], tmp_path, PredictOptions(method="idw"))
+    record = BatchRecord(tmp_path / "state.json", fresh=True)
+    now_s = iter([0.0, 0.0, 2.0, 10.0, 50.0, 50.0, 51.0])
+    monkeypatch.setattr("rm_geo.batch_record.time.monotonic", lambda: next(now_s))
+    state = record.restored(job)
+    record.note(state)  # written from 0 to 2 s
+    first = record.path.stat().st_mtime_ns, record.path.read_text()
+    state.results["7"] = CellResult("7", "mapped")
+    record.note(state)  # at 10 s: not due
+    assert (record.path.stat().st_mtime_ns, record.path.read_text()) == first
+    record.note(state)  # at 50 s
+    assert list(json.loads(record.path.read_text())["jobs"][job.name]["cells"]) != []

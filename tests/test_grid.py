@@ -215,3 +215,18 @@ def test_metric_crs_ignores_positions_that_are_not_finite() -> None:
 
 def test_grid_keeps_its_crs() -> None:
     assert grid_of(2, 2).crs == CRS.from_epsg(UTM)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 9999)), min_size=1, max_size=4),
+    st.sampled_from([0.1, 0.2, 0.3, 0.7]),
+)
+def test_no_point_of_a_lattice_is_lost_to_rounding(nodes, spacing_m) -> None:
+    x, y = np.array(nodes).T * 0.1 + np.array([[500_000.0], [5_000_000.0]])
+    grid = Grid.covering(x, y, UTM, spacing_m=spacing_m)
+    row, col = (np.floor(value) for value in grid.pixel_of(x, y))
+    assert (row >= 0).all()
+    assert (row < grid.shape[0]).all()
+    assert (col >= 0).all()
+    assert (col < grid.shape[1]).all()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from rm_geo.errors import ModelError
+from rm_geo.errors import ModelError, OutputError
 from rm_geo.estimators.base import TileBatch
 from rm_geo.estimators.radiocycle import RadioCycleEstimator
 from rm_geo.methods import open_method
@@ -312,3 +312,13 @@ def test_export_beside_a_listed_model_lists_its_graph(field_model, tmp_path):
     result = CliRunner().invoke(rm_geo, [*command, "--onnx", str(tmp_path / "file.onnx")])
     assert result.exit_code == 2
     assert "exclude each other" in result.output
+
+
+def test_a_model_is_not_replaced_by_its_export(shipped, tmp_path):
+    record = find_model(shipped)
+    before = record.path.read_bytes()
+    with pytest.raises(OutputError, match="is the model itself"):
+        export_onnx(record, record.path, SIZE)
+    with pytest.raises(OutputError, match="it is a folder"):
+        export_onnx(record, tmp_path, SIZE)
+    assert record.path.read_bytes() == before

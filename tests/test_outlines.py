@@ -3,6 +3,7 @@
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 from shapely.geometry import Point, box
 
 from rm_geo.errors import CrsError, InputError
@@ -60,3 +61,27 @@ def test_outlines_without_a_crs_are_refused(tmp_path):
     with pytest.raises(CrsError) as refusal:
         building_mask(tmp_path / "b.gpkg", GRID)
     assert "--crs" not in refusal.value.hint  # that is the measurements'
+
+
+def test_rasters_that_are_no_buildings_are_refused(tmp_path):
+    write_raster(tmp_path / "rsrp.tif", np.full(GRID.shape, -90.0, np.float32), GRID)
+    with pytest.raises(InputError, match="no raster of buildings: it has values of -90"):
+        building_mask(tmp_path / "rsrp.tif", GRID)
+    profile = {"width": 60, "height": 40, "count": 2, "dtype": "uint8", "crs": "EPSG:32633",
+               "transform": GRID.transform}  # fmt: skip
+    with rasterio.open(tmp_path / "two.tif", "w", **profile) as dataset:
+        dataset.write(np.ones((2, 40, 60), np.uint8))
+    with pytest.raises(InputError, match="2 bands"):
+        building_mask(tmp_path / "two.tif", GRID)
+
+
+def test_the_layer_is_chosen_where_there_are_several(tmp_path):
+    file = tmp_path / "b.gpkg"
+    for name, shape in (("houses", BLOCK), ("parks", box(500_000, 5_399_990, 500_005, 5_399_999))):
+        geopandas.GeoDataFrame(geometry=[shape], crs=32633).to_file(file, layer=name)
+    np.testing.assert_array_equal(building_mask(file, GRID, layer="houses"), EXPECTED)
+    with pytest.raises(InputError, match="2 layers: houses, parks"):
+        building_mask(file, GRID)
+    with pytest.raises(InputError, match="no layer 'house'") as refusal:
+        building_mask(file, GRID, layer="house")
+    assert "houses, parks" in refusal.value.hint

@@ -330,7 +330,9 @@ def test_no_measurements_at_all_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [{"resolution_m": 0.0}, {"reach_m": -1.0}, {"overlap_px": 256}, {"batch_size": 0},
-     {"mask_threshold": 1.0}, {"max_tiles": 0}, {"tile_size_px": 8}, {"resolution_m": math.nan}],
+     {"mask_threshold": 1.0}, {"max_tiles": 0}, {"tile_size_px": 8}, {"resolution_m": math.nan},
+     {"resolution_m": math.inf}, {"resolution_m": 1e-320}, {"reach_m": math.inf},
+     {"noise_db": math.inf}, {"trust": 0.5, "assimilate": False}],
 )  # fmt: skip
 def test_options_that_cannot_be_meant_are_refused(wrong):
     with pytest.raises(UsageError):
@@ -357,3 +359,47 @@ def test_a_tiny_network_goes_the_whole_road(tmp_path):
     assert 0.0 <= known.min() <= known.max() <= 1.0
     assert raster.tags["model"] == "tiny"
     assert len(raster.tags["model_sha256"]) == 64
+
+
+def test_what_an_earlier_run_made_of_the_cell_does_not_stay(tmp_path, flat_method):
+    options = replace(FAST, mask=True, uncertainty=True, preview=True)
+    predict(drive(), tmp_path, options)
+    (tmp_path / "7_notes.txt").write_text("somebody's")
+    (tmp_path / "8_buildings.tif").write_text("of another cell")
+    (cell,) = predict(drive(), tmp_path, replace(FAST, preview=False))
+    summaries = {"summary.csv", "summary.json"}
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {*cell.files, *summaries, "7_notes.txt", "8_buildings.tif"}
+    assert "7_uncertainty.tif" not in there
+
+
+def test_a_cell_that_fails_for_good_does_not_stand_in_the_way_of_the_next_run(
+    tmp_path, monkeypatch
+):
+    class Mute(Flat):
+        def estimate(self, batch):
+            made = super().estimate(batch)
+            return replace(made, rsrp_dbm=np.where(made.rsrp_dbm > -85, made.rsrp_dbm, np.nan))
+
+    monkeypatch.setattr("rm_geo.methods.registry.create", lambda name, **options: Mute())
+    monkeypatch.setattr("rm_geo.pipeline.WORTH_RESUMING_S", -1.0)
+    both = together(drive(level=-80.0), drive(level=-90.0, cell="8"))
+    assert [cell.status for cell in predict(both, tmp_path, FAST)] == ["mapped", "failed"]
+    assert not [path for path in tmp_path.iterdir() if "journal" in path.name]
+    again = predict(both, tmp_path, replace(FAST, reach_m=5.0))
+    assert [cell.status for cell in again] == ["mapped", "failed"]
+
+
+def test_many_cells_need_no_more_open_files_than_the_system_grants(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1000:
+        pytest.skip("no more files are granted")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        many = [drive(6, extent=(4.0, 4.0), cell=f"c{number}") for number in range(80)]
+        options = replace(FAST, reach_m=1.0, min_pixels=1, preview=False)
+        results = predict(together(*many), tmp_path, options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [cell.status for cell in results] == ["mapped"] * 80

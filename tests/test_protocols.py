@@ -366,3 +366,33 @@ class TestCommand:
         missing = self.run(tmp_path / "nowhere", "--out", tmp_path)
         assert (missing.exit_code, "no simulated scenes" in missing.output) == (1, True)
         assert "Traceback" not in unknown.output + missing.output
+
+
+class TestNames:
+    def run(self, *words):
+        return CliRunner().invoke(rm_geo, ["evaluate", *(str(word) for word in words)])
+
+    def test_are_taken_without_the_spaces_around_them(self, dataset, tmp_path):
+        result = self.run("simulated", dataset.path, "--methods", "knn, idw,", "-o", tmp_path,
+                          "--samplings", "uniform:0.2", "--transmitters", "1")  # fmt: skip
+        assert result.exit_code == 0, result.output
+        with (tmp_path / "simulated.csv").open() as file:
+            assert [row["method"] for row in csv.DictReader(file)] == ["knn", "idw"]
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("--methods", " ,"), "names nothing"),
+            (("--methods", "knn", "--model", "x"), "no network"),
+            (("--methods", "knn", "--seed", "-1"), "-1"),
+            (("--methods", "partner+buildings"), "stands alone"),
+            (("--methods", "road:partner,radiocycle", "-O", "symmetries=2"), "stands alone"),
+            (("--methods", "radiocycle", "-O", "device=cpu"), "--device"),
+            (("--methods", "knn", "--maps", "700-601"), "map numbers"),
+        ],
+    )
+    def test_and_options_that_concern_nothing_are_refused(self, dataset, tmp_path, words, message):
+        result = self.run("simulated", dataset.path, "-o", tmp_path / "out", *words)
+        assert result.exit_code == 2, result.output
+        assert message in result.output
+        assert not (tmp_path / "out").exists()

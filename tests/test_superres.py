@@ -347,3 +347,25 @@ def test_a_scale_without_a_model_that_reads_buildings_is_refused(tmp_path, monke
         superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4,
                      buildings=tmp_path / "built.tif")  # fmt: skip
     assert "--buildings" in refusal.value.hint
+
+
+def test_an_input_is_never_the_output(tmp_path, walled):
+    grid = coarse_map(tmp_path / "coarse.tif", PLANE)
+    write_raster(
+        tmp_path / "built.tif", np.ones(grid.shape, bool), grid, dtype="uint8", nodata=None
+    )
+    before = (tmp_path / "built.tif").read_bytes()
+    with pytest.raises(UsageError, match=r"the input .*built\.tif"):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "built.tif", 4, model=walled,
+                     buildings=tmp_path / "built.tif")  # fmt: skip
+    assert (tmp_path / "built.tif").read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [{"intercept_dbm": math.nan}, {"intercept_dbm": 1e30},
+                                     {"buildings_layer": "houses"}, {"symmetries": 8.0},
+                                     {"symmetries": True}])  # fmt: skip
+def test_options_that_cannot_be_meant_are_refused(tmp_path, model, options):
+    coarse_map(tmp_path / "coarse.tif", PLANE)
+    with pytest.raises(UsageError):
+        superresolve(tmp_path / "coarse.tif", tmp_path / "new" / "f.tif", 4, model=model, **options)
+    assert not (tmp_path / "new").exists()

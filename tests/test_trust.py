@@ -14,7 +14,7 @@ from rm_geo.methods import OpenMethod
 from rm_geo.outlines import Outlines
 from rm_geo.sparse import SparseRaster
 from rm_geo.tile_batches import CellFacts
-from rm_geo.trust import PRIOR_SHARE, Trust, TrustOptions, judge, mix_rows, stack
+from rm_geo.trust import PRIOR_SHARE, TOLD_SHARE, Trust, TrustOptions, judge, mix_rows, stack
 
 SIDE = 128
 
@@ -179,3 +179,10 @@ def test_the_partner_is_judged_as_it_maps_with_the_transmitter_where_it_is_known
     )
     assert known.held_out == unknown.held_out
     assert known.rmse_db[1] < 0.7 * unknown.rmse_db[1]
+
+
+def test_who_is_told_the_buildings_is_believed_where_nothing_can_be_held_back():
+    nothing = np.full((3, 5), np.nan, dtype=np.float32)
+    assert stack(nothing, TOLD_SHARE) == Trust.given(TOLD_SHARE)
+    doubtful = np.array([[-90.0], [-85.0], [-86.0]], dtype=np.float32)
+    assert stack(doubtful, PRIOR_SHARE).method < 0.5 < stack(doubtful, TOLD_SHARE).method < 1.0

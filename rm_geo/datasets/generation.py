@@ -105,9 +105,10 @@ def generate(
         (part / _DONE).unlink()
         part.rename(out)
     except OSError as error:
-        raise OutputError(
-            f"{part} cannot be written: {error}", hint="Run the same command again to continue."
-        ) from error
+        hint = "Run the same command again to continue."
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            hint = "Name a folder whose parents are folders."
+        raise OutputError(f"{part} cannot be written: {error}", hint=hint) from error
     return SimulatedSet.open(out)
 
 
