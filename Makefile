@@ -44,6 +44,7 @@ qgis:
 	@tests/install_qgis.sh
 
 unit: $(STAMP) qgis
+	$(BIN)/python -m pytest --quiet --doctest-modules rm_geo
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(STAMP)
