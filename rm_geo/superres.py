@@ -29,7 +29,7 @@ from rm_geo.engine import (
     choose_precision,
     run_tiles,
 )
-from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
+from rm_geo.errors import AreaTooLargeError, InputError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.symmetries import require_count
 from rm_geo.framing import Scalar, framed
@@ -38,9 +38,10 @@ from rm_geo.mosaic import Band, Mosaic
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.provenance import describe_input, describe_software
 from rm_geo.raster_io import Raster, raster_sink, read_raster
+from rm_geo.refining_models import refining_model
 from rm_geo.unit_scale import UnitScale
 from rm_geo.weights import load_network
-from rm_geo.zoo import ModelRecord, default_model, describe_network, find_model, list_models
+from rm_geo.zoo import ModelRecord, describe_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,9 +54,6 @@ OVERLAP_PX: Final = 16
 
 _MOST_INTERCEPT: Final = 150.0
 """No level at 1 m, in dBm, is further from 0."""
-
-KINDS: Final = ("mars", "srresnet", "supreme")
-"""Kinds of network that refine rasters."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ def superresolve(
             f"windows, more than {max_tiles}.",
             hint="Cut it, or allow more (--max-tiles).",
         )
-    record = _model_for(scale, model, walled=buildings is not None)
+    record = refining_model(scale, model, walled=buildings is not None)
     place = choose_device(device)
     fine = raster.grid.scaled(scale)
     walls = None
@@ -329,58 +327,6 @@ class _Refiner:
                 centred=True, walls=walls,
             )  # fmt: skip
         return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
-
-
-def _model_for(scale: int, model: str | Path | None, *, walled: bool) -> ModelRecord:
-    """Find the model for a scale, one that reads buildings or one that does not."""
-    if scale < 1:
-        raise UsageError(f"A scale of {scale} refines nothing.", hint="Use --scale 4.")
-    if model is None:
-        scales = sorted({record.scale for record in list_models()
-                         if record.kind in KINDS and record.scale})  # fmt: skip
-        if scale not in scales:
-            raise ModelError(
-                f"No trained model that refines {scale}x comes with this installation.",
-                hint=f"Scales: {', '.join(map(str, scales)) or 'none'}. Give a model of your own "
-                "with --model.",
-            )
-        if walled:
-            return _model_told_buildings(scale)
-        try:  # the model for rasters of means, where it is another than the one for points
-            return default_model(f"superres-{scale}")
-        except ModelError:
-            return default_model(f"mars-{scale}")
-    record = find_model(model)
-    if record.kind not in KINDS:
-        raise ModelError(
-            f"The model {record.name!r} ({record.path}) is a {record.kind!r} network, which "
-            "refines no rasters.",
-            hint=f"Use one of kind {', '.join(KINDS)}; 'rm-geo models list' shows them.",
-        )
-    if record.scale is not None and record.scale != scale:
-        raise ModelError(
-            f"The model {record.name!r} refines {record.scale}x, not {scale}x.",
-            hint=f"Use --scale {record.scale}, or another model.",
-        )
-    if bool(describe_network(record)["network"].get("walled", False)) is not walled:
-        what, way = ("reads no", "Leave out") if walled else ("must be told the", "Give them with")
-        raise ModelError(
-            f"The model {record.name!r} {what} buildings.",
-            hint=f"{way} --buildings, or use another model.",
-        )
-    return record
-
-
-def _model_told_buildings(scale: int) -> ModelRecord:
-    """Find the default model that reads buildings."""
-    try:
-        return default_model(f"superres-{scale}-walls")
-    except ModelError as error:
-        raise ModelError(
-            f"No trained model that reads buildings and refines {scale}x comes with this "
-            "installation.",
-            hint="Leave out --buildings, or give a model of your own with --model.",
-        ) from error
 
 
 def _learnt_from_points(record: ModelRecord) -> bool:

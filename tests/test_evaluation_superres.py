@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from made_scenes import free_space_set
 from rasterio.enums import Resampling
 
-from rm_geo.errors import CancelledError
+from rm_geo.errors import CancelledError, ModelError
 from rm_geo.evaluation.superres import coarse_raster, judge_superres, refiners, resampled
 from rm_geo.grid import Grid
 from rm_geo.progress import SilentProgress
@@ -82,3 +82,8 @@ def test_it_can_be_stopped():
 
     with pytest.raises(CancelledError):
         judge_superres(free_space_set(scenes=1), refiners(), progress=Stop())
+
+
+def test_a_model_of_one_scale_is_refused_for_two_before_any_work():
+    with pytest.raises(ModelError, match="refines 4x, not 8x"):
+        refiners("mars-4x-field-s", "cpu", (4, 8))

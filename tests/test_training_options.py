@@ -156,3 +156,12 @@ class TestCommand:
         made = {path.name for path in (out / "model").iterdir()}
         assert made == {"card.json", "card.md", "curves.png", "model.safetensors", "recipe.yaml"}
         assert "rmse_db" in (out / "model" / "card.md").read_text()
+
+
+@pytest.mark.parametrize("option", [("--scale", "4"), ("--setting", "1")])
+def test_options_of_super_resolution_are_for_such_networks(tmp_path, option):
+    words = ["train", "radiocycle", "--out", str(tmp_path / "run"), "--data", "x", *option]
+    result = CliRunner().invoke(rm_geo, words)
+    assert result.exit_code != 0
+    assert "mars, srresnet, supreme" in result.output
+    assert not (tmp_path / "run").exists()

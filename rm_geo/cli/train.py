@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
 
     from rm_geo.console import Console
-
-_REFINING: Final = ("mars", "srresnet", "supreme")
 
 
 @click.command()
@@ -119,6 +117,7 @@ def describe_device(place: torch.device) -> str:
 def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Put together what file, options and settings say, the later before the earlier."""
     from rm_geo.errors import ConfigError
+    from rm_geo.refining_models import KINDS
     from rm_geo.training.ready import SETTINGS, network_of_size
 
     recipe = _read_recipe(kind, config)
@@ -126,9 +125,9 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
         for key, value in network_of_size(kind, chosen["size"]).items():
             _put(recipe, f"network.{key}", value)
     for option in ("scale", "setting"):
-        if chosen[option] and kind not in _REFINING:
+        if chosen[option] and kind not in KINDS:
             raise ConfigError(
-                f"--{option} is for {', '.join(_REFINING)}, not for {kind}.", hint="Leave it out."
+                f"--{option} is for {', '.join(KINDS)}, not for {kind}.", hint="Leave it out."
             )
     if chosen["scale"]:
         _put(recipe, "network.scale", int(chosen["scale"]))

@@ -29,6 +29,7 @@ from rm_geo.evaluation.metrics import ErrorSums
 from rm_geo.grid import Grid
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster_io import read_raster, write_raster
+from rm_geo.refining_models import refining_model
 from rm_geo.superres import superresolve
 from rm_geo.units import unit_to_gain
 from rm_geo.zoo import default_model
@@ -106,6 +107,8 @@ def refiners(
 
     Where a model that is told the buildings comes for all scales, it has a line of its own.
     """
+    for scale in scales:
+        refining_model(scale, model, walled=False)  # before any work
 
     def network(
         coarse: Path, fine: Path, scale: int, symmetries: int, *, told: bool = False
