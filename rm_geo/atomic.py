@@ -61,10 +61,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> with replacing("/tmp/rm_geo_example.txt") as part:  # doctest: +SKIP
     ...     part.write_text("complete")
     """
-    target = Path(path)
-    part = _part_of(target) if target.name else target
+    target = require_file_target(path)
+    part = _part_of(target)
     try:
-        _claim(part, target)
+        _claim(part)
         yield part
         _flush(part)
         part.replace(target)
@@ -84,21 +84,26 @@ def require_file_target(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     OutputError
-        If it names no file, or there is a folder or a device of that name.
+        If it names no file, no file can have that name, or there is a folder or a device of it.
     """
     target = Path(path)
     if not target.name:
         raise OutputError(f"{os.fspath(path)!r} names no file to write.", hint="Name a file.")
-    with contextlib.suppress(FileNotFoundError):
-        # A name that is too long or a parent that is a file shows here, too.
+    try:
         mode = target.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise OutputError(f"Cannot write {target}: it is a folder.", hint="Name a file.")
-        if not stat.S_ISREG(mode):
-            raise OutputError(
-                f"Cannot write {target}: it is a device, which a file must not replace.",
-                hint="Name a file.",
-            )
+    except FileNotFoundError:
+        return target
+    except OSError as error:  # a name that is too long, or a parent that is a file
+        raise output_error(target, error) from error
+    except ValueError as error:  # a null character
+        raise OutputError(f"{str(target)!r} is no name of a file.", hint="Name a file.") from error
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"Cannot write {target}: it is a folder.", hint="Name a file.")
+    if not stat.S_ISREG(mode):
+        raise OutputError(
+            f"Cannot write {target}: it is a device, which a file must not replace.",
+            hint="Name a file.",
+        )
     return target
 
 
@@ -192,9 +197,8 @@ def _part_of(target: Path) -> Path:
     return target.with_name(stem + ending)
 
 
-def _claim(part: Path, target: Path) -> None:
-    """Fail now, before the work, if the folder takes no file or the target's name is bad."""
-    require_file_target(target)
+def _claim(part: Path) -> None:
+    """Fail now, before the work, if the folder takes no file."""
     part.touch(exist_ok=False)
     part.unlink()
 

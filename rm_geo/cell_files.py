@@ -260,5 +260,6 @@ def _publish(staging: Path, names: Sequence[str], files: CellFiles) -> None:
     for name in names:
         (staging / name).replace(folder / name)
     for ending in PRODUCT_ENDINGS:
-        if (name := f"{files.cell}{ending}") not in names:
-            (folder / name).unlink(missing_ok=True)
+        name = f"{files.cell}{ending}"
+        if name not in names and (folder / name).is_file():
+            (folder / name).unlink()

@@ -142,11 +142,10 @@ def superresolve(
         If the output cannot be written; what was there before is untouched.
     """
     listener = SilentProgress() if progress is None else progress
-    source, target = Path(path), Path(output)
+    source, target = Path(path), require_file_target(output)
     for given in (source, *(() if buildings is None else (Path(buildings),))):
         if target.exists() and given.exists() and target.samefile(given):
             raise UsageError(f"The output is the input {given}.", hint="Name another file.")
-    require_file_target(target)
     require_count(symmetries)
     if intercept_dbm is not None and not -_MOST_INTERCEPT <= intercept_dbm <= _MOST_INTERCEPT:
         raise UsageError(

@@ -171,9 +171,8 @@ def judge(
                 _at_held_out(sparse.tile(tile), part.tile(tile), level_dbm, trend_db, covariance)
             )
     prior_share = PRIOR_SHARE if facts.buildings is None else TOLD_SHARE
-    if not columns:
-        return Trust.given(max(prior_share, 0.5))
-    return stack(np.concatenate(columns, axis=1), prior_share)
+    nothing = np.empty((3, 0), dtype=np.float32)
+    return stack(np.concatenate([nothing, *columns], axis=1), prior_share)
 
 
 def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:

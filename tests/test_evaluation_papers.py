@@ -16,12 +16,11 @@ from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import create
 from rm_geo.evaluation.contestants import Contestant, Line, line_up
+from rm_geo.evaluation.lattice import known_walls, lattice_cases
 from rm_geo.evaluation.mars import (
     WHOLE_SET,
     contestants,
     evaluate_mars,
-    known_walls,
-    lattice_cases,
     pairs_to_judge,
 )
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle

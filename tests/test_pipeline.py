@@ -366,10 +366,13 @@ def test_what_an_earlier_run_made_of_the_cell_does_not_stay(tmp_path, flat_metho
     predict(drive(), tmp_path, options)
     (tmp_path / "7_notes.txt").write_text("somebody's")
     (tmp_path / "8_buildings.tif").write_text("of another cell")
+    (tmp_path / "7_buildings_mask.tif").unlink()
+    (tmp_path / "7_buildings_mask.tif").mkdir()  # a folder is nobody's map
     (cell,) = predict(drive(), tmp_path, replace(FAST, preview=False))
     summaries = {"summary.csv", "summary.json"}
     there = {path.name for path in tmp_path.iterdir()}
-    assert there == {*cell.files, *summaries, "7_notes.txt", "8_buildings.tif"}
+    kept = {"7_notes.txt", "8_buildings.tif", "7_buildings_mask.tif"}
+    assert there == {*cell.files, *summaries, *kept}
     assert "7_uncertainty.tif" not in there
 
 

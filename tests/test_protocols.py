@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rm_geo.cli.group import rm_geo
+from rm_geo.datasets.map_numbers import parse_maps
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
@@ -20,7 +21,7 @@ from rm_geo.evaluation.assimilated import AssimilatedEstimator
 from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
 from rm_geo.evaluation.result_table import markdown_table
 from rm_geo.evaluation.road import PartnerEstimator, RoadEstimator
-from rm_geo.evaluation.simulated import parse_maps, run_protocol
+from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 
 SIDE = 32

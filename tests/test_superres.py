@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
 from rm_geo import weights
-from rm_geo.errors import AreaTooLargeError, InputError, ModelError, UsageError
+from rm_geo.errors import AreaTooLargeError, InputError, ModelError, OutputError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.raster_io import read_raster, write_raster
 from rm_geo.superres import superresolve
@@ -369,3 +369,12 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path, model, options):
     with pytest.raises(UsageError):
         superresolve(tmp_path / "coarse.tif", tmp_path / "new" / "f.tif", 4, model=model, **options)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300 + ".tif", "nu\0ll.tif"])
+def test_outputs_that_no_file_can_be_named_are_refused(tmp_path, model, name):
+    coarse_map(tmp_path / "coarse.tif", PLANE)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError):
+        superresolve(tmp_path / "coarse.tif", tmp_path / name if name else "", 4, model=model)
+    assert sorted(tmp_path.iterdir()) == before

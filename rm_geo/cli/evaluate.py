@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from rm_geo.cli.options import Number, console_options, device_option, key_and_value, model_option
+from rm_geo.cli.words import (
+    key_pairs,
+    optional_names,
+    refuse_unknown_keys,
+    split_names,
+    split_shares,
+)
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
@@ -80,18 +87,18 @@ def radiocycle(
     The paper tests on maps 601-700. Lines without a trained model are listed as absent. Keys
     of --model: interpolation-net, radiocycle-sl, radiocycle-ml, radiocycle-ml-dwa, radiocycle.
     """
+    from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.contestants import line_up
     from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
-    from rm_geo.evaluation.simulated import parse_maps
 
     data = SimulatedSet.open(dataset)
     report = evaluate_radiocycle(
         data,
-        line_up(CONTESTANTS, _pairs(models), device=device, only=_names(methods)),
+        line_up(CONTESTANTS, key_pairs(models), device=device, only=optional_names(methods)),
         out,
-        rates=_shares(rates, "--rates"),
-        routes=_shares(routes, "--routes"),
+        rates=split_shares(rates, "--rates"),
+        routes=split_shares(routes, "--routes"),
         maps=None if maps is None else parse_maps(maps),
         transmitters=transmitters,
         seed=seed,
@@ -132,17 +139,17 @@ def mars(
     supreme-4, mars-4-paper, mars-4; in setting 1 srresnet-4-i and so on, since other models
     have learnt from its test transmitters.
     """
+    from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.contestants import known_names, line_up, require_known
     from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, setting_name
-    from rm_geo.evaluation.simulated import parse_maps
 
     data = SimulatedSet.open(dataset)
-    given = _pairs(models)
+    given = key_pairs(models)
     number = WHOLE_SET if setting == "all" else int(setting)
     at = {int(scale): contestants(int(scale), number) for scale in dict.fromkeys(scales)}
-    _refuse_unknown_keys(given, [c.model_key for line in at.values() for c in line])
-    only = _names(methods)
+    refuse_unknown_keys(given, [c.model_key for line in at.values() for c in line])
+    only = optional_names(methods)
     if only is not None:
         require_known(only, [contestant for line in at.values() for contestant in line])
     lines = {}
@@ -187,8 +194,8 @@ def superres(
     outdoors. Writes superres.csv and superres.md.
     """
     from rm_geo.atomic import output_folder
+    from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.simulated import parse_maps
     from rm_geo.evaluation.superres import judge_superres, refiners
 
     factors = [int(scale) for scale in dict.fromkeys(scales)]
@@ -240,10 +247,11 @@ def simulated(
 ) -> None:
     """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
     from rm_geo.atomic import output_folder
+    from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.cases import Sampling
     from rm_geo.evaluation.named import named_estimators
-    from rm_geo.evaluation.simulated import parse_maps, run_protocol
+    from rm_geo.evaluation.simulated import run_protocol
 
     parameters: dict[str, object] = dict(key_and_value(text, "-O") for text in options)
     needed = bool(parameters) or model is not None
@@ -252,7 +260,7 @@ def simulated(
     parameters["device"] = device
     if model is not None:
         parameters["model"] = model
-    estimators = named_estimators(_some_names(methods), parameters, needed=needed)
+    estimators = named_estimators(split_names(methods), parameters, needed=needed)
     with output_folder(out):
         rows = run_protocol(
             SimulatedSet.open(dataset),
@@ -312,7 +320,7 @@ def drive_test(
     from rm_geo.evaluation.told import TOLD
     from rm_geo.points import read_measurements
 
-    names = _some_names(methods)
+    names = split_names(methods)
     if buildings is not None and not any(TOLD in name for name in names):
         raise UsageError("No method here is told the buildings.",
                          hint=f"Write road:radiocycle{TOLD}.")  # fmt: skip
@@ -323,7 +331,7 @@ def drive_test(
         measurements, rsrp_column=rsrp_column, cell_column=cell_column
     )[0].by_cell()  # fmt: skip
     if cells is not None:
-        by_cell = chosen_cells(by_cell, _some_names(cells), measurements)
+        by_cell = chosen_cells(by_cell, split_names(cells), measurements)
     with output_folder(out):
         rows = holdout_cells(
             by_cell,
@@ -353,50 +361,3 @@ def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> No
     write_csv(out / f"{name}.csv", rows)
     write_markdown(out / f"{name}.md", rows)
     console.result({"folder": out, "table": out / f"{name}.csv"}, markdown_table(rows))
-
-
-def _pairs(models: Sequence[str]) -> dict[str, str]:
-    """Split KEY=NAME|FILE options."""
-    pairs = {}
-    for text in models:
-        key, sign, value = text.partition("=")
-        if not sign or not key or not value:
-            raise click.BadParameter(f"{text!r} is not KEY=NAME|FILE.", param_hint="--model")
-        pairs[key.strip()] = value
-    return pairs
-
-
-def _refuse_unknown_keys(models: dict[str, str], keys: Sequence[str | None]) -> None:
-    """Say which keys there are."""
-    unknown = sorted(set(models) - set(keys))
-    if unknown:
-        known = ", ".join(sorted({key for key in keys if key}))
-        raise click.BadParameter(
-            f"No line takes the model {', '.join(unknown)}. Keys: {known}.", param_hint="--model"
-        )
-
-
-def _names(text: str | None) -> list[str] | None:
-    """Split names at commas; None where there is no text."""
-    return None if text is None else _some_names(text)
-
-
-def _some_names(text: str) -> list[str]:
-    """Split names at commas, each once."""
-    from rm_geo.errors import UsageError
-
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"{text!r} names nothing.", hint="Write names with commas between them.")
-    return list(dict.fromkeys(names))
-
-
-def _shares(text: str, option: str) -> list[float]:
-    """Split shares at commas; none where the text is empty."""
-    try:
-        shares = [float(piece) for piece in text.split(",") if piece.strip()]
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no list of shares such as 0.05,0.2.", param_hint=option
-        ) from error
-    return shares

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from rm_geo.datasets.generation import generate
+from rm_geo.datasets.map_numbers import parse_maps
 from rm_geo.datasets.maps_archive import read_maps_archive
 from rm_geo.datasets.radiomapseer import GreyScale
 from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
@@ -20,8 +21,6 @@ from rm_geo.datasets.street_scenes import PaperRecipe
 from rm_geo.errors import ConfigError, RmGeoError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_MOST_MAPS: Final = 1_000_000
 
 
 class _LineProgress:
@@ -55,23 +54,6 @@ class _LineProgress:
     def finish(self) -> None:
         """Print how long it took."""
         self.log(f"{self._label}: done in {time.monotonic() - self._began:.0f} s")
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Read map numbers such as ``1-500`` or ``3,7,10-12``."""
-    numbers: list[int] = []
-    try:
-        for piece in text.split(","):
-            first, _, last = piece.partition("-")
-            wanted = range(int(first), int(last or first) + 1)
-            if not 0 < len(wanted) <= _MOST_MAPS:
-                raise ValueError(piece)
-            numbers.extend(wanted)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of numbers such as 1-500.") from error
-    if not numbers:
-        raise click.BadParameter(f"{text!r} names no map.")
-    return tuple(numbers)
 
 
 def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
@@ -161,12 +143,12 @@ def main(
         if recipe != "references" and (gains is not None or simulate):
             raise ConfigError("--gains and --simulate are for the recipe references.")
         if recipe == "paper":
-            chosen = PaperRecipe(_numbers(maps), transmitters, drives, seed)
+            chosen = PaperRecipe(parse_maps(maps), transmitters, drives, seed)
         elif recipe == "radiomapseer":
             if source is None:
                 raise ConfigError("RadioMapSeer's folder is not named.", hint="Give --source DIR.")
             chosen = RadioMapSeerRecipe(
-                str(source.resolve()), _numbers(maps), tuple(range(transmitters)), simulation,
+                str(source.resolve()), parse_maps(maps), tuple(range(transmitters)), simulation,
                 grey, drives, seed,
             )  # fmt: skip
             chosen.require_complete()
@@ -178,13 +160,13 @@ def main(
                     f"{lacking} is not given.", hint="Name both --source and --gains."
                 )
             references = ReferencesRecipe(
-                str(gains.resolve()), reference_pairs(gains, _numbers(maps)), grey, simulate,
+                str(gains.resolve()), reference_pairs(gains, parse_maps(maps)), grey, simulate,
                 drives, seed,
             )  # fmt: skip
             references.require_fitting(read_maps_archive(source))
             chosen = references
         elif recipe == "field":
-            chosen = FieldRecipe(_numbers(maps), scenes, transmitters, drives, seed)
+            chosen = FieldRecipe(parse_maps(maps), scenes, transmitters, drives, seed)
         else:
             chosen = CityRecipe(scenes, transmitters, drives, seed, side_px)
         generate(chosen, out, source=source, workers=workers, progress=_LineProgress())

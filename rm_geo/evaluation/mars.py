@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.atomic import output_folder, replacing
-from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
+from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II, Split
 from rm_geo.errors import DependencyError, UsageError
-from rm_geo.estimators.base import BoolArray, Estimator, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimator, FloatArray, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
-from rm_geo.evaluation.cases import chosen_scenes, unit_scene
+from rm_geo.evaluation.cases import chosen_scenes
 from rm_geo.evaluation.contestants import Contestant, Line
 from rm_geo.evaluation.figures import draw_maps
 from rm_geo.evaluation.image_quality import ImageQuality
+from rm_geo.evaluation.lattice import LatticeCases, known_walls, lattice_cases
 from rm_geo.evaluation.metrics import ErrorSums
 from rm_geo.evaluation.result_table import markdown_table, write_csv
 from rm_geo.progress import Progress, SilentProgress
-from rm_geo.units import GAIN_SPAN_DB, gain_to_unit, unit_to_gain
+from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
 SETTINGS: Final[dict[int, Split]] = {1: MARS_SETTING_I, 2: MARS_SETTING_II}
 
@@ -101,28 +102,6 @@ class MarsRow:
 
 
 @dataclass(frozen=True)
-class LatticeCases:
-    """All chosen transmitters of a scene, sampled at the centres of cells.
-
-    Attributes
-    ----------
-    batch : TileBatch
-        Every node measured; those in buildings at the bottom of the scale, which is 0.
-    outdoor_batch : TileBatch
-        The same without the nodes in buildings.
-    truth_unit : ndarray of float32, shape (T, H, W)
-        0 in buildings.
-    indoor : ndarray of bool, shape (T, H, W)
-        Pixels that no outdoor score counts.
-    """
-
-    batch: TileBatch
-    outdoor_batch: TileBatch
-    truth_unit: FloatArray
-    indoor: BoolArray
-
-
-@dataclass(frozen=True)
 class _Sums:
     """Sums of one method over the maps so far."""
 
@@ -147,35 +126,6 @@ class _Sums:
             outdoor=self.outdoor + ErrorSums.of(map_unit, cases.truth_unit, ~cases.indoor),
             quality=quality,
         )
-
-
-def known_walls(scene: SimulatedScene, antennas: NDArray[np.int64]) -> BoolArray | None:
-    """Tell which pixels have no gain by the maps of some antennas; None where there are none."""
-    if not antennas.size:
-        return None
-    gains = gain_to_unit(np.asarray(scene.gains_db[antennas], dtype=np.float32))
-    return np.asarray((gains <= 0.0).all(axis=0))
-
-
-def lattice_cases(
-    scene: SimulatedScene,
-    antennas: NDArray[np.int64],
-    scale: int,
-    walls: BoolArray | None = None,
-) -> LatticeCases:
-    """Sample a scene as the paper does: pixel ``scale // 2`` of each cell, along each axis.
-
-    ``walls``, shape (H, W), are what a method may be told of a known scene.
-    """
-    whole = unit_scene(scene, antennas)
-    nodes = np.zeros(whole.truth_unit.shape, dtype=np.bool_)
-    nodes[:, scale // 2 :: scale, scale // 2 :: scale] = True
-    level = unit_to_gain(whole.truth_unit)
-    batch = whole.batch(np.where(nodes, level, np.float32(np.nan)))
-    outdoor = whole.batch(np.where(nodes & ~whole.indoor, level, np.float32(np.nan)))
-    if walls is not None:
-        batch = replace(batch, walls=np.broadcast_to(walls, nodes.shape))
-    return LatticeCases(batch, outdoor, whole.truth_unit, whole.indoor)
 
 
 def pairs_to_judge(

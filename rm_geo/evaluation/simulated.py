@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rm_geo.datasets.simulated import SimulatedSet
-from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, Estimator, FloatArray
 from rm_geo.evaluation.cases import (
     PAPER_SAMPLINGS,
@@ -28,7 +27,6 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
 TRANSMITTERS = 10
-MOST_MAPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -228,29 +226,6 @@ def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
         missing=outdoor.missing,
         seconds_per_map=tally.seconds / max(tally.maps, 1),
     )
-
-
-def parse_maps(text: str) -> tuple[int, ...]:
-    """Read map numbers such as ``601-700`` or ``601,605,610-620``.
-
-    Raises
-    ------
-    UsageError
-        If the text is not of that form.
-    """
-    numbers: list[int] = []
-    try:
-        for piece in text.split(","):
-            first, _, last = piece.partition("-")
-            wanted = range(int(first), int(last or first) + 1)
-            if not 0 < len(wanted) <= MOST_MAPS:
-                raise ValueError(piece)
-            numbers.extend(wanted)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is no list of map numbers.", hint="Write it as 601-700 or 601,605."
-        ) from error
-    return tuple(numbers)
 
 
 if __name__ == "__main__":
