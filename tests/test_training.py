@@ -321,6 +321,8 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         ({"loop": {"max_minutes": -1}}, "max_minutes"),
         ({"loop": {"minutes": 1}}, "minutes"),
         ({"task": {"mode": "triple"}}, "triple"),
+        ({"kind": "radiocycle", "task": {"only": "buildings"}}, "mode single"),
+        ({"kind": "radiocycle", "task": {"only": "both", "mode": "single"}}, "both"),
         ({"data": []}, "No training data"),
         ({"kind": "unet"}, "unet"),
     ],
@@ -348,6 +350,42 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
     wider = dataclasses.replace(config, network={**TINY, "f_widths": (8, 16)})
     with pytest.raises(ConfigError, match="another shape"):
         make_task(wider, CPU)
+
+
+def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    torch.manual_seed(5)
+    other = FieldRadioCycle(**TINY)
+    save_model(tmp_path / "other", other, "radiocycle-field", TINY)
+    config = TrainingConfig(
+        kind="radiocycle-field", data=["x"], network={**TINY, "f_widths": (16, 24)}, held_out=1,
+        start_from=str(tmp_path / "other"), task={"batch": 2, "crop": 32, "final_crop": 64},
+    )  # fmt: skip
+    wide = make_task(config, CPU).network
+    fine, smooth = torch.rand(1, 3, 64, 64), torch.rand(1, 9, 16, 16)
+    assert torch.allclose(wide.F(fine, smooth), other.F(fine, smooth), atol=1e-5)
+    assert torch.equal(wide.G.stem.weight, other.G.stem.weight)
+    part = make_task(dataclasses.replace(config, start_parts=["F"]), CPU).network
+    assert torch.allclose(part.F(fine, smooth), other.F(fine, smooth), atol=1e-5)
+    assert not torch.equal(part.G.stem.weight, other.G.stem.weight)
+    with pytest.raises(ConfigError, match="no part 'H'"):
+        make_task(dataclasses.replace(config, start_parts=["H"]), CPU)
+
+
+@pytest.mark.parametrize(("only", "rests"), [("buildings", "G"), ("map", "F")])
+def test_one_network_of_the_published_pair_can_train_alone(tmp_path, only, rests):
+    network = RadioCycle(0.05)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pool = ScenePool([free_space_set()], near_transmitter=True)
+    options = PaperOptions(batch=1, crop=64, final_crop=64, mode="single", only=only)
+    task = RadioCycleTask(network, pool, pool, options)
+    loop = TrainingLoop(task, tmp_path, LoopOptions(max_minutes=1e6, max_steps=2), CPU)
+    loop.run(SilentProgress())
+    for module in (network, loop.average):
+        moved = {name[0] for name, value in module.state_dict().items()
+                 if not torch.equal(value, before[name])}  # fmt: skip
+        assert moved == {"F", "G"} - {rests}
+    assert TrainingLoop(task, tmp_path, loop.options, CPU).resume()
 
 
 def test_a_budget_of_steps_holds_whatever_was_resumed_and_the_rate_falls_over_it(tmp_path):

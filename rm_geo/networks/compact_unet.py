@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside the identity, which the block starts as."""
 
     def __init__(self, width: int) -> None:
@@ -66,11 +66,11 @@ class CompactUNet(nn.Module):
         self.stem = nn.Conv2d(n_in, widths[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(
-            nn.Sequential(*(_Block(w) for _ in range(d)))
+            nn.Sequential(*(ResidualBlock(w) for _ in range(d)))
             for w, d in zip(widths, depths, strict=True)
         )
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.decode = nn.ModuleList(_Block(w) for w in widths[:-1])
+        self.decode = nn.ModuleList(ResidualBlock(w) for w in widths[:-1])
         self.head = nn.Conv2d(widths[0], 16 * out_channels, 3, padding=1)
         _start_at_zero(self.head)
 

@@ -38,6 +38,7 @@ from rm_geo.training.ready import network_of_size, ready_recipe
 from rm_geo.training.run import check_config, read_config, train
 from rm_geo.training.team import Team, local_device
 from rm_geo.weights import write_index
+from rm_geo.zoo import list_models
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,15 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
     size : {"full", "s"}
         The papers' sizes, or compact ones to try the road on.
     """
-    field = {
-        "loop": {"learning_rate": 1e-3},
-        "task": {"batch": 64, "crop": 128, "coarse_shares": [0.2, 0.1]},
-    }
+    field = _started(
+        {
+            "loop": {"learning_rate": 1e-3},
+            "task": {"batch": 64, "crop": 128, "coarse_shares": [0.2, 0.1]},
+        },
+        "radiocycle-field-s",
+    )
     plan = (
-        PlannedModel("radiocycle-ml-dwa", "radiocycle", ready_recipe("radiocycle", "ml-dwa"), 8,
+        PlannedModel("radiocycle-ml-dwa", "radiocycle", _published("ml-dwa"), 8,
                      "RadioCycle as published: dual losses with dynamic weight averaging."),
         PlannedModel("radiocycle", "radiocycle-field", field, 8,
                      "RadioCycle for drive tests, full size."),
@@ -117,9 +121,9 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
         PlannedModel("superres-8-walls", "mars", _super_resolution("mars", 8, "field-walls"), 2,
                      "MARS 8x for planners' rasters that come with outlines of the buildings.",
                      by_default=False),
-        PlannedModel("radiocycle-ml", "radiocycle", ready_recipe("radiocycle", "ml"), 4,
+        PlannedModel("radiocycle-ml", "radiocycle", _published("ml"), 4,
                      "RadioCycle's ablation without dynamic weights.", by_default=False),
-        PlannedModel("radiocycle-sl", "radiocycle", ready_recipe("radiocycle", "sl"), 4,
+        PlannedModel("radiocycle-sl", "radiocycle", _published("sl"), 4,
                      "RadioCycle's ablation without dual losses.", by_default=False),
         PlannedModel("srresnet-8", "srresnet", _super_resolution("srresnet", 8, "paper"), 1,
                      "SRResNet 8x, MARS's baseline, setting II.", by_default=False),
@@ -128,6 +132,11 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
         *_known_scenes(),
     )  # fmt: skip
     return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
+
+
+def _published(name: str) -> dict[str, Any]:
+    """Give a recipe of the published pair; F starts from the compact one, whose widths divide."""
+    return _started(ready_recipe("radiocycle", name), "radiocycle-sl-long-s", "F")
 
 
 def _known_scenes() -> Iterator[PlannedModel]:
@@ -147,6 +156,17 @@ def _known_scenes() -> Iterator[PlannedModel]:
             yield PlannedModel(key, kind, recipe, 1.5,
                                f"{kind} {scale}x ({name}) for setting I: unseen transmitters in "
                                "known scenes.", by_default=False)  # fmt: skip
+
+
+def _started(recipe: dict[str, Any], model: str, *parts: str) -> dict[str, Any]:
+    """Start a recipe from a compact model, or parts of it, where it came with rm_geo.
+
+    Some minutes of a GPU are better spent on from there than from nothing.
+    """
+    if model not in {record.name for record in list_models()}:
+        return recipe
+    started = {**recipe, "start_from": model}
+    return {**started, "start_parts": list(parts)} if parts else started
 
 
 def _sized(model: PlannedModel, size: str) -> dict[str, Any]:

@@ -39,6 +39,9 @@ class PaperOptions:
         The paper's ablations: SL (no dual losses), ML without DWA, ML with DWA.
     temperature : float
         T of dynamic weight averaging.
+    only : {"buildings", "map"} or None
+        In mode ``single``, train F or G alone; the other stays what it starts from. Its loss
+        does not reach the one that is trained.
     turned : bool
         Whether crops are turned and mirrored; see :class:`~rm_geo.training.scenes.ScenePool`.
     """
@@ -50,11 +53,16 @@ class PaperOptions:
     fraction: tuple[float, float] = (0.2, 0.2)
     mode: str = "dual-dwa"
     temperature: float = 2.0
+    only: str | None = None
     turned: bool = True
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
+        if self.only not in {None, "buildings", "map"}:
+            raise ConfigError(f"only must be buildings or map, not {self.only!r}.")
+        if self.only is not None and self.mode != "single":
+            raise ConfigError("only goes with mode single: dual losses train both networks.")
         if self.batch < 1 or self.crop < 64 or self.crop % 64 or self.final_crop % 64:
             raise ConfigError("batch must be positive, crop and final_crop multiples of 64.")
         if self.final_crop < self.crop:
@@ -105,6 +113,9 @@ class RadioCycleTask:
         self._network, self.options = network, options
         self.pool, self.validation = pool, validation
         self.dwa = DynamicWeightAverage(tasks=2, temperature=options.temperature)
+        if options.only is not None:
+            resting = network.G if options.only == "buildings" else network.F
+            resting.requires_grad_(False)
 
     @property
     def network(self) -> RadioCycle:
@@ -115,9 +126,14 @@ class RadioCycleTask:
         """Losses of one batch."""
         crops = self.pool.draw(context.numpy_rng, *batch_and_crop(self.options, context.progress))
         b = paper_batch(crops, self.options.fraction, context.torch_rng)
-        logits = self.network.buildings(b.x, b.t)
+        if self.options.only == "buildings":
+            loss = dice_bce(self.network.buildings(b.x, b.t), b.z)
+            return {"total": loss, "buildings": loss}
         from_truth = self.network.radio_map(b.z, b.t)
         loss_g = functional.mse_loss(from_truth, b.y)
+        if self.options.only == "map":
+            return {"total": loss_g, "map": loss_g}
+        logits = self.network.buildings(b.x, b.t)
         loss_f = dice_bce(logits, b.z)
         if self.options.mode == "single":
             return {"total": loss_g + loss_f, "map": loss_g, "buildings": loss_f}
@@ -131,7 +147,8 @@ class RadioCycleTask:
 
     def end_epoch(self, means: dict[str, float]) -> None:
         """Update the loss weights."""
-        self.dwa.end_epoch([means["map"], means["buildings"]])
+        if self.options.only is None:
+            self.dwa.end_epoch([means["map"], means["buildings"]])
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

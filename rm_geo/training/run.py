@@ -29,6 +29,7 @@ from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCyc
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import TrainingTask
 from rm_geo.training.team import Team
+from rm_geo.training.widening import widen
 
 CONFIG_NAME = "config.json"
 
@@ -53,8 +54,11 @@ class TrainingConfig:
         Name of a split of :mod:`rm_geo.datasets.splits`: train on its maps and transmitters
         alone.
     start_from : str or None
-        Trained model, by name or file, whose weights a new training starts from; a
-        checkpoint that is resumed has its own.
+        Trained model, by name or file, whose weights a new training starts from, widened
+        where the network is wider (:func:`~rm_geo.training.widening.widen`); a checkpoint that
+        is resumed has its own.
+    start_parts : sequence of str or None
+        Only these parts of the network start from it, such as ``F`` of a RadioCycle.
     radiomapseer : mapping
         How RadioMapSeer is read, where it is among the data: ``simulation`` (DPM, IRT2, ...)
         and ``scale`` (published, noise-floor).
@@ -70,6 +74,7 @@ class TrainingConfig:
     held_out: int = 16
     split: str | None = None
     start_from: str | None = None
+    start_parts: Sequence[str] | None = None
     radiomapseer: Mapping[str, Any] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -122,6 +127,13 @@ def read_config(kind: str, recipe: Mapping[str, Any]) -> TrainingConfig:
     for key in ("start_from", "split"):
         if not isinstance(recipe.get(key), str | None):
             raise ConfigError(f"{key} must be a name, not {recipe[key]!r}.")
+    parts = recipe.get("start_parts")
+    if parts is not None and not (
+        isinstance(parts, list | tuple) and parts and all(isinstance(part, str) for part in parts)
+    ):
+        raise ConfigError(f"start_parts must be a list of names, not {parts!r}.")
+    if parts is not None and recipe.get("start_from") is None:
+        raise ConfigError("start_parts goes with start_from, the model whose parts they are.")
     return TrainingConfig(**{**recipe, "kind": kind, "data": [str(path) for path in data]})
 
 
@@ -270,11 +282,24 @@ def _start(config: TrainingConfig) -> nn.Module:
     from rm_geo.zoo import find_model
 
     trained, record = load_network(find_model(config.start_from, kind=config.kind))
+    pairs = [(network, trained)]
+    if config.start_parts is not None:
+        known = [name for name, _ in network.named_children()]
+        if unknown := [part for part in config.start_parts if part not in known]:
+            raise ConfigError(f"{config.kind!r} has no part {unknown[0]!r} to start from.",
+                              hint=f"Parts: {', '.join(known)}.")  # fmt: skip
+        pairs = [
+            (network.get_submodule(part), trained.get_submodule(part))
+            for part in config.start_parts
+        ]
     try:
-        network.load_state_dict(trained.state_dict())
-    except RuntimeError as error:
+        for wide, narrow in pairs:
+            widen(wide, narrow.state_dict(), torch.Generator().manual_seed(0))
+    except ConfigError as error:
         raise ConfigError(
-            f"The model {record.name!r} has another shape than the network to be trained.",
-            hint="Use the network section of that model's recipe.",
+            f"The model {record.name!r} has another shape than the network to be trained, and "
+            f"cannot be widened to it: {error.message}",
+            hint="Use the network section of that model's recipe, or whole multiples of its "
+            "widths.",
         ) from error
     return network
