@@ -160,7 +160,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
-                run.progress.log(f"Failed: {error}")
+                if len(survey.cells) > 1:  # that of a single one is about to be raised
+                    run.progress.log(f"Failed: {error}")
                 if not isinstance(error, _PASSING):
                     for journal in journals[before:]:
                         journal.remove()

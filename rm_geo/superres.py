@@ -55,6 +55,8 @@ OVERLAP_PX: Final = 16
 _MOST_INTERCEPT: Final = 150.0
 """No level at 1 m, in dBm, is further from 0."""
 
+_SUFFIXES: Final = (".tif", ".tiff", ".gtif", ".gtiff")
+
 
 @dataclass(frozen=True)
 class Refinement:
@@ -146,6 +148,9 @@ def superresolve(
     for given in (source, *(() if buildings is None else (Path(buildings),))):
         if target.exists() and given.exists() and target.samefile(given):
             raise UsageError(f"The output is the input {given}.", hint="Name another file.")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{target} is written as a GeoTIFF, whose name ends in .tif.",
+                         hint=f"Name it {target.with_suffix('.tif').name}.")  # fmt: skip
     require_count(symmetries)
     if intercept_dbm is not None and not -_MOST_INTERCEPT <= intercept_dbm <= _MOST_INTERCEPT:
         raise UsageError(
@@ -157,12 +162,7 @@ def superresolve(
     raster = read_raster(source, band=band)
     if not np.isfinite(raster.values).any():
         raise InputError(f"{source} holds no data: all of it is nodata.")
-    if float(np.nanmax(raster.values)) > 50.0 or float(np.nanmin(raster.values)) < -400.0:
-        raise InputError(
-            f"{source} does not hold levels in dBm: it has values from "
-            f"{np.nanmin(raster.values):g} to {np.nanmax(raster.values):g}.",
-            hint="Choose the right --band, or declare its nodata value (gdal_edit.py -a_nodata).",
-        )
+    _require_levels(raster.values, source)
     tiles = raster.grid.tiles(WINDOW_PX, OVERLAP_PX)
     if len(tiles) > max_tiles:
         raise AreaTooLargeError(
@@ -326,6 +326,21 @@ class _Refiner:
                 centred=True, walls=walls,
             )  # fmt: skip
         return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
+
+
+def _require_levels(values: FloatArray, source: Path) -> None:
+    """Refuse values that are no levels in dBm: other units, or a nodata value not declared."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if -400.0 <= low < 0.0 and high <= 50.0:
+        return
+    hint = "Choose the right --band, or declare its nodata value (gdal_edit.py -a_nodata)."
+    if 0.0 <= low and 0.0 < high <= 1.0:
+        hint = "Power in milliwatts becomes dBm by 10 log10 (gdal_calc.py --calc '10*log10(A)')."
+    elif 0.0 <= low and high <= 250.0:
+        hint = "Path loss in dB becomes RSRP when it is taken from the EIRP of a reference signal."
+    raise InputError(
+        f"{source} does not hold levels in dBm: it has values from {low:g} to {high:g}.", hint=hint
+    )
 
 
 def _learnt_from_points(record: ModelRecord) -> bool:

@@ -201,6 +201,8 @@ PLANE = (-80.0 - 0.4 * np.arange(40)[:, None] - 0.2 * np.arange(30)).astype(np.f
          "colour numbers"),
         ({"values": np.full((9, 9), 70, np.uint8), "nodata": None}, "does not hold levels in dBm"),
         ({"values": np.where(PLANE > -90, PLANE, -32768.0), "nodata": None}, "nodata value"),
+        ({"values": (10.0 ** (PLANE / 10.0)).astype(np.float32)}, "milliwatts"),
+        ({"values": -PLANE}, "Path loss"),
         ({"values": PLANE + 1j * PLANE, "nodata": None}, "complex"),
     ],
 )  # fmt: skip
@@ -378,3 +380,12 @@ def test_outputs_that_no_file_can_be_named_are_refused(tmp_path, model, name):
     with pytest.raises(OutputError):
         superresolve(tmp_path / "coarse.tif", tmp_path / name if name else "", 4, model=model)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["fine.png", "fine", "fine.v2"])
+def test_a_geotiff_gets_no_other_formats_name(tmp_path, model, name):
+    coarse_map(tmp_path / "coarse.tif", PLANE)
+    with pytest.raises(UsageError, match="GeoTIFF") as caught:
+        superresolve(tmp_path / "coarse.tif", tmp_path / name, 4, model=model)
+    assert "fine.tif" in str(caught.value)
+    assert not (tmp_path / name).exists()
