@@ -334,9 +334,9 @@ def _require_levels(values: FloatArray, source: Path) -> None:
     if -400.0 <= low < 0.0 and high <= 50.0:
         return
     hint = "Choose the right --band, or declare its nodata value (gdal_edit.py -a_nodata)."
-    if 0.0 <= low and 0.0 < high <= 1.0:
+    if low >= 0.0 and 0.0 < high <= 1.0:
         hint = "Power in milliwatts becomes dBm by 10 log10 (gdal_calc.py --calc '10*log10(A)')."
-    elif 0.0 <= low and high <= 250.0:
+    elif low >= 0.0 and high <= 250.0:
         hint = "Path loss in dB becomes RSRP when it is taken from the EIRP of a reference signal."
     raise InputError(
         f"{source} does not hold levels in dBm: it has values from {low:g} to {high:g}.", hint=hint
