@@ -3,8 +3,9 @@
 Writes a table (Markdown and CSV) and a plot of each part into a folder, with the machine
 described; parts that an earlier run left there are kept. Parts by name: ``reading``, ``tiles``,
 ``memory``, ``writing``, ``scaling``, ``tile-scaling``, ``resume``, ``rivals``. ``--size small``
-takes some minutes; ``medium`` half an hour: a million points of each format, 10 km x 40 km, a
-square kilometre by every tool; ``full`` hours: ten million points, more workers, larger areas.
+takes some minutes; ``medium`` half an hour: a million points of each format, 10 km x 40 km, the
+full-size network, a square kilometre by every tool; ``full`` hours: ten million points, more
+workers, larger areas.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Sizes:
 
     points: tuple[int, ...] = (100_000,)
     tiles: tuple[int, ...] = (4,)
+    full_size_tiles: int = 0
     batches: tuple[int, ...] = (1, 4)
     areas: tuple[str, ...] = ("1x1", "1x4")
     sides_px: tuple[int, ...] = (1024, 2048)
@@ -65,12 +67,13 @@ class Sizes:
 SIZES = {
     "small": Sizes(),
     "medium": Sizes(
-        points=(100_000, 1_000_000), tiles=(25, 100), batches=(1, 4, 16),
+        points=(100_000, 1_000_000), tiles=(25, 100), full_size_tiles=25, batches=(1, 4, 16),
         areas=("1x1", "5x5", "10x10", "10x40"), sides_px=(1024, 4096, 16384), workers=(1, 2, 4),
         jobs=4, spread_side_m=2400.0, resumed_side_m=1200.0, rivals_side_m=1024.0,
     ),
     "full": Sizes(
-        points=(100_000, 1_000_000, 10_000_000), tiles=(25, 100, 400), batches=(1, 2, 4, 8, 16),
+        points=(100_000, 1_000_000, 10_000_000), tiles=(25, 100, 400), full_size_tiles=100,
+        batches=(1, 2, 4, 8, 16),
         areas=("1x1", "5x5", "10x10", "10x40", "10x160"), sides_px=(1024, 4096, 16384),
         workers=(1, 2, 4, 8), jobs=8, spread_side_m=4800.0, resumed_side_m=2400.0,
         rivals_side_m=1024.0,
@@ -83,7 +86,9 @@ def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str,
     batches = sizes.batches if device == "cpu" else (8, 16, 32, 64, 128)
 
     def tiles() -> Rows:
-        found = (throughput.tiles_by_batch(device, batches, count) for count in sizes.tiles)
+        found = [throughput.tiles_by_batch(device, batches, count) for count in sizes.tiles]
+        if sizes.full_size_tiles:
+            found.append(throughput.full_size(device, batches[1:2], sizes.full_size_tiles))
         return [row for rows in found for row in rows]
 
     return {

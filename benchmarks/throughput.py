@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,10 @@ _OVERLAP_PX = 32
 _STEP_M = 256.0 - _OVERLAP_PX  # of neighbouring tiles
 
 
-def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: int = 16) -> Rows:
-    """Tiles/s and km2/s of the default model against the batch size, by engine.
+def tiles_by_batch(
+    device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: int = 16, model: Path | None = None
+) -> Rows:
+    """Tiles/s and km2/s of a model, the default one, against the batch size, by engine.
 
     The bare rate is that of the estimator alone on tiles that are ready; the road's is that
     of :func:`rm_geo.predict` from points to files.
@@ -40,14 +44,16 @@ def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: in
     tiles = grid.tiles(256, _OVERLAP_PX)
     rows: Rows = []
     for engine in engines:
+        label = engine if model is None else f"{engine}, {model.parent.name}"
         for size in sizes:
             options = {"engine": engine}
             try:
-                method = open_method("radiocycle", device=device, batch_size=size, options=options)
+                method = open_method("radiocycle", device=device, batch_size=size,
+                                     model=model, options=options)  # fmt: skip
                 batches = list(tile_batches(sparse, tiles, CellFacts(), size))
                 method.estimator.estimate(batches[0])  # allocates and compiles
             except Exception as error:
-                rows.append({"engine": engine, "batch": size, "fault": str(error)})
+                rows.append({"engine": label, "batch": size, "fault": str(error)})
                 break
             clock = Clock()
             list(run_tiles(method.estimator, batches, clock=clock))
@@ -56,13 +62,13 @@ def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: in
                 clock, begun = Clock(), time.perf_counter()
                 (result,) = predict(
                     points, folder,
-                    PredictOptions(device=device, batch_size=size, reach_m=20.0,
+                    PredictOptions(device=device, batch_size=size, reach_m=20.0, model=model,
                                    method_options=options, trust=0.5), clock=clock,
                 )  # fmt: skip
                 wall = time.perf_counter() - begun
             rows.append(
                 {
-                    "engine": engine, "batch": size, "tiles": result.tiles,
+                    "engine": label, "batch": size, "tiles": result.tiles,
                     "bare_tiles_per_s": round(bare, 2),
                     "road_tiles_per_s": round(result.tiles / wall, 2),
                     "share_of_bare": round(result.tiles / wall / bare, 3),
@@ -72,6 +78,39 @@ def tiles_by_batch(device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: in
                 }
             )  # fmt: skip
     return rows
+
+
+def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
+    """The same of the field network in full size, whose weights no speed depends on."""
+    from rm_geo.networks import build
+    from rm_geo.onnx_export import export_onnx
+    from rm_geo.onnx_files import export_path
+    from rm_geo.training.ready import network_of_size
+    from rm_geo.weights import save_model
+    from rm_geo.zoo import find_model, verified
+
+    kind = "radiocycle-field"
+    with tempfile.TemporaryDirectory() as folder, _exports_in(Path(folder)):
+        path = Path(folder) / "full size" / "model.safetensors"
+        config = network_of_size(kind, "full")
+        save_model(path, build(kind, config), kind, config)
+        record = verified(find_model(path))
+        if device == "cpu":
+            export_onnx(record, export_path(record.sha256 or "", 256))
+        return tiles_by_batch(device, sizes, count, path)
+
+
+@contextlib.contextmanager
+def _exports_in(folder: Path) -> Iterator[None]:
+    """Look for exports in a folder, for the time of a block."""
+    before = os.environ.get("RM_GEO_ONNX")
+    os.environ["RM_GEO_ONNX"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("RM_GEO_ONNX")
+        if before is not None:
+            os.environ["RM_GEO_ONNX"] = before
 
 
 def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:
