@@ -38,12 +38,12 @@ def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
     return {
         f"{prefix}input": path.name,
         f"{prefix}input_bytes": str(path.stat().st_size),
-        f"{prefix}input_sha256": _sha256(path),
-        **({f"{prefix}input_companions_sha256": _sha256(*beside)} if beside else {}),
+        f"{prefix}input_sha256": files_sha256(path),
+        **({f"{prefix}input_companions_sha256": files_sha256(*beside)} if beside else {}),
     }
 
 
-def _sha256(*paths: Path) -> str:
+def files_sha256(*paths: Path) -> str:
     """Checksum of the bytes of some files, one after the other."""
     digest = hashlib.sha256()
     for path in paths:

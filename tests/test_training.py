@@ -1,17 +1,21 @@
 """Training draws consistent crops, keeps its budget, and goes on where it stopped."""
 
 import dataclasses
+import errno
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from made_scenes import free_space_set
+from made_scenes import free_space_set, save_set
 
 from rm_geo.datasets.simulated import SimulatedSet
-from rm_geo.errors import CancelledError, ConfigError, ModelError
+from rm_geo.errors import CancelledError, ConfigError, ModelError, OutputError
 from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle
 from rm_geo.progress import SilentProgress
+from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from rm_geo.training.field_task import FieldOptions, FieldTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
@@ -323,6 +327,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         ({"task": {"mode": "triple"}}, "triple"),
         ({"kind": "radiocycle", "task": {"only": "buildings"}}, "mode single"),
         ({"kind": "radiocycle", "task": {"only": "both", "mode": "single"}}, "both"),
+        ({"kind": "interpolation-net", "network": {}, "task": {"mode": "single"}}, "task.mode"),
         ({"data": []}, "No training data"),
         ({"kind": "unet"}, "unet"),
     ],
@@ -350,6 +355,115 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
     wider = dataclasses.replace(config, network={**TINY, "f_widths": (8, 16)})
     with pytest.raises(ConfigError, match="another shape"):
         make_task(wider, CPU)
+
+
+def test_the_other_arguments_of_a_network_must_be_those_it_starts_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    save_model(tmp_path / "other", FieldRadioCycle(**TINY), "radiocycle-field", TINY)
+    config = TrainingConfig(
+        kind="radiocycle-field", data=["x"], network={**TINY, "trend": True}, held_out=1,
+        start_from=str(tmp_path / "other"), task={"batch": 2, "crop": 32, "final_crop": 64},
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="trend is False, not True"):
+        make_task(config, CPU)
+
+
+def short_training(**changes):
+    """A training of two steps on scenes that need no folder."""
+    return TrainingConfig(
+        **{
+            "kind": "radiocycle-field", "data": ["x"], "network": TINY, "held_out": 1,
+            "loop": {"max_minutes": 1e6, "max_steps": 2, "steps_per_epoch": 1},
+            "task": {"batch": 2, "crop": 32, "final_crop": 64}, **changes,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"network": {**TINY, "f_widths": (8, 16)}}, "another network"),
+        ({"kind": "interpolation-net", "network": {}}, "kind, network"),
+        ({"task": {"batch": 3, "crop": 32, "final_crop": 64}}, "another task"),
+        ({"held_out": 2}, "held_out"),
+        ({"loop": {"max_steps": 4, "seed": 1}}, r"loop\.seed"),
+    ],
+)
+def test_a_training_goes_on_as_it_was_begun_or_not_at_all(tmp_path, monkeypatch, changes, match):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    train(short_training(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError, match=match):
+        train(short_training(**changes), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    longer = {"max_minutes": 2e6, "max_steps": 4, "steps_per_epoch": 1, "learning_rate": 1e-4}
+    train(short_training(loop=longer), tmp_path)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")[0].step == 4
+
+
+def test_a_training_does_not_go_on_with_other_data_though_it_may_have_moved(tmp_path):
+    here = save_set(free_space_set(), tmp_path / "here")
+    other = save_set(free_space_set(scenes=5), tmp_path / "other")
+    run = tmp_path / "run"
+    train(short_training(data=[str(here)]), run)
+    here.rename(tmp_path / "there")
+    train(short_training(data=[str(tmp_path / "there")]), run)
+    with pytest.raises(ConfigError, match="another data"):
+        train(short_training(data=[str(other)]), run)
+
+
+def test_a_training_begun_anew_forgets_the_old_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    loop = {"max_minutes": 1e6, "max_steps": 6, "steps_per_epoch": 1}
+    train(short_training(loop=loop), tmp_path)
+    train(short_training(), tmp_path, resume=False)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert max(steps) == 2
+
+
+def test_the_log_of_a_resumed_training_begins_with_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    train(short_training(), tmp_path)
+    with (tmp_path / "log.jsonl").open("a") as log:  # of steps that a kill lost, and a torn line
+        log.write('{"step": 3, "minutes": 9.0, "losses": {"total": 9.0}}\n{"step": 4, "min')
+    longer = {"max_minutes": 1e6, "max_steps": 4, "steps_per_epoch": 1}
+    train(short_training(loop=longer), tmp_path)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries if "losses" in entry] == [1, 2, 3, 4]
+    assert all(entry["minutes"] < 9.0 for entry in entries)
+
+
+def test_a_resumed_training_needs_the_model_no_more_that_it_started_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
+    parent = tmp_path / "parent"
+    save_model(parent, FieldRadioCycle(**TINY), "radiocycle-field", TINY, {"minutes": 12.5})
+    config = short_training(start_from=str(parent))
+    train(config, tmp_path / "run")
+    shutil.rmtree(parent)
+    train(config, tmp_path / "run")
+    text = CardText("a", "b", (), "c", {})
+    publish(tmp_path / "run", tmp_path / "model", "s", text)
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert card["started_from"]["parent_minutes"] == 12.5
+    assert len(card["started_from"]["parent_sha256"]) == 64
+    assert "started from | parent after 12.5 minutes" in (tmp_path / "model/card.md").read_text()
+    assert f"start_from: {parent}" in (tmp_path / "model/recipe.yaml").read_text()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_message_and_the_old_one_stays(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, TrainingState(step=7), {"x": torch.ones(10)})
+
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="full"):
+        save_checkpoint(path, TrainingState(step=8), {"x": torch.ones(10)})
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert load_checkpoint(path)[0].step == 7
 
 
 def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monkeypatch):

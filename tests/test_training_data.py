@@ -66,6 +66,16 @@ class TestPacking:
         np.testing.assert_allclose(again.gains_db, data.gains_db, atol=0.3)
         assert archive.stat().st_size < data.gains_db.nbytes
 
+    def test_archives_of_one_name_are_not_taken_for_each_other(self, tmp_path):
+        for name, scenes in (("a", 2), ("b", 3)):
+            (tmp_path / name).mkdir()
+            folder = save_set(free_space_set(scenes=scenes, side=SIDE), tmp_path / f"{name}-scenes")
+            assert main([str(folder), str(tmp_path / name / "set.npz")]) == 0
+        both = TrainingConfig("mars", [str(tmp_path / name / "set.npz") for name in "ab"])
+        made = prepare_data(both, tmp_path / "cache", SilentProgress())
+        assert [len(SimulatedSet.open(path)) for path in made.data] == [2, 3]
+        assert prepare_data(both, tmp_path / "cache", SilentProgress()).data == made.data
+
     def test_damaged_archives_are_refused_and_leave_nothing(self, tmp_path):
         archive = tmp_path / "scenes.npz"
         for content in (b"", b"PK\x03\x04 broken"):

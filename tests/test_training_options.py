@@ -1,5 +1,8 @@
 """A configuration that cannot be meant is refused before any work, by the name of its key."""
 
+import json
+
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_scenes import free_space_set, save_set
@@ -13,7 +16,7 @@ from rm_geo.training.measure import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import PaperOptions
 from rm_geo.training.ready import network_of_size, ready_recipe, ready_recipes
-from rm_geo.training.run import check_config, read_config
+from rm_geo.training.run import RadioMapSeerOptions, check_config, read_config
 
 
 @pytest.mark.parametrize(
@@ -23,11 +26,16 @@ from rm_geo.training.run import check_config, read_config
         (LoopOptions, {"max_minutes": "long"}, r"x\.max_minutes must be a number, not 'long'"),
         (LoopOptions, {"max_minutes": True}, r"x\.max_minutes must be a number"),
         (LoopOptions, {"max_minutes": -1}, "max_minutes must be positive"),
-        (LoopOptions, {"max_minutes": float("nan")}, "max_minutes must be positive"),
+        (LoopOptions, {"max_minutes": float("nan")}, r"x\.max_minutes must be finite"),
         (LoopOptions, {"max_steps": 0}, "max_steps must be positive, not 0"),
         (LoopOptions, {"max_steps": 2.5}, r"x\.max_steps must be a whole number"),
         (LoopOptions, {"steps_per_epoch": 2.5}, r"x\.steps_per_epoch must be a whole number"),
         (LoopOptions, {"steps_per_epoch": float("inf")}, r"x\.steps_per_epoch must be a whole"),
+        (LoopOptions, {"max_minutes": float("inf")}, r"x\.max_minutes must be finite"),
+        (LoopOptions, {"learning_rate": float("nan")}, r"x\.learning_rate must be finite"),
+        (LoopOptions, {"seed": 10**20}, r"seed must be below"),
+        (RadioMapSeerOptions, {"simulation": "XX"}, "There is no simulation 'XX'"),
+        (RadioMapSeerOptions, {"scale": "grey"}, "scale must be"),
         (LoopOptions, {"checkpoint_every_s": -1}, "checkpoint_every_s must not be negative"),
         (LoopOptions, {"ema_decay": 1.0}, "ema_decay"),
         (LoopOptions, {"precision": 16}, r"x\.precision must be a text"),
@@ -66,8 +74,11 @@ def test_whole_numbers_pass_as_decimals_and_lists_as_pairs():
         ({"held_out": -1}, "held_out"),
         ({"held_out": "many"}, "held_out"),
         ({"start_parts": ["F"]}, "start_from"),
+        ({"data_weights": [float("nan")]}, "data_weights"),
+        ({"data_weights": [-1.0]}, "data_weights"),
         ({"start_from": "x", "start_parts": "F"}, "start_parts"),
         ({"start_from": "x", "start_parts": []}, "start_parts"),
+        ({"radiomapseer": {"bogus": 1}}, "bogus"),
         ({"split": "third"}, "third"),
         ({"split": 3}, "split must be a name"),
         ({"kind": "mars"}, "for 'mars', not for 'radiocycle'"),
@@ -137,6 +148,22 @@ class TestCommand:
         assert result.exit_code in {1, 2}
         assert match in result.output
         assert "Traceback" not in result.output
+        assert not out.exists()
+
+    def test_a_folder_of_a_ready_recipes_name_is_in_nobodys_way(self, tmp_path, monkeypatch):
+        (tmp_path / "sl").mkdir()
+        monkeypatch.chdir(tmp_path)
+        result, _ = self.run(tmp_path, "radiocycle", "--config", "sl", "--data", "nowhere")
+        assert "no training data at nowhere" in result.output
+
+    def test_a_set_without_drives_is_told_before_any_work(self, tmp_path, folder):
+        orders = np.load(folder / "orders.npy")
+        np.save(folder / "orders.npy", orders[:, :0])
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["arrays"]["orders"]["shape"][1] = 0
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        result, out = self.run(tmp_path, "mars", "--data", folder)
+        assert "has no simulated drives" in result.output
         assert not out.exists()
 
     def test_missing_and_broken_data_are_named(self, tmp_path, folder):

@@ -69,6 +69,7 @@ def train(
     from rm_geo.engine import choose_device
     from rm_geo.training.card import CardText, publish
     from rm_geo.training.data import describe_data, prepare_data
+    from rm_geo.training.loop import CHECKPOINT_NAME
     from rm_geo.training.run import check_config, read_config
     from rm_geo.training.run import train as run_training
     from rm_geo.training.team import Team, local_device
@@ -77,7 +78,7 @@ def train(
         torch.set_num_threads(threads)
     place = torch.device(local_device(choose_device(device)))
     settled = read_config(kind, recipe)
-    check_config(settled)
+    check_config(settled, resumed=resume and (out / CHECKPOINT_NAME).exists())
     team = Team.join(place)
     try:
         listener = console if team.leads else SilentProgress()
@@ -151,7 +152,7 @@ def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
     if config is None:
         return {}
     path = Path(config)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.is_file():  # a folder of that name is no recipe
         return ready_recipe(kind, config)
     import yaml
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rm_geo.datasets.sampling import BoolMask
 from rm_geo.datasets.splits import require_training_maps
-from rm_geo.errors import InputError
+from rm_geo.errors import ConfigError, InputError
 
 FORMAT: Final = "rm-geo simulated scenes, 1"
 MANIFEST: Final = "manifest.json"
@@ -135,8 +135,13 @@ class SimulatedSet:
         return tuple(sorted({number for maps in self.manifest["map_ids"] for number in maps}))
 
     def require_trainable(self) -> None:
-        """Raise :class:`~rm_geo.errors.ConfigError` if a scene shows a test map."""
+        """Raise :class:`~rm_geo.errors.ConfigError` for a test map, or a set without drives."""
         require_training_maps(self.map_ids)
+        if self.orders.shape[1] == 0:
+            raise ConfigError(
+                f"{self.path} has no simulated drives, along which measurements are drawn.",
+                hint="Make it again with --drives 1 or more.",
+            )
 
     def antenna_column(self, name: str) -> NDArray[np.float32]:
         """Return one column of the antenna table, (N, T)."""

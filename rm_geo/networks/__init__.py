@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -26,6 +27,7 @@ __all__ = [
     "build",
     "channels_last",
     "kinds",
+    "settled_arguments",
 ]
 
 SuperResolutionNet: TypeAlias = MARS | SRResNet | Supreme
@@ -73,6 +75,19 @@ def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
         return constructors[kind](**config)
     except (TypeError, ValueError) as error:
         raise ModelError(f"The network {kind!r} cannot be built: {error}.") from error
+
+
+def settled_arguments(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give all arguments of a network's class, those that a model file leaves out too.
+
+    Lists and tuples, of which JSON knows one, are the same.
+    """
+    bound = inspect.signature(_kinds()[kind]).bind(**config)
+    bound.apply_defaults()
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in bound.arguments.items()
+    }
 
 
 def channels_last(network: nn.Module) -> nn.Module:

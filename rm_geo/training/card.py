@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rm_geo._version import __version__
+from rm_geo.atomic import replacing
 from rm_geo.errors import InputError
 from rm_geo.networks import build
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint
 from rm_geo.training.curves import CURVES_NAME, draw_course, read_course
 from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
-from rm_geo.training.run import CONFIG_NAME, TrainingConfig
+from rm_geo.training.run import TrainingConfig
+from rm_geo.training.start import CONFIG_NAME, Origin
 from rm_geo.weights import save_model
 
 LICENCE = "Apache-2.0"
@@ -71,6 +73,9 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
             hint="Name the folder that rm-geo train wrote to.",
         ) from error
     state, tensors = load_checkpoint(run / CHECKPOINT_NAME)
+    origin = Origin.read(run)
+    if origin.parent is None and config.start_from is not None:  # begun by an earlier version
+        origin = Origin(parent=Path(config.start_from).name)
     network = build(config.kind, config.network)
     prefix = "average."
     network.load_state_dict(
@@ -92,7 +97,9 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
             "loop": dict(config.loop),
             "task": dict(config.task),
             "mixture": dict(config.mixture),
+            **_beginning(config),
         },
+        **({} if origin.parent is None else {"started_from": asdict(origin)}),
         "seed": int(config.loop.get("seed", 0)),
         "minutes": round(state.trained_s / 60.0, 1),
         "steps": state.step,
@@ -107,12 +114,19 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
         more["scale"] = config.network["scale"]
     checksum = save_model(folder, network, config.kind, config.network, more)
     drawn = draw_course(read_course(run / LOG_NAME), folder / CURVES_NAME)
-    card = _card(folder.name, config, state, text, {**more, "half": half}, parameters, checksum)
+    facts = {**more, "half": half, "origin": origin.in_words}
+    card = _card(folder.name, config, state, text, facts, parameters, checksum)
     if drawn:
         card += f"\n## Training\n\n![Losses and validation scores]({CURVES_NAME})\n"
-    (folder / "card.md").write_text(card, "utf-8")
-    (folder / RECIPE_NAME).write_text(_recipe(config, text.data), "utf-8")
+    for name, words in (("card.md", card), (RECIPE_NAME, _recipe(config, text.data))):
+        with replacing(folder / name) as part:
+            part.write_text(words, "utf-8")
     return checksum
+
+
+def _started(origin: str, parts: Sequence[str] | None) -> str:
+    """Say what a training started from, and with which parts of it."""
+    return origin if parts is None else f"{', '.join(parts)} of {origin}"
 
 
 def _recipe(config: TrainingConfig, data: str) -> str:
@@ -125,6 +139,7 @@ def _recipe(config: TrainingConfig, data: str) -> str:
         "loop": dict(config.loop),
         "task": dict(config.task),
         "mixture": dict(config.mixture),
+        **_beginning(config),
     }
     kept = {key: value for key, value in values.items() if value not in (None, {})}
     head = f"# {config.kind}, trained on: {data}\n"
@@ -133,6 +148,14 @@ def _recipe(config: TrainingConfig, data: str) -> str:
     except ImportError:  # a training machine may have torch and numpy alone; JSON is YAML too
         return head + json.dumps(kept, indent=2) + "\n"
     return head + str(yaml.safe_dump(kept, sort_keys=False))
+
+
+def _beginning(config: TrainingConfig) -> dict[str, Any]:
+    """Give what a recipe says of where it starts and how it reads its data, if it says so."""
+    parts = None if config.start_parts is None else list(config.start_parts)
+    values = {"start_from": config.start_from, "start_parts": parts,
+              "radiomapseer": dict(config.radiomapseer)}  # fmt: skip
+    return {key: value for key, value in values.items() if value}
 
 
 def _last_validation(log: Path) -> dict[str, float]:
@@ -159,6 +182,7 @@ def _card(
         "|---|---|",
         f"| network | {more['architecture']} (`{config.kind}`), {parameters:,} parameters |",
         f"| data | {text.data} |",
+        f"| started from | {_started(more['origin'], config.start_parts)} |",
         f"| training | {more['minutes']} minutes, {state.step:,} steps, {text.device} |",
         f"| recipe | `{json.dumps(dict(config.loop))}`, `{json.dumps(dict(config.task))}` |",
         f"| seed | {more['seed']} |",

@@ -7,6 +7,7 @@ at any moment leaves the last complete one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rm_geo.atomic import output_error
 from rm_geo.errors import ModelError
 from rm_geo.tensor_file import dump_tensors, parse_tensors
 
@@ -44,14 +46,25 @@ def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]
     """Write a checkpoint, replacing the one before when complete and on the device.
 
     What a kill leaves is always under the same name, which the next checkpoint overwrites.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; the one before stays.
     """
     part = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with part.open("wb") as file:
-        file.write(dump_tensors(plain, {_KEY: json.dumps(asdict(state))}))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    data = dump_tensors(plain, {_KEY: json.dumps(asdict(state))})
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise output_error(path, error) from error
 
 
 def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
@@ -68,7 +81,7 @@ def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no training checkpoint, or a damaged one: {error}.",
-            hint="Remove it, or train without --resume.",
+            hint="Remove it, or begin anew (--no-resume).",
         ) from error
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,28 +14,13 @@ from rm_geo.datasets.simulated import MANIFEST, SimulatedSet, read_manifest
 from rm_geo.datasets.splits import LAST_TRAINING_MAP, get_split
 from rm_geo.errors import ConfigError, DependencyError, InputError
 from rm_geo.progress import Progress
+from rm_geo.provenance import files_sha256
 from rm_geo.training.options import make_options
-from rm_geo.training.run import TrainingConfig
+from rm_geo.training.run import RadioMapSeerOptions, TrainingConfig
 from rm_geo.training.team import Team
 
 if TYPE_CHECKING:
     from rm_geo.datasets.radiomapseer import GreyScale
-
-
-@dataclass(frozen=True)
-class RadioMapSeerOptions:
-    """How RadioMapSeer is read.
-
-    Attributes
-    ----------
-    simulation : str
-        One of :data:`rm_geo.datasets.radiomapseer.SIMULATIONS`.
-    scale : {"published", "noise-floor"}
-        How gains are coded in grey; some copies are in the noise-floor form.
-    """
-
-    simulation: str = "DPM"
-    scale: str = "published"
 
 
 def prepare_data(
@@ -48,7 +34,8 @@ def prepare_data(
         Its data may be folders of scenes, packed archives (:mod:`rm_geo.datasets.packing`), and
         RadioMapSeer as it was published.
     cache : Path
-        Folder for what is unpacked; what is there already is taken as it is.
+        Folder for what is unpacked, by name and checksum of the archive, or by where
+        RadioMapSeer lies and how it is read; what is there already is taken as it is.
     progress : Progress
         Told of every map.
     team : Team, optional
@@ -72,7 +59,7 @@ def prepare_data(
         if path.is_dir() and (path / MANIFEST).exists():
             paths.append(str(path))
             continue
-        out = cache / path.stem
+        out = cache / f"{path.stem}-{_identity(path, config)}"
         if team.leads:
             try:
                 unpacked(path, out, config, progress)
@@ -83,6 +70,14 @@ def prepare_data(
             raise InputError(f"{path} could not be unpacked by the first process.")
         paths.append(str(out))
     return replace(config, data=paths)
+
+
+def _identity(path: Path, config: TrainingConfig) -> str:
+    """Tell apart what is unpacked of files and folders that may have one name."""
+    if path.is_file():
+        return files_sha256(path)[:12]
+    how = [str(path.resolve()), dict(config.radiomapseer), config.split]
+    return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) -> SimulatedSet:

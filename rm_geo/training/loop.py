@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rm_geo.atomic import output_error, replacing
 from rm_geo.errors import ConfigError
 from rm_geo.progress import Progress
 from rm_geo.training.checkpoint import (
@@ -81,6 +82,8 @@ class LoopOptions:
         for name in ("weight_decay", "validate_every_s", "checkpoint_every_s", "seed"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
+        if self.seed >= 2**32:
+            raise ConfigError(f"seed must be below 2**32, not {self.seed}.")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ConfigError(f"ema_decay must lie in 0..1, below 1, not {self.ema_decay}.")
         if self.precision not in {"float32", "bfloat16"}:
@@ -176,6 +179,8 @@ class TrainingLoop:
     def run(self, progress: Progress) -> nn.Module:
         """Train until a budget is spent; return the moving average of the network."""
         budget_s = 60.0 * self.options.max_minutes
+        if self.team.leads:
+            self._forget_beyond(self.training.step)
         # Wrapped here, not earlier: DDP spreads the first process's weights as it is made.
         self._losses = self.team.wrap(_Losses(self.task))
         last = time.monotonic()
@@ -272,15 +277,37 @@ class TrainingLoop:
         self.task.end_epoch(means)
         self._log({"losses": means}, progress)
 
+    def _forget_beyond(self, step: int) -> None:
+        """Drop lines of the log that tell of steps after the checkpoint, or of another training."""
+        log = self.folder / LOG_NAME
+        if not log.exists():
+            return
+        lines = log.read_text("utf-8", "replace").splitlines(keepends=True)
+        kept = [line for line in lines if step and _step_of(line) <= step]
+        with replacing(log) as part:
+            part.write_text("".join(kept), "utf-8")
+
     def _log(self, entry: dict[str, object], progress: Progress) -> None:
         """Append a line to the log and pass it on; the first process does."""
         if not self.team.leads:
             return
         head = {"step": self.training.step, "minutes": round(self.training.trained_s / 60.0, 2)}
         line = json.dumps({**head, **entry})
-        with (self.folder / LOG_NAME).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        log = self.folder / LOG_NAME
+        try:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise output_error(log, error) from error
         shown = [f"{name} {value:.4g}" for values in entry.values() if isinstance(values, dict)
                  for name, value in values.items()]  # fmt: skip
         what = "validation: " if "validation" in entry else ""
         progress.log(f"step {head['step']}, {head['minutes']:.1f} min: {what}{', '.join(shown)}")
+
+
+def _step_of(line: str) -> float:
+    """Step that a line of the log tells of; a line that a kill cut off tells of none."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf

@@ -64,9 +64,11 @@ def _converted(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any v
         choices = [part for part in typing.get_args(hint) if part is not type(None)]
         return None if value is None else _converted(value, choices[0], name)
     is_truth = isinstance(value, bool)
-    if hint is float and isinstance(value, int | float) and not is_truth:
-        return float(value)
     is_finite = isinstance(value, int | float) and not is_truth and math.isfinite(value)
+    if hint is float and isinstance(value, int | float) and not is_truth:
+        if not is_finite:
+            raise ConfigError(f"{name} must be finite, not {value}.")
+        return float(value)
     if hint is int and is_finite and value == int(value):
         return int(value)
     if hint in {bool, str} and isinstance(value, hint):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,39 @@ from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.device_pool import DevicePool, fits_device
 from rm_geo.training.field_task import FieldOptions, FieldTask
-from rm_geo.training.loop import LoopOptions, TrainingLoop
+from rm_geo.training.loop import CHECKPOINT_NAME, LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
 from rm_geo.training.measure import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
 from rm_geo.training.scenes import ScenePool
+from rm_geo.training.start import Origin, require_same, started_network, write_start
 from rm_geo.training.task import TrainingTask
 from rm_geo.training.team import Team
-from rm_geo.training.widening import widen
 
-CONFIG_NAME = "config.json"
+
+@dataclass(frozen=True)
+class RadioMapSeerOptions:
+    """How RadioMapSeer is read.
+
+    Attributes
+    ----------
+    simulation : str
+        Folder of its gains, one of :data:`rm_geo.datasets.radiomapseer.SIMULATIONS`.
+    scale : {"published", "noise-floor"}
+        How gains are coded in grey; some copies are in the noise-floor form.
+    """
+
+    simulation: str = "DPM"
+    scale: str = "published"
+
+    def __post_init__(self) -> None:
+        # The folders' list is not imported: its module needs Pillow, which not all machines have.
+        if self.simulation.removeprefix("cars") not in {"DPM", "IRT2", "IRT4"}:
+            raise ConfigError(f"There is no simulation {self.simulation!r}.",
+                              hint="DPM, IRT2 or IRT4, with cars before it or not.")  # fmt: skip
+        if self.scale not in {"published", "noise-floor"}:
+            raise ConfigError(f"scale must be published or noise-floor, not {self.scale!r}.")
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,8 @@ def read_config(kind: str, recipe: Mapping[str, Any]) -> TrainingConfig:
         and all(isinstance(w, int | float) and not isinstance(w, bool) for w in weights)
     ):
         raise ConfigError("data_weights must be a list of numbers.")
+    if weights is not None and not all(math.isfinite(w) and w > 0.0 for w in weights):
+        raise ConfigError("data_weights must be positive numbers.")
     held_out = recipe.get("held_out", 16)
     if not isinstance(held_out, int) or isinstance(held_out, bool) or held_out < 0:
         raise ConfigError(f"held_out must be a whole number from 0 on, not {held_out!r}.")
@@ -183,18 +207,31 @@ def train(
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     torch.manual_seed(loop_options.seed)
-    task = make_task(config, device)
+    resumed = resume and (folder / CHECKPOINT_NAME).exists()
+    if resumed:
+        require_same(config, folder)
+    task = make_task(config, device, resumed=resumed)
     prepare_output_folder(folder)
     loop = TrainingLoop(task, folder, loop_options, device, team)
-    if resume:
+    if resumed:
         loop.resume()
     if team.leads:
-        (folder / CONFIG_NAME).write_text(json.dumps(asdict(config), indent=2) + "\n", "utf-8")
+        if not resumed:  # or a kill before the first checkpoint would bring the old one back
+            loop.checkpoint.unlink(missing_ok=True)
+        write_start(config, folder, Origin.read(folder) if resumed else Origin.of(config))
     return loop.run(progress)
 
 
-def check_config(config: TrainingConfig) -> None:
+def check_config(config: TrainingConfig, *, resumed: bool = False) -> None:
     """Check all of a configuration but its data, without any work.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The configuration.
+    resumed : bool
+        Whether a checkpoint will be continued: the model that the training started from may be
+        gone by then.
 
     Raises
     ------
@@ -206,18 +243,31 @@ def check_config(config: TrainingConfig) -> None:
     make_options(LoopOptions, config.loop, "loop")
     if config.split is not None:
         get_split(config.split)
-    _checked(config)
+    make_options(RadioMapSeerOptions, config.radiomapseer, "radiomapseer")
+    _checked(config, resumed=resumed)
 
 
-def _checked(config: TrainingConfig) -> tuple[nn.Module, Any, MeasurementMixture]:
+def _checked(config: TrainingConfig, *, resumed: bool) -> tuple[nn.Module, Any, MeasurementMixture]:
     """Network, options of its task, and mixture; from the cheap to the dear."""
     options = make_options(_task_options(config.kind), _task_values(config), "task")
     mixture = make_options(MeasurementMixture, config.mixture, "mixture")
-    return _start(config), options, mixture
+    network = build(config.kind, config.network) if resumed else started_network(config)
+    return network, options, mixture
 
 
-def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
+def make_task(
+    config: TrainingConfig, device: torch.device, *, resumed: bool = False
+) -> TrainingTask:
     """Build network, data and losses from a configuration.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The configuration.
+    device : torch.device
+        Where the network and the data go.
+    resumed : bool
+        Whether a checkpoint's weights will take the place of those it starts with.
 
     Raises
     ------
@@ -228,7 +278,7 @@ def make_task(config: TrainingConfig, device: torch.device) -> TrainingTask:
     ModelError
         If the network cannot be built.
     """
-    network, options, mixture = _checked(config)
+    network, options, mixture = _checked(config, resumed=resumed)
     split = None if config.split is None else get_split(config.split)
     sets = [SimulatedSet.open(path) for path in config.data]
     source = DevicePool if fits_device(sets, device) else ScenePool
@@ -268,38 +318,10 @@ def _task_options(kind: str) -> type[Any]:
 
 def _task_values(config: TrainingConfig) -> Mapping[str, Any]:
     """Give the task section; the baselines of MARS have the squared error alone."""
+    if config.kind == "interpolation-net":
+        for key in ("mode", "only", "temperature"):
+            if key in config.task:
+                raise ConfigError(f"task.{key} is radiocycle's: interpolation-net has one loss.")
     if config.kind in {"srresnet", "supreme"}:
         return {"gradient_weight": 0.0, "focal_weight": 0.0, **config.task}
     return config.task
-
-
-def _start(config: TrainingConfig) -> nn.Module:
-    """Build the network, with the weights of another model if one is named."""
-    network = build(config.kind, config.network)
-    if config.start_from is None:
-        return network
-    from rm_geo.weights import load_network
-    from rm_geo.zoo import find_model
-
-    trained, record = load_network(find_model(config.start_from, kind=config.kind))
-    pairs = [(network, trained)]
-    if config.start_parts is not None:
-        known = [name for name, _ in network.named_children()]
-        if unknown := [part for part in config.start_parts if part not in known]:
-            raise ConfigError(f"{config.kind!r} has no part {unknown[0]!r} to start from.",
-                              hint=f"Parts: {', '.join(known)}.")  # fmt: skip
-        pairs = [
-            (network.get_submodule(part), trained.get_submodule(part))
-            for part in config.start_parts
-        ]
-    try:
-        for wide, narrow in pairs:
-            widen(wide, narrow.state_dict(), torch.Generator().manual_seed(0))
-    except ConfigError as error:
-        raise ConfigError(
-            f"The model {record.name!r} has another shape than the network to be trained, and "
-            f"cannot be widened to it: {error.message}",
-            hint="Use the network section of that model's recipe, or whole multiples of its "
-            "widths.",
-        ) from error
-    return network

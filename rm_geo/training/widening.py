@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.compact_unet import ResidualBlock
+from rm_geo.networks.compact_unet import CompactUNet, ResidualBlock
+from rm_geo.networks.res_unet import ResUNet
 
-_UNEVEN = 0.5
+_WIDENED: Final = (ResUNet, CompactUNet)
+"""Networks of plain convolutions, batch normalisation, sums and concatenations."""
+
+_UNEVEN: Final = 0.5
 """How far the shares of two copies may lie apart, as a part of an even share."""
 
 
-def widen(network: nn.Module, narrow: Mapping[str, Tensor], random: torch.Generator) -> None:
+def widen(network: nn.Module, narrow: nn.Module, random: torch.Generator) -> None:
     """Give a network the weights of a narrower or shallower one, and its function with them.
 
-    Every channel of the narrow network becomes ``k`` copies beside each other, and whatever
+    Every channel of a narrow U-Net becomes ``k`` copies beside each other, and whatever
     reads them shares its weight out among the copies, at random, so that they can part when
-    training goes on. Residual blocks that the narrow network lacks stay the identity.
+    training goes on. Residual blocks that the narrow one lacks stay the identity. All that is
+    no such U-Net must have the same shape in both.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Network of plain convolutions, batch normalisation, concatenations and sums, as
-        :class:`~rm_geo.networks.res_unet.ResUNet` and
-        :class:`~rm_geo.networks.compact_unet.CompactUNet`; changed in place.
-    narrow : mapping of str to Tensor
-        State of the narrow network.
+        Changed in place. Parts of it that are a :class:`~rm_geo.networks.res_unet.ResUNet`
+        or a :class:`~rm_geo.networks.compact_unet.CompactUNet` may be wider.
+    narrow : torch.nn.Module
+        The trained network, of the same kind.
     random : torch.Generator
         Where the shares come from.
 
     Raises
     ------
     ConfigError
-        If the narrow network is no part of this one.
+        If the narrow network is no part of this one; nothing is changed then.
 
     Notes
     -----
@@ -43,24 +48,58 @@ def widen(network: nn.Module, narrow: Mapping[str, Tensor], random: torch.Genera
     (arXiv 1511.05641). Copies beside each other, not behind one another, keep their place
     where two stacks of channels are concatenated.
     """
-    own = network.state_dict()
-    if unknown := sorted(set(narrow) - set(own)):
-        raise ConfigError(f"The trained network has a part that the other lacks: {unknown[0]}.")
-    missing = {name for name in own if name not in narrow} - set(_identities(network))
-    if missing:
-        raise ConfigError(f"The trained network lacks {min(missing)}, which must be learnt anew.")
-    transposed = {
-        f"{name}.weight"
-        for name, module in network.named_modules()
-        if isinstance(module, nn.ConvTranspose2d)
-    }
-    network.load_state_dict(
-        own
-        | {
-            name: _repeated(name, value, own[name].shape, int(name not in transposed), random)
-            for name, value in narrow.items()
-        }
-    )
+    network.load_state_dict(network.state_dict() | dict(_started(network, narrow, random, "")))
+
+
+def _started(
+    network: nn.Module, narrow: nn.Module, random: torch.Generator, prefix: str
+) -> Iterator[tuple[str, Tensor]]:
+    """Weights of a network that starts from another, by their names."""
+    parts, trained = dict(network.named_children()), dict(narrow.named_children())
+    if isinstance(network, _WIDENED) and type(network) is type(narrow):
+        yield from _widened(network, narrow, random, prefix)
+    elif parts and parts.keys() == trained.keys():
+        yield from _alike(_own(network), _own(narrow), prefix)
+        for name, part in parts.items():
+            yield from _started(part, trained[name], random, f"{prefix}{name}.")
+    else:
+        yield from _alike(network.state_dict(), narrow.state_dict(), prefix)
+
+
+def _own(module: nn.Module) -> dict[str, Tensor]:
+    """State of a module without that of its parts."""
+    return {name: value for name, value in module.state_dict().items() if "." not in name}
+
+
+def _alike(
+    own: dict[str, Tensor], narrow: dict[str, Tensor], prefix: str
+) -> Iterator[tuple[str, Tensor]]:
+    """Take weights over that have the same names and shapes."""
+    if unknown := sorted(own.keys() ^ narrow.keys()):
+        raise ConfigError(f"One of the two networks lacks {prefix}{unknown[0]}.")
+    for name, value in narrow.items():
+        if value.shape != own[name].shape:
+            raise _other(prefix + name, value.shape, own[name].shape)
+        yield prefix + name, value
+
+
+def _widened(
+    network: nn.Module, narrow: nn.Module, random: torch.Generator, prefix: str
+) -> Iterator[tuple[str, Tensor]]:
+    """Weights of a U-Net by those of a narrower one."""
+    own, trained = network.state_dict(), narrow.state_dict()
+    if unknown := sorted(set(trained) - set(own)):
+        raise ConfigError(f"The trained network has {prefix}{unknown[0]}, which the other lacks.")
+    if missing := set(own) - set(trained) - set(_identities(network)):
+        raise ConfigError(f"The trained network lacks {prefix}{min(missing)}.")
+    times = {name: _times(prefix + name, value.shape, own[name].shape)
+             for name, value in trained.items()}  # fmt: skip
+    normalised = {times[name][0] for name in times if name.endswith("running_mean")}
+    if len(normalised) > 1:  # levels are concatenated: copies of one would stand for another's
+        raise ConfigError("The levels of the trained network grow by different factors, "
+                          f"{' and '.join(str(n) for n in sorted(normalised))}.")  # fmt: skip
+    for name, value in trained.items():
+        yield prefix + name, _repeated(value, times[name], random)
 
 
 def _identities(network: nn.Module) -> Iterator[str]:
@@ -70,36 +109,30 @@ def _identities(network: nn.Module) -> Iterator[str]:
             yield from (f"{name}.{part}" for part in module.state_dict())
 
 
-def _repeated(
-    name: str, value: Tensor, shape: torch.Size, inputs: int, random: torch.Generator
-) -> Tensor:
-    """Repeat a tensor's channels up to a shape; dimension ``inputs`` of a kernel shares out."""
-    if value.shape == shape:
-        return value
-    if value.ndim != len(shape) or value.shape[2:] != shape[2:]:
-        raise _other(name, value.shape, shape)
-    times = [wide // thin for wide, thin in zip(shape, value.shape, strict=True)]
-    if any(n * thin != wide for n, thin, wide in zip(times, value.shape, shape, strict=True)):
-        raise _other(name, value.shape, shape)
-    for dimension, n in enumerate(times[:2]):
+def _times(name: str, thin: torch.Size, wide: torch.Size) -> tuple[int, ...]:
+    """How often a tensor's outputs and inputs are repeated up to a shape."""
+    times = tuple(w // t for w, t in zip(wide[:2], thin[:2], strict=False))
+    grown = [n * t for n, t in zip(times, thin, strict=False)]
+    if len(thin) != len(wide) or thin[2:] != wide[2:] or grown != list(wide[:2]):
+        raise _other(name, thin, wide)
+    return times
+
+
+def _repeated(value: Tensor, times: tuple[int, ...], random: torch.Generator) -> Tensor:
+    """Repeat a tensor's channels; a kernel's inputs share its weight out."""
+    for dimension, n in enumerate(times):
         value = value.repeat_interleave(n, dimension)
-    if value.ndim == 1 or times[inputs] == 1:
+    if len(times) < 2 or times[1] == 1:
         return value
-    return value * _shares(value.shape[:2], inputs, times[inputs], random)[..., None, None]
-
-
-def _shares(shape: torch.Size, inputs: int, times: int, random: torch.Generator) -> Tensor:
-    """Draw positive factors whose sum over each ``times`` neighbouring inputs is 1."""
-    outputs = 1 - inputs
-    raw = 1.0 + _UNEVEN * (
-        2.0 * torch.rand(shape[outputs], shape[inputs] // times, times, generator=random) - 1.0
-    )
+    outputs, inputs = value.shape[:2]
+    raw = torch.rand(outputs, inputs // times[1], times[1], generator=random)
+    raw = 1.0 + _UNEVEN * (2.0 * raw - 1.0)
     shares = (raw / raw.sum(-1, keepdim=True)).flatten(1)
-    return shares if inputs == 1 else shares.T
+    return value * shares.reshape(outputs, inputs, *(1 for _ in value.shape[2:]))
 
 
 def _other(name: str, thin: torch.Size, wide: torch.Size) -> ConfigError:
-    """Say that a tensor cannot be repeated up to a shape."""
+    """Say that a tensor does not grow to a shape."""
     return ConfigError(
-        f"{name} of the trained network is {tuple(thin)}, which does not divide {tuple(wide)}."
+        f"{name} of the trained network is {tuple(thin)}, which does not grow to {tuple(wide)}."
     )

@@ -1,0 +1,179 @@
+"""What a training starts from: nothing, a trained model, or its own checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+
+from rm_geo.atomic import replacing
+from rm_geo.datasets.simulated import MANIFEST
+from rm_geo.errors import ConfigError
+from rm_geo.model_file import description_in, read_model
+from rm_geo.networks import build, settled_arguments
+from rm_geo.training.widening import widen
+from rm_geo.weights import load_network
+from rm_geo.zoo import find_model
+
+if TYPE_CHECKING:
+    from rm_geo.training.run import TrainingConfig
+
+CONFIG_NAME: Final = "config.json"
+ORIGIN_NAME: Final = "origin.json"
+
+SIZES: Final = ("width", "map_width", "f_widths", "f_depths", "g_widths", "g_depths")
+"""Arguments of networks in which one that starts from another may differ."""
+
+_PACE: Final = frozenset(
+    {"max_minutes", "max_steps", "learning_rate", "validate_every_s", "checkpoint_every_s",
+     "precision"}
+)  # fmt: skip
+"""Fields of the loop that a resumed training may change: budgets, and how it is watched."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a training began.
+
+    Attributes
+    ----------
+    data_sha256 : sequence of str
+        Checksums of the manifests of its sets; they may have moved meanwhile.
+    parent, parent_sha256 : str or None
+        Name and checksum of the trained model that it started from.
+    parent_minutes : float or None
+        How long that one had been trained, if its file says so.
+    """
+
+    data_sha256: Sequence[str] = ()
+    parent: str | None = None
+    parent_sha256: str | None = None
+    parent_minutes: float | None = None
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> Origin:
+        """Look at what a configuration names."""
+        sums = _data_sha256(config)
+        if config.start_from is None:
+            return cls(sums)
+        record = find_model(config.start_from, kind=config.kind)
+        data = read_model(record.path)
+        minutes = description_in(data, record.path).get("minutes")
+        known = float(minutes) if isinstance(minutes, int | float) else None
+        return cls(sums, record.name, hashlib.sha256(data).hexdigest(), known)
+
+    @classmethod
+    def read(cls, folder: Path) -> Origin:
+        """Read what a training wrote of itself; empty where it wrote nothing."""
+        try:
+            found = json.loads((folder / ORIGIN_NAME).read_text("utf-8"))
+            return cls(**found)
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+    @property
+    def in_words(self) -> str:
+        """Say it for a card."""
+        if self.parent is None:
+            return "random weights"
+        minutes = "" if self.parent_minutes is None else f" after {self.parent_minutes:g} minutes"
+        return f"{self.parent}{minutes} (sha256 `{self.parent_sha256}`)"
+
+
+def write_start(config: TrainingConfig, folder: Path, origin: Origin) -> None:
+    """Write configuration and origin of a training into its folder.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    for name, values in ((CONFIG_NAME, asdict(config)), (ORIGIN_NAME, asdict(origin))):
+        with replacing(folder / name) as part:
+            part.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+
+
+def require_same(config: TrainingConfig, folder: Path) -> None:
+    """Refuse to go on with a training that was begun otherwise.
+
+    Budgets and rates may differ, data may have moved.
+
+    Raises
+    ------
+    ConfigError
+        If anything else differs; the message names it.
+    """
+    try:
+        before = json.loads((folder / CONFIG_NAME).read_text("utf-8"))
+    except (OSError, ValueError):
+        return  # nothing to compare with: a checkpoint that was brought alone
+    now = json.loads(json.dumps(asdict(config)))
+    names = [item.name for item in fields(config) if item.name not in {"data", "loop"}]
+    changed = [name for name in names if before.get(name) != now[name]]
+    if all(isinstance(values.get("loop"), Mapping) for values in (before, now)):
+        keys = (before["loop"].keys() | now["loop"].keys()) - _PACE
+        changed += sorted(f"loop.{key}" for key in keys
+                          if before["loop"].get(key) != now["loop"].get(key))  # fmt: skip
+    sums, known = _data_sha256(config), list(Origin.read(folder).data_sha256)
+    if known and sums != known:
+        changed.append("data")
+    if changed:
+        raise ConfigError(
+            f"The training in {folder} was begun with another {', '.join(changed)}.",
+            hint="Go on as it was begun, train in another folder, or begin anew (--no-resume).",
+        )
+
+
+def started_network(config: TrainingConfig) -> nn.Module:
+    """Build the network, with the weights of another model if one is named.
+
+    Raises
+    ------
+    ConfigError
+        If that model is of another shape and cannot be widened.
+    ModelError
+        If there is no such model, or the network cannot be built.
+    """
+    network = build(config.kind, config.network)
+    if config.start_from is None:
+        return network
+    trained, record = load_network(find_model(config.start_from, kind=config.kind))
+    hint = "Use the network section of that model's recipe; widths may be whole multiples."
+    described = description_in(read_model(record.path), record.path)["network"]
+    own, others = (settled_arguments(config.kind, values) for values in (config.network, described))
+    if other := [key for key in own if key not in SIZES and own[key] != others[key]]:
+        raise ConfigError(
+            f"The model {record.name!r} is of another kind than the network to be trained: its "
+            f"{other[0]} is {others[other[0]]!r}, not {own[other[0]]!r}.", hint=hint,
+        )  # fmt: skip
+    pairs = [(network, trained)]
+    if config.start_parts is not None:
+        known = [name for name, _ in network.named_children()]
+        if unknown := [part for part in config.start_parts if part not in known]:
+            raise ConfigError(f"{config.kind!r} has no part {unknown[0]!r} to start from.",
+                              hint=f"Parts: {', '.join(known)}.")  # fmt: skip
+        pairs = [(network.get_submodule(part), trained.get_submodule(part))
+                 for part in config.start_parts]  # fmt: skip
+    random = torch.Generator().manual_seed(int(config.loop.get("seed", 0)))
+    try:
+        for wide, narrow in pairs:
+            widen(wide, narrow, random)
+    except ConfigError as error:
+        raise ConfigError(
+            f"The model {record.name!r} has another shape than the network to be trained, and "
+            f"cannot be widened to it: {error.message}", hint=hint,
+        ) from error  # fmt: skip
+    return network
+
+
+def _data_sha256(config: TrainingConfig) -> list[str]:
+    """Checksums of what the sets say of themselves; empty where one says nothing."""
+    manifests = [Path(path) / MANIFEST for path in config.data]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            for path in manifests]  # fmt: skip
