@@ -136,7 +136,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
 
 def _published(name: str) -> dict[str, Any]:
     """Give a recipe of the published pair; F starts from the compact one, whose widths divide."""
-    return _started(ready_recipe("radiocycle", name), "radiocycle-sl-long-s", "F")
+    return _started(ready_recipe("radiocycle", name), "radiocycle-sl-wide-s", "F")
 
 
 def _known_scenes() -> Iterator[PlannedModel]:
