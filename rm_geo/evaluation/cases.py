@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo.datasets.map_numbers import format_maps
 from rm_geo.datasets.sampling import SamplingMixture, uniform
 from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
 from rm_geo.errors import InputError, UsageError
@@ -222,10 +223,15 @@ def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
     Raises
     ------
     UsageError
-        If the set has none of the maps.
+        If the set has none of the maps, or its scenes are of none.
     """
     if maps is None:
         return list(range(len(data)))
+    if not data.map_ids:
+        raise UsageError(
+            f"{data.path} has no map numbers: its scenes are made-up cities.",
+            hint="Leave out --maps.",
+        )
     wanted = set(maps)
     chosen = [
         index for index, numbers in enumerate(data.manifest["map_ids"]) if wanted & set(numbers)
@@ -233,9 +239,15 @@ def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
     if not chosen:
         raise UsageError(
             f"{data.path} has none of the maps asked for.",
-            hint=f"It has {min(data.map_ids)} to {max(data.map_ids)}.",
+            hint=f"It has {format_maps(data.map_ids)}.",
         )
     return chosen
+
+
+def chosen_maps(data: SimulatedSet, maps: Sequence[int] | None) -> tuple[int, ...]:
+    """Numbers of the maps behind :func:`chosen_scenes`, sorted; none where cities are made up."""
+    numbers = data.manifest["map_ids"]
+    return tuple(sorted({n for index in chosen_scenes(data, maps) for n in numbers[index]}))
 
 
 def _generator(
