@@ -156,6 +156,21 @@ class UnitScene:
         )
 
 
+def require_alike(scene_id: str, antennas: NDArray[np.float32]) -> None:
+    """Refuse antennas, shape (T, K), that cannot be one batch, which has one of each.
+
+    Raises
+    ------
+    InputError
+        If they differ in height or frequency.
+    """
+    if len(np.unique(antennas[:, 2])) != 1 or len(np.unique(antennas[:, 9])) != 1:
+        raise InputError(
+            f"The antennas of scene {scene_id} differ in height or frequency.",
+            hint="This protocol is for sets of the recipe 'paper'.",
+        )
+
+
 def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
     """Take antennas of a scene, by index.
 
@@ -166,11 +181,7 @@ def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
     """
     gains_db = np.asarray(scene.gains_db[chosen], dtype=np.float32)
     antennas = scene.antennas[chosen]
-    if len(np.unique(antennas[:, 2])) != 1 or len(np.unique(antennas[:, 9])) != 1:
-        raise InputError(
-            f"The antennas of scene {scene.scene_id} differ in height or frequency.",
-            hint="This protocol is for sets of the recipe 'paper'.",
-        )
+    require_alike(scene.scene_id, antennas)
     buildings = np.broadcast_to(scene.buildings, gains_db.shape)
     # The simulator's floor lies below any gain on the scale: no signal was computed there.
     indoor = buildings | (gains_db <= GAIN_FLOOR_DB - 50.0)
