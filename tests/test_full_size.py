@@ -181,11 +181,18 @@ def test_sizes_share_no_run_and_what_has_no_protocol_is_not_judged(tmp_path):
     data = save_set(free_space_set(), tmp_path / "scenes")
     test = str(save_set(unseen_set(), tmp_path / "test"))
     out = tmp_path / "out"
-    make_models([tiny()], Work([str(data)], out, 0.01, "s", None, 1, "cpu", 1), SilentProgress())
+    work = Work([str(data)], out, 0.02, "s", None, 1, "cpu", 1)
+    make_models([tiny(), tiny("mars-8", scale=8)], work, SilentProgress())
     log = Log()
     work = Work([str(data)], out, 0.01, "full", test, 1, "cpu", 1)
     make_models([tiny(width=32, walled=True)], work, log)
-    assert {path.name for path in (out / "runs").iterdir()} == {"mars-4-s", "mars-4-full"}
+    assert {path.name for path in (out / "runs").iterdir()} == {
+        "mars-4-s",
+        "mars-8-s",
+        "mars-4-full",
+    }
+    defaults = json.loads((out / "models" / "index.json").read_text())["default"]
+    assert defaults == {"mars-4": "mars-4-full", "mars-8": "mars-8-s"}  # of earlier runs too
     assert any("evaluate superres" in line for line in log.lines)
     assert "Unseen maps" not in (out / "models" / "mars-4-full" / "card.md").read_text()
 

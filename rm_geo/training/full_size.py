@@ -40,6 +40,7 @@ from rm_geo.training.plan import PlannedModel, full_size_plan
 from rm_geo.training.run import TrainingConfig, check_config, make_task, read_config, train
 from rm_geo.training.team import Team, local_device
 from rm_geo.weights import write_index
+from rm_geo.zoo import read_index
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ def make_models(
             names = {entry.key: _name(entry, work) for entry in plan}
             defaults = {key: name for key, name in names.items()
                         if (work.out / "models" / name).exists()}  # fmt: skip
-            write_index(work.out / "models", defaults)
+            known = read_index(work.out / "models").get("default", {})
+            write_index(work.out / "models", {**known, **defaults})
     finally:
         team.leave()
     return made
@@ -204,8 +206,10 @@ def _ready(
     try:
         make_task(config, torch.device("cpu"))  # where scenes stay on disk: nothing is loaded
     except ConfigError as error:
-        raise ConfigError(f"{model.key} cannot be trained: {error.message}",
-                          hint=error.hint) from error  # fmt: skip
+        raise ConfigError(
+            f"{model.key} cannot be trained: {error.message}",
+            hint="Leave it out (--only names the others), or give data that suits it.",
+        ) from error
     if test is not None and is_judged(model):
         if setting_of(model) == 1:
             judged = SimulatedSet.open(config.data[0])
