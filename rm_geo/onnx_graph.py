@@ -16,6 +16,7 @@ import numpy as np
 
 from rm_geo.atomic import replacing
 from rm_geo.errors import ModelError
+from rm_geo.estimators.radiocycle import FIELD_KIND
 from rm_geo.model_file import CARD_NAME, read_model, tensor_header
 from rm_geo.onnx_export import export_onnx
 from rm_geo.onnx_files import graph_path
@@ -48,13 +49,19 @@ def write_graph(record: ModelRecord, tile_size_px: int = 256, *, told: bool = Fa
     Raises
     ------
     ModelError
-        If the network cannot be exported, differs from the original, or has weights that are
-        not those of the file.
+        If the model is none for the field, cannot be exported, differs from the original, or has
+        weights that are not those of the file.
     DependencyError
         If onnx, onnxscript or onnxruntime is not installed.
     OutputError
         If the file cannot be written.
     """
+    if record.kind != FIELD_KIND:
+        raise ModelError(
+            f"The model {record.name!r} is a {record.kind!r} network; networks for ONNX Runtime "
+            f"lie beside {FIELD_KIND} models alone.",
+            hint="Make a file of its own: rm-geo export MODEL --onnx FILE",
+        )
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.onnx"
         export_onnx(record, whole, tile_size_px, told=told)

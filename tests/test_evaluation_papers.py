@@ -236,6 +236,28 @@ class TestCommands:
         assert "## Table 2" in result.output
         assert "absent: no trained model radiocycle-sl" in result.output
 
+    def test_the_report_names_the_maps_that_were_judged(self, tmp_path):
+        folder = save_set(scenes(scenes=2, map_ids=[[601], [602]]), tmp_path / "scenes")
+        result = self.run("radiocycle", folder, "-o", tmp_path / "out", "--methods", "KNN",
+                          "--rates", "", "--transmitters", "1", "--maps", "601")  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert "scenes (maps 601), 1 radio maps" in (tmp_path / "out" / "report.md").read_text()
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("radiocycle", "--methods", "knn"),
+            ("mars", "--setting", "all", "--methods", "linear"),
+            ("superres",),
+        ],
+    )
+    def test_made_up_cities_have_no_maps_to_choose(self, tmp_path, words):
+        folder = save_set(scenes(scenes=1, map_ids=[[]]), tmp_path / "scenes")
+        result = self.run(*words, folder, "-o", tmp_path / "out", "--maps", "601")
+        assert result.exit_code == 2, result.output
+        assert "made-up cities" in result.output
+        assert not (tmp_path / "out").exists()
+
     def test_mars_from_the_command_line(self, tmp_path):
         torch.manual_seed(0)
         config = {"width": 8, "blocks": 1}
@@ -297,6 +319,14 @@ class TestCommands:
             (["mars", "SCENES", "--setting", "1"], "It tests on maps 1-250"),
             (["mars", "SCENES", "--model", "unet=x"], "Keys: "),
             (["mars", "SCENES", "--model", "mars-4"], "KEY=NAME|FILE"),
+            (
+                ["radiocycle", "SCENES", "--methods", "knn", "--model", "radiocycle-sl=nowhere"],
+                "leave out those of the model radiocycle-sl",
+            ),
+            (
+                ["mars", "SCENES", "--methods", "mars-4", "--model", "mars-8=nowhere"],
+                "leave out those of the model mars-8",
+            ),
             (["radiocycle", "SCENES", "--rates", "a"], "no list of shares"),
             (["radiocycle", "SCENES", "--rates", "2"], "not above 0 and at most 1"),
             (["radiocycle", "SCENES", "--maps", "7"], "none of the maps"),

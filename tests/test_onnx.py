@@ -219,6 +219,17 @@ def test_a_model_that_comes_with_its_graph_needs_no_export(shipped):
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
 
 
+def test_only_field_models_come_with_a_graph(tmp_path, monkeypatch):
+    from rm_geo.cli.group import rm_geo
+
+    record = saved(tmp_path / "model", "radiocycle", {"width": 0.05})
+    monkeypatch.setattr("rm_geo.onnx_graph.export_onnx", None)  # it is not even tried
+    result = CliRunner().invoke(rm_geo, ["export", str(record.path), "--beside"])
+    assert result.exit_code == 1, result.output
+    assert "'model' is a 'radiocycle' network" in result.output
+    assert "beside radiocycle-field models alone" in result.output
+
+
 def test_a_graph_has_neither_weights_nor_paths_in_it(shipped):
     graph = (shipped / f"tiles-{SIZE}.onnx").read_bytes()
     model = onnx.load(shipped / f"tiles-{SIZE}.onnx", load_external_data=False)

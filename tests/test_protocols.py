@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rm_geo.cli.group import rm_geo
-from rm_geo.datasets.map_numbers import parse_maps
+from rm_geo.datasets.map_numbers import format_maps, parse_maps
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.registry import create
 from rm_geo.evaluation.assimilated import AssimilatedEstimator
-from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
+from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
 from rm_geo.evaluation.result_table import markdown_table
 from rm_geo.evaluation.road import PartnerEstimator, RoadEstimator
 from rm_geo.evaluation.simulated import run_protocol
@@ -149,8 +149,15 @@ class TestCases:
     def test_maps_are_chosen_by_number(self, dataset):
         assert chosen_scenes(dataset, None) == [0, 1]
         assert chosen_scenes(dataset, [602, 700]) == [1]
-        with pytest.raises(UsageError, match="It has 601 to 602"):
+        with pytest.raises(UsageError, match="It has 601-602"):
             chosen_scenes(dataset, [700])
+
+    def test_made_up_cities_have_no_numbers_to_choose_by(self, dataset):
+        cities = replace(dataset, manifest={**dataset.manifest, "map_ids": [[], []]})
+        assert chosen_scenes(cities, None) == [0, 1]
+        assert chosen_maps(cities, None) == ()
+        with pytest.raises(UsageError, match=r"made-up cities.*Leave out --maps"):
+            chosen_scenes(cities, [601])
 
 
 class TestProtocol:
@@ -276,6 +283,10 @@ class TestProtocol:
         for estimator in (PartnerEstimator(), RoadEstimator(create("nearest"))):
             assert np.isnan(estimator.estimate(nothing).rsrp_dbm).all()
 
+    def test_a_sampling_that_is_named_twice_is_run_once(self, dataset):
+        (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM, UNIFORM])
+        assert row.maps == SCENES * ANTENNAS
+
     def test_fewer_transmitters_and_maps_limit_the_work(self, dataset):
         (row,) = run_protocol(
             dataset,
@@ -297,6 +308,13 @@ class TestSampling:
     def test_nonsense_is_refused(self, text):
         with pytest.raises(UsageError):
             Sampling.parse(text)
+
+
+@given(st.sets(st.integers(0, 40), min_size=1))
+def test_map_numbers_are_read_as_they_are_written(numbers):
+    text = format_maps(numbers)
+    assert parse_maps(text) == tuple(sorted(numbers))
+    assert text.count(",") == sum(n + 1 not in numbers for n in numbers) - 1
 
 
 def test_map_numbers_are_lists_and_ranges():

@@ -2,7 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from rm_geo.datasets.generate import main as generate_command
 from rm_geo.datasets.generation import antenna_of, generate
 from rm_geo.datasets.maps_archive import read_maps_archive
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, draw_field_antennas
@@ -208,6 +210,30 @@ def test_maps_and_transmitters_that_are_not_there_are_named(archive, tmp_path, r
 def test_maps_are_needed_for_recipes_made_of_maps(tmp_path):
     with pytest.raises(ConfigError, match="archive"):
         generate(paper(), tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "option"),
+    [
+        ("city", ("--maps", "1-6")),
+        ("city", ("--source", "maps.npz")),
+        ("city", ("--maps", "1-500")),  # given, though it is what it would be
+        ("paper", ("--scenes", "3")),
+        ("paper", ("--side-px", "64")),
+        ("field", ("--side-px", "64")),
+        ("field", ("--grey", "noise-floor")),
+        ("paper", ("--simulation", "IRT2")),
+        ("paper", ("--gains", "folder")),
+        ("radiomapseer", ("--simulate",)),
+        ("references", ("--transmitters", "4")),
+    ],
+)
+def test_options_that_a_recipe_does_not_use_are_refused(tmp_path, recipe, option):
+    words = ["--recipe", recipe, *option, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(generate_command, words)
+    assert result.exit_code == 2, result.output
+    assert f"{option[0]} is nothing to the recipe {recipe}" in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_training_on_test_maps_is_refused(archive, paper_set):

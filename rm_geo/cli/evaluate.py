@@ -13,7 +13,6 @@ from rm_geo.cli.options import Number, console_options, device_option, key_and_v
 from rm_geo.cli.words import (
     key_pairs,
     optional_names,
-    refuse_unknown_keys,
     split_names,
     split_shares,
 )
@@ -141,17 +140,15 @@ def mars(
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.contestants import known_names, line_up, require_known
+    from rm_geo.evaluation.contestants import chosen_contestants, known_names, line_up
     from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, setting_name
 
     data = SimulatedSet.open(dataset)
     given = key_pairs(models)
     number = WHOLE_SET if setting == "all" else int(setting)
     at = {int(scale): contestants(int(scale), number) for scale in dict.fromkeys(scales)}
-    refuse_unknown_keys(given, [c.model_key for line in at.values() for c in line])
     only = optional_names(methods)
-    if only is not None:
-        require_known(only, [contestant for line in at.values() for contestant in line])
+    chosen_contestants([c for line in at.values() for c in line], given, only)
     lines = {}
     for scale, line in at.items():
         here = None if only is None else [n for n in only if n.lower() in known_names(line)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
                    "engine on this machine.")  # fmt: skip
 @click.option("--beside", is_flag=True,
               help="Write the network alone beside the model's file, where its weights stay: for "
-                   "models that others will install.")  # fmt: skip
+                   "radiocycle-field models that others will install.")  # fmt: skip
 @click.option("--tile-size", type=click.IntRange(16), default=256, show_default=True,
               metavar="PX", help="Side of the tiles that the file takes.")  # fmt: skip
 @click.option("--buildings", is_flag=True,

@@ -20,16 +20,6 @@ def key_pairs(models: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def refuse_unknown_keys(models: dict[str, str], keys: Sequence[str | None]) -> None:
-    """Say which keys there are."""
-    unknown = sorted(set(models) - set(keys))
-    if unknown:
-        known = ", ".join(sorted({key for key in keys if key}))
-        raise click.BadParameter(
-            f"No line takes the model {', '.join(unknown)}. Keys: {known}.", param_hint="--model"
-        )
-
-
 def optional_names(text: str | None) -> list[str] | None:
     """Split names at commas; None where there is no text."""
     return None if text is None else split_names(text)

@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from rm_geo.datasets.generation import generate
 from rm_geo.datasets.map_numbers import parse_maps
@@ -18,9 +19,20 @@ from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, Recipe
 from rm_geo.datasets.references_recipe import ReferencesRecipe, reference_pairs
 from rm_geo.datasets.street_scenes import PaperRecipe
-from rm_geo.errors import ConfigError, RmGeoError
+from rm_geo.errors import ConfigError, RmGeoError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_ALWAYS: Final = frozenset({"recipe", "out", "workers", "drives", "seed"})
+
+_USED: Final = {
+    "paper": _ALWAYS | {"maps", "source", "transmitters"},
+    "field": _ALWAYS | {"maps", "source", "scenes", "transmitters"},
+    "city": _ALWAYS | {"scenes", "transmitters", "side_px"},
+    "radiomapseer": _ALWAYS | {"maps", "source", "transmitters", "simulation", "grey"},
+    "references": _ALWAYS | {"maps", "source", "gains", "grey", "simulate"},
+}
+"""Parameters that each recipe uses."""
 
 
 class _LineProgress:
@@ -56,6 +68,25 @@ class _LineProgress:
         self.log(f"{self._label}: done in {time.monotonic() - self._began:.0f} s")
 
 
+def refuse_idle_options(recipe: str, context: click.Context) -> None:
+    """Refuse options that were given and that the recipe does not use.
+
+    Raises
+    ------
+    UsageError
+        With the options, and the recipes that use them.
+    """
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if given and name not in _USED[recipe]:
+            users = ", ".join(other for other, used in _USED.items() if name in used)
+            raise UsageError(
+                f"{option.opts[0]} is nothing to the recipe {recipe}.",
+                hint=f"Leave it out, or use another recipe: {users}.",
+            )
+
+
 def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
     """Make an option of a whole number."""
     return click.option(
@@ -66,10 +97,15 @@ def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
 @click.command()
 @click.option(
     "--recipe",
-    type=click.Choice(["paper", "field", "city", "radiomapseer", "references"]),
+    type=click.Choice(list(_USED)),
     required=True,
 )
-@click.option("--maps", default="1-500", show_default=True, help="Map numbers, as 1-500 or 3,7.")
+@click.option(
+    "--maps",
+    default="1-500",
+    show_default=True,
+    help="Map numbers, as 1-500 or 3,7 (not city).",
+)
 @click.option(
     "--scenes", type=click.IntRange(1), default=300, show_default=True, help="Scenes (field, city)."
 )
@@ -109,16 +145,18 @@ def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
     is_flag=True,
     help="Simulate the gains of these transmitters instead (references).",
 )
-@click.option("--simulation", default="DPM", show_default=True, help="Gains of RadioMapSeer.")
+@click.option("--simulation", default="DPM", show_default=True, help="Gains (radiomapseer).")
 @click.option(
     "--grey",
     type=click.Choice(["published", "noise-floor"]),
     default="published",
     show_default=True,
-    help="How RadioMapSeer's gains are coded in grey.",
+    help="How gains are coded in grey (radiomapseer, references).",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.pass_context
 def main(
+    context: click.Context,
     recipe: str,
     maps: str,
     scenes: int,
@@ -140,8 +178,7 @@ def main(
     """
     chosen: Recipe
     try:
-        if recipe != "references" and (gains is not None or simulate):
-            raise ConfigError("--gains and --simulate are for the recipe references.")
+        refuse_idle_options(recipe, context)
         if recipe == "paper":
             chosen = PaperRecipe(parse_maps(maps), transmitters, drives, seed)
         elif recipe == "radiomapseer":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 from rm_geo.errors import UsageError
@@ -31,3 +33,12 @@ def parse_maps(text: str) -> tuple[int, ...]:
             f"{text!r} is no list of map numbers.", hint="Write it as 601-700 or 601,605."
         ) from error
     return tuple(numbers)
+
+
+def format_maps(numbers: Iterable[int]) -> str:
+    """Write map numbers in order as :func:`parse_maps` reads them, such as ``601-700,705``."""
+    ordered = sorted(set(numbers))
+    breaks = [at for at, (one, next_) in enumerate(pairwise(ordered), 1) if next_ != one + 1]
+    edges = [0, *breaks, len(ordered)]
+    runs = [ordered[first:last] for first, last in pairwise(edges)] if ordered else []
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

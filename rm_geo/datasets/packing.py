@@ -1,7 +1,7 @@
 """Simulated sets as one small file, to be carried to a machine that trains.
 
-Gains take 8 bits instead of 16 and everything is deflated: a fifth of the size. Only numpy is
-needed at either end.
+Gains take 8 bits instead of 16 and everything is deflated: a tenth of the size or less. Only
+numpy is needed at either end.
 
 ``python -m rm_geo.datasets.packing SET ARCHIVE.npz``
 """

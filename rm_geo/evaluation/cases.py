@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo.datasets.map_numbers import format_maps
 from rm_geo.datasets.sampling import SamplingMixture, uniform
 from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
 from rm_geo.errors import InputError, UsageError
@@ -155,6 +156,21 @@ class UnitScene:
         )
 
 
+def require_alike(scene_id: str, antennas: NDArray[np.float32]) -> None:
+    """Refuse antennas, shape (T, K), that cannot be one batch, which has one of each.
+
+    Raises
+    ------
+    InputError
+        If they differ in height or frequency.
+    """
+    if len(np.unique(antennas[:, 2])) != 1 or len(np.unique(antennas[:, 9])) != 1:
+        raise InputError(
+            f"The antennas of scene {scene_id} differ in height or frequency.",
+            hint="This protocol is for sets of the recipe 'paper'.",
+        )
+
+
 def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
     """Take antennas of a scene, by index.
 
@@ -165,11 +181,7 @@ def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
     """
     gains_db = np.asarray(scene.gains_db[chosen], dtype=np.float32)
     antennas = scene.antennas[chosen]
-    if len(np.unique(antennas[:, 2])) != 1 or len(np.unique(antennas[:, 9])) != 1:
-        raise InputError(
-            f"The antennas of scene {scene.scene_id} differ in height or frequency.",
-            hint="This protocol is for sets of the recipe 'paper'.",
-        )
+    require_alike(scene.scene_id, antennas)
     buildings = np.broadcast_to(scene.buildings, gains_db.shape)
     # The simulator's floor lies below any gain on the scale: no signal was computed there.
     indoor = buildings | (gains_db <= GAIN_FLOOR_DB - 50.0)
@@ -222,10 +234,15 @@ def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
     Raises
     ------
     UsageError
-        If the set has none of the maps.
+        If the set has none of the maps, or its scenes are of none.
     """
     if maps is None:
         return list(range(len(data)))
+    if not data.map_ids:
+        raise UsageError(
+            f"{data.path} has no map numbers: its scenes are made-up cities.",
+            hint="Leave out --maps.",
+        )
     wanted = set(maps)
     chosen = [
         index for index, numbers in enumerate(data.manifest["map_ids"]) if wanted & set(numbers)
@@ -233,9 +250,15 @@ def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
     if not chosen:
         raise UsageError(
             f"{data.path} has none of the maps asked for.",
-            hint=f"It has {min(data.map_ids)} to {max(data.map_ids)}.",
+            hint=f"It has {format_maps(data.map_ids)}.",
         )
     return chosen
+
+
+def chosen_maps(data: SimulatedSet, maps: Sequence[int] | None) -> tuple[int, ...]:
+    """Numbers of the maps behind :func:`chosen_scenes`, sorted; none where cities are made up."""
+    numbers = data.manifest["map_ids"]
+    return tuple(sorted({n for index in chosen_scenes(data, maps) for n in numbers[index]}))
 
 
 def _generator(

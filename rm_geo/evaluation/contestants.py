@@ -81,21 +81,11 @@ def line_up(
     Raises
     ------
     UsageError
-        If a model is given for a key, or a method asked for, that no contestant has.
+        As :func:`chosen_contestants` says.
     ModelError
         If a model that is given cannot be used.
     """
-    keys = {c.model_key for c in contestants if c.model_key}
-    if unknown := sorted(set(models) - keys):
-        raise UsageError(
-            f"No method here takes the model {', '.join(unknown)}.",
-            hint=f"Keys: {', '.join(sorted(keys))}.",
-        )
-    chosen = list(contestants)
-    if only is not None:
-        require_known(only, contestants)
-        wanted = {name.lower() for name in only}
-        chosen = [c for c in contestants if _names(c) & wanted]
+    chosen = chosen_contestants(contestants, models, only)
     line = Line({}, {}, tuple(contestant.label for contestant in chosen))
     for contestant in chosen:
         try:
@@ -105,19 +95,50 @@ def line_up(
     return line
 
 
+def chosen_contestants(
+    contestants: Sequence[Contestant], models: Iterable[str], only: Sequence[str] | None
+) -> list[Contestant]:
+    """Give the contestants that are asked for, and hold the models' keys to them.
+
+    Parameters
+    ----------
+    contestants, only
+        As for :func:`line_up`.
+    models : iterable of str
+        Keys of the models that are given.
+
+    Raises
+    ------
+    UsageError
+        If a model is given for a key, or a method asked for, that no contestant has, or a model
+        for one that is not asked for.
+    """
+    keys = {c.model_key for c in contestants if c.model_key}
+    if unknown := sorted(set(models) - keys):
+        raise UsageError(
+            f"No method here takes the model {', '.join(unknown)}.",
+            hint=f"Keys: {', '.join(sorted(keys))}.",
+        )
+    if only is None:
+        return list(contestants)
+    _require_known(only, contestants)
+    wanted = {name.lower() for name in only}
+    chosen = [c for c in contestants if _names(c) & wanted]
+    if idle := sorted(set(models) - {c.model_key for c in chosen}):
+        raise UsageError(
+            f"The methods asked for leave out those of the model {', '.join(idle)}.",
+            hint=f"Add {', '.join(idle)} to --methods, or leave out that --model.",
+        )
+    return chosen
+
+
 def known_names(contestants: Iterable[Contestant]) -> set[str]:
     """Names by which some contestants can be asked for, in lower case."""
     return {name for contestant in contestants for name in _names(contestant)}
 
 
-def require_known(only: Iterable[str], contestants: Sequence[Contestant]) -> None:
-    """Refuse names that no contestant has.
-
-    Raises
-    ------
-    UsageError
-        With those that exist.
-    """
+def _require_known(only: Iterable[str], contestants: Sequence[Contestant]) -> None:
+    """Refuse names that no contestant has, and tell those that exist."""
     if unknown := [name for name in only if name.lower() not in known_names(contestants)]:
         methods = dict.fromkeys(c.model_key or c.method for c in contestants)
         raise UsageError(

@@ -11,11 +11,12 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from rm_geo.atomic import output_folder, replacing
+from rm_geo.datasets.map_numbers import format_maps
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, FloatArray
 from rm_geo.evaluation import published
-from rm_geo.evaluation.cases import Sampling, chosen_scenes, scene_cases
+from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
 from rm_geo.evaluation.contestants import Contestant, Line
 from rm_geo.evaluation.figures import draw_curves, draw_maps
 from rm_geo.evaluation.result_table import markdown_table, write_csv
@@ -131,7 +132,8 @@ def evaluate_radiocycle(
         _example(data, line.estimators, maps, seed),
         title="Figure 6: a map sampled at 20 %, and what the methods make of it",
     )
-    report = _report(data, rows, table, line, [*figures, "fig6.png"], seed)
+    numbers = chosen_maps(data, maps)
+    report = _report(data.path.name, numbers, rows, table, line, [*figures, "fig6.png"], seed)
     with replacing(out / "report.md") as part:
         part.write_text(report, encoding="utf-8")
     return report
@@ -249,7 +251,8 @@ def _example(
 
 
 def _report(
-    data: SimulatedSet,
+    name: str,
+    numbers: Sequence[int],
     rows: Sequence[ProtocolRow],
     table: Sequence[Table2Row],
     line: Line,
@@ -257,11 +260,10 @@ def _report(
     seed: int,
 ) -> str:
     """Put tables and figures into one page."""
-    numbers = data.map_ids
-    maps = f"maps {min(numbers)}-{max(numbers)}" if numbers else "made-up cities"
+    maps = f"maps {format_maps(numbers)}" if numbers else "made-up cities"
     pieces = [
         "# RadioCycle's evaluation",
-        f"{data.path.name} ({maps}), {max(row.maps for row in rows)} radio maps, seed {seed}.",
+        f"{name} ({maps}), {max(row.maps for row in rows)} radio maps, seed {seed}.",
         _SCALES,
         "## Table 2: 20 % of the outdoor pixels",
         markdown_table(table),

@@ -168,7 +168,8 @@ def run_protocol(
         Names for the table, and what to judge; with :data:`TOLD` in a name it is told the
         buildings.
     samplings : sequence of Sampling
-        Drive tests; uniform 1, 5 and 20 % and routes 1 % by default.
+        Drive tests; uniform 1, 5 and 20 % and routes 1 % by default. Each counts once, however
+        often it is named.
     maps : sequence of int, optional
         RadioMapSeer's numbers; all scenes of the set by default.
     transmitters : int
@@ -187,6 +188,8 @@ def run_protocol(
     """
     progress = progress or SilentProgress()
     scenes = chosen_scenes(data, maps)
+    # By their names, under which lines are pooled and samples drawn.
+    samplings = list({str(sampling): sampling for sampling in samplings}.values())
     tallies = {(str(sampling), name): Tally() for sampling in samplings for name in methods}
     progress.start(len(scenes), "scenes", f"{len(methods)} methods")
     for index in scenes:

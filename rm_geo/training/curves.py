@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rm_geo.atomic import replacing
+from rm_geo.errors import InputError
 
 CURVES_NAME = "curves.png"
 
@@ -33,10 +34,22 @@ def read_course(log: Path) -> Course:
     """Read a log of JSON lines; a line that a kill cut short is passed over.
 
     A resumed training repeats what it did since its last checkpoint: of several lines with
-    the same step the last counts.
+    the same step the last counts. A training that was stopped before its first line has no log
+    yet, which is an empty one.
+
+    Raises
+    ------
+    InputError
+        If the log is there and cannot be read.
     """
     entries: dict[tuple[str, int], dict[str, Any]] = {}
-    for line in log.read_text("utf-8").splitlines():
+    try:
+        lines = log.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The log {log} cannot be read: {error}.") from error
+    for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
@@ -53,13 +66,17 @@ def read_course(log: Path) -> Course:
 
 
 def draw_course(course: Course, path: Path) -> bool:
-    """Draw losses and validation scores against minutes; False without matplotlib.
+    """Draw losses and validation scores against minutes.
+
+    False, and no picture, without matplotlib or where there is nothing to draw.
 
     Raises
     ------
     OutputError
         If the picture cannot be written.
     """
+    if not course.losses and not course.validation:
+        return False
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from rm_geo.errors import DependencyError, RmGeoError
+from rm_geo.errors import DependencyError, InputError, RmGeoError, UsageError
 from rm_geo.estimators.radiocycle import FIELD_KIND
+from rm_geo.model_file import CARD_NAME
 from rm_geo.onnx_graph import write_graph
 from rm_geo.training.card import CardText, publish
+from rm_geo.training.default_keys import NetworkShape, read_shape, require_suited
+from rm_geo.training.start import CONFIG_NAME
 from rm_geo.weights import write_index
 from rm_geo.zoo import find_model, read_index
 
@@ -18,7 +22,7 @@ from rm_geo.zoo import find_model, read_index
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("name")
-@click.option("--models", type=click.Path(path_type=Path), default=Path("models"))
+@click.option("--models", type=click.Path(path_type=Path, file_okay=False), default=Path("models"))
 @click.option("--size", default="s", help="Size class, s or full.")
 @click.option("--summary", required=True, help="One line about the model.")
 @click.option("--data", required=True, help="What it was trained on.")
@@ -26,11 +30,14 @@ from rm_geo.zoo import find_model, read_index
 @click.option("--limit", "limits", multiple=True, help="What it is not good at; repeatable.")
 @click.option(
     "--scores",
-    type=(str, click.Path(path_type=Path, exists=True)),
+    type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
     multiple=True,
     help="Title and Markdown file of a table of scores; repeatable.",
 )
-@click.option("--default", "defaults", multiple=True, metavar="METHOD=NAME", help="Default models.")
+@click.option(
+    "--default", "defaults", multiple=True, metavar="KEY=NAME",
+    help="Model that is used where none is named, such as mars-4=NAME; repeatable.",
+)  # fmt: skip
 def main(
     run: Path,
     name: str,
@@ -44,9 +51,13 @@ def main(
     defaults: tuple[str, ...],
 ) -> None:
     """Make the model NAME of the training in RUN."""
-    tables = {title: path.read_text("utf-8") for title, path in scores}
-    text = CardText(summary=summary, data=data, limits=limits, device=device, scores=tables)
     try:
+        # Everything that can be wrong with the options, before anything is written.
+        tables = {title: _read_table(path) for title, path in scores}
+        shape = read_shape(run / CONFIG_NAME)
+        chosen = chosen_defaults(defaults, models, name, shape)
+        text = CardText(summary=summary, data=data, limits=limits, device=device, scores=tables)
+        known = read_index(models).get("default", {})
         checksum = publish(run, models / name, size, text)
         record = find_model(models / name)
         if record.kind == FIELD_KIND:
@@ -55,12 +66,61 @@ def main(
                     write_graph(record, told=told)
             except DependencyError as error:
                 click.echo(f"Without a network for ONNX Runtime: {error}", err=True)
-        known = read_index(models).get("default", {})
-        write_index(models, {**known, **dict(item.split("=", 1) for item in defaults)})
+        write_index(models, {**known, **chosen})
     except RmGeoError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     click.echo(f"{models / name}: sha256 {checksum}")
+
+
+def chosen_defaults(
+    texts: Sequence[str], models: Path, name: str, shape: NetworkShape
+) -> Mapping[str, str]:
+    """Read ``KEY=NAME`` options, and hold them to the models that there will be.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        As they were given.
+    models : Path
+        Folder of the models.
+    name : str
+        The model that is about to be made in it.
+    shape : NetworkShape
+        Its network.
+
+    Raises
+    ------
+    UsageError
+        If a text is of another form, or names a model that is not there or does not suit its key.
+    """
+    if Path(name).name != name or name == ".." or Path(name).suffix == ".safetensors":
+        raise UsageError(f"{name!r} is no name of a model.",
+                         hint="Give the plain name of a folder; --models says where.")  # fmt: skip
+    cards = {path.parent.name: path for path in sorted(models.glob(f"*/{CARD_NAME}"))}
+    chosen = {}
+    for text in texts:
+        key, sign, wanted = (part.strip() for part in text.partition("="))
+        if not sign or not key or not wanted:
+            raise UsageError(f"--default {text!r} is not KEY=NAME.",
+                             hint=f"Write it as radiocycle={name}.")  # fmt: skip
+        if wanted != name and wanted not in cards:
+            raise UsageError(
+                f"--default {text!r}: there is no model {wanted!r} in {models}.",
+                hint=f"Models: {', '.join(sorted({*cards, name}))}.",
+            )
+        require_suited(key, wanted, shape if wanted == name else read_shape(cards[wanted]))
+        chosen[key] = wanted
+    return chosen
+
+
+def _read_table(path: Path) -> str:
+    """Read a table of scores."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The table of scores {path} cannot be read: {error}.",
+                         hint="Name a file of Markdown in UTF-8.") from error  # fmt: skip
 
 
 if __name__ == "__main__":
