@@ -204,7 +204,7 @@ def test_rows_come_back_until_the_first_that_is_damaged(tmp_path):
     scratch = journal.scratch(shape, 2)
     for row in range(0, 40, 10):
         values = np.full((2, 10, 6), float(row), np.float32)
-        bands.append(Band(row, values if row != 10 else np.full_like(values, np.nan)))
+        bands.append(Band(row, 10, values if row != 10 else None))
         journal.note_band(bands[-1], scratch)
     again = open_journal(tmp_path, "7", KEY)
     assert again.resumed
