@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from rm_geo._version import __version__
 from rm_geo.atomic import prepare_output_folder, replacing
-from rm_geo.cell_products import CellResult
+from rm_geo.cell_products import BATCH_SUMMARY_NAMES, CellResult
 from rm_geo.errors import RmGeoError
 from rm_geo.estimators.registry import method_info
 from rm_geo.jobs import Job, settings_text
@@ -26,7 +26,6 @@ from rm_geo.stored_files import exists, files_in, version_of
 from rm_geo.zoo import find_model, list_models, verify_model
 
 STATE_NAME: Final = "batch_state.json"
-SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
 
 @dataclass
@@ -188,7 +187,7 @@ def record_folder(output: Location) -> Iterator[Path]:
         yield prepare_output_folder(output)
         return
     record = f"{output.rstrip('/')}/{STATE_NAME}"
-    with stored(output, (STATE_NAME, *SUMMARY_NAMES), part="batch") as folder:
+    with stored(output, (STATE_NAME, *BATCH_SUMMARY_NAMES), part="batch") as folder:
         if not (folder / STATE_NAME).exists() and exists(record):
             with fetched(record) as copy, replacing(folder / STATE_NAME) as part:
                 shutil.copyfile(copy, part)

@@ -14,6 +14,7 @@ from rm_geo.atomic import replacing
 from rm_geo.errors import RmGeoError
 
 SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
+BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
 
 @dataclass(frozen=True)

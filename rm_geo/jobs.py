@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rm_geo.cell_products import BATCH_SUMMARY_NAMES, SUMMARY_NAMES
 from rm_geo.errors import ConfigError, InputError, RmGeoError
 from rm_geo.locations import (
     Location,
@@ -33,6 +34,8 @@ MEASUREMENT_SUFFIXES: Final = (
 )  # fmt: skip
 _TABLE_SUFFIXES: Final = (".csv", ".yaml", ".yml")
 _OWN: Final = ("measurements", "output", "name")
+_NO_MEASUREMENTS: Final = frozenset({*SUMMARY_NAMES, *BATCH_SUMMARY_NAMES})
+"""What an earlier batch may have left in a folder that is mapped into itself."""
 # As the options of ``rm-geo predict`` are called.
 _SHORT_NAMES: Final = {
     "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
@@ -129,6 +132,7 @@ def _files(sources: Sequence[str | Path]) -> list[Location]:
         inside: Sequence[Location] = (
             _local_files(place) if isinstance(place, Path) else find(place, MEASUREMENT_SUFFIXES)
         )
+        inside = [file for file in inside if file_name(file) not in _NO_MEASUREMENTS]
         if not inside:
             raise InputError(
                 f"There are no measurements at {source}.",

@@ -46,6 +46,23 @@ def test_a_pattern_of_csv_files_is_no_table(drives, tmp_path):
     assert [job.name for job in read_jobs([path], tmp_path)] == ["south"]
 
 
+def test_the_summaries_of_earlier_runs_are_no_measurements(drives, tmp_path):
+    for name in ("batch_summary.csv", "deep/summary.csv"):
+        (drives / name).write_bytes(b"x")
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for name in ("north.csv", "batch_summary.csv"):
+        memory.pipe(f"/drives/{name}", b"x")
+    for source, names in (
+        (drives, ["north", "south"]),
+        (f"{drives}/**/*.csv", ["north"]),
+        ("memory://drives", ["north"]),
+        ("memory://drives/*.csv", ["north"]),
+    ):
+        assert [job.name for job in read_jobs([source], tmp_path)] == names
+    memory.rm("/drives", recursive=True)
+
+
 def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
     (drives / "north.gpkg").write_bytes(b"x")
     (drives / "deep" / "north.gpkg").write_bytes(b"x")
