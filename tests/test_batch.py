@@ -1,8 +1,10 @@
 """A batch on a real cluster of several processes, one of which is killed."""
 
+import contextlib
 import csv
 import os
 import signal
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -142,6 +144,35 @@ def test_a_scheduler_that_does_not_answer_is_told_in_seconds(monkeypatch):
     ):
         pass
     assert "dask scheduler" in refused.value.hint
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_a_port_that_is_no_schedulers_does_not_answer_either(monkeypatch, caplog, greeting):
+    monkeypatch.setattr("rm_geo.cluster._ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = []
+
+        def greet():
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+                    taken[-1].sendall(greeting)
+
+        threading.Thread(target=greet, daemon=True).start()
+        before = set(threading.enumerate())
+        begun = time.monotonic()
+        with (
+            pytest.raises(ClusterError, match="does not answer"),
+            open_cluster(f"tcp://127.0.0.1:{listener.getsockname()[1]}"),
+        ):
+            pass
+        assert time.monotonic() - begun < 10.0
+        assert set(threading.enumerate()) <= before  # nothing that the exit would wait for
+        listener.shutdown(socket.SHUT_RDWR)
+    assert taken
+    for connection in taken:
+        connection.close()
+    assert not caplog.records
 
 
 def test_a_running_scheduler_is_used(drives, tmp_path, cluster):
