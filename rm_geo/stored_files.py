@@ -38,6 +38,29 @@ def exists(location: Location) -> bool:
     return _details(location) is not None
 
 
+def head_of(location: Location, size: int) -> bytes:
+    """Give the first bytes of a file, fetching no more of it.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it cannot be read.
+    FetchError
+        If a storage fails.
+    """
+    if isinstance(location, str):
+        system, path = open_storage(url_of(location))
+        return bytes(
+            attempt(lambda: system.cat_file(path, start=0, end=size), location, "read",
+                    FetchError, InputError)
+        )  # fmt: skip
+    try:
+        with location.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{location} cannot be read: {error.strerror}.") from error
+
+
 def version_of(location: Location) -> str:
     """Give a text that changes with the content of a file, as far as size, time or tag tell.
 
