@@ -22,7 +22,7 @@ from rm_geo.estimators.registry import method_info
 from rm_geo.jobs import Job, settings_text
 from rm_geo.locations import Location, identity, location_of
 from rm_geo.remote import fetched, remove, stored
-from rm_geo.stored_files import exists, files_in, version_of
+from rm_geo.stored_files import exists, file_sizes, version_of
 from rm_geo.zoo import find_model, list_models, verify_model
 
 STATE_NAME: Final = "batch_state.json"
@@ -100,16 +100,16 @@ class BatchRecord:
         state = JobState(job, _key(job, self._weights_of(job)))
         noted = self._jobs.get(job.name)
         try:
-            if noted is None or noted["key"] != state.key:
+            if noted is None or noted["key"] != state.key or job.options.fresh:
                 raise KeyError(job.name)
             results = [CellResult.restored(values) for values in noted["cells"]]
             complete = bool(noted["complete"])
-        except (AttributeError, KeyError, TypeError):  # of another job, or of another form
+        except (AttributeError, KeyError, TypeError):  # of another job or form, or not wanted
             self._jobs.pop(job.name, None)
             return state
-        there = files_in(job.output)
+        there = file_sizes(job.output)
         for result in results:
-            if result.is_mapped and there.issuperset(result.files):
+            if result.is_mapped and result.is_whole(there):
                 state.results[result.cell] = result
         state.skipped = complete and len(state.results) == len(results)
         return state

@@ -51,6 +51,8 @@ class CellResult:
         Name of the estimator.
     files : tuple of str
         Names of the files, in the output folder.
+    file_bytes : tuple of int
+        Their sizes; none in what an earlier version noted.
     """
 
     cell: str
@@ -72,11 +74,26 @@ class CellResult:
     intercept: str = ""
     method: str = ""
     files: tuple[str, ...] = ()
+    file_bytes: tuple[int, ...] = ()
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> CellResult:
         """Make a result from what :func:`dataclasses.asdict` and JSON made of one."""
-        return cls(**{**values, "files": tuple(values["files"])})
+        listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes")}
+        return cls(**{**values, **listed})
+
+    def is_whole(self, sizes: Mapping[str, int | None]) -> bool:
+        """Whether all files are there, in the sizes in which they were written.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int or None
+            Names and sizes of the files that there are; None where nobody says.
+        """
+        if not sizes.keys() >= set(self.files):
+            return False
+        meant = zip(self.files, self.file_bytes, strict=False)
+        return all(sizes[name] in (size, None) for name, size in meant)
 
     @property
     def is_mapped(self) -> bool:
@@ -115,4 +132,4 @@ def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
