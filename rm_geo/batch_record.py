@@ -17,6 +17,7 @@ from typing import Any, Final
 from rm_geo._version import __version__
 from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.cell_products import BATCH_SUMMARY_NAMES, CellResult
+from rm_geo.cleaning import worth_a_look
 from rm_geo.errors import RmGeoError
 from rm_geo.estimators.registry import method_info
 from rm_geo.jobs import Job, settings_text
@@ -51,6 +52,8 @@ class JobState:
         Time on workers.
     skipped : bool
         Whether an earlier batch had completed it.
+    lines : dict of str to None
+        What its tasks said, each once, in order.
     """
 
     job: Job
@@ -61,6 +64,16 @@ class JobState:
     attempts: int = 0
     seconds: float = 0.0
     skipped: bool = False
+    lines: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should look at: rows that were left out, and doubts about cells."""
+        of_cells = [
+            f"cell {cell.cell}: {warning}"
+            for cell in self.results.values() for warning in cell.warnings
+        ]  # fmt: skip
+        return worth_a_look(self.lines) + of_cells
 
     @property
     def status(self) -> str:
@@ -104,9 +117,11 @@ class BatchRecord:
                 raise KeyError(job.name)
             results = [CellResult.restored(values) for values in noted["cells"]]
             complete = bool(noted["complete"])
+            lines = dict.fromkeys(str(line) for line in noted.get("lines", ()))
         except (AttributeError, KeyError, TypeError):  # of another job or form, or not wanted
             self._jobs.pop(job.name, None)
             return state
+        state.lines = lines
         there = file_sizes(job.output)
         for result in results:
             if result.is_mapped and result.is_whole(there):
@@ -131,6 +146,7 @@ class BatchRecord:
             "key": state.key,
             "complete": state.waiting == 0 and state.status == "done",
             "cells": [asdict(result) for result in state.results.values()],
+            "lines": list(state.lines),
         }
         if time.monotonic() >= self._due_s:
             self.write()
@@ -211,6 +227,7 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
             "tries_again": state.attempts,
             "seconds": round(state.seconds, 1),
             "skipped": state.skipped,
+            "warnings": "; ".join(state.warnings),
         }
         for state in states
     ]

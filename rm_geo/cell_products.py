@@ -53,6 +53,8 @@ class CellResult:
         Names of the files, in the output folder.
     file_bytes : tuple of int
         Their sizes; none in what an earlier version noted.
+    warnings : tuple of str
+        What a person should look at.
     """
 
     cell: str
@@ -75,12 +77,7 @@ class CellResult:
     method: str = ""
     files: tuple[str, ...] = ()
     file_bytes: tuple[int, ...] = ()
-
-    @classmethod
-    def restored(cls, values: Mapping[str, Any]) -> CellResult:
-        """Make a result from what :func:`dataclasses.asdict` and JSON made of one."""
-        listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes")}
-        return cls(**{**values, **listed})
+    warnings: tuple[str, ...] = ()
 
     def is_whole(self, sizes: Mapping[str, int | None]) -> bool:
         """Whether all files are there, in the sizes in which they were written.
@@ -94,6 +91,12 @@ class CellResult:
             return False
         meant = zip(self.files, self.file_bytes, strict=False)
         return all(sizes[name] in (size, None) for name, size in meant)
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> CellResult:
+        """Make a result from what :func:`dataclasses.asdict` and JSON made of one."""
+        listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes", "warnings")}
+        return cls(**{**values, **listed})
 
     @property
     def is_mapped(self) -> bool:
@@ -132,4 +135,7 @@ def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        between = " " if all(" " not in str(item) for item in value) else "; "
+        return between.join(map(str, value))
+    return str(value)

@@ -248,4 +248,5 @@ def _finish(
         method=run.method.estimator.name,
         files=names,
         file_bytes=tuple((run.folder / name).stat().st_size for name in names),
+        warnings=tuple(site.warnings),
     )

@@ -76,6 +76,8 @@ def drives(tmp_path):
 def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, cluster):
     write_drive(drives / "few.csv", ["5"])
     (drives / "few.csv").write_text((drives / "few.csv").read_text()[:150] + "\n")
+    with (drives / "many.csv").open("a") as file:
+        file.write("500001,5400001,,1\n500002,5400001,,2\n")
     log = Log()
     states = run_batch(read_jobs([drives], tmp_path, OPTIONS), tmp_path, cluster, progress=log)
     status = {state.job.name: state.status for state in states}
@@ -87,6 +89,12 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
         rows = {row["job"]: row for row in csv.DictReader(file)}
     assert "RSRP" in rows["broken"]["message"]
     assert (rows["many"]["cells"], rows["many"]["cells_mapped"]) == ("3", "3")
+    # Each task reads the whole file; what was found is told once.
+    assert log.lines.count("many: dropped 2 rows without an RSRP") == 1
+    assert any("many.csv: 1,200 of 1,202 rows used." in line for line in log.lines)
+    assert "dropped 2 rows without an RSRP" in rows["many"]["warnings"]
+    assert "cell 3: " in rows["many"]["warnings"]
+    assert "RSRP" not in rows["one"]["warnings"]
     assert not list(tmp_path.rglob(".*"))
     # The same batch again does what is left: nothing that is complete.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tif")}
@@ -96,6 +104,9 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
         "broken": False, "few": False, "many": True, "one": True,
     }  # fmt: skip
     assert {state.job.name: state.status for state in again}["broken"] == "done"
+    assert [state.warnings for state in again if state.skipped] == [
+        state.warnings for state in states if state.status == "done"
+    ]
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     changed = read_jobs([f"{drives}/one.cs?"], tmp_path, replace(OPTIONS, reach_m=25.0))
     assert not run_batch(changed, tmp_path, cluster)[0].skipped
