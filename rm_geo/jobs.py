@@ -20,8 +20,10 @@ from rm_geo.locations import (
     location_of,
     url_of,
 )
+from rm_geo.methods import check_method
 from rm_geo.predict_options import PredictOptions
 from rm_geo.remote import open_storage, require_writable
+from rm_geo.reprojection import parse_crs, require_metric
 from rm_geo.stored_files import exists, find, for_each
 from rm_geo.zoo import list_models
 
@@ -107,6 +109,7 @@ def read_jobs(
                 for name, file in zip(_names(files), files, strict=True)]  # fmt: skip
     _require_files(jobs)
     _require_different(jobs)
+    _require_meant(jobs)
     _require_storage(jobs, output)
     return jobs
 
@@ -230,6 +233,33 @@ def _require_different(jobs: Sequence[Job]) -> None:
                     f"({job.name}).",
                     hint=f"Give each its own {what}.",
                 )
+
+
+def _require_meant(jobs: Sequence[Job]) -> None:
+    """Refuse methods, models and CRS that are none, before workers are started for them."""
+    checked: set[str] = set()  # by what they say: most jobs say the same
+    for job in jobs:
+        options = job.options
+        crs = {f.name: getattr(options, f.name) for f in fields(options) if f.name.endswith("crs")}
+        told = options.buildings is not None
+        method = (options.method, options.model, options.device, options.method_options, told)
+        if (text := repr((method, crs))) in checked:
+            continue
+        checked.add(text)
+        try:
+            for name, value in crs.items():
+                if value is not None:
+                    parsed = parse_crs(value, f"--{name.replace('_', '-')}")
+                    if name == "target_crs":
+                        require_metric(parsed)
+            check_method(
+                options.method, model=options.model, device=options.device,
+                options=options.method_options, told=told,
+            )  # fmt: skip
+        except RmGeoError as error:
+            raise ConfigError(
+                f"{error.message.rstrip('.')} (job {job.name!r}).", hint=error.hint
+            ) from error
 
 
 def _require_storage(jobs: Sequence[Job], output: Location) -> None:

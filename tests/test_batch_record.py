@@ -1,6 +1,7 @@
 """What a batch remembers: jobs that are the same as before, and those that are not."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -58,12 +59,15 @@ def test_another_default_model_is_another_job_and_no_matter_to_methods_without_a
 
 
 def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
-    options = PredictOptions(model=tmp_path / "nowhere.safetensors", device="cpu")
-    assert key_of(drive, tmp_path, options)
-    assert weights_version("radiocycle", tmp_path / "nowhere.safetensors") == ""
-    assert key_of(drive, tmp_path, replace(options, overlap_px=16)) != key_of(
-        drive, tmp_path, options
-    )
+    model = tmp_path / "model"
+    options = PredictOptions(model=model, device="cpu")
+    save(model, 0)
+    (job,) = read_jobs([drive], tmp_path, options)
+    shutil.rmtree(model)  # after the jobs were read
+    assert weights_version("radiocycle", model) == ""
+    other = replace(job, options=replace(options, overlap_px=16))
+    record = BatchRecord(tmp_path / "state.json", fresh=True)
+    assert record.restored(other).key != record.restored(job).key
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,10 @@ def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
     (drives / "sites.csv").write_bytes(b"x")
     path = table(
         drives,
-        "defaults: {method: idw, method_options: {power: 3}}\n"
+        "defaults: {method: idw}\n"
         "jobs:\n"
-        "  - {measurements: north.csv, cells: [7], noise: null, sites: sites.csv}\n"
+        "  - {measurements: north.csv, cells: [7], noise: null, sites: sites.csv,\n"
+        "     method_options: {power: 3}}\n"
         "  - {measurements: deep/east.parquet, method: knn, output: here}\n",
         "jobs.yaml",
     )
@@ -187,6 +188,38 @@ def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
     import re
 
     assert re.search(message, str(refused.value)), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("method: neerest", "neerest"),
+        ("device: gpu", "gpu"),
+        ("{method: knn, method_options: {neighbours: 3}}", "no option neighbours"),
+        ("{method: mars, method_options: {symmetries: 0}}", "symmetries must be"),
+        ("method_options: {symmetries: 3}", "symmetries must be"),
+        ("method_options: {device: cpu}", "device cannot be set"),
+        ("model: nowhere.safetensors", "nowhere"),
+        ("model: radiocycle-feeld", "radiocycle-feeld"),
+        ("{method: idw, model: some}", "no trained model to choose"),
+        ("crs: EPSG:1", "'EPSG:1' .--crs. is not a CRS"),
+        ("target_crs: here", "'here' .--target-crs. is not a CRS"),
+        ("target_crs: EPSG:4326", "not a projected CRS"),
+        ("{method: idw, buildings: north.csv}", "does not read buildings"),
+    ],
+)
+def test_values_that_are_none_are_refused_before_any_work(drives, tmp_path, settings, message):
+    path = table(
+        drives,
+        f"defaults: {settings if settings[0] == '{' else '{' + settings + '}'}\n"
+        "jobs:\n"
+        "  - {measurements: south.gpkg, method: nearest, method_options: {}, model: null,\n"
+        "     crs: null, target_crs: null, device: cpu, buildings: null}\n"
+        "  - {measurements: north.csv}\n",
+        "jobs.yaml",
+    )
+    with pytest.raises(ConfigError, match=rf"{message}.*\(job 'north'\)"):
+        read_jobs([path], tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "jobs: 3", "tasks: []", "- north.csv", "- {method: idw}"])
