@@ -164,7 +164,8 @@ def _work_off(
                 submit()
                 continue
             state.waiting -= 1
-            _take(state, cell, outcome)
+            for line in _take(state, cell, outcome):
+                progress.log(f"{state.job.name}: {line.strip()}")
             for name in outcome.cells:
                 if name not in state.results:
                     state.waiting += 1
@@ -184,14 +185,17 @@ def _label(state: JobState, cell: str | None) -> str:
     return state.job.name if cell is None else f"{state.job.name}, cell {cell}"
 
 
-def _take(state: JobState, cell: str | None, outcome: TaskOutcome) -> None:
-    """Add what a task found to its job."""
+def _take(state: JobState, cell: str | None, outcome: TaskOutcome) -> list[str]:
+    """Add what a task found to its job; gives what it said and no task had said before."""
     for result in outcome.results:
         state.results[result.cell] = result
     if outcome.message and cell is None:
         state.message = outcome.message
     elif outcome.message and cell is not None:
         state.results[cell] = CellResult(cell, "failed", message=outcome.message)
+    said = [line for line in outcome.lines if line not in state.lines]
+    state.lines.update(dict.fromkeys(said))
+    return said
 
 
 def _close(state: JobState, progress: Progress) -> None:

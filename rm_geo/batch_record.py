@@ -16,17 +16,17 @@ from typing import Any, Final
 
 from rm_geo._version import __version__
 from rm_geo.atomic import prepare_output_folder, replacing
-from rm_geo.cell_products import CellResult
+from rm_geo.cell_products import BATCH_SUMMARY_NAMES, CellResult
+from rm_geo.cleaning import worth_a_look
 from rm_geo.errors import RmGeoError
 from rm_geo.estimators.registry import method_info
 from rm_geo.jobs import Job, settings_text
 from rm_geo.locations import Location, identity, location_of
 from rm_geo.remote import fetched, remove, stored
-from rm_geo.stored_files import exists, files_in, version_of
+from rm_geo.stored_files import exists, file_sizes, version_of
 from rm_geo.zoo import find_model, list_models, verify_model
 
 STATE_NAME: Final = "batch_state.json"
-SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
 
 @dataclass
@@ -52,6 +52,8 @@ class JobState:
         Time on workers.
     skipped : bool
         Whether an earlier batch had completed it.
+    lines : dict of str to None
+        What its tasks said, each once, in order.
     """
 
     job: Job
@@ -62,6 +64,16 @@ class JobState:
     attempts: int = 0
     seconds: float = 0.0
     skipped: bool = False
+    lines: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should look at: rows that were left out, and doubts about cells."""
+        of_cells = [
+            f"cell {cell.cell}: {warning}"
+            for cell in self.results.values() for warning in cell.warnings
+        ]  # fmt: skip
+        return worth_a_look(self.lines) + of_cells
 
     @property
     def status(self) -> str:
@@ -101,16 +113,18 @@ class BatchRecord:
         state = JobState(job, _key(job, self._weights_of(job)))
         noted = self._jobs.get(job.name)
         try:
-            if noted is None or noted["key"] != state.key:
+            if noted is None or noted["key"] != state.key or job.options.fresh:
                 raise KeyError(job.name)
             results = [CellResult.restored(values) for values in noted["cells"]]
             complete = bool(noted["complete"])
-        except (AttributeError, KeyError, TypeError):  # of another job, or of another form
+            lines = dict.fromkeys(str(line) for line in noted.get("lines", ()))
+        except (AttributeError, KeyError, TypeError):  # of another job or form, or not wanted
             self._jobs.pop(job.name, None)
             return state
-        there = files_in(job.output)
+        state.lines = lines
+        there = file_sizes(job.output)
         for result in results:
-            if result.is_mapped and there.issuperset(result.files):
+            if result.is_mapped and result.is_whole(there):
                 state.results[result.cell] = result
         state.skipped = complete and len(state.results) == len(results)
         return state
@@ -132,6 +146,7 @@ class BatchRecord:
             "key": state.key,
             "complete": state.waiting == 0 and state.status == "done",
             "cells": [asdict(result) for result in state.results.values()],
+            "lines": list(state.lines),
         }
         if time.monotonic() >= self._due_s:
             self.write()
@@ -188,7 +203,7 @@ def record_folder(output: Location) -> Iterator[Path]:
         yield prepare_output_folder(output)
         return
     record = f"{output.rstrip('/')}/{STATE_NAME}"
-    with stored(output, (STATE_NAME, *SUMMARY_NAMES), part="batch") as folder:
+    with stored(output, (STATE_NAME, *BATCH_SUMMARY_NAMES), part="batch") as folder:
         if not (folder / STATE_NAME).exists() and exists(record):
             with fetched(record) as copy, replacing(folder / STATE_NAME) as part:
                 shutil.copyfile(copy, part)
@@ -212,6 +227,7 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
             "tries_again": state.attempts,
             "seconds": round(state.seconds, 1),
             "skipped": state.skipped,
+            "warnings": "; ".join(state.warnings),
         }
         for state in states
     ]

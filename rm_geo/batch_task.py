@@ -49,6 +49,8 @@ class TaskOutcome:
         Whether another try may succeed.
     seconds : float
         Time on the worker.
+    lines : tuple of str
+        What the task said on its way; mostly of the reading.
     """
 
     results: tuple[CellResult, ...] = ()
@@ -56,6 +58,7 @@ class TaskOutcome:
     message: str = ""
     may_pass: bool = False
     seconds: float = 0.0
+    lines: tuple[str, ...] = ()
 
 
 def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
@@ -75,19 +78,27 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
         Cells with at least so many tiles are computed by all workers; 0 for none.
     """
     begun = time.perf_counter()
+    progress = _TaskProgress()
     options = job.options if cell is None else replace(job.options, cells=(cell,))
     try:
         with ExitStack() as places:
-            outcome = _mapped(job, options, spread_tiles, places)
+            outcome = _mapped(job, options, spread_tiles, places, progress)
     except RmGeoError as error:
         outcome = TaskOutcome(
             message=str(error),
             may_pass=isinstance(error, (ClusterError, DeviceError, FetchError, OutputError)),
         )
-    return replace(outcome, seconds=time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return replace(outcome, seconds=seconds, lines=tuple(progress.lines))
 
 
-def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitStack) -> TaskOutcome:
+def _mapped(
+    job: Job,
+    options: PredictOptions,
+    spread_tiles: int,
+    places: ExitStack,
+    progress: _TaskProgress,
+) -> TaskOutcome:
     """Map the one cell that there is, or name those that there are."""
     from rm_geo.pipeline import predict
 
@@ -101,7 +112,8 @@ def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitSt
     if options.buildings is not None:
         buildings = local(location_of(options.buildings), places, copies.copy_of)
         options = replace(options, buildings=buildings)
-    survey = read_survey(source, options)
+    progress.call(source, job)
+    survey = read_survey(source, options, progress)
     require_one_possible(survey)
     if len(survey.cells) > 1:
         cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
@@ -109,7 +121,7 @@ def _mapped(job: Job, options: PredictOptions, spread_tiles: int, places: ExitSt
     part, names = f"cell {survey.cells[0].cell}", list[str]()
     output = local(job.output, places, partial(stored, names=names, part=part))
     results = predict(
-        survey, output, options, _TaskProgress(), summary=False,
+        survey, output, options, progress, summary=False,
         tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
     )  # fmt: skip
     names += (name for result in results for name in result.files)
@@ -133,12 +145,24 @@ class _TaskProgress(SilentProgress):
 
     Dask drops what has not begun; of what runs, it only notes that nobody wants it. A worker
     whose scheduler was lost waits for its tasks before it ends: the same command, run again,
-    would find their outputs in use.
+    would find their outputs in use. What is logged is kept for the batch to tell.
     """
 
     def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._names: dict[str, str] = {}
         self._worker: Any = importlib.import_module("distributed").get_worker()
         self._key = self._worker.get_current_task()
+
+    def call(self, copy: Path, job: Job) -> None:
+        """Call a file by the name that its job has for it."""
+        self._names[str(copy)] = str(job.measurements)
+
+    def log(self, message: str) -> None:
+        """Keep a line."""
+        for name, called in self._names.items():
+            message = message.replace(name, called)
+        self.lines.append(message)
 
     def check(self) -> None:
         """Stop once the task was cancelled, or its worker ends."""

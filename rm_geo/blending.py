@@ -255,7 +255,7 @@ class _Blender:
     def _store(self, bands: Sequence[Band]) -> None:
         for band in bands:
             self._journal.note_band(band, self._scratch)
-            self._final_row = band.row + band.values.shape[1]
+            self._final_row = band.row + band.rows
 
 
 def _end(tiles: Sequence[Tile]) -> int:

@@ -14,6 +14,7 @@ from rm_geo.atomic import replacing
 from rm_geo.errors import RmGeoError
 
 SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
+BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class CellResult:
         Name of the estimator.
     files : tuple of str
         Names of the files, in the output folder.
+    file_bytes : tuple of int
+        Their sizes; none in what an earlier version noted.
+    warnings : tuple of str
+        What a person should look at.
     """
 
     cell: str
@@ -71,11 +76,27 @@ class CellResult:
     intercept: str = ""
     method: str = ""
     files: tuple[str, ...] = ()
+    file_bytes: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def is_whole(self, sizes: Mapping[str, int | None]) -> bool:
+        """Whether all files are there, in the sizes in which they were written.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int or None
+            Names and sizes of the files that there are; None where nobody says.
+        """
+        if not sizes.keys() >= set(self.files):
+            return False
+        meant = zip(self.files, self.file_bytes, strict=False)
+        return all(sizes[name] in (size, None) for name, size in meant)
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> CellResult:
         """Make a result from what :func:`dataclasses.asdict` and JSON made of one."""
-        return cls(**{**values, "files": tuple(values["files"])})
+        listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes", "warnings")}
+        return cls(**{**values, **listed})
 
     @property
     def is_mapped(self) -> bool:
@@ -114,4 +135,7 @@ def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        between = " " if all(" " not in str(item) for item in value) else "; "
+        return between.join(map(str, value))
+    return str(value)

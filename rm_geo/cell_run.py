@@ -120,12 +120,14 @@ def told_buildings(
 
 
 def _complete(journal: Journal, folder: Path) -> CellResult | None:
-    """Give the result of a cell that an earlier run completed, if its files are still there."""
+    """Give the result of a cell that an earlier run completed, if its files are still whole."""
     noted = journal.recall("result")
     if noted is None:
         return None
     result = CellResult.restored(noted)
-    return result if all((folder / name).is_file() for name in result.files) else None
+    paths = [folder / name for name in result.files]
+    sizes = {path.name: path.stat().st_size for path in paths if path.is_file()}
+    return result if result.is_whole(sizes) else None
 
 
 def _require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions) -> None:
@@ -245,4 +247,6 @@ def _finish(
         intercept=site.intercept_origin,
         method=run.method.estimator.name,
         files=names,
+        file_bytes=tuple((run.folder / name).stat().st_size for name in names),
+        warnings=tuple(site.warnings),
     )

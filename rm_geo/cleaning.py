@@ -71,6 +71,10 @@ _DESCRIPTIONS: Final[Mapping[DropReason, str]] = {
 }
 
 
+_DROPPED: Final = "  dropped "
+_WARNING: Final = "  warning: "
+
+
 @dataclass(frozen=True)
 class CleaningReport:
     """What reading a file of measurements found, used and left out.
@@ -115,7 +119,7 @@ class CleaningReport:
             taken = ", ".join(f"{role} from {name!r}" for role, name in self.columns.items())
             lines.append(f"  {taken}")
         lines += [
-            f"  dropped {count:,} {rows(count)} {reason.description}"
+            f"{_DROPPED}{count:,} {rows(count)} {reason.description}"
             for reason, count in self.dropped.items()
         ]
         if self.repeated_positions:
@@ -125,7 +129,7 @@ class CleaningReport:
             lines.append(f"  {self.repeated_rows:,} {rows(self.repeated_rows)} repeat "
                          "position, time and cell of an earlier one (kept)")  # fmt: skip
         lines += [f"  {note}" for note in self.notes]
-        lines += [f"  warning: {warning}" for warning in self.warnings]
+        lines += [f"{_WARNING}{warning}" for warning in self.warnings]
         return lines
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,6 +145,20 @@ class CleaningReport:
             "notes": list(self.notes),
             "warnings": list(self.warnings),
         }
+
+
+def worth_a_look(lines: Iterable[str]) -> list[str]:
+    """Give those of a report's lines that tell of rows left out, or warn.
+
+    Examples
+    --------
+    >>> worth_a_look(["a.csv: 2 of 3 rows used.", "  dropped 1 row without an RSRP"])
+    ['dropped 1 row without an RSRP']
+    """
+    return [
+        line.removeprefix(_WARNING).strip()
+        for line in lines if line.startswith((_DROPPED, _WARNING))
+    ]  # fmt: skip
 
 
 def rows(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
@@ -13,6 +14,7 @@ from typing import Any, Final
 from rm_geo.errors import ClusterError, DependencyError
 
 _ANSWER_S: Final = 10
+_LOADER: Final = "distributed.client.security-loader"
 _CORES_PER_WORKER: Final = 4
 """A network's forward pass scales to about so many cores."""
 
@@ -128,8 +130,11 @@ def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]
 def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN401
     """Connect to a scheduler that runs already."""
     try:
+        # What a loader of certificates gives is the client's own business.
+        if importlib.import_module("dask").config.get(_LOADER, default=None) is None:
+            distributed.utils.LoopRunner().run_sync(_require_scheduler, distributed, scheduler)
         client = distributed.Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+    except Exception as error:  # what speaks there may be no Dask: anything can come of its bytes
         raise ClusterError(
             f"The scheduler at {scheduler} does not answer.",
             hint="Start one with 'dask scheduler', and check the address (tcp://host:8786).",
@@ -143,16 +148,31 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
         yield client
 
 
+async def _require_scheduler(distributed: Any, address: str) -> None:  # noqa: ANN401
+    """Refuse an address at which no scheduler says who it is.
+
+    A client's own timeout does not bound its handshake: with a port that takes connections, and
+    is no scheduler's, it would wait without end.
+    """
+    security = distributed.Security().get_connection_args("client")
+    async with distributed.rpc(address, timeout=_ANSWER_S, connection_args=security) as there:
+        identity = await asyncio.wait_for(there.identity(), 2 * _ANSWER_S)
+    if "workers" not in identity:
+        raise ValueError(f"{address} is the address of a {identity.get('type')}")
+
+
 @contextlib.contextmanager
 def _lost_without_a_log() -> Iterator[None]:
     """Keep Dask from logging a lost connection, with tracebacks: an error tells of it."""
-    log = logging.getLogger("distributed.client")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    logs = [logging.getLogger(f"distributed.{part}") for part in ("client", "comm")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _gpus() -> int:

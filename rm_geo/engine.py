@@ -57,6 +57,7 @@ def choose_device(name: str = "auto") -> str:
     UsageError
         If the name is none of the above.
     """
+    require_device_name(name)
     if name == "cpu" or (name == "auto" and likely_device() in {"cpu", "none"}):
         return "cpu"
     import torch
@@ -66,7 +67,7 @@ def choose_device(name: str = "auto") -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    if kind == "cuda" and (not number or number.isdecimal()):
+    if kind == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError(f"The device {name!r} was asked for, but no CUDA GPU can be used.",
                               hint=CUDA_HINT)  # fmt: skip
@@ -76,16 +77,27 @@ def choose_device(name: str = "auto") -> str:
                 hint="Choose a smaller number, or --device cuda.",
             )
         return name
-    if name == "mps":
-        if not torch.backends.mps.is_available():
-            raise DeviceError(
-                "The device 'mps' was asked for, but it exists on Apple silicon only.",
-                hint="Choose --device cpu or auto.",
-            )
-        return "mps"
-    raise UsageError(
-        f"The device {name!r} is not known.", hint="Choose one of auto, cpu, cuda, cuda:0, mps."
-    )
+    if not torch.backends.mps.is_available():
+        raise DeviceError(
+            "The device 'mps' was asked for, but it exists on Apple silicon only.",
+            hint="Choose --device cpu or auto.",
+        )
+    return "mps"
+
+
+def require_device_name(name: str) -> None:
+    """Refuse what is the name of no device, here or elsewhere.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        raise UsageError(
+            f"The device {name!r} is not known.",
+            hint="Choose one of auto, cpu, cuda, cuda:0, mps.",
+        )
 
 
 def choose_precision(device: str) -> Precision:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import glob
-import io
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from rm_geo.cell_products import BATCH_SUMMARY_NAMES, SUMMARY_NAMES
 from rm_geo.errors import ConfigError, InputError, RmGeoError
+from rm_geo.job_table import TableRow, is_table, read_table
 from rm_geo.locations import (
     Location,
     below,
@@ -24,23 +20,24 @@ from rm_geo.locations import (
     location_of,
     url_of,
 )
+from rm_geo.methods import check_method
 from rm_geo.predict_options import PredictOptions
-from rm_geo.remote import fetched, local, open_storage, require_writable
+from rm_geo.remote import open_storage, require_writable
+from rm_geo.reprojection import parse_crs, require_metric
 from rm_geo.stored_files import exists, find, for_each
+from rm_geo.zoo import list_models
 
 MEASUREMENT_SUFFIXES: Final = (
     ".shp", ".gpkg", ".geojson", ".parquet", ".geoparquet", ".fgb", ".csv", ".csv.gz", ".tsv",
 )  # fmt: skip
-_TABLE_SUFFIXES: Final = (".csv", ".yaml", ".yml")
-_OWN: Final = ("measurements", "output", "name")
+_NO_MEASUREMENTS: Final = frozenset({*SUMMARY_NAMES, *BATCH_SUMMARY_NAMES})
+"""What an earlier batch may have left in a folder that is mapped into itself."""
 # As the options of ``rm-geo predict`` are called.
 _SHORT_NAMES: Final = {
     "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
     "overlap": "overlap_px", "eirp": "eirp_dbm", "frequency": "frequency_mhz",
     "noise": "noise_db", "cell": "cells",
 }  # fmt: skip
-_YES: Final = frozenset({"yes", "true", "1", "on"})
-_NO: Final = frozenset({"no", "false", "0", "off"})
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def read_jobs(
     Parameters
     ----------
     sources : sequence of str or Path
-        One table of jobs (CSV or YAML), or folders, files and glob patterns of measurements;
+        One table of jobs (CSV, TSV or YAML), or folders, files and glob patterns of measurements;
         on this machine or in object storage.
     output : Path or str
         Folder under which each job gets one of its own, unless the table names another.
@@ -88,7 +85,8 @@ def read_jobs(
     Raises
     ------
     ConfigError
-        If the table has unknown columns, values that are none, or two jobs with one output.
+        If the table has unknown columns, values that are none, names that are no folder's, or
+        two jobs with one output.
     InputError
         If a table, a folder, a file of measurements or of sites is missing or empty.
     FetchError
@@ -100,9 +98,9 @@ def read_jobs(
     """
     options = defaults or PredictOptions()
     first = location_of(sources[0])
-    if len(sources) == 1 and _is_table(first):
+    if len(sources) == 1 and is_table(first):
         base, table = folder_of(first), first
-        jobs = [_job(row, where, base, output, options) for row, where in _rows(table)]
+        jobs = [_job(row, base, output, options) for row in read_table(table)]
         if not jobs:
             raise InputError(f"{table} holds no jobs.", hint="Add a row for each file.")
     else:
@@ -111,14 +109,9 @@ def read_jobs(
                 for name, file in zip(_names(files), files, strict=True)]  # fmt: skip
     _require_files(jobs)
     _require_different(jobs)
+    _require_meant(jobs)
     _require_storage(jobs, output)
     return jobs
-
-
-def _is_table(place: Location) -> bool:
-    """Whether a place is a table of jobs by its name; a pattern of tables is one of files."""
-    named = file_name(place).lower().endswith(_TABLE_SUFFIXES)
-    return named and (not glob.has_magic(str(place)) or exists(place))
 
 
 def _files(sources: Sequence[str | Path]) -> list[Location]:
@@ -129,6 +122,7 @@ def _files(sources: Sequence[str | Path]) -> list[Location]:
         inside: Sequence[Location] = (
             _local_files(place) if isinstance(place, Path) else find(place, MEASUREMENT_SUFFIXES)
         )
+        inside = [file for file in inside if file_name(file) not in _NO_MEASUREMENTS]
         if not inside:
             raise InputError(
                 f"There are no measurements at {source}.",
@@ -151,7 +145,7 @@ def _local_files(path: Path) -> list[Path]:
 def _names(files: Sequence[Location]) -> list[str]:
     """Short names of files that are all different."""
     names = [file_name(file) for file in files]
-    stems = [name.split(".")[0] or name for name in names]
+    stems = [_stem(name) for name in names]
     full = [
         name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)
     ]
@@ -161,132 +155,47 @@ def _names(files: Sequence[Location]) -> list[str]:
     ]
 
 
-def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
-    """Rows of a table, and where each is, for messages."""
-    try:
-        with ExitStack() as places:
-            text = local(table, places, fetched).read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{table} does not exist.", hint="Check the path.") from None
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"{table} cannot be read: {error}.", hint="Save it as UTF-8.") from error
-    if file_name(table).lower().endswith(".csv"):
-        rows = csv.DictReader(io.StringIO(text))
-        if rows.fieldnames is None or "measurements" not in rows.fieldnames:
-            raise ConfigError(
-                f"{table} has no column 'measurements', so it is no table of jobs.",
-                hint="To map one CSV file of measurements, use 'rm-geo predict'.",
-            )
-        parsed: list[tuple[dict[str, Any], str]] = []
-        for row in rows:
-            where = f"line {rows.line_num} of {table}"
-            if None in row or None in row.values():
-                raise ConfigError(f"There are more or fewer values than columns in {where}.")
-            parsed.append(({k: v for k, v in row.items() if v.strip()}, where))
-        return parsed
-    return _yaml_rows(text, table)
+def _stem(name: str) -> str:
+    """Give the name of a file without its endings."""
+    return name.split(".")[0] or name
 
 
-def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
-    """Jobs of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{table} is not YAML: {error}.") from error
-    shared: dict[str, Any] = {}
-    if isinstance(document, dict):
-        unknown = [key for key in document if key not in {"jobs", "defaults"}]
-        if unknown:
-            raise ConfigError(
-                f"{table} has an unknown key {unknown[0]!r}.", hint="Known are jobs and defaults."
-            )
-        shared, document = document.get("defaults") or {}, document.get("jobs")
-    entries = document or []
-    if not isinstance(entries, list) or not isinstance(shared, dict):
-        raise ConfigError(f"The jobs of {table} are not a list.", hint="Begin each with a dash.")
-    rows = []
-    for number, entry in enumerate(entries, start=1):
-        where = f"job {number} of {table}"
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{where} is no mapping of names to values.")
-        rows.append(({**shared, **entry}, where))
-    return rows
-
-
-def _job(
-    row: Mapping[str, Any], where: str, base: Location, output: Location, defaults: PredictOptions
-) -> Job:
+def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptions) -> Job:
     """Turn a row of a table into a job."""
-    kinds = typing.get_type_hints(PredictOptions)
-    settings: dict[str, Any] = {}
-    for column, value in row.items():
-        if column in _OWN:
-            continue
-        name = _SHORT_NAMES.get(column, column)
-        if name not in kinds:
-            raise ConfigError(
-                f"The column {column!r} in {where} is not known.", hint=_suggestion(column, kinds)
-            )
-        settings[name] = _converted(value, kinds[name], f"{column!r} in {where}")
-    if "measurements" not in row:
-        raise ConfigError(f"There is no 'measurements' in {where}.")
-    measurements = below(base, str(row["measurements"]))
-    name = str(row.get("name", file_name(measurements).split(".")[0]))
-    folder = below(base, str(row["output"])) if "output" in row else below(output, name)
+    measurements = below(base, row.measurements)
+    name = row.name or _stem(file_name(measurements))
+    _require_name(name, row.where)
+    settings = dict(row.settings)
     for beside in ("sites", "buildings"):
         if settings.get(beside) is not None:
             settings[beside] = below(base, settings[beside])
+    if settings.get("model") is not None:
+        settings["model"] = _model_beside(base, settings["model"])
     try:
         options = replace(defaults, **settings)
     except RmGeoError as error:
-        raise ConfigError(f"{error.message.rstrip('.')} ({where}).", hint=error.hint) from error
+        raise ConfigError(f"{error.message.rstrip('.')} ({row.where}).", hint=error.hint) from error
+    folder = below(output, name) if row.output is None else below(base, row.output)
     return Job(name, measurements, folder, options)
 
 
-def _suggestion(column: str, kinds: Mapping[str, Any]) -> str:
-    """Name the columns that may have been meant."""
-    known = [*_OWN, *_SHORT_NAMES, *kinds]
-    close = difflib.get_close_matches(column, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(known))}."
+def _require_name(name: str, where: str) -> None:
+    """Refuse a name that is none of a folder: a job stays below the output."""
+    if name in {".", ".."} or not name.isprintable() or set(name) & {"/", "\\"}:
+        raise ConfigError(
+            f"{name!r} is no name for a job ({where}).",
+            hint="It names a folder below the output. The column 'output' names one elsewhere.",
+        )
 
 
-def _converted(value: object, kind: Any, where: str) -> Any:  # noqa: ANN401 - any option's type
-    """Read a value as the type of an option."""
-    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    listed = next((part for part in parts if typing.get_origin(part) is tuple), None)
-    origin = typing.get_origin(kind)
-    if value is None and type(None) in parts:
-        return None
-    text = str(value).strip()
-    try:
-        if listed is not None:
-            items = value if isinstance(value, (list, tuple)) else text.replace(",", " ").split()
-            number = typing.get_args(listed)[0] is float
-            return tuple(float(item) if number else str(item) for item in items)
-        if kind is bool:
-            return _truth(text)
-        if any(part is float for part in parts):
-            return float(text)
-        if any(part is int for part in parts) and str not in parts:
-            return int(text)
-    except ValueError:
-        raise ConfigError(f"{text!r} is no value for {where}.") from None
-    if Path in parts and str not in parts:
-        return Path(text)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if origin is not None and not isinstance(kind, types.UnionType):
-        raise ConfigError(f"{text!r} is no value for {where}.", hint="Give a mapping, in YAML.")
-    return text
-
-
-def _truth(text: str) -> bool:
-    """Read yes or no."""
-    if text.lower() in _YES | _NO:
-        return text.lower() in _YES
-    raise ValueError(text)
+def _model_beside(base: Location, model: str) -> str | Path:
+    """Give the file or folder of a model beside the table, if there is one; a listed name stays."""
+    if isinstance(base, str):
+        return model
+    place = base / model
+    if not place.exists() or model in {record.name for record in list_models()}:
+        return model
+    return place.absolute()  # workers may run in another folder
 
 
 def _require_files(jobs: Sequence[Job]) -> None:
@@ -324,6 +233,33 @@ def _require_different(jobs: Sequence[Job]) -> None:
                     f"({job.name}).",
                     hint=f"Give each its own {what}.",
                 )
+
+
+def _require_meant(jobs: Sequence[Job]) -> None:
+    """Refuse methods, models and CRS that are none, before workers are started for them."""
+    checked: set[str] = set()  # by what they say: most jobs say the same
+    for job in jobs:
+        options = job.options
+        crs = {f.name: getattr(options, f.name) for f in fields(options) if f.name.endswith("crs")}
+        told = options.buildings is not None
+        method = (options.method, options.model, options.device, options.method_options, told)
+        if (text := repr((method, crs))) in checked:
+            continue
+        checked.add(text)
+        try:
+            for name, value in crs.items():
+                if value is not None:
+                    parsed = parse_crs(value, f"--{name.replace('_', '-')}")
+                    if name == "target_crs":
+                        require_metric(parsed)
+            check_method(
+                options.method, model=options.model, device=options.device,
+                options=options.method_options, told=told,
+            )  # fmt: skip
+        except RmGeoError as error:
+            raise ConfigError(
+                f"{error.message.rstrip('.')} (job {job.name!r}).", hint=error.hint
+            ) from error
 
 
 def _require_storage(jobs: Sequence[Job], output: Location) -> None:

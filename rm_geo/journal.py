@@ -77,9 +77,9 @@ class Journal:
     def note_band(self, band: Band, scratch: Scratch) -> None:
         """Keep final rows; those without any value cost nothing."""
         checksum = None
-        if np.isfinite(band.values).any():
+        if band.values is not None:
             checksum = scratch.write_rows(band.row, band.values)
-        line = json.dumps([band.row, int(band.values.shape[1]), checksum])
+        line = json.dumps([band.row, band.rows, checksum])
         try:
             with (self.folder / "bands.jsonl").open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rm_geo.engine import choose_batch_size, choose_device
-from rm_geo.errors import UsageError
+from rm_geo.engine import choose_batch_size, choose_device, require_device_name
+from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators import registry
 from rm_geo.estimators.base import Estimator
+from rm_geo.zoo import find_model
 
 _OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "told"})
 """What a run says in another way."""
@@ -86,11 +88,7 @@ def open_method(
         If the model, the device or an optional package is not there.
     """
     further = dict(options or {})
-    if chosen := _OWN_OPTIONS & further.keys():
-        raise UsageError(
-            f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
-            hint="There are options for it: --model, --device, --tile-size, --buildings.",
-        )
+    _refuse_own_options(further)
     name = method.strip().lower().replace("_", "-")
     info = next((info for info in registry.available() if info.name == name), None)
     is_network = info is not None and info.is_network
@@ -103,11 +101,63 @@ def open_method(
             further.update(tile_size_px=tile_size_px, told=told)
     else:
         if info is not None and model is not None:
-            raise UsageError(
-                f"The method {method!r} has no trained model to choose.", hint="Leave out --model."
-            )
+            raise _no_model_to_choose(method)
         # Asking for a GPU that is not there is a mistake, whoever would have used it.
         place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
     estimator = registry.create(method, **further)
     size = batch_size or choose_batch_size(place, tile_size_px)
     return OpenMethod(estimator, place, size, is_network)
+
+
+def check_method(
+    method: str,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    options: Mapping[str, object] | None = None,
+    told: bool = False,
+) -> None:
+    """Refuse what :func:`open_method` would refuse on any machine, opening nothing.
+
+    Parameters
+    ----------
+    method, model, device, options, told
+        As for :func:`open_method`.
+
+    Raises
+    ------
+    UsageError
+        If the method, one of its options or the device is unknown, if a model is given to a
+        method that has none, or buildings to one that does not read them.
+    ModelError
+        If there is no such model.
+    """
+    further = dict(options or {})
+    _refuse_own_options(further)
+    info = registry.method_info(method)
+    require_device_name(device)
+    if model is not None and not info.is_network:
+        raise _no_model_to_choose(method)
+    if model is not None:
+        find_model(model)
+    if told:
+        registry.require_building_reader(method)
+    # Whoever computes may have packages that are not here.
+    with contextlib.suppress(DependencyError, ImportError):
+        registry.check_options(method, **further)
+
+
+def _refuse_own_options(options: Mapping[str, object]) -> None:
+    """Refuse parameters of a method that a run says in another way."""
+    if chosen := _OWN_OPTIONS & options.keys():
+        raise UsageError(
+            f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
+            hint="There are options for it: --model, --device, --tile-size, --buildings.",
+        )
+
+
+def _no_model_to_choose(method: str) -> UsageError:
+    """Tell that a method has no models."""
+    return UsageError(
+        f"The method {method!r} has no trained model to choose.", hint="Leave out --model."
+    )

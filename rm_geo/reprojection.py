@@ -189,11 +189,8 @@ def to_metres(
     CrsError
         If the target has no metres, or the positions have no place in either CRS.
     """
-    if target is not None and not is_metric(target):
-        raise CrsError(
-            f"The target CRS {target.name!r} is not a projected CRS with metres.",
-            hint="Choose a projected one, such as the UTM zone of the area.",
-        )
+    if target is not None:
+        require_metric(target)
     longitude, latitude = _middle(x, y, crs, source)
     into = (x, y) if in_place else None
     if target is None:
@@ -222,6 +219,21 @@ def to_metres(
     xs, ys = _transform(x, y, crs, target, source, into)
     note = f"Reprojected from {crs.name!r} to {target.name!r}."
     return MetricPositions(xs, ys, target, note, warning)
+
+
+def require_metric(target: CRS) -> None:
+    """Refuse a CRS for maps that has no metres.
+
+    Raises
+    ------
+    CrsError
+        If it has none.
+    """
+    if not is_metric(target):
+        raise CrsError(
+            f"The target CRS {target.name!r} is not a projected CRS with metres.",
+            hint="Choose a projected one, such as the UTM zone of the area.",
+        )
 
 
 def scale_error(crs: CRS, longitude_deg: float, latitude_deg: float) -> float:

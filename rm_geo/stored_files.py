@@ -38,6 +38,29 @@ def exists(location: Location) -> bool:
     return _details(location) is not None
 
 
+def head_of(location: Location, size: int) -> bytes:
+    """Give the first bytes of a file, fetching no more of it.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it cannot be read.
+    FetchError
+        If a storage fails.
+    """
+    if isinstance(location, str):
+        system, path = open_storage(url_of(location))
+        return bytes(
+            attempt(lambda: system.cat_file(path, start=0, end=size), location, "read",
+                    FetchError, InputError)
+        )  # fmt: skip
+    try:
+        with location.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{location} cannot be read: {error.strerror}.") from error
+
+
 def version_of(location: Location) -> str:
     """Give a text that changes with the content of a file, as far as size, time or tag tell.
 
@@ -64,8 +87,10 @@ def version_of(location: Location) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def files_in(location: Location) -> frozenset[str]:
-    """Names of the files in a folder, which need not exist.
+def file_sizes(location: Location) -> dict[str, int | None]:
+    """Names of the files in a folder, which need not exist, and their sizes in bytes.
+
+    A storage may not know a size: None.
 
     Raises
     ------
@@ -74,9 +99,12 @@ def files_in(location: Location) -> frozenset[str]:
     """
     if not isinstance(location, str):
         inside = location.iterdir() if location.is_dir() else iter(())
-        return frozenset(path.name for path in inside if path.is_file())
+        return {path.name: path.stat().st_size for path in inside if path.is_file()}
     system, path = open_storage(url_of(location))
-    return frozenset(file_name(found) for found in _listed(system, path, location))
+    return {
+        file_name(str(entry["name"])): entry.get("size")
+        for entry in _listed(system, path, location)
+    }
 
 
 def find(location: str, suffixes: Sequence[str]) -> list[str]:
@@ -106,7 +134,8 @@ def find(location: str, suffixes: Sequence[str]) -> list[str]:
         return [str(system.unstrip_protocol(name)) for name in names]
     if details["type"] != "directory":
         return [location]
-    inside = [str(system.unstrip_protocol(name)) for name in _listed(system, path, location)]
+    names = (str(entry["name"]) for entry in _listed(system, path, location))
+    inside = [str(system.unstrip_protocol(name)) for name in names]
     return [url for url in inside if file_name(url).lower().endswith(tuple(suffixes))]
 
 
@@ -122,14 +151,18 @@ def _details(location: str) -> dict[str, Any] | None:
     return dict(found)
 
 
-def _listed(system: Any, path: str, location: str) -> list[str]:  # noqa: ANN401 - of fsspec, untyped
-    """List the paths of the files in a folder, which need not exist."""
+def _listed(
+    system: Any,  # noqa: ANN401 - of fsspec, untyped
+    path: str,
+    location: str,
+) -> list[dict[str, Any]]:
+    """List what a storage knows of the files in a folder, which need not exist."""
 
-    def inside() -> list[str]:
+    def inside() -> list[dict[str, Any]]:
         try:
             entries = system.ls(path, detail=True)
         except FileNotFoundError:
             return []
-        return [str(entry["name"]) for entry in entries if entry["type"] == "file"]
+        return [entry for entry in entries if entry["type"] == "file"]
 
     return attempt(inside, location, "read", FetchError, InputError)

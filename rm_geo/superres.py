@@ -201,7 +201,7 @@ def superresolve(
     }
     listener.start(len(tiles), "tiles", f"Refining {source.name}")
     with raster_sink(target, fine, unit="dBm", band_descriptions=["RSRP"], tags=tags) as sink:
-        for row, values in _fine_bands(
+        for row, values in _fine_rows(
             raster,
             walls,
             fine,
@@ -215,7 +215,7 @@ def superresolve(
     return Refinement(target, fine, scale, record.name)
 
 
-def _fine_bands(
+def _fine_rows(
     raster: Raster,
     walls: BoolArray | None,
     fine: Grid,
@@ -223,7 +223,7 @@ def _fine_bands(
     refiner: _Refiner,
     batch_size: int,
     progress: Progress,
-) -> Iterator[Band]:
+) -> Iterator[tuple[int, FloatArray]]:
     """Refine window by window; gives finished rows, masked like the coarse raster."""
     scale = refiner.scale
     valid = np.isfinite(raster.values)
@@ -233,10 +233,17 @@ def _fine_bands(
     fine_tiles = {tile: tile.scaled(scale) for tile in tiles}
     mosaic = Mosaic(fine, list(fine_tiles.values()))
 
-    def masked(band: Band) -> Band:
-        rows = np.arange(band.row, band.row + band.values.shape[1]) // scale
-        keep = np.repeat(valid[rows], scale, axis=1)
-        return Band(band.row, np.where(keep, band.values, np.nan))
+    def masked(band: Band) -> Iterator[tuple[int, FloatArray]]:
+        if band.values is not None:
+            rows = np.arange(band.row, band.row + band.rows) // scale
+            keep = np.repeat(valid[rows], scale, axis=1)
+            yield band.row, np.where(keep, band.values, np.float32(np.nan))
+            return
+        # A raster file wants the rows that nothing is in, too; a few at a time.
+        end = band.row + band.rows
+        for row in range(band.row, end, WINDOW_PX):
+            count = min(WINDOW_PX, end - row)
+            yield row, np.full((1, count, fine.shape[1]), np.nan, np.float32)
 
     batches = (
         _windows(filled, walls, useful[start : start + batch_size], raster.grid.spacing_m)
@@ -246,10 +253,10 @@ def _fine_bands(
     for estimate in run_tiles(refiner, batches, progress):
         for values in estimate.rsrp_dbm:
             for band in mosaic.push(fine_tiles[useful[position]], values[None]):
-                yield masked(band)
+                yield from masked(band)
             position += 1
     for band in mosaic.finish():
-        yield masked(band)
+        yield from masked(band)
 
 
 def _filled(values: FloatArray) -> FloatArray:

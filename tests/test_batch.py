@@ -1,8 +1,10 @@
 """A batch on a real cluster of several processes, one of which is killed."""
 
+import contextlib
 import csv
 import os
 import signal
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -74,6 +76,8 @@ def drives(tmp_path):
 def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, cluster):
     write_drive(drives / "few.csv", ["5"])
     (drives / "few.csv").write_text((drives / "few.csv").read_text()[:150] + "\n")
+    with (drives / "many.csv").open("a") as file:
+        file.write("500001,5400001,,1\n500002,5400001,,2\n")
     log = Log()
     states = run_batch(read_jobs([drives], tmp_path, OPTIONS), tmp_path, cluster, progress=log)
     status = {state.job.name: state.status for state in states}
@@ -85,6 +89,12 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
         rows = {row["job"]: row for row in csv.DictReader(file)}
     assert "RSRP" in rows["broken"]["message"]
     assert (rows["many"]["cells"], rows["many"]["cells_mapped"]) == ("3", "3")
+    # Each task reads the whole file; what was found is told once.
+    assert log.lines.count("many: dropped 2 rows without an RSRP") == 1
+    assert any("many.csv: 1,200 of 1,202 rows used." in line for line in log.lines)
+    assert "dropped 2 rows without an RSRP" in rows["many"]["warnings"]
+    assert "cell 3: " in rows["many"]["warnings"]
+    assert "RSRP" not in rows["one"]["warnings"]
     assert not list(tmp_path.rglob(".*"))
     # The same batch again does what is left: nothing that is complete.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tif")}
@@ -94,6 +104,9 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
         "broken": False, "few": False, "many": True, "one": True,
     }  # fmt: skip
     assert {state.job.name: state.status for state in again}["broken"] == "done"
+    assert [state.warnings for state in again if state.skipped] == [
+        state.warnings for state in states if state.status == "done"
+    ]
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     changed = read_jobs([f"{drives}/one.cs?"], tmp_path, replace(OPTIONS, reach_m=25.0))
     assert not run_batch(changed, tmp_path, cluster)[0].skipped
@@ -142,6 +155,35 @@ def test_a_scheduler_that_does_not_answer_is_told_in_seconds(monkeypatch):
     ):
         pass
     assert "dask scheduler" in refused.value.hint
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_a_port_that_is_no_schedulers_does_not_answer_either(monkeypatch, caplog, greeting):
+    monkeypatch.setattr("rm_geo.cluster._ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = []
+
+        def greet():
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+                    taken[-1].sendall(greeting)
+
+        threading.Thread(target=greet, daemon=True).start()
+        before = set(threading.enumerate())
+        begun = time.monotonic()
+        with (
+            pytest.raises(ClusterError, match="does not answer"),
+            open_cluster(f"tcp://127.0.0.1:{listener.getsockname()[1]}"),
+        ):
+            pass
+        assert time.monotonic() - begun < 10.0
+        assert set(threading.enumerate()) <= before  # nothing that the exit would wait for
+        listener.shutdown(socket.SHUT_RDWR)
+    assert taken
+    for connection in taken:
+        connection.close()
+    assert not caplog.records
 
 
 def test_a_running_scheduler_is_used(drives, tmp_path, cluster):

@@ -1,6 +1,7 @@
 """What a batch remembers: jobs that are the same as before, and those that are not."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -58,12 +59,15 @@ def test_another_default_model_is_another_job_and_no_matter_to_methods_without_a
 
 
 def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
-    options = PredictOptions(model=tmp_path / "nowhere.safetensors", device="cpu")
-    assert key_of(drive, tmp_path, options)
-    assert weights_version("radiocycle", tmp_path / "nowhere.safetensors") == ""
-    assert key_of(drive, tmp_path, replace(options, overlap_px=16)) != key_of(
-        drive, tmp_path, options
-    )
+    model = tmp_path / "model"
+    options = PredictOptions(model=model, device="cpu")
+    save(model, 0)
+    (job,) = read_jobs([drive], tmp_path, options)
+    shutil.rmtree(model)  # after the jobs were read
+    assert weights_version("radiocycle", model) == ""
+    other = replace(job, options=replace(options, overlap_px=16))
+    record = BatchRecord(tmp_path / "state.json", fresh=True)
+    assert record.restored(other).key != record.restored(job).key
 
 
 @pytest.mark.parametrize(
@@ -92,3 +96,42 @@ def test_writing_a_large_record_waits_and_loses_nothing(drive, tmp_path, monkeyp
     assert (record.path.stat().st_mtime_ns, record.path.read_text()) == first
     record.note(state)  # at 50 s
     assert list(json.loads(record.path.read_text())["jobs"][job.name]["cells"]) != []
+
+
+@pytest.fixture
+def complete(drive, tmp_path):
+    """A job whose one file was written, and the record that says so."""
+    (job,) = read_jobs([drive], tmp_path / "out", PredictOptions(method="idw"))
+    record = BatchRecord(tmp_path / "state.json", fresh=True)
+    state = record.restored(job)
+    job.output.mkdir(parents=True)
+    (job.output / "7_rsrp.tif").write_bytes(b"map")
+    state.results["7"] = CellResult("7", "mapped", files=("7_rsrp.tif",), file_bytes=(3,))
+    record.note(state)
+    record.write()
+    return job
+
+
+def is_skipped(job, record):
+    return BatchRecord(record, fresh=False).restored(job).skipped
+
+
+@pytest.mark.parametrize("content", [b"", b"mop!", None])
+def test_a_file_that_was_cut_short_or_lost_is_made_again(complete, tmp_path, content):
+    assert is_skipped(complete, tmp_path / "state.json")
+    path = complete.output / "7_rsrp.tif"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert not is_skipped(complete, tmp_path / "state.json")
+
+
+def test_a_record_without_sizes_still_counts(complete, tmp_path):
+    path = tmp_path / "state.json"
+    noted = json.loads(path.read_text())
+    del noted["jobs"][complete.name]["cells"][0]["file_bytes"]
+    path.write_text(json.dumps(noted))
+    assert is_skipped(complete, path)
+
+
+def test_a_job_that_is_to_begin_anew_is_never_complete(complete, tmp_path):
+    anew = replace(complete, options=replace(complete.options, fresh=True))
+    assert not is_skipped(anew, tmp_path / "state.json")

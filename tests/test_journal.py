@@ -115,17 +115,22 @@ def test_a_journal_of_other_inputs_is_refused_and_can_be_discarded(tmp_path, kee
     assert not (tmp_path / ".7.rmgeo-journal").exists()
 
 
-def test_a_complete_cell_is_not_computed_again(tmp_path, keeping):
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_complete_cell_is_not_computed_again_unless_its_files_are_damaged(
+    tmp_path, keeping, damaged
+):
     points = together(drive(300, (200.0, 260.0)), drive(200, seed=1, cell="8"))
     predict(points, tmp_path / "whole", OPTIONS)
     first = json.loads((tmp_path / "whole" / "summary.json").read_text())["cells"][0]["tiles"]
     with pytest.raises(CutOff):
         predict(points, tmp_path / "cut", OPTIONS, Dying(first + 1))
     assert (tmp_path / "cut" / "7_rsrp.tif").exists()
+    if damaged:
+        (tmp_path / "cut" / "7_rsrp.tif").write_bytes(b"")
     clock, progress = pipeline.Clock(), Counting()
     results = predict(points, tmp_path / "cut", OPTIONS, progress, clock)
-    assert "Cell 7: complete already" in progress.lines
-    assert clock.tiles <= results[1].tiles
+    assert ("Cell 7: complete already" in progress.lines) is not damaged
+    assert damaged or clock.tiles <= results[1].tiles
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -204,7 +209,7 @@ def test_rows_come_back_until_the_first_that_is_damaged(tmp_path):
     scratch = journal.scratch(shape, 2)
     for row in range(0, 40, 10):
         values = np.full((2, 10, 6), float(row), np.float32)
-        bands.append(Band(row, values if row != 10 else np.full_like(values, np.nan)))
+        bands.append(Band(row, 10, values if row != 10 else None))
         journal.note_band(bands[-1], scratch)
     again = open_journal(tmp_path, "7", KEY)
     assert again.resumed

@@ -1,5 +1,7 @@
 """Blending: weights sum to one everywhere, nothing tapers at the edge, gaps stay gaps."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,12 +78,10 @@ def test_rows_come_once_in_order_and_as_early_as_they_can(rows, cols, overlap, s
     for index, tile in enumerate(tiles):
         bands += mosaic.push(tile, rng.random((1, SIZE, SIZE)))
         later = [t.clip(grid.shape)[0][0].start for t in tiles[index + 1 :]]
-        assert sum(band.values.shape[1] for band in bands) == min(later, default=rows)
+        assert sum(band.rows for band in bands) == min(later, default=rows)
     bands += mosaic.finish()
     assert np.concatenate([band.values for band in bands], axis=1).shape == (1, rows, cols)
-    assert [band.row for band in bands] == list(
-        np.cumsum([0] + [band.values.shape[1] for band in bands[:-1]])
-    )
+    assert [band.row for band in bands] == list(np.cumsum([0] + [band.rows for band in bands[:-1]]))
     assert mosaic.finish() == []
 
 
@@ -118,9 +118,27 @@ def test_tiles_that_never_come_leave_their_pixels_to_the_neighbours() -> None:
     tiles = grid.tiles(16, 4)
     mosaic = Mosaic(grid, tiles)
     bands = mosaic.push(tiles[-1], np.full((1, 16, 16), -80.0)) + mosaic.finish()
-    result = np.concatenate([band.values[0] for band in bands])
-    assert np.isfinite(result).sum() == 16 * 16
-    np.testing.assert_allclose(result[24:, 24:], -80.0)
+    assert [(band.row, band.rows) for band in bands] == [(0, 16), (16, 8), (24, 16)]
+    assert [band.values is None for band in bands] == [True, True, False]
+    assert np.isfinite(bands[-1].values).sum() == 16 * 16
+    np.testing.assert_allclose(bands[-1].values[0, :, 24:], -80.0)
+
+
+def test_rows_between_distant_tiles_cost_no_memory() -> None:
+    grid = grid_of(20_000, 400)
+    tiles = [tile for tile in grid.tiles(256, 32) if tile.col == 0]
+    mosaic = Mosaic(grid, grid.tiles(256, 32), channels=2)
+    values = np.zeros((2, 256, 256), np.float32)
+    held, most = 0, 0
+    tracemalloc.start()
+    try:
+        for bands in (mosaic.push(tiles[0], values), mosaic.push(tiles[-1], values)):
+            held += sum(band.rows for band in bands)
+            most = max(most, tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert held == tiles[-1].row
+    assert most < 5 * 2 * 256 * 400 * 4  # the accumulators' size each, not that of the raster
 
 
 def test_channels_keep_their_own_gaps() -> None:

@@ -66,7 +66,8 @@ def batch(
     lines.append(f"Summary: {below(output, 'batch_summary.csv')}")
     console.result(
         {"output": output, "jobs": [{"job": state.job.name, "status": state.status,
-                                     "message": state.reason} for state in states]},
+                                     "message": state.reason, "warnings": state.warnings}
+                                    for state in states]},
         "\n".join(lines),
     )  # fmt: skip
     failures = [state for state in states if state.status != "done"]

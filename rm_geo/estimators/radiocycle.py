@@ -61,9 +61,8 @@ class RadioCycleEstimator:
         self, model: str | Path | None = None, device: str = "auto", symmetries: int = 1,
         engine: str = "auto", tile_size_px: int | None = None, told: bool = False,
     ) -> None:  # fmt: skip
-        if engine not in ENGINES:
-            raise UsageError(f"engine must be auto, torch or onnx, not {engine!r}.")
-        self.symmetries = require_count(symmetries)
+        self.check_options(symmetries=symmetries, engine=engine)
+        self.symmetries = symmetries
         self._wanted = engine
         self._tile_size_px, self._told = tile_size_px, told
         self._device = choose_device(device)
@@ -72,6 +71,19 @@ class RadioCycleEstimator:
         self._onnx = self._exported()
         if self._onnx is None and (engine != "onnx" or self._record.kind != FIELD_KIND):
             _ = self._torch  # a model that cannot be used is told before any work
+
+    @staticmethod
+    def check_options(*, symmetries: int = 1, engine: str = "auto", **_others: object) -> None:
+        """Refuse values that are none, opening no model.
+
+        Raises
+        ------
+        UsageError
+            If there are any.
+        """
+        if engine not in ENGINES:
+            raise UsageError(f"engine must be auto, torch or onnx, not {engine!r}.")
+        require_count(symmetries)
 
     @property
     def provenance(self) -> dict[str, str]:

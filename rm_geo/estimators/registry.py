@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -209,11 +210,41 @@ def create(name: str, **options: object) -> Estimator:
     >>> create("knn", neighbors=8).provenance
     {'method': 'knn', 'neighbors': '8'}
     """
+    return cast("Estimator", _factory(name, options)(**options))
+
+
+def check_options(name: str, **options: object) -> None:
+    """Refuse a method and options as :func:`create` would, opening no model.
+
+    Parameters
+    ----------
+    name, **options
+        As for :func:`create`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method, or it has no such option or value.
+    DependencyError
+        If the method needs an optional package that is not installed.
+    """
+    if not options:  # nothing to import for
+        method_info(name)
+        return
+    factory = _factory(name, options)
+    if not method_info(name).is_network:
+        factory(**options)
+    elif check := getattr(factory, "check_options", None):
+        check(**options)
+
+
+def _factory(name: str, options: dict[str, object]) -> Callable[..., object]:
+    """Find what makes a method, and takes such options."""
     entry = _find(name)
     module, _, class_name = entry.target.partition(":")
     factory = getattr(importlib.import_module(module), class_name)
     _refuse_unknown_options(entry.info.name, factory, options)
-    return cast("Estimator", factory(**options))
+    return cast("Callable[..., object]", factory)
 
 
 def _find(name: str) -> _Entry:

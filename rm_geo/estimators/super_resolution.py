@@ -65,11 +65,23 @@ class SuperResolutionEstimator:
         symmetries: int = 1,
         smallest_share: float = 0.4,
     ) -> None:
-        self.symmetries = require_count(symmetries)
+        self.check_options(symmetries=symmetries)
+        self.symmetries = symmetries
         self.smallest_share = smallest_share
         self._model = LoadedModel(model, f"{self.name}-{scale}", device)
         self._model.require(self.network_type, self.network_type.__name__)
         self.scale = int(self._model.network.scale)  # type: ignore[arg-type]
+
+    @staticmethod
+    def check_options(*, symmetries: int = 1, **_others: object) -> None:
+        """Refuse values that are none, opening no model.
+
+        Raises
+        ------
+        UsageError
+            If there are any.
+        """
+        require_count(symmetries)
 
     @property
     def parameters(self) -> int:

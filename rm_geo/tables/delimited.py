@@ -19,7 +19,7 @@ from rm_geo.tables.source import Request, Source, Table, sliced
 
 _SNIFFED_BYTES: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 22
-_SEPARATORS: Final = (",", ";", "\t", "|")
+SEPARATORS: Final = (",", ";", "\t", "|")
 _BOMS: Final = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe", "utf-16-le"),
@@ -87,7 +87,7 @@ def _guess(path: Path, head: bytes) -> Dialect:
     if len(head) == _SNIFFED_BYTES and len(lines) > 1:
         lines = lines[:-1]  # the last one may be cut
     start, separator = 0, ""
-    while start < len(lines) and (not lines[start].strip() or _is_preamble(lines[start])):
+    while start < len(lines) and (not lines[start].strip() or is_preamble(lines[start])):
         if lines[start].lower().startswith("sep=") and len(lines[start]) == 5:
             separator = lines[start][4]
         start += 1
@@ -120,7 +120,7 @@ def _decode(path: Path, head: bytes) -> tuple[str, str]:
         return head.decode(_FALLBACK_ENCODING), _FALLBACK_ENCODING
 
 
-def _is_preamble(line: str) -> bool:
+def is_preamble(line: str) -> bool:
     """Whether a line stands before the header: a comment or Excel's ``sep=;``."""
     return line.startswith("#") or (line.lower().startswith("sep=") and len(line) == 5)
 
@@ -133,7 +133,7 @@ def _guess_separator(lines: list[str]) -> str:
         alike = sum(count == counts[0] for count in counts) / len(counts)
         return (alike if counts[0] > 1 else 0.0), counts[0]
 
-    best = max(_SEPARATORS, key=lambda s: (round(score(s)[0], 1), score(s)[1]))
+    best = max(SEPARATORS, key=lambda s: (round(score(s)[0], 1), score(s)[1]))
     return best if score(best)[1] > 1 else ","
 
 
