@@ -38,8 +38,8 @@ class PredictOptions:
     reach_m : float
         Pixels further from any measurement are nodata; also the margin of the map.
     crs, target_crs : CRS, optional
-        CRS of the measurements where their file does not say; CRS of the maps (the UTM
-        zone of the measurements, if theirs has no metres).
+        CRS of the measurements where their file does not state one (its own is kept); CRS of
+        the maps (the UTM zone of the measurements, if theirs has no metres).
     rsrp_column, cell_column, x_column, y_column, time_column, layer : str, optional
         Columns and layer of the file; found by their usual names if not given.
     bbox : tuple of float, optional

@@ -19,6 +19,7 @@ WORST_SCALE_ERROR: Final = 0.01
 """A map metre that is more than 1 % off a metre on the ground is not taken for one."""
 
 _CRS_HINT: Final = "Give the CRS of the coordinates with --crs, such as --crs EPSG:4326."
+_MISFIT_HINT: Final = "Correct the CRS in the file (ogr2ogr -a_srs), or --crs where it has none."
 FloatArray = NDArray[np.float64]
 
 
@@ -275,11 +276,11 @@ def _transform(
         raise CrsError(
             f"The coordinates of {source} cannot be brought from {crs.name!r} to "
             f"{target.name!r}: {str(error).splitlines()[0]}.",
-            hint=_CRS_HINT,
+            hint=_MISFIT_HINT,
         ) from error
     if not possible:
         raise CrsError(
-            f"The coordinates of {source} do not fit its CRS {crs.name!r}.", hint=_CRS_HINT
+            f"The coordinates of {source} do not fit its CRS {crs.name!r}.", hint=_MISFIT_HINT
         )
     return xs, ys
 

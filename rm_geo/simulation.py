@@ -24,8 +24,9 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.provenance import describe_software, describe_values
 from rm_geo.raster_io import write_raster
-from rm_geo.reprojection import source_crs
+from rm_geo.reprojection import CoordinateLook, parse_crs
 from rm_geo.sites import read_sites
+from rm_geo.stated_crs import StatedCrs
 from rm_geo.transmitters import Transmitter
 
 DEFAULT_HEIGHT_COLUMNS = ("height", "height_m", "building_height", "HEIGHT", "Height", "hoehe")
@@ -79,6 +80,7 @@ def read_buildings(
     default_height_m: float = 25.0,
     crs: CrsLike | None = None,
     near: Grid | None = None,
+    progress: Progress | None = None,
 ) -> Buildings:
     """Read building polygons and bring them to metres.
 
@@ -93,9 +95,11 @@ def read_buildings(
     default_height_m : float
         Height of buildings without one.
     crs : CRS, optional
-        Overrides what the file says.
+        Where the file does not state one: its own is kept, with a warning if they differ.
     near : Grid, optional
         Only what reaches into its bounds is read: a country's buildings need not fit in memory.
+    progress : Progress, optional
+        Told of the warning.
 
     Raises
     ------
@@ -125,11 +129,10 @@ def read_buildings(
         ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"{source} has no geometry.", hint="Buildings must be polygons.")
-    if crs is not None:
-        frame = frame.set_crs(CRS.from_user_input(crs), allow_override=True)
     if near is not None and frame.crs is None:  # --crs is that of the measurements there
         raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
-    source_crs(None if frame.crs is None else CRS.from_user_input(frame.crs), str(source))
+    own = None if frame.crs is None else CRS.from_user_input(frame.crs)
+    stated = StatedCrs.of(own, None if crs is None else parse_crs(crs), str(source))
     if near is not None and frame.empty:
         raise InputError(
             f"{source} has no building where the map is.",
@@ -139,6 +142,13 @@ def read_buildings(
     frame = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
     if frame.empty:
         raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
+    west, south, east, north = frame.total_bounds
+    look = CoordinateLook()
+    look.add(np.array([west, east]), np.array([south, north]))
+    stated = stated.confirmed(look, str(source))
+    if stated.warning and progress is not None:
+        progress.log(f"Warning: {stated.warning}")
+    frame = frame.set_crs(stated.crs, allow_override=True)
     if frame.crs.is_geographic or not all(a.unit_name == "metre" for a in frame.crs.axis_info[:2]):
         frame = frame.to_crs(frame.estimate_utm_crs())
     heights = _heights(frame, height_column, default_height_m, source)

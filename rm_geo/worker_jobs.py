@@ -89,7 +89,7 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     options = _options(
         values, {"resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"}
     )
-    footprints = simulation.read_buildings(buildings, **how_read)
+    footprints = simulation.read_buildings(buildings, progress=progress, **how_read)
     made = simulation.simulate(footprints, sites, folder, progress=progress, **options)
     rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
     return {"rasters": rasters}

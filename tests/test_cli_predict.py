@@ -244,6 +244,21 @@ def test_no_crs(tmp_path, precious):
     assert predict(path, tmp_path / "ok", "--crs", "EPSG:32633").exit_code == 0
 
 
+@pytest.mark.parametrize("command", ["predict", "rasterize"])
+def test_a_crs_of_the_files_own_is_kept(tmp_path, command):
+    """A map six degrees away would be the alternative."""
+    path = write(drive_test(cells=("7",), crs="EPSG:32633"), tmp_path / "one.gpkg")
+    fast = FAST if command == "predict" else ()
+    result = CliRunner().invoke(
+        rm_geo, [command, str(path), "-o", str(tmp_path / "out"), *fast, "--crs", "EPSG:32632"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "warning" in result.stderr
+    assert "WGS 84 / UTM zone 32N" in result.stderr
+    (made,) = (tmp_path / "out").glob("7_*.tif")
+    assert read_raster(made, band=1)[1].crs.to_epsg() == 32633
+
+
 def test_a_crs_that_is_none(tmp_path, precious):
     path = write(drive_test(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, "--crs", "EPSG:1"), precious, "EPSG:1")

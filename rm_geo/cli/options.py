@@ -79,7 +79,7 @@ def grid_options(command: F) -> F:
 
 
 crs_option = click.option(
-    "--crs", metavar="CRS", help="CRS of the measurements, where their file does not say."
+    "--crs", metavar="CRS", help="CRS of the coordinates, where the file does not state one."
 )
 
 device_option = click.option(

@@ -55,7 +55,7 @@ def simulate(
 
     footprints = simulation.read_buildings(
         buildings, layer=layer, height_column=height_column, default_height_m=building_height,
-        crs=crs,
+        crs=crs, progress=console,
     )  # fmt: skip
     made = simulation.simulate(
         footprints, sites, output, resolution_m=resolution, margin_m=margin, eirp_dbm=eirp,

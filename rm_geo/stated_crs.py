@@ -1,0 +1,94 @@
+"""Which CRS coordinates are in: the one that their file states, or else the one that is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyproj import CRS
+
+from rm_geo.errors import CrsError
+from rm_geo.reprojection import CoordinateLook, source_crs
+
+
+@dataclass(frozen=True)
+class StatedCrs:
+    """The CRS of a file's coordinates.
+
+    Attributes
+    ----------
+    crs : pyproj.CRS
+        Geographic or projected.
+    warning : str
+        Where the file and the user say different things: whose word is taken. Empty otherwise.
+    instead : pyproj.CRS or None
+        What the user gave, where the file's is taken and the coordinates may yet belie it.
+    """
+
+    crs: CRS
+    warning: str = ""
+    instead: CRS | None = None
+
+    @classmethod
+    def of(cls, own: CRS | None, given: CRS | None, source: str) -> StatedCrs:
+        """Choose between what a file states and what a user gave; the file knows better.
+
+        Only a file that states none, or one without a place on Earth, gets the user's.
+
+        Parameters
+        ----------
+        own, given : pyproj.CRS or None
+            The file's, and the user's.
+        source : str
+            The file, for messages.
+
+        Raises
+        ------
+        CrsError
+            If there is none, or it is local, vertical or geocentric.
+        """
+        if own is None or given is None:
+            return cls(source_crs(given if own is None else own, source))
+        wanted = source_crs(given, source)
+        try:
+            kept = source_crs(own, source)
+        except CrsError as error:
+            return cls(wanted, _overridden(error, wanted))
+        if _is_same(kept, wanted):
+            return cls(kept)
+        warning = (
+            f"{source} states a CRS of its own, {kept.name!r}, which is kept: "
+            f"{wanted.name!r} (--crs) is for files that state none."
+        )
+        return cls(kept, warning, wanted)
+
+    def confirmed(self, look: CoordinateLook, source: str) -> StatedCrs:
+        """Check the choice by the coordinates; what they belie is no statement.
+
+        GeoJSON is in degrees unless it says otherwise, and many files of metres do not.
+
+        Raises
+        ------
+        CrsError
+            If the coordinates are plainly not in the CRS, nor in the one that was given.
+        """
+        try:
+            look.check(self.crs, source)
+        except CrsError as error:
+            if self.instead is None:
+                raise
+            look.check(self.instead, source)
+            return StatedCrs(self.instead, _overridden(error, self.instead))
+        return self
+
+
+def _overridden(error: CrsError, given: CRS) -> str:
+    """Say that the user's word is taken, and why."""
+    return f"{error.message} {given.name!r} is taken, as --crs says."
+
+
+def _is_same(first: CRS, second: CRS) -> bool:
+    """Whether two CRS differ at most in the order of their axes and in their spelling."""
+    if first.equals(second, ignore_axis_order=True):
+        return True
+    codes = first.to_2d().to_epsg(), second.to_2d().to_epsg()
+    return codes[0] is not None and codes[0] == codes[1]
