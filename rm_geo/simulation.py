@@ -27,7 +27,7 @@ from rm_geo.raster_io import write_raster
 from rm_geo.reprojection import CoordinateLook, parse_crs
 from rm_geo.sites import read_sites
 from rm_geo.stated_crs import StatedCrs
-from rm_geo.transmitters import Transmitter
+from rm_geo.transmitters import DEFAULT_FREQUENCY_MHZ, Transmitter
 
 DEFAULT_HEIGHT_COLUMNS = ("height", "height_m", "building_height", "HEIGHT", "Height", "hoehe")
 
@@ -250,7 +250,7 @@ def simulate(
                 "method": "dominant path model",
                 "site": name,
                 "buildings": buildings.source.name,
-                "frequency_mhz": frequency_mhz or site.frequency_mhz,
+                "frequency_mhz": _carrier_mhz(site, frequency_mhz),
                 "antenna_height_m": site.height_m,
                 "eirp_dbm": eirp,
                 "units": "dB" if eirp is None else "dBm",
@@ -298,8 +298,13 @@ def antenna_of(site: Transmitter, grid: Grid, frequency_mhz: float | None = None
         )
     return Antenna(
         float(site.x - west), float(north - site.y), height_m=site.height_m,
-        frequency_hz=1e6 * (frequency_mhz or site.frequency_mhz), pattern=pattern,
+        frequency_hz=1e6 * _carrier_mhz(site, frequency_mhz), pattern=pattern,
     )  # fmt: skip
+
+
+def _carrier_mhz(site: Transmitter, wanted_mhz: float | None) -> float:
+    """Carrier that is simulated: the one asked for, the site's, or the usual one."""
+    return wanted_mhz or site.frequency_mhz or DEFAULT_FREQUENCY_MHZ
 
 
 def _peak_gain_dbi(site: Transmitter) -> float:

@@ -20,7 +20,7 @@ from rm_geo.grid import CrsLike
 from rm_geo.reprojection import check_plausible, parse_crs, source_crs, to_metres
 from rm_geo.tables import Source, Table, open_source
 from rm_geo.tables.convert import to_cells, to_numbers
-from rm_geo.transmitters import DEFAULT_FREQUENCY_MHZ, DEFAULT_HEIGHT_M, Transmitter
+from rm_geo.transmitters import DEFAULT_HEIGHT_M, Transmitter
 
 FloatArray = NDArray[np.float64]
 
@@ -97,7 +97,8 @@ def read_sites(
     Returns
     -------
     tuple of Transmitter
-        In the order of the file; ``cell`` None where the table names none.
+        In the order of the file; ``cell`` None where the table names none, and so are EIRP,
+        azimuth and frequency where it does not say.
 
     Raises
     ------
@@ -120,8 +121,6 @@ def read_sites(
         values["frequency_mhz"] = np.where(unstated, from_channel, values["frequency_mhz"])
         _require(source, "channel number", cells, unstated & ~np.isnan(channels)
                  & np.isnan(from_channel), channels, "is in no band of LTE or NR")  # fmt: skip
-    mhz = values["frequency_mhz"]
-    values["frequency_mhz"] = np.where(np.isnan(mhz), DEFAULT_FREQUENCY_MHZ, mhz)
     return tuple(_transmitter(i, x, y, cells, values) for i in range(x.size))
 
 
@@ -140,11 +139,11 @@ def _transmitter(
         height_m=row["height_m"],
         downtilt_deg=row["downtilt_deg"],
         beamwidth_deg=row["beamwidth_deg"],
-        frequency_mhz=row["frequency_mhz"],
         cell=cells[i],
     )
-    known = {key: row[key] for key in ("eirp_dbm", "azimuth_deg") if np.isfinite(row[key])}
-    return replace(site, **known)  # type: ignore[arg-type]  # both are float | None
+    maybe = ("eirp_dbm", "azimuth_deg", "frequency_mhz")
+    known = {key: row[key] for key in maybe if np.isfinite(row[key])}
+    return replace(site, **known)  # type: ignore[arg-type]  # all are float | None
 
 
 def _cells(table: Table, taken: dict[str, str], count: int) -> NDArray[np.object_]:

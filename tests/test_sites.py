@@ -42,6 +42,11 @@ def test_a_full_table(tmp_path: Path) -> None:
     assert second.frequency_mhz == pytest.approx(3489.42)
 
 
+def test_what_a_table_does_not_say_is_not_made_up(tmp_path: Path) -> None:
+    (site,) = read_sites(table(tmp_path, "pci,lon,lat\n40,13.4,52.5\n"), target_crs=UTM)
+    assert (site.frequency_mhz, site.eirp_dbm, site.azimuth_deg) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     "header",
     [
