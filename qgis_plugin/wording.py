@@ -23,6 +23,7 @@ _LABELS: Mapping[str, str] = {
     "--overlap": "the parameter 'Tile overlap'",
     "--band": "the parameter 'Band'",
     "--scale": "the parameter 'Scale'",
+    "--sites-crs": "the parameter 'CRS of the sites'",
     "--sites": "the parameter 'Sites'",
     "--trust": "the parameter 'Trust in the method'",
     "--height-column": "the parameter 'Height field'",

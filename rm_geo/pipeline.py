@@ -119,7 +119,7 @@ def predict(
     require_one_possible(survey)
     if chosen.buildings is not None:
         require_building_reader(chosen.method)
-    sites = open_sites(chosen, survey.measurements)
+    sites = open_sites(chosen, survey.measurements, listener)
     computer = LocalTiles() if tile_computer is None else tile_computer
     if computer.may_export:
         grids = [cell.grid for cell in survey.cells if cell.grid is not None]
@@ -200,13 +200,18 @@ def open_wanted_method(options: PredictOptions) -> OpenMethod:
     return MethodRecipe.of(options).opened()
 
 
-def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[Transmitter] | None:
+def open_sites(
+    options: PredictOptions, measurements: Measurements, progress: Progress
+) -> Sequence[Transmitter] | None:
     """Read the site table, if there is one, from wherever it is."""
     if options.sites is None:
         return None
     with ExitStack() as places:
         table = local(location_of(options.sites), places, fetched)
-        return read_sites(table, target_crs=measurements.crs)
+        return read_sites(
+            table, target_crs=measurements.crs, crs=options.sites_crs, usual_crs=options.crs,
+            progress=progress,
+        )  # fmt: skip
 
 
 def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:

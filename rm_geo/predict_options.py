@@ -48,6 +48,8 @@ class PredictOptions:
         Only these cells; all if empty.
     sites : Path or str, optional
         Table of the sites; may lie in object storage.
+    sites_crs : CRS, optional
+        CRS of a site table that states none; ``crs`` if not given.
     buildings : Path or str, optional
         Outlines of the buildings, or a raster of them, where they are known: RadioCycle's G
         reads them in place of those that F would find. May lie in object storage.
@@ -107,6 +109,7 @@ class PredictOptions:
     bbox: tuple[float, float, float, float] | None = None
     cells: tuple[str, ...] = ()
     sites: Path | str | None = None
+    sites_crs: CrsLike | None = None
     buildings: Path | str | None = None
     buildings_layer: str | None = None
     eirp_dbm: float | None = None

@@ -98,7 +98,7 @@ def rehearse(
     """
     if chosen.buildings is not None:
         require_building_reader(chosen.method)
-    open_sites(chosen, survey.measurements)
+    open_sites(chosen, survey.measurements, progress or SilentProgress())
     method = open_wanted_method(chosen)
     if tile_computer is not None:
         tile_computer.prepare(method, progress or SilentProgress())

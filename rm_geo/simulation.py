@@ -143,8 +143,7 @@ def read_buildings(
     if frame.empty:
         raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
     west, south, east, north = frame.total_bounds
-    look = CoordinateLook()
-    look.add(np.array([west, east]), np.array([south, north]))
+    look = CoordinateLook.at(np.array([west, east]), np.array([south, north]))
     stated = stated.confirmed(look, str(source))
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")
@@ -181,6 +180,7 @@ def simulate(
     sites: str | os.PathLike[str] | Sequence[Transmitter],
     output_dir: str | os.PathLike[str],
     *,
+    sites_crs: CrsLike | None = None,
     resolution_m: float = 1.0,
     margin_m: float = 50.0,
     eirp_dbm: float | None = None,
@@ -198,6 +198,8 @@ def simulate(
         A site table, or transmitters in the CRS of the buildings.
     output_dir : path-like
         Gets ``<site>_rsrp.tif`` (dBm) where the EIRP is known, else ``<site>_gain.tif`` (dB).
+    sites_crs : CRS, optional
+        CRS of a site table that states none.
     resolution_m : float
         Side of a pixel.
     margin_m : float
@@ -218,7 +220,7 @@ def simulate(
     """
     listener = SilentProgress() if progress is None else progress
     table = (
-        read_sites(sites, target_crs=buildings.crs)
+        read_sites(sites, target_crs=buildings.crs, crs=sites_crs, progress=listener)
         if isinstance(sites, (str, os.PathLike))
         else list(sites)
     )

@@ -22,14 +22,19 @@ class StatedCrs:
         Where the file and the user say different things: whose word is taken. Empty otherwise.
     instead : pyproj.CRS or None
         What the user gave, where the file's is taken and the coordinates may yet belie it.
+    option : str
+        How the user gives it, for messages.
     """
 
     crs: CRS
     warning: str = ""
     instead: CRS | None = None
+    option: str = "--crs"
 
     @classmethod
-    def of(cls, own: CRS | None, given: CRS | None, source: str) -> StatedCrs:
+    def of(
+        cls, own: CRS | None, given: CRS | None, source: str, option: str = "--crs"
+    ) -> StatedCrs:
         """Choose between what a file states and what a user gave; the file knows better.
 
         Only a file that states none, or one without a place on Earth, gets the user's.
@@ -38,8 +43,8 @@ class StatedCrs:
         ----------
         own, given : pyproj.CRS or None
             The file's, and the user's.
-        source : str
-            The file, for messages.
+        source, option : str
+            The file, and how the user gives its CRS, for messages.
 
         Raises
         ------
@@ -47,19 +52,19 @@ class StatedCrs:
             If there is none, or it is local, vertical or geocentric.
         """
         if own is None or given is None:
-            return cls(source_crs(given if own is None else own, source))
-        wanted = source_crs(given, source)
+            return cls(source_crs(given if own is None else own, source, option), option=option)
+        wanted = source_crs(given, source, option)
         try:
-            kept = source_crs(own, source)
+            kept = source_crs(own, source, option)
         except CrsError as error:
-            return cls(wanted, _overridden(error, wanted))
+            return cls(wanted, _overridden(error, wanted, option), option=option)
         if _is_same(kept, wanted):
-            return cls(kept)
+            return cls(kept, option=option)
         warning = (
             f"{source} states a CRS of its own, {kept.name!r}, which is kept: "
-            f"{wanted.name!r} (--crs) is for files that state none."
+            f"{wanted.name!r} ({option}) is for files that state none."
         )
-        return cls(kept, warning, wanted)
+        return cls(kept, warning, wanted, option)
 
     def confirmed(self, look: CoordinateLook, source: str) -> StatedCrs:
         """Check the choice by the coordinates; what they belie is no statement.
@@ -72,18 +77,19 @@ class StatedCrs:
             If the coordinates are plainly not in the CRS, nor in the one that was given.
         """
         try:
-            look.check(self.crs, source)
+            look.check(self.crs, source, self.option)
         except CrsError as error:
             if self.instead is None:
                 raise
-            look.check(self.instead, source)
-            return StatedCrs(self.instead, _overridden(error, self.instead))
+            look.check(self.instead, source, self.option)
+            warning = _overridden(error, self.instead, self.option)
+            return StatedCrs(self.instead, warning, option=self.option)
         return self
 
 
-def _overridden(error: CrsError, given: CRS) -> str:
+def _overridden(error: CrsError, given: CRS, option: str) -> str:
     """Say that the user's word is taken, and why."""
-    return f"{error.message} {given.name!r} is taken, as --crs says."
+    return f"{error.message} {given.name!r} is taken, as {option} says."
 
 
 def _is_same(first: CRS, second: CRS) -> bool:

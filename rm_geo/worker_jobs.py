@@ -87,7 +87,8 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
     )  # fmt: skip
     options = _options(
-        values, {"resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"}
+        values,
+        {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
     )
     footprints = simulation.read_buildings(buildings, progress=progress, **how_read)
     made = simulation.simulate(footprints, sites, folder, progress=progress, **options)

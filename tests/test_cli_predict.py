@@ -398,6 +398,31 @@ def test_a_site_table_is_used(tmp_path):
     assert "does not name it" in result.stderr
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".csv"])
+def test_a_site_table_in_metres(tmp_path, suffix):
+    """With --sites-crs; a table of measurements that needs --crs lends it to the sites."""
+    degrees = suffix == ".gpkg"
+    frame = drive_test(cells=("7",), crs="EPSG:4326" if degrees else "EPSG:32633")
+    path = write(frame, tmp_path / f"drive{suffix}")
+    if not degrees:
+        text = path.read_text().replace("longitude,latitude", "x,y")
+        path.write_text(text)
+    sites = tmp_path / "sites.csv"
+    sites.write_text(f"pci,x,y,height_m,eirp_dbm\n7,{CORNER[0]},{CORNER[1]},30,18\n")
+    more = ("--sites-crs", "EPSG:32633") if degrees else ("--crs", "EPSG:32633")
+    out = tmp_path / "out"
+    for stage in (("--dry-run",), ()):
+        result = predict(path, out, "--sites", str(sites), *more, *stage)
+        assert result.exit_code == 0, result.output
+    tags = read_raster(out / "7_rsrp.tif").tags
+    place = tuple(float(value) for value in tags["transmitter_xy"].split())
+    assert place == pytest.approx(CORNER, abs=0.01)
+    if degrees:
+        result = predict(path, tmp_path / "none", "--sites", str(sites))
+        assert result.exit_code == 1
+        assert "--sites-crs" in result.stderr
+
+
 def test_results_can_be_moved_and_read_anywhere(tmp_path):
     path = write(drive_test(), tmp_path / "drive.gpkg")
     assert predict(path, tmp_path / "out").exit_code == 0

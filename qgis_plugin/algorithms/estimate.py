@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingFeedback,
     QgsProcessingOutputMultipleLayers,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterFeatureSource,
 )
 
 from . import parameters as make
@@ -49,11 +47,8 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             "How the map is made: radiocycle is a network, the others interpolate or fit an "
             "empirical model.",
         )  # fmt: skip
-        make.add(
+        make.add_sites(
             self,
-            QgsProcessingParameterFeatureSource(
-                "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
-            ),
             "One point (or row with longitude and latitude) for each cell, with the cell's name "
             "and where known height_m, eirp_dbm, azimuth, downtilt, frequency_mhz. Without it, "
             "positions are estimated.",

@@ -82,6 +82,11 @@ crs_option = click.option(
     "--crs", metavar="CRS", help="CRS of the coordinates, where the file does not state one."
 )
 
+sites_crs_option = click.option(
+    "--sites-crs", metavar="CRS",
+    help="CRS of the sites, where their table does not state one.",
+)  # fmt: skip
+
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps",
     help="Where networks run.",
