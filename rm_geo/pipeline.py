@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -156,7 +157,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             run.progress.check()
             before = len(journals)
             try:
-                results.append(map_cell(run, cell, journals))
+                named = replace(run, tags={**run.tags, "cell_name": cell.label})
+                results.append(replace(map_cell(named, cell, journals), cell_name=cell.label))
             except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
@@ -167,7 +169,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
                         journal.remove()
                     del journals[before:]
                 errors.append(error)
-                results.append(failed(cell.cell, len(cell.measurements), error))
+                failure = failed(cell.cell, len(cell.measurements), error)
+                results.append(replace(failure, cell_name=cell.label))
         if len(errors) == len(results):
             raise errors[0]
         if summary:

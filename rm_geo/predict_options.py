@@ -45,7 +45,7 @@ class PredictOptions:
     bbox : tuple of float, optional
         Read only what lies inside: west, south, east, north in the CRS of the measurements.
     cells : tuple of str
-        Only these cells; all if empty.
+        Only these cells, by their names in the measurements or of their files; all if empty.
     sites : Path or str, optional
         Table of the sites; may lie in object storage.
     sites_crs : CRS, optional

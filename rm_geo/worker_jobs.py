@@ -53,8 +53,8 @@ def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any
         statistic=statistic, progress=progress,
     )  # fmt: skip
     rasters = [raster for one in made for raster in _rasters(folder, one.cell, [one.path.name])]
-    cells = [{"cell": one.cell, "pixels": one.pixels, "rows": one.rows, "cols": one.cols}
-             for one in made]  # fmt: skip
+    cells = [{"cell": one.cell, "cell_name": one.cell_name, "pixels": one.pixels,
+              "rows": one.rows, "cols": one.cols} for one in made]  # fmt: skip
     return {"cells": cells, "rasters": rasters}
 
 

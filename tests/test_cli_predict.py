@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pyproj import Transformer
 from shapely.geometry import LineString, Point
 
+from rm_geo.cell_names import safe_file_name
 from rm_geo.cli.group import rm_geo
 from rm_geo.raster_io import read_raster
 
@@ -421,6 +422,35 @@ def test_a_site_table_in_metres(tmp_path, suffix):
         result = predict(path, tmp_path / "none", "--sites", str(sites))
         assert result.exit_code == 1
         assert "--sites-crs" in result.stderr
+
+
+def test_a_cell_whose_name_no_file_can_have(tmp_path):
+    """It is asked for by its own name or that of its files, and told by both."""
+    own = "310-26/1"
+    name = safe_file_name(own)
+    path = write(drive_test(cells=(own, "8")), tmp_path / "drive.gpkg")
+    for asked in (own, name):
+        out = tmp_path / asked.replace("/", "")
+        planned = predict(path, out, "--cell", asked, "--dry-run", "--json")
+        assert f'"cell_name": "{own}"' in planned.output
+        result = predict(path, out, "--cell", asked)
+        assert result.exit_code == 0, result.output
+        assert f"{name} ({own})" in result.stdout
+        (cell,) = json.loads((out / "summary.json").read_text())["cells"]
+        assert (cell["cell"], cell["cell_name"]) == (name, own)
+        tags = read_raster(out / f"{name}_rsrp.tif").tags
+        assert (tags["cell"], tags["cell_name"]) == (name, own)
+    result = predict(path, tmp_path / "none", "--cell", "9")
+    assert result.exit_code == 2
+    assert own in result.stderr
+
+
+def test_binned_rasters_say_the_names_of_their_cells(tmp_path):
+    path = write(drive_test(cells=("310-26/1", "8")), tmp_path / "drive.gpkg")
+    result = CliRunner().invoke(rm_geo, ["rasterize", str(path), "-o", str(tmp_path / "out")])
+    assert "(cell 310-26/1)" in result.stdout
+    (made,) = (tmp_path / "out").glob("310*.tif")
+    assert read_raster(made, band=1).tags["cell_name"] == "310-26/1"
 
 
 def test_results_can_be_moved_and_read_anywhere(tmp_path):

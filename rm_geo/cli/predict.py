@@ -92,6 +92,7 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
     """Say what a run would do; and by whom, where that is not this process."""
     from dataclasses import asdict
 
+    from rm_geo.cell_products import titled
     from rm_geo.console import duration
 
     cells = []
@@ -100,10 +101,12 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
         shape = None if cell.grid is None else cell.grid.shape
         tiles = run.tiles.get(cell.cell, 0)
         refusal = None if cell.refusal is None else str(cell.refusal)
-        cells.append({"cell": cell.cell, "measurements": len(cell.measurements), "shape": shape,
+        cells.append({"cell": cell.cell, "cell_name": cell.label,
+                      "measurements": len(cell.measurements), "shape": shape,
                       "tiles": tiles, "refusal": refusal})  # fmt: skip
         size = "-" if shape is None else f"{shape[0]} x {shape[1]}"
-        lines.append(f"{cell.cell:<24}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
+        name = titled(cell.cell, cell.label)
+        lines.append(f"{name:<24}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
                      + (f"  refused: {refusal}" if refusal else ""))  # fmt: skip
     total = sum(run.tiles.values())
     lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s: about "
@@ -129,7 +132,7 @@ def _tell_results(results: Sequence[CellResult], output: Path | str, console: Co
     for cell in results:
         size = f"{cell.rows} x {cell.cols}"
         mean = "-" if cell.rsrp_mean_dbm is None else f"{cell.rsrp_mean_dbm:.1f} dBm"
-        lines.append(f"{cell.cell:<24}{cell.measurements:>10}{size:>16}{mean:>12}  "
+        lines.append(f"{cell.title:<24}{cell.measurements:>10}{size:>16}{mean:>12}  "
                      f"{cell.transmitter if cell.is_mapped else 'failed'}")  # fmt: skip
     lines.append(f"Maps, previews and summary: {output}")
     console.result({"output": output, "cells": [asdict(cell) for cell in results]},

@@ -43,7 +43,8 @@ _OPTIONS: Final = (
     column_options,
     bbox_option,
     click.option("--cell", "cells", multiple=True, metavar="NAME",
-                 help="Map this cell only; may be repeated."),
+                 help="Map this cell only, by its name in the measurements or of its files; may be "
+                      "repeated."),
     click.option("--sites", type=LocationParam(), metavar="FILE",
                  help="Table of the sites; without it, positions are estimated."),
     sites_crs_option,
