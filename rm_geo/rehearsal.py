@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rm_geo.cell_run import _require_pixels as require_pixels  # what the run itself says
 from rm_geo.cell_run import tiles_of, told_buildings
+from rm_geo.errors import InputError
 from rm_geo.estimators.registry import require_building_reader
 from rm_geo.grid import Tile
 from rm_geo.measurements import Measurements
@@ -19,7 +21,7 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.rasterize import bin_measurements
 from rm_geo.site_choice import SiteChoice, choose_site
 from rm_geo.sparse import SparseRaster
-from rm_geo.survey import Survey, read_survey, require_one_possible
+from rm_geo.survey import CellPlan, Survey, read_survey, require_one_possible
 from rm_geo.tile_batches import tile_batches
 from rm_geo.tile_computers import TileComputer
 
@@ -31,9 +33,9 @@ class DryRun:
     Attributes
     ----------
     survey : Survey
-        Cells, grids and tiles.
+        Cells and grids; with the refusals of cells that the run would refuse.
     tiles : dict of str to int
-        Tiles of each cell that are in reach of a measurement.
+        Tiles of each cell that hold a measurement.
     seconds : float
         Estimated time of this process alone, from a tile of the largest cell computed for the
         purpose.
@@ -94,7 +96,7 @@ def rehearse(
     Raises
     ------
     RmGeoError
-        Whatever would stop the run before its first tile.
+        Whatever would stop the run before its first tile, or keep it from all cells.
     """
     if chosen.buildings is not None:
         require_building_reader(chosen.method)
@@ -104,10 +106,17 @@ def rehearse(
         tile_computer.prepare(method, progress or SilentProgress())
     tiles: dict[str, int] = {}
     speed = 0.0
+    cells: list[CellPlan] = []
     for cell in survey.cells:
+        cells.append(cell)
         if cell.grid is None:
             continue
         sparse = bin_measurements(cell.measurements, cell.grid)
+        try:
+            require_pixels(cell, sparse, chosen)
+        except InputError as error:
+            cells[-1] = replace(cell, refusal=error)
+            continue
         chosen_tiles, _ = tiles_of(sparse, chosen)
         tiles[cell.cell] = len(chosen_tiles)
         if speed == 0.0:
@@ -119,6 +128,8 @@ def rehearse(
                     chosen.buildings_layer,
                 )
                 speed = _speed(sparse, chosen_tiles, site, method)
+    survey = replace(survey, cells=tuple(cells))
+    require_one_possible(survey)
     seconds = sum(tiles.values()) / speed
     return DryRun(survey, tiles, seconds, speed, method.device)
 

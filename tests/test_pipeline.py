@@ -314,6 +314,20 @@ def test_a_dry_run_counts_the_same_tiles_and_writes_nothing(tmp_path):
     assert run.tiles_per_s > 0
 
 
+def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
+    """A cell in too few pixels, in the words of the run; the first of them if all are."""
+    points = together(drive(60), drive(3, seed=1, cell="8"))
+    options = replace(FAST, min_pixels=5)
+    rehearsed = {plan.cell: plan for plan in dry_run(points, options).survey.cells}
+    made = {result.cell: result for result in predict(points, tmp_path / "out", options)}
+    assert rehearsed["7"].refusal is None
+    assert made["7"].is_mapped
+    assert str(rehearsed["8"].refusal) == made["8"].message
+    assert "8" not in dry_run(points, options).tiles
+    with pytest.raises(InputError, match="at least 500"):
+        dry_run(points, replace(FAST, min_pixels=500))
+
+
 def test_the_survey_lays_out_grids_on_whole_metres():
     survey = read_survey(drive(), FAST)
     (cell,) = survey.cells
