@@ -23,6 +23,8 @@ _LABELS: Mapping[str, str] = {
     "--overlap": "the parameter 'Tile overlap'",
     "--band": "the parameter 'Band'",
     "--scale": "the parameter 'Scale'",
+    "--mask": "the parameter 'Also write the building mask'",
+    "--uncertainty": "the parameter 'Also write the uncertainty'",
     "--sites-crs": "the parameter 'CRS of the sites'",
     "--sites": "the parameter 'Sites'",
     "--trust": "the parameter 'Trust in the method'",

@@ -31,6 +31,7 @@ from rm_geo.errors import (
     RmGeoError,
 )
 from rm_geo.estimators.registry import require_building_reader
+from rm_geo.idle_options import idle_options
 from rm_geo.journal import Journal
 from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
@@ -125,7 +126,10 @@ def predict(
     if computer.may_export:
         grids = [cell.grid for cell in survey.cells if cell.grid is not None]
         prepare_onnx(chosen, grids, listener)
-    method = computer.prepare(open_wanted_method(chosen), listener)
+    opened = open_wanted_method(chosen)
+    for line in idle_options(chosen, opened):
+        listener.log(line)
+    method = computer.prepare(opened, listener)
     if chosen.stac:
         require_pystac()
     allow_open_files(len(survey.cells))

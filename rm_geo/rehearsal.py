@@ -13,6 +13,7 @@ from rm_geo.cell_run import tiles_of, told_buildings
 from rm_geo.errors import InputError
 from rm_geo.estimators.registry import require_building_reader
 from rm_geo.grid import Tile
+from rm_geo.idle_options import idle_options
 from rm_geo.measurements import Measurements
 from rm_geo.methods import OpenMethod
 from rm_geo.pipeline import local_buildings, open_sites, open_wanted_method
@@ -100,10 +101,13 @@ def rehearse(
     """
     if chosen.buildings is not None:
         require_building_reader(chosen.method)
-    open_sites(chosen, survey.measurements, progress or SilentProgress())
+    listener = SilentProgress() if progress is None else progress
+    open_sites(chosen, survey.measurements, listener)
     method = open_wanted_method(chosen)
+    for line in idle_options(chosen, method):
+        listener.log(line)
     if tile_computer is not None:
-        tile_computer.prepare(method, progress or SilentProgress())
+        tile_computer.prepare(method, listener)
     tiles: dict[str, int] = {}
     speed = 0.0
     cells: list[CellPlan] = []

@@ -74,6 +74,11 @@ class RadioCycleEstimator:
             _ = self._torch  # a model that cannot be used is told before any work
 
     @property
+    def knows_deviation(self) -> bool:
+        """Whether the model gives a standard deviation: the published pair does not."""
+        return self._record.kind == FIELD_KIND
+
+    @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision, symmetries and engine."""
         by_onnx = self._onnx is not None and self._onnx.has(self._tile_size_px, told=self._told)
