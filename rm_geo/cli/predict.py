@@ -109,15 +109,17 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
         lines.append(f"{name:<24}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
                      + (f"  refused: {refusal}" if refusal else ""))  # fmt: skip
     total = sum(run.tiles.values())
-    lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s: about "
+    lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
+                 f"{run.pixels / 1e6:.3g} million pixels to finish: about "
                  f"{duration(run.seconds)}. Nothing was written.")  # fmt: skip
     if crew is not None:
         lines.append(
             f"They would be spread over {crew.where}; the time is that of one process alone."
         )
     console.result(
-        {"cells": cells, "tiles": total, "seconds": run.seconds, "device": run.device,
-         "tiles_per_s": run.tiles_per_s, "spread": None if crew is None else asdict(crew)},
+        {"cells": cells, "tiles": total, "seconds": run.seconds, "pixels": run.pixels,
+         "device": run.device, "tiles_per_s": run.tiles_per_s,
+         "spread": None if crew is None else asdict(crew)},
         "\n".join(lines),
     )  # fmt: skip
 
