@@ -96,8 +96,10 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
     from rm_geo.console import duration
 
     cells = []
-    lines = [f"{'cell':<24}{'points':>10}{'pixels':>16}{'tiles':>8}"]
-    for cell in run.survey.cells:
+    names = [titled(cell.cell, cell.label) for cell in run.survey.cells]
+    width = _width(names)
+    lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'tiles':>8}"]
+    for name, cell in zip(names, run.survey.cells, strict=True):
         shape = None if cell.grid is None else cell.grid.shape
         tiles = run.tiles.get(cell.cell, 0)
         refusal = None if cell.refusal is None else str(cell.refusal)
@@ -105,12 +107,11 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
                       "measurements": len(cell.measurements), "shape": shape,
                       "tiles": tiles, "refusal": refusal})  # fmt: skip
         size = "-" if shape is None else f"{shape[0]} x {shape[1]}"
-        name = titled(cell.cell, cell.label)
-        lines.append(f"{name:<24}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
+        lines.append(f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
                      + (f"  refused: {refusal}" if refusal else ""))  # fmt: skip
     total = sum(run.tiles.values())
     lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
-                 f"{run.pixels / 1e6:.3g} million pixels to finish: about "
+                 f"{run.pixels:,} pixels to finish: about "
                  f"{duration(run.seconds)}. Nothing was written.")  # fmt: skip
     if crew is not None:
         lines.append(
@@ -124,17 +125,23 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
     )  # fmt: skip
 
 
+def _width(names: Sequence[str]) -> int:
+    """Width of the column of names."""
+    return max(24, *(len(name) for name in names))
+
+
 def _tell_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
     """Say what was made; fail if a cell did."""
     from dataclasses import asdict
 
     from rm_geo.errors import InputError
 
-    lines = [f"{'cell':<24}{'points':>10}{'pixels':>16}{'mean RSRP':>12}  transmitter"]
+    width = _width([cell.title for cell in results])
+    lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'mean RSRP':>12}  transmitter"]
     for cell in results:
         size = f"{cell.rows} x {cell.cols}"
         mean = "-" if cell.rsrp_mean_dbm is None else f"{cell.rsrp_mean_dbm:.1f} dBm"
-        lines.append(f"{cell.title:<24}{cell.measurements:>10}{size:>16}{mean:>12}  "
+        lines.append(f"{cell.title:<{width}}{cell.measurements:>10}{size:>16}{mean:>12}  "
                      f"{cell.transmitter if cell.is_mapped else 'failed'}")  # fmt: skip
     lines.append(f"Maps, previews and summary: {output}")
     console.result({"output": output, "cells": [asdict(cell) for cell in results]},
