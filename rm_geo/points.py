@@ -197,7 +197,7 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
 def _stated_crs(source: Source, taken: Mapping[str, str], given: CRS | None) -> StatedCrs:
     """Choose the file's CRS, or the one given, or WGS 84 for longitude and latitude."""
     if "x" not in taken:
-        return StatedCrs.of(source.crs, given, source.label)
+        return StatedCrs.of_source(source, given)
     is_degrees = roles.is_named(taken["x"], roles.LONGITUDE) and roles.is_named(
         taken["y"], roles.LATITUDE
     )

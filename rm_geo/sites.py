@@ -124,8 +124,9 @@ def read_sites(
     taken = _choose_columns(source)
     table = source.load(tuple(dict.fromkeys(taken.values())))
     x, y, own = _coordinates(source, table, taken)
-    stated = StatedCrs.of(own, usual if given is None and own is None else given, source.label,
-                          _CRS_OPTION).confirmed(CoordinateLook.at(x, y), source.label)  # fmt: skip
+    wanted = usual if given is None and own is None else given
+    stated = StatedCrs.of_source(replace(source, crs=own), wanted, _CRS_OPTION)
+    stated = stated.confirmed(CoordinateLook.at(x, y), source.label)
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")
     positions = to_metres(x, y, stated.crs, source.label, target=target)

@@ -8,6 +8,7 @@ from pyproj import CRS
 
 from rm_geo.errors import CrsError
 from rm_geo.reprojection import CoordinateLook, source_crs
+from rm_geo.tables import Source
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ class StatedCrs:
             f"{wanted.name!r} ({option}) is for files that state none."
         )
         return cls(kept, warning, wanted, option)
+
+    @classmethod
+    def of_source(cls, source: Source, given: CRS | None, option: str = "--crs") -> StatedCrs:
+        """Choose as :meth:`of` does, of a file with a geometry.
+
+        Raises
+        ------
+        CrsError
+            Also if what the file says is no CRS, and none is given.
+        """
+        if source.crs_fault and given is None:
+            raise CrsError(source.crs_fault, hint=f"Give it with {option}.")
+        return cls.of(source.crs, given, source.label, option)
 
     def confirmed(self, look: CoordinateLook, source: str) -> StatedCrs:
         """Check the choice by the coordinates; what they belie is no statement.

@@ -399,6 +399,17 @@ def test_geoparquet_without_the_key_is_wgs84(tmp_path: Path) -> None:
     assert read_measurements(path)[0].crs.to_epsg() == 32633
 
 
+def test_a_crs_that_is_none_can_be_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.parquet")
+    table = pq.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"]["crs"] = {"type": "Nonsense"}
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    assert "not valid" in message_of(path)
+    assert "--crs" in message_of(path)
+    assert read_measurements(path, crs=4326)[0].crs.to_epsg() == 32633
+
+
 def test_x_and_y_in_text_need_a_crs(tmp_path: Path) -> None:
     path = tmp_path / "local.csv"
     path.write_text("x,y,rsrp\n400000,5800000,-80\n")

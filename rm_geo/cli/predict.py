@@ -127,7 +127,7 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
 
 def _width(names: Sequence[str]) -> int:
     """Width of the column of names."""
-    return max(24, *(len(name) for name in names))
+    return max([24, *(len(name) for name in names)])
 
 
 def _tell_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
