@@ -24,9 +24,10 @@ __all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
 
 @dataclass(frozen=True)
 class BinnedRaster:
-    """One raster that was written: its cell, file, measured pixels and shape."""
+    """One raster that was written: its cell, by both names, file, measured pixels and shape."""
 
     cell: str
+    cell_name: str
     path: Path
     pixels: int
     rows: int
@@ -88,10 +89,10 @@ def rasterize_file(
             cell.grid,
             bands=3,
             band_descriptions=["RSRP in dBm", "count", "standard deviation in dB"],
-            tags={**tags, "cell": cell.cell, "statistic": statistic},
+            tags={**tags, "cell": cell.cell, "cell_name": cell.label, "statistic": statistic},
         )
         rows, cols = cell.grid.shape
-        made.append(BinnedRaster(cell.cell, path, len(sparse), rows, cols))
+        made.append(BinnedRaster(cell.cell, cell.label, path, len(sparse), rows, cols))
         listener.advance()
     listener.finish()
     return made

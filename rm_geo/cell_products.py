@@ -27,6 +27,8 @@ class CellResult:
         Name, as in the file names.
     status : str
         ``mapped`` or ``failed``.
+    cell_name : str
+        Name, as in the measurements; empty where nobody has looked.
     message : str
         Why it failed; empty otherwise.
     measurements : int
@@ -59,6 +61,7 @@ class CellResult:
 
     cell: str
     status: str
+    cell_name: str = ""
     message: str = ""
     measurements: int = 0
     measured_pixels: int = 0
@@ -99,9 +102,25 @@ class CellResult:
         return cls(**{**values, **listed})
 
     @property
+    def title(self) -> str:
+        """Name for people: that of the files, and that in the measurements where it differs."""
+        return titled(self.cell, self.cell_name)
+
+    @property
     def is_mapped(self) -> bool:
         """Whether the cell's maps were written."""
         return self.status == "mapped"
+
+
+def titled(cell: str, original: str) -> str:
+    """Name a cell for people.
+
+    Examples
+    --------
+    >>> titled("40", "40"), titled("26_1-c9490292", "26/1")
+    ('40', '26_1-c9490292 (26/1)')
+    """
+    return cell if original in ("", cell) else f"{cell} ({original})"
 
 
 def failed(cell: str, measurements: int, error: RmGeoError) -> CellResult:

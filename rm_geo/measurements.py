@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,13 @@ from rm_geo.cell_names import safe_file_names
 from rm_geo.spool import empty_column, in_blocks, release
 
 FloatArray = NDArray[np.float64]
+
+
+class CellPart(NamedTuple):
+    """Which rows are a cell's, and what the measurements call it (None for rows without one)."""
+
+    rows: slice
+    original: str | None
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,9 @@ class Measurements:
         an identity are the cell ``unknown``. Cells with the most rows come first.
         """
         grouped, parts = self.grouped()
-        return {name: grouped.select(part) for name, part in parts.items()}
+        return {name: grouped.select(part.rows) for name, part in parts.items()}
 
-    def grouped(self) -> tuple[Measurements, dict[str, slice]]:
+    def grouped(self) -> tuple[Measurements, dict[str, CellPart]]:
         """Put the rows of each cell together, in their order; say which are whose.
 
         The names and their order are those of :meth:`by_cell`. Nothing is copied where there
@@ -108,7 +115,9 @@ class Measurements:
         largest = sorted(occur, key=lambda k: (-int(counts[k]), names[cells.names[k]]))
         starts = np.cumsum(counts) - counts
         parts = {
-            names[cells.names[k]]: slice(int(starts[k]), int(starts[k] + counts[k]))
+            names[cells.names[k]]: CellPart(
+                slice(int(starts[k]), int(starts[k] + counts[k])), cells.names[k]
+            )
             for k in largest
         }
         return (self if len(occur) <= 1 else self._sorted(cells.codes, starts)), parts

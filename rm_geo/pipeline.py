@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from rm_geo.errors import (
     RmGeoError,
 )
 from rm_geo.estimators.registry import require_building_reader
+from rm_geo.idle_options import idle_options
 from rm_geo.journal import Journal
 from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
@@ -119,12 +121,15 @@ def predict(
     require_one_possible(survey)
     if chosen.buildings is not None:
         require_building_reader(chosen.method)
-    sites = open_sites(chosen, survey.measurements)
+    sites = open_sites(chosen, survey.measurements, listener)
     computer = LocalTiles() if tile_computer is None else tile_computer
     if computer.may_export:
         grids = [cell.grid for cell in survey.cells if cell.grid is not None]
         prepare_onnx(chosen, grids, listener)
-    method = computer.prepare(open_wanted_method(chosen), listener)
+    opened = open_wanted_method(chosen)
+    for line in idle_options(chosen, opened):
+        listener.log(line)
+    method = computer.prepare(opened, listener)
     if chosen.stac:
         require_pystac()
     allow_open_files(len(survey.cells))
@@ -156,7 +161,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             run.progress.check()
             before = len(journals)
             try:
-                results.append(map_cell(run, cell, journals))
+                named = replace(run, tags={**run.tags, "cell_name": cell.label})
+                results.append(replace(map_cell(named, cell, journals), cell_name=cell.label))
             except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
@@ -167,7 +173,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
                         journal.remove()
                     del journals[before:]
                 errors.append(error)
-                results.append(failed(cell.cell, len(cell.measurements), error))
+                failure = failed(cell.cell, len(cell.measurements), error)
+                results.append(replace(failure, cell_name=cell.label))
         if len(errors) == len(results):
             raise errors[0]
         if summary:
@@ -200,13 +207,18 @@ def open_wanted_method(options: PredictOptions) -> OpenMethod:
     return MethodRecipe.of(options).opened()
 
 
-def open_sites(options: PredictOptions, measurements: Measurements) -> Sequence[Transmitter] | None:
+def open_sites(
+    options: PredictOptions, measurements: Measurements, progress: Progress
+) -> Sequence[Transmitter] | None:
     """Read the site table, if there is one, from wherever it is."""
     if options.sites is None:
         return None
     with ExitStack() as places:
         table = local(location_of(options.sites), places, fetched)
-        return read_sites(table, target_crs=measurements.crs)
+        return read_sites(
+            table, target_crs=measurements.crs, crs=options.sites_crs, usual_crs=options.crs,
+            progress=progress,
+        )  # fmt: skip
 
 
 def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:

@@ -17,8 +17,9 @@ from rm_geo.errors import InputError, UsageError
 from rm_geo.gathering import Columns, Gathering, require_kept
 from rm_geo.grid import CrsLike
 from rm_geo.measurements import Measurements
-from rm_geo.reprojection import parse_crs, source_crs, to_metres
+from rm_geo.reprojection import parse_crs, to_metres
 from rm_geo.spool import compacted
+from rm_geo.stated_crs import StatedCrs
 from rm_geo.tables import Request, Source, open_source
 from rm_geo.tables.source import Bounds
 
@@ -52,7 +53,8 @@ def read_measurements(
         Columns; found by their names where not given. Coordinate columns that are given
         take the place of the geometry.
     crs : CRS, str or int, optional
-        CRS of the coordinates, overriding what the file says.
+        CRS of the coordinates, where the file states none: its own is kept, and the report
+        has a warning if they differ. The names of columns of coordinates are no statement.
     target_crs : CRS, str or int, optional
         The projected CRS of the result; by default that of the file where its metres are
         true, else the UTM zone.
@@ -80,12 +82,13 @@ def read_measurements(
     source = open_source(path, layer=layer)
     target = None if target_crs is None else parse_crs(target_crs, "the target CRS")
     taken = _choose_columns(source, rsrp_column, cell_column, x_column, y_column, time_column)
-    file_crs = source_crs(_stated_crs(source, taken, crs), source.label)
+    stated = _stated_crs(source, taken, None if crs is None else parse_crs(crs))
     axes = (taken["x"], taken["y"]) if "x" in taken else None
     request = Request(tuple(dict.fromkeys(taken.values())), bounds, axes)
     gathering = Gathering.of(source, taken, bounds, source.chunks(request))
     gathering.require_coordinates()
-    gathering.look.check(file_crs, source.label)
+    stated = stated.confirmed(gathering.look, source.label)
+    file_crs = stated.crs
     gathering.require_rows()
     total = gathering.total
     usable = gathering.usable(
@@ -122,7 +125,7 @@ def read_measurements(
         repeated_rows=repeated_rows,
         columns=taken,
         notes=tuple(note for note in notes if note),
-        warnings=(positions.warning,) if positions.warning else (),
+        warnings=tuple(text for text in (stated.warning, positions.warning) if text),
     )
     return measurements, report
 
@@ -191,16 +194,15 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
     )
 
 
-def _stated_crs(source: Source, taken: Mapping[str, str], given: CrsLike | None) -> CRS | None:
-    """Give the CRS that the user gave, or the file's, or WGS 84 for longitude and latitude."""
-    if given is not None:
-        return parse_crs(given)
+def _stated_crs(source: Source, taken: Mapping[str, str], given: CRS | None) -> StatedCrs:
+    """Choose the file's CRS, or the one given, or WGS 84 for longitude and latitude."""
     if "x" not in taken:
-        return source.crs
+        return StatedCrs.of_source(source, given)
     is_degrees = roles.is_named(taken["x"], roles.LONGITUDE) and roles.is_named(
         taken["y"], roles.LATITUDE
     )
-    return CRS.from_epsg(_WGS84) if is_degrees else None
+    by_names = CRS.from_epsg(_WGS84) if is_degrees else None
+    return StatedCrs.of(None, by_names if given is None else given, source.label)
 
 
 def _is_in_degrees(crs: CRS) -> bool:

@@ -38,16 +38,18 @@ class PredictOptions:
     reach_m : float
         Pixels further from any measurement are nodata; also the margin of the map.
     crs, target_crs : CRS, optional
-        CRS of the measurements where their file does not say; CRS of the maps (the UTM
-        zone of the measurements, if theirs has no metres).
+        CRS of the measurements where their file does not state one (its own is kept); CRS of
+        the maps (the UTM zone of the measurements, if theirs has no metres).
     rsrp_column, cell_column, x_column, y_column, time_column, layer : str, optional
         Columns and layer of the file; found by their usual names if not given.
     bbox : tuple of float, optional
         Read only what lies inside: west, south, east, north in the CRS of the measurements.
     cells : tuple of str
-        Only these cells; all if empty.
+        Only these cells, by their names in the measurements or of their files; all if empty.
     sites : Path or str, optional
         Table of the sites; may lie in object storage.
+    sites_crs : CRS, optional
+        CRS of a site table that states none; ``crs`` if not given.
     buildings : Path or str, optional
         Outlines of the buildings, or a raster of them, where they are known: RadioCycle's G
         reads them in place of those that F would find. May lie in object storage.
@@ -107,6 +109,7 @@ class PredictOptions:
     bbox: tuple[float, float, float, float] | None = None
     cells: tuple[str, ...] = ()
     sites: Path | str | None = None
+    sites_crs: CrsLike | None = None
     buildings: Path | str | None = None
     buildings_layer: str | None = None
     eirp_dbm: float | None = None

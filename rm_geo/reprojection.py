@@ -18,7 +18,7 @@ from rm_geo.spool import empty_column, in_blocks
 WORST_SCALE_ERROR: Final = 0.01
 """A map metre that is more than 1 % off a metre on the ground is not taken for one."""
 
-_CRS_HINT: Final = "Give the CRS of the coordinates with --crs, such as --crs EPSG:4326."
+_MISFIT_HINT: Final = "Correct the CRS in the file (ogr2ogr -a_srs), or --crs where it has none."
 FloatArray = NDArray[np.float64]
 
 
@@ -60,8 +60,17 @@ def parse_crs(crs: CrsLike, option: str = "--crs") -> CRS:
         ) from error
 
 
-def source_crs(crs: CRS | None, source: str) -> CRS:
+def source_crs(crs: CRS | None, source: str, option: str = "--crs") -> CRS:
     """Check that the coordinates of a file can be brought to metres; drop its heights.
+
+    Parameters
+    ----------
+    crs : pyproj.CRS or None
+        What the file or the user says.
+    source : str
+        The file, for messages.
+    option : str
+        By which a user says it, for hints.
 
     Raises
     ------
@@ -69,7 +78,10 @@ def source_crs(crs: CRS | None, source: str) -> CRS:
         If there is no CRS, or it is local, vertical or geocentric.
     """
     if crs is None:
-        raise CrsError(f"{source} has no CRS.", hint=_CRS_HINT)
+        raise CrsError(
+            f"{source} has no CRS.",
+            hint=f"Give the CRS of the coordinates with {option}, such as {option} EPSG:4326.",
+        )
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
     if crs.is_bound and crs.source_crs is not None and not crs.is_geographic:
@@ -80,23 +92,9 @@ def source_crs(crs: CRS | None, source: str) -> CRS:
         raise CrsError(
             f"The CRS of {source}, {crs.name!r}, is {crs.type_name}: its coordinates have no "
             "place on Earth in metres.",
-            hint="Give the true CRS with --crs.",
+            hint=f"Give the true CRS with {option}.",
         )
     return crs
-
-
-def check_plausible(x: FloatArray, y: FloatArray, crs: CRS, source: str) -> None:
-    """Refuse coordinates that are plainly not in the CRS: metres for degrees, or the reverse.
-
-    Raises
-    ------
-    CrsError
-        If most coordinates of a geographic CRS are beyond its range, or all of a projected
-        CRS look like degrees.
-    """
-    coordinates = CoordinateLook()
-    coordinates.add(x, y)
-    coordinates.check(crs, source)
 
 
 class CoordinateLook:
@@ -110,6 +108,13 @@ class CoordinateLook:
         self._first: tuple[float, float] | None = None
         self._unlike: tuple[float, float] | None = None
         self._extent = (np.inf, np.inf, -np.inf, -np.inf)
+
+    @classmethod
+    def at(cls, x: FloatArray, y: FloatArray) -> CoordinateLook:
+        """Look at all coordinates at once."""
+        look = cls()
+        look.add(x, y)
+        return look
 
     def add(self, x: FloatArray, y: FloatArray) -> None:
         """Look at more coordinates."""
@@ -132,8 +137,15 @@ class CoordinateLook:
             max(east, float(xs.max())), max(north, float(ys.max())),
         )  # fmt: skip
 
-    def check(self, crs: CRS, source: str) -> None:
-        """Raise as :func:`check_plausible` does."""
+    def check(self, crs: CRS, source: str, option: str = "--crs") -> None:
+        """Refuse coordinates that are plainly not in the CRS: metres for degrees, or the reverse.
+
+        Raises
+        ------
+        CrsError
+            If most coordinates of a geographic CRS are beyond its range, or all of a projected
+            CRS look like degrees; the hint names the option.
+        """
         if self._first is None:
             return
         if crs.is_geographic and self._like_degrees / self._count < 0.5 and self._unlike:
@@ -141,7 +153,7 @@ class CoordinateLook:
             raise CrsError(
                 f"The coordinates of {source} are not degrees, as {crs.name!r} says: "
                 f"({x:g}, {y:g}).",
-                hint="Give their CRS with --crs, such as --crs EPSG:32633.",
+                hint=f"Give their CRS with {option}, such as {option} EPSG:32633.",
             )
         # A made-up scene may lie this near a projected origin; it spans more than a few metres.
         west, south, east, north = self._extent
@@ -152,7 +164,7 @@ class CoordinateLook:
             raise CrsError(
                 f"The coordinates of {source} look like degrees, and {crs.name!r} is projected: "
                 f"({x:g}, {y:g}).",
-                hint="Give their CRS with --crs, such as --crs EPSG:4326.",
+                hint=f"Give their CRS with {option}, such as {option} EPSG:4326.",
             )
 
 
@@ -287,11 +299,11 @@ def _transform(
         raise CrsError(
             f"The coordinates of {source} cannot be brought from {crs.name!r} to "
             f"{target.name!r}: {str(error).splitlines()[0]}.",
-            hint=_CRS_HINT,
+            hint=_MISFIT_HINT,
         ) from error
     if not possible:
         raise CrsError(
-            f"The coordinates of {source} do not fit its CRS {crs.name!r}.", hint=_CRS_HINT
+            f"The coordinates of {source} do not fit its CRS {crs.name!r}.", hint=_MISFIT_HINT
         )
     return xs, ys
 

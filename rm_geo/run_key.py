@@ -27,6 +27,7 @@ _IRRELEVANT = frozenset(
         "max_tiles",
         "min_pixels",
         "sites",
+        "sites_crs",
         "buildings",
         "model",
         "method_options",

@@ -24,9 +24,10 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.provenance import describe_software, describe_values
 from rm_geo.raster_io import write_raster
-from rm_geo.reprojection import source_crs
+from rm_geo.reprojection import CoordinateLook, parse_crs
 from rm_geo.sites import read_sites
-from rm_geo.transmitters import Transmitter
+from rm_geo.stated_crs import StatedCrs
+from rm_geo.transmitters import DEFAULT_FREQUENCY_MHZ, Transmitter
 
 DEFAULT_HEIGHT_COLUMNS = ("height", "height_m", "building_height", "HEIGHT", "Height", "hoehe")
 
@@ -79,6 +80,7 @@ def read_buildings(
     default_height_m: float = 25.0,
     crs: CrsLike | None = None,
     near: Grid | None = None,
+    progress: Progress | None = None,
 ) -> Buildings:
     """Read building polygons and bring them to metres.
 
@@ -93,9 +95,11 @@ def read_buildings(
     default_height_m : float
         Height of buildings without one.
     crs : CRS, optional
-        Overrides what the file says.
+        Where the file does not state one: its own is kept, with a warning if they differ.
     near : Grid, optional
         Only what reaches into its bounds is read: a country's buildings need not fit in memory.
+    progress : Progress, optional
+        Told of the warning.
 
     Raises
     ------
@@ -125,11 +129,10 @@ def read_buildings(
         ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"{source} has no geometry.", hint="Buildings must be polygons.")
-    if crs is not None:
-        frame = frame.set_crs(CRS.from_user_input(crs), allow_override=True)
     if near is not None and frame.crs is None:  # --crs is that of the measurements there
         raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
-    source_crs(None if frame.crs is None else CRS.from_user_input(frame.crs), str(source))
+    own = None if frame.crs is None else CRS.from_user_input(frame.crs)
+    stated = StatedCrs.of(own, None if crs is None else parse_crs(crs), str(source))
     if near is not None and frame.empty:
         raise InputError(
             f"{source} has no building where the map is.",
@@ -139,6 +142,12 @@ def read_buildings(
     frame = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
     if frame.empty:
         raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
+    west, south, east, north = frame.total_bounds
+    look = CoordinateLook.at(np.array([west, east]), np.array([south, north]))
+    stated = stated.confirmed(look, str(source))
+    if stated.warning and progress is not None:
+        progress.log(f"Warning: {stated.warning}")
+    frame = frame.set_crs(stated.crs, allow_override=True)
     if frame.crs.is_geographic or not all(a.unit_name == "metre" for a in frame.crs.axis_info[:2]):
         frame = frame.to_crs(frame.estimate_utm_crs())
     heights = _heights(frame, height_column, default_height_m, source)
@@ -171,6 +180,7 @@ def simulate(
     sites: str | os.PathLike[str] | Sequence[Transmitter],
     output_dir: str | os.PathLike[str],
     *,
+    sites_crs: CrsLike | None = None,
     resolution_m: float = 1.0,
     margin_m: float = 50.0,
     eirp_dbm: float | None = None,
@@ -188,6 +198,8 @@ def simulate(
         A site table, or transmitters in the CRS of the buildings.
     output_dir : path-like
         Gets ``<site>_rsrp.tif`` (dBm) where the EIRP is known, else ``<site>_gain.tif`` (dB).
+    sites_crs : CRS, optional
+        CRS of a site table that states none.
     resolution_m : float
         Side of a pixel.
     margin_m : float
@@ -208,7 +220,7 @@ def simulate(
     """
     listener = SilentProgress() if progress is None else progress
     table = (
-        read_sites(sites, target_crs=buildings.crs)
+        read_sites(sites, target_crs=buildings.crs, crs=sites_crs, progress=listener)
         if isinstance(sites, (str, os.PathLike))
         else list(sites)
     )
@@ -240,7 +252,7 @@ def simulate(
                 "method": "dominant path model",
                 "site": name,
                 "buildings": buildings.source.name,
-                "frequency_mhz": frequency_mhz or site.frequency_mhz,
+                "frequency_mhz": _carrier_mhz(site, frequency_mhz),
                 "antenna_height_m": site.height_m,
                 "eirp_dbm": eirp,
                 "units": "dB" if eirp is None else "dBm",
@@ -288,8 +300,13 @@ def antenna_of(site: Transmitter, grid: Grid, frequency_mhz: float | None = None
         )
     return Antenna(
         float(site.x - west), float(north - site.y), height_m=site.height_m,
-        frequency_hz=1e6 * (frequency_mhz or site.frequency_mhz), pattern=pattern,
+        frequency_hz=1e6 * _carrier_mhz(site, frequency_mhz), pattern=pattern,
     )  # fmt: skip
+
+
+def _carrier_mhz(site: Transmitter, wanted_mhz: float | None) -> float:
+    """Carrier that is simulated: the one asked for, the site's, or the usual one."""
+    return wanted_mhz or site.frequency_mhz or DEFAULT_FREQUENCY_MHZ
 
 
 def _peak_gain_dbi(site: Transmitter) -> float:

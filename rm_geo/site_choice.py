@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from rm_geo.measurements import Measurements
 from rm_geo.tile_batches import CellFacts
 from rm_geo.transmitters import (
+    DEFAULT_FREQUENCY_MHZ,
     Transmitter,
     estimate_position,
     free_space_intercept,
     match_transmitter,
+    measured_carrier_mhz,
 )
 
 
@@ -82,14 +84,18 @@ def choose_site(
     eirp_dbm : float, optional
         EIRP per resource element, where the site table has none.
     frequency_mhz : float, optional
-        Carrier, where there is no site table.
+        Carrier, where neither the site table nor a channel number of the measurements says;
+        2000 MHz if not given.
     max_uncertainty_m : float
         An estimated position less certain than this is not used.
     """
     warnings: list[str] = []
+    mhz = measured_carrier_mhz(measurements) or frequency_mhz or DEFAULT_FREQUENCY_MHZ
     listed = None if sites is None else match_transmitter(sites, measurements)
     if listed is not None:
-        return _choice(listed, "site table", measurements, eirp_dbm, None, None, ())
+        if listed.frequency_mhz is not None:
+            mhz = listed.frequency_mhz
+        return _choice(listed, "site table", measurements, eirp_dbm, mhz, None, ())
     if sites is not None:
         warnings.append("the site table does not name it.")
     guess = estimate_position(measurements)
@@ -98,15 +104,11 @@ def choose_site(
             "the transmitter's position is estimated from the measurements, to about "
             f"{guess.uncertainty_m:.0f} m; a site table (--sites) is better."
         )
-        return _choice(guess, "estimated", measurements, eirp_dbm, frequency_mhz,
+        return _choice(guess, "estimated", measurements, eirp_dbm, mhz,
                        guess.uncertainty_m, warnings)  # fmt: skip
     warnings.append("the transmitter's position is unknown; a site table (--sites) is better.")
-    facts = CellFacts()
-    mhz = frequency_mhz or (None if guess is None else guess.frequency_mhz)
-    if mhz is not None:
-        facts = replace(facts, frequency_mhz=mhz)
     return SiteChoice(
-        facts,
+        CellFacts(frequency_mhz=mhz),
         uncertainty_m=None if guess is None else guess.uncertainty_m,
         warnings=tuple(warnings),
     )
@@ -117,7 +119,7 @@ def _choice(
     origin: str,
     measurements: Measurements,
     eirp_dbm: float | None,
-    frequency_mhz: float | None,
+    frequency_mhz: float,
     uncertainty_m: float | None,
     warnings: Sequence[str],
 ) -> SiteChoice:
@@ -125,12 +127,12 @@ def _choice(
     site = replace(
         site,
         eirp_dbm=eirp_dbm if site.eirp_dbm is None else site.eirp_dbm,
-        frequency_mhz=frequency_mhz or site.frequency_mhz,
+        frequency_mhz=frequency_mhz,
     )
     facts = CellFacts(
         transmitter_xy=(float(site.x), float(site.y)),
         intercept_dbm=free_space_intercept(measurements, site),
-        frequency_mhz=site.frequency_mhz,
+        frequency_mhz=frequency_mhz,
         transmitter_height_m=site.height_m,
         uncertainty_m=uncertainty_m or 0.0,
     )

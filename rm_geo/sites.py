@@ -17,13 +17,16 @@ from rm_geo.carriers import carrier_mhz
 from rm_geo.columns import Role
 from rm_geo.errors import InputError
 from rm_geo.grid import CrsLike
-from rm_geo.reprojection import check_plausible, parse_crs, source_crs, to_metres
+from rm_geo.progress import Progress
+from rm_geo.reprojection import CoordinateLook, parse_crs, to_metres
+from rm_geo.stated_crs import StatedCrs
 from rm_geo.tables import Source, Table, open_source
 from rm_geo.tables.convert import to_cells, to_numbers
-from rm_geo.transmitters import DEFAULT_FREQUENCY_MHZ, DEFAULT_HEIGHT_M, Transmitter
+from rm_geo.transmitters import DEFAULT_HEIGHT_M, Transmitter
 
 FloatArray = NDArray[np.float64]
 
+_CRS_OPTION: Final = "--sites-crs"
 _NOTHING: Final = re.compile(r"(?!)")
 _SITE: Final = r"(?:site|cell|sector|tx|transmitter|antenna|ant|bs|bts|enb|gnb|mast|tower|rs)*"
 
@@ -74,7 +77,9 @@ def read_sites(
     *,
     target_crs: CrsLike,
     crs: CrsLike | None = None,
+    usual_crs: CrsLike | None = None,
     layer: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Transmitter, ...]:
     """Read a site table: one row per cell.
 
@@ -90,14 +95,20 @@ def read_sites(
     target_crs : CRS, str or int
         The CRS of the result: that of the measurements.
     crs : CRS, str or int, optional
-        CRS of the coordinates, overriding what the file says.
+        CRS of the coordinates, where the table does not state one: its own, or that of columns
+        of longitude and latitude, is kept.
+    usual_crs : CRS, str or int, optional
+        The CRS where neither says, such as that of measurements without one of their own.
     layer : str, optional
         The layer, in files with several.
+    progress : Progress, optional
+        Told if the table states another CRS than the one given.
 
     Returns
     -------
     tuple of Transmitter
-        In the order of the file; ``cell`` None where the table names none.
+        In the order of the file; ``cell`` None where the table names none, and so are EIRP,
+        azimuth and frequency where it does not say.
 
     Raises
     ------
@@ -108,9 +119,17 @@ def read_sites(
     """
     source = open_source(path, layer=layer)
     target = parse_crs(target_crs, "the target CRS")
+    given = None if crs is None else parse_crs(crs, _CRS_OPTION)
+    usual = None if usual_crs is None else parse_crs(usual_crs)
     taken = _choose_columns(source)
     table = source.load(tuple(dict.fromkeys(taken.values())))
-    x, y = _positions(source, table, taken, crs, target)
+    x, y, own = _coordinates(source, table, taken)
+    wanted = usual if given is None and own is None else given
+    stated = StatedCrs.of_source(replace(source, crs=own), wanted, _CRS_OPTION)
+    stated = stated.confirmed(CoordinateLook.at(x, y), source.label)
+    if stated.warning and progress is not None:
+        progress.log(f"Warning: {stated.warning}")
+    positions = to_metres(x, y, stated.crs, source.label, target=target)
     cells = _cells(table, taken, x.size)
     values = {key: _values(source, table, taken, key, x.size) for key in _QUANTITIES}
     if "channel" in taken:
@@ -120,9 +139,7 @@ def read_sites(
         values["frequency_mhz"] = np.where(unstated, from_channel, values["frequency_mhz"])
         _require(source, "channel number", cells, unstated & ~np.isnan(channels)
                  & np.isnan(from_channel), channels, "is in no band of LTE or NR")  # fmt: skip
-    mhz = values["frequency_mhz"]
-    values["frequency_mhz"] = np.where(np.isnan(mhz), DEFAULT_FREQUENCY_MHZ, mhz)
-    return tuple(_transmitter(i, x, y, cells, values) for i in range(x.size))
+    return tuple(_transmitter(i, positions.x, positions.y, cells, values) for i in range(x.size))
 
 
 def _transmitter(
@@ -140,11 +157,11 @@ def _transmitter(
         height_m=row["height_m"],
         downtilt_deg=row["downtilt_deg"],
         beamwidth_deg=row["beamwidth_deg"],
-        frequency_mhz=row["frequency_mhz"],
         cell=cells[i],
     )
-    known = {key: row[key] for key in ("eirp_dbm", "azimuth_deg") if np.isfinite(row[key])}
-    return replace(site, **known)  # type: ignore[arg-type]  # both are float | None
+    maybe = ("eirp_dbm", "azimuth_deg", "frequency_mhz")
+    known = {key: row[key] for key in maybe if np.isfinite(row[key])}
+    return replace(site, **known)  # type: ignore[arg-type]  # all are float | None
 
 
 def _cells(table: Table, taken: dict[str, str], count: int) -> NDArray[np.object_]:
@@ -177,10 +194,10 @@ def _choose_columns(source: Source) -> dict[str, str]:
     return taken
 
 
-def _positions(
-    source: Source, table: Table, taken: dict[str, str], crs: CrsLike | None, target: CRS
-) -> tuple[FloatArray, FloatArray]:
-    """Positions of all sites in the target CRS."""
+def _coordinates(
+    source: Source, table: Table, taken: dict[str, str]
+) -> tuple[FloatArray, FloatArray, CRS | None]:
+    """Coordinates of all sites, and their CRS where the table states it."""
     if "x" in taken:
         x, y = (_numbers(source, table, taken[axis]) for axis in ("x", "y"))
         own = CRS.from_epsg(4326) if roles.is_named(taken["x"], _LONGITUDE) else None
@@ -198,10 +215,7 @@ def _positions(
             f"(row {rows}).",
             hint="Complete them or take them out.",
         )
-    stated = source_crs(own if crs is None else parse_crs(crs), source.label)
-    check_plausible(x, y, stated, source.label)
-    positions = to_metres(x, y, stated, source.label, target=target)
-    return positions.x, positions.y
+    return x, y, own
 
 
 def _values(

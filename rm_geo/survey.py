@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rm_geo.area import check_area
 from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.heap import give_back_arrow_memory, give_back_memory
-from rm_geo.measurements import Measurements
+from rm_geo.measurements import CellPart, Measurements
 from rm_geo.points import read_measurements
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
@@ -29,12 +30,20 @@ class CellPlan:
         Where its maps lie; None if the cell was refused.
     refusal : RmGeoError or None
         Why the cell cannot be mapped.
+    original : str or None
+        Name in the measurements, where that cannot be a file's; see :attr:`label`.
     """
 
     cell: str
     measurements: Measurements
     grid: Grid | None
     refusal: RmGeoError | None = None
+    original: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Name as in the measurements, where they name it."""
+        return self.cell if self.original is None else self.original
 
 
 @dataclass(frozen=True)
@@ -72,15 +81,37 @@ def read_survey(
     points, dropped = _read(measurements, options, listener)
     points, parts = points.grouped()
     if len(parts) == 1 and points.cell.present() == [None]:
-        parts = {"all": slice(0, len(points))}  # a file that names no cell is one map
-    if missing := [name for name in options.cells if name not in parts]:
+        # A file that names no cell is one map.
+        parts = {"all": CellPart(slice(0, len(points)), None)}
+    cells = tuple(
+        _plan_cell(name, points, parts[name], options) for name in _wanted(parts, options)
+    )
+    return Survey(points, dropped, cells)
+
+
+def _wanted(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]:
+    """Names of the cells that are to be mapped, in their order.
+
+    They may be asked for by the names of their files, which tasks of a batch are given, or by
+    those that the measurements have.
+
+    Raises
+    ------
+    UsageError
+        If one that was asked for is not there.
+    """
+    if not options.cells:
+        return list(parts)
+    named = {part.original: name for name, part in parts.items() if part.original is not None}
+    asked = {cell: cell if cell in parts else named.get(cell) for cell in options.cells}
+    if missing := [cell for cell, name in asked.items() if name is None]:
+        known = [part.original or name for name, part in parts.items()]
         raise UsageError(
             f"There is no cell {missing[0]!r} in the measurements.",
-            hint=f"Cells: {', '.join(list(parts)[:20])}.",
+            hint=f"Cells: {', '.join(known[:20])}.",
         )
-    wanted = [name for name in parts if not options.cells or name in options.cells]
-    cells = tuple(_plan_cell(name, points.select(parts[name]), options) for name in wanted)
-    return Survey(points, dropped, cells)
+    chosen = set(asked.values())
+    return [name for name in parts if name in chosen]
 
 
 def require_one_possible(survey: Survey) -> None:
@@ -125,8 +156,11 @@ def _read(
     return points, report.dropped_total
 
 
-def _plan_cell(name: str, points: Measurements, options: PredictOptions) -> CellPlan:
+def _plan_cell(
+    name: str, everything: Measurements, part: CellPart, options: PredictOptions
+) -> CellPlan:
     """Lay out the grid of a cell, or say why it cannot be."""
+    points = everything.select(part.rows)
     try:
         check_area(
             points,
@@ -137,10 +171,10 @@ def _plan_cell(name: str, points: Measurements, options: PredictOptions) -> Cell
             margin_m=options.reach_m,
         )
     except RmGeoError as error:
-        return CellPlan(name, points, None, refusal=error)
+        return CellPlan(name, points, None, error, part.original)
     west, south, east, north = points.bounds
     grid = Grid.covering(
         (west, east), (south, north), points.crs,
         spacing_m=options.resolution_m, margin_m=options.reach_m,
     )  # fmt: skip
-    return CellPlan(name, points, grid)
+    return CellPlan(name, points, grid, None, part.original)

@@ -47,8 +47,8 @@ class Transmitter:
         Tilt of the beam below the horizon.
     beamwidth_deg : float
         Horizontal width of the beam at half power.
-    frequency_mhz : float
-        Carrier frequency.
+    frequency_mhz : float or None
+        Carrier frequency; None where nobody has said.
     uncertainty_m : float
         Root mean square error of the position; 0 from a site table.
     cell : str or None
@@ -62,7 +62,7 @@ class Transmitter:
     azimuth_deg: float | None = None
     downtilt_deg: float = 0.0
     beamwidth_deg: float = 65.0
-    frequency_mhz: float = DEFAULT_FREQUENCY_MHZ
+    frequency_mhz: float | None = None
     uncertainty_m: float = 0.0
     cell: str | None = None
 
@@ -93,7 +93,7 @@ def estimate_position(
         x=found.x,
         y=found.y,
         height_m=height_m,
-        frequency_mhz=_carrier_of(measurements) or DEFAULT_FREQUENCY_MHZ,
+        frequency_mhz=measured_carrier_mhz(measurements),
         uncertainty_m=found.uncertainty_m,
         cell=next((cell for cell in measurements.cell.present() if cell is not None), None),
     )
@@ -102,7 +102,8 @@ def estimate_position(
 def free_space_intercept(measurements: Measurements, transmitter: Transmitter) -> float:
     """Level that free space would give at 1 m from a transmitter, in dBm.
 
-    With a known EIRP, that minus the free-space loss at 1 m (ITU-R P.525). Otherwise the
+    With a known EIRP, that minus the free-space loss at 1 m (ITU-R P.525), at 2000 MHz where
+    the carrier is unknown. Otherwise the
     upper envelope of level + 20 log10(distance): what is measured in line of sight lies on
     it, everything behind buildings below. The 95th percentile over 5 m blocks is robust
     against single readings. Places nearer than the position is certain are left out where
@@ -114,7 +115,8 @@ def free_space_intercept(measurements: Measurements, transmitter: Transmitter) -
         If there is neither an EIRP nor a measurement.
     """
     if transmitter.eirp_dbm is not None:
-        return transmitter.eirp_dbm - free_space_loss_1m_db(transmitter.frequency_mhz)
+        frequency_mhz = transmitter.frequency_mhz or DEFAULT_FREQUENCY_MHZ
+        return transmitter.eirp_dbm - free_space_loss_1m_db(frequency_mhz)
     if len(measurements) == 0:
         raise InputError(
             "The power of a transmitter cannot be fitted without measurements.",
@@ -173,8 +175,8 @@ def match_transmitter(
     return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
 
 
-def _carrier_of(measurements: Measurements) -> float | None:
-    """Carrier of the channel number that most measurements name, in MHz."""
+def measured_carrier_mhz(measurements: Measurements) -> float | None:
+    """Carrier of the channel number that most measurements name; None where none does."""
     if measurements.earfcn is None:
         return None
     counts: Counter[float] = Counter()

@@ -53,8 +53,8 @@ def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any
         statistic=statistic, progress=progress,
     )  # fmt: skip
     rasters = [raster for one in made for raster in _rasters(folder, one.cell, [one.path.name])]
-    cells = [{"cell": one.cell, "pixels": one.pixels, "rows": one.rows, "cols": one.cols}
-             for one in made]  # fmt: skip
+    cells = [{"cell": one.cell, "cell_name": one.cell_name, "pixels": one.pixels,
+              "rows": one.rows, "cols": one.cols} for one in made]  # fmt: skip
     return {"cells": cells, "rasters": rasters}
 
 
@@ -87,9 +87,10 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
     )  # fmt: skip
     options = _options(
-        values, {"resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"}
+        values,
+        {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
     )
-    footprints = simulation.read_buildings(buildings, **how_read)
+    footprints = simulation.read_buildings(buildings, progress=progress, **how_read)
     made = simulation.simulate(footprints, sites, folder, progress=progress, **options)
     rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
     return {"rasters": rasters}

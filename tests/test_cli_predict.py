@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pyproj import Transformer
 from shapely.geometry import LineString, Point
 
+from rm_geo.cell_names import safe_file_name
 from rm_geo.cli.group import rm_geo
 from rm_geo.raster_io import read_raster
 
@@ -244,6 +245,21 @@ def test_no_crs(tmp_path, precious):
     assert predict(path, tmp_path / "ok", "--crs", "EPSG:32633").exit_code == 0
 
 
+@pytest.mark.parametrize("command", ["predict", "rasterize"])
+def test_a_crs_of_the_files_own_is_kept(tmp_path, command):
+    """A map six degrees away would be the alternative."""
+    path = write(drive_test(cells=("7",), crs="EPSG:32633"), tmp_path / "one.gpkg")
+    fast = FAST if command == "predict" else ()
+    result = CliRunner().invoke(
+        rm_geo, [command, str(path), "-o", str(tmp_path / "out"), *fast, "--crs", "EPSG:32632"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "warning" in result.stderr
+    assert "WGS 84 / UTM zone 32N" in result.stderr
+    (made,) = (tmp_path / "out").glob("7_*.tif")
+    assert read_raster(made, band=1)[1].crs.to_epsg() == 32633
+
+
 def test_a_crs_that_is_none(tmp_path, precious):
     path = write(drive_test(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, "--crs", "EPSG:1"), precious, "EPSG:1")
@@ -381,6 +397,60 @@ def test_a_site_table_is_used(tmp_path):
     x, y = (float(value) for value in tags["transmitter_xy"].split())
     assert (x, y) == pytest.approx(CORNER, abs=0.01)
     assert "does not name it" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".csv"])
+def test_a_site_table_in_metres(tmp_path, suffix):
+    """With --sites-crs; a table of measurements that needs --crs lends it to the sites."""
+    degrees = suffix == ".gpkg"
+    frame = drive_test(cells=("7",), crs="EPSG:4326" if degrees else "EPSG:32633")
+    path = write(frame, tmp_path / f"drive{suffix}")
+    if not degrees:
+        text = path.read_text().replace("longitude,latitude", "x,y")
+        path.write_text(text)
+    sites = tmp_path / "sites.csv"
+    sites.write_text(f"pci,x,y,height_m,eirp_dbm\n7,{CORNER[0]},{CORNER[1]},30,18\n")
+    more = ("--sites-crs", "EPSG:32633") if degrees else ("--crs", "EPSG:32633")
+    out = tmp_path / "out"
+    for stage in (("--dry-run",), ()):
+        result = predict(path, out, "--sites", str(sites), *more, *stage)
+        assert result.exit_code == 0, result.output
+    tags = read_raster(out / "7_rsrp.tif").tags
+    place = tuple(float(value) for value in tags["transmitter_xy"].split())
+    assert place == pytest.approx(CORNER, abs=0.01)
+    if degrees:
+        result = predict(path, tmp_path / "none", "--sites", str(sites))
+        assert result.exit_code == 1
+        assert "--sites-crs" in result.stderr
+
+
+def test_a_cell_whose_name_no_file_can_have(tmp_path):
+    """It is asked for by its own name or that of its files, and told by both."""
+    own = "310-26/1"
+    name = safe_file_name(own)
+    path = write(drive_test(cells=(own, "8")), tmp_path / "drive.gpkg")
+    for asked in (own, name):
+        out = tmp_path / asked.replace("/", "")
+        planned = predict(path, out, "--cell", asked, "--dry-run", "--json")
+        assert f'"cell_name": "{own}"' in planned.output
+        result = predict(path, out, "--cell", asked)
+        assert result.exit_code == 0, result.output
+        assert f"{name} ({own})" in result.stdout
+        (cell,) = json.loads((out / "summary.json").read_text())["cells"]
+        assert (cell["cell"], cell["cell_name"]) == (name, own)
+        tags = read_raster(out / f"{name}_rsrp.tif").tags
+        assert (tags["cell"], tags["cell_name"]) == (name, own)
+    result = predict(path, tmp_path / "none", "--cell", "9")
+    assert result.exit_code == 2
+    assert own in result.stderr
+
+
+def test_binned_rasters_say_the_names_of_their_cells(tmp_path):
+    path = write(drive_test(cells=("310-26/1", "8")), tmp_path / "drive.gpkg")
+    result = CliRunner().invoke(rm_geo, ["rasterize", str(path), "-o", str(tmp_path / "out")])
+    assert "(cell 310-26/1)" in result.stdout
+    (made,) = (tmp_path / "out").glob("310*.tif")
+    assert read_raster(made, band=1).tags["cell_name"] == "310-26/1"
 
 
 def test_results_can_be_moved_and_read_anywhere(tmp_path):

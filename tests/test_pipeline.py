@@ -314,6 +314,41 @@ def test_a_dry_run_counts_the_same_tiles_and_writes_nothing(tmp_path):
     assert run.tiles_per_s > 0
 
 
+def test_the_time_of_a_dry_run_has_more_than_tiles(tmp_path):
+    """Two far clusters are two tiles, and a raster that takes most of the time."""
+    near, far = drive(60), drive(60, seed=1)
+    far = replace(far, x=far.x + 4000.0, y=far.y + 4000.0)
+    options = replace(FAST, max_tiles=100_000)
+    one, both = dry_run(near, options), dry_run(together(near, far), options)
+    empty_s = 0.05e-6 * (both.pixels - one.pixels)
+    assert both.pixels > 100 * one.pixels
+    assert both.seconds > both.tiles["7"] / both.tiles_per_s + empty_s
+
+
+@pytest.mark.usefixtures("flat_method")
+def test_the_time_of_a_dry_run_has_the_tiles_that_judge_a_network():
+    options = replace(FAST, method="radiocycle", assimilate=True)
+    judged, given = dry_run(drive(), options), dry_run(drive(), replace(options, trust=0.5))
+    tiles = judged.tiles["7"]
+    finishing_s = given.seconds - tiles / given.tiles_per_s
+    again = 4 * min(tiles, 4)  # folds and tiles
+    assert judged.seconds == pytest.approx((tiles + again) / judged.tiles_per_s + finishing_s)
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
+    """A cell in too few pixels, in the words of the run; the first of them if all are."""
+    points = together(drive(60), drive(3, seed=1, cell="8"))
+    options = replace(FAST, min_pixels=5)
+    rehearsed = {plan.cell: plan for plan in dry_run(points, options).survey.cells}
+    made = {result.cell: result for result in predict(points, tmp_path / "out", options)}
+    assert rehearsed["7"].refusal is None
+    assert made["7"].is_mapped
+    assert str(rehearsed["8"].refusal) == made["8"].message
+    assert "8" not in dry_run(points, options).tiles
+    with pytest.raises(InputError, match="at least 500"):
+        dry_run(points, replace(FAST, min_pixels=500))
+
+
 def test_the_survey_lays_out_grids_on_whole_metres():
     survey = read_survey(drive(), FAST)
     (cell,) = survey.cells

@@ -378,6 +378,18 @@ def test_no_crs_is_an_error_that_names_the_option(tmp_path: Path) -> None:
         assert read_measurements(path, crs=4326)[0].crs.to_epsg() == 32633
 
 
+@pytest.mark.parametrize("suffix", ["gpkg", "parquet", "shp"])
+def test_a_crs_of_the_files_own_outweighs_the_option(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"d.{suffix}")
+    plain, plain_report = read_measurements(path)
+    told, report = read_measurements(path, crs="EPSG:4258")
+    assert told.crs == plain.crs
+    assert told.x.tolist() == plain.x.tolist()
+    assert not plain_report.warnings
+    (warning,) = report.warnings
+    assert "--crs" in warning
+
+
 def test_geoparquet_without_the_key_is_wgs84(tmp_path: Path) -> None:
     path = write(tmp_path / "d.parquet")
     table = pq.read_table(path)
@@ -385,6 +397,17 @@ def test_geoparquet_without_the_key_is_wgs84(tmp_path: Path) -> None:
     del geo["columns"]["geometry"]["crs"]
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
     assert read_measurements(path)[0].crs.to_epsg() == 32633
+
+
+def test_a_crs_that_is_none_can_be_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.parquet")
+    table = pq.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"]["crs"] = {"type": "Nonsense"}
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    assert "not valid" in message_of(path)
+    assert "--crs" in message_of(path)
+    assert read_measurements(path, crs=4326)[0].crs.to_epsg() == 32633
 
 
 def test_x_and_y_in_text_need_a_crs(tmp_path: Path) -> None:

@@ -90,6 +90,12 @@ def test_the_command_makes_the_same(tmp_path, buildings):
     assert (tmp_path / "out" / "7_rsrp.tif").exists()
 
 
+def test_a_crs_of_the_buildings_own_is_kept(tmp_path, buildings):
+    assert read_buildings(buildings, crs="EPSG:32632").crs.to_epsg() == 32633
+    geopandas.read_file(buildings).set_crs(None, allow_override=True).to_file(tmp_path / "b.shp")
+    assert read_buildings(tmp_path / "b.shp", crs="EPSG:32632").crs.to_epsg() == 32632
+
+
 def test_layers_that_are_no_buildings_are_refused(tmp_path, buildings):
     with pytest.raises(InputError, match=r"gone\.gpkg"):
         read_buildings(tmp_path / "gone.gpkg")

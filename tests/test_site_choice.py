@@ -1,6 +1,7 @@
 """What is believed of a transmitter: the table, else a certain estimate, else nothing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,34 @@ def test_an_eirp_gives_the_intercept_exactly(points):
     assert choice.facts.intercept_dbm == pytest.approx(18.0 - free_space_loss_1m_db(2600.0))
     given = choose_site(points, [Transmitter(x=0.0, y=0.0, cell="7")], eirp_dbm=18.0)
     assert given.intercept_origin == "eirp"
+
+
+MEASURED_MHZ = 1815.0  # of EARFCN 1300
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    ("table_mhz", "earfcn", "option_mhz", "expected"),
+    [
+        (3500.0, 1300.0, 700.0, 3500.0),
+        (None, 1300.0, 700.0, MEASURED_MHZ),
+        (None, math.nan, 700.0, 700.0),
+        (None, math.nan, None, 2000.0),
+    ],
+)
+def test_the_carrier_is_the_tables_the_measurements_the_options_or_the_usual_one(
+    points, table_mhz, earfcn, option_mhz, expected, listed
+):
+    """So is the level at 1 m that an EIRP gives."""
+    heard = replace(points, earfcn=np.full(len(points), earfcn))
+    sites = [Transmitter(x=0.0, y=0.0, cell="7", frequency_mhz=table_mhz)] if listed else None
+    if not listed and table_mhz is not None:
+        expected = MEASURED_MHZ
+    choice = choose_site(heard, sites, eirp_dbm=18.0, frequency_mhz=option_mhz)
+    assert choice.origin == ("site table" if listed else "estimated")
+    assert choice.facts.frequency_mhz == expected
+    assert choice.facts.intercept_dbm == pytest.approx(18.0 - free_space_loss_1m_db(expected))
+    assert choice.tags["frequency_mhz"] == f"{expected:g}"
 
 
 def test_a_certain_estimate_is_used_with_a_warning(points, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from pyproj import Transformer
 
 from rm_geo.errors import CrsError, InputError
+from rm_geo.progress import SilentProgress
 from rm_geo.sites import read_sites
 
 UTM = 32633
@@ -42,6 +43,11 @@ def test_a_full_table(tmp_path: Path) -> None:
     assert second.frequency_mhz == pytest.approx(3489.42)
 
 
+def test_what_a_table_does_not_say_is_not_made_up(tmp_path: Path) -> None:
+    (site,) = read_sites(table(tmp_path, "pci,lon,lat\n40,13.4,52.5\n"), target_crs=UTM)
+    assert (site.frequency_mhz, site.eirp_dbm, site.azimuth_deg) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -61,10 +67,28 @@ def test_other_names(tmp_path: Path, header: str) -> None:
 
 def test_projected_columns_need_a_crs(tmp_path: Path) -> None:
     path = table(tmp_path, "cell,x,y\na,400000,5800000\n")
-    with pytest.raises(CrsError, match="no CRS"):
+    with pytest.raises(CrsError, match="no CRS") as caught:
         read_sites(path, target_crs=UTM)
-    (site,) = read_sites(path, target_crs=UTM, crs=UTM)
-    assert (site.x, site.y) == (400_000.0, 5_800_000.0)
+    assert "--sites-crs" in str(caught.value.hint)
+    for how in ({"crs": UTM}, {"usual_crs": UTM}, {"crs": UTM, "usual_crs": 4326}):
+        (site,) = read_sites(path, target_crs=UTM, **how)
+        assert (site.x, site.y) == (400_000.0, 5_800_000.0)
+    with pytest.raises(CrsError, match="not degrees"):
+        read_sites(path, target_crs=UTM, usual_crs=4326)
+
+
+def test_a_crs_that_the_table_states_is_kept(tmp_path: Path) -> None:
+    class Log(SilentProgress):
+        def log(self, message: str) -> None:
+            said.append(message)
+
+    said: list[str] = []
+    path = table(tmp_path, "cell,lon,lat\na,13.4,52.5\n")
+    plain = read_sites(path, target_crs=UTM)
+    assert read_sites(path, target_crs=UTM, usual_crs=UTM, progress=Log()) == plain
+    assert said == []
+    assert read_sites(path, target_crs=UTM, crs=UTM, progress=Log()) == plain
+    assert "--sites-crs" in said[0]
 
 
 def test_points_with_a_geometry(tmp_path: Path) -> None:

@@ -215,6 +215,7 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
         }
         if sites is not None:
             options["sites"] = sites.path
+            options["sites_crs"] = run.crs("SITES_CRS")
         if (outlines := run.file_of(self._outlines)) is not None:
             options["buildings"] = outlines.path
             options["buildings_layer"] = outlines.layer

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingFeedback,
     QgsProcessingOutputMultipleLayers,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterFeatureSource,
 )
 
 from . import parameters as make
@@ -49,11 +47,8 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             "How the map is made: radiocycle is a network, the others interpolate or fit an "
             "empirical model.",
         )  # fmt: skip
-        make.add(
+        make.add_sites(
             self,
-            QgsProcessingParameterFeatureSource(
-                "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
-            ),
             "One point (or row with longitude and latitude) for each cell, with the cell's name "
             "and where known height_m, eirp_dbm, azimuth, downtilt, frequency_mhz. Without it, "
             "positions are estimated.",
@@ -176,11 +171,13 @@ def _options(run: Run) -> dict[str, Any]:
 def _report(cells: list[dict[str, Any]], feedback: QgsProcessingFeedback) -> None:
     """Say what became of each cell."""
     for cell in cells:
+        named = cell.get("cell_name") not in (None, "", cell["cell"])
+        title = f"{cell['cell']} ({cell['cell_name']})" if named else cell["cell"]
         if cell["status"] == "mapped":
             feedback.pushInfo(
-                f"Cell {cell['cell']}: {cell['measurements']} measurements, "
+                f"Cell {title}: {cell['measurements']} measurements, "
                 f"{cell['rows']} x {cell['cols']} pixels, mean {cell['rsrp_mean_dbm']:.1f} "
                 f"dBm, transmitter: {cell['transmitter']}"
             )
         else:
-            feedback.reportError(f"Cell {cell['cell']} could not be mapped: {cell['message']}")
+            feedback.reportError(f"Cell {title} could not be mapped: {cell['message']}")

@@ -110,6 +110,23 @@ def raster_output(name: str, label: str) -> QgsProcessingParameterRasterDestinat
     return QgsProcessingParameterRasterDestination(name, label, None, True, False)
 
 
+def add_sites(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
+    """Add the layer of the sites, which nobody has to give, and the CRS of a mere table."""
+    add(
+        algorithm,
+        QgsProcessingParameterFeatureSource(
+            "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
+        ),
+        explanation,
+    )
+    add(
+        algorithm,
+        QgsProcessingParameterCrs("SITES_CRS", "CRS of the sites", None, True),
+        "Of a table with x and y. Layers of points have theirs, longitude and latitude need none.",
+        advanced=True,
+    )
+
+
 def add_outlines(algorithm: QgsProcessingAlgorithm) -> None:
     """Add the layer of the buildings that are known, which nobody has to give."""
     add(

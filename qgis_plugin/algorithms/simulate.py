@@ -61,11 +61,8 @@ class SimulateRadioMap(RmGeoAlgorithm):
         make.add(self, make.real("BUILDING_HEIGHT", "Height of other buildings [m]", 25.0,
                                  lowest=0.1),
                  "Of buildings without a height.")  # fmt: skip
-        make.add(
+        make.add_sites(
             self,
-            QgsProcessingParameterFeatureSource(
-                "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
-            ),
             "One point for each cell, with the cell's name and where known height_m, eirp_dbm, "
             "azimuth, downtilt, beamwidth, frequency_mhz.",
         )
@@ -122,6 +119,7 @@ class SimulateRadioMap(RmGeoAlgorithm):
                 "default_height_m": run.number("BUILDING_HEIGHT"),
             },
             "options": {
+                "sites_crs": run.crs("SITES_CRS"),
                 "resolution_m": run.number("RESOLUTION"),
                 "margin_m": run.number("MARGIN"),
                 "eirp_dbm": run.number("EIRP"),

@@ -6,11 +6,9 @@ import os
 from typing import Any
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterEnum,
-    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFileDestination,
 )
 
@@ -46,13 +44,7 @@ class ValidateMethods(MeasurementsAlgorithm):
             ),
             "The methods to judge, all on the same held-out measurements.",
         )
-        make.add(
-            self,
-            QgsProcessingParameterFeatureSource(
-                "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
-            ),
-            "As for 'Estimate radio map'.",
-        )
+        make.add_sites(self, "As for 'Estimate radio map'.")
         make.add(self, make.whole("FOLDS", "Folds", 5, lowest=2, highest=50),
                  "So many times a map is made.")  # fmt: skip
         make.add(

@@ -79,8 +79,13 @@ def grid_options(command: F) -> F:
 
 
 crs_option = click.option(
-    "--crs", metavar="CRS", help="CRS of the measurements, where their file does not say."
+    "--crs", metavar="CRS", help="CRS of the coordinates, where the file does not state one."
 )
+
+sites_crs_option = click.option(
+    "--sites-crs", metavar="CRS",
+    help="CRS of the sites, where their table does not state one.",
+)  # fmt: skip
 
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps",

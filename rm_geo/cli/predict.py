@@ -92,31 +92,42 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
     """Say what a run would do; and by whom, where that is not this process."""
     from dataclasses import asdict
 
+    from rm_geo.cell_products import titled
     from rm_geo.console import duration
 
     cells = []
-    lines = [f"{'cell':<24}{'points':>10}{'pixels':>16}{'tiles':>8}"]
-    for cell in run.survey.cells:
+    names = [titled(cell.cell, cell.label) for cell in run.survey.cells]
+    width = _width(names)
+    lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'tiles':>8}"]
+    for name, cell in zip(names, run.survey.cells, strict=True):
         shape = None if cell.grid is None else cell.grid.shape
         tiles = run.tiles.get(cell.cell, 0)
         refusal = None if cell.refusal is None else str(cell.refusal)
-        cells.append({"cell": cell.cell, "measurements": len(cell.measurements), "shape": shape,
+        cells.append({"cell": cell.cell, "cell_name": cell.label,
+                      "measurements": len(cell.measurements), "shape": shape,
                       "tiles": tiles, "refusal": refusal})  # fmt: skip
         size = "-" if shape is None else f"{shape[0]} x {shape[1]}"
-        lines.append(f"{cell.cell:<24}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
+        lines.append(f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
                      + (f"  refused: {refusal}" if refusal else ""))  # fmt: skip
     total = sum(run.tiles.values())
-    lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s: about "
+    lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
+                 f"{run.pixels:,} pixels to finish: about "
                  f"{duration(run.seconds)}. Nothing was written.")  # fmt: skip
     if crew is not None:
         lines.append(
             f"They would be spread over {crew.where}; the time is that of one process alone."
         )
     console.result(
-        {"cells": cells, "tiles": total, "seconds": run.seconds, "device": run.device,
-         "tiles_per_s": run.tiles_per_s, "spread": None if crew is None else asdict(crew)},
+        {"cells": cells, "tiles": total, "seconds": run.seconds, "pixels": run.pixels,
+         "device": run.device, "tiles_per_s": run.tiles_per_s,
+         "spread": None if crew is None else asdict(crew)},
         "\n".join(lines),
     )  # fmt: skip
+
+
+def _width(names: Sequence[str]) -> int:
+    """Width of the column of names."""
+    return max([24, *(len(name) for name in names)])
 
 
 def _tell_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
@@ -125,11 +136,12 @@ def _tell_results(results: Sequence[CellResult], output: Path | str, console: Co
 
     from rm_geo.errors import InputError
 
-    lines = [f"{'cell':<24}{'points':>10}{'pixels':>16}{'mean RSRP':>12}  transmitter"]
+    width = _width([cell.title for cell in results])
+    lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'mean RSRP':>12}  transmitter"]
     for cell in results:
         size = f"{cell.rows} x {cell.cols}"
         mean = "-" if cell.rsrp_mean_dbm is None else f"{cell.rsrp_mean_dbm:.1f} dBm"
-        lines.append(f"{cell.cell:<24}{cell.measurements:>10}{size:>16}{mean:>12}  "
+        lines.append(f"{cell.title:<{width}}{cell.measurements:>10}{size:>16}{mean:>12}  "
                      f"{cell.transmitter if cell.is_mapped else 'failed'}")  # fmt: skip
     lines.append(f"Maps, previews and summary: {output}")
     console.result({"output": output, "cells": [asdict(cell) for cell in results]},

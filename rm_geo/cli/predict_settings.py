@@ -19,6 +19,7 @@ from rm_geo.cli.options import (
     grid_options,
     key_and_value,
     model_option,
+    sites_crs_option,
 )
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ _OPTIONS: Final = (
     column_options,
     bbox_option,
     click.option("--cell", "cells", multiple=True, metavar="NAME",
-                 help="Map this cell only; may be repeated."),
+                 help="Map this cell only, by its name in the measurements or of its files; may be "
+                      "repeated."),
     click.option("--sites", type=LocationParam(), metavar="FILE",
                  help="Table of the sites; without it, positions are estimated."),
+    sites_crs_option,
     click.option("--buildings", type=LocationParam(), metavar="FILE",
                  help="Outlines of the buildings, or a raster of them, where they are known."),
     click.option("--buildings-layer", metavar="NAME",
@@ -94,7 +97,7 @@ def settings_of(chosen: Mapping[str, Any]) -> PredictOptions:
         rsrp_column=chosen["rsrp_column"], cell_column=chosen["cell_column"],
         x_column=chosen["x_column"], y_column=chosen["y_column"],
         time_column=chosen["time_column"], bbox=chosen["bbox"], cells=chosen["cells"],
-        sites=chosen["sites"],
+        sites=chosen["sites"], sites_crs=chosen["sites_crs"],
         buildings=chosen["buildings"],
         buildings_layer=chosen["buildings_layer"],
         eirp_dbm=chosen["eirp"], frequency_mhz=chosen["frequency"],

@@ -62,5 +62,6 @@ def rasterize(
     )  # fmt: skip
     made = rasterize_file(measurements, output, options, statistic=statistic, progress=console)
     lines = [f"{item.path}: {item.pixels} pixels measured of {item.rows} x {item.cols}"
+             + (f" (cell {item.cell_name})" if item.cell_name != item.cell else "")
              for item in made]  # fmt: skip
     console.result({"rasters": [vars(item) for item in made]}, "\n".join(lines))

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rm_geo.cli.options import Number, console_options, crs_option, output_folder_option
+from rm_geo.cli.options import (
+    Number,
+    console_options,
+    crs_option,
+    output_folder_option,
+    sites_crs_option,
+)
 
 if TYPE_CHECKING:
     from rm_geo.console import Console
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--max-tiles", type=click.IntRange(1), default=100, show_default=True, metavar="N",
               help="Refuse an area that would need more tiles of 256 pixels.")  # fmt: skip
 @crs_option
+@sites_crs_option
 @console_options
 def simulate(
     buildings: Path,
@@ -48,6 +55,7 @@ def simulate(
     frequency: float | None,
     max_tiles: int,
     crs: str | None,
+    sites_crs: str | None,
     console: Console,
 ) -> None:
     """Simulate the radio map of each site among BUILDINGS by the dominant path model."""
@@ -55,11 +63,12 @@ def simulate(
 
     footprints = simulation.read_buildings(
         buildings, layer=layer, height_column=height_column, default_height_m=building_height,
-        crs=crs,
+        crs=crs, progress=console,
     )  # fmt: skip
     made = simulation.simulate(
-        footprints, sites, output, resolution_m=resolution, margin_m=margin, eirp_dbm=eirp,
-        frequency_mhz=frequency, max_tiles=max_tiles, progress=console,
+        footprints, sites, output, sites_crs=sites_crs, resolution_m=resolution,
+        margin_m=margin, eirp_dbm=eirp, frequency_mhz=frequency, max_tiles=max_tiles,
+        progress=console,
     )  # fmt: skip
     console.result(
         {"maps": [{"site": one.site, "file": one.path, "quantity": one.quantity} for one in made]},

@@ -54,6 +54,7 @@ class OrdinaryKrigingEstimator:
 
     name = "ordinary-kriging"
     maps_buildings = False
+    knows_deviation = True
 
     def __post_init__(self) -> None:
         _import_ordinary_kriging()

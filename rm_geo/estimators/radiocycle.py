@@ -86,6 +86,11 @@ class RadioCycleEstimator:
         require_count(symmetries)
 
     @property
+    def knows_deviation(self) -> bool:
+        """Whether the model gives a standard deviation: the published pair does not."""
+        return self._record.kind == FIELD_KIND
+
+    @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision, symmetries and engine."""
         by_onnx = self._onnx is not None and self._onnx.has(self._tile_size_px, told=self._told)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from rm_geo.errors import CrsError, InputError
+from rm_geo.errors import InputError
 from rm_geo.tables.parquet_window import edge_columns, groups_inside, read_groups
 from rm_geo.tables.source import Bounds, Request, Source, Table
 from rm_geo.tables.wkb import Shapes, decode_points
@@ -31,8 +31,6 @@ def open_geoparquet(path: Path) -> Source:
     ------
     InputError
         If the file is damaged or its metadata cannot be understood.
-    CrsError
-        If the CRS in the metadata is not one.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -40,7 +38,7 @@ def open_geoparquet(path: Path) -> Source:
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
     metadata = _geo_metadata(path, schema)
-    geometry, encoding, crs = _geometry_column(path, schema, metadata)
+    geometry, encoding, crs, fault = _geometry_column(path, schema, metadata)
     names = tuple(
         field.name
         for field in schema
@@ -60,7 +58,7 @@ def open_geoparquet(path: Path) -> Source:
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
 
-    return Source(path, names, geometry is not None, crs, chunks)
+    return Source(path, names, geometry is not None, crs, chunks, crs_fault=fault)
 
 
 def _decoded(
@@ -136,13 +134,13 @@ def _geo_metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
 
 def _geometry_column(
     path: Path, schema: pa.Schema, metadata: dict[str, Any]
-) -> tuple[str | None, str, CRS | None]:
-    """Name, encoding (``WKB`` or ``point``) and CRS of the geometry."""
+) -> tuple[str | None, str, CRS | None, str]:
+    """Name, encoding (``WKB`` or ``point``) and CRS of the geometry, and why that is not one."""
     if not metadata:
         for name in _USUAL_NAMES:
             if name in schema.names and _is_binary(schema.field(name).type):
-                return name, "WKB", None
-        return None, "WKB", None
+                return name, "WKB", None, ""
+        return None, "WKB", None, ""
     name = str(metadata["primary_column"])
     entry = metadata["columns"][name]
     if name not in schema.names:
@@ -158,13 +156,11 @@ def _geometry_column(
         )
     projjson = entry.get("crs", _DEFAULT_CRS)
     if projjson is None:
-        return name, encoding, None
+        return name, encoding, None, ""
     try:
-        return name, encoding, CRS.from_user_input(projjson)
-    except CRSError as error:
-        raise CrsError(
-            f"The CRS in the metadata of {path} is not valid.", hint="Give it with --crs."
-        ) from error
+        return name, encoding, CRS.from_user_input(projjson), ""
+    except CRSError:
+        return name, encoding, None, f"The CRS in the metadata of {path} is not valid."
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -91,6 +91,8 @@ class Source:
         Reads what a :class:`Request` asks for, a chunk of rows at a time.
     layer : str or None
         The layer, in files that have layers.
+    crs_fault : str
+        Why what the file says of its CRS cannot be understood; empty where it can.
     """
 
     path: Path
@@ -99,6 +101,7 @@ class Source:
     crs: CRS | None
     chunks: Callable[[Request], Iterator[Table]] = field(repr=False)
     layer: str | None = None
+    crs_fault: str = ""
 
     @property
     def label(self) -> str:

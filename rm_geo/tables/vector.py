@@ -15,7 +15,7 @@ import pyogrio.raw
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from rm_geo.errors import CrsError, InputError, UsageError
+from rm_geo.errors import InputError, UsageError
 from rm_geo.tables.shapefile import check_shapefile
 from rm_geo.tables.source import Request, Source, Table, sliced
 from rm_geo.tables.wkb import decode_points
@@ -64,6 +64,7 @@ def open_vector(path: Path, layer: str | None) -> Source:
     kind = info["geometry_type"]
     has_geometry = kind is not None and kind != "None"
     named = chosen if len(layers) > 1 else None
+    crs, fault = _parse_crs(path, info["crs"] if has_geometry else None)
 
     def chunks(request: Request) -> Iterator[Table]:
         return _chunks(path, chosen, info, request)
@@ -72,9 +73,10 @@ def open_vector(path: Path, layer: str | None) -> Source:
         path,
         tuple(str(name) for name in info["fields"]),
         has_geometry,
-        _parse_crs(path, info["crs"]) if has_geometry else None,
+        crs,
         chunks,
         named,
+        fault,
     )
 
 
@@ -176,14 +178,14 @@ def _flat(kind: str) -> str:
     return " ".join(words)
 
 
-def _parse_crs(path: Path, text: str | None) -> CRS | None:
-    """Parse the CRS that OGR reports."""
+def _parse_crs(path: Path, text: str | None) -> tuple[CRS | None, str]:
+    """Parse the CRS that OGR reports; or say that it is none."""
     if not text:
-        return None
+        return None, ""
     try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise CrsError(f"The CRS of {path} is not valid.", hint="Give it with --crs.") from error
+        return CRS.from_user_input(text), ""
+    except CRSError:
+        return None, f"The CRS of {path} is not valid."
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:
