@@ -54,3 +54,24 @@ def test_listing_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("knn", {"neighbors": 0}),
+        ("knn", {"neighbors": "many"}),
+        ("knn", {"neighbors": True}),
+        ("knn", {"neighbors": 2.5}),
+        ("idw", {"power": -1}),
+        ("idw", {"power": float("nan")}),
+        ("random-forest", {"trees": -3}),
+        ("random-forest", {"seed": -1}),
+        ("rbf", {"smoothing": "much"}),
+        ("ordinary-kriging", {"neighbors": 0}),
+        ("matrix-completion", {"iterations": 0}),
+    ],
+)
+def test_parameters_out_of_their_bounds_are_refused_by_name(method, options):
+    with pytest.raises(UsageError, match=f"{next(iter(options))} of {method} must be"):
+        create(method, **options)

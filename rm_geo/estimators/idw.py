@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.parameters import require_not_negative, require_whole
 from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
 
 
@@ -22,6 +23,11 @@ class IdwEstimator:
     neighbors : int
         Samples that each pixel sees; fewer where a tile has fewer.
 
+    Raises
+    ------
+    UsageError
+        If a parameter is out of its bounds.
+
     Notes
     -----
     A measured pixel keeps its value. Every estimate lies within the range of the samples.
@@ -32,6 +38,10 @@ class IdwEstimator:
 
     name = "idw"
     maps_buildings = False
+
+    def __post_init__(self) -> None:
+        require_not_negative(self.name, "power", self.power)
+        require_whole(self.name, "neighbors", self.neighbors, least=1)
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
 from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
 
 
@@ -20,6 +21,11 @@ class KnnEstimator:
     neighbors : int
         Samples that each pixel sees; fewer where a tile has fewer.
 
+    Raises
+    ------
+    UsageError
+        If a parameter is out of its bounds.
+
     Notes
     -----
     ``sklearn.neighbors.KNeighborsRegressor(weights="distance")``; a measured pixel keeps its
@@ -30,6 +36,9 @@ class KnnEstimator:
 
     name = "knn"
     maps_buildings = False
+
+    def __post_init__(self) -> None:
+        require_whole(self.name, "neighbors", self.neighbors, least=1)
 
     @property
     def provenance(self) -> dict[str, str]:

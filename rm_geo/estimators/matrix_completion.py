@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo.estimators.parameters import require_whole
 
 Float64Array = NDArray[np.float64]
 
@@ -32,6 +33,11 @@ class MatrixCompletionEstimator:
     seed : int
         Seed of the validation samples.
 
+    Raises
+    ------
+    UsageError
+        If a parameter is out of its bounds.
+
     Notes
     -----
     Soft-impute with warm starts (Mazumder, Hastie and Tibshirani 2010, algorithm 1) on the
@@ -46,6 +52,11 @@ class MatrixCompletionEstimator:
 
     name = "matrix-completion"
     maps_buildings = False
+
+    def __post_init__(self) -> None:
+        require_whole(self.name, "shrinkages", self.shrinkages, least=1)
+        require_whole(self.name, "iterations", self.iterations, least=1)
+        require_whole(self.name, "seed", self.seed, least=0)
 
     @property
     def provenance(self) -> dict[str, str]:

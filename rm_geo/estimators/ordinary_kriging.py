@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 
 from rm_geo.errors import DependencyError
 from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import (
     Float64Array,
     TileSamples,
@@ -41,6 +42,8 @@ class OrdinaryKrigingEstimator:
     ------
     DependencyError
         If PyKrige is not installed.
+    UsageError
+        If a parameter is out of its bounds.
 
     Notes
     -----
@@ -57,6 +60,7 @@ class OrdinaryKrigingEstimator:
     knows_deviation = True
 
     def __post_init__(self) -> None:
+        require_whole(self.name, "neighbors", self.neighbors, least=1)
         _import_ordinary_kriging()
 
     @property

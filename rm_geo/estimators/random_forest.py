@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
 from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import Float64Array, evaluate_field, samples_of
 
 
@@ -24,6 +25,11 @@ class RandomForestEstimator:
     seed : int
         Seed of the bootstrap; the same batch gives the same result.
 
+    Raises
+    ------
+    UsageError
+        If a parameter is out of its bounds.
+
     Notes
     -----
     Features: row and column, both diagonals, the distances to the tile's corners and centre
@@ -37,6 +43,11 @@ class RandomForestEstimator:
 
     name = "random-forest"
     maps_buildings = False
+
+    def __post_init__(self) -> None:
+        require_whole(self.name, "trees", self.trees, least=1)
+        require_whole(self.name, "min_samples_leaf", self.min_samples_leaf, least=1)
+        require_whole(self.name, "seed", self.seed, least=0)
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import KDTree
 
 from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.parameters import require_not_negative, require_whole
 from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
 
 THINNEST_NEIGHBOURHOOD = 0.1
@@ -30,6 +31,11 @@ class RbfEstimator:
         How far an estimate may leave the range of the tile's samples. Splines grow without
         bound beyond their samples, which is far along a drive test's streets.
 
+    Raises
+    ------
+    UsageError
+        If a parameter is out of its bounds.
+
     Notes
     -----
     Thin plate splines need neighbours that span a plane. Pixels whose neighbours lie nearly
@@ -43,6 +49,11 @@ class RbfEstimator:
 
     name = "rbf"
     maps_buildings = False
+
+    def __post_init__(self) -> None:
+        require_whole(self.name, "neighbors", self.neighbors, least=1)
+        require_not_negative(self.name, "smoothing", self.smoothing)
+        require_not_negative(self.name, "overshoot_db", self.overshoot_db)
 
     @property
     def provenance(self) -> dict[str, str]:
