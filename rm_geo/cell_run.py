@@ -71,7 +71,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         raise cell.refusal or InputError(f"Cell {cell.cell} has no grid.")
     options = run.options
     sparse = bin_measurements(cell.measurements, cell.grid)
-    _require_pixels(cell, sparse, options)
+    require_pixels(cell, sparse, options)
     site = choose_site(
         cell.measurements,
         run.sites,
@@ -130,8 +130,14 @@ def _complete(journal: Journal, folder: Path) -> CellResult | None:
     return result if result.is_whole(sizes) else None
 
 
-def _require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions) -> None:
-    """Refuse a cell that was measured in too few places to say anything."""
+def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions) -> None:
+    """Refuse a cell that was measured in too few places to say anything.
+
+    Raises
+    ------
+    InputError
+        If it has fewer measured pixels than the options ask for.
+    """
     measured = len(sparse)
     if measured < options.min_pixels:
         source = cell.measurements.source

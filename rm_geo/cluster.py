@@ -98,7 +98,11 @@ def local_workers(workers: int | None = None, device: str = "auto") -> LocalWork
     cores = os.cpu_count() or 1
     gpus = 0 if device == "cpu" else _gpus()
     number = workers or gpus or max(1, cores // _CORES_PER_WORKER)
-    return LocalWorkers(number, max(1, cores // number), gpus)
+    share = max(1, cores // number)
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdecimal() and int(chosen) > 0:  # who shares a machine may have said how much
+        share = min(share, int(chosen))
+    return LocalWorkers(number, share, gpus)
 
 
 def _distributed() -> Any:  # noqa: ANN401 - it carries no types

@@ -10,8 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rm_geo.cell_run import _require_pixels as require_pixels  # what the run itself says
-from rm_geo.cell_run import tiles_of, told_buildings
+from rm_geo.cell_run import require_pixels, tiles_of, told_buildings
 from rm_geo.errors import InputError
 from rm_geo.estimators.registry import require_building_reader
 from rm_geo.grid import Grid, Tile

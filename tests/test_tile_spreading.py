@@ -32,7 +32,7 @@ pytest.importorskip("distributed")
 
 from rm_geo import tile_spreading
 from rm_geo.batch import run_batch
-from rm_geo.cluster import open_cluster
+from rm_geo.cluster import local_workers, open_cluster
 from rm_geo.remote_methods import MethodFacts
 from rm_geo.spread_rehearsal import spread_dry_run
 from rm_geo.tile_spreading import SpreadTiles, spread
@@ -342,3 +342,10 @@ def test_a_stop_does_not_wait_for_the_workers(cluster, monkeypatch):
     with pytest.raises(CancelledError):
         list(spread(cluster, RECIPE, facts, batches(9), Stopping(), Clock()))
     assert time.monotonic() - begun < 10.0
+
+
+@pytest.mark.parametrize(("chosen", "most"), [("1", 1), ("1000000", 1000000), ("", 1000000)])
+def test_local_workers_take_no_more_threads_than_were_granted(monkeypatch, chosen, most):
+    monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert local_workers(2, "cpu").cores == min(4, most)
