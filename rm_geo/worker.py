@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rm_geo._version import __version__
+from rm_geo.collector import calm_collector
 from rm_geo.console import JsonConsole, json_line
 from rm_geo.device_probe import likely_device
 from rm_geo.errors import CancelledError, ModelError, UsageError
@@ -250,6 +251,7 @@ def _claim_stdout() -> TextIO:
 
 def main() -> None:
     """Serve standard input and output."""
+    calm_collector()
     faulthandler.enable()
     warnings.simplefilter("ignore")
     answers = _claim_stdout()
