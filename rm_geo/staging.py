@@ -87,9 +87,16 @@ class Staging:
     def _close(self) -> None:
         """Take the hidden folder away; others may still be writing into it."""
         self._is_closed = True
+        doomed = self.path.with_name(f"{self.path.stem}.gone{self.path.suffix}")
+        try:
+            # Under another name nothing new comes into it: who keeps making files could be
+            # quicker than who removes them.
+            self.path.rename(doomed)
+        except OSError:  # such as Windows' where a file in it is open
+            doomed = self.path
         for _ in range(3):
-            shutil.rmtree(self.path, ignore_errors=True)
-            if not self.path.exists():
+            shutil.rmtree(doomed, ignore_errors=True)
+            if not doomed.exists():
                 break
         for folder in self.made:
             with contextlib.suppress(OSError):  # those that hold results stay
