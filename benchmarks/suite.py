@@ -93,7 +93,7 @@ def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str,
 
     return {
         "reading": (lambda: read_and_bin(sizes.points), "points", "points_per_s", "format"),
-        "tiles": (tiles, "batch", "road_tiles_per_s", "engine"),
+        "tiles": (tiles, "batch", "road_tiles_per_s", "engine tiles"),
         "memory": (lambda: memory.run(list(sizes.areas)), "area_km2", "peak_mb", "method"),
         "writing": (lambda: throughput.writing(sizes.sides_px), "pixels", "mpixels_per_s", ""),
         "scaling": (
@@ -128,7 +128,10 @@ def as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
-    """Draw one column against another, a line for each series, or bars for names."""
+    """Draw one column against another, a line for each series, or bars for names.
+
+    A series is named by one column, or by several with blanks between them.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
@@ -139,8 +142,10 @@ def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
         axes.set_xlabel(y.replace("_", " "))
         axes.invert_yaxis()
     else:
-        for name in dict.fromkeys(str(row.get(series, "")) for row in known):
-            chosen = [row for row in known if str(row.get(series, "")) == name]
+        named = [(", ".join(str(row.get(key, "")) for key in series.split()), row)
+                 for row in known]  # fmt: skip
+        for name in dict.fromkeys(name for name, _ in named):
+            chosen = [row for own, row in named if own == name]
             axes.plot([float(str(row[x])) for row in chosen],
                       [float(str(row[y])) for row in chosen], "o-", label=name)  # fmt: skip
         axes.set_xlabel(x.replace("_", " "))
