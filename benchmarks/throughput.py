@@ -6,8 +6,8 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
     from rm_geo.zoo import find_model, verified
 
     kind = "radiocycle-field"
-    with tempfile.TemporaryDirectory() as folder, _exports_in(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, RM_GEO_ONNX=folder):
         path = Path(folder) / "full size" / "model.safetensors"
         config = network_of_size(kind, "full")
         save_model(path, build(kind, config), kind, config)
@@ -98,19 +98,6 @@ def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
         if device == "cpu":
             export_onnx(record, export_path(record.sha256 or "", 256))
         return tiles_by_batch(device, sizes, count, path)
-
-
-@contextlib.contextmanager
-def _exports_in(folder: Path) -> Iterator[None]:
-    """Look for exports in a folder, for the time of a block."""
-    before = os.environ.get("RM_GEO_ONNX")
-    os.environ["RM_GEO_ONNX"] = str(folder)
-    try:
-        yield
-    finally:
-        os.environ.pop("RM_GEO_ONNX")
-        if before is not None:
-            os.environ["RM_GEO_ONNX"] = before
 
 
 def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:

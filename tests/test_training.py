@@ -341,15 +341,23 @@ def test_configurations_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, 
         train(config, tmp_path)
 
 
+def short_training(**changes):
+    """A training of two steps on scenes that need no folder."""
+    return TrainingConfig(
+        **{
+            "kind": "radiocycle-field", "data": ["x"], "network": TINY, "held_out": 1,
+            "loop": {"max_minutes": 1e6, "max_steps": 2, "steps_per_epoch": 1},
+            "task": {"batch": 2, "crop": 32, "final_crop": 64}, **changes,
+        }
+    )  # fmt: skip
+
+
 def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
     other = FieldRadioCycle(**TINY)
     save_model(tmp_path / "other", other, "radiocycle-field", TINY)
-    config = TrainingConfig(
-        kind="radiocycle-field", data=["x"], network=TINY, held_out=1,
-        start_from=str(tmp_path / "other"), task={"batch": 2, "crop": 32, "final_crop": 64},
-    )  # fmt: skip
+    config = short_training(start_from=str(tmp_path / "other"))
     started = make_task(config, CPU).network.state_dict()
     assert all(torch.equal(started[key], value) for key, value in other.state_dict().items())
     wider = dataclasses.replace(config, network={**TINY, "f_widths": (8, 16)})
@@ -360,23 +368,9 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
 def test_the_other_arguments_of_a_network_must_be_those_it_starts_from(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     save_model(tmp_path / "other", FieldRadioCycle(**TINY), "radiocycle-field", TINY)
-    config = TrainingConfig(
-        kind="radiocycle-field", data=["x"], network={**TINY, "trend": True}, held_out=1,
-        start_from=str(tmp_path / "other"), task={"batch": 2, "crop": 32, "final_crop": 64},
-    )  # fmt: skip
+    config = short_training(network={**TINY, "trend": True}, start_from=str(tmp_path / "other"))
     with pytest.raises(ConfigError, match="trend is False, not True"):
         make_task(config, CPU)
-
-
-def short_training(**changes):
-    """A training of two steps on scenes that need no folder."""
-    return TrainingConfig(
-        **{
-            "kind": "radiocycle-field", "data": ["x"], "network": TINY, "held_out": 1,
-            "loop": {"max_minutes": 1e6, "max_steps": 2, "steps_per_epoch": 1},
-            "task": {"batch": 2, "crop": 32, "final_crop": 64}, **changes,
-        }
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -471,10 +465,9 @@ def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monk
     torch.manual_seed(5)
     other = FieldRadioCycle(**TINY)
     save_model(tmp_path / "other", other, "radiocycle-field", TINY)
-    config = TrainingConfig(
-        kind="radiocycle-field", data=["x"], network={**TINY, "f_widths": (16, 24)}, held_out=1,
-        start_from=str(tmp_path / "other"), task={"batch": 2, "crop": 32, "final_crop": 64},
-    )  # fmt: skip
+    config = short_training(
+        network={**TINY, "f_widths": (16, 24)}, start_from=str(tmp_path / "other")
+    )
     wide = make_task(config, CPU).network
     fine, smooth = torch.rand(1, 3, 64, 64), torch.rand(1, 9, 16, 16)
     assert torch.allclose(wide.F(fine, smooth), other.F(fine, smooth), atol=1e-5)
@@ -516,14 +509,7 @@ def test_a_budget_of_steps_holds_whatever_was_resumed_and_the_rate_falls_over_it
 
 def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
-    config = TrainingConfig(
-        kind="radiocycle-field",
-        data=["x"],
-        network=TINY,
-        held_out=1,
-        loop={"max_minutes": 0.01},
-        task={"batch": 2, "crop": 32, "final_crop": 64},
-    )
+    config = short_training(loop={"max_minutes": 0.01})
     network = train(config, tmp_path)
     assert not network.training
     saved = json.loads((tmp_path / "config.json").read_text())

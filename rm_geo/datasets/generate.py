@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from rm_geo.datasets.generation import generate
 from rm_geo.datasets.map_numbers import parse_maps
 from rm_geo.datasets.maps_archive import read_maps_archive
-from rm_geo.datasets.radiomapseer import GreyScale
+from rm_geo.datasets.radiomapseer_names import GreyScale
 from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, Recipe
 from rm_geo.datasets.references_recipe import ReferencesRecipe, reference_pairs

@@ -18,25 +18,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from rm_geo.datasets.radiomapseer_names import SIMULATIONS, GreyScale
 from rm_geo.datasets.sampling import BoolMask
 from rm_geo.errors import ConfigError, InputError
 from rm_geo.units import GAIN_TOP_DB, unit_to_gain
-
-SIMULATIONS: Final = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4")
-"""Folders of gains; IRT4 was computed for transmitters 0 and 1 alone."""
 
 PUBLISHED_FLOOR_DB: Final = -147.0
 """Path gain of grey 0 in the published images; grey 255 is -47.84 dB."""
 
 _NOTHING_DB: Final = -200.0
-
-GreyScale = Literal["published", "noise-floor"]
 
 _HINT: Final = (
     "Point to the folder that holds png, gain and antenna, as it comes out of the data set's "

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from rm_geo.datasets.maps_archive import CityMaps
-from rm_geo.datasets.radiomapseer import SIMULATIONS, GreyScale, RadioMapSeer, marked_gains_db
+from rm_geo.datasets.radiomapseer import RadioMapSeer, marked_gains_db
+from rm_geo.datasets.radiomapseer_names import SIMULATIONS, GreyScale
 from rm_geo.datasets.recipes import SceneDraft
 from rm_geo.datasets.street_scenes import street_draft
 from rm_geo.errors import ConfigError, InputError
@@ -27,7 +28,7 @@ class RadioMapSeerRecipe:
     numbers : tuple of int
         Transmitters of each map, 0..79.
     simulation : str
-        One of :data:`rm_geo.datasets.radiomapseer.SIMULATIONS`.
+        One of :data:`rm_geo.datasets.radiomapseer_names.SIMULATIONS`.
     scale : {"published", "noise-floor"}
         How gains are coded in grey.
     drives, seed : int

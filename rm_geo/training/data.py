@@ -20,7 +20,7 @@ from rm_geo.training.run import RadioMapSeerOptions, TrainingConfig
 from rm_geo.training.team import Team
 
 if TYPE_CHECKING:
-    from rm_geo.datasets.radiomapseer import GreyScale
+    from rm_geo.datasets.radiomapseer_names import GreyScale
 
 
 def prepare_data(

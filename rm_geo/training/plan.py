@@ -39,11 +39,16 @@ class PlannedModel:
     by_default: bool = True
 
 
-def _super_resolution(kind: str, scale: int, name: str) -> dict[str, Any]:
-    """Give a ready recipe at a scale."""
+def _refining(
+    key: str, kind: str, scale: int, name: str, share: float, summary: str, *,
+    by_default: bool = True, split: str | None = None,
+) -> PlannedModel:  # fmt: skip
+    """Plan a super-resolution network by a ready recipe, at a scale."""
     recipe = ready_recipe(kind, name)
     recipe["network"] = {**recipe.get("network", {}), "scale": scale}
-    return recipe
+    if split is not None:
+        recipe["split"] = split
+    return PlannedModel(key, kind, recipe, share, summary, by_default)
 
 
 def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
@@ -69,36 +74,36 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
         PlannedModel("interpolation-net", "interpolation-net",
                      ready_recipe("interpolation-net", "paper"), 3,
                      "InterpolationNet: RadioCycle's baseline."),
-        PlannedModel("mars-4", "mars", _super_resolution("mars", 4, "plus"), 3,
-                     "MARS 4x that reads a mask of buildings and corrects bilinear."),
-        PlannedModel("mars-8", "mars", _super_resolution("mars", 8, "plus"), 2,
-                     "MARS 8x that reads a mask of buildings and corrects bilinear."),
-        PlannedModel("superres-4", "mars", _super_resolution("mars", 4, "field"), 3,
-                     "MARS 4x for planners' rasters: means of cells, any power."),
-        PlannedModel("superres-4-walls", "mars", _super_resolution("mars", 4, "field-walls"), 2,
-                     "MARS 4x for planners' rasters that come with outlines of the buildings."),
-        PlannedModel("mars-4-paper", "mars", _super_resolution("mars", 4, "paper"), 3,
-                     "MARS 4x as published, setting II."),
-        PlannedModel("mars-8-paper", "mars", _super_resolution("mars", 8, "paper"), 2,
-                     "MARS 8x as published, setting II."),
-        PlannedModel("srresnet-4", "srresnet", _super_resolution("srresnet", 4, "paper"), 1.5,
-                     "SRResNet 4x, MARS's baseline, setting II."),
-        PlannedModel("supreme-4", "supreme", _super_resolution("supreme", 4, "paper"), 1.5,
-                     "Supreme 4x, MARS's baseline, setting II."),
-        PlannedModel("superres-8", "mars", _super_resolution("mars", 8, "field"), 2,
-                     "MARS 8x for planners' rasters: means of cells, any power.",
-                     by_default=False),
-        PlannedModel("superres-8-walls", "mars", _super_resolution("mars", 8, "field-walls"), 2,
-                     "MARS 8x for planners' rasters that come with outlines of the buildings.",
-                     by_default=False),
+        _refining("mars-4", "mars", 4, "plus", 3,
+                  "MARS 4x that reads a mask of buildings and corrects bilinear."),
+        _refining("mars-8", "mars", 8, "plus", 2,
+                  "MARS 8x that reads a mask of buildings and corrects bilinear."),
+        _refining("superres-4", "mars", 4, "field", 3,
+                  "MARS 4x for planners' rasters: means of cells, any power."),
+        _refining("superres-4-walls", "mars", 4, "field-walls", 2,
+                  "MARS 4x for planners' rasters that come with outlines of the buildings."),
+        _refining("mars-4-paper", "mars", 4, "paper", 3,
+                  "MARS 4x as published, setting II."),
+        _refining("mars-8-paper", "mars", 8, "paper", 2,
+                  "MARS 8x as published, setting II."),
+        _refining("srresnet-4", "srresnet", 4, "paper", 1.5,
+                  "SRResNet 4x, MARS's baseline, setting II."),
+        _refining("supreme-4", "supreme", 4, "paper", 1.5,
+                  "Supreme 4x, MARS's baseline, setting II."),
+        _refining("superres-8", "mars", 8, "field", 2,
+                  "MARS 8x for planners' rasters: means of cells, any power.",
+                  by_default=False),
+        _refining("superres-8-walls", "mars", 8, "field-walls", 2,
+                  "MARS 8x for planners' rasters that come with outlines of the buildings.",
+                  by_default=False),
         PlannedModel("radiocycle-ml", "radiocycle", _published("ml"), 4,
                      "RadioCycle's ablation without dynamic weights.", by_default=False),
         PlannedModel("radiocycle-sl", "radiocycle", _published("sl"), 4,
                      "RadioCycle's ablation without dual losses.", by_default=False),
-        PlannedModel("srresnet-8", "srresnet", _super_resolution("srresnet", 8, "paper"), 1,
-                     "SRResNet 8x, MARS's baseline, setting II.", by_default=False),
-        PlannedModel("supreme-8", "supreme", _super_resolution("supreme", 8, "paper"), 1,
-                     "Supreme 8x, MARS's baseline, setting II.", by_default=False),
+        _refining("srresnet-8", "srresnet", 8, "paper", 1,
+                  "SRResNet 8x, MARS's baseline, setting II.", by_default=False),
+        _refining("supreme-8", "supreme", 8, "paper", 1,
+                  "Supreme 8x, MARS's baseline, setting II.", by_default=False),
         *_known_scenes(),
     )  # fmt: skip
     return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
@@ -122,10 +127,10 @@ def _known_scenes() -> Iterator[PlannedModel]:
             (f"mars-{scale}-i", "mars", "plus"),
             (f"mars-{scale}-walls", "mars", "walls"),
         ):
-            recipe = {**_super_resolution(kind, scale, name), "split": MARS_SETTING_I.name}
-            yield PlannedModel(key, kind, recipe, 1.5,
-                               f"{kind} {scale}x ({name}) for setting I: unseen transmitters in "
-                               "known scenes.", by_default=False)  # fmt: skip
+            summary = (f"{kind} {scale}x ({name}) for setting I: unseen transmitters in "
+                       "known scenes.")  # fmt: skip
+            yield _refining(key, kind, scale, name, 1.5, summary, by_default=False,
+                            split=MARS_SETTING_I.name)  # fmt: skip
 
 
 def _started(recipe: dict[str, Any], model: str, *parts: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from rm_geo.atomic import prepare_output_folder
+from rm_geo.datasets.radiomapseer_names import GREY_SCALES, SIMULATIONS
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import get_split
 from rm_geo.errors import ConfigError
@@ -39,7 +40,7 @@ class RadioMapSeerOptions:
     Attributes
     ----------
     simulation : str
-        Folder of its gains, one of :data:`rm_geo.datasets.radiomapseer.SIMULATIONS`.
+        Folder of its gains, one of :data:`rm_geo.datasets.radiomapseer_names.SIMULATIONS`.
     scale : {"published", "noise-floor"}
         How gains are coded in grey; some copies are in the noise-floor form.
     """
@@ -48,12 +49,11 @@ class RadioMapSeerOptions:
     scale: str = "published"
 
     def __post_init__(self) -> None:
-        # The folders' list is not imported: its module needs Pillow, which not all machines have.
-        if self.simulation.removeprefix("cars") not in {"DPM", "IRT2", "IRT4"}:
+        if self.simulation not in SIMULATIONS:
             raise ConfigError(f"There is no simulation {self.simulation!r}.",
-                              hint="DPM, IRT2 or IRT4, with cars before it or not.")  # fmt: skip
-        if self.scale not in {"published", "noise-floor"}:
-            raise ConfigError(f"scale must be published or noise-floor, not {self.scale!r}.")
+                              hint=f"Use {', '.join(SIMULATIONS)}.")  # fmt: skip
+        if self.scale not in GREY_SCALES:
+            raise ConfigError(f"scale must be {' or '.join(GREY_SCALES)}, not {self.scale!r}.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,11 +14,11 @@ from torch import nn
 from rm_geo.atomic import replacing
 from rm_geo.datasets.simulated import MANIFEST
 from rm_geo.errors import ConfigError
-from rm_geo.model_file import description_in, read_model
 from rm_geo.networks import build, settled_arguments
+from rm_geo.provenance import files_sha256
 from rm_geo.training.widening import widen
 from rm_geo.weights import load_network
-from rm_geo.zoo import find_model
+from rm_geo.zoo import describe_network, find_model, verified
 
 if TYPE_CHECKING:
     from rm_geo.training.run import TrainingConfig
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 CONFIG_NAME: Final = "config.json"
 ORIGIN_NAME: Final = "origin.json"
 
-SIZES: Final = ("width", "map_width", "f_widths", "f_depths", "g_widths", "g_depths")
+_SIZES: Final = ("width", "map_width", "f_widths", "f_depths", "g_widths", "g_depths")
 """Arguments of networks in which one that starts from another may differ."""
 
 _PACE: Final = frozenset(
@@ -62,11 +61,10 @@ class Origin:
         sums = _data_sha256(config)
         if config.start_from is None:
             return cls(sums)
-        record = find_model(config.start_from, kind=config.kind)
-        data = read_model(record.path)
-        minutes = description_in(data, record.path).get("minutes")
+        record = verified(find_model(config.start_from, kind=config.kind))
+        minutes = describe_network(record).get("minutes")
         known = float(minutes) if isinstance(minutes, int | float) else None
-        return cls(sums, record.name, hashlib.sha256(data).hexdigest(), known)
+        return cls(sums, record.name, record.sha256, known)
 
     @classmethod
     def read(cls, folder: Path) -> Origin:
@@ -145,9 +143,9 @@ def started_network(config: TrainingConfig) -> nn.Module:
         return network
     trained, record = load_network(find_model(config.start_from, kind=config.kind))
     hint = "Use the network section of that model's recipe; widths may be whole multiples."
-    described = description_in(read_model(record.path), record.path)["network"]
+    described = describe_network(record)["network"]
     own, others = (settled_arguments(config.kind, values) for values in (config.network, described))
-    if other := [key for key in own if key not in SIZES and own[key] != others[key]]:
+    if other := [key for key in own if key not in _SIZES and own[key] != others[key]]:
         raise ConfigError(
             f"The model {record.name!r} is of another kind than the network to be trained: its "
             f"{other[0]} is {others[other[0]]!r}, not {own[other[0]]!r}.", hint=hint,
@@ -175,5 +173,4 @@ def started_network(config: TrainingConfig) -> nn.Module:
 def _data_sha256(config: TrainingConfig) -> list[str]:
     """Checksums of what the sets say of themselves; empty where one says nothing."""
     manifests = [Path(path) / MANIFEST for path in config.data]
-    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-            for path in manifests]  # fmt: skip
+    return [files_sha256(path) if path.is_file() else "" for path in manifests]
