@@ -131,7 +131,7 @@ def _mapped(
 def _refused(survey: Survey, source: Path, job: Job) -> tuple[CellResult, ...]:
     """Cells that cannot be mapped; the reasons name the job's file, not its copy."""
     results = (
-        failed(plan.cell, len(plan.measurements), plan.refusal)
+        failed(plan.cell, plan.label, len(plan.measurements), plan.refusal)
         for plan in survey.cells if plan.refusal is not None
     )  # fmt: skip
     return tuple(

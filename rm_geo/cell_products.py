@@ -123,9 +123,9 @@ def titled(cell: str, original: str) -> str:
     return cell if original in ("", cell) else f"{cell} ({original})"
 
 
-def failed(cell: str, measurements: int, error: RmGeoError) -> CellResult:
+def failed(cell: str, cell_name: str, measurements: int, error: RmGeoError) -> CellResult:
     """Give the result of a cell that could not be mapped."""
-    return CellResult(cell, "failed", message=str(error), measurements=measurements)
+    return CellResult(cell, "failed", cell_name, str(error), measurements)
 
 
 def write_summary(results: Sequence[CellResult], folder: Path) -> None:

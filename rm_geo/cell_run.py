@@ -228,6 +228,7 @@ def _finish(
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.assimilate else {}),
         "cell": cell.cell,
+        "cell_name": cell.label,
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(len(sparse)),
     }
@@ -237,6 +238,7 @@ def _finish(
     return CellResult(
         cell=cell.cell,
         status="mapped",
+        cell_name=cell.label,
         measurements=len(cell.measurements),
         measured_pixels=len(sparse),
         mapped_pixels=statistics.mapped_pixels,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -161,8 +160,7 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
             run.progress.check()
             before = len(journals)
             try:
-                named = replace(run, tags={**run.tags, "cell_name": cell.label})
-                results.append(replace(map_cell(named, cell, journals), cell_name=cell.label))
+                results.append(map_cell(run, cell, journals))
             except (CancelledError, ClusterError, JournalError):
                 raise
             except RmGeoError as error:
@@ -173,8 +171,7 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
                         journal.remove()
                     del journals[before:]
                 errors.append(error)
-                failure = failed(cell.cell, len(cell.measurements), error)
-                results.append(replace(failure, cell_name=cell.label))
+                results.append(failed(cell.cell, cell.label, len(cell.measurements), error))
         if len(errors) == len(results):
             raise errors[0]
         if summary:
