@@ -107,6 +107,23 @@ def require_file_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def refuse_link(path: Path) -> None:
+    """Refuse a symbolic link where a run makes, reuses or removes a file or folder of its own.
+
+    What is behind a link is somebody else's, whatever the link is called.
+
+    Raises
+    ------
+    OutputError
+        If it is one, whether or not there is anything behind it.
+    """
+    if path.is_symlink():
+        raise OutputError(
+            f"{path} is a symbolic link in the place of a temporary file or folder.",
+            hint="Remove the link, or choose another output; what is behind it was not touched.",
+        )
+
+
 @contextlib.contextmanager
 def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Make a folder as :func:`prepare_output_folder` does, for the time of a block.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo import preview
-from rm_geo.atomic import output_error
+from rm_geo.atomic import output_error, refuse_link
 from rm_geo.errors import OutputError
 from rm_geo.finishing import CellRows
 from rm_geo.grid import Grid
@@ -96,6 +96,7 @@ def write_cell(
         If a file cannot be written; what was there before is untouched.
     """
     staging = files.staging
+    refuse_link(staging)
     try:
         staging.mkdir(parents=True, exist_ok=True)
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rm_geo.atomic import output_error, replacing
+from rm_geo.atomic import output_error, refuse_link, replacing
 from rm_geo.errors import JournalError
 from rm_geo.estimators.base import Estimate
 from rm_geo.mosaic import Band
@@ -120,6 +121,8 @@ class Journal:
         )  # fmt: skip
         path = self._batch(batch)
         part = path.with_suffix(".part")
+        for own in (self.folder, path.parent, part):
+            refuse_link(own)
         try:
             path.parent.mkdir(exist_ok=True)
             with part.open("wb") as file:
@@ -158,6 +161,7 @@ class Journal:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Note the result of a complete cell; the rest is not needed any more."""
+        refuse_links(self.folder)
         self.note("result", result)
         for name in ("blended.f32", "bands.jsonl"):
             (self.folder / name).unlink(missing_ok=True)
@@ -165,7 +169,14 @@ class Journal:
             shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove the journal."""
+        """Remove the journal.
+
+        Raises
+        ------
+        OutputError
+            If there is a symbolic link in it or in its place.
+        """
+        refuse_links(self.folder)
         # The manifest last: without it, a folder is no journal.
         for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "manifest.json"):
             if path.is_dir():
@@ -200,6 +211,20 @@ def journal_folder(output: Path, cell: str) -> Path:
     return output / f".{cell}.rmgeo-journal"
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a journal with a symbolic link in it or in its place, before anything is touched.
+
+    Raises
+    ------
+    OutputError
+        If there is one.
+    """
+    refuse_link(folder)
+    for place, folders, files in os.walk(folder):  # follows no link
+        for name in (*folders, *files):
+            refuse_link(Path(place, name))
+
+
 def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = False) -> Journal:
     """Open what an earlier run of the same key left, or begin a journal.
 
@@ -219,9 +244,10 @@ def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = Fals
     JournalError
         If an earlier run of another key left a journal.
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or there is a symbolic link in it or in its place.
     """
     folder = journal_folder(output, cell)
+    refuse_links(folder)
     journal = Journal(folder, resumed=False)
     manifest = journal.recall("manifest")
     if fresh or not isinstance(manifest, dict):

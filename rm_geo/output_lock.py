@@ -12,7 +12,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from rm_geo.atomic import output_error
+from rm_geo.atomic import output_error, refuse_link
 from rm_geo.errors import OutputInUseError
 
 _FILES_BESIDE: Final = 256
@@ -38,8 +38,9 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
     OutputInUseError
         If another process holds it.
     OutputError
-        If the file cannot be made.
+        If the file cannot be made, or there is a symbolic link in its place.
     """
+    refuse_link(path)  # the lock's own opening would empty what is behind it
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -42,10 +42,12 @@ def owned_folder() -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Remove the folders whose processes are gone; those of other users stay."""
+    """Remove the folders whose processes are gone; those of other users, and links, stay."""
     from filelock import FileLock  # slow to import, for the commands that need none
 
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if folder.is_symlink() or (folder / _LOCK).is_symlink():
+            continue  # none of ours, and others may write here: what is behind it stays
         with suppress(OSError):  # Timeout, too: its process lives
             lock = FileLock(folder / _LOCK)
             lock.acquire(timeout=0)

@@ -31,7 +31,7 @@ from rm_geo.errors import (
 )
 from rm_geo.estimators.registry import require_building_reader
 from rm_geo.idle_options import idle_options
-from rm_geo.journal import Journal
+from rm_geo.journal import Journal, journal_folder, refuse_links
 from rm_geo.locations import location_of
 from rm_geo.measurements import Measurements
 from rm_geo.method_recipe import MethodRecipe
@@ -100,6 +100,8 @@ def predict(
         If another process writes one of these cells into the folder.
     JournalError
         If an interrupted run with other inputs left its work there.
+    OutputError
+        If there is a symbolic link in the place of a cell's lock or journal.
     ClusterError
         If tiles are spread, and a worker failed; the cells that are complete stay.
     ClusterLostError
@@ -143,6 +145,8 @@ def predict(
             locks.enter_context(
                 output_lock(folder / f".{cell.cell}.rmgeo-lock", f"cell {cell.cell} in {folder}")
             )
+        for cell in survey.cells:  # of all cells, before the first is mapped
+            refuse_links(journal_folder(folder, cell.cell))
         return _map_cells(run, survey, summary=summary)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from rm_geo.atomic import refuse_link
 from rm_geo.companions import COMPANIONS
 from rm_geo.errors import (
     DependencyError,
@@ -130,6 +131,7 @@ def stored(location: str, names: Collection[str], part: str = "") -> Iterator[Pa
     # An address has no blank, so that no other one has the folder of a part.
     which = f"{url} {part}" if part else url
     folder = outbox() / hashlib.sha256(which.encode()).hexdigest()[:16]
+    refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.atomic import full_disk_error, output_error
+from rm_geo.atomic import full_disk_error, output_error, refuse_link
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
@@ -71,8 +71,9 @@ class Scratch:
         Raises
         ------
         OutputError
-            If the disk is full or fails.
+            If the disk is full or fails, or there is a symbolic link in the file's place.
         """
+        refuse_link(self.path)
         checksum = 0
         try:
             with self.path.open("r+b" if self.path.exists() else "w+b") as file:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from rm_geo.atomic import PART_SUFFIX, output_error, prepare_output_folder
+from rm_geo.atomic import PART_SUFFIX, output_error, prepare_output_folder, refuse_link
 from rm_geo.errors import CancelledError, OutputError
 
 
@@ -64,6 +64,7 @@ class Staging:
         with self._lock:
             if self._is_closed:
                 raise CancelledError("The work was given up.")
+            refuse_link(self.path)
             files = sorted(path for path in self.path.iterdir() if path.is_file())
             targets = tuple(self.folder / file.name for file in files)
             for target in targets:

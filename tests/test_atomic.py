@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rm_geo.atomic import PART_SUFFIX, output_folder, prepare_output_folder, replacing
+from rm_geo.atomic import PART_SUFFIX, output_folder, prepare_output_folder, refuse_link, replacing
 from rm_geo.errors import OutputError
 
 needs_permissions = pytest.mark.skipif(
@@ -215,3 +215,18 @@ def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
 def test_names_that_no_folder_can_have_are_one_message(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError), output_folder(tmp_path / name):
         raise AssertionError
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_is_refused_by_its_name_with_the_way_out(tmp_path: Path, is_there: bool) -> None:
+    behind = tmp_path / "behind"
+    if is_there:
+        behind.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(behind)
+    with pytest.raises(OutputError, match="symbolic link") as caught:
+        refuse_link(link)
+    assert str(link) in str(caught.value)
+    assert "Remove the link" in str(caught.value)
+    refuse_link(tmp_path)
+    refuse_link(tmp_path / "nothing")

@@ -129,3 +129,21 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_lives_stays(
         remove_abandoned()
         assert ours.exists()
     assert not list(temporary.iterdir())
+
+
+def test_links_among_temporary_folders_are_passed_over(temporary, tmp_path):
+    """Whoever may write there may lay one: it stops nobody, and nothing behind it is touched."""
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    (behind / "photo.jpg").write_text("precious")
+    (temporary / "rm_geo-copies-link").symlink_to(behind)
+    inside = temporary / "rm_geo-copies-inside"
+    inside.mkdir()
+    (inside / ".lock").symlink_to(behind / "photo.jpg")
+    with owned_folder() as ours:
+        assert ours.exists()
+    assert [path.name for path in behind.iterdir()] == ["photo.jpg"]
+    assert (behind / "photo.jpg").read_text() == "precious"
+    assert {path.name for path in temporary.iterdir()} == {
+        "rm_geo-copies-link", "rm_geo-copies-inside",
+    }  # fmt: skip

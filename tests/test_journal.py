@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo import blending, pipeline
-from rm_geo.errors import CancelledError, JournalError, OutputInUseError
+from rm_geo.cell_files import CellFiles, write_cell
+from rm_geo.errors import CancelledError, JournalError, OutputError, OutputInUseError
 from rm_geo.estimators.base import Estimate
+from rm_geo.grid import Grid
 from rm_geo.journal import JournalKey, open_journal
 from rm_geo.mosaic import Band
 from rm_geo.output_lock import output_lock
 from rm_geo.pipeline import predict
 from rm_geo.predict_options import PredictOptions
 from rm_geo.progress import SilentProgress
-from tests.test_pipeline import drive, together
+from tests.test_pipeline import CORNER, drive, together
 
 OPTIONS = PredictOptions(
     method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, batch_size=3, trust=0.6
@@ -239,3 +242,94 @@ def test_kills_at_random_moments_change_no_byte(tmp_path):
     assert outcome.identical
     assert outcome.killed == 2
     assert time.monotonic() - started < 240
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of somebody's that a link may lead to, with names that a run uses itself."""
+    folder = tmp_path / "photos"
+    (folder / "estimates").mkdir(parents=True)
+    for name in ("photo.jpg", "7_rsrp.tif", "0000000.f32", "estimates/a.jpg"):
+        (folder / name).write_text("precious")
+    return folder
+
+
+def refused(tmp_path, photos, link, fresh, kept):
+    """Run with a link in the output folder: one message that names it, nothing changed."""
+    link.symlink_to(photos, target_is_directory=photos.is_dir())
+    before = {path: path.is_file() and path.read_bytes() for path in kept.rglob("*")}
+    with pytest.raises(OutputError, match="symbolic link") as caught:
+        predict(
+            together(drive(90), drive(60, seed=1, cell="8")),
+            tmp_path / "out", replace(OPTIONS, fresh=fresh),
+        )  # fmt: skip
+    assert str(link) in str(caught.value)
+    assert "Remove the link" in str(caught.value)
+    assert {path: path.is_file() and path.read_bytes() for path in kept.rglob("*")} == before
+    assert link.is_symlink()
+    assert not list((tmp_path / "out").glob("*.tif"))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("cell", ["7", "8"])
+@pytest.mark.parametrize("kind", ["journal", "lock"])
+def test_a_link_in_place_of_a_journal_or_a_lock_is_refused(tmp_path, photos, cell, kind, fresh):
+    (tmp_path / "out").mkdir()
+    target = photos / "photo.jpg" if kind == "lock" else photos
+    refused(tmp_path, target, tmp_path / "out" / f".{cell}.rmgeo-{kind}", fresh, photos)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("staging", "."), ("estimates", "."), ("blended.f32", "photo.jpg"),
+     ("bands.jsonl", "photo.jpg"), ("estimates/0000000.part", "photo.jpg")],
+)  # fmt: skip
+def test_a_link_inside_a_journal_is_refused(tmp_path, keeping, photos, name, target, fresh):
+    with pytest.raises(CutOff):
+        predict(drive(300, (200.0, 260.0)), tmp_path / "cut", OPTIONS, Dying(7))
+    journal = tmp_path / "out" / ".7.rmgeo-journal"
+    (tmp_path / "cut").rename(tmp_path / "out")
+    link = journal / name
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    link.parent.mkdir(exist_ok=True)
+    refused(tmp_path, photos / target, link, fresh, photos)
+
+
+def test_a_journal_that_became_a_link_meanwhile_is_not_emptied(tmp_path, photos):
+    for action in ("remove", "finish", "keep_estimate"):
+        journal = open_journal(tmp_path, action, KEY)
+        journal.remove()
+        journal.folder.symlink_to(photos)
+        arguments = {
+            "remove": (), "finish": ({},), "keep_estimate": (0, Estimate(np.ones((1, 2, 2)))),
+        }  # fmt: skip
+        with pytest.raises(OutputError, match="symbolic link"):
+            getattr(journal, action)(*arguments[action])
+    assert (photos / "estimates" / "a.jpg").read_text() == "precious"
+    assert sorted(path.name for path in photos.iterdir()) == [
+        "0000000.f32", "7_rsrp.tif", "estimates", "photo.jpg",
+    ]  # fmt: skip
+
+
+def test_a_lock_does_not_write_through_a_link(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(OutputError, match="symbolic link"),
+        output_lock(tmp_path / "lock", "it"),
+    ):
+        pass
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (tmp_path / "lock").is_symlink()
+
+
+def test_files_are_not_made_behind_a_link(tmp_path, photos):
+    (tmp_path / "staging").symlink_to(photos)
+    grid = Grid.create(*CORNER, (9, 9), 1.0, "EPSG:32633")
+    files = CellFiles(tmp_path, tmp_path / "staging", "7", grid)
+    with pytest.raises(OutputError, match="symbolic link"):
+        write_cell(files, [], {})
+    assert (photos / "7_rsrp.tif").read_text() == "precious"

@@ -198,3 +198,19 @@ def test_a_map_is_read_in_parts_where_it_lies(tmp_path):
         server.shutdown()
     np.testing.assert_array_equal(part, values[1000:1100, 2000:2100])
     assert sum(server.sent) < 0.2 * (tmp_path / "map.tif").stat().st_size
+
+
+def test_a_link_in_place_of_a_waiting_folder_is_refused(storage, tmp_path):
+    with stored("memory://maps/today", []) as folder:
+        assert folder.exists()
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    (behind / "half").write_text("half")
+    folder.symlink_to(behind)
+    with (
+        pytest.raises(OutputError, match="symbolic link"),
+        stored("memory://maps/today", ["half"]),
+    ):
+        pytest.fail("the folder was given")
+    assert (behind / "half").read_text() == "half"
+    assert folder.is_symlink()

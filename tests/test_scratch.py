@@ -60,3 +60,12 @@ def test_bands_cover_all_rows_once_and_their_size_knows_no_height(rows, cols):
     height = bands[0].stop - bands[0].start
     assert height * cols <= max(2**21, 256 * cols)
     assert height == min(rows, row_bands((10**5, cols))[0].stop)
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "rows.f32").symlink_to(tmp_path / "precious")
+    scratch = Scratch(tmp_path / "rows.f32", (4, 4), 1)
+    with pytest.raises(OutputError, match="symbolic link"):
+        scratch.write_rows(0, np.ones((1, 2, 4), dtype=np.float32))
+    assert (tmp_path / "precious").read_bytes() == b"precious"

@@ -267,3 +267,12 @@ def test_objects_are_never_unpickled(paper_set, tmp_path):
     np.save(tmp_path / "antennas.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"antennas\.npy"):
         SimulatedSet.open(tmp_path)
+
+
+def test_a_set_does_not_grow_behind_a_link(archive, tmp_path):
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    (tmp_path / "p.part").symlink_to(behind)
+    with pytest.raises(OutputError, match="symbolic link"):
+        generate(paper(), tmp_path / "p", source=archive, workers=1)
+    assert not list(behind.iterdir())

@@ -79,3 +79,16 @@ def test_discarding_from_another_thread_while_files_are_written(tmp_path, attemp
     stop.set()
     writer.join()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_in_place_of_the_hidden_folder_publishes_nothing_and_loses_nothing(tmp_path):
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    (behind / "photo.jpg").write_text("precious")
+    staging = Staging(tmp_path / "out")
+    staging.path.rmdir()
+    staging.path.symlink_to(behind)
+    with pytest.raises(OutputError, match="symbolic link"):
+        staging.publish()
+    staging.discard()
+    assert (behind / "photo.jpg").read_text() == "precious"

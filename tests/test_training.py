@@ -515,3 +515,11 @@ def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["kind"] == "radiocycle-field"
     assert load_checkpoint(tmp_path / "checkpoint.safetensors")[0].trained_s >= 0.6
+
+
+def test_a_checkpoint_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "c.safetensors.part").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match="symbolic link"):
+        save_checkpoint(tmp_path / "c.safetensors", TrainingState(step=7), {"x": torch.ones(10)})
+    assert (tmp_path / "precious").read_text() == "precious"

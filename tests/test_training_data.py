@@ -14,7 +14,7 @@ from rm_geo.datasets.generate import main as generate_command
 from rm_geo.datasets.packing import main, unpack
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
-from rm_geo.errors import ConfigError, DependencyError, InputError
+from rm_geo.errors import ConfigError, DependencyError, InputError, OutputError
 from rm_geo.progress import SilentProgress
 from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.device_pool import DevicePool
@@ -75,6 +75,16 @@ class TestPacking:
         made = prepare_data(both, tmp_path / "cache", SilentProgress())
         assert [len(SimulatedSet.open(path)) for path in made.data] == [2, 3]
         assert prepare_data(both, tmp_path / "cache", SilentProgress()).data == made.data
+
+    def test_a_set_is_not_unpacked_behind_a_link(self, tmp_path):
+        data = free_space_set(scenes=1, side=SIDE)
+        folder, archive = save_set(data, tmp_path / "scenes"), tmp_path / "scenes.npz"
+        assert main([str(folder), str(archive)]) == 0
+        (tmp_path / "behind").mkdir()
+        (tmp_path / "again.part").symlink_to(tmp_path / "behind")
+        with pytest.raises(OutputError, match="symbolic link"):
+            unpack(archive, tmp_path / "again")
+        assert not list((tmp_path / "behind").iterdir())
 
     def test_damaged_archives_are_refused_and_leave_nothing(self, tmp_path):
         archive = tmp_path / "scenes.npz"

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.atomic import replacing
+from rm_geo.atomic import refuse_link, replacing
 from rm_geo.datasets.simulated import MANIFEST, SimulatedSet
 from rm_geo.errors import InputError, OutputError, RmGeoError, UsageError
 from rm_geo.units import GAIN_FLOOR_DB
@@ -84,6 +84,7 @@ def unpack(path: Path, out: Path) -> SimulatedSet:
             hint="Pack the set again with: python -m rm_geo.datasets.packing SET ARCHIVE.npz",
         ) from error
     part = out.with_name(out.name + ".part")
+    refuse_link(part)
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)

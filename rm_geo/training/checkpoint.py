@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rm_geo.atomic import output_error
+from rm_geo.atomic import output_error, refuse_link
 from rm_geo.errors import ModelError
 from rm_geo.tensor_file import dump_tensors, parse_tensors
 
@@ -53,6 +53,7 @@ def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]
         If it cannot be written; the one before stays.
     """
     part = path.with_name(path.name + ".part")
+    refuse_link(part)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     data = dump_tensors(plain, {_KEY: json.dumps(asdict(state))})
     try:
