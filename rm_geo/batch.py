@@ -23,7 +23,7 @@ from rm_geo.batch_record import (
     write_batch_summary,
 )
 from rm_geo.batch_task import TaskOutcome, run_task
-from rm_geo.cell_products import SUMMARY_NAMES, CellResult, write_summary
+from rm_geo.cell_products import SUMMARY_NAMES, CellResult, skipped_line, write_summary
 from rm_geo.crew import POLL_S, Crew
 from rm_geo.errors import ClusterLostError, OutputError
 from rm_geo.held_copies import release_copies
@@ -200,14 +200,16 @@ def _take(state: JobState, cell: str | None, outcome: TaskOutcome) -> list[str]:
 
 def _close(state: JobState, progress: Progress) -> None:
     """Write a complete job's own summary."""
-    if any(result.is_mapped for result in state.results.values()):
-        ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
+    ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
+    if any(result.is_mapped for result in ordered):
         try:
             with ExitStack() as places:
                 stand_in = partial(stored, names=SUMMARY_NAMES, part="summary")
                 write_summary(ordered, local(state.job.output, places, stand_in))
         except OutputError as error:
             state.message = str(error)
+    if line := skipped_line(ordered):
+        progress.log(f"{state.job.name}: {line}")
     progress.log(f"{state.job.name}: {state.status}")
     progress.advance()
 

@@ -77,17 +77,20 @@ class JobState:
 
     @property
     def status(self) -> str:
-        """``done``, ``partly`` (some cells failed) or ``failed``."""
-        mapped = [cell for cell in self.results.values() if cell.is_mapped]
-        if self.message or not mapped:
+        """``done``, ``partly`` (some cells failed) or ``failed``; skipped cells are no failures."""
+        if self.message or not any(cell.is_mapped for cell in self.results.values()):
             return "failed"
-        return "done" if len(mapped) == len(self.results) else "partly"
+        return "partly" if any(cell.is_failed for cell in self.results.values()) else "done"
 
     @property
     def reason(self) -> str:
         """Why the job, or its first failed cell, failed."""
-        failures = [cell.message for cell in self.results.values() if not cell.is_mapped]
-        return self.message or (failures[0] if failures else "")
+        if self.message or self.status == "done":
+            return self.message
+        # Of a job whose cells are all too small, that is the reason.
+        unmapped = [cell for cell in self.results.values() if not cell.is_mapped]
+        unmapped.sort(key=lambda cell: (cell.is_skipped, -cell.measurements))
+        return unmapped[0].message if unmapped else ""
 
 
 _PAUSE: Final = 20.0
@@ -124,7 +127,7 @@ class BatchRecord:
         state.lines = lines
         there = file_sizes(job.output)
         for result in results:
-            if result.is_mapped and result.is_whole(there):
+            if result.is_skipped or (result.is_mapped and result.is_whole(there)):
                 state.results[result.cell] = result
         state.skipped = complete and len(state.results) == len(results)
         return state
@@ -224,6 +227,7 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
             "output": str(state.job.output),
             "cells": len(state.results),
             "cells_mapped": sum(result.is_mapped for result in state.results.values()),
+            "cells_skipped": sum(result.is_skipped for result in state.results.values()),
             "tries_again": state.attempts,
             "seconds": round(state.seconds, 1),
             "skipped": state.skipped,

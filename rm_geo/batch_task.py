@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.atomic import prepare_output_folder
-from rm_geo.cell_products import CellResult, failed
+from rm_geo.cell_products import CellResult, failed, skipped
 from rm_geo.errors import (
     CancelledError,
     ClusterError,
@@ -20,6 +20,7 @@ from rm_geo.errors import (
     FetchError,
     OutputError,
     RmGeoError,
+    TooSmallError,
 )
 from rm_geo.held_copies import copies_of_worker
 from rm_geo.jobs import Job
@@ -40,7 +41,7 @@ class TaskOutcome:
     Attributes
     ----------
     results : tuple of CellResult
-        Cells that were mapped, or failed.
+        Cells that were mapped, skipped, or failed.
     cells : tuple of str
         Instead of results: the cells of the file, each to be a task of its own.
     message : str
@@ -82,7 +83,7 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     options = job.options if cell is None else replace(job.options, cells=(cell,))
     try:
         with ExitStack() as places:
-            outcome = _mapped(job, options, spread_tiles, places, progress)
+            outcome = _mapped(job, cell, options, spread_tiles, places, progress)
     except RmGeoError as error:
         outcome = TaskOutcome(
             message=str(error),
@@ -94,6 +95,7 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
 
 def _mapped(
     job: Job,
+    cell: str | None,
     options: PredictOptions,
     spread_tiles: int,
     places: ExitStack,
@@ -120,10 +122,17 @@ def _mapped(
         return TaskOutcome(_refused(survey, source, job), cells)
     part, names = f"cell {survey.cells[0].cell}", list[str]()
     output = local(job.output, places, partial(stored, names=names, part=part))
-    results = predict(
-        survey, output, options, progress, summary=False,
-        tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
-    )  # fmt: skip
+    try:
+        results = predict(
+            survey, output, options, progress, summary=False,
+            tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
+        )  # fmt: skip
+    except TooSmallError as error:
+        if cell is None:  # the only cell of the job
+            raise
+        (plan,) = survey.cells
+        small = skipped(plan.cell, plan.label, len(plan.measurements), error)
+        results = [_called(small, source, job)]
     names += (name for result in results for name in result.files)
     return TaskOutcome(tuple(results))
 
@@ -134,10 +143,12 @@ def _refused(survey: Survey, source: Path, job: Job) -> tuple[CellResult, ...]:
         failed(plan.cell, plan.label, len(plan.measurements), plan.refusal)
         for plan in survey.cells if plan.refusal is not None
     )  # fmt: skip
-    return tuple(
-        replace(result, message=result.message.replace(str(source), str(job.measurements)))
-        for result in results
-    )
+    return tuple(_called(result, source, job) for result in results)
+
+
+def _called(result: CellResult, source: Path, job: Job) -> CellResult:
+    """Name the job's file in a result's message, not its copy."""
+    return replace(result, message=result.message.replace(str(source), str(job.measurements)))
 
 
 class _TaskProgress(SilentProgress):

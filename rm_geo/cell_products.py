@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.atomic import replacing
-from rm_geo.errors import RmGeoError
+from rm_geo.errors import RmGeoError, TooSmallError
 
 SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
 BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
+
+_NAMES: Final = 5
+_NAME_CHARS: Final = 28
+"""So many names of skipped cells are told, and so much of each."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,11 @@ class CellResult:
     cell : str
         Name, as in the file names.
     status : str
-        ``mapped`` or ``failed``.
+        ``mapped``, ``skipped`` (measured in too few pixels) or ``failed``.
     cell_name : str
         Name, as in the measurements; empty where nobody has looked.
     message : str
-        Why it failed; empty otherwise.
+        Why it was skipped or failed; empty otherwise.
     measurements : int
         Measurements of the cell.
     measured_pixels, mapped_pixels : int
@@ -111,6 +115,16 @@ class CellResult:
         """Whether the cell's maps were written."""
         return self.status == "mapped"
 
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the cell was measured in too few pixels, which is no failure."""
+        return self.status == "skipped"
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the cell should have been mapped and could not be."""
+        return not (self.is_mapped or self.is_skipped)
+
 
 def titled(cell: str, original: str) -> str:
     """Name a cell for people.
@@ -126,6 +140,33 @@ def titled(cell: str, original: str) -> str:
 def failed(cell: str, cell_name: str, measurements: int, error: RmGeoError) -> CellResult:
     """Give the result of a cell that could not be mapped."""
     return CellResult(cell, "failed", cell_name, str(error), measurements)
+
+
+def skipped(cell: str, cell_name: str, measurements: int, error: TooSmallError) -> CellResult:
+    """Give the result of a cell that was measured in too few pixels."""
+    return CellResult(cell, "skipped", cell_name, str(error), measurements)
+
+
+def skipped_line(results: Iterable[CellResult]) -> str:
+    """Say in one line which cells were skipped; empty if none was."""
+    return told_skipped([result.title for result in results if result.is_skipped])
+
+
+def told_skipped(names: Sequence[str]) -> str:
+    """Say in one line, of bounded length, that these cells are skipped; empty if there are none.
+
+    Examples
+    --------
+    >>> told_skipped(["7", "26_1-c9490292 (26/1)"])
+    '2 cells were skipped, measured in too few pixels to be mapped: 7, 26_1-c9490292 (26/1).'
+    """
+    if not names:
+        return ""
+    count = "1 cell was" if len(names) == 1 else f"{len(names)} cells were"
+    shown = [name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 3]}..."
+             for name in names[:_NAMES]]  # fmt: skip
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{count} skipped, measured in too few pixels to be mapped: {', '.join(shown)}{more}."
 
 
 def write_summary(results: Sequence[CellResult], folder: Path) -> None:

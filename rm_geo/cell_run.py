@@ -14,7 +14,7 @@ from rm_geo.cell_files import CellFiles, write_cell
 from rm_geo.cell_products import CellResult
 from rm_geo.distance_trend import DistanceTrend
 from rm_geo.engine import Clock
-from rm_geo.errors import InputError
+from rm_geo.errors import InputError, TooSmallError
 from rm_geo.finishing import FinishingOptions, finished_rows
 from rm_geo.grid import Grid, Tile
 from rm_geo.heap import give_back_memory
@@ -64,6 +64,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
 
     Raises
     ------
+    TooSmallError
+        If it was measured in too few pixels.
     RmGeoError
         If the cell cannot be mapped.
     """
@@ -135,13 +137,13 @@ def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions
 
     Raises
     ------
-    InputError
+    TooSmallError
         If it has fewer measured pixels than the options ask for.
     """
     measured = len(sparse)
     if measured < options.min_pixels:
         source = cell.measurements.source
-        raise InputError(
+        raise TooSmallError(
             f"Cell {cell.cell}{'' if source is None else f' of {source}'} was measured in "
             f"{measured} pixel{'' if measured == 1 else 's'} only; at least "
             f"{options.min_pixels} are needed.",

@@ -57,6 +57,10 @@ class AreaTooLargeError(InputError):
     """An area that would need more tiles than the caller allows."""
 
 
+class TooSmallError(InputError):
+    """A cell that was measured in too few pixels; normal beside others that are large enough."""
+
+
 class OutputError(RmGeoError):
     """An output that cannot be written; what stood there before is untouched."""
 

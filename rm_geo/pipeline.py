@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from rm_geo.atomic import prepare_output_folder
-from rm_geo.cell_products import CellResult, failed, write_summary
+from rm_geo.cell_products import CellResult, failed, skipped, write_summary
 from rm_geo.cell_run import CellRun, map_cell
 from rm_geo.engine import Clock
 from rm_geo.errors import (
@@ -28,6 +28,7 @@ from rm_geo.errors import (
     JournalError,
     OutputError,
     RmGeoError,
+    TooSmallError,
 )
 from rm_geo.estimators.registry import require_building_reader
 from rm_geo.idle_options import idle_options
@@ -88,14 +89,16 @@ def predict(
     Returns
     -------
     list of CellResult
-        One per cell, failed ones included, the largest cell first. ``<cell>_rsrp.tif``,
-        ``<cell>_buildings.tif`` (if the method maps buildings), ``<cell>_preview.png`` and
-        the like lie in the folder, with ``summary.csv`` and ``summary.json``.
+        One per cell, skipped (too small) and failed ones included, the largest cell first.
+        ``<cell>_rsrp.tif``, ``<cell>_buildings.tif`` (if the method maps buildings),
+        ``<cell>_preview.png`` and the like lie in the folder, with ``summary.csv`` and
+        ``summary.json``.
 
     Raises
     ------
     RmGeoError
-        If nothing could be mapped: the first reason. Nothing is written then.
+        If nothing could be mapped: the first failure, or that the largest cell is too small.
+        Nothing is written then.
     OutputInUseError
         If another process writes one of these cells into the folder.
     JournalError
@@ -158,6 +161,7 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
     """Map cell after cell; complete ones stay, whatever becomes of the others."""
     results: list[CellResult] = []
     errors: list[RmGeoError] = []
+    too_small: list[TooSmallError] = []
     journals: list[Journal] = []
     try:
         for cell in survey.cells:
@@ -167,6 +171,9 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
                 results.append(map_cell(run, cell, journals))
             except (CancelledError, ClusterError, JournalError):
                 raise
+            except TooSmallError as error:
+                too_small.append(error)
+                results.append(skipped(cell.cell, cell.label, len(cell.measurements), error))
             except RmGeoError as error:
                 if len(survey.cells) > 1:  # that of a single one is about to be raised
                     run.progress.log(f"Failed: {error}")
@@ -176,8 +183,8 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
                     del journals[before:]
                 errors.append(error)
                 results.append(failed(cell.cell, cell.label, len(cell.measurements), error))
-        if len(errors) == len(results):
-            raise errors[0]
+        if not any(result.is_mapped for result in results):
+            raise [*errors, *too_small][0]
         if summary:
             write_summary(results, run.folder)
     except BaseException as error:

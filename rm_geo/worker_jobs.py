@@ -33,12 +33,14 @@ def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]
 
 def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     """Map every cell: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
+    from rm_geo.cell_products import skipped_line
     from rm_geo.pipeline import predict as map_cells
 
     measurements = _require(values, "measurements", str)
     results = map_cells(measurements, folder, _predict_options(values), progress)
     rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
-    return {"cells": [asdict(cell) for cell in results], "rasters": rasters}
+    return {"cells": [asdict(cell) for cell in results], "skipped": skipped_line(results),
+            "rasters": rasters}  # fmt: skip
 
 
 def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
     states = run_batch(read_jobs([drives], tmp_path, OPTIONS), tmp_path, cluster, progress=log)
     status = {state.job.name: state.status for state in states}
     assert status == {"broken": "failed", "few": "failed", "many": "done", "one": "done"}
+    assert {state.job.name: state.reason for state in states}["few"].startswith("Cell 5 of")
     for name in ("many", "one"):
         predict(drives / f"{name}.csv", tmp_path / "alone" / name, OPTIONS)
         assert maps(tmp_path / name) == maps(tmp_path / "alone" / name)
@@ -198,3 +199,37 @@ def test_a_running_scheduler_is_used(drives, tmp_path, cluster):
     assert result.exit_code == 1
     assert "1 of 2 jobs failed" in result.output
     assert (tmp_path / "out" / "one" / "9_rsrp.tif").exists()
+
+
+def test_a_job_with_cells_that_are_too_small_is_done_and_is_complete(tmp_path, cluster):
+    from rm_geo.cli.group import rm_geo
+
+    drive = tmp_path / "log.csv"
+    write_drive(drive, ["1", "2"])
+    with drive.open("a") as file:
+        file.write("500001,5400001,-80,few\n500002,5400001,-81,fewer\n500003,5400003,-81,few\n")
+    write_drive(tmp_path / "small.csv", ["1"])
+    small = (tmp_path / "small.csv").read_text().splitlines()[:4]
+    (tmp_path / "small.csv").write_text("\n".join([*small[:3], small[3][:-1] + "2"]) + "\n")
+    log = Log()
+    jobs = read_jobs([drive, tmp_path / "small.csv"], tmp_path / "out", OPTIONS)
+    states = run_batch(jobs, tmp_path / "out", cluster, progress=log)
+    assert [(state.status, state.attempts) for state in states] == [("done", 0), ("failed", 0)]
+    assert states[0].reason == ""
+    assert "pixels only" in states[1].reason
+    assert [line for line in log.lines if "fewer" in line] == [
+        "log: 2 cells were skipped, measured in too few pixels to be mapped: few, fewer."
+    ]
+    predict(drive, tmp_path / "alone", OPTIONS)
+    assert maps(tmp_path / "out" / "log") == maps(tmp_path / "alone")
+    with (tmp_path / "out" / "batch_summary.csv").open() as file:
+        row, _ = csv.DictReader(file)
+    assert [row[name] for name in ("cells", "cells_mapped", "cells_skipped")] == ["4", "2", "2"]
+    assert run_batch(jobs, tmp_path / "out", cluster)[0].skipped
+    arguments = [
+        "batch", str(tmp_path / "log.cs?"), "-o", str(tmp_path / "again"), "--scheduler",
+        cluster.scheduler.address, "--method", "nearest", "--crs", "EPSG:32633", "--reach", "5",
+        "--no-preview", "--tile-size", "64", "--overlap", "8", "--quiet",
+    ]  # fmt: skip
+    result = CliRunner().invoke(rm_geo, arguments)
+    assert result.exit_code == 0, result.output

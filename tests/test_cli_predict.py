@@ -10,6 +10,7 @@ import shutil
 
 import geopandas
 import numpy as np
+import pandas
 import pytest
 from click.testing import CliRunner
 from pyproj import Transformer
@@ -137,18 +138,53 @@ def test_parameters_reach_the_method(tmp_path):
     assert read_raster(tmp_path / "out" / "7_rsrp.tif").tags["neighbors"] == "3"
 
 
-def test_a_cell_that_fails_is_reported_and_the_others_are_made(tmp_path):
-    import pandas
+def with_small_cells(frame, count):
+    """A drive test with cells beside it that were measured in one pixel each."""
+    small = [drive_test(1, cells=(f"few{number}",), seed=number) for number in range(count)]
+    return pandas.concat([frame, *small], ignore_index=True)
 
-    frame = pandas.concat([drive_test(), drive_test(2, cells=("few",))], ignore_index=True)
+
+def test_a_cell_that_fails_is_reported_and_the_others_are_made(tmp_path):
+    far = drive_test(6, cells=("far",))
+    far.geometry = geopandas.points_from_xy(far.geometry.x + np.arange(6) * 0.5, far.geometry.y)
+    far = far.set_crs("EPSG:4326", allow_override=True)
+    frame = pandas.concat([with_small_cells(drive_test(), 2), far], ignore_index=True)
     path = write(frame, tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out")
     assert result.exit_code == 1
-    assert "1 of 3 cells" in result.stderr
-    assert "few" in result.stderr
+    assert "1 of 5 cells could not be mapped. The area" in result.stderr
     assert "Traceback" not in result.output
     assert (tmp_path / "out" / "7_rsrp.tif").exists()
-    assert (tmp_path / "out" / "summary.csv").read_text().count("mapped") >= 2
+    text = (tmp_path / "out" / "summary.csv").read_text()
+    assert [text.count(f",{status},") for status in ("mapped", "failed", "skipped")] == [2, 1, 2]
+
+
+def test_cells_that_are_too_small_are_one_line_and_no_failure(tmp_path):
+    path = write(with_small_cells(drive_test(), 30), tmp_path / "drive.gpkg")
+    result = predict(path, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.output.splitlines() if "few" in line]
+    assert line.startswith("30 cells were skipped")
+    assert line.endswith("and 25 more.")
+    document = json.loads((tmp_path / "out" / "summary.json").read_text())
+    small = [row for row in document["cells"] if row["cell"].startswith("few")]
+    assert {row["status"] for row in small} == {"skipped"}
+    assert "1 pixel only" in small[0]["message"]
+    plan = predict(path, tmp_path / "out", "--dry-run")
+    assert plan.exit_code == 0, plan.output
+    assert [line for line in plan.output.splitlines() if "few" in line] == [line]
+
+
+def test_a_file_of_which_no_cell_is_large_enough_fails(tmp_path, precious):
+    path = write(with_small_cells(drive_test(2, cells=("7",)), 3), tmp_path / "drive.gpkg")
+    refused(predict(path, precious), precious, "2 pixels only", "drive.gpkg")
+
+
+def test_the_drive_test_of_the_campus_is_a_normal_one(tmp_path, shared_data):
+    path = shared_data / "duke_cbrs" / "measurements.shp"
+    result = predict(path, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "skipped" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["a/b", "../../up", "x" * 300, "tab\tbell\x07"])
@@ -162,8 +198,6 @@ def test_cell_names_become_harmless_file_names(tmp_path, name):
 
 
 def test_duplicate_positions_are_averaged(tmp_path):
-    import pandas
-
     frame = drive_test()
     path = write(pandas.concat([frame, frame], ignore_index=True), tmp_path / "drive.gpkg")
     assert predict(path, tmp_path / "out").exit_code == 0

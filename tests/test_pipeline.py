@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from pyproj import CRS
 from scipy.spatial import cKDTree
 
+from rm_geo.cell_products import CellResult, skipped, skipped_line
 from rm_geo.engine import Clock
 from rm_geo.errors import (
     AreaTooLargeError,
     CancelledError,
     InputError,
     OutputError,
+    TooSmallError,
     UsageError,
 )
 from rm_geo.estimators.base import Estimate
@@ -215,9 +217,9 @@ def test_every_raster_says_where_it_comes_from(tmp_path, flat_method):
 def test_the_summary_has_a_row_for_each_cell(tmp_path):
     points = together(drive(60), drive(30, seed=1, cell="a/b"), drive(2, seed=2, cell="few"))
     results = predict(points, tmp_path, FAST)
-    assert [result.status for result in results] == ["mapped", "mapped", "failed"]
+    assert [result.status for result in results] == ["mapped", "mapped", "skipped"]
     document = json.loads((tmp_path / "summary.json").read_text())
-    assert [row["status"] for row in document["cells"]] == ["mapped", "mapped", "failed"]
+    assert [row["status"] for row in document["cells"]] == ["mapped", "mapped", "skipped"]
     assert "2 pixels" in document["cells"][2]["message"]
     lines = (tmp_path / "summary.csv").read_text().splitlines()
     assert len(lines) == 4
@@ -249,6 +251,27 @@ def test_one_stray_cell_does_not_stop_the_others(tmp_path):
     far = replace(drive(2, cell="far"), x=np.array([0.0, 400_000.0]) + CORNER[0])
     results = predict(together(drive(), far), tmp_path, replace(FAST, max_tiles=100))
     assert {result.cell: result.status for result in results} == {"7": "mapped", "far": "failed"}
+
+
+def test_where_nothing_is_mapped_a_failure_is_told_before_cells_that_are_too_small(tmp_path):
+    far = replace(drive(3, cell="far"), x=np.array([0.0, 1.0, 400_000.0]) + CORNER[0])
+    few = together(far, drive(4, cell="few"), drive(2, seed=1, cell="fewer"))
+    with pytest.raises(AreaTooLargeError):
+        predict(few, tmp_path / "out", replace(FAST, max_tiles=100))
+    with pytest.raises(TooSmallError, match="Cell few was measured in 4 pixels"):
+        predict(few, tmp_path / "out", replace(FAST, max_tiles=100, cells=("few", "fewer")))
+
+
+def test_skipped_cells_are_one_line_that_stays_short():
+    error = TooSmallError("Too small.")
+    small = [skipped(f"c{number}", "", 1, error) for number in range(200)]
+    assert skipped_line([]) == skipped_line([CellResult("7", "mapped")]) == ""
+    assert skipped_line([CellResult("7", "mapped"), small[0]]) == (
+        "1 cell was skipped, measured in too few pixels to be mapped: c0."
+    )
+    assert skipped_line(small[:2]).startswith("2 cells were skipped")
+    assert skipped_line(small).endswith(": c0, c1, c2, c3, c4 and 195 more.")
+    assert len(skipped_line([replace(cell, cell="x" * 200) for cell in small])) < 250
 
 
 def test_nothing_is_written_where_no_cell_can_be_mapped(tmp_path):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -258,3 +259,17 @@ def test_a_killed_parent_leaves_no_worker(tmp_path):
     psutil.wait_procs([worker], timeout=20)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
+
+
+def test_cells_that_are_too_small_are_told_in_one_line(worker, tmp_path):
+    frame = pandas.concat([drive_test(), drive_test(1, cells=("few",))], ignore_index=True)
+    path = write(frame, tmp_path / "drive.gpkg")
+    request = {"request": "predict", "measurements": str(path)}
+    result = worker.ask(**request, output=str(tmp_path / "out"), options=OPTIONS)[-1]
+    assert {cell["cell"]: cell["status"] for cell in result["cells"]} == {
+        "7": "mapped", "8": "mapped", "few": "skipped",
+    }  # fmt: skip
+    assert result["skipped"].startswith("1 cell was skipped")
+    options = {**OPTIONS, "min_pixels": 1}
+    result = worker.ask(**request, output=str(tmp_path / "all"), options=options)[-1]
+    assert result["skipped"] == ""

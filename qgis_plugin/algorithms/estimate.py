@@ -136,7 +136,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             "options": {**measured["options"], **_options(run)},
         }
         answer = self.work(request, run.feedback)
-        _report(answer["cells"], run.feedback)
+        _report(answer["cells"], str(answer.get("skipped", "")), run.feedback)
         rasters = result_layers(answer)
         found = self.hand_over(run, rasters, _OUTPUTS)
         maps = [raster.path for raster in rasters if raster.kind == "rsrp"]
@@ -168,9 +168,11 @@ def _options(run: Run) -> dict[str, Any]:
     }
 
 
-def _report(cells: list[dict[str, Any]], feedback: QgsProcessingFeedback) -> None:
-    """Say what became of each cell."""
+def _report(cells: list[dict[str, Any]], skipped: str, feedback: QgsProcessingFeedback) -> None:
+    """Say what became of each cell; of those that are too small, in one line."""
     for cell in cells:
+        if cell["status"] == "skipped":
+            continue
         named = cell.get("cell_name") not in (None, "", cell["cell"])
         title = f"{cell['cell']} ({cell['cell_name']})" if named else cell["cell"]
         if cell["status"] == "mapped":
@@ -181,3 +183,5 @@ def _report(cells: list[dict[str, Any]], feedback: QgsProcessingFeedback) -> Non
             )
         else:
             feedback.reportError(f"Cell {title} could not be mapped: {cell['message']}")
+    if skipped:
+        feedback.pushInfo(skipped)

@@ -57,10 +57,11 @@ def batch(
             jobs, output, client, retries=retries, fresh=options.fresh,
             spread_tiles=spread_tiles, progress=console,
         )  # fmt: skip
-    lines = [f"{'job':<28}{'cells':>7}{'mapped':>8}{'time':>10}  status"]
+    lines = [f"{'job':<28}{'cells':>7}{'mapped':>8}{'skipped':>9}{'time':>10}  status"]
     for state in states:
         mapped = sum(cell.is_mapped for cell in state.results.values())
-        lines.append(f"{state.job.name:<28}{len(state.results):>7}{mapped:>8}"
+        skipped = sum(cell.is_skipped for cell in state.results.values())
+        lines.append(f"{state.job.name:<28}{len(state.results):>7}{mapped:>8}{skipped:>9}"
                      f"{state.seconds:>8.1f} s  {state.status}"
                      + (f": {state.reason}" if state.reason else ""))  # fmt: skip
     lines.append(f"Summary: {below(output, 'batch_summary.csv')}")

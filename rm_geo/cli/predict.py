@@ -50,6 +50,9 @@ def predict(
     Reads SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV. Columns are found by the names
     that drive-test tools use. MEASUREMENTS, sites and DIR may lie in object storage, as
     s3://bucket/name or /vsis3/bucket/name.
+
+    Cells measured in too few pixels are skipped. The exit status is 0 if a cell was mapped, and 1
+    if one failed for another reason or none could be mapped.
     """
     options = settings_of(chosen)
     with ExitStack() as places:
@@ -92,10 +95,12 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
     """Say what a run would do; and by whom, where that is not this process."""
     from dataclasses import asdict
 
-    from rm_geo.cell_products import titled
+    from rm_geo.cell_products import titled, told_skipped
     from rm_geo.console import duration
+    from rm_geo.errors import TooSmallError
 
     cells = []
+    small = []
     names = [titled(cell.cell, cell.label) for cell in run.survey.cells]
     width = _width(names)
     lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'tiles':>8}"]
@@ -106,9 +111,14 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
         cells.append({"cell": cell.cell, "cell_name": cell.label,
                       "measurements": len(cell.measurements), "shape": shape,
                       "tiles": tiles, "refusal": refusal})  # fmt: skip
+        if isinstance(cell.refusal, TooSmallError):
+            small.append(name)
+            continue
         size = "-" if shape is None else f"{shape[0]} x {shape[1]}"
         lines.append(f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
                      + (f"  refused: {refusal}" if refusal else ""))  # fmt: skip
+    if small:
+        lines.append(told_skipped(small))
     total = sum(run.tiles.values())
     lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
                  f"{run.pixels:,} pixels to finish: about "
@@ -131,22 +141,27 @@ def _width(names: Sequence[str]) -> int:
 
 
 def _tell_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
-    """Say what was made; fail if a cell did."""
+    """Say what was made, and what was skipped; fail if a cell did."""
     from dataclasses import asdict
 
+    from rm_geo.cell_products import skipped_line
     from rm_geo.errors import InputError
 
     width = _width([cell.title for cell in results])
     lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'mean RSRP':>12}  transmitter"]
     for cell in results:
+        if cell.is_skipped:
+            continue
         size = f"{cell.rows} x {cell.cols}"
         mean = "-" if cell.rsrp_mean_dbm is None else f"{cell.rsrp_mean_dbm:.1f} dBm"
         lines.append(f"{cell.title:<{width}}{cell.measurements:>10}{size:>16}{mean:>12}  "
                      f"{cell.transmitter if cell.is_mapped else 'failed'}")  # fmt: skip
+    if line := skipped_line(results):
+        lines.append(line)
     lines.append(f"Maps, previews and summary: {output}")
     console.result({"output": output, "cells": [asdict(cell) for cell in results]},
                    "\n".join(lines))  # fmt: skip
-    failures = [cell for cell in results if not cell.is_mapped]
+    failures = [cell for cell in results if cell.is_failed]
     if failures:
         raise InputError(
             f"{len(failures)} of {len(results)} cells could not be mapped. {failures[0].message}",
