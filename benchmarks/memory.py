@@ -23,7 +23,7 @@ def street_drive(width_m: float, height_m: float, gap_m: float = 250.0, step_m: 
     """Readings along streets in both directions; one cell."""
     from pyproj import CRS
 
-    from rm_geo.measurements import Measurements
+    from rm_geo.measurements.model import Measurements
 
     rng = np.random.default_rng(0)
     xs, ys = [], []
@@ -74,10 +74,10 @@ def write_drive(path: Path, width_km: float, height_km: float) -> None:
 
 def measure(drive: Path, area: str, method: str) -> None:
     """Map one area in this process; print what it took as JSON."""
-    from rm_geo import pipeline
-    from rm_geo.engine import Clock
-    from rm_geo.methods import OpenMethod
-    from rm_geo.predict_options import PredictOptions
+    from rm_geo.inference.methods import OpenMethod
+    from rm_geo.inference.runner import Clock
+    from rm_geo.options import PredictOptions
+    from rm_geo.pipeline import predict
 
     clock = Clock()
     network = {"trust": None, "device": "cpu"} if method == "radiocycle" else {"trust": 0.5}
@@ -85,10 +85,10 @@ def measure(drive: Path, area: str, method: str) -> None:
         method=method, max_tiles=10**6, uncertainty=True, crs="EPSG:32633", **network
     )
     if method == "flat":
-        pipeline.open_wanted_method = lambda _: OpenMethod(Flat(), "cpu", 16)
+        predict.open_wanted_method = lambda _: OpenMethod(Flat(), "cpu", 16)
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        (result,) = pipeline.predict(drive, folder, options, clock=clock)
+        (result,) = predict.predict(drive, folder, options, clock=clock)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     print(
         json.dumps(

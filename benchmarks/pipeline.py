@@ -20,11 +20,11 @@ import numpy as np
 from pyproj import CRS
 
 from benchmarks.memory import street_drive
-from rm_geo.demo import run_demo
-from rm_geo.engine import Clock
-from rm_geo.measurements import Measurements
-from rm_geo.pipeline import predict
-from rm_geo.predict_options import PredictOptions
+from rm_geo.inference.runner import Clock
+from rm_geo.measurements.model import Measurements
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.predict import predict
+from rm_geo.workflows.demo import run_demo
 
 
 def drive_of_40_tiles() -> Measurements:

@@ -47,8 +47,8 @@ def measure(path: Path) -> None:
     """Read and bin one file; print seconds and peak memory as JSON."""
     started = time.perf_counter()
     from rm_geo.grid import Grid
-    from rm_geo.points import read_measurements
-    from rm_geo.rasterize import bin_measurements
+    from rm_geo.measurements.reader import read_measurements
+    from rm_geo.raster.binning import bin_measurements
 
     imported, cpu = time.perf_counter(), time.process_time()
     measurements, _ = read_measurements(path)

@@ -21,8 +21,8 @@ import rasterio
 
 from benchmarks.memory import street_drive
 from rm_geo.grid import Grid
-from rm_geo.rasterize import bin_measurements
-from rm_geo.sparse import SparseRaster
+from rm_geo.raster.binning import bin_measurements
+from rm_geo.raster.sparse import SparseRaster
 
 OURS = ("nearest", "idw", "radiocycle")
 PYTHON_TOOLS = ("pykrige", "scipy-rbf", "sklearn-knn", "sklearn-rf")
@@ -152,9 +152,9 @@ def run_tool(name: str, work: Path, grid: Grid) -> None:
     """Make the map with one of the Python tools, rm_geo among them."""
     table = np.loadtxt(work / "points.csv", delimiter=",", skiprows=1)
     if name in OURS:
-        from rm_geo.measurements import Measurements
-        from rm_geo.pipeline import predict
-        from rm_geo.predict_options import PredictOptions
+        from rm_geo.measurements.model import Measurements
+        from rm_geo.options import PredictOptions
+        from rm_geo.pipeline.predict import predict
 
         points = Measurements(
             table[:, 0], table[:, 1], table[:, 2].astype(np.float32),
@@ -169,7 +169,7 @@ def run_tool(name: str, work: Path, grid: Grid) -> None:
     ys = grid.world_of(np.arange(rows) + 0.5, 0.5)[1]
     where = np.column_stack([np.tile(xs, rows), np.repeat(ys, cols)])
     values = interpolate(name, table[:, :2], table[:, 2], where)
-    from rm_geo.raster_io import write_raster
+    from rm_geo.io.cog import write_raster
 
     write_raster(work / "map.tif", values.reshape(rows, cols).astype(np.float32), grid)
 

@@ -12,15 +12,15 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.memory import street_drive
-from rm_geo.engine import Clock, cpu_has_bfloat16, run_tiles
 from rm_geo.grid import Grid
-from rm_geo.methods import open_method
-from rm_geo.pipeline import predict
-from rm_geo.predict_options import PredictOptions
+from rm_geo.inference.batches import CellFacts, tile_batches
+from rm_geo.inference.methods import open_method
+from rm_geo.inference.runner import Clock, cpu_has_bfloat16, run_tiles
+from rm_geo.io.cog import write_raster
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.predict import predict
 from rm_geo.progress import SilentProgress
-from rm_geo.raster_io import write_raster
-from rm_geo.rasterize import bin_measurements
-from rm_geo.tile_batches import CellFacts, tile_batches
+from rm_geo.raster.binning import bin_measurements
 
 Rows = list[dict[str, object]]
 _OVERLAP_PX = 32
@@ -83,11 +83,11 @@ def tiles_by_batch(
 def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
     """The same of the field network in full size, whose weights no speed depends on."""
     from rm_geo.networks import build
-    from rm_geo.onnx_export import export_onnx
-    from rm_geo.onnx_files import export_path
-    from rm_geo.training.ready import network_of_size
-    from rm_geo.weights import save_model
-    from rm_geo.zoo import find_model, verified
+    from rm_geo.training.builtin_recipes import network_of_size
+    from rm_geo.zoo.catalog import find_model, verified
+    from rm_geo.zoo.onnx_export import export_onnx
+    from rm_geo.zoo.onnx_files import export_path
+    from rm_geo.zoo.weights import save_model
 
     kind = "radiocycle-field"
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, RM_GEO_ONNX=folder):
@@ -136,18 +136,18 @@ class _Dying(SilentProgress):
 
 def resuming(side_m: float = 1200.0) -> Rows:
     """Time of a run, and of both halves of one that is cut off in the middle of its tiles."""
-    from rm_geo import blending, pipeline
+    from rm_geo.pipeline import predict, tile_pass
 
     points = street_drive(side_m, side_m, gap_m=60.0)
     options = PredictOptions(method="idw", trust=0.5, max_tiles=10**6)
     rows: Rows = []
-    kept = blending._WORTH_KEEPING_S
+    kept = tile_pass._WORTH_KEEPING_S
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         (whole,) = predict(points, Path(folder) / "whole", options)
         rows.append({"run": "uninterrupted", "seconds": round(time.perf_counter() - begun, 2)})
-        worth = pipeline.WORTH_RESUMING_S
-        pipeline.WORTH_RESUMING_S = blending._WORTH_KEEPING_S = 0.0
+        worth = predict.WORTH_RESUMING_S
+        predict.WORTH_RESUMING_S = tile_pass._WORTH_KEEPING_S = 0.0
         try:
             begun = time.perf_counter()
             with contextlib.suppress(_CutOff):
@@ -157,7 +157,7 @@ def resuming(side_m: float = 1200.0) -> Rows:
             predict(points, Path(folder) / "cut", options, clock=clock)
             end = time.perf_counter()
         finally:
-            pipeline.WORTH_RESUMING_S, blending._WORTH_KEEPING_S = worth, kept
+            predict.WORTH_RESUMING_S, tile_pass._WORTH_KEEPING_S = worth, kept
         rows.append({"run": "until cut off", "seconds": round(middle - begun, 2)})
         rows.append({"run": "resumed", "seconds": round(end - middle, 2),
                      "tiles_of": f"{clock.tiles} of {whole.tiles}"})  # fmt: skip
@@ -166,9 +166,9 @@ def resuming(side_m: float = 1200.0) -> Rows:
 
 def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 500.0) -> Rows:
     """Time of a batch against the number of local workers, without starting them."""
-    from rm_geo.batch import run_batch
-    from rm_geo.cluster import open_cluster
-    from rm_geo.jobs import read_jobs
+    from rm_geo.distributed.batch import run_batch
+    from rm_geo.distributed.cluster import open_cluster
+    from rm_geo.distributed.jobs import read_jobs
 
     rows: Rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -182,7 +182,7 @@ def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 50
         options = PredictOptions(method="idw", crs="EPSG:32633", preview=False, device="cpu")
         for number in workers:
             with open_cluster(workers=number, device="cpu") as client:
-                client.run(__import__, "rm_geo.pipeline")  # imports are not the work
+                client.run(__import__, "rm_geo.pipeline.predict")  # imports are not the work
                 begun = time.perf_counter()
                 run_batch(
                     read_jobs([root / "drives"], root / f"out{number}", options),
@@ -217,8 +217,8 @@ def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -
     The workers have the method open beforehand. ``tiles_per_s`` is that of the stage of the
     tiles; ``seconds`` are those of the whole cell, whose other stages are the driver's.
     """
-    from rm_geo.cluster import open_cluster
-    from rm_geo.tile_spreading import SpreadTiles
+    from rm_geo.distributed.cluster import open_cluster
+    from rm_geo.distributed.tiles import SpreadTiles
 
     points = street_drive(side_m, side_m, gap_m=60.0)
     options = PredictOptions(method="idw", preview=False, device="cpu", max_tiles=10**6)

@@ -1,6 +1,6 @@
 """A worker process of rm_geo: started, asked, listened to, and ended whatever happens.
 
-The protocol is described in ``rm_geo/worker.py``. Nothing here knows QGIS.
+The protocol is described in ``rm_geo/worker/service.py``. Nothing here knows QGIS.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def run_job(
     python : str
         The interpreter that has rm_geo.
     request : mapping
-        The job; see ``rm_geo/worker_jobs.py``.
+        The job; see ``rm_geo/worker/jobs.py``.
     listener : Listener, optional
         Told of everything, and asked whether to go on.
     environment : mapping, optional

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 from rm_geo._version import __version__
 
 if TYPE_CHECKING:
-    from rm_geo.cell_products import CellResult
     from rm_geo.errors import RmGeoError
     from rm_geo.estimators.base import Estimate, Estimator, TileBatch
     from rm_geo.estimators.registry import available as available_methods
     from rm_geo.estimators.registry import create as create_estimator
     from rm_geo.grid import Grid, Tile
-    from rm_geo.measurements import Measurements
-    from rm_geo.pipeline import predict
-    from rm_geo.points import read_measurements
-    from rm_geo.predict_options import PredictOptions
+    from rm_geo.io.cog import read_raster, write_raster
+    from rm_geo.measurements.model import Measurements
+    from rm_geo.measurements.reader import read_measurements
+    from rm_geo.options import PredictOptions
+    from rm_geo.pipeline.dry_run import dry_run
+    from rm_geo.pipeline.predict import predict
+    from rm_geo.products.summary import CellResult
     from rm_geo.progress import Progress
-    from rm_geo.raster_io import read_raster, write_raster
-    from rm_geo.rasterize import bin_measurements
-    from rm_geo.rehearsal import dry_run
-    from rm_geo.simulation import read_buildings, simulate
-    from rm_geo.sites import read_sites
-    from rm_geo.superres import superresolve
-    from rm_geo.transmitters import Transmitter
-    from rm_geo.weights import load_network
-    from rm_geo.zoo import find_model, list_models
+    from rm_geo.raster.binning import bin_measurements
+    from rm_geo.sites.table import read_sites
+    from rm_geo.sites.transmitter import Transmitter
+    from rm_geo.workflows.simulate import read_buildings, simulate
+    from rm_geo.workflows.superresolve import superresolve
+    from rm_geo.zoo.catalog import find_model, list_models
+    from rm_geo.zoo.weights import load_network
 
 _HOMES = {
     "CellResult": "cell_products",

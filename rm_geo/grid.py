@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.median import median
 from rm_geo.errors import CrsError, InputError
-from rm_geo.order_statistics import median
-from rm_geo.spool import in_blocks
 
 CrsLike: TypeAlias = CRS | str | int
 """What is read as a CRS: a pyproj CRS, a name such as ``EPSG:32633``, or an EPSG code."""

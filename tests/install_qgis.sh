@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests of the QGIS plugin need, where that is possible: Debian or Ubuntu, as
-# root. Elsewhere it says so, and the tests say that they were skipped; see tests/qgis_support.py.
+# root. Elsewhere it says so, and the tests say that they were skipped; see tests/support/qgis.py.
 set -eu
 if [ -x /usr/bin/qgis_process.bin ] && command -v qgis >/dev/null &&
     command -v Xvfb >/dev/null && command -v xauth >/dev/null &&

@@ -47,6 +47,6 @@ PYTHON
     chroot "$folder" env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
         PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-}" RM_GEO_TEST_QGIS=1 OMP_NUM_THREADS=1 PYTHONPATH="$root" \
         sh -c "cd \"$root\" && { dpkg-query -W qgis; /usr/bin/python3 --version; } &&
-            \"$python\" -m pytest -q -p no:cacheprovider tests/test_qgis_processing.py \
-            tests/test_qgis_gui.py tests/test_qgis_plugin.py"
+            \"$python\" -m pytest -q -p no:cacheprovider tests/qgis/test_qgis_processing.py \
+            tests/qgis/test_qgis_gui.py tests/qgis/test_qgis_plugin.py"
 ' bash "$folder" "$root" "$python"

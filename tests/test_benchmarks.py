@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from benchmarks import rivals, suite
 from rm_geo.grid import Grid
-from rm_geo.raster_io import write_raster
+from rm_geo.io.cog import write_raster
 
 
 def test_a_part_writes_a_table_a_plot_and_a_report(tmp_path, monkeypatch):

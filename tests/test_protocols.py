@@ -17,12 +17,12 @@ from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.registry import create
-from rm_geo.evaluation.assimilated import AssimilatedEstimator
 from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
-from rm_geo.evaluation.result_table import markdown_table
-from rm_geo.evaluation.road import PartnerEstimator, RoadEstimator
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
+from rm_geo.validation.corrected_estimator import AssimilatedEstimator
+from rm_geo.validation.pipeline_estimator import PartnerEstimator, RoadEstimator
+from rm_geo.validation.tables import markdown_table
 
 SIDE = 32
 SCENES, ANTENNAS = 2, 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rm_geo.collector import calm_collector
+from rm_geo._util.garbage import calm_collector
 
 
 def main() -> None:

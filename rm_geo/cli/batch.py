@@ -10,8 +10,8 @@ from rm_geo.cli.options import cluster_options, console_options, location_option
 from rm_geo.cli.predict_settings import predict_settings, settings_of
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
-    from rm_geo.locations import Location
+    from rm_geo._util.console import Console
+    from rm_geo.io.paths import Location
 
 
 @click.command()
@@ -44,11 +44,11 @@ def batch(
     output folder; batch_summary.csv says what became of each. Files, folders, patterns, tables
     and DIR may lie in object storage, as s3://bucket/name or /vsis3/bucket/name.
     """
-    from rm_geo.batch import run_batch
-    from rm_geo.cluster import open_cluster
+    from rm_geo.distributed.batch import run_batch
+    from rm_geo.distributed.cluster import open_cluster
+    from rm_geo.distributed.jobs import read_jobs
     from rm_geo.errors import InputError
-    from rm_geo.jobs import read_jobs
-    from rm_geo.locations import below
+    from rm_geo.io.paths import below
 
     options = settings_of(chosen)
     jobs = read_jobs(sources, output, options)

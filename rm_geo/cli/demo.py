@@ -10,7 +10,7 @@ import click
 from rm_geo.cli.options import console_options, device_option, model_option
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 
 @click.command()
@@ -35,8 +35,8 @@ def demo(
     console: Console,
 ) -> None:
     """Simulate a drive test in a made-up city, map it, and compare with the truth."""
-    from rm_geo.demo import run_demo
-    from rm_geo.predict_options import PredictOptions
+    from rm_geo.options import PredictOptions
+    from rm_geo.workflows.demo import run_demo
 
     options = PredictOptions(method=method, model=model, device=device, mask=True, reach_m=60.0)
     made = run_demo(output, options, size_px=size, seed=seed, progress=console)

@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from rm_geo.cli.options import Number, console_options, device_option, key_and_value, model_option
-from rm_geo.cli.words import (
-    key_pairs,
-    optional_names,
-    split_names,
-    split_shares,
-)
+from rm_geo.cli.words import key_pairs, optional_names, split_names, split_shares
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,7 +83,7 @@ def radiocycle(
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.contestants import line_up
+    from rm_geo.evaluation.benchmark_methods import line_up
     from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
 
     data = SimulatedSet.open(dataset)
@@ -140,7 +135,7 @@ def mars(
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.contestants import chosen_contestants, known_names, line_up
+    from rm_geo.evaluation.benchmark_methods import chosen_contestants, known_names, line_up
     from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, setting_name
 
     data = SimulatedSet.open(dataset)
@@ -190,7 +185,7 @@ def superres(
     A coarse pixel is the mean of its outdoor pixels, nodata in buildings; errors are in dB,
     outdoors. Writes superres.csv and superres.md.
     """
-    from rm_geo.atomic import output_folder
+    from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.superres import judge_superres, refiners
@@ -243,12 +238,12 @@ def simulated(
     console: Console,
 ) -> None:
     """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
-    from rm_geo.atomic import output_folder
+    from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.cases import Sampling
-    from rm_geo.evaluation.named import named_estimators
     from rm_geo.evaluation.simulated import run_protocol
+    from rm_geo.validation.method_names import named_estimators
 
     parameters: dict[str, object] = dict(key_and_value(text, "-O") for text in options)
     needed = bool(parameters) or model is not None
@@ -310,12 +305,12 @@ def drive_test(
     console: Console,
 ) -> None:
     """Judge methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
-    from rm_geo.atomic import output_folder
+    from rm_geo._util.atomic import output_folder
     from rm_geo.errors import UsageError
-    from rm_geo.evaluation.drive_test import chosen_cells, holdout_cells, named_predictor
-    from rm_geo.evaluation.road import ROAD_PREFIX
-    from rm_geo.evaluation.told import TOLD
-    from rm_geo.points import read_measurements
+    from rm_geo.measurements.reader import read_measurements
+    from rm_geo.validation.cells import chosen_cells, holdout_cells, named_predictor
+    from rm_geo.validation.known_buildings import TOLD
+    from rm_geo.validation.pipeline_estimator import ROAD_PREFIX
 
     names = split_names(methods)
     if buildings is not None and not any(TOLD in name for name in names):
@@ -353,7 +348,7 @@ def run_as_module(name: str) -> NoReturn:
 
 def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> None:
     """Write a table as CSV and Markdown, and show it."""
-    from rm_geo.evaluation.result_table import markdown_table, write_csv, write_markdown
+    from rm_geo.validation.tables import markdown_table, write_csv, write_markdown
 
     write_csv(out / f"{name}.csv", rows)
     write_markdown(out / f"{name}.md", rows)

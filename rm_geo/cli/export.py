@@ -10,7 +10,7 @@ import click
 from rm_geo.cli.options import console_options
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 
 @click.command()
@@ -31,13 +31,13 @@ def export(
     model: str, path: Path | None, beside: bool, tile_size: int, buildings: bool, console: Console
 ) -> None:
     """Export a trained MODEL to ONNX, and compare it with the original."""
-    from rm_geo.atomic import prepare_output_folder
+    from rm_geo._util.atomic import prepare_output_folder
     from rm_geo.errors import UsageError
-    from rm_geo.onnx_export import export_onnx
-    from rm_geo.onnx_files import export_path
-    from rm_geo.onnx_graph import write_graph
-    from rm_geo.weights import write_index
-    from rm_geo.zoo import INDEX_NAME, find_model, verified
+    from rm_geo.zoo.catalog import INDEX_NAME, find_model, verified
+    from rm_geo.zoo.onnx_export import export_onnx
+    from rm_geo.zoo.onnx_files import export_path
+    from rm_geo.zoo.onnx_graph import write_graph
+    from rm_geo.zoo.weights import write_index
 
     record = find_model(model)
     if beside:

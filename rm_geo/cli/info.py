@@ -11,7 +11,7 @@ from rm_geo._version import __version__
 from rm_geo.cli.options import console_options
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 
 @click.command()
@@ -39,7 +39,7 @@ def _describe(path: Path, console: Console) -> None:
     """Describe a raster that rm_geo can read."""
     import numpy as np
 
-    from rm_geo.raster_io import read_raster
+    from rm_geo.io.cog import read_raster
 
     values, grid, tags = read_raster(path, band=1)
     known = values[np.isfinite(values)]

@@ -9,8 +9,8 @@ import click
 from rm_geo.cli.options import console_options
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
-    from rm_geo.zoo import ModelRecord
+    from rm_geo._util.console import Console
+    from rm_geo.zoo.catalog import ModelRecord
 
 
 @click.group()
@@ -22,7 +22,7 @@ def models() -> None:
 @console_options
 def list_command(console: Console) -> None:
     """List the models that come with this installation."""
-    from rm_geo.zoo import list_models, models_root
+    from rm_geo.zoo.catalog import list_models, models_root
 
     records = list_models()
     lines = [f"{r.name:<20} {r.kind:<18} {r.size:<6} {r.summary}".rstrip() for r in records]
@@ -35,7 +35,7 @@ def list_command(console: Console) -> None:
 @console_options
 def show_command(name: str, console: Console) -> None:
     """Show the card of a model: data, recipe, scores, licence."""
-    from rm_geo.zoo import find_model
+    from rm_geo.zoo.catalog import find_model
 
     record = find_model(name)
     card_path = record.path.parent / "card.md"
@@ -53,7 +53,7 @@ def show_command(name: str, console: Console) -> None:
 def verify_command(names: tuple[str, ...], console: Console) -> None:
     """Check that models are whole; all that are installed, or those NAMED."""
     from rm_geo.errors import ModelError
-    from rm_geo.zoo import find_model, list_models, verify_model
+    from rm_geo.zoo.catalog import find_model, list_models, verify_model
 
     records = [find_model(name) for name in names] if names else list_models()
     problems: list[ModelError] = []

@@ -28,7 +28,7 @@ def console_options(command: F) -> F:
     )  # fmt: skip
     @wraps(command)
     def wrapper(*args: Any, quiet: bool, as_json: bool, debug: bool, **options: Any) -> Any:  # noqa: ANN401
-        from rm_geo.console import TerminalConsole, open_console
+        from rm_geo._util.console import TerminalConsole, open_console
 
         console = open_console(quiet=quiet, as_json=as_json)
         try:
@@ -125,7 +125,7 @@ class LocationParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
         ctx: click.Context | None,
     ) -> Path | str:
         """Keep URLs as they are: a path has no double slash."""
-        from rm_geo.locations import location_of
+        from rm_geo.io.paths import location_of
 
         return location_of(value)
 

@@ -8,8 +8,8 @@ from typing import IO, Any
 
 import click
 
-from rm_geo.console import json_line
-from rm_geo.failures import explain
+from rm_geo._util.console import json_line
+from rm_geo._util.error_report import explain
 
 
 class Stopped(BaseException):

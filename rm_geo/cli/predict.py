@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import (
-    cluster_options,
-    console_options,
-    location_argument,
-    location_option,
-)
+from rm_geo.cli.options import cluster_options, console_options, location_argument, location_option
 from rm_geo.cli.predict_settings import predict_settings, settings_of
-from rm_geo.remote import fetched, local, stored
+from rm_geo.io.object_store import fetched, local, stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rm_geo.cell_products import CellResult
-    from rm_geo.console import Console
-    from rm_geo.rehearsal import DryRun
-    from rm_geo.spread_rehearsal import Workforce
+    from rm_geo._util.console import Console
+    from rm_geo.distributed.dry_run import Workforce
+    from rm_geo.pipeline.dry_run import DryRun
+    from rm_geo.products.summary import CellResult
 
 
 @click.command()
@@ -59,28 +54,28 @@ def predict(
         source = local(measurements, places, fetched)
         if dry_run:
             if scheduler is None and workers is None:
-                from rm_geo.rehearsal import dry_run as rehearse
+                from rm_geo.pipeline.dry_run import dry_run as rehearse
 
                 _tell_plan(rehearse(source, options, console), None, console)
                 return
-            from rm_geo.spread_rehearsal import spread_dry_run
+            from rm_geo.distributed.dry_run import spread_dry_run
 
             plan, crew = spread_dry_run(
                 source, options, console, scheduler=scheduler, workers=workers
             )
             _tell_plan(plan, crew, console)
             return
-        from rm_geo.cell_products import SUMMARY_NAMES
-        from rm_geo.pipeline import predict as map_cells
+        from rm_geo.pipeline.predict import predict as map_cells
+        from rm_geo.products.summary import SUMMARY_NAMES
 
         names = list(SUMMARY_NAMES)
         target = local(output, places, partial(stored, names=names))
         if scheduler is None and workers is None:
             results = map_cells(source, target, options, console)
         else:
-            from rm_geo.cluster import open_cluster
-            from rm_geo.survey import read_survey, require_one_possible
-            from rm_geo.tile_spreading import SpreadTiles
+            from rm_geo.distributed.cluster import open_cluster
+            from rm_geo.distributed.tiles import SpreadTiles
+            from rm_geo.pipeline.plan import read_survey, require_one_possible
 
             survey = read_survey(source, options, console)
             require_one_possible(survey)  # before workers are started
@@ -95,9 +90,9 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
     """Say what a run would do; and by whom, where that is not this process."""
     from dataclasses import asdict
 
-    from rm_geo.cell_products import titled, told_skipped
-    from rm_geo.console import duration
+    from rm_geo._util.console import duration
     from rm_geo.errors import TooSmallError
+    from rm_geo.products.summary import titled, told_skipped
 
     cells = []
     small = []
@@ -144,8 +139,8 @@ def _tell_results(results: Sequence[CellResult], output: Path | str, console: Co
     """Say what was made, and what was skipped; fail if a cell did."""
     from dataclasses import asdict
 
-    from rm_geo.cell_products import skipped_line
     from rm_geo.errors import InputError
+    from rm_geo.products.summary import skipped_line
 
     width = _width([cell.title for cell in results])
     lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'mean RSRP':>12}  transmitter"]

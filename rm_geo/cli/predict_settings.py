@@ -23,7 +23,7 @@ from rm_geo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rm_geo.predict_options import PredictOptions
+    from rm_geo.options import PredictOptions
 
 _OPTIONS: Final = (
     click.option("--method", default="radiocycle", show_default=True, metavar="NAME",
@@ -85,7 +85,7 @@ def predict_settings(command: F) -> F:
 
 def settings_of(chosen: Mapping[str, Any]) -> PredictOptions:
     """Gather the options of :func:`predict_settings` in one value."""
-    from rm_geo.predict_options import PredictOptions
+    from rm_geo.options import PredictOptions
 
     return PredictOptions(
         method=chosen["method"], model=chosen["model"],

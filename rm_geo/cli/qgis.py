@@ -12,7 +12,7 @@ import click
 from rm_geo.cli.options import console_options
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
     from rm_geo.qgis.install import PluginStatus
 
 F = TypeVar("F", bound=Callable[..., Any])

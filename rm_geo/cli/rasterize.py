@@ -18,8 +18,8 @@ from rm_geo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rm_geo.binning import Statistic
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
+    from rm_geo.workflows.rasterize import Statistic
 
 
 @click.command()
@@ -52,8 +52,8 @@ def rasterize(
     console: Console,
 ) -> None:
     """Bin MEASUREMENTS on a grid: RSRP, count and standard deviation, a raster per cell."""
-    from rm_geo.binning import rasterize_file
-    from rm_geo.predict_options import PredictOptions
+    from rm_geo.options import PredictOptions
+    from rm_geo.workflows.rasterize import rasterize_file
 
     options = PredictOptions(
         crs=crs, target_crs=target_crs, layer=layer, rsrp_column=rsrp_column,

@@ -16,7 +16,7 @@ from rm_geo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 
 @click.command()
@@ -59,13 +59,13 @@ def simulate(
     console: Console,
 ) -> None:
     """Simulate the radio map of each site among BUILDINGS by the dominant path model."""
-    from rm_geo import simulation
+    from rm_geo.workflows import simulate
 
-    footprints = simulation.read_buildings(
+    footprints = simulate.read_buildings(
         buildings, layer=layer, height_column=height_column, default_height_m=building_height,
         crs=crs, progress=console,
     )  # fmt: skip
-    made = simulation.simulate(
+    made = simulate.simulate(
         footprints, sites, output, sites_crs=sites_crs, resolution_m=resolution,
         margin_m=margin, eirp_dbm=eirp, frequency_mhz=frequency, max_tiles=max_tiles,
         progress=console,

@@ -16,7 +16,7 @@ from rm_geo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 
 @click.command()
@@ -62,7 +62,7 @@ def superres(
     console: Console,
 ) -> None:
     """Refine a coarse RASTER of RSRP in dBm with a super-resolution network."""
-    from rm_geo.superres import superresolve
+    from rm_geo.workflows.superresolve import superresolve
 
     made = superresolve(
         raster, output, scale, model=model, device=device, batch_size=batch_size, band=band,

@@ -13,7 +13,7 @@ from rm_geo.progress import SilentProgress
 if TYPE_CHECKING:
     import torch
 
-    from rm_geo.console import Console
+    from rm_geo._util.console import Console
 
 
 @click.command()
@@ -66,13 +66,13 @@ def train(
         raise ConfigError("No training data is named.", hint="Give a folder with --data.")
     import torch
 
-    from rm_geo.engine import choose_device
+    from rm_geo.inference.runner import choose_device
     from rm_geo.training.card import CardText, publish
     from rm_geo.training.data import describe_data, prepare_data
     from rm_geo.training.loop import CHECKPOINT_NAME
+    from rm_geo.training.process_group import Team, local_device
     from rm_geo.training.run import check_config, read_config
     from rm_geo.training.run import train as run_training
-    from rm_geo.training.team import Team, local_device
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -118,8 +118,8 @@ def describe_device(place: torch.device) -> str:
 def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """Put together what file, options and settings say, the later before the earlier."""
     from rm_geo.errors import ConfigError
-    from rm_geo.refining_models import KINDS
-    from rm_geo.training.ready import SETTINGS, network_of_size
+    from rm_geo.training.builtin_recipes import SETTINGS, network_of_size
+    from rm_geo.zoo.superres_models import KINDS
 
     recipe = _read_recipe(kind, config)
     if chosen["size"]:
@@ -147,7 +147,7 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
 def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
     """Read a recipe, a file's or a ready one; JSON is YAML too."""
     from rm_geo.errors import ConfigError
-    from rm_geo.training.ready import ready_recipe
+    from rm_geo.training.builtin_recipes import ready_recipe
 
     if config is None:
         return {}

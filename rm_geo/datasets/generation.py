@@ -22,16 +22,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from rm_geo.atomic import refuse_link
+from rm_geo._util.atomic import refuse_link
 from rm_geo.datasets.maps_archive import CityMaps, read_maps_archive
 from rm_geo.datasets.recipes import Recipe, SceneDraft
-from rm_geo.datasets.simulated import (
-    ANTENNA_COLUMNS,
-    FORMAT,
-    MANIFEST,
-    SimulatedSet,
-    read_manifest,
-)
+from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, MANIFEST, SimulatedSet, read_manifest
 from rm_geo.errors import ConfigError, InputError, OutputError
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import (

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.atomic import refuse_link, replacing
+from rm_geo._util.atomic import refuse_link, replacing
 from rm_geo.datasets.simulated import MANIFEST, SimulatedSet
 from rm_geo.errors import InputError, OutputError, RmGeoError, UsageError
 from rm_geo.units import GAIN_FLOOR_DB

@@ -15,11 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.datasets.maps_archive import CityMaps
-from rm_geo.datasets.radiomapseer import (
-    grey_to_gain_db,
-    marked_gains_db,
-    read_grey,
-)
+from rm_geo.datasets.radiomapseer import grey_to_gain_db, marked_gains_db, read_grey
 from rm_geo.datasets.radiomapseer_names import GreyScale
 from rm_geo.datasets.recipes import SceneDraft, required_maps
 from rm_geo.datasets.street_scenes import street_draft

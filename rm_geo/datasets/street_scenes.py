@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.datasets.maps_archive import CityMaps
-from rm_geo.datasets.recipes import (
-    SceneDraft,
-    antenna_table,
-    column,
-    draw_drives,
-    required_maps,
-)
+from rm_geo.datasets.recipes import SceneDraft, antenna_table, column, draw_drives, required_maps
 from rm_geo.datasets.sampling import BoolMask
 from rm_geo.errors import ConfigError
 

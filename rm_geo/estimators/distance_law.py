@@ -8,13 +8,8 @@ from typing import TypeAlias
 import numpy as np
 
 from rm_geo.estimators.base import FloatArray, TileBatch
-from rm_geo.estimators.tilewise import (
-    Float64Array,
-    TileSamples,
-    evaluate_field,
-    samples_of,
-)
-from rm_geo.localization import locate
+from rm_geo.estimators.tilewise import Float64Array, TileSamples, evaluate_field, samples_of
+from rm_geo.sites.localization import locate
 
 DistanceLaw: TypeAlias = Callable[[Float64Array], Float64Array]
 """Gives RSRP in dBm at distances in metres, both of shape (n,)."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rm_geo.engine import choose_device, choose_precision
 from rm_geo.errors import ModelError
 from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.inference.runner import choose_device, choose_precision
 from rm_geo.networks import channels_last
 from rm_geo.units import GAIN_TOP_DB
-from rm_geo.zoo import ModelRecord, default_model, find_model
+from rm_geo.zoo.catalog import ModelRecord, default_model, find_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class LoadedModel:
     """
 
     def __init__(self, model: str | Path | ModelRecord | None, family: str, device: str) -> None:
-        from rm_geo.weights import load_network
+        from rm_geo.zoo.weights import load_network
 
         self.device_name = choose_device(device)
         if not isinstance(model, ModelRecord):

@@ -9,8 +9,8 @@ import numpy as np
 
 from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
 from rm_geo.estimators.symmetries import orientations, turned_position
-from rm_geo.onnx_field import OnnxField
 from rm_geo.units import LEVEL_SCALE_DB
+from rm_geo.zoo.onnx_session import OnnxField
 
 LOG_STD_BOUNDS: Final = (-6.0, 2.0)
 """Deviations beyond these, 0.05 and 150 dB, are a network's fancy."""

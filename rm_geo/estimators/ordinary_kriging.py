@@ -18,7 +18,7 @@ from rm_geo.estimators.tilewise import (
     samples_of,
     single_threaded_algebra,
 )
-from rm_geo.estimators.variogram import Variogram, fit_variogram
+from rm_geo.geostat.variogram import Variogram, fit_variogram
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rm_geo.engine import choose_device, choose_precision
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.onnx_radiocycle import OnnxRadioCycle
 from rm_geo.estimators.symmetries import require_count
-from rm_geo.onnx_files import onnx_files
-from rm_geo.zoo import default_model, find_model, verified
+from rm_geo.inference.runner import choose_device, choose_precision
+from rm_geo.zoo.catalog import default_model, find_model, verified
+from rm_geo.zoo.onnx_files import onnx_files
 
 if TYPE_CHECKING:
     from rm_geo.estimators.torch_radiocycle import TorchRadioCycle

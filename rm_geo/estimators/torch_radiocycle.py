@@ -14,7 +14,7 @@ from rm_geo.estimators.symmetries import orientations, turn, turn_back
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle, RadioCycle
 from rm_geo.units import LEVEL_SCALE_DB, gain_to_unit, unit_to_gain
-from rm_geo.zoo import ModelRecord
+from rm_geo.zoo.catalog import ModelRecord
 
 
 class TorchRadioCycle:

@@ -13,22 +13,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.atomic import output_folder, replacing
+from rm_geo._util.atomic import output_folder, replacing
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II, Split
 from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators.base import Estimator, FloatArray, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
+from rm_geo.evaluation.benchmark_methods import Contestant, Line
 from rm_geo.evaluation.cases import chosen_scenes
-from rm_geo.evaluation.contestants import Contestant, Line
-from rm_geo.evaluation.figures import draw_maps
-from rm_geo.evaluation.image_quality import ImageQuality
 from rm_geo.evaluation.lattice import LatticeCases, known_walls, lattice_cases
-from rm_geo.evaluation.metrics import ErrorSums
-from rm_geo.evaluation.result_table import markdown_table, write_csv
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
+from rm_geo.validation.figures import draw_maps
+from rm_geo.validation.image_quality import ImageQuality
+from rm_geo.validation.metrics import ErrorSums
+from rm_geo.validation.tables import markdown_table, write_csv
 
 SETTINGS: Final[dict[int, Split]] = {1: MARS_SETTING_I, 2: MARS_SETTING_II}
 

@@ -10,19 +10,19 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from rm_geo.atomic import output_folder, replacing
+from rm_geo._util.atomic import output_folder, replacing
 from rm_geo.datasets.map_numbers import format_maps
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, FloatArray
 from rm_geo.evaluation import published
+from rm_geo.evaluation.benchmark_methods import Contestant, Line
 from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
-from rm_geo.evaluation.contestants import Contestant, Line
-from rm_geo.evaluation.figures import draw_curves, draw_maps
-from rm_geo.evaluation.result_table import markdown_table, write_csv
 from rm_geo.evaluation.simulated import TRANSMITTERS, ProtocolRow, run_protocol
 from rm_geo.progress import Progress
 from rm_geo.units import gain_to_unit
+from rm_geo.validation.figures import draw_curves, draw_maps
+from rm_geo.validation.tables import markdown_table, write_csv
 
 CONTESTANTS: Final = (
     Contestant("KNN", "knn"),

@@ -14,17 +14,11 @@ import numpy as np
 
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.estimators.base import Estimate, Estimator, FloatArray
-from rm_geo.evaluation.cases import (
-    PAPER_SAMPLINGS,
-    Cases,
-    Sampling,
-    chosen_scenes,
-    scene_cases,
-)
-from rm_geo.evaluation.metrics import BuildingCounts, ErrorSums, Pixels
-from rm_geo.evaluation.told import TOLD
+from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, chosen_scenes, scene_cases
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
+from rm_geo.validation.known_buildings import TOLD
+from rm_geo.validation.metrics import BuildingCounts, ErrorSums, Pixels
 
 TRANSMITTERS = 10
 

@@ -25,14 +25,14 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import ModelError
 from rm_geo.estimators.base import BoolArray, FloatArray
 from rm_geo.evaluation.cases import SPACING_M, chosen_scenes, unit_scene
-from rm_geo.evaluation.metrics import ErrorSums
 from rm_geo.grid import Grid
+from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.progress import Progress, SilentProgress
-from rm_geo.raster_io import read_raster, write_raster
-from rm_geo.refining_models import refining_model
-from rm_geo.superres import superresolve
 from rm_geo.units import unit_to_gain
-from rm_geo.zoo import default_model
+from rm_geo.validation.metrics import ErrorSums
+from rm_geo.workflows.superresolve import superresolve
+from rm_geo.zoo.catalog import default_model
+from rm_geo.zoo.superres_models import refining_model
 
 Refiner: TypeAlias = Callable[[Path, Path, int], None]
 """Makes the second file, finer by a whole factor, of the first."""

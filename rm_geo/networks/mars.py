@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rm_geo.networks.enlarging import enlarge, upsampler, with_building_mask
 from rm_geo.networks.fields import pull_push
+from rm_geo.networks.upsampling import enlarge, upsampler, with_building_mask
 
 
 class _Scales(nn.Module):

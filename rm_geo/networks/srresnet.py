@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rm_geo.networks.enlarging import upsampler
+from rm_geo.networks.upsampling import upsampler
 
 
 class _Block(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rm_geo.networks.enlarging import upsampler
+from rm_geo.networks.upsampling import upsampler
 
 
 class _SpatialTemporalBlock(nn.Module):

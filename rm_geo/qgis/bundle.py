@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from rm_geo._util.atomic import prepare_output_folder, replacing
 from rm_geo._version import __version__
-from rm_geo.atomic import prepare_output_folder, replacing
 from rm_geo.errors import InputError
 
 FOLDER: Final = "rm_geo_qgis"

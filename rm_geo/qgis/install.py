@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rm_geo._util.atomic import PART_SUFFIX, output_error, prepare_output_folder, replacing
 from rm_geo._version import __version__
-from rm_geo.atomic import PART_SUFFIX, output_error, prepare_output_folder, replacing
 from rm_geo.errors import InputError, OutputError
 from rm_geo.qgis.bundle import FOLDER, plugin_version
 from rm_geo.qgis.profiles import Profile, is_enabled, with_plugin

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from rm_geo._util.atomic import replacing
 from rm_geo._version import __version__
-from rm_geo.atomic import replacing
 from rm_geo.errors import InputError
 from rm_geo.networks import build
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint
@@ -20,7 +20,7 @@ from rm_geo.training.curves import CURVES_NAME, draw_course, read_course
 from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
 from rm_geo.training.run import TrainingConfig
 from rm_geo.training.start import CONFIG_NAME, Origin
-from rm_geo.weights import save_model
+from rm_geo.zoo.weights import save_model
 
 LICENCE = "Apache-2.0"
 RECIPE_NAME = "recipe.yaml"

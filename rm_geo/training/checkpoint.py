@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rm_geo.atomic import output_error, refuse_link
+from rm_geo._util.atomic import output_error, refuse_link
 from rm_geo.errors import ModelError
-from rm_geo.tensor_file import dump_tensors, parse_tensors
+from rm_geo.zoo.safetensors import dump_tensors, parse_tensors
 
 _KEY = "rm_geo_training"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rm_geo.atomic import replacing
+from rm_geo._util.atomic import replacing
 from rm_geo.errors import InputError
 
 CURVES_NAME = "curves.png"

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 from rm_geo.datasets.simulated import MANIFEST, SimulatedSet, read_manifest
 from rm_geo.datasets.splits import LAST_TRAINING_MAP, get_split
 from rm_geo.errors import ConfigError, DependencyError, InputError
+from rm_geo.io.provenance import files_sha256
 from rm_geo.progress import Progress
-from rm_geo.provenance import files_sha256
 from rm_geo.training.options import make_options
+from rm_geo.training.process_group import Team
 from rm_geo.training.run import RadioMapSeerOptions, TrainingConfig
-from rm_geo.training.team import Team
 
 if TYPE_CHECKING:
     from rm_geo.datasets.radiomapseer_names import GreyScale

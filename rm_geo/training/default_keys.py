@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.errors import InputError, UsageError
-from rm_geo.refining_models import KINDS as REFINING_KINDS
+from rm_geo.zoo.superres_models import KINDS as REFINING_KINDS
 
 _PAIRS: Final = ("radiocycle", "radiocycle-field")
 

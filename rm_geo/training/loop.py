@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rm_geo.atomic import output_error, replacing
+from rm_geo._util.atomic import output_error, replacing
 from rm_geo.errors import ConfigError
 from rm_geo.progress import Progress
 from rm_geo.training.checkpoint import (
@@ -23,8 +23,8 @@ from rm_geo.training.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
+from rm_geo.training.process_group import Team
 from rm_geo.training.task import StepContext, TrainingTask
-from rm_geo.training.team import Team
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 LOG_NAME = "log.jsonl"

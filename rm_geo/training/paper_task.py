@@ -12,8 +12,8 @@ from torch.nn import functional
 from rm_geo.errors import ConfigError
 from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.radiocycle import RadioCycle
+from rm_geo.training.drive_task import MODES
 from rm_geo.training.dwa import DynamicWeightAverage
-from rm_geo.training.field_task import MODES
 from rm_geo.training.losses import dice_bce
 from rm_geo.training.mars_task import unit_map
 from rm_geo.training.options import require_share

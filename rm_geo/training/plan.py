@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rm_geo.datasets.splits import MARS_SETTING_I
-from rm_geo.training.ready import network_of_size, ready_recipe
-from rm_geo.zoo import list_models
+from rm_geo.training.builtin_recipes import network_of_size, ready_recipe
+from rm_geo.zoo.catalog import list_models
 
 
 @dataclass(frozen=True)

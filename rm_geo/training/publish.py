@@ -10,13 +10,13 @@ import click
 
 from rm_geo.errors import DependencyError, InputError, RmGeoError, UsageError
 from rm_geo.estimators.radiocycle import FIELD_KIND
-from rm_geo.model_file import CARD_NAME
-from rm_geo.onnx_graph import write_graph
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.default_keys import NetworkShape, read_shape, require_suited
 from rm_geo.training.start import CONFIG_NAME
-from rm_geo.weights import write_index
-from rm_geo.zoo import find_model, read_index
+from rm_geo.zoo.catalog import find_model, read_index
+from rm_geo.zoo.model_file import CARD_NAME
+from rm_geo.zoo.onnx_graph import write_graph
+from rm_geo.zoo.weights import write_index
 
 
 @click.command()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rm_geo.atomic import prepare_output_folder
+from rm_geo._util.atomic import prepare_output_folder
 from rm_geo.datasets.radiomapseer_names import GREY_SCALES, SIMULATIONS
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import get_split
@@ -21,16 +21,16 @@ from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.device_pool import DevicePool, fits_device
-from rm_geo.training.field_task import FieldOptions, FieldTask
+from rm_geo.training.drive_task import FieldOptions, FieldTask
 from rm_geo.training.loop import CHECKPOINT_NAME, LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
 from rm_geo.training.measure import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
+from rm_geo.training.process_group import Team
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.start import Origin, require_same, started_network, write_start
 from rm_geo.training.task import TrainingTask
-from rm_geo.training.team import Team
 
 
 @dataclass(frozen=True)

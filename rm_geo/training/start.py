@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from rm_geo.atomic import replacing
+from rm_geo._util.atomic import replacing
 from rm_geo.datasets.simulated import MANIFEST
 from rm_geo.errors import ConfigError
+from rm_geo.io.provenance import files_sha256
 from rm_geo.networks import build, settled_arguments
-from rm_geo.provenance import files_sha256
 from rm_geo.training.widening import widen
-from rm_geo.weights import load_network
-from rm_geo.zoo import describe_network, find_model, verified
+from rm_geo.zoo.catalog import describe_network, find_model, verified
+from rm_geo.zoo.weights import load_network
 
 if TYPE_CHECKING:
     from rm_geo.training.run import TrainingConfig

@@ -1,0 +1,234 @@
+"""Columns of a table that may be longer than memory should hold.
+
+A column grows block by block. Beyond half a million rows it goes to a nameless file in the
+folder for temporary files, and what comes out is an array over that file: the system reads
+what is looked at and takes it away when it needs the memory. The file vanishes with the last
+array over it, however the process ends.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from rm_geo._util.atomic import output_error
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+IN_MEMORY_ROWS: Final = 1 << 19
+"""Columns of more rows lie on disk."""
+
+BLOCK_ROWS: Final = 1 << 18
+"""Rows that are worked on at a time: temporaries of some megabytes."""
+
+
+class GrowingColumn(Generic[Scalar]):
+    """A column that is appended to.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the values.
+    in_memory_rows : int, optional
+        Most rows of a column in memory; :data:`IN_MEMORY_ROWS` if not given.
+    """
+
+    def __init__(self, dtype: DTypeLike, in_memory_rows: int | None = None) -> None:
+        self._dtype = np.dtype(dtype)
+        self._limit = IN_MEMORY_ROWS if in_memory_rows is None else in_memory_rows
+        self._blocks: list[NDArray[Scalar]] = []
+        self._file: IO[bytes] | None = None
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add values at the end; they are copied where they are views of something larger.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        if values.size == 0:
+            return
+        block = np.ascontiguousarray(values, dtype=self._dtype)
+        self._rows += block.size
+        if self._rows > self._limit:
+            self._spill()
+        if self._file is None:
+            self._blocks.append(block.copy() if block.base is not None else block)
+        else:
+            _write(self._file, block)
+
+    def finish(self) -> NDArray[Scalar]:
+        """Give the values, shape (N,), and begin anew."""
+        blocks, file, rows = self._blocks, self._file, self._rows
+        self._blocks, self._file, self._rows = [], None, 0
+        if file is not None:
+            return _mapped(file, self._dtype, rows)
+        if len(blocks) == 1:
+            return blocks[0]
+        return np.concatenate(blocks) if blocks else np.empty(0, dtype=self._dtype)
+
+    def _spill(self) -> None:
+        """Move what is in memory to disk."""
+        if self._file is None:
+            self._file = _open_file()
+            for block in self._blocks:
+                _write(self._file, block)
+            self._blocks = []
+
+
+def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int | None = None) -> NDArray[Any]:
+    """Make a column to be filled, in memory or on disk.
+
+    Raises
+    ------
+    OutputError
+        If the disk has no room for it: writing into a mapped file that has none would be
+        the end of the process.
+    """
+    kind = np.dtype(dtype)
+    if rows <= (IN_MEMORY_ROWS if in_memory_rows is None else in_memory_rows):
+        return np.empty(rows, dtype=kind)
+    file = _open_file()
+    size = rows * kind.itemsize
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise output_error(Path(tempfile.gettempdir()), error) from error
+    else:
+        zeros = np.zeros(BLOCK_ROWS, dtype=kind)
+        for start in range(0, rows, BLOCK_ROWS):
+            _write(file, zeros[: rows - start])
+    return _mapped(file, kind, rows)
+
+
+def computed(
+    function: Callable[..., NDArray[Any]], *columns: NDArray[Any], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Compute a column row by row from others, in memory or on disk.
+
+    Parameters
+    ----------
+    function : callable
+        Given a block of each column, gives as many values.
+    columns : ndarray, shape (N,)
+        Columns of one length.
+    dtype : dtype
+        Of the result.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full.
+
+    Examples
+    --------
+    >>> computed(np.add, np.arange(3), np.ones(3), dtype=np.float32)
+    array([1., 2., 3.], dtype=float32)
+    """
+    result = empty_column(columns[0].shape[0], dtype)
+    for *blocks, target in in_blocks(*columns, result):
+        target[:] = function(*blocks)
+    return result
+
+
+def in_blocks(
+    *columns: NDArray[Any], rows: int | None = None
+) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Go through columns of one length in blocks of rows; what was seen does not stay in memory.
+
+    Yields
+    ------
+    tuple of ndarray
+        Views of the same rows of each column.
+
+    Examples
+    --------
+    >>> [int(block.sum()) for (block,) in in_blocks(np.arange(5), rows=2)]
+    [1, 5, 4]
+    """
+    step = BLOCK_ROWS if rows is None else rows
+    for start in range(0, columns[0].shape[0], step):
+        yield tuple(column[start : start + step] for column in columns)
+        for column in columns:
+            release(column)
+
+
+def compacted(
+    columns: Mapping[str, NDArray[Any]],
+    keep: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.bool_]],
+) -> dict[str, NDArray[Any]]:
+    """Leave out rows, in the memory of the columns, which are lost.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (N,)
+        Columns of one length.
+    keep : callable
+        Given a block of each column, in the order of the rows, tells which rows stay.
+    """
+    begin = end = 0
+    for blocks in in_blocks(*columns.values()):
+        kept = keep(dict(zip(columns, blocks, strict=True)))
+        count = int(np.count_nonzero(kept))
+        if end < begin or count < kept.size:
+            for column, block in zip(columns.values(), blocks, strict=True):
+                column[end : end + count] = block[kept]
+        begin += kept.size
+        end += count
+    return {name: column[:end] for name, column in columns.items()}
+
+
+def release(column: NDArray[Any]) -> None:
+    """Take the pages of a column that lies on disk out of this process's memory.
+
+    Nothing is lost: what is looked at again is read again, from the system's cache where it
+    is still there. Ordinary arrays stay as they are.
+    """
+    base: object = column
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            mapped = getattr(base, "_mmap", None)
+            if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        base = base.base
+
+
+def _open_file() -> IO[bytes]:
+    """Make a file that nobody else sees, and that is gone when it is closed."""
+    try:
+        return tempfile.TemporaryFile(prefix="rm_geo_")
+    except OSError as error:
+        raise output_error(Path(tempfile.gettempdir()), error) from error
+
+
+def _write(file: IO[bytes], block: NDArray[Any]) -> None:
+    """Append a contiguous block."""
+    try:
+        file.write(block.view(np.uint8).data)
+    except OSError as error:
+        raise output_error(Path(tempfile.gettempdir()), error) from error
+
+
+def _mapped(file: IO[bytes], dtype: np.dtype[Any], rows: int) -> NDArray[Any]:
+    """Give an array over a file, which lives as long as the array."""
+    try:
+        file.flush()
+        return np.asarray(np.memmap(file, dtype=dtype, mode="r+", shape=(rows,)))
+    except OSError as error:
+        raise output_error(Path(tempfile.gettempdir()), error) from error
+    finally:
+        file.close()

@@ -1,0 +1,1 @@
+"""Building footprints: reading and rasterizing to masks."""

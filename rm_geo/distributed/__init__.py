@@ -1,0 +1,1 @@
+"""Runs on Dask clusters: batches of jobs and distributed tiles."""

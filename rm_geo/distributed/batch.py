@@ -1,0 +1,229 @@
+"""Many drive tests at once: jobs and their cells spread over workers.
+
+A file with one cell is one task; of a file with several, each cell is. The tiles of a large
+cell, or of one that would leave workers idle, are spread by its task. Whatever fails is noted
+and the rest goes on; what is complete is written down as it happens, so that the same command
+goes on where a batch was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from rm_geo._util.locks import output_lock
+from rm_geo.distributed.batch_state import (
+    STATE_NAME,
+    BatchRecord,
+    JobState,
+    record_folder,
+    write_batch_summary,
+)
+from rm_geo.distributed.batch_task import TaskOutcome, run_task
+from rm_geo.distributed.jobs import Job, require_outputs
+from rm_geo.distributed.pool import POLL_S, Crew
+from rm_geo.distributed.tiles import release_workers
+from rm_geo.errors import ClusterLostError, OutputError
+from rm_geo.io.file_cache import release_copies
+from rm_geo.io.metadata import for_each
+from rm_geo.io.object_store import local, stored
+from rm_geo.io.paths import Location
+from rm_geo.products.summary import SUMMARY_NAMES, CellResult, skipped_line, write_summary
+from rm_geo.progress import Progress, SilentProgress
+
+SPREAD_TILES: Final = 64
+"""A cell of so many tiles takes a minute on a CPU: worth sending its measurements around."""
+
+_SPREAD_SOONER: Final = 4
+"""Where workers would be idle otherwise, this much smaller cells are spread too."""
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    output: Location,
+    client: Any,  # noqa: ANN401 - distributed carries no types
+    *,
+    retries: int = 1,
+    fresh: bool = False,
+    spread_tiles: int = SPREAD_TILES,
+    progress: Progress | None = None,
+) -> list[JobState]:
+    """Map all jobs on a cluster.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What to do.
+    output : Path or str
+        Folder, here or in object storage, of ``batch_summary.csv`` and ``batch_summary.json``.
+    client : distributed.Client
+        Whose workers do it.
+    retries : int
+        How often a task is tried again that failed by no fault of its input.
+    fresh : bool
+        Do also what an earlier batch completed.
+    spread_tiles : int
+        The tiles of cells with at least so many are computed by all workers; of cells with a
+        quarter as many where fewer tasks are left than workers. 0 spreads none.
+    progress : Progress, optional
+        Told of every job.
+
+    Returns
+    -------
+    list of JobState
+        In the order of the jobs; failed ones included.
+
+    Raises
+    ------
+    OutputError
+        If the folder, or a job's in object storage, cannot be written, or another batch is
+        writing it.
+    CancelledError
+        If the caller asked for the work to stop; complete cells stay.
+    ClusterLostError
+        If the scheduler was lost, or there was no worker for a minute; complete cells stay.
+    """
+    listener = SilentProgress() if progress is None else progress
+    with (
+        record_folder(output) as folder,
+        output_lock(folder / ".rmgeo-batch-lock", f"the batch in {output}"),
+    ):
+        record = BatchRecord(folder / STATE_NAME, fresh=fresh)
+        states = for_each(record.restored, jobs)
+        listener.start(len(jobs), "jobs", "Batch")
+        open_jobs = []
+        for state in states:
+            if state.skipped:
+                listener.log(f"{state.job.name}: complete already")
+                listener.advance()
+            else:
+                open_jobs.append(state)
+        require_outputs(output, [state.job for state in open_jobs])
+        with ExitStack() as after:
+            after.push(lambda kind, *_: release_workers(client, kind, release_copies))
+            if spread_tiles:
+                after.push(lambda kind, *_: release_workers(client, kind))
+            after.callback(record.write)
+            _work_off(open_jobs, client, record, retries, spread_tiles, listener)
+        listener.finish()
+        write_batch_summary(states, folder)
+        if all(state.status == "done" for state in states):
+            record.path.unlink(missing_ok=True)
+    return states
+
+
+def _work_off(
+    states: Sequence[JobState],
+    client: Any,  # noqa: ANN401
+    record: BatchRecord,
+    retries: int,
+    spread_tiles: int,
+    progress: Progress,
+) -> None:
+    """Hand out tasks, and more tasks for what they find, until nothing is left."""
+    crew = Crew(client)
+    waiting: deque[tuple[JobState, str | None, int]] = deque()
+    meant: dict[str, tuple[Any, JobState, str | None, int]] = {}
+    done: SimpleQueue[Any] = SimpleQueue()
+
+    def submit() -> None:
+        threads = crew.threads()
+        # A task whose tiles are spread leaves its place on the worker to the next task: only
+        # so many may be under way that their memory is bounded.
+        while waiting and (not spread_tiles or len(meant) < threads):
+            enough = len(waiting) + len(meant) >= threads
+            least = spread_tiles if enough else -(-spread_tiles // _SPREAD_SOONER)
+            state, cell, attempt = waiting.popleft()
+            future = crew.submit(run_task, state.job, cell, least)
+            meant[future.key] = (future, state, cell, attempt)
+            future.add_done_callback(done.put)
+
+    for state in states:
+        state.waiting = 1
+        waiting.append((state, None, 0))
+    try:
+        submit()
+        while meant:
+            progress.check()
+            try:
+                future = done.get(timeout=POLL_S)
+            except Empty:
+                crew.require()
+                continue
+            _, state, cell, attempt = meant.pop(future.key)
+            outcome = _outcome(future, crew)
+            state.seconds += outcome.seconds
+            if outcome.may_pass and attempt < retries:
+                state.attempts += 1
+                progress.log(f"{_label(state, cell)}: trying again. {outcome.message}")
+                waiting.append((state, cell, attempt + 1))
+                submit()
+                continue
+            state.waiting -= 1
+            for line in _take(state, cell, outcome):
+                progress.log(f"{state.job.name}: {line.strip()}")
+            for name in outcome.cells:
+                if name not in state.results:
+                    state.waiting += 1
+                    waiting.append((state, name, 0))
+            submit()
+            if outcome.message:
+                progress.log(f"{_label(state, cell)} failed: {outcome.message}")
+            if state.waiting == 0:
+                _close(state, progress)
+            record.note(state)
+    finally:
+        crew.take_back(future for future, *_ in meant.values())
+
+
+def _label(state: JobState, cell: str | None) -> str:
+    """Name a task."""
+    return state.job.name if cell is None else f"{state.job.name}, cell {cell}"
+
+
+def _take(state: JobState, cell: str | None, outcome: TaskOutcome) -> list[str]:
+    """Add what a task found to its job; gives what it said and no task had said before."""
+    for result in outcome.results:
+        state.results[result.cell] = result
+    if outcome.message and cell is None:
+        state.message = outcome.message
+    elif outcome.message and cell is not None:
+        state.results[cell] = CellResult(cell, "failed", message=outcome.message)
+    said = [line for line in outcome.lines if line not in state.lines]
+    state.lines.update(dict.fromkeys(said))
+    return said
+
+
+def _close(state: JobState, progress: Progress) -> None:
+    """Write a complete job's own summary."""
+    ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
+    if any(result.is_mapped for result in ordered):
+        try:
+            with ExitStack() as places:
+                stand_in = partial(stored, names=SUMMARY_NAMES, part="summary")
+                write_summary(ordered, local(state.job.output, places, stand_in))
+        except OutputError as error:
+            state.message = str(error)
+    if line := skipped_line(ordered):
+        progress.log(f"{state.job.name}: {line}")
+    progress.log(f"{state.job.name}: {state.status}")
+    progress.advance()
+
+
+def _outcome(future: Any, crew: Crew) -> TaskOutcome:  # noqa: ANN401
+    """Give what a task returned, or what became of its worker."""
+    try:
+        outcome = crew.result(future)
+    except ClusterLostError:
+        raise
+    except Exception as error:  # whatever it is, the other jobs go on
+        name = type(error).__name__
+        if name == "KilledWorker":
+            return TaskOutcome(message="Its workers died, each time that it was tried.")
+        return TaskOutcome(message=f"{name}: {error}", may_pass=True)
+    assert isinstance(outcome, TaskOutcome)
+    return outcome

@@ -1,0 +1,184 @@
+"""One task of a batch, as a worker does it: a file of measurements, or one cell of it."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo._util.atomic import prepare_output_folder
+from rm_geo.distributed.jobs import Job
+from rm_geo.distributed.tiles import TilesOfTask
+from rm_geo.errors import (
+    CancelledError,
+    ClusterError,
+    ClusterLostError,
+    DeviceError,
+    FetchError,
+    OutputError,
+    RmGeoError,
+    TooSmallError,
+)
+from rm_geo.io.file_cache import copies_of_worker
+from rm_geo.io.object_store import local, stored
+from rm_geo.io.paths import location_of
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.plan import Survey, read_survey, require_one_possible
+from rm_geo.products.summary import CellResult, failed, skipped
+from rm_geo.progress import SilentProgress
+
+_ENDING: Final = frozenset({"closing", "closed", "failed"})
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What a worker says of a task.
+
+    Attributes
+    ----------
+    results : tuple of CellResult
+        Cells that were mapped, skipped, or failed.
+    cells : tuple of str
+        Instead of results: the cells of the file, each to be a task of its own.
+    message : str
+        Why the whole job failed; empty otherwise.
+    may_pass : bool
+        Whether another try may succeed.
+    seconds : float
+        Time on the worker.
+    lines : tuple of str
+        What the task said on its way; mostly of the reading.
+    """
+
+    results: tuple[CellResult, ...] = ()
+    cells: tuple[str, ...] = ()
+    message: str = ""
+    may_pass: bool = False
+    seconds: float = 0.0
+    lines: tuple[str, ...] = ()
+
+
+def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
+    """Map one cell of a job, or find its cells; runs on a worker.
+
+    What lies in object storage is fetched by the first task of a worker that wants it, and
+    kept for the others. Its maps are stored there when they are complete, those of each cell by
+    its own task.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    cell : str or None
+        Which cell; None reads the file, and maps it if it has one cell only.
+    spread_tiles : int
+        Cells with at least so many tiles are computed by all workers; 0 for none.
+    """
+    begun = time.perf_counter()
+    progress = _TaskProgress()
+    options = job.options if cell is None else replace(job.options, cells=(cell,))
+    try:
+        with ExitStack() as places:
+            outcome = _mapped(job, cell, options, spread_tiles, places, progress)
+    except RmGeoError as error:
+        outcome = TaskOutcome(
+            message=str(error),
+            may_pass=isinstance(error, (ClusterError, DeviceError, FetchError, OutputError)),
+        )
+    seconds = time.perf_counter() - begun
+    return replace(outcome, seconds=seconds, lines=tuple(progress.lines))
+
+
+def _mapped(
+    job: Job,
+    cell: str | None,
+    options: PredictOptions,
+    spread_tiles: int,
+    places: ExitStack,
+    progress: _TaskProgress,
+) -> TaskOutcome:
+    """Map the one cell that there is, or name those that there are."""
+    from rm_geo.pipeline.predict import predict
+
+    if isinstance(job.output, Path):
+        prepare_output_folder(job.output)
+    copies = copies_of_worker()
+    source = local(job.measurements, places, copies.copy_of)
+    if options.sites is not None:
+        sites = local(location_of(options.sites), places, copies.copy_of)
+        options = replace(options, sites=sites)
+    if options.buildings is not None:
+        buildings = local(location_of(options.buildings), places, copies.copy_of)
+        options = replace(options, buildings=buildings)
+    progress.call(source, job)
+    survey = read_survey(source, options, progress)
+    require_one_possible(survey)
+    if len(survey.cells) > 1:
+        cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
+        return TaskOutcome(_refused(survey, source, job), cells)
+    part, names = f"cell {survey.cells[0].cell}", list[str]()
+    output = local(job.output, places, partial(stored, names=names, part=part))
+    try:
+        results = predict(
+            survey, output, options, progress, summary=False,
+            tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
+        )  # fmt: skip
+    except TooSmallError as error:
+        if cell is None:  # the only cell of the job
+            raise
+        (plan,) = survey.cells
+        small = skipped(plan.cell, plan.label, len(plan.measurements), error)
+        results = [_called(small, source, job)]
+    names += (name for result in results for name in result.files)
+    return TaskOutcome(tuple(results))
+
+
+def _refused(survey: Survey, source: Path, job: Job) -> tuple[CellResult, ...]:
+    """Cells that cannot be mapped; the reasons name the job's file, not its copy."""
+    results = (
+        failed(plan.cell, plan.label, len(plan.measurements), plan.refusal)
+        for plan in survey.cells if plan.refusal is not None
+    )  # fmt: skip
+    return tuple(_called(result, source, job) for result in results)
+
+
+def _called(result: CellResult, source: Path, job: Job) -> CellResult:
+    """Name the job's file in a result's message, not its copy."""
+    return replace(result, message=result.message.replace(str(source), str(job.measurements)))
+
+
+class _TaskProgress(SilentProgress):
+    """Stops a task on a worker whose batch no longer waits for it.
+
+    Dask drops what has not begun; of what runs, it only notes that nobody wants it. A worker
+    whose scheduler was lost waits for its tasks before it ends: the same command, run again,
+    would find their outputs in use. What is logged is kept for the batch to tell.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._names: dict[str, str] = {}
+        self._worker: Any = importlib.import_module("distributed").get_worker()
+        self._key = self._worker.get_current_task()
+
+    def call(self, copy: Path, job: Job) -> None:
+        """Call a file by the name that its job has for it."""
+        self._names[str(copy)] = str(job.measurements)
+
+    def log(self, message: str) -> None:
+        """Keep a line."""
+        for name, called in self._names.items():
+            message = message.replace(name, called)
+        self.lines.append(message)
+
+    def check(self) -> None:
+        """Stop once the task was cancelled, or its worker ends."""
+        if self._worker.status.name in _ENDING:
+            raise ClusterLostError("The connection to the scheduler was lost.")
+        task = self._worker.state.tasks.get(self._key)
+        if task is None or task.state == "cancelled":
+            raise CancelledError("The batch was stopped.")

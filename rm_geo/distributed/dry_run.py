@@ -1,0 +1,84 @@
+"""What a run over workers would do, and who they are, without handing them a tile."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from rm_geo.distributed.cluster import local_workers, open_cluster
+from rm_geo.distributed.tiles import SpreadTiles
+from rm_geo.measurements.model import Measurements
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.dry_run import DryRun, rehearse
+from rm_geo.pipeline.plan import read_survey, require_one_possible
+from rm_geo.progress import Progress
+
+
+@dataclass(frozen=True)
+class Workforce:
+    """Who would compute the tiles.
+
+    Attributes
+    ----------
+    workers : int
+        Processes.
+    threads : int
+        Tiles are computed by so many at once.
+    where : str
+        In words.
+    """
+
+    workers: int
+    threads: int
+    where: str
+
+
+def spread_dry_run(
+    measurements: str | os.PathLike[str] | Measurements,
+    options: PredictOptions,
+    progress: Progress,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> tuple[DryRun, Workforce]:
+    """Find out what a run over workers would do, writing nothing.
+
+    A scheduler must answer, and one of its workers open the method. Local workers are not
+    started.
+
+    Parameters
+    ----------
+    measurements, options, progress
+        As of :func:`rm_geo.pipeline.dry_run.dry_run`.
+    scheduler, workers
+        As of :func:`rm_geo.distributed.cluster.open_cluster`.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler does not answer, or a worker has another rm_geo.
+    RmGeoError
+        Whatever else would stop the run before its first tile.
+    """
+    survey = read_survey(measurements, options, progress)
+    require_one_possible(survey)
+    if scheduler is None:
+        found = local_workers(workers, options.device)
+        gpus = f", {_several(found.gpus, 'GPU')} for all" if found.gpus else ""
+        share = f"{_several(found.cores, 'core')} for each{gpus}"
+        where = f"{_several(found.number, 'worker')} on this machine, {share}"
+        return rehearse(survey, options, progress), Workforce(found.number, found.number, where)
+    with open_cluster(scheduler) as client, SpreadTiles(client, options) as tiles:
+        run = rehearse(survey, options, progress, tile_computer=tiles)
+        threads = client.nthreads()
+    number, all_threads = len(threads), sum(threads.values())
+    where = (
+        f"{_several(number, 'worker')} with {_several(all_threads, 'thread')} in all, of the "
+        f"scheduler at {scheduler}, which answers"
+    )
+    return run, Workforce(number, all_threads, where)
+
+
+def _several(number: int, what: str) -> str:
+    """Give a number of things in words."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

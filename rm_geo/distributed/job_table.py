@@ -1,0 +1,258 @@
+"""Tables of jobs: CSV and its relatives, or YAML; every value read as what it stands for."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import glob
+import io
+import re
+import types
+import typing
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo.errors import ConfigError, InputError
+from rm_geo.io.metadata import exists, head_of
+from rm_geo.io.object_store import fetched, local
+from rm_geo.io.paths import Location, file_name
+from rm_geo.io.tables.delimited import SEPARATORS, is_preamble
+from rm_geo.options import PredictOptions
+
+_SUFFIXES: Final = (".csv", ".yaml", ".yml")
+_HEAD_BYTES: Final = 1 << 16
+_NEEDED: Final = "measurements"
+_OWN: Final = (_NEEDED, "output", "name")
+# As the options of ``rm-geo predict`` are called.
+_SHORT_NAMES: Final = {
+    "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
+    "overlap": "overlap_px", "eirp": "eirp_dbm", "frequency": "frequency_mhz",
+    "noise": "noise_db", "cell": "cells",
+}  # fmt: skip
+_YES: Final = frozenset({"yes", "true", "1", "on"})
+_NO: Final = frozenset({"no", "false", "0", "off"})
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """What a table says of one job.
+
+    Attributes
+    ----------
+    where : str
+        The row's place, for messages.
+    measurements : str
+        The file, as the table names it.
+    name, output : str or None
+        Name and folder of the job, if the table has them.
+    settings : mapping of str to object
+        Fields of :class:`rm_geo.options.PredictOptions`; those that are not blank.
+    """
+
+    where: str
+    measurements: str
+    name: str | None
+    output: str | None
+    settings: Mapping[str, Any]
+
+
+def is_table(place: Location) -> bool:
+    """Whether a place is a table of jobs, by its name.
+
+    A pattern of tables is one of files. Files of tabs are mostly measurements: they are a table
+    if they have the column ``measurements``.
+
+    Raises
+    ------
+    FetchError
+        If a storage does not say.
+    """
+    name = file_name(place).lower()
+    if not name.endswith((*_SUFFIXES, ".tsv")) or (
+        glob.has_magic(str(place)) and not exists(place)
+    ):
+        return False
+    if not name.endswith(".tsv"):
+        return True
+    if not exists(place):
+        return False
+    text = head_of(place, _HEAD_BYTES).decode("utf-8-sig", errors="replace")
+    return _separator(text.splitlines()) is not None
+
+
+def read_table(table: Location) -> list[TableRow]:
+    """Read a table of jobs.
+
+    Raises
+    ------
+    ConfigError
+        If it has unknown columns, or values that are none.
+    InputError
+        If it is missing, or is no text.
+    FetchError
+        If a storage cannot be read.
+    """
+    return [_table_row(row, where) for row, where in _rows(table)]
+
+
+def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
+    """Rows of a table, and where each is, for messages."""
+    try:
+        with ExitStack() as places:
+            text = local(table, places, fetched).read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{table} does not exist.", hint="Check the path.") from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{table} cannot be read: {error}.", hint="Save it as UTF-8.") from error
+    if file_name(table).lower().endswith((".csv", ".tsv")):
+        return _delimited_rows(text, table)
+    return _yaml_rows(text, table)
+
+
+def _separator(lines: list[str]) -> tuple[int, str] | None:
+    """Find the header of a table of jobs, and what separates its columns; None if it is none."""
+    start = next(
+        (k for k, line in enumerate(lines) if line.strip() and not is_preamble(line)), None
+    )
+    if start is None:
+        return None
+    for separator in SEPARATORS:
+        if _NEEDED in _fields(lines[start], separator):
+            return start, separator
+    return None
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """Split a header."""
+    return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
+
+
+def _delimited_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
+    """Jobs of a delimited text: one a line, blanks left out."""
+    found = _separator(text.splitlines())
+    if found is None:
+        raise ConfigError(
+            f"{table} has no column {_NEEDED!r}, so it is no table of jobs.",
+            hint="To map one CSV file of measurements, use 'rm-geo predict'.",
+        )
+    start, separator = found
+    lines = io.StringIO(text, newline="")
+    for _ in range(start):
+        lines.readline()
+    names = _fields(lines.readline(), separator)
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"{table} has two columns {repeated!r}.", hint="Take one of them out.")
+    reader = csv.reader(lines, delimiter=separator)
+    parsed: list[tuple[dict[str, Any], str]] = []
+    for row in reader:
+        where = f"line {start + 1 + reader.line_num} of {table}"
+        if not row:
+            continue
+        if len(row) != len(names):
+            raise ConfigError(f"There are more or fewer values than columns in {where}.")
+        pairs = zip(names, row, strict=True)
+        parsed.append(({name: value.strip() for name, value in pairs if value.strip()}, where))
+    return parsed
+
+
+def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
+    """Jobs of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{table} is not YAML: {error}.") from error
+    shared: dict[str, Any] = {}
+    if isinstance(document, dict):
+        unknown = [key for key in document if key not in {"jobs", "defaults"}]
+        if unknown:
+            raise ConfigError(
+                f"{table} has an unknown key {unknown[0]!r}.", hint="Known are jobs and defaults."
+            )
+        shared, document = document.get("defaults") or {}, document.get("jobs")
+    entries = document or []
+    if not isinstance(entries, list) or not isinstance(shared, dict):
+        raise ConfigError(f"The jobs of {table} are not a list.", hint="Begin each with a dash.")
+    rows = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"job {number} of {table}"
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{where} is no mapping of names to values.")
+        values = {**shared, **entry}
+        # As an empty field of CSV: null says nothing.
+        rows.append(({key: value for key, value in values.items() if value is not None}, where))
+    return rows
+
+
+def _table_row(row: Mapping[str, Any], where: str) -> TableRow:
+    """Read the values of a row as the options that they are."""
+    kinds = typing.get_type_hints(PredictOptions)
+    settings: dict[str, Any] = {}
+    for column, value in row.items():
+        if column in _OWN:
+            continue
+        name = _SHORT_NAMES.get(column, column)
+        if name not in kinds:
+            raise ConfigError(
+                f"The column {column!r} in {where} is not known.",
+                hint=_suggestion(str(column), kinds),
+            )
+        settings[name] = _converted(value, kinds[name], f"{column!r} in {where}")
+    measurements, name, output = (
+        str(row.get(own, "")).strip() for own in (_NEEDED, "name", "output")
+    )
+    if not measurements:
+        raise ConfigError(f"There is no {_NEEDED!r} in {where}.")
+    return TableRow(where, measurements, name or None, output or None, settings)
+
+
+def _suggestion(column: str, kinds: Mapping[str, Any]) -> str:
+    """Name the columns that may have been meant."""
+    known = [*_OWN, *_SHORT_NAMES, *kinds]
+    close = difflib.get_close_matches(column, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(known))}."
+
+
+def _converted(value: object, kind: Any, where: str) -> Any:  # noqa: ANN401 - any option's type
+    """Read a value as the type of an option."""
+    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    listed = next((part for part in parts if typing.get_origin(part) is tuple), None)
+    origin = typing.get_origin(kind)
+    text = str(value).strip()
+    try:
+        if listed is not None:
+            number = typing.get_args(listed)[0] is float
+            items = value if isinstance(value, (list, tuple)) else _items(text, number)
+            return tuple(float(item) if number else str(item) for item in items)
+        if kind is bool:
+            return _truth(text)
+        if any(part is float for part in parts):
+            return float(text)
+        if any(part is int for part in parts) and str not in parts:
+            return int(text)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{text!r} is no value for {where}.") from None
+    if Path in parts and str not in parts:
+        return Path(text)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if origin is not None and not isinstance(kind, types.UnionType):
+        raise ConfigError(f"{text!r} is no value for {where}.", hint="Give a mapping, in YAML.")
+    return text
+
+
+def _items(text: str, number: bool) -> list[str]:
+    """Split a list in one field at commas and semicolons; names may hold blanks, numbers do not."""
+    parts = re.split(r"[,;\s]+" if number else r"[,;]", text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _truth(text: str) -> bool:
+    """Read yes or no."""
+    if text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    raise ValueError(text)

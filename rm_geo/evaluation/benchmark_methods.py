@@ -1,0 +1,172 @@
+"""Methods of a comparison by the names of its tables: opened where they can be, else absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rm_geo.errors import DependencyError, ModelError, UsageError
+from rm_geo.estimators.base import Estimator
+from rm_geo.estimators.registry import create, method_info
+from rm_geo.validation.known_buildings import WallToldEstimator
+from rm_geo.zoo.catalog import default_model
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A line of a table.
+
+    Attributes
+    ----------
+    label : str
+        Name in tables and figures.
+    method : str
+        Name in the registry.
+    model_key : str or None
+        Key of its trained model: of the index's defaults, and of ``--model KEY=NAME|FILE``.
+    options : mapping
+        Further parameters of the method.
+    told_walls : bool
+        Whether it is told where walls are by :class:`~rm_geo.validation.known_buildings.WallToldEstimator`,
+        because it knows no such thing itself.
+    """
+
+    label: str
+    method: str
+    model_key: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    told_walls: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """Who takes part.
+
+    Attributes
+    ----------
+    estimators : dict of str to Estimator
+        By label.
+    absent : dict of str to str
+        Why the others do not, by label.
+    labels : tuple of str
+        All of them, in the table's order.
+    """
+
+    estimators: dict[str, Estimator]
+    absent: dict[str, str]
+    labels: tuple[str, ...]
+
+
+def line_up(
+    contestants: Sequence[Contestant],
+    models: Mapping[str, str | Path],
+    *,
+    device: str = "auto",
+    only: Sequence[str] | None = None,
+) -> Line:
+    """Open the methods of a comparison.
+
+    Parameters
+    ----------
+    contestants : sequence of Contestant
+        All that the table has lines for.
+    models : mapping of str to str or Path
+        Trained models by key; others are the defaults that come with rm_geo.
+    device : str
+        Of the networks.
+    only : sequence of str, optional
+        Leave out all but these, by label, method or model key.
+
+    Raises
+    ------
+    UsageError
+        As :func:`chosen_contestants` says.
+    ModelError
+        If a model that is given cannot be used.
+    """
+    chosen = chosen_contestants(contestants, models, only)
+    line = Line({}, {}, tuple(contestant.label for contestant in chosen))
+    for contestant in chosen:
+        try:
+            line.estimators[contestant.label] = _open(contestant, models, device)
+        except (_AbsentError, DependencyError) as why:
+            line.absent[contestant.label] = str(why)
+    return line
+
+
+def chosen_contestants(
+    contestants: Sequence[Contestant], models: Iterable[str], only: Sequence[str] | None
+) -> list[Contestant]:
+    """Give the contestants that are asked for, and hold the models' keys to them.
+
+    Parameters
+    ----------
+    contestants, only
+        As for :func:`line_up`.
+    models : iterable of str
+        Keys of the models that are given.
+
+    Raises
+    ------
+    UsageError
+        If a model is given for a key, or a method asked for, that no contestant has, or a model
+        for one that is not asked for.
+    """
+    keys = {c.model_key for c in contestants if c.model_key}
+    if unknown := sorted(set(models) - keys):
+        raise UsageError(
+            f"No method here takes the model {', '.join(unknown)}.",
+            hint=f"Keys: {', '.join(sorted(keys))}.",
+        )
+    if only is None:
+        return list(contestants)
+    _require_known(only, contestants)
+    wanted = {name.lower() for name in only}
+    chosen = [c for c in contestants if _names(c) & wanted]
+    if idle := sorted(set(models) - {c.model_key for c in chosen}):
+        raise UsageError(
+            f"The methods asked for leave out those of the model {', '.join(idle)}.",
+            hint=f"Add {', '.join(idle)} to --methods, or leave out that --model.",
+        )
+    return chosen
+
+
+def known_names(contestants: Iterable[Contestant]) -> set[str]:
+    """Names by which some contestants can be asked for, in lower case."""
+    return {name for contestant in contestants for name in _names(contestant)}
+
+
+def _require_known(only: Iterable[str], contestants: Sequence[Contestant]) -> None:
+    """Refuse names that no contestant has, and tell those that exist."""
+    if unknown := [name for name in only if name.lower() not in known_names(contestants)]:
+        methods = dict.fromkeys(c.model_key or c.method for c in contestants)
+        raise UsageError(
+            f"There is no method {', '.join(unknown)} here.",
+            hint=f"Methods: {', '.join(methods)}.",
+        )
+
+
+class _AbsentError(Exception):
+    """There is no trained model of that key."""
+
+
+def _names(contestant: Contestant) -> set[str]:
+    """Names by which a contestant can be asked for."""
+    names = {contestant.label, contestant.model_key or contestant.method}
+    return {name.lower() for name in names}
+
+
+def _open(contestant: Contestant, models: Mapping[str, str | Path], device: str) -> Estimator:
+    """Make the estimator."""
+    if not method_info(contestant.method).is_network:
+        made = create(contestant.method, **contestant.options)
+        return WallToldEstimator(made) if contestant.told_walls else made
+    key = contestant.model_key or contestant.method
+    model = models.get(key)
+    if model is None:
+        try:
+            model = default_model(key).name
+        except ModelError as error:
+            raise _AbsentError(f"no trained model {key}") from error
+    return create(contestant.method, model=model, device=device, **contestant.options)

@@ -1,0 +1,1 @@
+"""Geostatistics: covariance, variogram, kriging, inverse distance weighting, trends."""

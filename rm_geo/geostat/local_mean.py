@@ -1,0 +1,123 @@
+"""What neighbouring pixels share beyond coarser cells, where measurements are dense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from rm_geo._util.row_blocks import row_bands, widened
+
+FloatArray: TypeAlias = NDArray[np.float32]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+
+_SIGMA_PX: Final = 1.2
+_TRUNCATE: Final = 2.5
+_RADIUS_PX: Final = 3  # of the Gaussian above: int(2.5 * 1.2 + 0.5)
+
+
+class Points(NamedTuple):
+    """Scattered values on a raster; shape (N,) each.
+
+    Attributes
+    ----------
+    row, col : ndarray of int
+        Pixels.
+    value : ndarray of float32
+        Values, of which the expected one is 0.
+    """
+
+    row: IntArray
+    col: IntArray
+    value: FloatArray
+
+
+@dataclass(frozen=True)
+class FineStructure:
+    """A Gaussian-weighted mean of scattered values, shrunk towards 0.
+
+    Attributes
+    ----------
+    points : Points
+        The values, row by row.
+    shape : tuple of int
+        Rows and columns of the raster.
+    shrink : float
+        The factor, 0..1.
+    prior : float
+        Weight for "no difference".
+    """
+
+    points: Points
+    shape: tuple[int, int]
+    shrink: float
+    prior: float
+
+    def on_rows(self, rows: slice) -> FloatArray:
+        """Give the mean on some rows, shape (rows, W)."""
+        total, weight = _smoothed(self.points, self.shape, rows)
+        mean = np.float32(self.shrink) * total / (weight + np.float32(self.prior))
+        return np.asarray(mean, dtype=np.float32)
+
+
+def fit_fine_structure(points: Points, shape: tuple[int, int]) -> tuple[FineStructure, FloatArray]:
+    """Find the factor that would have predicted each point best from the others.
+
+    Parameters
+    ----------
+    points : Points
+        Values whose expectation is 0, row by row.
+    shape : tuple of int
+        Rows and columns of the raster.
+
+    Returns
+    -------
+    structure : FineStructure
+    at_points : ndarray of float32, shape (N,)
+        Its values at the points.
+    """
+    centre = np.zeros((9, 9), np.float32)
+    centre[4, 4] = 1.0
+    own = float(_gaussian(centre)[4, 4])
+    # As much weight for "no difference" as a point two pixels away would have.
+    prior = 0.25 * own
+    total = np.empty_like(points.value)
+    weight = np.empty_like(points.value)
+    for rows in row_bands(shape):
+        inside = _in_rows(points, rows)
+        where = (points.row[inside] - rows.start, points.col[inside])
+        band_total, band_weight = _smoothed(points, shape, rows)
+        total[inside], weight[inside] = band_total[where], band_weight[where]
+    others = (total - own * points.value) / (weight - own + prior)
+    power = float(np.vdot(others, others))
+    shrink = float(np.vdot(others, points.value)) / power if power > 0.0 else 0.0
+    shrink = float(np.clip(shrink, 0.0, 1.0))
+    at_points = np.float32(shrink) * total / (weight + np.float32(prior))
+    return FineStructure(points, shape, shrink, prior), np.asarray(at_points, dtype=np.float32)
+
+
+def _smoothed(points: Points, shape: tuple[int, int], rows: slice) -> tuple[FloatArray, FloatArray]:
+    """Weighted sum of the values around each pixel of some rows, and the weights' sum."""
+    around = widened(rows, _RADIUS_PX, shape[0])
+    inside = _in_rows(points, around)
+    where = (points.row[inside] - around.start, points.col[inside])
+    values = np.zeros((around.stop - around.start, shape[1]), np.float32)
+    known = np.zeros_like(values)
+    values[where] = points.value[inside]
+    known[where] = 1.0
+    chosen = slice(rows.start - around.start, rows.stop - around.start)
+    return _gaussian(values)[chosen], _gaussian(known)[chosen]
+
+
+def _gaussian(values: FloatArray) -> FloatArray:
+    """Smooth a raster."""
+    return np.asarray(ndimage.gaussian_filter(values, _SIGMA_PX, truncate=_TRUNCATE))
+
+
+def _in_rows(points: Points, rows: slice) -> slice:
+    """Points of some rows."""
+    first, last = np.searchsorted(points.row, [rows.start, rows.stop])
+    return slice(int(first), int(last))

@@ -1,0 +1,1 @@
+"""Estimating tiles: batches, the runner, executors and methods."""

@@ -1,0 +1,91 @@
+"""From a sparse raster to batches of tiles that an estimator takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rm_geo.estimators.base import BoolArray, TileBatch
+from rm_geo.grid import Grid, Tile
+from rm_geo.raster.sparse import SparseRaster
+
+if TYPE_CHECKING:
+    from rm_geo.buildings.mask import BuildingSource
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What is known of a cell besides its measurements.
+
+    Attributes
+    ----------
+    transmitter_xy : tuple of float or None
+        Position in metres in the grid's CRS; None where unknown.
+    intercept_dbm : float
+        Level that free space would give at 1 m; NaN where unknown.
+    frequency_mhz, transmitter_height_m : float
+        For empirical models.
+    uncertainty_m : float
+        Of a position that was estimated; 0 of one that is known.
+    buildings : BuildingSource or None
+        Knows where buildings stand; None where nobody does.
+    """
+
+    transmitter_xy: tuple[float, float] | None = None
+    intercept_dbm: float = float("nan")
+    frequency_mhz: float = 2000.0
+    transmitter_height_m: float = 25.0
+    uncertainty_m: float = 0.0
+    # Not part of what the facts say of themselves: a run knows its buildings by their checksum.
+    buildings: BuildingSource | None = field(default=None, repr=False, compare=False)
+
+
+def tile_batches(
+    sparse: SparseRaster, tiles: Sequence[Tile], facts: CellFacts, batch_size: int
+) -> Iterator[TileBatch]:
+    """Cut a sparse raster into batches of tiles.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        What was measured.
+    tiles : sequence of Tile
+        The tiles to cut, in this order.
+    facts : CellFacts
+        What is known of the cell.
+    batch_size : int
+        Tiles in each batch; the last may have fewer.
+
+    Yields
+    ------
+    TileBatch
+    """
+    site_rc = np.full(2, np.nan)
+    if facts.transmitter_xy is not None:
+        site_rc[:] = [float(value) for value in sparse.grid.pixel_of(*facts.transmitter_xy)]
+    for start in range(0, len(tiles), batch_size):
+        group = tiles[start : start + batch_size]
+        corners = np.array([(tile.row, tile.col) for tile in group], dtype=np.float64)
+        yield TileBatch(
+            rsrp_dbm=np.stack([sparse.tile(tile) for tile in group]),
+            spacing_m=sparse.grid.spacing_m,
+            transmitter_rc=(site_rc - corners).astype(np.float32),
+            intercept_dbm=np.full(len(group), facts.intercept_dbm, dtype=np.float32),
+            frequency_mhz=facts.frequency_mhz,
+            transmitter_height_m=facts.transmitter_height_m,
+            walls=_walls(sparse.grid, group, facts.buildings),
+        )
+
+
+def _walls(grid: Grid, tiles: Sequence[Tile], buildings: BuildingSource | None) -> BoolArray | None:
+    """Where buildings are known to be in tiles, (B, H, W)."""
+    if buildings is None:
+        return None
+    windows = (
+        grid.window(slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size))
+        for tile in tiles
+    )
+    return np.stack([buildings.mask(window) for window in windows])

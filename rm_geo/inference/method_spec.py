@@ -1,0 +1,69 @@
+"""What a method is opened by: a small value that travels to whoever computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rm_geo._version import __version__
+from rm_geo.inference.methods import OpenMethod, open_method
+from rm_geo.options import PredictOptions
+
+
+@dataclass(frozen=True)
+class MethodRecipe:
+    """What a method is opened by, here or on a worker.
+
+    Attributes
+    ----------
+    method, model, device, batch_size, tile_size_px, options, told
+        As for :func:`rm_geo.inference.methods.open_method`.
+    version : str
+        Of the rm_geo that asks; workers must have the same.
+    """
+
+    method: str
+    model: str | None
+    device: str
+    batch_size: int | None
+    tile_size_px: int
+    options: Mapping[str, object] = field(default_factory=dict)
+    told: bool = False
+    version: str = __version__
+
+    @classmethod
+    def of(cls, options: PredictOptions) -> MethodRecipe:
+        """Take what concerns the method from the options of a run."""
+        model = options.model
+        if model is not None:
+            path = Path(model)
+            if path.exists() and (path.suffix or len(path.parts) > 1):  # a file, not a name
+                model = path.absolute()  # workers may run in another folder
+        return cls(
+            options.method,
+            None if model is None else str(model),
+            options.device,
+            options.batch_size,
+            options.tile_size_px,
+            options.method_options,
+            told=options.buildings is not None,
+        )
+
+    def opened(self) -> OpenMethod:
+        """Open the method in this process.
+
+        Raises
+        ------
+        UsageError, ModelError, DeviceError, DependencyError
+            As :func:`rm_geo.inference.methods.open_method`.
+        """
+        return open_method(
+            self.method,
+            model=self.model,
+            device=self.device,
+            batch_size=self.batch_size,
+            tile_size_px=self.tile_size_px,
+            options=self.options,
+            told=self.told,
+        )

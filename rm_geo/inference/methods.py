@@ -1,0 +1,163 @@
+"""A method by name, ready to run: its model found, its device and batch size chosen."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rm_geo.errors import DependencyError, UsageError
+from rm_geo.estimators import registry
+from rm_geo.estimators.base import Estimator
+from rm_geo.inference.runner import choose_batch_size, choose_device, require_device_name
+from rm_geo.zoo.catalog import find_model
+
+_OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "told"})
+"""What a run says in another way."""
+
+
+@dataclass(frozen=True)
+class OpenMethod:
+    """An estimator, and what it runs on.
+
+    Attributes
+    ----------
+    estimator : Estimator
+        Ready to run.
+    device : str
+        ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
+    batch_size : int
+        Tiles to give it at once.
+    is_network : bool
+        Whether it learnt from other places than this one.
+    remote_provenance : mapping of str to str, optional
+        What the estimator's provenance is where tiles are computed, if that is elsewhere.
+    """
+
+    estimator: Estimator
+    device: str
+    batch_size: int
+    is_network: bool = False
+    remote_provenance: Mapping[str, str] | None = None
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Parameters, model and checksum of what computes the tiles, as tags."""
+        if self.remote_provenance is not None:
+            return self.remote_provenance
+        return self.estimator.provenance
+
+
+def open_method(
+    method: str,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    tile_size_px: int = 256,
+    options: Mapping[str, object] | None = None,
+    told: bool = False,
+) -> OpenMethod:
+    """Make an estimator by name.
+
+    Parameters
+    ----------
+    method : str
+        One of :func:`rm_geo.estimators.registry.available`.
+    model : str or Path, optional
+        Trained model of a network method; the default of that method if not given.
+    device : str
+        Where networks run; classical methods run on the CPU.
+    batch_size : int, optional
+        Chosen by the device's memory if not given.
+    tile_size_px : int
+        Side of the tiles to come.
+    options : mapping, optional
+        Further parameters of the method.
+    told : bool
+        Whether the buildings of the tiles will be known.
+
+    Raises
+    ------
+    UsageError
+        If the method or one of its options is unknown, or a model is given to a method
+        that has none.
+    ModelError, DeviceError, DependencyError
+        If the model, the device or an optional package is not there.
+    """
+    further = dict(options or {})
+    _refuse_own_options(further)
+    name = method.strip().lower().replace("_", "-")
+    info = next((info for info in registry.available() if info.name == name), None)
+    is_network = info is not None and info.is_network
+    if is_network:
+        place = choose_device(device)
+        further["device"] = place
+        if model is not None:
+            further["model"] = model
+        if info is not None and info.reads_buildings:
+            further.update(tile_size_px=tile_size_px, told=told)
+    else:
+        if info is not None and model is not None:
+            raise _no_model_to_choose(method)
+        # Asking for a GPU that is not there is a mistake, whoever would have used it.
+        place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
+    estimator = registry.create(method, **further)
+    size = batch_size or choose_batch_size(place, tile_size_px)
+    return OpenMethod(estimator, place, size, is_network)
+
+
+def check_method(
+    method: str,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    options: Mapping[str, object] | None = None,
+    told: bool = False,
+) -> None:
+    """Refuse what :func:`open_method` would refuse on any machine, opening nothing.
+
+    Parameters
+    ----------
+    method, model, device, options, told
+        As for :func:`open_method`.
+
+    Raises
+    ------
+    UsageError
+        If the method, one of its options or the device is unknown, if a model is given to a
+        method that has none, or buildings to one that does not read them.
+    ModelError
+        If there is no such model.
+    """
+    further = dict(options or {})
+    _refuse_own_options(further)
+    info = registry.method_info(method)
+    require_device_name(device)
+    if model is not None and not info.is_network:
+        raise _no_model_to_choose(method)
+    if model is not None:
+        find_model(model)
+    if told:
+        registry.require_building_reader(method)
+    # Whoever computes may have packages that are not here.
+    with contextlib.suppress(DependencyError, ImportError):
+        registry.check_options(method, **further)
+
+
+def _refuse_own_options(options: Mapping[str, object]) -> None:
+    """Refuse parameters of a method that a run says in another way."""
+    if chosen := _OWN_OPTIONS & options.keys():
+        raise UsageError(
+            f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
+            hint="There are options for it: --model, --device, --tile-size, --buildings.",
+        )
+
+
+def _no_model_to_choose(method: str) -> UsageError:
+    """Tell that a method has no models."""
+    return UsageError(
+        f"The method {method!r} has no trained model to choose.", hint="Leave out --model."
+    )

@@ -1,0 +1,1 @@
+"""Reading and writing files: rasters, CRS, object storage, provenance."""

@@ -1,0 +1,296 @@
+"""Arrow columns to numpy: numbers that may be text, names of cells, times."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rm_geo._util.disk_columns import in_blocks
+from rm_geo.errors import InputError
+from rm_geo.io.tables.cell_ids import CellColumn
+from rm_geo.io.tables.column_roles import quoted
+
+NULL_WORDS: Final = ("", "-", "--", "---", "?", "n/a", "na", "#n/a", "null", "none", "nan", "nil")
+"""What loggers write for nothing, in lower case."""
+
+MAX_TEXT_SHARE: Final = 0.05
+"""Share of the values of a numeric column that may be text before the file is refused."""
+
+_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([iI]nf(inity)?|[nN]a[nN])$"
+_UNIT: Final = r"(?i)\s*(dbm|db|mhz|deg|degrees|°|m)$"
+_DECIMAL_COMMA: Final = r"^([+-]?\d*),(\d+)$"
+_WHOLE_FLOAT: Final = re.compile(r"[+-]?\d+\.0+")
+# Android's CellInfo.UNAVAILABLE and UNAVAILABLE_LONG.
+_UNAVAILABLE: Final = ("2147483647", "9223372036854775807")
+_EXAMPLES: Final = 3
+# 1990 to 2100 in seconds and in milliseconds since 1970, and what scales them.
+_UNIX_EDGES: Final = np.array([6.3e8, 4.2e9, 6.3e11, 4.2e12])
+_UNIX_SCALES: Final = {1: 1000.0, 3: 1.0}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A numeric column.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (N,)
+        NaN where null or not a number.
+    is_text : ndarray of bool, shape (N,)
+        Where a value is there and is not a number.
+    examples : tuple of str
+        A few of those values.
+    """
+
+    values: NDArray[np.float64]
+    is_text: NDArray[np.bool_]
+    examples: tuple[str, ...] = ()
+
+
+class TextShare:
+    """How much of a numeric column is text, summed over its chunks."""
+
+    def __init__(self) -> None:
+        self._texts = 0
+        self._values = 0
+        self._examples: dict[str, None] = {}
+
+    def add(self, numbers: Numbers) -> None:
+        """Count a chunk."""
+        texts = int(np.count_nonzero(numbers.is_text))
+        self._texts += texts
+        self._values += texts + int(np.count_nonzero(~np.isnan(numbers.values)))
+        self._examples |= dict.fromkeys(numbers.examples)
+
+    def require_little(self, name: str, source: str) -> None:
+        """Raise if too much of the column is text.
+
+        Raises
+        ------
+        InputError
+            With a few of the texts.
+        """
+        if self._texts > MAX_TEXT_SHARE * self._values:
+            raise InputError(
+                f"The column {name!r} of {source} holds text: {self._texts:,} of "
+                f"{self._values:,} values are not numbers, such as "
+                f"{quoted(list(self._examples)[:_EXAMPLES])}.",
+                hint="Choose another column, or correct the file.",
+            )
+
+
+def to_numbers(column: pa.ChunkedArray, name: str, source: str) -> Numbers:
+    """Convert a column to float64, as text where it must be.
+
+    Decimal commas, units behind the number (``-95 dBm``) and the typographical minus are
+    understood; the words of :data:`NULL_WORDS` are null.
+
+    Raises
+    ------
+    InputError
+        If the type of the column cannot hold numbers (times, bytes).
+    """
+    column = _plain(column)
+    kind = column.type
+    if pa.types.is_null(kind):
+        return Numbers(np.full(len(column), np.nan), np.zeros(len(column), dtype=bool))
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _text_to_numbers(column)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise InputError(
+            f"The column {name!r} of {source} holds {kind}, not numbers.",
+            hint="Choose another column.",
+        )
+    return Numbers(_numpy(column.cast(pa.float64(), safe=False)), np.zeros(len(column), dtype=bool))
+
+
+class CellReader:
+    """Gives cell names or numbers of a column, which may come in chunks, small numbers.
+
+    A whole number that was stored as a float (40.0) becomes ``40``.
+
+    Attributes
+    ----------
+    names : dict of (str or None) to int
+        The names so far, and their numbers.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str | None, int] = {}
+
+    def read(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
+        """Give the number of each row's name, shape (N,)."""
+        encoded = _plain(column).combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.unify_dictionaries().combine_chunks()
+        names = [*map(cell_text, encoded.dictionary.to_pylist()), None]
+        numbers = np.array([self.names.setdefault(n, len(self.names)) for n in names], np.int32)
+        places = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        return np.asarray(numbers[places])
+
+
+def to_cells(column: pa.ChunkedArray) -> CellColumn:
+    """Convert a column of cell names or numbers."""
+    reader = CellReader()
+    codes = reader.read(column)
+    return CellColumn(codes, tuple(reader.names))
+
+
+def cell_text(value: object) -> str | None:
+    """Name of a cell as text.
+
+    Examples
+    --------
+    >>> cell_text(40.0), cell_text(" 310-260/A "), cell_text("n/a")
+    ('40', '310-260/A', None)
+    """
+    if value is None:
+        return None
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        value = int(value) if value.is_integer() else value
+    text = str(value).strip()
+    if _WHOLE_FLOAT.fullmatch(text):
+        text = text.split(".")[0]
+    return None if text.lower() in NULL_WORDS or text in _UNAVAILABLE else text
+
+
+class TimeReader:
+    """Converts a column of times (stamps, ISO 8601 text, Unix seconds or milliseconds) to UTC.
+
+    The column may come in chunks: what it holds is decided by all of them, and
+    :meth:`finish` gives the same however it was cut.
+    """
+
+    def __init__(self) -> None:
+        self._understood = True
+        self._notations: set[str] = set()
+        self._sizes = np.zeros(len(_UNIX_EDGES) + 1, dtype=np.int64)
+
+    def read(self, column: pa.ChunkedArray) -> NDArray[Any] | None:
+        """Convert a chunk as far as it can be without the others.
+
+        Returns
+        -------
+        ndarray of datetime64[ms] or float64, or None
+            What :meth:`finish` takes; None where the column cannot be understood.
+        """
+        column = _plain(column)
+        kind = column.type
+        try:
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                column = self._parse(_null_words_to_null(pc.utf8_trim_whitespace(column)))
+            elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+                return self._measure(_numpy(column.cast(pa.float64())))
+            elif not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+                self._understood = False
+                return None
+            stamps = column.cast(pa.timestamp("ms"), safe=False)
+            return np.asarray(stamps.to_numpy().astype("datetime64[ms]"))
+        except pa.ArrowException:
+            self._understood = False
+            return None
+
+    def finish(self, values: NDArray[Any]) -> NDArray[np.datetime64] | None:
+        """Give the times of rows that were read, shape (N,), of which some may be left out.
+
+        Returns
+        -------
+        ndarray of datetime64[ms] or None
+            In the memory of ``values``; None where the column cannot be understood, NaT
+            where one value is null.
+        """
+        if not self._understood or len(self._notations) > 1:
+            return None
+        if values.dtype.kind == "M":
+            return values
+        scale = self._unix_scale()
+        if scale is None:
+            return None
+        stamps = values.view("datetime64[ms]")
+        for seconds, target in in_blocks(values, stamps):
+            sane = np.isfinite(seconds) & (np.abs(seconds) < 1e14)
+            rounded = np.round(np.where(sane, seconds, 0.0) * scale).astype(np.int64)
+            target[:] = np.where(sane, rounded.astype("datetime64[ms]"), np.datetime64("NaT", "ms"))
+        return stamps
+
+    def _parse(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Parse ISO 8601 text with or without a zone, but not with both."""
+        try:
+            stamps = column.cast(pa.timestamp("ms"))
+            notation = "without a zone"
+        except pa.ArrowInvalid:
+            # With a zone; "+01:00" and "Z" are turned to UTC.
+            stamps = column.cast(pa.timestamp("ms", tz="UTC"))
+            notation = "with a zone"
+        if column.null_count < len(column):
+            self._notations.add(notation)
+        return stamps
+
+    def _measure(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Count how many values are of which size."""
+        finite = values[np.isfinite(values)]
+        place = np.searchsorted(_UNIX_EDGES, finite)
+        self._sizes += np.bincount(place, minlength=self._sizes.size)
+        return values
+
+    def _unix_scale(self) -> float | None:
+        """Milliseconds of a unit, by the size of the middle value; None where it is no time."""
+        count = int(self._sizes.sum())
+        if count == 0:
+            return None
+        middle = int(np.searchsorted(np.cumsum(self._sizes), (count - 1) // 2, side="right"))
+        return _UNIX_SCALES.get(middle)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Unwrap dictionaries and extension types."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if isinstance(column.type, pa.ExtensionType):
+        column = column.cast(column.type.storage_type)
+    return column
+
+
+def _numpy(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Give a float64 column as a numpy array that may be written to, NaN for null."""
+    return np.array(column.fill_null(math.nan).to_numpy(), dtype=np.float64)
+
+
+def _null_words_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Turn the words for nothing into null."""
+    is_null_word = pc.is_in(pc.utf8_lower(column), value_set=pa.array(NULL_WORDS, column.type))
+    return pc.if_else(is_null_word, pa.scalar(None, column.type), column)
+
+
+def _text_to_numbers(column: pa.ChunkedArray) -> Numbers:
+    """Convert text; the whole column at once where it is clean."""
+    text = _null_words_to_null(pc.utf8_trim_whitespace(column))
+    try:
+        return Numbers(_numpy(text.cast(pa.float64())), np.zeros(len(text), dtype=bool))
+    except pa.ArrowInvalid:
+        pass
+    tidy = pc.replace_substring(text, "\u2212", "-")
+    tidy = pc.replace_substring_regex(tidy, _UNIT, "")
+    tidy = pc.replace_substring_regex(tidy, _DECIMAL_COMMA, r"\1.\2")
+    is_number = pc.fill_null(pc.match_substring_regex(tidy, _NUMBER), False)
+    is_text = np.asarray(pc.and_(pc.invert(is_number), pc.is_valid(text)).to_numpy(), dtype=bool)
+    # Arrow's parser takes neither a leading plus nor a bare leading or trailing point.
+    tidy = pc.replace_substring_regex(tidy, r"^\+", "")
+    numbers = pc.if_else(is_number, tidy, pa.scalar(None, tidy.type))
+    try:
+        values = _numpy(numbers.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        values = np.array(
+            [math.nan if value is None else float(value) for value in numbers.to_pylist()]
+        )
+    examples = pc.unique(text.filter(pa.array(is_text)))[:_EXAMPLES].to_pylist()
+    return Numbers(values, is_text, tuple(str(example) for example in examples))

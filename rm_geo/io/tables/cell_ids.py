@@ -1,0 +1,91 @@
+"""Identities of cells, one for each measurement: a number per row, each name once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
+
+from rm_geo._util.disk_columns import in_blocks
+
+
+@dataclass(frozen=True, eq=False)
+class CellColumn:
+    """A column of names that takes 4 bytes a row, read like an array of objects.
+
+    Attributes
+    ----------
+    codes : ndarray of int32, shape (N,)
+        For each row the place of its name.
+    names : tuple of (str or None)
+        Each name once, None for rows without one; not all need occur.
+    """
+
+    codes: NDArray[np.int32]
+    names: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, cells: Sequence[str | None] | NDArray[Any] | CellColumn) -> CellColumn:
+        """Encode names that are given one by one."""
+        if isinstance(cells, CellColumn):
+            return cells
+        encoded = pa.array(cells, type=pa.string()).dictionary_encode()
+        names = (*encoded.dictionary.to_pylist(), None)
+        codes = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        return cls(codes.astype(np.int32), names)
+
+    @classmethod
+    def unnamed(cls, rows: int) -> CellColumn:
+        """Rows of which no cell is known; they share one number, and take no memory."""
+        return cls(np.broadcast_to(np.int32(0), rows), (None,))
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Number of rows."""
+        return (self.codes.shape[0],)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each name, shape (len(names),)."""
+        found = np.zeros(len(self.names), dtype=np.int64)
+        for (codes,) in in_blocks(self.codes):
+            found += np.bincount(codes, minlength=found.size)
+        return found
+
+    def present(self) -> list[str | None]:
+        """Names that occur."""
+        return [self.names[place] for place in np.flatnonzero(self.counts())]
+
+    def tolist(self) -> list[str | None]:
+        """Names row by row."""
+        return list(self)
+
+    def __len__(self) -> int:
+        return int(self.codes.shape[0])
+
+    def __iter__(self) -> Iterator[str | None]:
+        return (self.names[code] for code in self.codes)
+
+    @overload
+    def __getitem__(self, rows: int | np.integer[Any]) -> str | None: ...
+    @overload
+    def __getitem__(self, rows: slice | NDArray[Any] | Sequence[int]) -> CellColumn: ...
+    def __getitem__(
+        self, rows: int | np.integer[Any] | slice | NDArray[Any] | Sequence[int]
+    ) -> str | CellColumn | None:
+        if isinstance(rows, int | np.integer):
+            return self.names[int(self.codes[rows])]
+        return CellColumn(self.codes[rows], self.names)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        array = np.array([*self.names, None], dtype=object)[self.codes]
+        return array if dtype is None else array.astype(dtype)
+
+    def __eq__(self, other: object) -> NDArray[np.bool_]:  # type: ignore[override]
+        """Row by row, as arrays compare."""
+        return np.asarray(np.asarray(self) == other)
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have none either

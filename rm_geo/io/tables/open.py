@@ -1,0 +1,130 @@
+"""From a path to the reader that understands the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from rm_geo.errors import InputError, UsageError
+from rm_geo.io.tables.delimited import open_delimited
+from rm_geo.io.tables.geoparquet import open_geoparquet
+from rm_geo.io.tables.source import Source
+
+DELIMITED_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+READABLE: Final = "SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV"
+
+# First bytes of formats that are recognised whatever their file is called.
+_PARQUET_MAGIC: Final = b"PAR1"
+_VECTOR_MAGICS: Final = {
+    b"SQLite format 3\x00": "a GeoPackage or another SQLite database",
+    b"fgb": "a FlatGeobuf",
+    b"\x00\x00\x27\x0a": "a shapefile",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet",
+}
+_FOREIGN_MAGICS: Final = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"II*\x00": "a TIFF raster",
+    b"MM\x00*": "a TIFF raster",
+    b"II+\x00": "a TIFF raster",
+    b"%PDF": "a PDF document",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word document",
+    b"\x7fELF": "a program",
+}
+
+
+def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> Source:
+    """Open a file of points and describe it, without reading its rows.
+
+    The content decides, then the extension.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that OGR, Parquet or a delimited-text reader understands.
+    layer : str, optional
+        The layer to read; needed where several hold points.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, damaged, or not a table of points.
+    UsageError
+        If a layer was named that the file does not have.
+    """
+    file = Path(path)
+    head = _first_bytes(file)
+    if head is None:
+        return _open_vector(file, layer)
+    for magic, kind in _FOREIGN_MAGICS.items():
+        if head.startswith(magic):
+            raise InputError(
+                f"{file} is {kind}, not a table of points.", hint=f"Readable are {READABLE}."
+            )
+    if head.startswith(_PARQUET_MAGIC):
+        _refuse_layer(file, layer)
+        return open_geoparquet(file)
+    if file.name.lower().endswith((".parquet", ".geoparquet", ".pq")):
+        raise InputError(
+            f"{file} is not a Parquet file, or it is cut short.",
+            hint="Check its size, and export it again.",
+        )
+    is_delimited = file.name.lower().endswith(DELIMITED_SUFFIXES)
+    for magic, kind in _VECTOR_MAGICS.items():
+        if head.startswith(magic) and is_delimited:
+            # GDAL goes by the extension, and would read lines of text out of it.
+            raise InputError(f"{file} is {kind}, not text.", hint="Correct its extension.")
+    if file.suffix.lower() == ".shp" or head.startswith(tuple(_VECTOR_MAGICS)):
+        return _open_vector(file, layer)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"<", b"["):
+        return _open_vector(file, layer)
+    if is_delimited:
+        _refuse_layer(file, layer)
+        return open_delimited(file)
+    return _open_vector(file, layer)
+
+
+def _open_vector(file: Path, layer: str | None) -> Source:
+    """Open what OGR reads; its package brings GeoPandas, half a second that tables need not."""
+    from rm_geo.io.tables.ogr import open_vector
+
+    return open_vector(file, layer)
+
+
+def _refuse_layer(file: Path, layer: str | None) -> None:
+    """Say that a file has no layers if one was asked for."""
+    if layer is not None:
+        raise UsageError(f"{file} has no layers, so none called {layer!r} (--layer).")
+
+
+def _first_bytes(file: Path) -> bytes | None:
+    """First bytes of a file, None for a folder that is itself a data set; explain failures."""
+    try:
+        if file.is_dir():
+            if file.suffix.lower() == ".gdb":
+                return None
+            raise InputError(f"{file} is a folder, not a file.", hint=_folder_hint(file))
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is a device or a pipe, not a file.", hint="Give a file.")
+        with file.open("rb") as stream:
+            head = stream.read(64)
+    except FileNotFoundError:
+        raise InputError(
+            f"{file} does not exist.", hint="Check the path and its spelling."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{file} cannot be read: {reason}.", hint="Check its rights.") from error
+    if not head:
+        raise InputError(f"{file} is empty (0 bytes).", hint="Export it again.")
+    return head
+
+
+def _folder_hint(folder: Path) -> str:
+    """Name the files in a folder that could have been meant."""
+    suffixes = (".shp", ".gpkg", ".geojson", ".parquet", ".fgb", *DELIMITED_SUFFIXES)
+    found = sorted(p.name for p in folder.iterdir() if p.name.lower().endswith(suffixes))
+    if not found:
+        return f"Give a file: {READABLE} are readable."
+    return f"Give one of its files, such as {folder / found[0]}."

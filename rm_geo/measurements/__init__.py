@@ -1,0 +1,1 @@
+"""Drive-test measurements: reading, cleaning and splitting by cell."""

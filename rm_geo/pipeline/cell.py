@@ -1,0 +1,262 @@
+"""One cell on the main road: from its measurements to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rm_geo._util.memory import give_back_memory
+from rm_geo.errors import InputError, TooSmallError
+from rm_geo.geostat.noise import measurement_noise_db
+from rm_geo.geostat.path_loss_trend import DistanceTrend
+from rm_geo.geostat.regression_kriging import AssimilationParameters
+from rm_geo.grid import Grid, Tile
+from rm_geo.inference.executor import TileComputer
+from rm_geo.inference.methods import OpenMethod
+from rm_geo.inference.runner import Clock
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.fingerprint import run_key
+from rm_geo.pipeline.journal import Journal, open_journal
+from rm_geo.pipeline.map_pass import FinishingOptions, finished_rows
+from rm_geo.pipeline.method_weight import Trust, judge
+from rm_geo.pipeline.plan import CellPlan
+from rm_geo.pipeline.tile_pass import BlendedCell, TilePlan, blend_cell
+from rm_geo.products.stac import MeasuringTime
+from rm_geo.products.statistics import MapStatistics
+from rm_geo.products.summary import CellResult
+from rm_geo.products.writer import CellFiles, write_cell
+from rm_geo.progress import Progress
+from rm_geo.raster.binning import bin_measurements
+from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.selection import SiteChoice, choose_site
+from rm_geo.sites.transmitter import Transmitter
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """What all cells of a run share."""
+
+    folder: Path
+    options: PredictOptions
+    sites: Sequence[Transmitter] | None
+    method: OpenMethod
+    tags: Mapping[str, str]
+    progress: Progress
+    clock: Clock
+    computer: TileComputer
+    buildings: Path | None = None
+
+
+def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
+    """Take one cell down the road, or from where an earlier run left it.
+
+    Parameters
+    ----------
+    run : CellRun
+        What all cells share.
+    cell : CellPlan
+        The cell.
+    journals : list of Journal
+        Its journal is added, complete or not.
+
+    Raises
+    ------
+    TooSmallError
+        If it was measured in too few pixels.
+    RmGeoError
+        If the cell cannot be mapped.
+    """
+    if cell.refusal is not None or cell.grid is None:
+        raise cell.refusal or InputError(f"Cell {cell.cell} has no grid.")
+    options = run.options
+    sparse = bin_measurements(cell.measurements, cell.grid)
+    require_pixels(cell, sparse, options)
+    site = choose_site(
+        cell.measurements,
+        run.sites,
+        eirp_dbm=options.eirp_dbm,
+        frequency_mhz=options.frequency_mhz,
+        max_uncertainty_m=options.max_site_uncertainty_m,
+    )
+    site = told_buildings(site, run.buildings, cell.grid, options.buildings_layer)
+    for warning in site.warnings:
+        run.progress.log(f"Cell {cell.cell}: {warning}")
+    key = run_key(cell.measurements, cell.grid, site.facts, options, run.tags)
+    journal = open_journal(run.folder, cell.cell, key, fresh=options.fresh)
+    journals.append(journal)
+    if (done := _complete(journal, run.folder)) is not None:
+        run.progress.log(f"Cell {cell.cell}: complete already")
+        return done
+    plan = _plan_tiles(sparse, options, run.method, journal)
+    trust = _trust(run, sparse, plan, site, journal)
+    run.progress.check()
+    run.progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
+    blended = blend_cell(
+        sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.computer
+    )
+    run.progress.finish()
+    give_back_memory()
+    if blended is None or not np.isfinite(blended.at_measured_dbm).any():
+        raise InputError(
+            "The method says nothing about this cell.",
+            hint="Choose another --method, or give it what it needs ('rm-geo info').",
+        )
+    result = _finish(run, cell, cell.grid, sparse, blended, trust, site, len(plan.tiles), journal)
+    journal.finish(asdict(result))
+    return result
+
+
+def told_buildings(
+    site: SiteChoice, buildings: Path | None, grid: Grid, layer: str | None
+) -> SiteChoice:
+    """Add what is known of the buildings of a cell to what is known of its site."""
+    if buildings is None:
+        return site
+    from rm_geo.buildings.mask import open_buildings  # GeoPandas, and most runs need none
+
+    source = open_buildings(buildings, grid, layer=layer)
+    return replace(site, facts=replace(site.facts, buildings=source))
+
+
+def _complete(journal: Journal, folder: Path) -> CellResult | None:
+    """Give the result of a cell that an earlier run completed, if its files are still whole."""
+    noted = journal.recall("result")
+    if noted is None:
+        return None
+    result = CellResult.restored(noted)
+    paths = [folder / name for name in result.files]
+    sizes = {path.name: path.stat().st_size for path in paths if path.is_file()}
+    return result if result.is_whole(sizes) else None
+
+
+def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions) -> None:
+    """Refuse a cell that was measured in too few places to say anything.
+
+    Raises
+    ------
+    TooSmallError
+        If it has fewer measured pixels than the options ask for.
+    """
+    measured = len(sparse)
+    if measured < options.min_pixels:
+        source = cell.measurements.source
+        raise TooSmallError(
+            f"Cell {cell.cell}{'' if source is None else f' of {source}'} was measured in "
+            f"{measured} pixel{'' if measured == 1 else 's'} only; at least "
+            f"{options.min_pixels} are needed.",
+            hint="Collect more measurements, or leave the cell out.",
+        )
+
+
+def tiles_of(sparse: SparseRaster, options: PredictOptions) -> tuple[list[Tile], list[Tile]]:
+    """Tiles to compute, and all tiles of the grid.
+
+    A tile in reach of a measurement that holds none is not computed: no method has anything
+    to go by. Its pixels in reach continue its neighbours.
+    """
+    all_tiles = sparse.grid.tiles(options.tile_size_px, options.overlap_px)
+    measured = sparse.tile_counts(all_tiles) > 0
+    return [tile for tile, has in zip(all_tiles, measured, strict=True) if has], all_tiles
+
+
+def _plan_tiles(
+    sparse: SparseRaster, options: PredictOptions, method: OpenMethod, journal: Journal
+) -> TilePlan:
+    """Tiles and batches; a batch size that was chosen automatically stays what it was."""
+    tiles, all_tiles = tiles_of(sparse, options)
+    batch_size = journal.recall("batch_size") or method.batch_size
+    journal.note("batch_size", batch_size)
+    return TilePlan(all_tiles, tiles, batch_size)
+
+
+def _trust(
+    run: CellRun, sparse: SparseRaster, plan: TilePlan, site: SiteChoice, journal: Journal
+) -> Trust:
+    """Take the trust that is asked for; judge networks where it is left open."""
+    options, method = run.options, run.method
+    if options.trust is not None:
+        return Trust.given(options.trust)
+    if not options.assimilate or not method.is_network:
+        return Trust()
+    if (noted := journal.recall("trust")) is not None:
+        return Trust(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
+    trust = judge(sparse, plan.tiles, site.facts, method, options.reach_m, clock=run.clock)
+    journal.note("trust", asdict(trust))
+    return trust
+
+
+def _finish(
+    run: CellRun,
+    cell: CellPlan,
+    grid: Grid,
+    sparse: SparseRaster,
+    blended: BlendedCell,
+    trust: Trust,
+    site: SiteChoice,
+    tiles: int,
+    journal: Journal,
+) -> CellResult:
+    """Turn what was blended into files, and sum the cell up."""
+    options = run.options
+    noise_db = options.noise_db
+    if noise_db is None:
+        noise_db = measurement_noise_db(sparse)
+    trend = DistanceTrend.fit(sparse, site.facts)
+    finishing = FinishingOptions(
+        options.reach_m,
+        AssimilationParameters(noise_db=noise_db) if options.assimilate else None,
+        trust,
+        options.uncertainty,
+        trend,
+    )
+    files = CellFiles(
+        run.folder,
+        journal.staging,
+        cell.cell,
+        grid,
+        has_buildings=blended.has_buildings,
+        has_std=blended.has_std and options.uncertainty,
+        mask_threshold=options.mask_threshold if options.mask else None,
+        preview=options.preview,
+        measured_when=MeasuringTime.of(cell.measurements) if options.stac else None,
+    )
+    tags = {
+        **run.tags,
+        **site.tags,
+        **trust.tags,
+        **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
+        **({"noise_db": f"{noise_db:.2f}"} if options.assimilate else {}),
+        "cell": cell.cell,
+        "cell_name": cell.label,
+        "measurements_used": str(len(cell.measurements)),
+        "measured_pixels": str(len(sparse)),
+    }
+    statistics = MapStatistics()
+    bands = finished_rows(sparse, blended, finishing, run.progress.check)
+    names = write_cell(files, statistics.watch(bands), tags)
+    return CellResult(
+        cell=cell.cell,
+        status="mapped",
+        cell_name=cell.label,
+        measurements=len(cell.measurements),
+        measured_pixels=len(sparse),
+        mapped_pixels=statistics.mapped_pixels,
+        rows=grid.shape[0],
+        cols=grid.shape[1],
+        spacing_m=grid.spacing_m,
+        crs=grid.crs.to_string(),
+        tiles=tiles,
+        rsrp_min_dbm=statistics.rsrp_min_dbm,
+        rsrp_mean_dbm=statistics.rsrp_mean_dbm,
+        rsrp_max_dbm=statistics.rsrp_max_dbm,
+        building_share=statistics.building_share,
+        transmitter=site.origin,
+        intercept=site.intercept_origin,
+        method=run.method.estimator.name,
+        files=names,
+        file_bytes=tuple((run.folder / name).stat().st_size for name in names),
+        warnings=tuple(site.warnings),
+    )

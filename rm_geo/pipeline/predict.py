@@ -1,0 +1,269 @@
+"""The main road: measurements in, radio maps and building maps out.
+
+``read -> clean -> split by cell -> site -> grid -> bin -> tiles -> estimate -> blend ->
+assimilate -> reach -> write``, each step in a module of its own. This one puts them in order.
+A cell is gone over twice: tiles are estimated and blended onto disk, then the blended rows
+become the map, a band at a time; neither needs the whole raster in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from rm_geo._util.atomic import prepare_output_folder
+from rm_geo._util.locks import allow_open_files, output_lock
+from rm_geo.errors import (
+    CancelledError,
+    ClusterError,
+    ClusterLostError,
+    DeviceError,
+    FetchError,
+    InputError,
+    JournalError,
+    OutputError,
+    RmGeoError,
+    TooSmallError,
+)
+from rm_geo.estimators.registry import require_building_reader
+from rm_geo.inference.executor import LocalTiles, TileComputer
+from rm_geo.inference.method_spec import MethodRecipe
+from rm_geo.inference.methods import OpenMethod
+from rm_geo.inference.runner import Clock
+from rm_geo.io.object_store import fetched, local
+from rm_geo.io.paths import location_of
+from rm_geo.io.provenance import describe_input, describe_software, describe_values
+from rm_geo.measurements.model import Measurements
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.cell import CellRun, map_cell
+from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
+from rm_geo.pipeline.onnx_auto_export import prepare_onnx
+from rm_geo.pipeline.plan import Survey, read_survey, require_one_possible
+from rm_geo.pipeline.unused_options import idle_options
+from rm_geo.products.stac import require_pystac
+from rm_geo.products.summary import CellResult, failed, skipped, write_summary
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.sites.table import read_sites
+from rm_geo.sites.transmitter import Transmitter
+
+__all__ = ["CellResult", "PredictOptions", "predict"]
+
+WORTH_RESUMING_S = 60.0
+"""Estimates of so many seconds are kept when a run is stopped in good order; a run that is
+killed keeps them anyway."""
+
+
+def predict(
+    measurements: str | os.PathLike[str] | Measurements | Survey,
+    output_dir: str | os.PathLike[str],
+    options: PredictOptions | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+    *,
+    summary: bool = True,
+    tile_computer: TileComputer | None = None,
+) -> list[CellResult]:
+    """Map every cell of a drive test.
+
+    Parameters
+    ----------
+    measurements : path-like, Measurements or Survey
+        A file of measurements, measurements already read, or laid out for these options.
+    output_dir : path-like
+        Folder of the results; made if it is not there.
+    options : PredictOptions, optional
+        How; the defaults are sensible.
+    progress : Progress, optional
+        Told of every stage, and asked between batches whether to stop.
+    clock : Clock, optional
+        Filled with the time inside the estimator.
+    summary : bool
+        Whether to write ``summary.csv`` and ``summary.json``.
+    tile_computer : TileComputer, optional
+        Who computes the tiles, such as :class:`rm_geo.distributed.tiles.SpreadTiles`; this
+        process if not given.
+
+    Returns
+    -------
+    list of CellResult
+        One per cell, skipped (too small) and failed ones included, the largest cell first.
+        ``<cell>_rsrp.tif``, ``<cell>_buildings.tif`` (if the method maps buildings),
+        ``<cell>_preview.png`` and the like lie in the folder, with ``summary.csv`` and
+        ``summary.json``.
+
+    Raises
+    ------
+    RmGeoError
+        If nothing could be mapped: the first failure, or that the largest cell is too small.
+        Nothing is written then.
+    OutputInUseError
+        If another process writes one of these cells into the folder.
+    JournalError
+        If an interrupted run with other inputs left its work there.
+    OutputError
+        If there is a symbolic link in the place of a cell's lock or journal.
+    ClusterError
+        If tiles are spread, and a worker failed; the cells that are complete stay.
+    ClusterLostError
+        If tiles are spread, and the cluster was lost; what is computed is kept, too.
+
+    Notes
+    -----
+    A run that was killed goes on where it was when it is called again with the same
+    arguments, and gives the same bytes.
+    """
+    chosen = PredictOptions() if options is None else options
+    listener = SilentProgress() if progress is None else progress
+    survey = (
+        measurements
+        if isinstance(measurements, Survey)
+        else read_survey(measurements, chosen, listener)
+    )
+    require_one_possible(survey)
+    if chosen.buildings is not None:
+        require_building_reader(chosen.method)
+    sites = open_sites(chosen, survey.measurements, listener)
+    computer = LocalTiles() if tile_computer is None else tile_computer
+    if computer.may_export:
+        grids = [cell.grid for cell in survey.cells if cell.grid is not None]
+        prepare_onnx(chosen, grids, listener)
+    opened = open_wanted_method(chosen)
+    for line in idle_options(chosen, opened):
+        listener.log(line)
+    method = computer.prepare(opened, listener)
+    if chosen.stac:
+        require_pystac()
+    allow_open_files(len(survey.cells))
+    with ExitStack() as locks:
+        buildings = local_buildings(chosen, locks)
+        folder = prepare_output_folder(output_dir)
+        run = CellRun(
+            folder, chosen, sites, method, _common_tags(survey, method, chosen, buildings),
+            listener, clock or Clock(), computer, buildings,
+        )  # fmt: skip
+        for cell in survey.cells:
+            locks.enter_context(
+                output_lock(folder / f".{cell.cell}.rmgeo-lock", f"cell {cell.cell} in {folder}")
+            )
+        for cell in survey.cells:  # of all cells, before the first is mapped
+            refuse_links(journal_folder(folder, cell.cell))
+        return _map_cells(run, survey, summary=summary)
+
+
+_PASSING: Final = (OutputError, DeviceError, FetchError)
+"""What may be better the next time; after any other error a cell's journal leads nowhere."""
+
+
+def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResult]:
+    """Map cell after cell; complete ones stay, whatever becomes of the others."""
+    results: list[CellResult] = []
+    errors: list[RmGeoError] = []
+    too_small: list[TooSmallError] = []
+    journals: list[Journal] = []
+    try:
+        for cell in survey.cells:
+            run.progress.check()
+            before = len(journals)
+            try:
+                results.append(map_cell(run, cell, journals))
+            except (CancelledError, ClusterError, JournalError):
+                raise
+            except TooSmallError as error:
+                too_small.append(error)
+                results.append(skipped(cell.cell, cell.label, len(cell.measurements), error))
+            except RmGeoError as error:
+                if len(survey.cells) > 1:  # that of a single one is about to be raised
+                    run.progress.log(f"Failed: {error}")
+                if not isinstance(error, _PASSING):
+                    for journal in journals[before:]:
+                        journal.remove()
+                    del journals[before:]
+                errors.append(error)
+                results.append(failed(cell.cell, cell.label, len(cell.measurements), error))
+        if not any(result.is_mapped for result in results):
+            raise [*errors, *too_small][0]
+        if summary:
+            write_summary(results, run.folder)
+    except BaseException as error:
+        _leave(run, journals, lost=isinstance(error, ClusterLostError))
+        raise
+    finished = [journal for journal in journals if journal.recall("result") is not None]
+    for journal in finished:
+        journal.remove()
+    _leave(run, [journal for journal in journals if journal not in finished])
+    return results
+
+
+def _leave(run: CellRun, journals: Sequence[Journal], *, lost: bool = False) -> None:
+    """Keep the work of a run or a cell that was stopped, if it is worth anything.
+
+    Nobody chose to stop a run whose cluster was lost: it will be run again.
+    """
+    worth = run.clock.forward_s >= WORTH_RESUMING_S or any(journal.resumed for journal in journals)
+    if journals and (worth or lost):
+        run.progress.log("The same command goes on from here; --fresh begins anew.")
+        return
+    for journal in journals:
+        journal.remove()
+
+
+def open_wanted_method(options: PredictOptions) -> OpenMethod:
+    """Make the estimator that the options ask for."""
+    return MethodRecipe.of(options).opened()
+
+
+def open_sites(
+    options: PredictOptions, measurements: Measurements, progress: Progress
+) -> Sequence[Transmitter] | None:
+    """Read the site table, if there is one, from wherever it is."""
+    if options.sites is None:
+        return None
+    with ExitStack() as places:
+        table = local(location_of(options.sites), places, fetched)
+        return read_sites(
+            table, target_crs=measurements.crs, crs=options.sites_crs, usual_crs=options.crs,
+            progress=progress,
+        )  # fmt: skip
+
+
+def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
+    """Give the file of the buildings, fetched from wherever it is, if there is one.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if options.buildings is None:
+        return None
+    path = local(location_of(options.buildings), places, fetched)
+    if not path.exists():
+        raise InputError(f"There is no file of buildings {path}.", hint="Check --buildings.")
+    return path
+
+
+def _common_tags(
+    survey: Survey, method: OpenMethod, options: PredictOptions, buildings: Path | None
+) -> dict[str, str]:
+    """Collect the provenance that all rasters of a run share."""
+    return {
+        **({} if buildings is None else describe_input(buildings, "buildings_")),
+        **describe_software(),
+        **describe_input(survey.measurements.source),
+        **method.provenance,
+        "method": method.estimator.name,
+        **describe_values(
+            {
+                "resolution_m": options.resolution_m,
+                "reach_m": options.reach_m,
+                "tile_size_px": options.tile_size_px,
+                "overlap_px": options.overlap_px,
+                "assimilated": options.assimilate,
+                "measurements_dropped": survey.dropped,
+                "device": method.device,
+            }
+        ),
+    }

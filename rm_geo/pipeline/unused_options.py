@@ -1,0 +1,35 @@
+"""Options that do nothing beside the others: worth a line, and no error."""
+
+from __future__ import annotations
+
+from rm_geo.inference.methods import OpenMethod
+from rm_geo.options import PredictOptions
+
+
+def idle_options(options: PredictOptions, method: OpenMethod) -> list[str]:
+    """Say of each option that was chosen and does nothing why that is so.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        How the road is taken.
+    method : OpenMethod
+        What maps on it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each, by the names of the command line.
+    """
+    name = method.estimator.name
+    lines = []
+    if options.mask and not method.estimator.maps_buildings:
+        lines.append(f"--mask does nothing here: the method {name!r} maps no buildings.")
+    if not options.mask and options.mask_threshold != PredictOptions.mask_threshold:
+        lines.append("--mask-threshold does nothing without --mask.")
+    # Few methods know it, and of RadioCycle's models those of one kind: the others do not say.
+    if options.uncertainty and not getattr(method.estimator, "knows_deviation", False):
+        model = method.provenance.get("model")
+        whose = f"the method {name!r}" if model is None else f"the model {model!r}"
+        lines.append(f"--uncertainty does nothing here: {whose} knows no standard deviation.")
+    return lines

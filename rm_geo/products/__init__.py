@@ -1,0 +1,1 @@
+"""Results: GeoTIFFs, summary, previews, STAC items."""

@@ -1,0 +1,201 @@
+"""What became of each cell, and the summary of all cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from rm_geo._util.atomic import replacing
+from rm_geo.errors import RmGeoError, TooSmallError
+
+SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
+BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
+
+_NAMES: Final = 5
+_NAME_CHARS: Final = 28
+"""So many names of skipped cells are told, and so much of each."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of one cell: a row of the summary.
+
+    Attributes
+    ----------
+    cell : str
+        Name, as in the file names.
+    status : str
+        ``mapped``, ``skipped`` (measured in too few pixels) or ``failed``.
+    cell_name : str
+        Name, as in the measurements; empty where nobody has looked.
+    message : str
+        Why it was skipped or failed; empty otherwise.
+    measurements : int
+        Measurements of the cell.
+    measured_pixels, mapped_pixels : int
+        Pixels with a measurement, and pixels of the map that are not nodata.
+    rows, cols : int
+        Shape of the map.
+    spacing_m : float
+        Side of a pixel.
+    crs : str
+        CRS of the map.
+    tiles : int
+        Tiles that were computed.
+    rsrp_min_dbm, rsrp_mean_dbm, rsrp_max_dbm : float or None
+        Of the map; the mean is that of the values in dBm.
+    building_share : float or None
+        Mean building probability.
+    transmitter, intercept : str
+        How they were found.
+    method : str
+        Name of the estimator.
+    files : tuple of str
+        Names of the files, in the output folder.
+    file_bytes : tuple of int
+        Their sizes; none in what an earlier version noted.
+    warnings : tuple of str
+        What a person should look at.
+    """
+
+    cell: str
+    status: str
+    cell_name: str = ""
+    message: str = ""
+    measurements: int = 0
+    measured_pixels: int = 0
+    mapped_pixels: int = 0
+    rows: int = 0
+    cols: int = 0
+    spacing_m: float = 0.0
+    crs: str = ""
+    tiles: int = 0
+    rsrp_min_dbm: float | None = None
+    rsrp_mean_dbm: float | None = None
+    rsrp_max_dbm: float | None = None
+    building_share: float | None = None
+    transmitter: str = ""
+    intercept: str = ""
+    method: str = ""
+    files: tuple[str, ...] = ()
+    file_bytes: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def is_whole(self, sizes: Mapping[str, int | None]) -> bool:
+        """Whether all files are there, in the sizes in which they were written.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int or None
+            Names and sizes of the files that there are; None where nobody says.
+        """
+        if not sizes.keys() >= set(self.files):
+            return False
+        meant = zip(self.files, self.file_bytes, strict=False)
+        return all(sizes[name] in (size, None) for name, size in meant)
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> CellResult:
+        """Make a result from what :func:`dataclasses.asdict` and JSON made of one."""
+        listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes", "warnings")}
+        return cls(**{**values, **listed})
+
+    @property
+    def title(self) -> str:
+        """Name for people: that of the files, and that in the measurements where it differs."""
+        return titled(self.cell, self.cell_name)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the cell's maps were written."""
+        return self.status == "mapped"
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the cell was measured in too few pixels, which is no failure."""
+        return self.status == "skipped"
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the cell should have been mapped and could not be."""
+        return not (self.is_mapped or self.is_skipped)
+
+
+def titled(cell: str, original: str) -> str:
+    """Name a cell for people.
+
+    Examples
+    --------
+    >>> titled("40", "40"), titled("26_1-c9490292", "26/1")
+    ('40', '26_1-c9490292 (26/1)')
+    """
+    return cell if original in ("", cell) else f"{cell} ({original})"
+
+
+def failed(cell: str, cell_name: str, measurements: int, error: RmGeoError) -> CellResult:
+    """Give the result of a cell that could not be mapped."""
+    return CellResult(cell, "failed", cell_name, str(error), measurements)
+
+
+def skipped(cell: str, cell_name: str, measurements: int, error: TooSmallError) -> CellResult:
+    """Give the result of a cell that was measured in too few pixels."""
+    return CellResult(cell, "skipped", cell_name, str(error), measurements)
+
+
+def skipped_line(results: Iterable[CellResult]) -> str:
+    """Say in one line which cells were skipped; empty if none was."""
+    return told_skipped([result.title for result in results if result.is_skipped])
+
+
+def told_skipped(names: Sequence[str]) -> str:
+    """Say in one line, of bounded length, that these cells are skipped; empty if there are none.
+
+    Examples
+    --------
+    >>> told_skipped(["7", "26_1-c9490292 (26/1)"])
+    '2 cells were skipped, measured in too few pixels to be mapped: 7, 26_1-c9490292 (26/1).'
+    """
+    if not names:
+        return ""
+    count = "1 cell was" if len(names) == 1 else f"{len(names)} cells were"
+    shown = [name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 3]}..."
+             for name in names[:_NAMES]]  # fmt: skip
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{count} skipped, measured in too few pixels to be mapped: {', '.join(shown)}{more}."
+
+
+def write_summary(results: Sequence[CellResult], folder: Path) -> None:
+    """Write ``summary.csv`` and ``summary.json``, one row for each cell.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [column.name for column in fields(CellResult)])
+    writer.writeheader()
+    for result in results:
+        writer.writerow({key: _cell_text(value) for key, value in asdict(result).items()})
+    with replacing(folder / "summary.csv") as part:
+        part.write_text(table.getvalue(), "utf-8", newline="")
+    document = {"cells": [asdict(result) for result in results]}
+    with replacing(folder / "summary.json") as part:
+        part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row
+    """Write one value of the table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        between = " " if all(" " not in str(item) for item in value) else "; "
+        return between.join(map(str, value))
+    return str(value)

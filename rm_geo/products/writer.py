@@ -1,0 +1,266 @@
+"""The files of one cell, written row by row; they appear together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo._util.atomic import output_error, refuse_link
+from rm_geo.errors import OutputError
+from rm_geo.grid import Grid
+from rm_geo.io.cog import Colour, OverviewResampling, write_raster
+from rm_geo.pipeline.map_pass import CellRows
+from rm_geo.products import preview
+from rm_geo.products.preview_layers import PictureBuilder
+from rm_geo.products.stac import ITEM_SUFFIX, MeasuringTime, write_item
+from rm_geo.units import NODATA_DBM
+
+FloatArray: TypeAlias = NDArray[np.float32]
+
+MASK_NODATA: Final = 255
+PRODUCT_ENDINGS: Final = ("_rsrp.tif", "_buildings.tif", "_buildings_mask.tif", "_uncertainty.tif",
+                          "_preview.png", ".stac.json")  # fmt: skip
+"""What may be made of a cell, behind its name."""
+
+_MASK_COLOURS: Final = {0: (255, 255, 255), 1: (120, 94, 68)}
+_WAITING: Final = 2
+_POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """Which files a cell gets.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they appear.
+    staging : Path
+        Where they are written, on the same file system; made and removed.
+    cell : str
+        Beginning of their names.
+    grid : Grid
+        Geometry of the rasters.
+    has_buildings, has_std : bool
+        Whether ``_buildings.tif`` and ``_uncertainty.tif`` are written beside
+        ``_rsrp.tif``.
+    mask_threshold : float or None
+        Also write ``_buildings_mask.tif``: 1 where the probability is over this.
+    preview : bool
+        Also write ``_preview.png``.
+    measured_when : MeasuringTime or None
+        Also write a STAC item, ``<cell>.stac.json``, of that time.
+    """
+
+    folder: Path
+    staging: Path
+    cell: str
+    grid: Grid
+    has_buildings: bool = False
+    has_std: bool = False
+    mask_threshold: float | None = None
+    preview: bool = False
+    measured_when: MeasuringTime | None = None
+
+
+def write_cell(
+    files: CellFiles, bands: Iterable[CellRows], tags: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Write the files of a cell; all of them appear, or none.
+
+    Parameters
+    ----------
+    files : CellFiles
+        Which, and where.
+    bands : iterable of CellRows
+        All rows, from north to south; consumed lazily.
+    tags : mapping
+        Provenance for every raster.
+
+    Returns
+    -------
+    tuple of str
+        Names of the files written.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written; what was there before is untouched.
+    """
+    staging = files.staging
+    refuse_link(staging)
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        try:
+            names = _write_into(staging, files, bands, tags)
+            if files.measured_when is not None:
+                item = f"{files.cell}{ITEM_SUFFIX}"
+                write_item(staging / item, files.cell, files.grid, names, tags, files.measured_when)
+                names.append(item)
+        except OutputError as error:
+            # The user knows the folder of the results, not the one inside it.
+            message = error.message.replace(str(staging), str(files.folder))
+            raise OutputError(message, hint=error.hint) from error
+        _publish(staging, names, files)
+    except OSError as error:
+        raise output_error(files.folder / f"{files.cell}_rsrp.tif", error) from error
+    return tuple(names)
+
+
+@dataclass(frozen=True)
+class _Raster:
+    """One raster of a cell: its file name, where its values come from, how they are written."""
+
+    name: str
+    layer: str
+    band: str
+    tags: Mapping[str, str]
+    unit: str | None = None
+    nodata: float = NODATA_DBM
+    dtype: str = "float32"
+    resampling: OverviewResampling = "average"
+    colormap: Mapping[int, Colour] | None = None
+    threshold: float | None = None
+
+    def values(self, rows: CellRows) -> NDArray[Any]:
+        """Take this raster's values out of some rows."""
+        values: FloatArray = getattr(rows, self.layer)
+        if self.threshold is None:
+            return values
+        mask = np.where(np.isfinite(values), values > self.threshold, MASK_NODATA)
+        return mask.astype(np.uint8)
+
+
+class _Feed:
+    """Blocks of rows on their way from one thread to another, a few at a time."""
+
+    def __init__(self) -> None:
+        self._blocks: queue.Queue[NDArray[Any] | BaseException | None] = queue.Queue(_WAITING)
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        while (block := self._blocks.get()) is not None:
+            if isinstance(block, BaseException):
+                raise block
+            yield block
+
+    def put(self, block: NDArray[Any] | BaseException | None, reader: Future[None]) -> None:
+        """Hand over a block, an error, or the end; a reader that failed raises its own error."""
+        while True:
+            if reader.done():
+                reader.result()
+                return
+            with contextlib.suppress(queue.Full):
+                self._blocks.put(block, timeout=_POLL_S)
+                return
+
+
+def _write_into(
+    staging: Path, files: CellFiles, bands: Iterable[CellRows], tags: Mapping[str, str]
+) -> list[str]:
+    """Write rasters and preview of a cell into an empty folder; gives their names."""
+    rasters = _rasters(files)
+    names = [raster.name for raster in rasters]
+    builder = _picture_builder(files)
+    # Compression lets go of the interpreter: side by side the files take half the time.
+    with ThreadPoolExecutor(len(rasters), thread_name_prefix="rm_geo-write") as pool:
+        feeds = [_Feed() for _ in rasters]
+        writers = [
+            pool.submit(
+                write_raster, staging / raster.name, feed, files.grid, nodata=raster.nodata,
+                unit=raster.unit, dtype=raster.dtype, resampling=raster.resampling,
+                colormap=raster.colormap, band_descriptions=[raster.band],
+                tags={**tags, **raster.tags},
+            )
+            for raster, feed in zip(rasters, feeds, strict=True)
+        ]  # fmt: skip
+        try:
+            for rows in bands:
+                for raster, feed, writer in zip(rasters, feeds, writers, strict=True):
+                    feed.put(raster.values(rows), writer)
+                if builder is not None:
+                    layers = [rows.measured_dbm, rows.rsrp_dbm, rows.building_probability]
+                    present = [layer for layer in layers if layer is not None]
+                    builder.add_rows(rows.rows.start, present)
+            for feed, writer in zip(feeds, writers, strict=True):
+                feed.put(None, writer)
+        except BaseException as error:
+            for feed, writer in zip(feeds, writers, strict=True):
+                with contextlib.suppress(BaseException):
+                    feed.put(_Abandoned(error), writer)
+            raise
+        if builder is not None:
+            names.append(f"{files.cell}_preview.png")
+            title = f"Cell {files.cell}"
+            preview.save_picture(staging / names[-1], builder.picture(), title)
+        for writer in writers:
+            writer.result()
+    return names
+
+
+class _Abandoned(Exception):  # noqa: N818 - no error of its own
+    """The rows that a writer waits for will not come."""
+
+
+def _picture_builder(files: CellFiles) -> PictureBuilder | None:
+    """Make what gathers the preview, if there is to be one."""
+    if not files.preview:
+        return None
+    return PictureBuilder(files.grid, buildings=files.has_buildings)
+
+
+def _rasters(files: CellFiles) -> list[_Raster]:
+    """List the rasters of a cell."""
+    cell, dbm = files.cell, {"units": "dBm", "quantity": "RSRP"}
+    rasters = [_Raster(f"{cell}_rsrp.tif", "rsrp_dbm", "RSRP", dbm, unit="dBm")]
+    if files.has_buildings:
+        rasters.append(
+            _Raster(
+                f"{cell}_buildings.tif", "building_probability", "building probability",
+                {"units": "1", "quantity": "building probability"},
+            )
+        )  # fmt: skip
+    if files.has_buildings and files.mask_threshold is not None:
+        threshold = files.mask_threshold
+        rasters.append(
+            _Raster(
+                f"{cell}_buildings_mask.tif", "building_probability", "building",
+                {"quantity": "building mask", "mask_threshold": f"{threshold:g}"},
+                nodata=MASK_NODATA, dtype="uint8", resampling="mode", colormap=_MASK_COLOURS,
+                threshold=threshold,
+            )
+        )  # fmt: skip
+    if files.has_std:
+        rasters.append(
+            _Raster(
+                f"{cell}_uncertainty.tif", "std_db", "standard deviation",
+                {"units": "dB", "quantity": "standard deviation of RSRP"}, unit="dB",
+            )
+        )  # fmt: skip
+    return rasters
+
+
+def _publish(staging: Path, names: Sequence[str], files: CellFiles) -> None:
+    """Move finished files into place; a target that cannot be replaced is found before.
+
+    What an earlier run made of this cell and this one does not is removed: nothing would tell
+    that it belongs to another map.
+    """
+    folder = files.folder
+    for name in names:
+        if (folder / name).is_dir():
+            raise OutputError(f"Cannot write {folder / name}: it is a folder.",
+                              hint="Move it away, or choose another output folder.")  # fmt: skip
+    for name in names:
+        (staging / name).replace(folder / name)
+    for ending in PRODUCT_ENDINGS:
+        name = f"{files.cell}{ending}"
+        if name not in names and (folder / name).is_file():
+            (folder / name).unlink()

@@ -1,0 +1,1 @@
+"""Measurements on a grid: binning, sparse rasters, mosaics and resampling."""

@@ -1,0 +1,183 @@
+"""How far measurements speak: pixels with one in reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from rm_geo._util.fft import convolved, padded_shape, real_transform, torus_disk
+from rm_geo._util.row_blocks import widened
+from rm_geo.raster.sparse import SparseRaster
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+_CELLS_PER_REACH: Final = 16
+"""Coarse cells along the reach: all but a narrow rim is decided on these."""
+
+_WINDOW_PX: Final = 1024
+"""Smallest side of the windows in which the rim is decided; bounds the memory."""
+
+_FLOAT32_REACH_PX: Final = 200
+"""Up to here float32 transforms count neighbours to better than 0.1."""
+
+
+def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolArray:
+    """Mark the pixels that have a measurement no further away than a reach.
+
+    Parameters
+    ----------
+    observed : ndarray of bool, shape (H, W)
+        Where something was measured.
+    reach_m : float
+        Largest distance between pixel centres, in metres; infinity marks everything as
+        soon as there is one measurement.
+    spacing_m : float
+        Side of a pixel in metres.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        By Euclidean distance, exact to the pixel.
+
+    Raises
+    ------
+    ValueError
+        If the reach is negative or NaN, or the spacing is not positive.
+
+    Notes
+    -----
+    Most pixels are decided by a distance transform of coarse cells; those near the rim by
+    a convolution with the disk of the reach, window by window.
+
+    Examples
+    --------
+    >>> within_reach(np.array([[True, False, False]]), reach_m=1.0, spacing_m=1.0).tolist()
+    [[True, True, False]]
+    """
+    if not reach_m >= 0.0:
+        raise ValueError(f"reach_m must not be negative, not {reach_m}")
+    if not spacing_m > 0.0:
+        raise ValueError(f"spacing_m must be positive, not {spacing_m}")
+    if not observed.any():
+        return np.zeros_like(observed)
+    # The slack keeps a pixel that is at the reach exactly when the division rounds down.
+    reach_px = reach_m / spacing_m * (1.0 + 1e-9)
+    if reach_px >= float(np.hypot(*observed.shape)):
+        return np.ones_like(observed)
+    inside, rim = _decide_by_cells(observed, reach_px)
+    for rows, cols in _windows(observed.shape, max(_WINDOW_PX, 4 * int(reach_px))):
+        if rim[rows, cols].any():
+            inside[rows, cols] |= _dilated(observed, rows, cols, reach_px)
+    return inside
+
+
+def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
+    """Mark the pixels of some rows that have a measurement no further away than a reach.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        What was measured.
+    rows : slice
+        Rows of its grid.
+    reach_m : float
+        As for :func:`within_reach`, whose part for these rows this is.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, W)
+    """
+    height, width = sparse.grid.shape
+    reach_px = reach_m / sparse.grid.spacing_m
+    around = slice(0, height) if reach_px >= height else widened(rows, int(reach_px) + 1, height)
+    measured = sparse.in_rows(around)
+    if measured.start == measured.stop:
+        return np.zeros((rows.stop - rows.start, width), dtype=np.bool_)
+    if reach_px >= float(np.hypot(height, width)):
+        return np.ones((rows.stop - rows.start, width), dtype=np.bool_)
+    inside = within_reach(sparse.observed_rows(around), reach_m, sparse.grid.spacing_m)
+    return inside[rows.start - around.start : rows.stop - around.start]
+
+
+def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
+    """Mark which of every ``step``-th pixel along both axes are in reach.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        What was measured.
+    step : int
+        Rows and columns from one sample to the next; the first is pixel (0, 0).
+    reach_m : float
+        As for :func:`within_reach`, of which this is ``[::step, ::step]``.
+
+    Returns
+    -------
+    ndarray of bool, shape (ceil(H / step), ceil(W / step))
+    """
+    height, width = sparse.grid.shape
+    rows = np.arange(0, height, step)
+    marked = np.zeros((rows.size, -(-width // step)), dtype=np.bool_)
+    reach_px = reach_m / sparse.grid.spacing_m * (1.0 + 1e-9)
+    if reach_px >= float(np.hypot(height, width)):
+        marked[:] = len(sparse) > 0
+        return marked
+    for index, row in enumerate(rows):
+        near = sparse.in_rows(widened(slice(row, row + 1), int(reach_px), height))
+        # Each measurement reaches over a run of columns: count runs that begin and end.
+        offset = sparse.row[near].astype(np.float64) - row
+        half = np.sqrt(np.maximum(reach_px**2 - offset**2, 0.0)).astype(np.int64)
+        col = sparse.col[near]
+        begun = np.bincount(np.maximum(col - half, 0), minlength=width + 1)
+        ended = np.bincount(np.minimum(col + half + 1, width), minlength=width + 1)
+        marked[index] = (np.cumsum(begun - ended) > 0)[:width:step]
+    return marked
+
+
+def _decide_by_cells(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:
+    """Pixels certainly in reach, and pixels that coarse cells cannot decide."""
+    side = max(1, int(reach_px / _CELLS_PER_REACH))
+    if side == 1:
+        return observed.copy(), np.ones_like(observed)
+    rows, cols = observed.shape
+    padded = np.pad(observed, ((0, -rows % side), (0, -cols % side)))
+    by_cell = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
+    distance_px = ndimage.distance_transform_edt(~by_cell.any(axis=(1, 3))) * side
+    # Two points of two cells are nearer or further than the cells' centres by a diagonal.
+    diagonal = side * np.sqrt(2.0)
+    inside = distance_px + diagonal <= reach_px
+    rim = ~inside & (distance_px - diagonal <= reach_px)
+    return _spread(inside, side, observed.shape), _spread(rim, side, observed.shape)
+
+
+def _spread(cells: BoolArray, side: int, shape: tuple[int, ...]) -> BoolArray:
+    """Repeat each cell's value over its pixels."""
+    pixels = cells.repeat(side, axis=0).repeat(side, axis=1)
+    return np.ascontiguousarray(pixels[: shape[0], : shape[1]])
+
+
+def _windows(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
+    """Square windows side by side over a raster."""
+    for row in range(0, shape[0], side):
+        for col in range(0, shape[1], side):
+            yield slice(row, min(row + side, shape[0])), slice(col, min(col + side, shape[1]))
+
+
+def _dilated(observed: BoolArray, rows: slice, cols: slice, radius_px: float) -> BoolArray:
+    """Whether a measurement lies under the disk around each pixel of a window."""
+    halo = int(radius_px)
+    dtype = np.float32 if halo <= _FLOAT32_REACH_PX else np.float64
+    top, left = max(rows.start - halo, 0), max(cols.start - halo, 0)
+    part = observed[top : rows.stop + halo, left : cols.stop + halo].astype(dtype)
+    padded = padded_shape(part.shape, halo)
+    counts = convolved(part, real_transform(torus_disk(padded, radius_px), dtype), padded)
+    first_row, first_col = rows.start - top, cols.start - left
+    inner = counts[
+        first_row : first_row + rows.stop - rows.start,
+        first_col : first_col + cols.stop - cols.start,
+    ]
+    return np.asarray(inner > 0.5)

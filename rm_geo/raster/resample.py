@@ -1,0 +1,97 @@
+"""From coarse square cells to finer ones: whole rasters, bands of rows, or single places."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo.geostat.local_mean import Points
+
+FloatArray: TypeAlias = NDArray[np.float32]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+
+
+def resample_cells(
+    field: FloatArray, side: int, to_side: int, shape: tuple[int, int]
+) -> FloatArray:
+    """Interpolate bilinearly from the centres of coarse cells to those of finer ones.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (ceil(H / side), ceil(W / side))
+        Values of cells.
+    side, to_side : int
+        Pixels along a cell, before and after.
+    shape : tuple of int
+        Rows and columns of the raster in pixels, H and W.
+
+    Returns
+    -------
+    ndarray of float32, shape (ceil(H / to_side), ceil(W / to_side))
+    """
+    rows, cols = (-(-length // to_side) for length in shape)
+    return resample_rows(field, side // to_side, slice(0, rows), cols)
+
+
+def resample_rows(
+    field: FloatArray,
+    factor: int,
+    rows: slice,
+    cols: int,
+    first: int = 0,
+    length: int | None = None,
+) -> FloatArray:
+    """Interpolate some rows bilinearly from the centres of coarser cells.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (h, w)
+        Values of the cells, or of a band of them that holds :func:`coarse_rows`.
+    factor : int
+        Rows and columns along a cell.
+    rows : slice
+        Rows of the result.
+    cols : int
+        Columns of the result.
+    first, length : int
+        First row of the band, and rows of all cells; of a whole field, 0 and h.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, cols)
+    """
+    if factor == 1:
+        return field[rows.start - first : rows.stop - first, :cols]
+    low, high, share = _between(np.arange(cols), factor, field.shape[1])
+    top, bottom, down = _between(np.arange(rows.start, rows.stop), factor, length or field.shape[0])
+    band = field[top[0] - first : bottom[-1] + 1 - first]
+    wide = band[:, low] + share * (band[:, high] - band[:, low])
+    upper, lower = wide[top - top[0]], wide[bottom - top[0]]
+    return np.asarray(upper + down[:, None] * (lower - upper), dtype=np.float32)
+
+
+def coarse_rows(rows: slice, factor: int, length: int) -> slice:
+    """Give the rows of cells that :func:`resample_rows` draws some rows from."""
+    top, bottom, _ = _between(np.array([rows.start, rows.stop - 1]), factor, length)
+    return slice(int(top[0]), int(bottom[-1]) + 1)
+
+
+def resample_at(field: FloatArray, points: Points, side: int) -> FloatArray:
+    """Interpolate bilinearly from the centres of coarse cells to those of the points' pixels.
+
+    The same, to the last bit, as the whole raster of :func:`resample_cells` at these pixels.
+    """
+    top, bottom, down = _between(points.row, side, field.shape[0])
+    west, east, right = _between(points.col, side, field.shape[1])
+    upper = field[top, west] + right * (field[top, east] - field[top, west])
+    lower = field[bottom, west] + right * (field[bottom, east] - field[bottom, west])
+    return np.asarray(upper + down * (lower - upper), dtype=np.float32)
+
+
+def _between(index: IntArray, factor: int, length: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Coarse neighbours of fine pixels along an axis, and the share of the second."""
+    position = np.clip((index + 0.5) / factor - 0.5, 0.0, length - 1.0)
+    low = position.astype(np.intp)
+    return low, np.minimum(low + 1, length - 1), (position - low).astype(np.float32)

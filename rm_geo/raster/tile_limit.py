@@ -1,0 +1,66 @@
+"""The size of an area in tiles, counted before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+
+from rm_geo.errors import AreaTooLargeError
+from rm_geo.grid import Grid
+from rm_geo.measurements.model import Measurements
+
+
+def check_area(
+    area: Measurements | Grid,
+    *,
+    max_tiles: int,
+    tile_size: int = 256,
+    overlap: int = 32,
+    spacing_m: float = 1.0,
+    margin_m: float = 0.0,
+) -> int:
+    """Count the tiles of an area before anything is allocated.
+
+    Parameters
+    ----------
+    area : Measurements or Grid
+        What is to be covered; of a grid, its own spacing counts.
+    max_tiles : int
+        Most tiles that the caller allows.
+    tile_size, overlap : int
+        Pixels along a tile, and shared by neighbours; as in :meth:`Grid.tiles`.
+    spacing_m, margin_m : float
+        Side of a pixel and margin around measurements; as in :meth:`Grid.covering`.
+
+    Returns
+    -------
+    int
+        The number of tiles.
+
+    Raises
+    ------
+    AreaTooLargeError
+        If there are more than ``max_tiles``.
+    """
+    if isinstance(area, Grid):
+        spacing_m, shape, source = area.spacing_m, area.shape, None
+    else:
+        west, south, east, north = area.bounds
+        width, height = east - west + 2 * margin_m, north - south + 2 * margin_m
+        shape = math.floor(height / spacing_m) + 1, math.floor(width / spacing_m) + 1
+        source = area.source
+    tiles = math.prod(_tiles_along(length, tile_size, overlap) for length in shape)
+    if tiles <= max_tiles:
+        return tiles
+    height_km, width_km = (length * spacing_m / 1000.0 for length in shape)
+    of = "" if source is None else f" of {source}"
+    raise AreaTooLargeError(
+        f"The area{of} is {width_km:,.1f} km x {height_km:,.1f} km: {tiles:,} tiles of "
+        f"{tile_size * spacing_m:g} m, and {max_tiles:,} are allowed.",
+        hint="Look for stray positions, cut the area with a bounding box, take coarser "
+        "pixels (--resolution) or allow more (--max-tiles).",
+    )
+
+
+def _tiles_along(length: int, size: int, overlap: int) -> int:
+    """Count the tiles along an axis; as in :func:`rm_geo.grid.tile_starts`."""
+    return 1 if length <= size else math.ceil((length - overlap) / (size - overlap))

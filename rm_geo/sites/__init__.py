@@ -1,0 +1,1 @@
+"""Transmitter sites: tables, channel numbers, localization and selection."""

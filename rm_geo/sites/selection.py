@@ -1,0 +1,140 @@
+"""Where a cell's transmitter stands and how strong it is, or that nobody knows.
+
+A site table is believed. Without one the position is estimated from the measurements, and
+used only where the estimate is certain enough: a wrong position misleads a network more than
+none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rm_geo.inference.batches import CellFacts
+from rm_geo.measurements.model import Measurements
+from rm_geo.sites.transmitter import (
+    DEFAULT_FREQUENCY_MHZ,
+    Transmitter,
+    estimate_position,
+    free_space_intercept,
+    match_transmitter,
+    measured_carrier_mhz,
+)
+
+
+@dataclass(frozen=True)
+class SiteChoice:
+    """What is believed of a cell's transmitter.
+
+    Attributes
+    ----------
+    facts : CellFacts
+        What the estimators are told.
+    origin : str
+        ``site table``, ``estimated`` or ``unknown``.
+    intercept_origin : str
+        ``eirp``, ``free-space envelope`` or ``unknown``.
+    uncertainty_m : float or None
+        Of an estimated position, used or not.
+    warnings : tuple of str
+        What a person should know.
+    """
+
+    facts: CellFacts
+    origin: str = "unknown"
+    intercept_origin: str = "unknown"
+    uncertainty_m: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Provenance tags."""
+        tags = {
+            "transmitter": self.origin,
+            "intercept": self.intercept_origin,
+            "frequency_mhz": f"{self.facts.frequency_mhz:g}",
+        }
+        if self.facts.transmitter_xy is not None:
+            x, y = self.facts.transmitter_xy
+            tags["transmitter_xy"] = f"{x:.2f} {y:.2f}"
+        if self.uncertainty_m is not None:
+            tags["transmitter_uncertainty_m"] = f"{self.uncertainty_m:.1f}"
+        if math.isfinite(self.facts.intercept_dbm):
+            tags["intercept_dbm"] = f"{self.facts.intercept_dbm:.2f}"
+        return tags
+
+
+def choose_site(
+    measurements: Measurements,
+    sites: Sequence[Transmitter] | None,
+    *,
+    eirp_dbm: float | None = None,
+    frequency_mhz: float | None = None,
+    max_uncertainty_m: float = 30.0,
+) -> SiteChoice:
+    """Choose what to believe of a cell's transmitter.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Those of the cell.
+    sites : sequence of Transmitter, optional
+        The site table, in the CRS of the measurements.
+    eirp_dbm : float, optional
+        EIRP per resource element, where the site table has none.
+    frequency_mhz : float, optional
+        Carrier, where neither the site table nor a channel number of the measurements says;
+        2000 MHz if not given.
+    max_uncertainty_m : float
+        An estimated position less certain than this is not used.
+    """
+    warnings: list[str] = []
+    mhz = measured_carrier_mhz(measurements) or frequency_mhz or DEFAULT_FREQUENCY_MHZ
+    listed = None if sites is None else match_transmitter(sites, measurements)
+    if listed is not None:
+        if listed.frequency_mhz is not None:
+            mhz = listed.frequency_mhz
+        return _choice(listed, "site table", measurements, eirp_dbm, mhz, None, ())
+    if sites is not None:
+        warnings.append("the site table does not name it.")
+    guess = estimate_position(measurements)
+    if guess is not None and guess.uncertainty_m <= max_uncertainty_m:
+        warnings.append(
+            "the transmitter's position is estimated from the measurements, to about "
+            f"{guess.uncertainty_m:.0f} m; a site table (--sites) is better."
+        )
+        return _choice(guess, "estimated", measurements, eirp_dbm, mhz,
+                       guess.uncertainty_m, warnings)  # fmt: skip
+    warnings.append("the transmitter's position is unknown; a site table (--sites) is better.")
+    return SiteChoice(
+        CellFacts(frequency_mhz=mhz),
+        uncertainty_m=None if guess is None else guess.uncertainty_m,
+        warnings=tuple(warnings),
+    )
+
+
+def _choice(
+    site: Transmitter,
+    origin: str,
+    measurements: Measurements,
+    eirp_dbm: float | None,
+    frequency_mhz: float,
+    uncertainty_m: float | None,
+    warnings: Sequence[str],
+) -> SiteChoice:
+    """Put together what a known or estimated site says."""
+    site = replace(
+        site,
+        eirp_dbm=eirp_dbm if site.eirp_dbm is None else site.eirp_dbm,
+        frequency_mhz=frequency_mhz,
+    )
+    facts = CellFacts(
+        transmitter_xy=(float(site.x), float(site.y)),
+        intercept_dbm=free_space_intercept(measurements, site),
+        frequency_mhz=frequency_mhz,
+        transmitter_height_m=site.height_m,
+        uncertainty_m=uncertainty_m or 0.0,
+    )
+    intercept_origin = "free-space envelope" if site.eirp_dbm is None else "eirp"
+    return SiteChoice(facts, origin, intercept_origin, uncertainty_m, tuple(warnings))

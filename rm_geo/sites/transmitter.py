@@ -1,0 +1,198 @@
+"""Transmitters: what is known of them, from a site table or from the measurements."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo._util.disk_columns import in_blocks
+from rm_geo.errors import InputError
+from rm_geo.measurements.model import Measurements
+from rm_geo.sites.arfcn import carrier_mhz
+from rm_geo.sites.localization import decluster, locate
+
+DEFAULT_HEIGHT_M: Final = 25.0
+"""Height of a macro antenna where nothing is known (3GPP TR 38.901, UMa)."""
+
+DEFAULT_FREQUENCY_MHZ: Final = 2000.0
+"""Carrier where nothing is known: the middle of the bands in use."""
+
+_ENVELOPE_PERCENTILE: Final = 95.0
+_ENVELOPE_BLOCK_M: Final = 5.0
+_ENOUGH_BLOCKS: Final = 20
+
+
+@dataclass(frozen=True)
+class Transmitter:
+    """One cell's antenna.
+
+    Attributes
+    ----------
+    x, y : float
+        Position in metres in the CRS of the grid.
+    height_m : float
+        Height of the antenna over ground.
+    eirp_dbm : float or None
+        EIRP per resource element, in the direction of the beam: RSRP is this plus the path
+        gain. Of a total EIRP over a carrier of N resource blocks, 10 log10(12 N) less.
+    azimuth_deg : float or None
+        Direction of the beam, clockwise from north; None if omnidirectional or unknown.
+    downtilt_deg : float
+        Tilt of the beam below the horizon.
+    beamwidth_deg : float
+        Horizontal width of the beam at half power.
+    frequency_mhz : float or None
+        Carrier frequency; None where nobody has said.
+    uncertainty_m : float
+        Root mean square error of the position; 0 from a site table.
+    cell : str or None
+        Identity of the cell, as in the measurements.
+    """
+
+    x: float
+    y: float
+    height_m: float = DEFAULT_HEIGHT_M
+    eirp_dbm: float | None = None
+    azimuth_deg: float | None = None
+    downtilt_deg: float = 0.0
+    beamwidth_deg: float = 65.0
+    frequency_mhz: float | None = None
+    uncertainty_m: float = 0.0
+    cell: str | None = None
+
+
+def estimate_position(
+    measurements: Measurements, *, height_m: float = DEFAULT_HEIGHT_M
+) -> Transmitter | None:
+    """Estimate a cell's transmitter from its measurements.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Of one cell.
+    height_m : float
+        Height of the antenna to assume.
+
+    Returns
+    -------
+    Transmitter or None
+        With the spread of what the levels allow as ``uncertainty_m``, which is as large as
+        the area where they do not tell; None from fewer than 8 places. The carrier is that
+        of the channel numbers, where there are any.
+    """
+    found = locate(measurements.x, measurements.y, measurements.rsrp_dbm, height_m=height_m)
+    if found is None:
+        return None
+    return Transmitter(
+        x=found.x,
+        y=found.y,
+        height_m=height_m,
+        frequency_mhz=measured_carrier_mhz(measurements),
+        uncertainty_m=found.uncertainty_m,
+        cell=next((cell for cell in measurements.cell.present() if cell is not None), None),
+    )
+
+
+def free_space_intercept(measurements: Measurements, transmitter: Transmitter) -> float:
+    """Level that free space would give at 1 m from a transmitter, in dBm.
+
+    With a known EIRP, that minus the free-space loss at 1 m (ITU-R P.525), at 2000 MHz where
+    the carrier is unknown. Otherwise the
+    upper envelope of level + 20 log10(distance): what is measured in line of sight lies on
+    it, everything behind buildings below. The 95th percentile over 5 m blocks is robust
+    against single readings. Places nearer than the position is certain are left out where
+    enough others remain.
+
+    Raises
+    ------
+    InputError
+        If there is neither an EIRP nor a measurement.
+    """
+    if transmitter.eirp_dbm is not None:
+        frequency_mhz = transmitter.frequency_mhz or DEFAULT_FREQUENCY_MHZ
+        return transmitter.eirp_dbm - free_space_loss_1m_db(frequency_mhz)
+    if len(measurements) == 0:
+        raise InputError(
+            "The power of a transmitter cannot be fitted without measurements.",
+            hint="Give its EIRP with --eirp.",
+        )
+    x, y, level_dbm = decluster(
+        measurements.x, measurements.y, measurements.rsrp_dbm, _ENVELOPE_BLOCK_M
+    )
+    distance_m = np.sqrt(
+        (x - transmitter.x) ** 2 + (y - transmitter.y) ** 2 + max(transmitter.height_m, 1.0) ** 2
+    )
+    at_one_metre = level_dbm + 20.0 * np.log10(distance_m)
+    certain = distance_m >= transmitter.uncertainty_m
+    if np.count_nonzero(certain) >= _ENOUGH_BLOCKS:
+        at_one_metre = at_one_metre[certain]
+    return float(np.percentile(at_one_metre, _ENVELOPE_PERCENTILE))
+
+
+def free_space_loss_1m_db(frequency_mhz: float) -> float:
+    """Free-space loss at 1 m, 20 log10(f / MHz) - 27.55 dB (ITU-R P.525).
+
+    Examples
+    --------
+    >>> round(free_space_loss_1m_db(5900.0), 1)
+    47.9
+    """
+    return 20.0 * math.log10(frequency_mhz) - 27.55
+
+
+def match_transmitter(
+    sites: Sequence[Transmitter], measurements: Measurements
+) -> Transmitter | None:
+    """Find a cell's transmitter in a site table.
+
+    Physical cell ids are reused across a network: of several sites with the identity, the
+    one nearest to the strongest measurements is taken.
+
+    Parameters
+    ----------
+    sites : sequence of Transmitter
+        A site table, in the CRS of the measurements.
+    measurements : Measurements
+        Of one cell.
+
+    Returns
+    -------
+    Transmitter or None
+        None if the table does not have the cell.
+    """
+    cells = set(measurements.cell.present()) - {None}
+    fitting = [site for site in sites if site.cell is not None and site.cell in cells]
+    if not fitting:
+        return None
+    strongest = _strongest(measurements.rsrp_dbm, 20)
+    x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
+    return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
+
+
+def measured_carrier_mhz(measurements: Measurements) -> float | None:
+    """Carrier of the channel number that most measurements name; None where none does."""
+    if measurements.earfcn is None:
+        return None
+    counts: Counter[float] = Counter()
+    for (channels,) in in_blocks(measurements.earfcn):
+        found, times = np.unique(channels[np.isfinite(channels)], return_counts=True)
+        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    most = max(counts.values(), default=0)
+    return carrier_mhz(min(c for c in counts if counts[c] == most)) if counts else None
+
+
+def _strongest(rsrp_dbm: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Give the rows of the strongest levels, the strongest first, of equals the earliest."""
+    rows = np.empty(0, dtype=np.int64)
+    begin = 0
+    for (block,) in in_blocks(rsrp_dbm):
+        rows = np.append(rows, begin + np.arange(block.size))
+        rows = rows[np.argsort(-rsrp_dbm[rows], kind="stable")[:count]]
+        begin += block.size
+    return rows

@@ -1,0 +1,1 @@
+"""Judging maps on held-out measurements."""

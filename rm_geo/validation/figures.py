@@ -1,0 +1,86 @@
+"""Figures of the evaluations: scores against sampling rates, and maps side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rm_geo._util.atomic import replacing
+from rm_geo.estimators.base import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Points = Sequence[tuple[float, float]]
+"""Sampling rate 0..1 and score."""
+
+
+def draw_curves(
+    path: Path,
+    curves: Mapping[str, Points],
+    *,
+    title: str,
+    ylabel: str,
+    published: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Draw scores against the sampling rate; published figures as hollow marks.
+
+    Raises
+    ------
+    OutputError
+        If the picture cannot be written.
+    """
+    figure = _figure(8.5, 4.6)
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        rates, scores = zip(*points, strict=True)
+        (line,) = axes.plot(100.0 * np.asarray(rates), scores, marker="o", ms=3, label=name)
+        if published and name in published:
+            rate, score = published[name]
+            axes.plot(100.0 * rate, score, "D", mfc="none", color=line.get_color(),
+                      label=f"{name}, published")  # fmt: skip
+    axes.set(title=title, xlabel="sampled pixels outdoors (%)", ylabel=ylabel)
+    axes.grid(visible=True, alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="x-small")
+    _save(figure, path)
+
+
+def draw_maps(path: Path, panels: Mapping[str, FloatArray], *, title: str) -> None:
+    """Draw maps on the 0..1 scale side by side; NaN stays white.
+
+    Raises
+    ------
+    OutputError
+        If the picture cannot be written.
+    """
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = _figure(2.7 * columns + 0.6, 2.9 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, (name, values) in zip(grid.flat, panels.items(), strict=False):
+        image = axes.imshow(values, vmin=0.0, vmax=1.0, cmap="viridis", interpolation="nearest")
+        axes.set_title(name, fontsize="small")
+    figure.colorbar(image, ax=grid, shrink=0.7, label="0..1")
+    figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make a figure that no window shows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure whole or not at all."""
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=120)

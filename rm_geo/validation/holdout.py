@@ -1,0 +1,249 @@
+"""Hold-out on real measurements: what a method says where it was not told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold
+
+from rm_geo.errors import InputError, UsageError
+from rm_geo.estimators.base import Estimator, FloatArray, TileBatch
+from rm_geo.grid import Grid
+from rm_geo.measurements.model import Measurements
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.raster.binning import bin_measurements
+from rm_geo.validation.metrics import ErrorSums
+
+Predictor: TypeAlias = Callable[[Measurements, Grid], FloatArray]
+"""Takes the measurements that may be seen and a grid to a radio map in dBm, shape (H, W);
+NaN where it says nothing. The full road and a single estimator are judged alike."""
+
+Split: TypeAlias = Literal["blocks", "random"]
+
+
+@dataclass(frozen=True)
+class HoldoutScore:
+    """How well one method predicts measurements that it has not seen.
+
+    Attributes
+    ----------
+    method : str
+        Name.
+    points : int
+        Measurements judged: those that every method predicted, so that none gains by
+        being silent where it is hard.
+    missing : int
+        Measurements that this method said nothing about.
+    rmse_db, mae_db, bias_db : float
+        Over all judged measurements of all folds together; bias is estimate minus truth.
+    worst_fold_rmse_db : float
+        RMSE of the fold that was hardest for this method.
+    """
+
+    method: str
+    points: int
+    missing: int
+    rmse_db: float
+    mae_db: float
+    bias_db: float
+    worst_fold_rmse_db: float
+
+
+def holdout(
+    measurements: Measurements,
+    predictors: Mapping[str, Predictor],
+    *,
+    folds: int = 5,
+    block_m: float = 50.0,
+    split: Split = "blocks",
+    spacing_m: float = 1.0,
+    margin_m: float = 0.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[HoldoutScore]:
+    """Judge methods by k-fold hold-out of the measurements of one cell.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Of one cell.
+    predictors : mapping of str to callable
+        Names for the table, and what to judge; see :data:`Predictor`.
+    folds : int
+        Each measurement is predicted once, from those of the other folds.
+    block_m : float
+        Side of the square blocks that go to a fold as a whole. Neighbours along a route
+        are nearly copies of each other: only distant ones test a map.
+    split : {"blocks", "random"}
+        Whole blocks, or single measurements, which flatters every interpolation.
+    spacing_m : float
+        Side of the map's pixels; a measurement is compared with the pixel around it.
+    margin_m : float
+        How far the map reaches beyond the measurements.
+    seed : int
+        Seed of the blocks' origin, or of the random split.
+    progress : Progress, optional
+        Counts maps.
+
+    Returns
+    -------
+    list of HoldoutScore
+        In the order of the predictors.
+
+    Raises
+    ------
+    InputError
+        If the measurements do not fill as many blocks as there are folds.
+    """
+    progress = progress or SilentProgress()
+    grid = Grid.covering(
+        measurements.x, measurements.y, measurements.crs, spacing_m=spacing_m, margin_m=margin_m
+    )
+    estimate_dbm = {name: np.full(len(measurements), np.nan) for name in predictors}
+    fold_of = np.zeros(len(measurements), dtype=np.int64)
+    progress.start(folds * len(predictors), "maps", "hold-out")
+    for fold, test in enumerate(
+        split_folds(measurements, folds=folds, block_m=block_m, split=split, seed=seed)
+    ):
+        fold_of[test] = fold
+        seen = measurements.select(~test)
+        for name, predictor in predictors.items():
+            progress.check()
+            rsrp_dbm = predictor(seen, grid)
+            estimate_dbm[name][test] = _at_points(rsrp_dbm, grid, measurements.select(test))
+            progress.advance()
+    progress.finish()
+    common = np.all([np.isfinite(values) for values in estimate_dbm.values()], axis=0)
+    return [
+        _score(name, values, measurements.rsrp_dbm, common, fold_of)
+        for name, values in estimate_dbm.items()
+    ]
+
+
+def split_folds(
+    measurements: Measurements,
+    *,
+    folds: int = 5,
+    block_m: float = 50.0,
+    split: Split = "blocks",
+    seed: int = 0,
+) -> Iterator[NDArray[np.bool_]]:
+    """Give the measurements that each fold leaves out.
+
+    Yields
+    ------
+    ndarray of bool, shape (N,)
+        Each measurement is True in exactly one fold; blocks are spread so that the folds
+        have about equally many measurements.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two folds, or the blocks have no size.
+    InputError
+        If the measurements do not fill as many blocks as there are folds.
+    """
+    if folds < 2 or block_m <= 0.0:
+        raise UsageError("A hold-out needs at least 2 folds and blocks above 0 m.")
+    groups = (
+        _block_numbers(measurements, block_m, seed)
+        if split == "blocks"
+        else np.arange(len(measurements))
+    )
+    filled = len(np.unique(groups))
+    if filled < folds:
+        raise InputError(
+            f"{len(measurements)} measurements fill {filled} blocks, too few for {folds} folds.",
+            hint="Take smaller blocks or fewer folds.",
+        )
+    for _, test in _splits(groups, folds, split, seed):
+        left_out = np.zeros(len(measurements), dtype=np.bool_)
+        left_out[test] = True
+        yield left_out
+
+
+def whole_area_predictor(
+    estimator: Estimator, transmitter_xy: tuple[float, float] | None = None
+) -> Predictor:
+    """Judge an estimator on the whole area at once, not tile by tile.
+
+    A classical method sees all measurements so, also those that a tile would hide.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        One that takes tiles of any size; networks do not.
+    transmitter_xy : tuple of float, optional
+        Position in metres in the grid's CRS, for methods that use it.
+    """
+
+    def predictor(seen: Measurements, grid: Grid) -> FloatArray:
+        transmitter_rc = np.full((1, 2), np.nan, dtype=np.float32)
+        if transmitter_xy is not None:
+            transmitter_rc[0] = np.array(grid.pixel_of(*transmitter_xy))
+        batch = TileBatch(
+            rsrp_dbm=bin_measurements(seen, grid).rsrp_dbm[None],
+            spacing_m=grid.spacing_m,
+            transmitter_rc=transmitter_rc,
+            intercept_dbm=np.full(1, np.nan, dtype=np.float32),
+        )
+        rsrp_dbm: FloatArray = estimator.estimate(batch).rsrp_dbm[0]
+        return rsrp_dbm
+
+    return predictor
+
+
+def _block_numbers(measurements: Measurements, block_m: float, seed: int) -> NDArray[np.int64]:
+    """Assign each measurement the number of its block; the seed moves the blocks' origin."""
+    origin = np.random.default_rng(seed).random(2)
+    col = np.floor(measurements.x / block_m + origin[0])
+    row = np.floor(measurements.y / block_m + origin[1])
+    _, numbers = np.unique(np.column_stack([row, col]), axis=0, return_inverse=True)
+    return np.asarray(numbers, dtype=np.int64).reshape(-1)
+
+
+def _splits(
+    groups: NDArray[np.int64], folds: int, split: Split, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the training and test rows of each fold."""
+    if split == "blocks":
+        yield from GroupKFold(folds).split(groups, groups=groups)
+    else:
+        yield from KFold(folds, shuffle=True, random_state=seed).split(groups)
+
+
+def _at_points(rsrp_dbm: FloatArray, grid: Grid, points: Measurements) -> FloatArray:
+    """Read the map at the pixels around points."""
+    if rsrp_dbm.shape != grid.shape:
+        raise ValueError(f"a map of shape {grid.shape} was due, not {rsrp_dbm.shape}")
+    row, col = grid.pixel_of(points.x, points.y)
+    return np.asarray(rsrp_dbm[row.astype(np.int64), col.astype(np.int64)])
+
+
+def _score(
+    method: str,
+    estimate_dbm: NDArray[np.float64],
+    truth_dbm: FloatArray,
+    common: NDArray[np.bool_],
+    fold_of: NDArray[np.int64],
+) -> HoldoutScore:
+    """Score a method on the measurements that all methods predicted."""
+    scores = ErrorSums.of(estimate_dbm, truth_dbm, common).scores()
+    by_fold = [
+        ErrorSums.of(estimate_dbm, truth_dbm, common & (fold_of == fold)).scores().rmse
+        for fold in np.unique(fold_of)
+    ]
+    return HoldoutScore(
+        method=method,
+        points=scores.pixels,
+        missing=int(np.isnan(estimate_dbm).sum()),
+        rmse_db=scores.rmse,
+        mae_db=scores.mae,
+        bias_db=scores.bias,
+        worst_fold_rmse_db=max((r for r in by_fold if not math.isnan(r)), default=math.nan),
+    )

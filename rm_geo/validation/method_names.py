@@ -1,0 +1,74 @@
+"""Methods by the names that the protocols know: what is done with a method is part of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rm_geo.errors import UsageError
+from rm_geo.estimators.base import Estimator
+from rm_geo.estimators.registry import create, method_info, require_building_reader
+from rm_geo.validation.corrected_estimator import SUFFIX, AssimilatedEstimator
+from rm_geo.validation.known_buildings import TOLD
+from rm_geo.validation.pipeline_estimator import (
+    PARTNER,
+    ROAD_PREFIX,
+    PartnerEstimator,
+    RoadEstimator,
+)
+
+
+def named_estimators(
+    names: Sequence[str], parameters: Mapping[str, object], *, needed: bool = False
+) -> dict[str, Estimator]:
+    """Make several estimators.
+
+    Parameters
+    ----------
+    names : sequence of str
+        ``NAME``, ``NAME+assimilate``, ``road:NAME``, each also with ``+buildings`` behind the
+        name, or ``partner``.
+    parameters : mapping
+        Of the networks among them, such as ``model``, ``device`` and ``symmetries``.
+    needed : bool
+        Whether parameters that concern no method here are a mistake.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method or parameter, a method does not read buildings that it is to
+        be told, or parameters are needed and there is no network.
+    ModelError
+        If a model cannot be used.
+    """
+    if needed and not any(_is_network(name) for name in names):
+        raise UsageError(
+            f"There is no network among {', '.join(names)}, whose parameters could be set.",
+            hint="Name one, such as radiocycle, or leave the parameters out.",
+        )
+    return {name: named_estimator(name, parameters) for name in names}
+
+
+def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
+    """Make one of :func:`named_estimators`."""
+    if _method(name) == PARTNER and name != PARTNER:
+        raise UsageError(f"There is no {name!r}.", hint=f"The {PARTNER} stands alone.")
+    if TOLD in name:
+        name = name.replace(TOLD, "", 1)
+        require_building_reader(_method(name))
+    if name == PARTNER:
+        return PartnerEstimator()
+    if name.startswith(ROAD_PREFIX):
+        return RoadEstimator(named_estimator(name.removeprefix(ROAD_PREFIX), parameters))
+    if name.endswith(SUFFIX):
+        return AssimilatedEstimator(named_estimator(name.removesuffix(SUFFIX), parameters))
+    return create(name, **parameters) if method_info(name).is_network else create(name)
+
+
+def _is_network(name: str) -> bool:
+    """Whether a method is one that parameters are meant for."""
+    return _method(name) != PARTNER and method_info(_method(name)).is_network
+
+
+def _method(name: str) -> str:
+    """Give the method alone."""
+    return name.replace(TOLD, "", 1).removeprefix(ROAD_PREFIX).removesuffix(SUFFIX)

@@ -1,0 +1,114 @@
+"""The full road on single tiles, for the protocols: assimilation, partner and trust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo.geostat.idw import fit_partner
+from rm_geo.geostat.noise import measurement_noise_db
+from rm_geo.geostat.path_loss_trend import DistanceTrend
+from rm_geo.geostat.regression_kriging import AssimilationParameters, assimilate
+from rm_geo.grid import Grid
+from rm_geo.inference.batches import CellFacts
+from rm_geo.inference.methods import OpenMethod
+from rm_geo.pipeline.method_weight import judge, mix_rows
+from rm_geo.raster.sparse import SparseRaster
+from rm_geo.validation.corrected_estimator import CorrectedEstimator
+
+ROAD_PREFIX: Final = "road:"
+"""Before a method's name: what ``rm-geo predict`` makes with it, assimilation to trust."""
+
+PARTNER: Final = "partner"
+"""Name of what networks are mixed with, alone."""
+
+_ANY_CRS: Final = 32631
+_BATCH: Final = 4
+
+
+class RoadEstimator(CorrectedEstimator):
+    """Another estimator's map as ``rm-geo predict`` would write it.
+
+    Each square tile is taken for a cell of its own: the method is judged on measurements held back
+    from it, brought back to all of them, and mixed with its partner.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the inner method, after :data:`ROAD_PREFIX`."""
+        return ROAD_PREFIX + self.inner.name
+
+    def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
+        """Judge, honour the measurements of, and mix one tile; without any it stays as it is."""
+        sparse, facts = _cell(batch, index)
+        if len(sparse) == 0:
+            return level_dbm
+        method = OpenMethod(self.inner, "cpu", _BATCH, is_network=True)
+        tiles = sparse.grid.tiles(level_dbm.shape[0], 0)
+        trust = judge(sparse, tiles, facts, method, np.inf)
+        parameters = AssimilationParameters(noise_db=measurement_noise_db(sparse))
+        honoured = assimilate(level_dbm, sparse.rsrp_dbm, parameters=parameters).rsrp_dbm
+        if trust.alone:
+            return honoured
+        return mix_rows(honoured, _partner_dbm(sparse, facts, parameters), trust)
+
+
+class PartnerEstimator:
+    """What a network is mixed with, alone."""
+
+    name = PARTNER
+    maps_buildings = False
+    provenance: dict[str, str] = {}  # noqa: RUF012 - nothing to choose
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Estimate a batch; tiles without a measurement are NaN."""
+        maps = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
+        for index in range(len(batch)):
+            sparse, facts = _cell(batch, index)
+            if len(sparse):
+                parameters = AssimilationParameters(noise_db=measurement_noise_db(sparse))
+                maps[index] = _partner_dbm(sparse, facts, parameters)
+        return Estimate(maps)
+
+
+@dataclass(frozen=True)
+class _TileWalls:
+    """The known buildings of the one tile that a cell consists of."""
+
+    walls: BoolArray
+
+    def mask(self, grid: Grid) -> BoolArray:
+        """Give them."""
+        if grid.shape != self.walls.shape:
+            raise ValueError(f"buildings of {self.walls.shape} asked for on {grid.shape}")
+        return self.walls
+
+
+def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, CellFacts]:
+    """Take one tile of a batch for a cell of its own."""
+    rsrp_dbm = batch.rsrp_dbm[index]
+    shape = (int(rsrp_dbm.shape[0]), int(rsrp_dbm.shape[1]))
+    grid = Grid.create(500_000.0, 5_000_000.0, shape, batch.spacing_m, _ANY_CRS)
+    row, col = (float(value) for value in batch.transmitter_rc[index])
+    x, y = (float(value) for value in grid.world_of(row, col))
+    facts = CellFacts(
+        transmitter_xy=(x, y) if np.isfinite([x, y]).all() else None,
+        intercept_dbm=float(batch.intercept_dbm[index]),
+        frequency_mhz=batch.frequency_mhz,
+        transmitter_height_m=batch.transmitter_height_m,
+        buildings=None if batch.walls is None else _TileWalls(batch.walls[index]),
+    )
+    return SparseRaster.from_levels(grid, rsrp_dbm), facts
+
+
+def _partner_dbm(
+    sparse: SparseRaster, facts: CellFacts, parameters: AssimilationParameters
+) -> FloatArray:
+    """Map a tile by what networks are mixed with, shape (H, W)."""
+    partner = fit_partner(sparse, parameters, DistanceTrend.fit(sparse, facts))
+    shape = sparse.grid.shape
+    everywhere = np.ones(shape, dtype=np.bool_)
+    return partner.on_rows(slice(0, shape[0]), sparse.rsrp_dbm, everywhere)

@@ -1,0 +1,71 @@
+"""Tables of results as CSV for programs and Markdown for people."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from rm_geo._util.atomic import replacing
+
+
+def write_csv(path: Path, rows: Sequence[object]) -> None:
+    """Write frozen records of one dataclass, one line each, numbers in full.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    records = _records(rows)
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(records[0]) if records else [])
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def write_markdown(path: Path, rows: Sequence[object]) -> None:
+    """Write frozen records of one dataclass as a Markdown table.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with replacing(path) as part:
+        part.write_text(markdown_table(rows), encoding="utf-8")
+
+
+def markdown_table(rows: Sequence[object]) -> str:
+    """Lay out records as a Markdown table; columns without any value are left out.
+
+    Numbers have four significant digits at most; what is not known is a dash.
+    """
+    records = _records(rows)
+    if not records:
+        return ""
+    names = [name for name in records[0] if any(_shown(row[name]) != "-" for row in records)]
+    numeric = [not isinstance(records[0][name], str) for name in names]
+    lines = [
+        "| " + " | ".join(names) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+    ]
+    lines += ["| " + " | ".join(_shown(row[name]) for name in names) + " |" for row in records]
+    return "\n".join(lines) + "\n"
+
+
+def _records(rows: Sequence[object]) -> list[dict[str, Any]]:
+    """Turn dataclass instances into dictionaries."""
+    return [asdict(row) for row in rows if is_dataclass(row) and not isinstance(row, type)]
+
+
+def _shown(value: object) -> str:
+    """Format one cell."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else "-"
+    return str(value)

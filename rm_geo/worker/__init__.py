@@ -1,0 +1,1 @@
+"""rm_geo as a process beside another program."""

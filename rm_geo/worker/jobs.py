@@ -1,0 +1,219 @@
+"""What a worker can be asked to do: a request as JSON in, files in a folder and facts out.
+
+Each job is the same call of the library that the command of that name makes, so that both
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+from rm_geo.errors import UsageError
+from rm_geo.estimators.registry import method_info
+from rm_geo.progress import Progress
+
+Values: TypeAlias = Mapping[str, Any]
+Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
+T = TypeVar("T")
+
+_PRODUCTS: Final = ("rsrp", "buildings", "buildings_mask", "uncertainty", "measured", "gain")
+
+
+def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]:
+    """Describe the environment, as ``rm-geo doctor`` does."""
+    from rm_geo.workflows.doctor import describe_environment, require_packages
+
+    found = describe_environment()
+    require_packages(found)
+    return {**found.sections, "hints": list(found.hints), "text": found.lines()}
+
+
+def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Map every cell: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
+    from rm_geo.pipeline.predict import predict as map_cells
+    from rm_geo.products.summary import skipped_line
+
+    measurements = _require(values, "measurements", str)
+    results = map_cells(measurements, folder, _predict_options(values), progress)
+    rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
+    return {"cells": [asdict(cell) for cell in results], "skipped": skipped_line(results),
+            "rasters": rasters}  # fmt: skip
+
+
+def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Bin measurements: ``measurements``, ``options``, and ``statistic``."""
+    from rm_geo.workflows.rasterize import rasterize_file
+
+    statistic = values.get("statistic", "mean")
+    if statistic not in ("mean", "median", "max"):
+        raise UsageError(f"There is no statistic {statistic!r}.", hint="mean, median or max.")
+    made = rasterize_file(
+        _require(values, "measurements", str), folder, _predict_options(values),
+        statistic=statistic, progress=progress,
+    )  # fmt: skip
+    rasters = [raster for one in made for raster in _rasters(folder, one.cell, [one.path.name])]
+    cells = [{"cell": one.cell, "cell_name": one.cell_name, "pixels": one.pixels,
+              "rows": one.rows, "cols": one.cols} for one in made]  # fmt: skip
+    return {"cells": cells, "rasters": rasters}
+
+
+def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Refine a raster: ``raster`` (path), ``name`` of the file to make, and ``options``."""
+    from rm_geo.workflows.superresolve import superresolve
+
+    source = Path(_require(values, "raster", str))
+    name = _require(values, "name", str)
+    target = Path(_require(values, "output", str)) / name
+    if source.exists() and target.exists() and target.samefile(source):
+        raise UsageError("The output is the input.", hint="Name another file.")
+    options = _options(
+        values,
+        {"scale", "model", "device", "batch_size", "band", "intercept_dbm", "max_tiles",
+         "buildings", "buildings_layer"},
+    )  # fmt: skip
+    made = superresolve(source, folder / name, progress=progress, **options)
+    facts = {"file": name, "kind": "rsrp", "cell": "", "tags": _tags(made.path)}
+    return {"rasters": [facts], "model": made.model, "spacing_m": made.grid.spacing_m}
+
+
+def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Simulate maps: ``buildings`` and ``sites`` (paths), ``footprints`` and ``options``."""
+    from rm_geo.workflows import simulate
+
+    buildings = _require(values, "buildings", str)
+    sites = _require(values, "sites", str)
+    how_read = _options(
+        values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
+    )  # fmt: skip
+    options = _options(
+        values,
+        {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
+    )
+    footprints = simulate.read_buildings(buildings, progress=progress, **how_read)
+    made = simulate.simulate(footprints, sites, folder, progress=progress, **options)
+    rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
+    return {"rasters": rasters}
+
+
+def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Judge methods on measurements held out by blocks.
+
+    Takes ``measurements``, ``methods`` (a list of names), ``folds``, ``block_m``, ``name`` of the
+    table to make, and ``options`` of :class:`PredictOptions`. Each method goes the whole main
+    road, from site to assimilation.
+    """
+    from rm_geo.pipeline.plan import read_survey, require_one_possible
+    from rm_geo.validation.cells import full_road_predictor, holdout_cells
+    from rm_geo.validation.tables import write_csv
+
+    options = _predict_options(values)
+    methods = [method_info(str(name)).name for name in _require(values, "methods", list)]
+    if not methods:
+        raise UsageError("No method is chosen.", hint="Choose at least one.")
+    folds, block_m = values.get("folds", 5), values.get("block_m", 50.0)
+    if not (isinstance(folds, int) and folds >= 2 and block_m > 0.0):
+        raise UsageError("There must be at least 2 folds, and blocks of more than 0 m.")
+    survey = read_survey(_require(values, "measurements", str), options, progress)
+    require_one_possible(survey)
+    cells = {cell.cell: cell.measurements for cell in survey.cells if cell.refusal is None}
+    # A model is that of one kind of network: the others take their own.
+    model_of = {name: options.model if method_info(name).is_network else None for name in methods}
+    predictors = {
+        name: full_road_predictor(replace(options, method=name, model=model_of[name]))
+        for name in methods
+    }
+    scores = holdout_cells(
+        cells, predictors, folds=folds, block_m=block_m, spacing_m=options.resolution_m,
+        progress=progress,
+    )  # fmt: skip
+    write_csv(folder / _require(values, "name", str), scores)
+    return {"scores": [asdict(score) for score in scores]}
+
+
+JOBS: Final[Mapping[str, Job]] = {
+    "check": check,
+    "predict": predict,
+    "rasterize": rasterize,
+    "superres": superres,
+    "simulate": simulate,
+    "validate": validate,
+}
+"""The jobs by name; all but ``check`` write, into the folder ``output`` of the request."""
+
+
+def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
+    """Make the options of the main road of JSON."""
+    from rm_geo.options import PredictOptions
+
+    options = _options(values, {field.name for field in fields(PredictOptions)})
+    if isinstance(options.get("cells"), list):
+        options["cells"] = tuple(str(cell) for cell in options["cells"])
+    for name in ("sites", "buildings"):
+        if isinstance(options.get(name), str):
+            options[name] = Path(options[name])
+    if isinstance(options.get("method_options"), list):
+        options["method_options"] = _method_options(options["method_options"])
+    try:
+        return PredictOptions(**options)
+    except TypeError as error:
+        raise UsageError(f"The options are of the wrong kind: {error}.") from error
+
+
+def _method_options(settings: Sequence[object]) -> dict[str, Any]:
+    """Read ``key=value`` as the command line does."""
+    import click
+
+    from rm_geo.cli.options import key_and_value
+
+    try:
+        return dict(key_and_value(str(setting), "method options") for setting in settings)
+    except click.BadParameter as error:
+        raise UsageError(f"An option of the method is wrong: {error.message}") from error
+
+
+def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:
+    """Take the options of a request; what is not known is refused, what is null is default."""
+    given = values.get(key, {})
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{key!r} of the request is no object.")
+    if unknown := sorted(set(given) - known):
+        raise UsageError(
+            f"There is no option {', '.join(unknown)}.",
+            hint="The program that asked is of another version than rm_geo.",
+        )
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _require(values: Values, key: str, kind: type[T]) -> T:
+    """Take a value of the request.
+
+    Raises
+    ------
+    UsageError
+        If it is not there or of another type.
+    """
+    value = values.get(key)
+    if not isinstance(value, kind):
+        raise UsageError(f"The request has no {key!r}, or it is not of type {kind.__name__}.")
+    return value
+
+
+def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Say of each raster of a cell what it is and where it comes from."""
+    found = []
+    for name in names:
+        kind = name.removeprefix(f"{cell}_").removesuffix(".tif")
+        if kind in _PRODUCTS:
+            found.append({"file": name, "kind": kind, "cell": cell, "tags": _tags(folder / name)})
+    return found
+
+
+def _tags(path: Path) -> dict[str, str]:
+    """Read the provenance that a raster carries."""
+    import rasterio
+
+    with rasterio.open(path) as dataset:
+        return {key: value for key, value in dataset.tags().items() if key.islower()}

@@ -1,0 +1,264 @@
+"""rm_geo as a process beside another program: JSON lines over standard input and output.
+
+``python -I -m rm_geo.worker`` greets with one object on one line, takes requests, one object
+on one line each, and answers each with events:
+
+``hello``
+    ``protocol`` (a whole number), ``version``, ``python``, ``executable``, ``device`` (a
+    guess, see :mod:`rm_geo.devices`), ``models`` and ``methods``.
+``start``, ``progress``, ``finish``
+    A stage of ``total`` ``unit``, with a ``label``; how much of it is ``done``; its end.
+``log``
+    ``message``, a line for a person.
+``scratch``
+    ``path`` of the folder in which results are made, and ``made``, the folders that were made
+    for it, innermost first; whoever has to kill the worker removes them.
+``result``
+    What the job found; files are named in ``files``, and in ``rasters`` with ``path``,
+    ``kind``, ``cell`` and ``tags``. The last event of a request that succeeded.
+``error``
+    ``class``, ``message`` and ``hint``. The last event of a request that failed.
+
+A request has the name of a job under ``request`` (see :mod:`rm_geo.worker.jobs`) and what the job
+takes; all but ``check`` need ``output``, the folder of the results. The end of standard input
+cancels the job that runs, and ends the worker: so it does not outlive the program that started
+it, however that program ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import platform
+import queue
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from rm_geo._util.console import JsonConsole, json_line
+from rm_geo._util.error_report import explain
+from rm_geo._util.garbage import calm_collector
+from rm_geo._version import __version__
+from rm_geo.devices import likely_device
+from rm_geo.errors import CancelledError, ModelError, UsageError
+from rm_geo.worker.jobs import JOBS
+from rm_geo.worker.staging import Staging
+
+PROTOCOL: Final = 1
+"""Version of the protocol; a change that an older program would not understand raises it."""
+
+_GRACE_S: Final = 0.4
+"""How long a cancelled job may take to stop by itself before the process ends."""
+
+_READ_BYTES: Final = 1 << 16
+
+
+class WorkerProgress(JsonConsole):
+    """Progress as JSON lines that stops the work when nobody listens any more."""
+
+    def __init__(self, stream: TextIO, cancelled: threading.Event) -> None:
+        super().__init__(stream)
+        self._cancelled = cancelled
+        self._write_lock = threading.Lock()
+
+    def start(self, total: int, unit: str, label: str) -> None:
+        """Emit ``start``, unless the work is to stop."""
+        self.check()
+        super().start(total, unit, label)
+
+    def advance(self, amount: int = 1) -> None:
+        """Emit ``progress``, unless the work is to stop."""
+        self.check()
+        super().advance(amount)
+
+    def check(self) -> None:
+        """Raise if the work is to stop."""
+        if self._cancelled.is_set():
+            raise CancelledError("Cancelled; nothing is left behind.")
+
+    def event(self, name: str, **values: Any) -> None:  # noqa: ANN401 - JSON
+        """Emit an event of the worker's own."""
+        self._emit(name, **values)
+
+    def _emit(self, event: str, **values: Any) -> None:  # noqa: ANN401 - JSON
+        """Write one object on one line; a listener that went away cancels."""
+        line = json_line({"event": event, **values}) + "\n"
+        try:
+            with self._write_lock:
+                self._stream.write(line)
+                self._stream.flush()
+        except (BrokenPipeError, OSError, ValueError) as error:
+            self._cancelled.set()
+            raise CancelledError("Nobody listens any more.") from error
+
+
+class Worker:
+    """Reads requests and carries them out, one after the other.
+
+    Parameters
+    ----------
+    requests : int
+        File descriptor of the requests.
+    answers : text file
+        Gets the events.
+    """
+
+    def __init__(self, requests: int, answers: TextIO) -> None:
+        self._requests = requests
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._is_idle = threading.Event()
+        self._is_idle.set()
+        self._staging: Staging | None = None
+        self._progress = WorkerProgress(answers, self._cancelled)
+
+    def serve(self) -> None:
+        """Greet, and answer requests until there are no more."""
+        threading.Thread(target=self._listen, name="requests", daemon=True).start()
+        with contextlib.suppress(CancelledError):
+            self._progress.event("hello", **hello())
+            while (line := self._lines.get()) is not None:
+                self._is_idle.clear()
+                self._answer(line)
+                self._is_idle.set()
+
+    def _listen(self) -> None:
+        """Read requests; when they end, see to it that the process ends too."""
+        for line in _lines_of(self._requests):
+            self._lines.put(line)
+        self._cancelled.set()
+        self._lines.put(None)
+        if self._is_idle.wait(_GRACE_S):
+            return
+        # The job is inside a long computation that cannot ask whether it is to stop.
+        if self._staging is not None:
+            self._staging.discard()
+        os._exit(CancelledError.exit_code)
+
+    def _answer(self, line: bytes) -> None:
+        """Carry out one request; whatever goes wrong becomes an ``error``."""
+        try:
+            self._carry_out(_parse(line))
+        except CancelledError as error:
+            with contextlib.suppress(CancelledError):
+                self._fail(error)
+            raise
+        except Exception as error:  # a worker tells every failure, also those of rm_geo itself
+            self._fail(error)
+
+    def _carry_out(self, values: Mapping[str, Any]) -> None:
+        """Run a job in a folder beside its results, and publish them."""
+        name = values.get("request")
+        job = JOBS.get(str(name))
+        if job is None:
+            raise UsageError(f"There is no job {name!r}.", hint=f"Known: {', '.join(JOBS)}.")
+        if name == "check":
+            self._progress.result(job(values, Path(), self._progress))
+            return
+        output = values.get("output")
+        if not isinstance(output, str):
+            raise UsageError("The request names no folder as its 'output'.")
+        staging = self._staging = Staging(output)
+        try:
+            self._progress.event("scratch", path=staging.path, made=staging.made)
+            found = job(values, staging.path, self._progress)
+            self._progress.check()
+            files = staging.publish()
+        finally:
+            staging.discard()
+        rasters = [{**raster, "path": staging.folder / raster["file"]}
+                   for raster in found.pop("rasters", [])]  # fmt: skip
+        self._progress.result({"files": files, "rasters": rasters, **found})
+
+    def _fail(self, error: BaseException) -> None:
+        """Emit ``error``; paths in it are those that the user knows."""
+        told = explain(error, details="Set RM_GEO_DEBUG=1, run again")
+        if os.environ.get("RM_GEO_DEBUG", "") not in {"", "0"}:
+            traceback.print_exception(error)
+        texts = [told.message, told.hint]
+        if self._staging is not None:
+            hidden, known = str(self._staging.path), str(self._staging.folder)
+            texts = [text and text.replace(hidden, known) for text in texts]
+        self._progress.event("error", **{"class": told.kind}, message=texts[0], hint=texts[1])
+
+
+def hello() -> dict[str, Any]:
+    """Say who this is and what it can do; quick, so nothing heavy is imported."""
+    from rm_geo.estimators.registry import available
+    from rm_geo.zoo.catalog import list_models
+
+    problem = None
+    try:
+        records = list_models()
+    except ModelError as error:
+        records, problem = [], str(error)
+    models = [{"name": r.name, "kind": r.kind, "scale": r.scale, "summary": r.summary}
+              for r in records]  # fmt: skip
+    return {
+        "protocol": PROTOCOL,
+        "version": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "device": likely_device(),
+        "models": models,
+        "models_problem": problem,
+        "methods": [{"name": m.name, "summary": m.summary} for m in available()],
+    }
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Read one request."""
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"A request is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise UsageError("A request is not a JSON object.")
+    return values
+
+
+def _lines_of(descriptor: int) -> Iterator[bytes]:
+    """Lines of a descriptor, the last one without its end dropped.
+
+    Not through a buffered file: a thread that waits in one at exit aborts the interpreter.
+    """
+    rest = b""
+    while True:
+        try:
+            block = os.read(descriptor, _READ_BYTES)
+        except OSError:
+            return
+        if not block:
+            return
+        *lines, rest = (rest + block).split(b"\n")
+        yield from (line for line in lines if line.strip())
+
+
+def _claim_stdout() -> TextIO:
+    """Take standard output for the protocol; whatever else prints goes to standard error."""
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="surrogatepass", newline="\n")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return answers
+
+
+def main() -> None:
+    """Serve standard input and output."""
+    calm_collector()
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    answers = _claim_stdout()
+    Worker(0, answers).serve()
+    with contextlib.suppress(OSError, ValueError):
+        answers.close()
+
+
+if __name__ == "__main__":
+    main()

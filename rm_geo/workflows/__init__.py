@@ -1,0 +1,1 @@
+"""Whole commands besides predict: rasterize, simulate, superresolve, demo, doctor."""

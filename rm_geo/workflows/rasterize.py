@@ -1,0 +1,105 @@
+"""Measurements of a file as rasters, one file per cell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rm_geo._util.atomic import prepare_output_folder
+from rm_geo._util.row_blocks import row_bands
+from rm_geo.io.cog import write_raster
+from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.plan import read_survey
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.raster.binning import Statistic, bin_measurements
+from rm_geo.raster.sparse import FloatArray, SparseRaster
+
+__all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
+
+
+@dataclass(frozen=True)
+class BinnedRaster:
+    """One raster that was written: its cell, by both names, file, measured pixels and shape."""
+
+    cell: str
+    cell_name: str
+    path: Path
+    pixels: int
+    rows: int
+    cols: int
+
+
+def rasterize_file(
+    measurements: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    options: PredictOptions | None = None,
+    *,
+    statistic: Statistic = "mean",
+    progress: Progress | None = None,
+) -> list[BinnedRaster]:
+    """Bin the measurements of each cell and write ``<cell>_measured.tif``.
+
+    Parameters
+    ----------
+    measurements : path-like
+        A file of measurements.
+    output_dir : path-like
+        Folder of the rasters.
+    options : PredictOptions, optional
+        Columns, CRS, resolution and ``max_tiles``; ``reach_m`` is the margin.
+    statistic : {"mean", "median", "max"}
+        What a pixel gets.
+    progress : Progress, optional
+        Told of every cell.
+
+    Returns
+    -------
+    list of BinnedRaster
+        Three bands each: RSRP in dBm, count, standard deviation in dB.
+
+    Raises
+    ------
+    RmGeoError
+        If the file cannot be used, a cell is too large, or the output cannot be written.
+    """
+    chosen = options or PredictOptions(reach_m=0.0)
+    listener = SilentProgress() if progress is None else progress
+    survey = read_survey(measurements, chosen, listener)
+    for cell in survey.cells:
+        if cell.refusal is not None:
+            raise cell.refusal
+    folder = prepare_output_folder(output_dir)
+    tags = describe_software() | describe_input(survey.measurements.source)
+    made = []
+    listener.start(len(survey.cells), "cells", "Binning")
+    for cell in survey.cells:
+        listener.check()
+        if cell.grid is None:
+            continue
+        sparse = bin_measurements(cell.measurements, cell.grid, statistic)
+        path = folder / f"{cell.cell}_measured.tif"
+        write_raster(
+            path,
+            _row_blocks(sparse),
+            cell.grid,
+            bands=3,
+            band_descriptions=["RSRP in dBm", "count", "standard deviation in dB"],
+            tags={**tags, "cell": cell.cell, "cell_name": cell.label, "statistic": statistic},
+        )
+        rows, cols = cell.grid.shape
+        made.append(BinnedRaster(cell.cell, cell.label, path, len(sparse), rows, cols))
+        listener.advance()
+    listener.finish()
+    return made
+
+
+def _row_blocks(sparse: SparseRaster) -> Iterator[FloatArray]:
+    """RSRP, count and standard deviation in blocks of rows, shape (3, rows, W)."""
+    bands = (sparse.level_dbm, sparse.readings.astype(np.float32), sparse.spread_db)
+    for rows in row_bands(sparse.grid.shape):
+        yield np.stack([sparse.dense_rows(values, rows, np.nan) for values in bands])

@@ -1,0 +1,366 @@
+"""A coarse radio map made finer by a super-resolution network.
+
+The network (MARS, SRResNet, Supreme) was trained on path gains on the unit scale; see
+:class:`rm_geo.inference.unit_scale.UnitScale` for how a raster in dBm is brought there.
+
+A raster's value stands for its whole cell. A network that learnt from single pixels, as in the
+papers, takes it for the pixel south-east of the cell's centre and would move the map by half a
+fine pixel; it is run on the raster and on the raster turned by half a turn, which cancels that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from rm_geo._util.atomic import prepare_output_folder, require_file_target
+from rm_geo._util.padding import Scalar, framed
+from rm_geo.errors import AreaTooLargeError, InputError, UsageError
+from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo.estimators.symmetries import require_count
+from rm_geo.grid import Grid, Tile
+from rm_geo.inference.runner import (
+    Precision,
+    choose_batch_size,
+    choose_device,
+    choose_precision,
+    run_tiles,
+)
+from rm_geo.inference.unit_scale import UnitScale
+from rm_geo.io.cog import Raster, raster_sink, read_raster
+from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.raster.mosaic import Band, Mosaic
+from rm_geo.zoo.catalog import ModelRecord, describe_network
+from rm_geo.zoo.superres_models import refining_model
+from rm_geo.zoo.weights import load_network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WINDOW_PX: Final = 64
+"""Side of a window in coarse pixels: what the networks were trained on."""
+
+OVERLAP_PX: Final = 16
+"""Coarse pixels that neighbouring windows share."""
+
+_MOST_INTERCEPT: Final = 150.0
+"""No level at 1 m, in dBm, is further from 0."""
+
+_SUFFIXES: Final = (".tif", ".tiff", ".gtif", ".gtiff")
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What was written.
+
+    Attributes
+    ----------
+    path : Path
+        The fine raster.
+    grid : Grid
+        Its geometry: the same corners as the coarse one's.
+    scale : int
+        Fine pixels along each coarse one.
+    model : str
+        Name of the model.
+    """
+
+    path: Path
+    grid: Grid
+    scale: int
+    model: str
+
+
+def superresolve(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    scale: int = 4,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    band: int | None = None,
+    intercept_dbm: float | None = None,
+    symmetries: int = 1,
+    buildings: str | os.PathLike[str] | None = None,
+    buildings_layer: str | None = None,
+    max_tiles: int = 10_000,
+    progress: Progress | None = None,
+) -> Refinement:
+    """Refine a raster of RSRP by a whole factor along each axis.
+
+    Parameters
+    ----------
+    path : path-like
+        A raster in dBm, in a projected CRS with metres, of any size.
+    output : path-like
+        The GeoTIFF to make. Corners stay exact; pixels whose coarse pixel is nodata are
+        nodata.
+    scale : int
+        Fine pixels along each coarse one; there must be a model for it.
+    model : str or Path, optional
+        A MARS model; the default for the scale if not given.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
+    batch_size : int, optional
+        Windows computed at once; chosen by the device's memory if not given.
+    band : int, optional
+        Which band, where there are several.
+    intercept_dbm : float, optional
+        Level that free space would give at 1 m; the file's tag if not given.
+    symmetries : {1, 2, 4, 8}
+        Orientations of a window whose results are averaged: more is slower and better.
+    buildings : path-like, optional
+        Outlines of buildings, or a raster of them; see
+        :func:`rm_geo.buildings.mask.building_mask`. What stands between the samples is known then,
+        and so is where shadows fall.
+    buildings_layer : str, optional
+        Layer of the outlines, where there are several.
+    max_tiles : int
+        A raster that would need more windows is refused.
+    progress : Progress, optional
+        Told of every window.
+
+    Raises
+    ------
+    InputError
+        If the raster cannot be read or holds no data.
+    CrsError
+        If its CRS is missing, geographic or not in metres.
+    UsageError
+        If the output is the input, or an option cannot be meant.
+    ModelError
+        If there is no model for the scale.
+    OutputError
+        If the output cannot be written; what was there before is untouched.
+    """
+    listener = SilentProgress() if progress is None else progress
+    source, target = Path(path), require_file_target(output)
+    for given in (source, *(() if buildings is None else (Path(buildings),))):
+        if target.exists() and given.exists() and target.samefile(given):
+            raise UsageError(f"The output is the input {given}.", hint="Name another file.")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{target} is written as a GeoTIFF, whose name ends in .tif.",
+                         hint=f"Name it {target.with_suffix('.tif').name}.")  # fmt: skip
+    require_count(symmetries)
+    if intercept_dbm is not None and not -_MOST_INTERCEPT <= intercept_dbm <= _MOST_INTERCEPT:
+        raise UsageError(
+            f"{intercept_dbm:g} dBm is no level at 1 m.",
+            hint="It is the EIRP less some 30 to 50 dB.",
+        )
+    if buildings_layer is not None and buildings is None:
+        raise UsageError("A layer of buildings is named, but no file.", hint="Add --buildings.")
+    raster = read_raster(source, band=band)
+    if not np.isfinite(raster.values).any():
+        raise InputError(f"{source} holds no data: all of it is nodata.")
+    _require_levels(raster.values, source)
+    tiles = raster.grid.tiles(WINDOW_PX, OVERLAP_PX)
+    if len(tiles) > max_tiles:
+        raise AreaTooLargeError(
+            f"{source} has {raster.grid.shape[0]} x {raster.grid.shape[1]} pixels: {len(tiles)} "
+            f"windows, more than {max_tiles}.",
+            hint="Cut it, or allow more (--max-tiles).",
+        )
+    record = refining_model(scale, model, walled=buildings is not None)
+    place = choose_device(device)
+    fine = raster.grid.scaled(scale)
+    walls = None
+    if buildings is not None:
+        from rm_geo.buildings.mask import building_mask  # GeoPandas, and most runs need none
+
+        walls = building_mask(buildings, fine, layer=buildings_layer)
+    network, record = load_network(record)
+    prepare_output_folder(target.parent)
+    known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
+    unit_scale = UnitScale.fit(raster.values, known)
+    if _learnt_from_points(record) and scale % 2 == 0:
+        symmetries = max(symmetries, 2)
+    refiner = _Refiner(
+        network.to(place), unit_scale, place, choose_precision(place), scale, symmetries
+    )
+    tags = {
+        **{key: value for key, value in raster.tags.items() if key.islower()},
+        **describe_software(),
+        **describe_input(source, "coarse_"),
+        **({} if buildings is None else describe_input(Path(buildings), "buildings_")),
+        "super_resolution_model": record.name,
+        "super_resolution_sha256": record.sha256 or "",
+        "super_resolution_scale": str(scale),
+        "super_resolution_symmetries": str(symmetries),
+        "unit_scale": f"zero at {unit_scale.zero_dbm:.2f} dBm, {unit_scale.span_db:.2f} dB wide",
+        "units": "dBm",
+    }
+    listener.start(len(tiles), "tiles", f"Refining {source.name}")
+    with raster_sink(target, fine, unit="dBm", band_descriptions=["RSRP"], tags=tags) as sink:
+        for row, values in _fine_rows(
+            raster,
+            walls,
+            fine,
+            tiles,
+            refiner,
+            batch_size or 4 * choose_batch_size(place),
+            listener,
+        ):
+            sink.write_rows(row, values)
+    listener.finish()
+    return Refinement(target, fine, scale, record.name)
+
+
+def _fine_rows(
+    raster: Raster,
+    walls: BoolArray | None,
+    fine: Grid,
+    tiles: Sequence[Tile],
+    refiner: _Refiner,
+    batch_size: int,
+    progress: Progress,
+) -> Iterator[tuple[int, FloatArray]]:
+    """Refine window by window; gives finished rows, masked like the coarse raster."""
+    scale = refiner.scale
+    valid = np.isfinite(raster.values)
+    filled = _filled(raster.values)
+    useful = [tile for tile in tiles if valid[tile.clip(raster.grid.shape)[0]].any()]
+    progress.advance(len(tiles) - len(useful))
+    fine_tiles = {tile: tile.scaled(scale) for tile in tiles}
+    mosaic = Mosaic(fine, list(fine_tiles.values()))
+
+    def masked(band: Band) -> Iterator[tuple[int, FloatArray]]:
+        if band.values is not None:
+            rows = np.arange(band.row, band.row + band.rows) // scale
+            keep = np.repeat(valid[rows], scale, axis=1)
+            yield band.row, np.where(keep, band.values, np.float32(np.nan))
+            return
+        # A raster file wants the rows that nothing is in, too; a few at a time.
+        end = band.row + band.rows
+        for row in range(band.row, end, WINDOW_PX):
+            count = min(WINDOW_PX, end - row)
+            yield row, np.full((1, count, fine.shape[1]), np.nan, np.float32)
+
+    batches = (
+        _windows(filled, walls, useful[start : start + batch_size], raster.grid.spacing_m)
+        for start in range(0, len(useful), batch_size)
+    )
+    position = 0
+    for estimate in run_tiles(refiner, batches, progress):
+        for values in estimate.rsrp_dbm:
+            for band in mosaic.push(fine_tiles[useful[position]], values[None]):
+                yield from masked(band)
+            position += 1
+    for band in mosaic.finish():
+        yield from masked(band)
+
+
+def _filled(values: FloatArray) -> FloatArray:
+    """Give nodata the nearest level, so that the network sees no edge there."""
+    unknown = ~np.isfinite(values)
+    if not unknown.any():
+        return values
+    rows, cols = ndimage.distance_transform_edt(
+        unknown, return_distances=False, return_indices=True
+    )
+    return np.asarray(values[rows, cols])
+
+
+def _windows(
+    filled: FloatArray, walls: BoolArray | None, tiles: Sequence[Tile], spacing_m: float
+) -> TileBatch:
+    """Cut windows; beyond the raster's edge its outermost pixels go on."""
+    unknown = np.full(len(tiles), np.nan, dtype=np.float32)
+    known = None
+    if walls is not None:
+        scale = walls.shape[0] // filled.shape[0]
+        known = np.stack([_through(tile.scaled(scale), walls) for tile in tiles])
+    return TileBatch(
+        np.stack([_through(tile, filled) for tile in tiles]),
+        spacing_m,
+        np.stack([unknown, unknown], axis=1),
+        unknown,
+        walls=known,
+    )
+
+
+def _through(tile: Tile, image: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Cut a tile out of an image that goes on beyond its edge."""
+    return framed(image, (tile.row, tile.col), (tile.size, tile.size))
+
+
+@dataclass(frozen=True)
+class _Refiner:
+    """The network behind the interface that the engine runs; its estimates are finer."""
+
+    network: nn.Module
+    unit_scale: UnitScale
+    device: str
+    precision: Precision
+    scale: int
+    symmetries: int
+
+    name = "super-resolution"
+    maps_buildings = False
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Nothing: the caller knows the model."""
+        return {}
+
+    def estimate(self, batch: TileBatch) -> Estimate:
+        """Refine windows of shape (B, h, w) to (B, h * scale, w * scale)."""
+        import torch
+
+        from rm_geo.estimators.super_resolution import averaged
+
+        unit = torch.from_numpy(self.unit_scale.to_unit(batch.rsrp_dbm))[:, None]
+        walls = None
+        if batch.walls is not None:
+            walls = torch.from_numpy(batch.walls)[:, None].float().to(self.device)
+        cast = (
+            torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
+            if self.precision == "bfloat16"
+            else nullcontext()
+        )
+        with torch.inference_mode(), cast:
+            fine = averaged(
+                self.network, unit.to(self.device), self.symmetries, self.scale,
+                centred=True, walls=walls,
+            )  # fmt: skip
+        return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
+
+
+def _require_levels(values: FloatArray, source: Path) -> None:
+    """Refuse values that are no levels in dBm: other units, or a nodata value not declared."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if -400.0 <= low < 0.0 and high <= 50.0:
+        return
+    hint = "Choose the right --band, or declare its nodata value (gdal_edit.py -a_nodata)."
+    if low >= 0.0 and 0.0 < high <= 1.0:
+        hint = "Power in milliwatts becomes dBm by 10 log10 (gdal_calc.py --calc '10*log10(A)')."
+    elif low >= 0.0 and high <= 250.0:
+        hint = "Path loss in dB becomes RSRP when it is taken from the EIRP of a reference signal."
+    raise InputError(
+        f"{source} does not hold levels in dBm: it has values from {low:g} to {high:g}.", hint=hint
+    )
+
+
+def _learnt_from_points(record: ModelRecord) -> bool:
+    """Whether a model's recipe says, or implies, that a coarse value was a single pixel."""
+    recipe = describe_network(record).get("recipe")
+    if not isinstance(recipe, Mapping) or not isinstance(recipe.get("task"), Mapping):
+        return False
+    return bool(recipe["task"].get("sampling", "point") == "point")
+
+
+def _tagged_intercept(tags: Mapping[str, str]) -> float | None:
+    """Read the intercept that rm_geo's own maps carry."""
+    try:
+        return float(tags["intercept_dbm"])
+    except (KeyError, ValueError):
+        return None

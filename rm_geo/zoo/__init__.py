@@ -1,0 +1,1 @@
+"""Trained models: catalog, weights, and ONNX graphs."""

@@ -1,0 +1,275 @@
+"""Trained networks as ONNX files, compared with the original before they are handed out."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rm_geo._util.atomic import replacing, require_file_target
+from rm_geo.errors import DependencyError, ModelError, OutputError
+from rm_geo.networks.fields import SparseTiles
+from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle
+from rm_geo.zoo.catalog import ModelRecord
+from rm_geo.zoo.onnx_session import INPUTS, TOLD_INPUTS
+from rm_geo.zoo.weights import load_network
+
+OPSET: Final = 18
+"""The first with reductions whose axes are inputs, and with Col2Im; ONNX Runtime 1.14."""
+
+MOST_DIFFERENCE: Final = 1e-3
+"""Largest difference from the original that passes, on the scale of the output."""
+
+_LARGEST_BATCH: Final = 1024
+
+
+@dataclass(frozen=True)
+class Export:
+    """One exported network.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    model, sha256 : str
+        Which weights it holds.
+    tile_size_px : int
+        Side of the tiles that it takes.
+    inputs, outputs : tuple of str
+        Their names.
+    difference : float
+        Largest difference from the original network, in dB for levels.
+    """
+
+    path: Path
+    model: str
+    sha256: str
+    tile_size_px: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    difference: float
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a kind of network is called."""
+
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    sample: Callable[[int, torch.Generator], tuple[Tensor, ...]]
+
+
+class _FieldForward(nn.Module):
+    """The field pair with tensors for arguments."""
+
+    def __init__(self, network: FieldRadioCycle) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        rsrp_dbm: Tensor,
+        observed: Tensor,
+        transmitter_rc: Tensor,
+        intercept_dbm: Tensor,
+        spacing_m: Tensor,
+        buildings: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Give RSRP in dBm, building log-odds and logarithm of the deviation."""
+        tiles = SparseTiles(rsrp_dbm, observed, transmitter_rc, intercept_dbm)
+        # A tensor in place of the number, so that the file works at every resolution.
+        object.__setattr__(tiles, "spacing_m", spacing_m)
+        maps: FieldMaps = self.network(tiles, buildings)
+        return maps.rsrp_dbm, maps.building_logits, maps.log_std
+
+
+def export_onnx(
+    record: ModelRecord, path: Path, tile_size_px: int = 256, *, told: bool = False
+) -> Export:
+    """Write a trained network as an ONNX file.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+    path : Path
+        The file to make or to replace.
+    tile_size_px : int
+        Side of the tiles that the file will take; their number is free. Of
+        super-resolution models, the side of the enlarged tiles.
+    told : bool
+        Whether the file takes known buildings too; of field models alone.
+
+    Returns
+    -------
+    Export
+        What was written, and how far it is from the original.
+
+    Raises
+    ------
+    ModelError
+        If the network cannot be exported, or the file does not say what the network says.
+    DependencyError
+        If onnx, onnxscript or onnxruntime is not installed.
+    OutputError
+        If the file cannot be written, or is the model's.
+    """
+    target = require_file_target(path)
+    if target.exists() and target.samefile(record.path):
+        raise OutputError(f"{path} is the model itself.", hint="Name another file.")
+    onnx, runtime = (_require(name) for name in ("onnx", "onnxruntime"))
+    _require("onnxscript")
+    network, loaded = load_network(record)
+    plan = _plan(network.eval(), loaded, tile_size_px, told)
+    generator = torch.Generator().manual_seed(0)
+    sample = plan.sample(2, generator)
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    shapes = tuple({0: batch} if value.dim() else None for value in sample)
+    buffer = io.BytesIO()
+    try:
+        with torch.no_grad(), _silence():
+            program: Any = torch.onnx.export(
+                plan.module, sample, dynamo=True, opset_version=OPSET,
+                input_names=list(plan.inputs), output_names=list(plan.outputs),
+                dynamic_shapes=shapes, external_data=False,
+            )  # fmt: skip
+            onnx.save(_described(program.model_proto, loaded, tile_size_px), buffer)
+    except Exception as error:
+        raise ModelError(
+            f"The model {loaded.name!r} cannot be exported: {_first_line(error)}",
+            hint="Another tile size may work; else run it with PyTorch.",
+        ) from error
+    session = runtime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    difference = _difference(plan, session, plan.sample(3, generator))
+    if not difference <= MOST_DIFFERENCE:
+        raise ModelError(
+            f"The exported {loaded.name!r} differs from the original by {difference:.3g}, more "
+            f"than {MOST_DIFFERENCE:g}.",
+            hint="Use other versions of torch and onnxruntime, or run it with PyTorch.",
+        )
+    with replacing(path) as part:
+        part.write_bytes(buffer.getvalue())
+    return Export(path, loaded.name, loaded.sha256 or "", tile_size_px, plan.inputs,
+                  plan.outputs, difference)  # fmt: skip
+
+
+def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Plan:
+    """Find out how a network is called."""
+    if told and not isinstance(network, FieldRadioCycle):
+        raise ModelError(
+            f"{record.name!r} is not exported with known buildings: it is a {record.kind}.",
+            hint="Export it without --buildings, or choose a radiocycle-field model.",
+        )
+    if isinstance(network, FieldRadioCycle):
+        if size % network.multiple:
+            raise ModelError(
+                f"{record.name!r} takes no tiles of {size} pixels.",
+                hint=f"Choose a multiple of {network.multiple}.",
+            )
+
+        def field_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+            observed = (torch.rand(count, 1, size, size, generator=generator) < 0.02).float()
+            level = -90.0 + 10.0 * torch.randn(count, 1, size, size, generator=generator)
+            position = torch.full((count, 2), 0.4 * size)
+            position[-1] = torch.nan  # one tile whose transmitter is unknown
+            spacing_m = torch.tensor(1.0)
+            sample = (level * observed, observed, position, position[:, 0] - 40.0, spacing_m)
+            if not told:
+                return sample
+            blocks = torch.rand(count, 1, size // 8, size // 8, generator=generator) < 0.3
+            walls = blocks.float().repeat_interleave(8, 2).repeat_interleave(8, 3)
+            return (*sample, functional.pad(walls, (0, size % 8, 0, size % 8)))
+
+        outputs = ("rsrp_dbm_map", "building_logits", "log_std")
+        inputs = TOLD_INPUTS if told else INPUTS
+        return _Plan(_FieldForward(network), inputs, outputs, field_sample)
+    if record.kind == "mars":
+        small = size // (record.scale or 4)
+
+        def coarse_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+            return (torch.rand(count, 1, small, small, generator=generator),)
+
+        return _Plan(network, ("coarse",), ("fine",), coarse_sample)
+
+    def image_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        level = torch.rand(count, 1, size, size, generator=generator)
+        transmitter = torch.zeros(count, 1, size, size)
+        transmitter[:, :, size // 3, size // 2] = 1.0
+        return level, transmitter
+
+    images = ("building_logits", "gain") if record.kind == "radiocycle" else ("gain",)
+    return _Plan(network, ("rsrp", "transmitter"), images, image_sample)
+
+
+def _difference(plan: _Plan, session: Any, sample: tuple[Tensor, ...]) -> float:  # noqa: ANN401
+    """Largest difference between file and network."""
+    with torch.no_grad():
+        expected = plan.module(*sample)
+    originals = expected if isinstance(expected, tuple) else (expected,)
+    feed = {name: value.numpy() for name, value in zip(plan.inputs, sample, strict=True)}
+    found = session.run(list(plan.outputs), feed)
+    return max(
+        float(np.max(np.abs(ours - original.numpy())))
+        for ours, original in zip(found, originals, strict=True)
+    )
+
+
+def _described(model: Any, record: ModelRecord, tile_size_px: int) -> Any:  # noqa: ANN401
+    """Write into an ONNX model which weights it holds."""
+    facts = {
+        "rm_geo_model": record.name, "rm_geo_kind": record.kind,
+        "rm_geo_sha256": record.sha256 or "", "rm_geo_tile_size_px": str(tile_size_px),
+    }  # fmt: skip
+    for key, value in facts.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    return model
+
+
+def _require(name: str) -> Any:  # noqa: ANN401 - a module
+    """Import an optional package, or say how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DependencyError(
+            f"Exporting needs {name}, which is not installed.",
+            hint='Install it with: pip install "rm-geo[onnx]"',
+        ) from error
+
+
+class _silence:  # noqa: N801 - used like a function
+    """Keep the exporter's own progress off the terminal."""
+
+    def __enter__(self) -> None:
+        self._streams = (redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()))
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+        for stream in self._streams:
+            stream.__enter__()
+        self._level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        logging.disable(self._level)
+        for stream in self._streams:
+            stream.__exit__(None, None, None)
+        self._warnings.__exit__(None, None, None)
+
+
+def _first_line(error: BaseException) -> str:
+    """Say in one line what the exporter said in many."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

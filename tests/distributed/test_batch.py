@@ -1,0 +1,235 @@
+"""A batch on a real cluster of several processes, one of which is killed."""
+
+import contextlib
+import csv
+import os
+import signal
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rm_geo._util.locks import output_lock
+from rm_geo.distributed.jobs import read_jobs
+from rm_geo.errors import ClusterError, OutputInUseError
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.predict import predict
+from rm_geo.progress import SilentProgress
+
+pytest.importorskip("distributed")
+
+from rm_geo.distributed.batch import run_batch
+from rm_geo.distributed.batch_state import STATE_NAME
+from rm_geo.distributed.cluster import open_cluster
+
+OPTIONS = PredictOptions(
+    method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, crs="EPSG:32633", device="cpu"
+)
+
+
+def write_drive(path, cells, extent=150.0, seed=0):
+    rng = np.random.default_rng(seed)
+    lines = ["x,y,rsrp,cell"]
+    for cell in cells:
+        for x, y in rng.uniform(0.0, extent, (400, 2)):
+            level = -60.0 - 20.0 * np.log10(1.0 + np.hypot(x, y) / 10.0)
+            lines.append(f"{500_000 + x:.2f},{5_400_000 + y:.2f},{level:.1f},{cell}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def maps(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.suffix in {".tif", ".png"} or path.name.startswith("summary")
+    }
+
+
+class Log(SilentProgress):
+    def __init__(self):
+        self.lines = []
+
+    def log(self, message):
+        self.lines.append(message)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with open_cluster(workers=3, device="cpu") as client:
+        yield client
+
+
+@pytest.fixture
+def drives(tmp_path):
+    folder = tmp_path / "drives"
+    folder.mkdir()
+    write_drive(folder / "many.csv", ["1", "2", "3"])
+    write_drive(folder / "one.csv", ["9"], seed=1)
+    (folder / "broken.csv").write_text("x,y,cell\n1,2,3\n")
+    return folder
+
+
+def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, cluster):
+    write_drive(drives / "few.csv", ["5"])
+    (drives / "few.csv").write_text((drives / "few.csv").read_text()[:150] + "\n")
+    with (drives / "many.csv").open("a") as file:
+        file.write("500001,5400001,,1\n500002,5400001,,2\n")
+    log = Log()
+    states = run_batch(read_jobs([drives], tmp_path, OPTIONS), tmp_path, cluster, progress=log)
+    status = {state.job.name: state.status for state in states}
+    assert status == {"broken": "failed", "few": "failed", "many": "done", "one": "done"}
+    assert {state.job.name: state.reason for state in states}["few"].startswith("Cell 5 of")
+    for name in ("many", "one"):
+        predict(drives / f"{name}.csv", tmp_path / "alone" / name, OPTIONS)
+        assert maps(tmp_path / name) == maps(tmp_path / "alone" / name)
+    with (tmp_path / "batch_summary.csv").open() as file:
+        rows = {row["job"]: row for row in csv.DictReader(file)}
+    assert "RSRP" in rows["broken"]["message"]
+    assert (rows["many"]["cells"], rows["many"]["cells_mapped"]) == ("3", "3")
+    # Each task reads the whole file; what was found is told once.
+    assert log.lines.count("many: dropped 2 rows without an RSRP") == 1
+    assert any("many.csv: 1,200 of 1,202 rows used." in line for line in log.lines)
+    assert "dropped 2 rows without an RSRP" in rows["many"]["warnings"]
+    assert "cell 3: " in rows["many"]["warnings"]
+    assert "RSRP" not in rows["one"]["warnings"]
+    assert not list(tmp_path.rglob(".*"))
+    # The same batch again does what is left: nothing that is complete.
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tif")}
+    write_drive(drives / "broken.csv", ["4"], seed=2)
+    again = run_batch(read_jobs([drives], tmp_path, OPTIONS), tmp_path, cluster, progress=log)
+    assert {state.job.name: state.skipped for state in again} == {
+        "broken": False, "few": False, "many": True, "one": True,
+    }  # fmt: skip
+    assert {state.job.name: state.status for state in again}["broken"] == "done"
+    assert [state.warnings for state in again if state.skipped] == [
+        state.warnings for state in states if state.status == "done"
+    ]
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    changed = read_jobs([f"{drives}/one.cs?"], tmp_path, replace(OPTIONS, reach_m=25.0))
+    assert not run_batch(changed, tmp_path, cluster)[0].skipped
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path):
+    drives = tmp_path / "drives"
+    drives.mkdir()
+    for number in range(3):
+        write_drive(drives / f"d{number}.csv", ["1", "2"], seed=number)
+    jobs = read_jobs([drives], tmp_path / "out", OPTIONS)
+    with open_cluster(workers=3, device="cpu") as client:
+        workers = client.run(os.getpid)
+        victim = next(iter(workers.values()))
+        killed = threading.Event()
+
+        class Killing(SilentProgress):
+            def log(self, message):
+                if not killed.is_set():
+                    killed.set()
+                    os.kill(victim, signal.SIGKILL)
+
+        states = run_batch(jobs, tmp_path / "out", client, progress=Killing())
+        assert killed.is_set()
+        deadline = time.monotonic() + 60
+        while victim in client.run(os.getpid).values():
+            assert time.monotonic() < deadline
+    assert [state.status for state in states] == ["done"] * 3
+    for job in jobs:
+        predict(job.measurements, tmp_path / "alone" / job.name, OPTIONS)
+        assert maps(job.output) == maps(tmp_path / "alone" / job.name)
+    assert not (tmp_path / "out" / STATE_NAME).exists()
+
+
+def test_two_batches_with_one_output_folder_are_one_too_many(drives, tmp_path, cluster):
+    jobs = read_jobs([drives], tmp_path, OPTIONS)
+    with output_lock(tmp_path / ".rmgeo-batch-lock", "it"), pytest.raises(OutputInUseError):
+        run_batch(jobs, tmp_path, cluster)
+
+
+def test_a_scheduler_that_does_not_answer_is_told_in_seconds(monkeypatch):
+    monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 1)
+    with (
+        pytest.raises(ClusterError, match="does not answer") as refused,
+        open_cluster("tcp://127.0.0.1:9"),
+    ):
+        pass
+    assert "dask scheduler" in refused.value.hint
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_a_port_that_is_no_schedulers_does_not_answer_either(monkeypatch, caplog, greeting):
+    monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = []
+
+        def greet():
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+                    taken[-1].sendall(greeting)
+
+        threading.Thread(target=greet, daemon=True).start()
+        before = set(threading.enumerate())
+        begun = time.monotonic()
+        with (
+            pytest.raises(ClusterError, match="does not answer"),
+            open_cluster(f"tcp://127.0.0.1:{listener.getsockname()[1]}"),
+        ):
+            pass
+        assert time.monotonic() - begun < 10.0
+        assert set(threading.enumerate()) <= before  # nothing that the exit would wait for
+        listener.shutdown(socket.SHUT_RDWR)
+    assert taken
+    for connection in taken:
+        connection.close()
+    assert not caplog.records
+
+
+def test_a_running_scheduler_is_used(drives, tmp_path, cluster):
+    from rm_geo.cli.group import rm_geo
+
+    arguments = [
+        "batch", str(drives / "one.csv"), str(drives / "broken.csv"), "-o", str(tmp_path / "out"),
+        "--scheduler", cluster.scheduler.address, "--method", "nearest", "--crs", "EPSG:32633",
+        "--reach", "5", "--no-preview", "--tile-size", "64", "--overlap", "8", "--quiet",
+    ]  # fmt: skip
+    result = CliRunner().invoke(rm_geo, arguments)
+    assert result.exit_code == 1
+    assert "1 of 2 jobs failed" in result.output
+    assert (tmp_path / "out" / "one" / "9_rsrp.tif").exists()
+
+
+def test_a_job_with_cells_that_are_too_small_is_done_and_is_complete(tmp_path, cluster):
+    from rm_geo.cli.group import rm_geo
+
+    drive = tmp_path / "log.csv"
+    write_drive(drive, ["1", "2"])
+    with drive.open("a") as file:
+        file.write("500001,5400001,-80,few\n500002,5400001,-81,fewer\n500003,5400003,-81,few\n")
+    write_drive(tmp_path / "small.csv", ["1"])
+    small = (tmp_path / "small.csv").read_text().splitlines()[:4]
+    (tmp_path / "small.csv").write_text("\n".join([*small[:3], small[3][:-1] + "2"]) + "\n")
+    log = Log()
+    jobs = read_jobs([drive, tmp_path / "small.csv"], tmp_path / "out", OPTIONS)
+    states = run_batch(jobs, tmp_path / "out", cluster, progress=log)
+    assert [(state.status, state.attempts) for state in states] == [("done", 0), ("failed", 0)]
+    assert states[0].reason == ""
+    assert "pixels only" in states[1].reason
+    assert [line for line in log.lines if "fewer" in line] == [
+        "log: 2 cells were skipped, measured in too few pixels to be mapped: few, fewer."
+    ]
+    predict(drive, tmp_path / "alone", OPTIONS)
+    assert maps(tmp_path / "out" / "log") == maps(tmp_path / "alone")
+    with (tmp_path / "out" / "batch_summary.csv").open() as file:
+        row, _ = csv.DictReader(file)
+    assert [row[name] for name in ("cells", "cells_mapped", "cells_skipped")] == ["4", "2", "2"]
+    assert run_batch(jobs, tmp_path / "out", cluster)[0].skipped
+    arguments = [
+        "batch", str(tmp_path / "log.cs?"), "-o", str(tmp_path / "again"), "--scheduler",
+        cluster.scheduler.address, "--method", "nearest", "--crs", "EPSG:32633", "--reach", "5",
+        "--no-preview", "--tile-size", "64", "--overlap", "8", "--quiet",
+    ]  # fmt: skip
+    result = CliRunner().invoke(rm_geo, arguments)
+    assert result.exit_code == 0, result.output

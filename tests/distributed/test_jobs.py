@@ -1,0 +1,246 @@
+"""Jobs are checked before any work begins."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rm_geo.distributed.jobs import read_jobs
+from rm_geo.errors import ConfigError, InputError
+from rm_geo.options import PredictOptions
+from rm_geo.zoo.weights import write_index
+from tests.distributed.test_batch_state import save
+
+
+@pytest.fixture
+def drives(tmp_path):
+    for name in ("north.csv", "south.gpkg", "deep/east.parquet", "notes.md"):
+        path = tmp_path / "drives" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "drives"
+
+
+def table(folder, text, name="jobs.csv"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_folder_is_its_files_of_measurements(drives, tmp_path):
+    jobs = read_jobs([drives], tmp_path / "out")
+    assert [(job.name, job.measurements.name) for job in jobs] == [
+        ("north", "north.csv"), ("south", "south.gpkg"),
+    ]  # fmt: skip
+    assert jobs[0].output == tmp_path / "out" / "north"
+
+
+def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
+    jobs = read_jobs([f"{drives}/**/*.parquet", str(drives / "south.gpkg"), drives], tmp_path)
+    assert sorted(job.measurements.name for job in jobs) == [
+        "east.parquet", "north.csv", "south.gpkg",
+    ]  # fmt: skip
+
+
+def test_a_pattern_of_csv_files_is_no_table(drives, tmp_path):
+    (jobs,) = read_jobs([f"{drives}/*.csv"], tmp_path)
+    assert jobs.name == "north"
+    path = table(drives, "measurements\nsouth.gpkg\n", "jobs[1].csv")
+    assert [job.name for job in read_jobs([path], tmp_path)] == ["south"]
+
+
+def test_the_summaries_of_earlier_runs_are_no_measurements(drives, tmp_path):
+    for name in ("batch_summary.csv", "deep/summary.csv"):
+        (drives / name).write_bytes(b"x")
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for name in ("north.csv", "batch_summary.csv"):
+        memory.pipe(f"/drives/{name}", b"x")
+    for source, names in (
+        (drives, ["north", "south"]),
+        (f"{drives}/**/*.csv", ["north"]),
+        ("memory://drives", ["north"]),
+        ("memory://drives/*.csv", ["north"]),
+    ):
+        assert [job.name for job in read_jobs([source], tmp_path)] == names
+    memory.rm("/drives", recursive=True)
+
+
+def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
+    (drives / "north.gpkg").write_bytes(b"x")
+    (drives / "deep" / "north.gpkg").write_bytes(b"x")
+    jobs = read_jobs([drives, drives / "deep"], tmp_path)
+    assert len({job.output for job in jobs}) == len(jobs) == 5
+
+
+def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
+    path = table(
+        drives,
+        "measurements,name,method,reach,resolution_m,cell,mask,trust,bbox\n"
+        'north.csv,n,knn,40,2,"7,Mast 8; 9",yes,,1 2 3 4.5\n'
+        "south.gpkg,,,,,,,0.5,\n",
+    )
+    first, second = read_jobs([path], tmp_path, PredictOptions(min_pixels=9))
+    assert first.name == "n"
+    assert first.options == PredictOptions(
+        method="knn",
+        reach_m=40.0,
+        resolution_m=2.0,
+        cells=("7", "Mast 8", "9"),
+        mask=True,
+        min_pixels=9,
+        bbox=(1.0, 2.0, 3.0, 4.5),
+    )
+    assert second.options == PredictOptions(trust=0.5, min_pixels=9)
+    assert second.output == tmp_path / "south"
+
+
+def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
+    (drives / "sites.csv").write_bytes(b"x")
+    path = table(
+        drives,
+        "defaults: {method: idw}\n"
+        "jobs:\n"
+        "  - {measurements: north.csv, cells: [7], noise: null, sites: sites.csv,\n"
+        "     method_options: {power: 3}}\n"
+        "  - {measurements: deep/east.parquet, method: knn, output: here}\n",
+        "jobs.yaml",
+    )
+    first, second = read_jobs([path], tmp_path)
+    assert (first.options.method, first.options.method_options) == ("idw", {"power": 3})
+    assert (first.options.cells, first.options.noise_db) == (("7",), None)
+    assert first.options.sites == drives / "sites.csv"
+    assert (second.options.method, second.output) == ("knn", drives / "here")
+
+
+def test_null_says_nothing(drives, tmp_path):
+    path = table(
+        drives,
+        "defaults: {method: idw, reach: 40}\n"
+        "jobs:\n"
+        "  - {measurements: north.csv, name: null, output: null, reach: null, bbox: null}\n",
+        "jobs.yaml",
+    )
+    (job,) = read_jobs([path], tmp_path, PredictOptions(reach_m=7.0))
+    assert (job.name, job.output) == ("north", tmp_path / "north")
+    assert (job.options.method, job.options.reach_m) == ("idw", 7.0)
+    with pytest.raises(ConfigError, match="no 'measurements' in job 1"):
+        read_jobs([table(drives, "- {measurements: null}", "none.yaml")], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["sep=;\n# jobs\n{};{}\n{};{}\n", "{}\t{}\n{}\t{}\n", "{}|{}\n{}|{}"]
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_may_be_separated_as_measurements_are(drives, tmp_path, text, suffix):
+    content = text.format("name", "measurements", "a,b", "north.csv")
+    (job,) = read_jobs([table(drives, content, f"jobs.{suffix}")], tmp_path)
+    assert (job.name, job.measurements) == ("a,b", drives / "north.csv")
+
+
+def test_a_tsv_without_the_column_is_measurements(drives, tmp_path):
+    path = table(drives, "x\ty\trsrp\n1\t2\t-90\n", "west.tsv")
+    (job,) = read_jobs([path], tmp_path)
+    assert job.measurements == path
+
+
+def test_a_model_beside_the_table_is_meant_before_one_elsewhere(drives, tmp_path, monkeypatch):
+    monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
+    for folder in (tmp_path / "models" / "listed", drives / "listed", drives / "mine"):
+        save(folder, 0)
+    write_index(tmp_path / "models", {"radiocycle": "listed"})
+    elsewhere = tmp_path / "other" / "far"
+    save(elsewhere, 1)
+    path = table(
+        drives,
+        f"name,measurements,model\na,north.csv,mine\nb,north.csv,listed\nc,north.csv,{elsewhere}\n",
+    )
+    models = [job.options.model for job in read_jobs([path], tmp_path)]
+    assert models == [drives / "mine", "listed", elsewhere]
+
+
+@pytest.mark.parametrize("name", ["../esc", "a/b", "a\\b", "..", ".", "/tmp/a", "a\tb"])
+def test_a_jobs_name_keeps_it_below_the_output(drives, tmp_path, name):
+    path = table(drives, json.dumps([{"measurements": "north.csv", "name": name}]), "jobs.yaml")
+    with pytest.raises(ConfigError, match=r"no name for a job.*job 1 of"):
+        read_jobs([path], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("measurements,reech\nnorth.csv,4\n", "reech.*reach"),
+        ("measurements,reach\nnorth.csv,far\n", "far.*reach.*line 2"),
+        ("measurements,reach\nnorth.csv,-4\n", "negative.*line 2"),
+        ("measurements,mask\nnorth.csv,perhaps\n", "perhaps"),
+        ("file,method\nnorth.csv,idw\n", "no column 'measurements'"),
+        ("measurements,method\nnorth.csv\n", "line 2"),
+        ("measurements,method,method\nnorth.csv,idw,knn\n", "two columns 'method'"),
+        ("measurements,name\nnorth.csv,a\nsouth.gpkg,a\n", "same name"),
+        ("measurements,name,output\nnorth.csv,a,x\nsouth.gpkg,b,./x\n", "same output"),
+        ("measurements,output\nnorth.csv,s3://maps/x\nsouth.gpkg,/vsis3/maps/x/\n", "same output"),
+        ("measurements,output\nnorth.csv,gs://maps/x\nsouth.gpkg,gcs://maps/./x\n", "same output"),
+    ],
+)
+def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
+    with pytest.raises(ConfigError) as refused:
+        read_jobs([table(drives, text)], tmp_path)
+    import re
+
+    assert re.search(message, str(refused.value)), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("method: neerest", "neerest"),
+        ("device: gpu", "gpu"),
+        ("{method: knn, method_options: {neighbours: 3}}", "no option neighbours"),
+        ("{method: mars, method_options: {symmetries: 0}}", "symmetries must be"),
+        ("method_options: {symmetries: 3}", "symmetries must be"),
+        ("method_options: {device: cpu}", "device cannot be set"),
+        ("model: nowhere.safetensors", "nowhere"),
+        ("model: radiocycle-feeld", "radiocycle-feeld"),
+        ("{method: idw, model: some}", "no trained model to choose"),
+        ("crs: EPSG:1", "'EPSG:1' .--crs. is not a CRS"),
+        ("target_crs: here", "'here' .--target-crs. is not a CRS"),
+        ("target_crs: EPSG:4326", "not a projected CRS"),
+        ("{method: idw, buildings: north.csv}", "does not read buildings"),
+    ],
+)
+def test_values_that_are_none_are_refused_before_any_work(drives, tmp_path, settings, message):
+    path = table(
+        drives,
+        f"defaults: {settings if settings[0] == '{' else '{' + settings + '}'}\n"
+        "jobs:\n"
+        "  - {measurements: south.gpkg, method: nearest, method_options: {}, model: null,\n"
+        "     crs: null, target_crs: null, device: cpu, buildings: null}\n"
+        "  - {measurements: north.csv}\n",
+        "jobs.yaml",
+    )
+    with pytest.raises(ConfigError, match=rf"{message}.*\(job 'north'\)"):
+        read_jobs([path], tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "jobs: 3", "tasks: []", "- north.csv", "- {method: idw}"])
+def test_bad_yaml_is_refused(drives, tmp_path, text):
+    with pytest.raises(ConfigError):
+        read_jobs([table(drives, text, "jobs.yml")], tmp_path)
+
+
+@pytest.mark.parametrize("source", ["nothing/*.csv", "missing.gpkg", "jobs.csv"])
+def test_what_is_not_there_is_refused(tmp_path, source):
+    with pytest.raises(InputError):
+        read_jobs([tmp_path / source], tmp_path)
+
+
+def test_missing_measurements_are_found_before_any_work(drives, tmp_path):
+    path = table(drives, "measurements\nnorth.csv\ngone.csv\nlost.csv\n")
+    with pytest.raises(InputError, match=r"gone\.csv.*1 more"):
+        read_jobs([path], tmp_path)
+    path = table(drives, "measurements,sites\nnorth.csv,nowhere.csv\nsouth.gpkg,nowhere.csv\n")
+    with pytest.raises(InputError, match=r"nowhere\.csv of job 'north' does not exist\."):
+        read_jobs([path], tmp_path)
+    empty = table(drives, "measurements\n", "empty.csv")
+    with pytest.raises(InputError, match="no jobs"):
+        read_jobs([empty], Path("out"))

@@ -1,0 +1,143 @@
+"""A scheduler that is killed while its workers compute: one message, and nothing lost."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rm_geo.cli.group import rm_geo
+from rm_geo.distributed import pool
+from tests.distributed.test_batch import maps, write_drive
+
+pytest.importorskip("distributed")
+
+OPTIONS = [
+    "--method", "idw", "--crs", "EPSG:32633", "--tile-size", "64", "--overlap", "16",
+    "--reach", "20", "--batch-size", "2", "--no-preview",
+]  # fmt: skip
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+@contextlib.contextmanager
+def python(*arguments, log=None):
+    """A Python process for the time of a block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], env=ENVIRONMENT, text=True,
+        stdout=log or subprocess.DEVNULL, stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def scheduler_with_worker(folder):
+    """A scheduler's process and its address; one worker waits for tasks."""
+    file = folder / "scheduler.json"
+    file.unlink(missing_ok=True)
+    scheduler = python(
+        "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--scheduler-file", str(file),
+    )  # fmt: skip
+    with scheduler as process:
+        wait_for(file.exists)
+        address = json.loads(file.read_text())["address"]
+        with python(
+            "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
+            "--no-dashboard", "--memory-limit", "0", "--host", "127.0.0.1",
+        ) as worker:  # fmt: skip
+            from distributed import Client
+
+            with Client(address, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=30)
+            yield process, address, worker
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def told_that_it_was_lost(text, address):
+    assert f"Error: The connection to the scheduler at {address} was lost." in text
+    assert "the same command goes on from here" in text
+    assert "Traceback" not in text
+    assert text.count("Error") == 1
+
+
+def mapped(measurements, output, *more, command="predict"):
+    """The output of a command that succeeds."""
+    result = CliRunner().invoke(
+        rm_geo, [command, str(measurements), "-o", str(output), *OPTIONS, *more]
+    )
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_batch_without_its_scheduler_is_one_message_and_nothing_is_lost(tmp_path):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    drives.mkdir()
+    write_drive(drives / "a.csv", ["1"], extent=60.0)
+    write_drive(drives / "b.csv", ["1"], extent=450.0, seed=1)
+    bands, log = out / "b" / ".1.rmgeo-journal" / "bands.jsonl", tmp_path / "log"
+    arguments = ["rm_geo", "batch", str(drives), "-o", str(out), *OPTIONS, "--scheduler"]
+    with (
+        scheduler_with_worker(tmp_path) as (scheduler, address, worker),
+        log.open("w") as file,
+        python(*arguments, address, log=file) as run,
+    ):
+        wait_for(lambda: bands.exists() or run.poll() is not None)
+        scheduler.kill()
+        begun = time.monotonic()
+        assert run.wait(60) == 1, log.read_text()
+        assert time.monotonic() - begun < 15.0
+        worker.wait(60)  # so that nobody holds the outputs
+    told_that_it_was_lost(log.read_text(), address)
+    assert bands.read_text()
+    assert (out / "a" / "1_rsrp.tif").exists()
+
+    with scheduler_with_worker(tmp_path) as (_, address, _):
+        again = mapped(drives, out, "--scheduler", address, command="batch")
+    assert "a: complete already" in again
+    assert not list(out.rglob(".*"))
+    for name in ("a", "b"):
+        mapped(drives / f"{name}.csv", tmp_path / "alone" / name)
+        assert maps(out / name) == maps(tmp_path / "alone" / name)
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_tiles_without_their_scheduler_are_one_message_and_nothing_is_lost(
+    tmp_path, caplog, monkeypatch, blow
+):
+    monkeypatch.setattr(pool, "_PATIENCE_S", 3.0)  # with a scheduler that hangs
+    drive, out = tmp_path / "b.csv", tmp_path / "out"
+    write_drive(drive, ["1"], extent=650.0)
+    bands = out / ".1.rmgeo-journal" / "bands.jsonl"
+    arguments = ["predict", str(drive), "-o", str(out), *OPTIONS, "--scheduler"]
+    with scheduler_with_worker(tmp_path) as (scheduler, address, _):
+        killer = threading.Thread(
+            target=lambda: (wait_for(bands.exists), scheduler.send_signal(blow))
+        )
+        killer.start()
+        result = CliRunner().invoke(rm_geo, [*arguments, address])
+        killer.join()
+    assert result.exit_code == 1
+    told_that_it_was_lost(result.output, address)
+    assert not [record for record in caplog.records if record.name == "distributed.client"]
+    assert bands.read_text()
+    mapped(drive, out)
+    mapped(drive, tmp_path / "alone")
+    assert maps(out) == maps(tmp_path / "alone")
+    assert not list(out.rglob(".*"))

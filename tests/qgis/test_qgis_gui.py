@@ -1,0 +1,73 @@
+"""QGIS's window under Xvfb: a drive test, the dialog, the Run button, styled layers on the map."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from test_cli_predict import drive_test, write
+
+from tests.support.qgis import CHECKS, install_plugin, is_qgis_expected
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """What happened in the window, and where its pictures are."""
+    qgis = install_plugin(tmp_path_factory.mktemp("gui") / "config")
+    programs = {name: shutil.which(name, path="/usr/bin") for name in ("qgis", "xvfb-run")}
+    if missing := [name for name, path in programs.items() if path is None]:
+        message = f"not installed: {', '.join(missing)}"
+        pytest.fail(message) if is_qgis_expected() else pytest.skip(message)
+    folder = tmp_path_factory.mktemp("Sitzung ü")
+    measurements = write(drive_test(400), folder / "drive test.gpkg")
+    environment = qgis.environment(
+        RM_GEO_TEST_OUT=str(folder), RM_GEO_TEST_DRIVE_TEST=str(measurements),
+        RM_GEO_TEST_PARAMETERS=json.dumps({"REACH": 30.0, "WITH_UNCERTAINTY": True}),
+        LANG="C.UTF-8",
+    )  # fmt: skip
+    del environment["QT_QPA_PLATFORM"]
+    done = subprocess.run(
+        [programs["xvfb-run"], "-a", "-s", "-screen 0 1500x1000x24", programs["qgis"], "--nologo",
+         "--noversioncheck", "--profiles-path", str(qgis.config), "--code",
+         str(CHECKS / "window.py")],
+        env=environment, capture_output=True, text=True, timeout=400, cwd=folder,
+    )  # fmt: skip
+    error = folder / "error.txt"
+    assert not error.exists(), error.read_text()
+    facts = folder / "facts.json"
+    assert facts.exists(), done.stdout[-2000:] + done.stderr[-2000:]
+    return json.loads(facts.read_text()), folder
+
+
+def test_the_maps_of_each_cell_are_a_group_with_buildings_on_top(opened):
+    facts, _ = opened
+    assert facts["groups"] == {
+        f"Cell {cell}": [f"{cell} buildings", f"{cell} RSRP", f"{cell} uncertainty"]
+        for cell in ("7", "8")
+    }
+
+
+def test_the_layers_are_styled_and_drawn(opened):
+    facts, _ = opened
+    assert set(facts["styles"].values()) == {"singlebandpseudocolor"}
+    assert facts["drawn"] > 50  # colours on the canvas: a map, not a blank page
+
+
+def test_the_window_the_dialog_and_the_settings_were_pictured(opened):
+    _, folder = opened
+    for name in ("window.png", "dialog.png", "log.png", "settings.png"):
+        picture = (folder / name).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 10_000
+
+
+def test_the_check_button_says_what_works_and_what_does_not(opened):
+    page = opened[0]["page"]
+    assert page["good"].startswith("rm_geo works.")
+    assert "radiocycle-field-s" in page["good"]
+    assert "has no rm_geo" in page["bad"]
+    assert "/usr/bin/python3" in page["origin"]
+
+
+def test_nothing_heavy_was_imported_into_qgis(opened):
+    assert opened[0]["modules"] == []

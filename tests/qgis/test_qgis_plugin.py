@@ -1,0 +1,311 @@
+"""The plugin's code: what needs no QGIS, and what keeps it inside what all QGIS share."""
+
+import ast
+import configparser
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from qgis_plugin.interpreter import (
+    NoInterpreterError,
+    choose_interpreter,
+    worker_environment,
+)
+from qgis_plugin.wording import in_words_of_qgis
+from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
+from rm_geo.cli.group import LazyGroup
+from rm_geo.estimators.registry import available
+from rm_geo.worker import jobs, service
+from tests.support.qgis import a_second
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = ROOT / "qgis_plugin"
+SOURCES = sorted(PLUGIN.rglob("*.py"))
+
+
+def script(folder, text):
+    """Make an interpreter of a few lines of shell; it ignores its arguments."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def hello(protocol=PROTOCOL):
+    return f"""echo '{{"event": "hello", "protocol": {protocol}, "version": "9.9"}}'"""
+
+
+def open_descriptors():
+    """Count the descriptors of this process, where the system tells."""
+    listing = Path("/proc/self/fd")
+    return len(list(listing.iterdir())) if listing.is_dir() else 0
+
+
+class Recorder(Listener):
+    def __init__(self, cancel_after_s=None):
+        self.said, self.beats, self.begun = [], 0, time.monotonic()
+        self.cancel_after_s = cancel_after_s
+
+    def is_cancelled(self):
+        limit = self.cancel_after_s
+        return limit is not None and time.monotonic() - self.begun > limit
+
+    def beat(self):
+        self.beats += 1
+
+    def hello(self, event):
+        self.said.append(("hello", event["version"]))
+
+    def stage(self, label, total, unit):
+        self.said.append(("stage", label, total, unit))
+
+    def progress(self, done, total):
+        self.said.append(("progress", done, total))
+
+    def log(self, message):
+        self.said.append(("log", message))
+
+
+class TestInterpreter:
+    def test_the_setting_comes_before_the_variable_before_the_record(self, tmp_path):
+        pythons = [script(tmp_path / name, "") for name in ("a", "b", "c")
+                   if (tmp_path / name).mkdir() is None]  # fmt: skip
+        (tmp_path / "environment.json").write_text(f'{{"python": "{pythons[2]}"}}')
+        variables = {"RM_GEO_PYTHON": pythons[1]}
+        assert choose_interpreter(pythons[0], variables, tmp_path).path == pythons[0]
+        assert choose_interpreter("", variables, tmp_path).path == pythons[1]
+        assert choose_interpreter(" ", {}, tmp_path).path == pythons[2]
+
+    @pytest.mark.parametrize("record", ["", "[]", "{}", '{"python": 3}', "no JSON"])
+    def test_none_at_all_says_what_to_do(self, tmp_path, record):
+        (tmp_path / "environment.json").write_text(record)
+        with pytest.raises(NoInterpreterError, match="rm-geo qgis install"):
+            choose_interpreter("", {}, tmp_path)
+
+    def test_one_that_is_gone_or_cannot_be_run_is_named_with_who_named_it(self, tmp_path):
+        with pytest.raises(NoInterpreterError, match=r"no such.*RM_GEO_PYTHON"):
+            choose_interpreter("", {"RM_GEO_PYTHON": str(tmp_path / "no such")}, tmp_path)
+        (tmp_path / "text").write_text("")
+        if os.name == "posix":
+            with pytest.raises(NoInterpreterError, match=r"cannot be run.*setting"):
+                choose_interpreter(str(tmp_path / "text"), {}, tmp_path)
+
+    def test_quotes_and_a_tilde_are_understood(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        python = script(tmp_path, "")
+        assert choose_interpreter('"~/python"', {}, tmp_path).path == python
+
+    def test_nothing_of_qgis_reaches_the_worker(self):
+        foreign = {"PYTHONHOME": "x", "PYTHONPATH": "x", "VIRTUAL_ENV": "x", "PROJ_LIB": "x",
+                   "PROJ_DATA": "x", "GDAL_DATA": "x", "GDAL_DRIVER_PATH": "x",
+                   "QGIS_PREFIX_PATH": "x", "LD_LIBRARY_PATH": "x", "LD_PRELOAD": "x"}  # fmt: skip
+        kept = {"PATH": "/bin", "HOME": "/h", "RM_GEO_MODELS": "/m", "OMP_NUM_THREADS": "1"}
+        assert worker_environment({**foreign, **kept}) == kept
+
+    def test_the_libraries_of_qgis_leave_the_path_on_windows(self):
+        root = Path("Programs", "QGIS")
+        path = os.pathsep.join([str(root / "bin"), "elsewhere"])
+        kept = worker_environment({"OSGEO4W_ROOT": str(root), "PATH": path})
+        assert kept["PATH"] == "elsewhere"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the false workers are shell scripts")
+class TestClient:
+    def test_everything_on_the_way_is_passed_on(self, tmp_path):
+        python = script(tmp_path, hello() + """
+            read request
+            echo '{"event": "log", "message": "größer"}'
+            echo 'no JSON at all'
+            echo '{"event": "start", "total": 4, "unit": "tiles", "label": "Cell 7"}'
+            echo '{"event": "progress", "done": 2, "total": 4}'
+            echo '{"event": "result", "answer": 42}'
+            cat""")  # fmt: skip
+        listener = Recorder()
+        assert run_job(python, {"request": "x"}, listener)["answer"] == 42
+        assert listener.said == [
+            ("hello", "9.9"), ("log", "größer"), ("stage", "Cell 7", 4, "tiles"),
+            ("progress", 2, 4),
+        ]  # fmt: skip
+
+    def test_an_error_has_class_message_and_hint(self, tmp_path):
+        python = script(tmp_path, hello() + """
+            read request
+            echo '{"event": "error", "class": "InputError", "message": "Bad.", "hint": "Do."}'
+            cat""")  # fmt: skip
+        with pytest.raises(WorkerError) as caught:
+            run_job(python, {})
+        assert (caught.value.kind, str(caught.value)) == ("InputError", "Bad.\nDo.")
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("echo 'Fatal: out of memory' >&2; exit 3", ["exit code 3", "Fatal: out of memory"]),
+            (hello() + "; read request; kill -9 $$", ["signal SIGKILL"]),
+            ("exit 0", ["It said nothing"]),
+            ("echo \"No module named 'rm_geo'\" >&2; exit 1", ["has no rm_geo", "pip install"]),
+            (hello(PROTOCOL + 1) + "; cat", ["protocol", "rm-geo qgis install"]),
+            (hello(PROTOCOL - 1) + "; cat", ["protocol", "pip install --upgrade"]),
+        ],
+    )
+    def test_a_worker_that_fails_is_explained(self, tmp_path, text, words):
+        with pytest.raises(WorkerError) as caught:
+            run_job(script(tmp_path, text), {})
+        for word in words:
+            assert word in str(caught.value)
+
+    def test_a_program_that_never_greets_is_given_up(self, tmp_path):
+        begun = time.monotonic()
+        with pytest.raises(WorkerError, match="did not answer"):
+            run_job(script(tmp_path, "cat"), {}, hello_timeout_s=0.3)
+        assert time.monotonic() - begun < 1.0 + a_second()
+
+    def test_a_python_without_rm_geo_is_said_to_have_none(self, tmp_path):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")],
+                       check=True)  # fmt: skip
+        with pytest.raises(WorkerError, match="has no rm_geo"):
+            run_job(str(tmp_path / "v" / "bin" / "python"), {})
+
+    @pytest.mark.parametrize(
+        "stubborn", ["cat", "trap '' TERM; while :; do sleep 0.05; done", "sleep 30"]
+    )
+    def test_cancelling_takes_less_than_a_second_whatever_the_worker_does(self, tmp_path, stubborn):
+        scratch = tmp_path / "out" / ".rm_geo_x.part"
+        scratch.mkdir(parents=True)
+        (scratch / "half.tif").write_text("half")
+        told = (f"""echo '{{"event": "scratch", "path": "{scratch}", """
+                f""""made": ["{tmp_path / 'out'}"]}}'""")  # fmt: skip
+        python = script(tmp_path, f"{hello()}; read request; {told}; {stubborn}")
+        begun = time.monotonic()
+        with pytest.raises(WorkerCancelled):
+            run_job(python, {}, Recorder(cancel_after_s=0.3))
+        assert time.monotonic() - begun < 0.3 + a_second()
+        assert not (tmp_path / "out").exists()
+
+    def test_no_thread_and_no_descriptor_is_left(self, tmp_path):
+        python = script(tmp_path, f"""{hello()}; read x; echo '{{"event": "result"}}'; cat""")
+        run_job(python, {})
+        threads = threading.active_count()
+        descriptors = open_descriptors()
+        for _ in range(5):
+            run_job(python, {})
+        assert threading.active_count() == threads
+        assert open_descriptors() == descriptors
+
+    def test_the_real_worker_answers(self):
+        answer = run_job(sys.executable, {"request": "check"}, environment=dict(os.environ))
+        assert answer["packages"]["torch"] != "missing"
+
+
+class TestAgreement:
+    def test_plugin_and_library_speak_the_same_protocol(self):
+        assert PROTOCOL == service.PROTOCOL
+
+    def test_the_plugin_offers_the_methods_of_the_library(self):
+        (methods,) = (
+            ast.literal_eval(node.value)
+            for node in ast.parse((PLUGIN / "algorithms/parameters.py").read_text()).body
+            if isinstance(node, ast.Assign) and node.targets[0].id == "METHODS"
+        )
+        assert list(methods) == [method.name for method in available()]
+
+    def test_the_plugin_asks_for_jobs_that_exist(self):
+        asked = set()
+        for path in SOURCES:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Dict):
+                    for key, value in zip(node.keys, node.values, strict=True):
+                        if isinstance(key, ast.Constant) and key.value == "request":
+                            asked.add(value.value)
+        assert asked == set(jobs.JOBS)
+
+    def test_hints_speak_of_parameters_not_of_options(self):
+        assert in_words_of_qgis("Name it with --rsrp-column.") == (
+            "Name it with the parameter 'RSRP field'."
+        )
+        assert in_words_of_qgis("Choose --method knn; a --b.").startswith("Choose the parameter")
+
+    def test_every_option_that_hints_name_has_words(self):
+        import click
+
+        from qgis_plugin.wording import _LABELS
+
+        names = {"predict", "rasterize", "superres", "simulate"}
+        group = LazyGroup()
+        known = {
+            option
+            for name in names
+            for parameter in group.get_command(click.Context(group), name).params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert set(_LABELS) <= known
+
+
+# What QGIS 3.22 with Qt 5 and QGIS 4 with Qt 6 do not both have.
+NEWER_THAN_3_22 = {"QMetaType", "QgsProcessingFeatureBasedAlgorithm3"}
+REMOVED_IN_QT_6 = {"exec_", "toTime_t", "pyqtRemoveInputHook"}
+
+
+class TestCompatibility:
+    """The plugin keeps to what QGIS 3.22 to 4 have, and to the standard library."""
+
+    @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PLUGIN).as_posix())
+    def test_the_code_is_that_of_python_3_9(self, path):
+        ast.parse(path.read_text(), feature_version=(3, 9))
+
+    @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PLUGIN).as_posix())
+    def test_only_pyqgis_and_the_standard_library_are_imported(self, path):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            else:
+                continue
+            for name in names:
+                top = name.split(".")[0]
+                assert top in {"qgis", "processing"} or top in sys.stdlib_module_names, name
+                assert not name.startswith(("PyQt", "PySide")), name
+
+    @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PLUGIN).as_posix())
+    def test_enumerations_are_scoped_and_old_and_new_names_are_avoided(self, path):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                for alias in node.names:
+                    assert alias.name not in NEWER_THAN_3_22, alias.name
+            if not isinstance(node, ast.Attribute):
+                continue
+            text = ast.unparse(node)
+            assert node.attr not in REMOVED_IN_QT_6, text
+            assert not text.startswith("Qgis."), f"{text}: not in 3.22, or moved since"
+            owner = node.value
+            is_class = isinstance(owner, ast.Name) and owner.id.startswith(("Qgs", "Q"))
+            is_constant = node.attr[0].isupper() and node.attr != "TEMPORARY_OUTPUT"
+            if is_class and is_constant:
+                # An enumeration or a nested class: its values come one dot further on.
+                parents = [
+                    n
+                    for n in ast.walk(ast.parse(path.read_text()))
+                    if isinstance(n, ast.Attribute) and ast.unparse(n).startswith(f"{text}.")
+                ]
+                is_nested = text in NESTED_CLASSES
+                assert parents or is_nested, f"{text}: name the enumeration, {owner.id}.X.Y"
+
+    def test_the_metadata_is_what_qgis_asks_for(self):
+        parser = configparser.ConfigParser()
+        parser.read(ROOT / "metadata.txt", "utf-8")
+        general = parser["general"]
+        for key in ("name", "description", "about", "version", "author", "email", "repository"):
+            assert general[key], key
+        assert general["qgisMinimumVersion"] == "3.22"
+        assert general["qgisMaximumVersion"] == "4.99"
+        assert general["hasProcessingProvider"] == "yes"
+        assert (PLUGIN / general["icon"]).is_file()
+
+
+NESTED_CLASSES = {"QgsProcessingContext.LayerDetails", "QgsVectorFileWriter.SaveVectorOptions"}

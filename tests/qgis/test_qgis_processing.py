@@ -1,0 +1,282 @@
+"""The plugin in a real QGIS: by ``qgis_process``, and unit tests in QGIS's own Python."""
+
+import csv
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import psutil
+import pytest
+from click.testing import CliRunner
+from pyproj import CRS
+from shapely.geometry import LineString, box
+from test_cli_predict import CORNER, drive_test, write
+
+from rm_geo.cli.group import rm_geo
+from rm_geo.grid import Grid
+from rm_geo.io.cog import write_raster
+from tests.support.qgis import CHECKS, QGIS_PYTHON, a_second, install_plugin
+
+FAST = {"METHOD": "nearest", "TILE_SIZE": 64, "OVERLAP": 16, "REACH": 10, "ASSIMILATE": False,
+        "PREVIEW": False}  # fmt: skip
+ARGUMENTS = ["--method", "nearest", "--tile-size", "64", "--overlap", "16", "--reach", "10",
+             "--no-assimilate", "--no-preview"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def qgis(tmp_path_factory):
+    return install_plugin(tmp_path_factory.mktemp("qgis profile ü") / "config")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Small layers of every kind, below a folder with a space and an umlaut."""
+    folder = tmp_path_factory.mktemp("data ü")
+    write(drive_test(), folder / "drive.gpkg")
+    write(drive_test(), folder / "two.gpkg")
+    drive_test(seed=1).to_file(folder / "two.gpkg", layer="second")
+    x, y = CORNER
+    metres = "EPSG:32633"
+    line = LineString([(x, y), (x + 50, y + 50)])
+    geopandas.GeoDataFrame({"rsrp": [-80.0]}, geometry=[line], crs=metres).to_file(
+        folder / "lines.gpkg"
+    )
+    houses = [box(x + 20, y + 20, x + 40, y + 40), box(x + 60, y + 30, x + 75, y + 50)]
+    geopandas.GeoDataFrame({"height": [12.0, 20.0]}, geometry=houses, crs=metres).to_file(
+        folder / "buildings.gpkg"
+    )
+    nameless = drive_test().rename(columns={"rsrp": "what"}).astype({"what": str})
+    nameless["what"] = "text"
+    write(nameless, folder / "nameless.gpkg")
+    (folder / "sites.csv").write_text("pci,longitude,latitude,height_m\n7,15.0,48.75,20\n")
+    grid = Grid.covering([x, x + 90], [y, y + 70], CRS.from_epsg(32633), spacing_m=4.0)
+    levels = np.linspace(-120, -60, grid.shape[0] * grid.shape[1], dtype=np.float32)
+    write_raster(folder / "coarse.tif", levels.reshape(grid.shape), grid)
+    return folder
+
+
+def bytes_in(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def command(*arguments):
+    result = CliRunner().invoke(rm_geo, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+
+
+def test_the_provider_is_listed_with_all_its_algorithms(qgis):
+    listed = qgis.call("list").stdout
+    for name in ("estimate", "superresolve", "rasterize", "simulate", "validate",
+                 "check_environment",
+                 "Drive test to fine radio map"):  # fmt: skip
+        assert f"rm_geo:{name}\t" in listed
+
+
+def test_estimate_gives_the_bytes_of_predict(qgis, data, tmp_path):
+    command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", *ARGUMENTS)
+    answer = qgis.run("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "a ü",
+                      RSRP=tmp_path / "one.tif", **FAST)  # fmt: skip
+    assert bytes_in(tmp_path / "a ü") == bytes_in(tmp_path / "cli") != {}
+    results = answer["results"]
+    assert results["MAPPED_CELLS"] == 2
+    assert [Path(path).name for path in results["RADIO_MAPS"]] == ["7_rsrp.tif", "8_rsrp.tif"]
+    assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "cli" / "7_rsrp.tif").read_bytes()
+
+
+def test_a_network_gives_the_bytes_of_predict(qgis, data, tmp_path):
+    command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", "--cell", "8", "--uncertainty",
+            "--mask", "--sites", data / "sites.csv", "--resolution", "2")  # fmt: skip
+    answer = qgis.run(
+        "rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis", CELLS="8",
+        MASK=True, SITES=data / "sites.csv", RESOLUTION=2, BUILDINGS=tmp_path / "b.tif",
+        UNCERTAINTY=tmp_path / "u.tif",
+    )  # fmt: skip
+    assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli")
+    assert answer["results"]["BUILDINGS"] == str(tmp_path / "b.tif")
+    assert (tmp_path / "u.tif").read_bytes() == (tmp_path / "cli/8_uncertainty.tif").read_bytes()
+
+
+def test_rasterize_gives_the_bytes_of_the_command(qgis, data, tmp_path):
+    command("rasterize", data / "drive.gpkg", "-o", tmp_path / "cli", "--statistic", "median",
+            "--resolution", "5")  # fmt: skip
+    qgis.run("rm_geo:rasterize", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis",
+             STATISTIC="median", RESOLUTION=5)  # fmt: skip
+    assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
+
+
+def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
+    command("superres", data / "coarse.tif", "-o", tmp_path / "cli" / "fine.tif")
+    qgis.run("rm_geo:superresolve", INPUT=data / "coarse.tif", OUTPUT=tmp_path / "fine.tif")
+    assert (tmp_path / "fine.tif").read_bytes() == (tmp_path / "cli/fine.tif").read_bytes()
+    outlines = data / "buildings.gpkg"
+    command("superres", data / "coarse.tif", "-o", tmp_path / "cli" / "told.tif", "--buildings",
+            outlines)  # fmt: skip
+    qgis.run("rm_geo:superresolve", INPUT=data / "coarse.tif", OUTPUT=tmp_path / "told.tif",
+             OUTLINES=outlines)  # fmt: skip
+    told = (tmp_path / "told.tif").read_bytes()
+    assert told == (tmp_path / "cli/told.tif").read_bytes()
+    assert told != (tmp_path / "fine.tif").read_bytes()
+
+
+def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
+    small = ["--tile-size", "64", "--overlap", "16", "--reach", "10", "--no-preview"]
+    command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", *small,
+            "--buildings", data / "buildings.gpkg")  # fmt: skip
+    qgis.run("rm_geo:estimate", **{**FAST, "METHOD": "radiocycle", "ASSIMILATE": True},
+             INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis",
+             OUTLINES=data / "buildings.gpkg")  # fmt: skip
+    assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
+
+
+def test_simulate_gives_the_bytes_of_the_command(qgis, data, tmp_path):
+    pytest.importorskip("numba")
+    more = ["--eirp", "15", "--resolution", "2", "--frequency", "2600"]
+    command("simulate", data / "buildings.gpkg", "--sites", data / "sites.csv", "-o",
+            tmp_path / "cli", *more)  # fmt: skip
+    qgis.run("rm_geo:simulate", BUILDINGS=data / "buildings.gpkg", SITES=data / "sites.csv",
+             OUTPUT=tmp_path / "qgis", EIRP=15, RESOLUTION=2, FREQUENCY=2600)  # fmt: skip
+    assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
+    answer = qgis.run(
+        "rm_geo:simulate", BUILDINGS=data / "buildings.gpkg", RADIO_MAP=tmp_path / "here.tif",
+        POSITION=f"{CORNER[0] + 50},{CORNER[1] + 10} [EPSG:32633]", EIRP=15, RESOLUTION=2,
+        OUTPUT=tmp_path / "one",
+    )  # fmt: skip
+    assert answer["results"]["RADIO_MAP"] == str(tmp_path / "here.tif")
+    assert list(bytes_in(tmp_path / "one")) == ["site_rsrp.tif"]
+
+
+def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
+    table = tmp_path / "tables" / "errors.csv"
+    results = qgis.run("rm_geo:validate", INPUT=data / "drive.gpkg", OUTPUT=table, FOLDS=3,
+                       METHODS="nearest,knn", BLOCK=20)["results"]  # fmt: skip
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["cell"], row["method"]) for row in rows} == {
+        (cell, method) for cell in ("7", "8", "all") for method in ("nearest", "knn")
+    }
+    overall = {row["method"]: float(row["rmse_db"]) for row in rows if row["cell"] == "all"}
+    assert results["BEST"] == min(overall, key=overall.get)
+    assert results["RMSE"] == pytest.approx(min(overall.values()), abs=1e-3)
+    assert 0.0 < results["RMSE"] < 15.0
+
+
+def test_the_environment_is_checked(qgis):
+    results = qgis.run("rm_geo:check_environment")["results"]
+    assert results["DEVICE"] in {"cpu", "cuda", "mps"}
+    assert "radiocycle-field-s" in results["MODELS"]
+
+
+def test_the_example_model_runs(qgis, data, tmp_path):
+    qgis.run("rm_geo:Drive test to fine radio map", measurements=data / "drive.gpkg", method="knn",
+             **{"estimate:Coarse radio map": tmp_path / "coarse.tif",
+                "superresolve:Fine radio map": tmp_path / "fine.tif"})  # fmt: skip
+    assert (tmp_path / "fine.tif").is_file()
+    assert (tmp_path / "coarse.tif").is_file()
+
+
+def nothing_in(tmp_path):
+    return [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "parameters", "words"),
+    [
+        ("lines.gpkg", {}, ["lines", "Extract vertices"]),
+        ("nothing.gpkg", {}, ["nothing.gpkg"]),
+        ("nameless.gpkg", {}, ["RSRP field"]),
+        ("drive.gpkg", {"RSRP_FIELD": "wrong"}, ["wrong"]),
+        ("drive.gpkg", {"RSRP_FIELD": "pci", "CELLS": "9"}, []),
+        ("drive.gpkg", {"METHOD": "radiocycle", "MODEL": "no-such-model"}, ["no-such-model"]),
+        ("drive.gpkg", {"METHOD_OPTIONS": "neighbours=3"}, ["neighbours"]),
+        ("drive.gpkg", {"RESOLUTION": 0.001}, []),
+        ("drive.gpkg", {"MAX_TILES": 1, "RESOLUTION": 0.1}, ["Most tiles"]),
+    ],
+)
+def test_bad_input_fails_in_words_and_leaves_nothing(
+    qgis, data, tmp_path, layer, parameters, words
+):
+    said = qgis.fail("rm_geo:estimate", INPUT=data / layer, OUTPUT=tmp_path / "out",
+                     **{**FAST, **parameters})  # fmt: skip
+    for word in words:
+        assert word in said
+    assert nothing_in(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "words"),
+    [
+        ("/no/such/python", ["does not exist", "RM_GEO_PYTHON"]),
+        ("/usr/bin/python3", ["has no rm_geo", "pip install"]),
+        ("/bin/echo", ["ended unexpectedly"]),
+        ("/etc/passwd", ["cannot be run"]),
+    ],
+)
+def test_a_wrong_interpreter_fails_in_words(qgis, data, tmp_path, python, words):
+    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "out",
+                     variables={"RM_GEO_PYTHON": python})  # fmt: skip
+    for word in (*words, "Options"):
+        assert word in said
+
+
+def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "file" / "x",
+                     **FAST)  # fmt: skip
+    assert "Cannot write" in said
+    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "out",
+                     RSRP=tmp_path / "file" / "x.tif", **FAST)  # fmt: skip
+    assert "Cannot write" in said
+    assert not (tmp_path / "out").exists(), "refused before the work"
+    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT="/proc/no", **FAST)
+    assert "/proc/no" in said
+
+
+def test_a_killed_qgis_leaves_no_worker_and_no_files(qgis, data, tmp_path):
+    arguments = {"INPUT": data / "drive.gpkg", "OUTPUT": tmp_path / "out", "REACH": 100,
+                 "METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000}  # fmt: skip
+    process = subprocess.Popen(
+        [qgis.process, "run", "rm_geo:estimate", "--",
+         *(f"{name}={value}" for name, value in arguments.items())],
+        env=qgis.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: (tmp_path / "out").exists(), 60)
+    (worker,) = psutil.Process(process.pid).children()
+    assert "rm_geo.worker" in worker.cmdline()
+    process.kill()
+    process.wait()
+    wait_for(
+        lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 1 + a_second()
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_for(is_so, seconds):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["check_inputs.py", "check_results.py", "check_runs.py"])
+def test_unit_tests_in_qgis_own_python(qgis, data, name):
+    qgis.run_checks(name, RM_GEO_TEST_DATA=str(data))
+
+
+def test_the_plugin_keeps_rm_geo_out_of_qgis_process(qgis, data, tmp_path):
+    code = (
+        "import sys, os; sys.argv = ['x']; sys.path.insert(0, os.environ['CHECKS'])\n"
+        "import harness\n"
+        "loaded = {'rm_geo', 'torch', 'rasterio', 'geopandas', 'numpy.typing'} & set(sys.modules)\n"
+        "print(sorted(loaded - {'numpy.typing'})); sys.stdout.flush(); os._exit(0)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [QGIS_PYTHON, str(script)], text=True, capture_output=True, timeout=120,
+        env=qgis.environment(RM_GEO_TEST_DATA=str(data), CHECKS=str(CHECKS)),
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1].replace("'", '"')) == [], done.stderr

@@ -1,0 +1,275 @@
+"""The worker: JSON lines in and out, the same bytes as the commands, and no way to outlive us."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+import psutil
+import pytest
+from click.testing import CliRunner
+from pyproj import CRS
+from test_cli_predict import drive_test, write
+
+from rm_geo.cli.group import rm_geo
+from rm_geo.estimators.registry import available
+from rm_geo.grid import Grid
+from rm_geo.io.cog import write_raster
+from rm_geo.worker.service import PROTOCOL
+from rm_geo.zoo.catalog import list_models
+from tests.support.qgis import a_second
+
+OPTIONS = {"method": "nearest", "tile_size_px": 64, "overlap_px": 16, "reach_m": 10.0,
+           "assimilate": False, "preview": False}  # fmt: skip
+ARGUMENTS = ["--method", "nearest", "--tile-size", "64", "--overlap", "16", "--reach", "10",
+             "--no-assimilate", "--no-preview"]  # fmt: skip
+FOREVER = {"method": "random-forest", "resolution_m": 0.1, "max_tiles": 100_000, "reach_m": 100.0}
+"""A request that takes minutes, most of them inside one call that asks nobody."""
+
+
+class Conversation:
+    """A worker, and the events that it has sent."""
+
+    def __init__(self, *, cwd=None, **environment):
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "rm_geo.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+        self.hello = self.next()
+
+    def next(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+        events = []
+        while (event := self.next()) is not None:
+            events.append(event)
+            if event["event"] in {"result", "error"}:
+                break
+        return events
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return self.process.returncode
+
+
+@pytest.fixture
+def worker():
+    conversation = Conversation()
+    yield conversation
+    conversation.process.kill()
+    conversation.close()
+
+
+@pytest.fixture
+def measurements(tmp_path):
+    folder = tmp_path / "drive tests ü"
+    folder.mkdir()
+    return write(drive_test(), folder / "mesure é 1.gpkg")
+
+
+def bytes_in(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).glob("*.tif")}
+
+
+def test_the_worker_greets_with_protocol_device_models_and_methods(worker):
+    assert worker.hello["event"] == "hello"
+    assert worker.hello["protocol"] == PROTOCOL
+    assert worker.hello["device"] in {"cpu", "cuda", "mps"}
+    assert [m["name"] for m in worker.hello["models"]] == [m.name for m in list_models()]
+    assert [m["name"] for m in worker.hello["methods"]] == [m.name for m in available()]
+
+
+def test_the_greeting_imports_nothing_heavy():
+    code = (
+        "import sys, rm_geo.worker as w; w.hello();"
+        "heavy = {'torch', 'rasterio', 'geopandas', 'scipy', 'sklearn'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_predict_gives_the_bytes_of_the_command(worker, measurements, tmp_path):
+    arguments = ["predict", str(measurements), "-o", str(tmp_path / "cli"), *ARGUMENTS]
+    assert CliRunner().invoke(rm_geo, arguments).exit_code == 0
+    output = tmp_path / "out ß" / "deeper"
+    events = worker.ask(
+        request="predict", output=str(output), measurements=str(measurements), options=OPTIONS
+    )
+    result = events[-1]
+    assert result["event"] == "result", result
+    assert bytes_in(output) == bytes_in(tmp_path / "cli") != {}
+    assert {Path(raster["path"]).name for raster in result["rasters"]} == set(bytes_in(output))
+    assert {(raster["cell"], raster["kind"]) for raster in result["rasters"]} == {
+        ("7", "rsrp"), ("8", "rsrp")
+    }  # fmt: skip
+    assert all(raster["tags"]["method"] == "nearest" for raster in result["rasters"])
+    assert {event["event"] for event in events} >= {"scratch", "log", "start", "progress"}
+
+
+def test_rasterize_gives_the_bytes_of_the_command(worker, measurements, tmp_path):
+    arguments = ["rasterize", str(measurements), "-o", str(tmp_path / "cli"), "--resolution", "2"]
+    assert CliRunner().invoke(rm_geo, arguments).exit_code == 0
+    result = worker.ask(
+        request="rasterize", output=str(tmp_path / "out"), measurements=str(measurements),
+        options={"resolution_m": 2.0, "reach_m": 0.0},
+    )[-1]  # fmt: skip
+    assert bytes_in(tmp_path / "out") == bytes_in(tmp_path / "cli") != {}
+    assert {raster["kind"] for raster in result["rasters"]} == {"measured"}
+
+
+def test_superres_gives_the_bytes_of_the_command(worker, tmp_path):
+    x, y = [500_000.0, 500_090.0], [5_400_000.0, 5_400_070.0]
+    grid = Grid.covering(x, y, CRS.from_epsg(32633), spacing_m=4.0)
+    count = grid.shape[0] * grid.shape[1]
+    levels = np.linspace(-120.0, -60.0, count, dtype=np.float32).reshape(grid.shape)
+    write_raster(tmp_path / "coarse.tif", levels, grid)
+    arguments = ["superres", str(tmp_path / "coarse.tif"), "-o", str(tmp_path / "cli" / "f.tif")]
+    assert CliRunner().invoke(rm_geo, arguments).exit_code == 0
+    result = worker.ask(
+        request="superres", raster=str(tmp_path / "coarse.tif"), output=str(tmp_path / "out"),
+        name="f.tif", options={"scale": 4},
+    )[-1]  # fmt: skip
+    assert result["event"] == "result", result
+    assert bytes_in(tmp_path / "out") == bytes_in(tmp_path / "cli") != {}
+
+
+def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_path):
+    request = {"request": "validate", "output": str(tmp_path / "out"), "name": "errors.csv",
+               "measurements": str(measurements), "methods": ["nearest", "idw"], "folds": 3,
+               "block_m": 20.0, "options": {"reach_m": 100.0}}  # fmt: skip
+    result = worker.ask(**request)[-1]
+    assert result["event"] == "result", result
+    assert [Path(path).name for path in result["files"]] == ["errors.csv"]
+    judged = {(score["cell"], score["method"]): score["rmse_db"] for score in result["scores"]}
+    assert set(judged) == {(c, m) for c in ("7", "8", "all") for m in ("nearest", "idw")}
+    assert all(0.0 < error < 15.0 for error in judged.values())
+    for wrong in ({"methods": ["magic"]}, {"methods": []}, {"folds": 1}, {"folds": 1000}):
+        assert worker.ask(**{**request, **wrong})[-1]["event"] == "error", wrong
+
+
+def test_check_describes_the_environment(worker):
+    result = worker.ask(request="check")[-1]
+    assert result["event"] == "result"
+    assert result["packages"]["torch"] != "missing"
+    assert result["device"]["auto"] in {"cpu", "cuda", "mps"}
+
+
+def test_several_requests_are_answered_and_failures_do_not_end_the_worker(worker, tmp_path):
+    missing = worker.ask(
+        request="predict", output=str(tmp_path / "out"), measurements=str(tmp_path / "no.gpkg")
+    )[-1]
+    assert missing["event"] == "error"
+    assert missing["class"] == "InputError"
+    assert "no.gpkg" in missing["message"]
+    assert missing["hint"]
+    assert not (tmp_path / "out").exists()
+    assert worker.ask(request="dance")[-1]["class"] == "UsageError"
+    assert worker.ask(request="predict")[-1]["class"] == "UsageError"
+    unknown = worker.ask(
+        request="predict", output=str(tmp_path / "out"), measurements="x", options={"methd": 1}
+    )[-1]
+    assert "methd" in unknown["message"]
+    worker.process.stdin.write(b"no JSON\n")
+    worker.process.stdin.flush()
+    assert worker.next()["class"] == "UsageError"
+    assert worker.close() == 0
+
+
+def test_what_libraries_print_does_not_reach_the_protocol():
+    code = (
+        "import sys, rm_geo.worker.jobs as jobs\n"
+        "def noisy(values, folder, progress):\n"
+        "    import os; print('noise'); os.write(1, b'more noise\\n'); return {}\n"
+        "jobs.JOBS['check'] = noisy\n"
+        "import rm_geo.worker as worker; worker.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=b'{"request": "check"}\n',
+                          capture_output=True, timeout=60)  # fmt: skip
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["hello", "result"]
+    assert b"more noise" in done.stderr
+
+
+def test_errors_name_the_folder_that_the_user_knows(worker, measurements, tmp_path):
+    (tmp_path / "out" / "7_rsrp.tif").mkdir(parents=True)
+    event = worker.ask(
+        request="predict", output=str(tmp_path / "out"), measurements=str(measurements),
+        options=OPTIONS,
+    )[-1]  # fmt: skip
+    assert event["event"] == "error"
+    assert str(tmp_path / "out" / "7_rsrp.tif") in event["message"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["7_rsrp.tif"]
+
+
+def start_long_job(conversation, measurements, output):
+    request = {"request": "predict", "output": str(output), "measurements": str(measurements),
+               "options": FOREVER}  # fmt: skip
+    conversation.process.stdin.write(json.dumps(request).encode() + b"\n")
+    conversation.process.stdin.flush()
+    while (event := conversation.next())["event"] != "start":
+        assert event["event"] in {"scratch", "log"}, event
+
+
+def test_the_end_of_input_cancels_within_a_second_and_leaves_nothing(worker, tmp_path):
+    measurements = write(drive_test(), tmp_path / "m.gpkg")
+    start_long_job(worker, measurements, tmp_path / "out")
+    assert (tmp_path / "out").is_dir()
+    begun = time.monotonic()
+    worker.process.stdin.close()
+    worker.process.wait(20)
+    assert time.monotonic() - begun < a_second()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group's leader")
+def test_a_killed_parent_leaves_no_worker(tmp_path):
+    measurements = write(drive_test(), tmp_path / "m.gpkg")
+    request = {"request": "predict", "output": str(tmp_path / "out"),
+               "measurements": str(measurements), "options": FOREVER}  # fmt: skip
+    parent_code = (
+        "import subprocess, sys, json\n"
+        "p = subprocess.Popen([sys.executable, '-I', '-m', 'rm_geo.worker'],"
+        "                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        f"p.stdin.write(json.dumps({request!r}).encode() + b'\\n'); p.stdin.flush()\n"
+        "for line in p.stdout:\n"
+        "    if json.loads(line)['event'] == 'start': break\n"
+        "print(p.pid, flush=True)\n"
+        "import time; time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE)
+    worker = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
+
+
+def test_cells_that_are_too_small_are_told_in_one_line(worker, tmp_path):
+    frame = pandas.concat([drive_test(), drive_test(1, cells=("few",))], ignore_index=True)
+    path = write(frame, tmp_path / "drive.gpkg")
+    request = {"request": "predict", "measurements": str(path)}
+    result = worker.ask(**request, output=str(tmp_path / "out"), options=OPTIONS)[-1]
+    assert {cell["cell"]: cell["status"] for cell in result["cells"]} == {
+        "7": "mapped", "8": "mapped", "few": "skipped",
+    }  # fmt: skip
+    assert result["skipped"].startswith("1 cell was skipped")
+    options = {**OPTIONS, "min_pixels": 1}
+    result = worker.ask(**request, output=str(tmp_path / "all"), options=options)[-1]
+    assert result["skipped"] == ""

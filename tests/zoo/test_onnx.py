@@ -1,0 +1,335 @@
+"""An exported network says what the original says."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from rm_geo.errors import ModelError, OutputError
+from rm_geo.estimators.base import TileBatch
+from rm_geo.estimators.radiocycle import RadioCycleEstimator
+from rm_geo.inference.methods import open_method
+from rm_geo.networks import build
+from rm_geo.zoo.catalog import default_model, find_model, verified
+from rm_geo.zoo.onnx_export import export_onnx
+from rm_geo.zoo.onnx_files import onnx_files
+from rm_geo.zoo.onnx_graph import detached, write_graph
+from rm_geo.zoo.onnx_session import OnnxField
+from rm_geo.zoo.weights import load_network, save_model, write_index
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+TINY = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
+SIZE = 64
+
+
+def saved(path, kind, config, seed=0):
+    torch.manual_seed(seed)
+    network = build(kind, config)
+    for parameter in network.parameters():  # heads start at zero, which would prove nothing
+        torch.nn.init.normal_(parameter, std=0.1)
+    save_model(path, network, kind, config)
+    return find_model(path)
+
+
+@pytest.fixture(scope="module")
+def field_model(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("models") / "tiny", "radiocycle-field", TINY)
+
+
+def batch(count=3, spacing_m=1.0):
+    rng = np.random.default_rng(0)
+    seen = rng.random((count, SIZE, SIZE)) < 0.05
+    level = np.where(seen, rng.normal(-90, 10, seen.shape), np.nan).astype(np.float32)
+    position = np.array([[10, 20], [np.nan, np.nan], [-50, 400]], np.float32)[:count]
+    return TileBatch(level, spacing_m, position, np.array([-40, np.nan, -30], np.float32)[:count])
+
+
+@pytest.fixture(scope="module")
+def exported(field_model, tmp_path_factory):
+    """Folder of exports that holds the field model's."""
+    from rm_geo.cli.group import rm_geo
+
+    folder = tmp_path_factory.mktemp("exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RM_GEO_ONNX", str(folder))
+        arguments = ["export", str(field_model.path), "--tile-size", str(SIZE)]
+        result = CliRunner().invoke(rm_geo, arguments)
+        assert result.exit_code == 0, result.output
+        yield folder
+
+
+@pytest.mark.parametrize("symmetries", [1, 2, 8])
+def test_the_estimator_says_the_same_with_both_engines(field_model, exported, symmetries):
+    path = str(field_model.path)
+    plain = RadioCycleEstimator(path, "cpu", symmetries, engine="torch")
+    fast = RadioCycleEstimator(path, "cpu", symmetries, engine="onnx")
+    assert plain.provenance["engine"] == "torch"
+    assert fast.provenance == {**plain.provenance, "engine": "onnx"}
+    for tiles in (batch(), batch(1), batch(spacing_m=4.0)):
+        ours, theirs = plain.estimate(tiles), fast.estimate(tiles)
+        np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+        np.testing.assert_allclose(
+            ours.building_probability, theirs.building_probability, atol=1e-4
+        )
+        np.testing.assert_allclose(ours.std_db, theirs.std_db, atol=1e-3)
+
+
+def told(tiles):
+    walls = np.zeros(tiles.rsrp_dbm.shape, bool)
+    walls[:, 20:40, 8:50] = True
+    return replace(tiles, walls=walls)
+
+
+@pytest.fixture(scope="module")
+def exported_told(field_model, exported):
+    """The same folder, with the network that is told the buildings too."""
+    from rm_geo.cli.group import rm_geo
+
+    arguments = ["export", str(field_model.path), "--tile-size", str(SIZE), "--buildings"]
+    result = CliRunner().invoke(rm_geo, arguments)
+    assert result.exit_code == 0, result.output
+    return exported
+
+
+@pytest.mark.parametrize("symmetries", [1, 8])
+def test_known_buildings_are_read_alike_by_both_engines(field_model, exported_told, symmetries):
+    path = str(field_model.path)
+    plain = RadioCycleEstimator(path, "cpu", symmetries, engine="torch")
+    fast = RadioCycleEstimator(path, "cpu", symmetries, engine="onnx")
+    assert fast.provenance["engine"] == "onnx"
+    ours, theirs = plain.estimate(told(batch())), fast.estimate(told(batch()))
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+    np.testing.assert_allclose(theirs.building_probability, told(batch()).walls, atol=1e-5)
+    assert np.abs(theirs.rsrp_dbm - fast.estimate(batch()).rsrp_dbm).max() > 0.1
+
+
+def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(with_graph, tmp_path,
+                                                                      monkeypatch):  # fmt: skip
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
+    monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
+    chosen = RadioCycleEstimator(with_graph, "cpu", told=True)
+    assert chosen.provenance["engine"] == "torch"
+    plain = RadioCycleEstimator(with_graph, "cpu", engine="torch")
+    ours, theirs = (estimator.estimate(told(batch())) for estimator in (chosen, plain))
+    np.testing.assert_array_equal(ours.rsrp_dbm, theirs.rsrp_dbm)
+    with pytest.raises(ModelError, match="with buildings") as caught:
+        RadioCycleEstimator(with_graph, "cpu", engine="onnx").estimate(told(batch()))
+    assert "--buildings" in (caught.value.hint or "")
+
+
+def test_exports_that_a_run_does_not_use_are_none_of_its_provenance(
+    field_model, exported_told, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RM_GEO_ONNX", str(shutil.copytree(exported_told, tmp_path / "exports")))
+    monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
+
+    def engine(size, told):
+        options = {"model": str(field_model.path), "device": "cpu", "tile_size_px": size}
+        return open_method("radiocycle", **options, told=told).provenance["engine"]
+
+    assert [engine(SIZE, told) for told in (False, True)] == ["onnx", "onnx"]
+    assert engine(2 * SIZE, False) == "torch"
+    for file in (tmp_path / "exports").glob("*-told-*"):
+        file.unlink()
+    assert [engine(SIZE, told) for told in (False, True)] == ["onnx", "torch"]
+
+
+def test_only_field_models_are_exported_with_buildings(tmp_path):
+    record = saved(tmp_path / "model", "mars", {"width": 16, "blocks": 1, "repeats": 1})
+    with pytest.raises(ModelError, match="not exported with known buildings"):
+        export_onnx(record, tmp_path / "model.onnx", SIZE, told=True)
+
+
+def test_without_an_export_pytorch_computes_unless_onnx_was_asked_for(
+    field_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
+    path = str(field_model.path)
+    assert RadioCycleEstimator(path, "cpu").provenance["engine"] == "torch"
+    with pytest.raises(ModelError, match="no export"):
+        RadioCycleEstimator(path, "cpu", engine="onnx").estimate(batch())
+
+
+def test_damaged_exports_and_those_of_other_weights_are_refused(exported, tmp_path):
+    content = next(exported.glob("*.onnx")).read_bytes()
+    (tmp_path / "half.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="no ONNX file"):
+        OnnxField(tmp_path / "half.onnx", "")
+    (tmp_path / "whole.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="other weights"):
+        OnnxField(tmp_path / "whole.onnx", "0" * 64)
+
+
+def test_super_resolution_can_be_exported(tmp_path):
+    record = saved(tmp_path / "model", "mars", {"width": 16, "blocks": 1, "repeats": 1})
+    made = export_onnx(record, tmp_path / "model.onnx", SIZE)
+    assert 0.0 <= made.difference < 1e-3
+    session = onnxruntime.InferenceSession(str(made.path), providers=["CPUExecutionProvider"])
+    assert tuple(entry.name for entry in session.get_inputs()) == made.inputs == ("coarse",)
+    held = session.get_modelmeta().custom_metadata_map["rm_geo_sha256"]
+    assert held == load_network(record)[1].sha256
+
+
+def test_a_network_that_says_something_else_is_not_handed_out(
+    field_model, exported, tmp_path, monkeypatch
+):
+    program = SimpleNamespace(model_proto=onnx.load(next(exported.glob("*.onnx"))))
+    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: program)
+    monkeypatch.setattr("rm_geo.zoo.onnx_export.MOST_DIFFERENCE", -1.0)
+    with pytest.raises(ModelError, match="differs"):
+        export_onnx(field_model, tmp_path / "tiny.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tile_size_that_does_not_suit_is_refused(field_model, tmp_path):
+    with pytest.raises(ModelError, match="multiple"):
+        export_onnx(field_model, tmp_path / "tiny.onnx", 60)
+
+
+@pytest.fixture(scope="module")
+def with_graph(field_model, tmp_path_factory):
+    """Folder of a model that comes with its graph."""
+    folder = tmp_path_factory.mktemp("with-graph") / "model"
+    shutil.copytree(field_model.path.parent, folder)
+    write_graph(find_model(folder), SIZE)
+    return folder
+
+
+@pytest.fixture
+def shipped(with_graph, tmp_path, monkeypatch):
+    """A copy of it to be changed at will, and nothing exported besides."""
+    monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path / "nothing"))
+    return shutil.copytree(with_graph, tmp_path / "shipped")
+
+
+def test_a_model_that_comes_with_its_graph_needs_no_export(shipped):
+    fast = RadioCycleEstimator(shipped, "cpu", engine="onnx")
+    plain = RadioCycleEstimator(shipped, "cpu", engine="torch")
+    assert fast.provenance["engine"] == "onnx"
+    ours, theirs = fast.estimate(batch()), plain.estimate(batch())
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+
+
+def test_only_field_models_come_with_a_graph(tmp_path, monkeypatch):
+    from rm_geo.cli.group import rm_geo
+
+    record = saved(tmp_path / "model", "radiocycle", {"width": 0.05})
+    monkeypatch.setattr("rm_geo.zoo.onnx_graph.export_onnx", None)  # it is not even tried
+    result = CliRunner().invoke(rm_geo, ["export", str(record.path), "--beside"])
+    assert result.exit_code == 1, result.output
+    assert "'model' is a 'radiocycle' network" in result.output
+    assert "beside radiocycle-field models alone" in result.output
+
+
+def test_a_graph_has_neither_weights_nor_paths_in_it(shipped):
+    graph = (shipped / f"tiles-{SIZE}.onnx").read_bytes()
+    model = onnx.load(shipped / f"tiles-{SIZE}.onnx", load_external_data=False)
+    outside = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    assert len(outside) == len(find_network(shipped).state_dict())
+    assert {entry.value for t in outside for entry in t.external_data if entry.key == "location"} \
+        == {"model.safetensors"}  # fmt: skip
+    assert b".py" not in graph
+
+
+def find_network(folder):
+    return load_network(find_model(folder))[0]
+
+
+def test_halves_are_read_as_what_they_are(shipped):
+    network = find_network(shipped)
+    for parameter in network.parameters():
+        if parameter.dim() >= 2:
+            parameter.data = parameter.data.half()
+    save_model(shipped, network, "radiocycle-field", TINY)
+    write_graph(find_model(shipped), SIZE)
+    ours = RadioCycleEstimator(shipped, "cpu", engine="onnx").estimate(batch())
+    theirs = RadioCycleEstimator(shipped, "cpu", engine="torch").estimate(batch())
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
+
+
+def test_a_damaged_graph_is_told_and_not_run(shipped):
+    path = shipped / f"tiles-{SIZE}.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="damaged"):
+        RadioCycleEstimator(shipped, "cpu")
+
+
+def test_constants_that_are_no_weights_are_not_shipped(field_model, exported):
+    model = onnx.load(next(exported.glob("*.onnx")))
+    model.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.ones(10_000, np.float32), "folded")
+    )
+    with pytest.raises(ModelError, match="folded"):
+        detached(model, field_model.path)
+
+
+def test_the_default_model_comes_with_a_graph_that_says_what_it_says():
+    record = verified(default_model("radiocycle"))
+    assert list(onnx_files(record)) == list(onnx_files(record, told=True)) == [256]
+    rng = np.random.default_rng(3)
+    seen = rng.random((2, 256, 256)) < 0.01
+    level = np.where(seen, rng.normal(-90, 8, seen.shape), np.nan).astype(np.float32)
+    place = np.array([[-40, 300], [np.nan, np.nan]], np.float32)
+    tiles = TileBatch(level, 1.0, place, np.array([-30, np.nan], np.float32))
+    ours, theirs = (
+        RadioCycleEstimator(None, "cpu", engine=engine).estimate(tiles)
+        for engine in ("onnx", "torch")
+    )
+    np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=2e-3)
+    np.testing.assert_allclose(ours.building_probability, theirs.building_probability, atol=1e-3)
+    np.testing.assert_allclose(ours.std_db, theirs.std_db, rtol=1e-3, atol=1e-3)
+
+
+def test_the_default_model_maps_a_tile_without_pytorch():
+    code = (
+        "import sys, numpy as np\n"
+        "from rm_geo.estimators.base import TileBatch\n"
+        "from rm_geo.inference.methods import open_method\n"
+        "rsrp = np.full((1, 256, 256), np.nan, np.float32)\n"
+        "rsrp[0, 100:110, ::9] = -90.0\n"
+        "nowhere = np.full((1, 2), np.nan, np.float32)\n"
+        "method = open_method('radiocycle', device='cpu', options={'engine': 'onnx'})\n"
+        "made = method.estimator.estimate(TileBatch(rsrp, 1.0, nowhere, nowhere[:, 0]))\n"
+        "assert np.isfinite(made.rsrp_dbm).all() and made.building_probability.max() <= 1.0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_export_beside_a_listed_model_lists_its_graph(field_model, tmp_path):
+    from rm_geo.cli.group import rm_geo
+
+    root = tmp_path / "models"
+    shutil.copytree(field_model.path.parent, root / "tiny")
+    write_index(root, {"radiocycle": "tiny"})
+    command = ["export", str(root / "tiny"), "--beside", "--tile-size", str(SIZE)]
+    result = CliRunner().invoke(rm_geo, command)
+    assert result.exit_code == 0, result.output
+    record = default_model("radiocycle", root)
+    assert list(record.card["onnx"]) == [f"tiles-{SIZE}.onnx"]
+    assert SIZE in onnx_files(verified(record))
+    result = CliRunner().invoke(rm_geo, [*command, "--onnx", str(tmp_path / "file.onnx")])
+    assert result.exit_code == 2
+    assert "exclude each other" in result.output
+
+
+def test_a_model_is_not_replaced_by_its_export(shipped, tmp_path):
+    record = find_model(shipped)
+    before = record.path.read_bytes()
+    with pytest.raises(OutputError, match="is the model itself"):
+        export_onnx(record, record.path, SIZE)
+    with pytest.raises(OutputError, match="it is a folder"):
+        export_onnx(record, tmp_path, SIZE)
+    assert record.path.read_bytes() == before
