@@ -24,9 +24,22 @@ import numpy as np
 # Slow enough that a kill hits estimates, not only imports: each tile is interpolated from
 # many measurements.
 OPTIONS = (
-    "--method", "idw", "--trust", "0.6", "--tile-size", "64", "--overlap", "16", "--reach", "30",
-    "--batch-size", "3", "--crs", "EPSG:32633", "--quiet",
-)  # fmt: skip
+    "--method",
+    "idw",
+    "--trust",
+    "0.6",
+    "--tile-size",
+    "64",
+    "--overlap",
+    "16",
+    "--reach",
+    "30",
+    "--batch-size",
+    "3",
+    "--crs",
+    "EPSG:32633",
+    "--quiet",
+)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,12 @@ def street_drive(width_m: float, height_m: float, gap_m: float = 250.0, step_m: 
     level = -50.0 - 25.0 * np.log10(1.0 + distance / 5.0) + 6.0 * np.sin(x / 70.0)
     level += rng.normal(0.0, 3.0, x.size)
     return Measurements(
-        x=500_000.0 + x, y=5_400_000.0 + y, rsrp_dbm=level.clip(-140, -44).astype(np.float32),
-        cell=np.array(["1"] * x.size, dtype=object), crs=CRS.from_epsg(32633),
-    )  # fmt: skip
+        x=500_000.0 + x,
+        y=5_400_000.0 + y,
+        rsrp_dbm=level.clip(-140, -44).astype(np.float32),
+        cell=np.array(["1"] * x.size, dtype=object),
+        crs=CRS.from_epsg(32633),
+    )
 
 
 class Flat:
@@ -125,8 +128,16 @@ def run(areas: list[str], method: str = "flat") -> list[dict[str, object]]:
         for area in areas:
             drive = Path(folder) / "drive.parquet"
             write_drive(drive, *(float(side) for side in area.split("x")))
-            command = [sys.executable, "-m", "benchmarks.memory", area, "--measure", str(drive),
-                       "--method", method]  # fmt: skip
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.memory",
+                area,
+                "--measure",
+                str(drive),
+                "--method",
+                method,
+            ]
             out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found.append(json.loads(out.splitlines()[-1]))
     return found

@@ -43,9 +43,12 @@ def drive_of_40_tiles() -> Measurements:
     distance = np.hypot(x - 0.4 * width, y - 0.6 * height)
     rsrp = -50.0 - 25.0 * np.log10(1.0 + distance / 5.0) + rng.normal(0, 3, x.size)
     return Measurements(
-        x=500_000.0 + x, y=5_400_000.0 + y, rsrp_dbm=rsrp.astype(np.float32),
-        cell=np.array(["1"] * x.size, dtype=object), crs=CRS.from_epsg(32633),
-    )  # fmt: skip
+        x=500_000.0 + x,
+        y=5_400_000.0 + y,
+        rsrp_dbm=rsrp.astype(np.float32),
+        cell=np.array(["1"] * x.size, dtype=object),
+        crs=CRS.from_epsg(32633),
+    )
 
 
 def job(method: str, model: str | None) -> None:
@@ -85,9 +88,21 @@ def fresh(method: str, model: str | None) -> None:
             columns = {"rsrp": points.rsrp_dbm, "pci": points.cell}
             place = geopandas.points_from_xy(points.x, points.y)
             geopandas.GeoDataFrame(columns, geometry=place, crs=points.crs).to_file(drive)
-            command = [sys.executable, "-m", "rm_geo", "predict", str(drive), "-o",
-                       str(Path(folder) / "maps"), "--method", method, "--max-tiles", "10000",
-                       "--quiet", *([] if model is None else ["--model", model])]  # fmt: skip
+            command = [
+                sys.executable,
+                "-m",
+                "rm_geo",
+                "predict",
+                str(drive),
+                "-o",
+                str(Path(folder) / "maps"),
+                "--method",
+                method,
+                "--max-tiles",
+                "10000",
+                "--quiet",
+                *([] if model is None else ["--model", model]),
+            ]
             times = []
             for _ in range(3):
                 begun = time.perf_counter()
@@ -95,8 +110,10 @@ def fresh(method: str, model: str | None) -> None:
                 times.append(time.perf_counter() - begun)
         km2 = side_m**2 / 1e6
         seconds = statistics.median(times)
-        print(f"fresh: {km2:.2f} km2, {len(points)} points: {seconds:.1f} s, "
-              f"{seconds / km2:.2f} s/km2 (median of 3, all start-up included)")  # fmt: skip
+        print(
+            f"fresh: {km2:.2f} km2, {len(points)} points: {seconds:.1f} s, "
+            f"{seconds / km2:.2f} s/km2 (median of 3, all start-up included)"
+        )
 
 
 def demo(method: str, model: str | None) -> None:

@@ -40,8 +40,9 @@ def scene(side_m: float) -> tuple[SparseRaster, np.ndarray]:
     points = street_drive(side_m, side_m, gap_m=60.0, step_m=1.5)
     grid = Grid.covering(points.x, points.y, points.crs)
     sparse = bin_measurements(points, grid)
-    blocks = np.random.default_rng(1).random((grid.shape[0] // _BLOCK_M + 1,
-                                              grid.shape[1] // _BLOCK_M + 1))  # fmt: skip
+    blocks = np.random.default_rng(1).random(
+        (grid.shape[0] // _BLOCK_M + 1, grid.shape[1] // _BLOCK_M + 1)
+    )
     return sparse, blocks[sparse.row // _BLOCK_M, sparse.col // _BLOCK_M] < _HELD_SHARE
 
 
@@ -68,10 +69,15 @@ def compare(side_m: float, tools: list[str] | None = None) -> list[dict[str, obj
             target.unlink(missing_ok=True)
             seconds, peak_mb, fault = run_watched(command_of(name, sparse.grid, work))
             row: dict[str, object] = {
-                "tool": name, "points": len(kept), "km2": round(side_m**2 / 1e6, 3),
-                "seconds": round(seconds, 2), "s_per_km2": round(seconds / side_m**2 * 1e6, 2),
-                "peak_mb": round(peak_mb), "rmse_db": None, "fault": fault,
-            }  # fmt: skip
+                "tool": name,
+                "points": len(kept),
+                "km2": round(side_m**2 / 1e6, 3),
+                "seconds": round(seconds, 2),
+                "s_per_km2": round(seconds / side_m**2 * 1e6, 2),
+                "peak_mb": round(peak_mb),
+                "rmse_db": None,
+                "fault": fault,
+            }
             if not fault:
                 row["rmse_db"] = round(rmse_db(target, sparse, held), 2)
             rows.append(row)
@@ -88,10 +94,11 @@ _VRT = """<OGRVRTDataSource><OGRVRTLayer name="points">
 
 def write_points(sparse: SparseRaster, path: Path) -> None:
     """Write pixel centres and levels."""
-    x, y = sparse.grid.world_of(sparse.row + 0.5, sparse.col + 0.5)
+    x, y = sparse.grid.to_world(sparse.row + 0.5, sparse.col + 0.5)
     table = np.column_stack([x, y, sparse.level_dbm])
-    np.savetxt(path, table, fmt=("%.2f", "%.2f", "%.3f"), delimiter=",", header="x,y,rsrp",
-               comments="")  # fmt: skip
+    np.savetxt(
+        path, table, fmt=("%.2f", "%.2f", "%.3f"), delimiter=",", header="x,y,rsrp", comments=""
+    )
 
 
 def command_of(name: str, grid: Grid, work: Path) -> list[str]:
@@ -100,12 +107,37 @@ def command_of(name: str, grid: Grid, work: Path) -> list[str]:
     rows, cols = grid.shape
     if name in GDAL_ALGORITHMS:
         return [
-            "gdal_grid", "-q", "-a", GDAL_ALGORITHMS[name], "-txe", str(west), str(east),
-            "-tye", str(north), str(south), "-outsize", str(cols), str(rows), "-ot", "Float32",
-            "-l", "points", str(work / "points.vrt"), str(work / "map.tif"),
-        ]  # fmt: skip
-    return [sys.executable, "-m", "benchmarks.rivals", "--tool", name, "--work", str(work),
-            "--grid", json.dumps([west, north, rows, cols])]  # fmt: skip
+            "gdal_grid",
+            "-q",
+            "-a",
+            GDAL_ALGORITHMS[name],
+            "-txe",
+            str(west),
+            str(east),
+            "-tye",
+            str(north),
+            str(south),
+            "-outsize",
+            str(cols),
+            str(rows),
+            "-ot",
+            "Float32",
+            "-l",
+            "points",
+            str(work / "points.vrt"),
+            str(work / "map.tif"),
+        ]
+    return [
+        sys.executable,
+        "-m",
+        "benchmarks.rivals",
+        "--tool",
+        name,
+        "--work",
+        str(work),
+        "--grid",
+        json.dumps([west, north, rows, cols]),
+    ]
 
 
 def run_watched(command: list[str], limit_s: float = 300.0) -> tuple[float, float, str]:
@@ -140,7 +172,7 @@ def rmse_db(path: Path, sparse: SparseRaster, held: np.ndarray) -> float:
         flipped = dataset.transform.e > 0.0
     if flipped:
         values = values[::-1]
-    x, y = sparse.grid.world_of(sparse.row[held] + 0.5, sparse.col[held] + 0.5)
+    x, y = sparse.grid.to_world(sparse.row[held] + 0.5, sparse.col[held] + 0.5)
     row = np.floor((max(bounds.top, bounds.bottom) - y) / spacing).astype(int)
     col = np.floor((x - bounds.left) / spacing).astype(int)
     inside = (row >= 0) & (row < values.shape[0]) & (col >= 0) & (col < values.shape[1])
@@ -157,16 +189,19 @@ def run_tool(name: str, work: Path, grid: Grid) -> None:
         from rm_geo.pipeline.predict import predict
 
         points = Measurements(
-            table[:, 0], table[:, 1], table[:, 2].astype(np.float32),
-            np.array(["map"] * len(table), dtype=object), grid.crs,
-        )  # fmt: skip
+            table[:, 0],
+            table[:, 1],
+            table[:, 2].astype(np.float32),
+            np.array(["map"] * len(table), dtype=object),
+            grid.crs,
+        )
         options = PredictOptions(method=name, device="cpu", preview=False)
         predict(points, work / "ours", options)
         shutil.move(work / "ours" / "map_rsrp.tif", work / "map.tif")
         return
     rows, cols = grid.shape
-    xs = grid.world_of(0.5, np.arange(cols) + 0.5)[0]
-    ys = grid.world_of(np.arange(rows) + 0.5, 0.5)[1]
+    xs = grid.to_world(0.5, np.arange(cols) + 0.5)[0]
+    ys = grid.to_world(np.arange(rows) + 0.5, 0.5)[1]
     where = np.column_stack([np.tile(xs, rows), np.repeat(ys, cols)])
     values = interpolate(name, table[:, :2], table[:, 2], where)
     from rm_geo.io.cog import write_raster

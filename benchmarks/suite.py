@@ -39,9 +39,15 @@ def read_and_bin(counts: tuple[int, ...]) -> Rows:
                 out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 found = json.loads(out)
                 seconds = found["read_s"] + found["bin_s"]
-                rows.append({"format": name, "points": count, "seconds": round(seconds, 2),
-                             "points_per_s": round(count / seconds),
-                             "peak_mb": round(found["peak_mb"])})  # fmt: skip
+                rows.append(
+                    {
+                        "format": name,
+                        "points": count,
+                        "seconds": round(seconds, 2),
+                        "points_per_s": round(count / seconds),
+                        "peak_mb": round(found["peak_mb"]),
+                    }
+                )
                 for file in Path(folder).glob("drive.*"):
                     file.unlink()
     return rows
@@ -67,18 +73,32 @@ class Sizes:
 SIZES = {
     "small": Sizes(),
     "medium": Sizes(
-        points=(100_000, 1_000_000), tiles=(25, 100), full_size_tiles=25, batches=(1, 4, 16),
-        areas=("1x1", "5x5", "10x10", "10x40"), sides_px=(1024, 4096, 16384), workers=(1, 2, 4),
-        jobs=4, spread_side_m=2400.0, resumed_side_m=1200.0, rivals_side_m=1024.0,
-    ),
-    "full": Sizes(
-        points=(100_000, 1_000_000, 10_000_000), tiles=(25, 100, 400), full_size_tiles=100,
-        batches=(1, 2, 4, 8, 16),
-        areas=("1x1", "5x5", "10x10", "10x40", "10x160"), sides_px=(1024, 4096, 16384),
-        workers=(1, 2, 4, 8), jobs=8, spread_side_m=4800.0, resumed_side_m=2400.0,
+        points=(100_000, 1_000_000),
+        tiles=(25, 100),
+        full_size_tiles=25,
+        batches=(1, 4, 16),
+        areas=("1x1", "5x5", "10x10", "10x40"),
+        sides_px=(1024, 4096, 16384),
+        workers=(1, 2, 4),
+        jobs=4,
+        spread_side_m=2400.0,
+        resumed_side_m=1200.0,
         rivals_side_m=1024.0,
     ),
-}  # fmt: skip
+    "full": Sizes(
+        points=(100_000, 1_000_000, 10_000_000),
+        tiles=(25, 100, 400),
+        full_size_tiles=100,
+        batches=(1, 2, 4, 8, 16),
+        areas=("1x1", "5x5", "10x10", "10x40", "10x160"),
+        sides_px=(1024, 4096, 16384),
+        workers=(1, 2, 4, 8),
+        jobs=8,
+        spread_side_m=4800.0,
+        resumed_side_m=2400.0,
+        rivals_side_m=1024.0,
+    ),
+}
 
 
 def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str, str, str]]:
@@ -97,15 +117,20 @@ def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str,
         "memory": (lambda: memory.run(list(sizes.areas)), "area_km2", "peak_mb", "method"),
         "writing": (lambda: throughput.writing(sizes.sides_px), "pixels", "mpixels_per_s", ""),
         "scaling": (
-            lambda: throughput.scaling(sizes.workers, sizes.jobs), "workers", "jobs_per_s", "",
+            lambda: throughput.scaling(sizes.workers, sizes.jobs),
+            "workers",
+            "jobs_per_s",
+            "",
         ),
         "tile-scaling": (
             lambda: throughput.tile_scaling(sizes.workers, sizes.spread_side_m),
-            "workers", "tiles_per_s", "",
+            "workers",
+            "tiles_per_s",
+            "",
         ),
         "resume": (lambda: throughput.resuming(sizes.resumed_side_m), "run", "seconds", ""),
         "rivals": (lambda: rivals.compare(sizes.rivals_side_m), "tool", "s_per_km2", ""),
-    }  # fmt: skip
+    }
 
 
 def write_table(rows: Rows, path: Path) -> None:
@@ -142,12 +167,15 @@ def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
         axes.set_xlabel(y.replace("_", " "))
         axes.invert_yaxis()
     else:
-        named = [(", ".join(str(row.get(key, "")) for key in series.split()), row)
-                 for row in known]  # fmt: skip
+        named = [(", ".join(str(row.get(key, "")) for key in series.split()), row) for row in known]
         for name in dict.fromkeys(name for name, _ in named):
             chosen = [row for own, row in named if own == name]
-            axes.plot([float(str(row[x])) for row in chosen],
-                      [float(str(row[y])) for row in chosen], "o-", label=name)  # fmt: skip
+            axes.plot(
+                [float(str(row[x])) for row in chosen],
+                [float(str(row[y])) for row in chosen],
+                "o-",
+                label=name,
+            )
         axes.set_xlabel(x.replace("_", " "))
         axes.set_ylabel(y.replace("_", " "))
         axes.set_ylim(bottom=0.0)

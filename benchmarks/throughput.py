@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.memory import street_drive
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import CellFacts, tile_batches
+from rm_geo.inference.batches import SiteInfo, tile_batches
 from rm_geo.inference.methods import open_method
 from rm_geo.inference.runner import Clock, cpu_has_bfloat16, run_tiles
 from rm_geo.io.cog import write_raster
@@ -48,9 +48,10 @@ def tiles_by_batch(
         for size in sizes:
             options = {"engine": engine}
             try:
-                method = open_method("radiocycle", device=device, batch_size=size,
-                                     model=model, options=options)  # fmt: skip
-                batches = list(tile_batches(sparse, tiles, CellFacts(), size))
+                method = open_method(
+                    "radiocycle", device=device, batch_size=size, model=model, options=options
+                )
+                batches = list(tile_batches(sparse, tiles, SiteInfo(), size))
                 method.estimator.estimate(batches[0])  # allocates and compiles
             except Exception as error:
                 rows.append({"engine": label, "batch": size, "fault": str(error)})
@@ -61,14 +62,24 @@ def tiles_by_batch(
             with tempfile.TemporaryDirectory() as folder:
                 clock, begun = Clock(), time.perf_counter()
                 (result,) = predict(
-                    points, folder,
-                    PredictOptions(device=device, batch_size=size, reach_m=20.0, model=model,
-                                   method_options=options, trust=0.5), clock=clock,
-                )  # fmt: skip
+                    points,
+                    folder,
+                    PredictOptions(
+                        device=device,
+                        batch_size=size,
+                        reach_m=20.0,
+                        model=model,
+                        method_options=options,
+                        trust=0.5,
+                    ),
+                    clock=clock,
+                )
                 wall = time.perf_counter() - begun
             rows.append(
                 {
-                    "engine": label, "batch": size, "tiles": result.tiles,
+                    "engine": label,
+                    "batch": size,
+                    "tiles": result.tiles,
                     "bare_tiles_per_s": round(bare, 2),
                     "road_tiles_per_s": round(result.tiles / wall, 2),
                     "share_of_bare": round(result.tiles / wall / bare, 3),
@@ -76,7 +87,7 @@ def tiles_by_batch(
                     "km2_per_s": round(result.rows * result.cols / wall / 1e6, 4),
                     "s_per_km2": round(1e6 * wall / (result.rows * result.cols), 2),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -114,9 +125,14 @@ def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:
             begun = time.perf_counter()
             write_raster(path, (values[row : row + 256] for row in range(0, side, 256)), grid)
             wall = time.perf_counter() - begun
-            rows.append({"pixels": side * side, "seconds": round(wall, 2),
-                         "mpixels_per_s": round(side * side / wall / 1e6, 4),
-                         "mb": round(path.stat().st_size / 1e6, 1)})  # fmt: skip
+            rows.append(
+                {
+                    "pixels": side * side,
+                    "seconds": round(wall, 2),
+                    "mpixels_per_s": round(side * side / wall / 1e6, 4),
+                    "mb": round(path.stat().st_size / 1e6, 1),
+                }
+            )
     return rows
 
 
@@ -159,8 +175,13 @@ def resuming(side_m: float = 1200.0) -> Rows:
         finally:
             predict.WORTH_RESUMING_S, tile_pass._WORTH_KEEPING_S = worth, kept
         rows.append({"run": "until cut off", "seconds": round(middle - begun, 2)})
-        rows.append({"run": "resumed", "seconds": round(end - middle, 2),
-                     "tiles_of": f"{clock.tiles} of {whole.tiles}"})  # fmt: skip
+        rows.append(
+            {
+                "run": "resumed",
+                "seconds": round(end - middle, 2),
+                "tiles_of": f"{clock.tiles} of {whole.tiles}",
+            }
+        )
     return rows
 
 
@@ -177,8 +198,14 @@ def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 50
         points = street_drive(side_m, side_m, gap_m=50.0)
         table = np.column_stack([points.x, points.y, points.rsrp_dbm])
         for job in range(jobs):
-            np.savetxt(root / "drives" / f"d{job}.csv", table, delimiter=",", header="x,y,rsrp",
-                       comments="", fmt="%.2f")  # fmt: skip
+            np.savetxt(
+                root / "drives" / f"d{job}.csv",
+                table,
+                delimiter=",",
+                header="x,y,rsrp",
+                comments="",
+                fmt="%.2f",
+            )
         options = PredictOptions(method="idw", crs="EPSG:32633", preview=False, device="cpu")
         for number in workers:
             with open_cluster(workers=number, device="cpu") as client:
@@ -186,11 +213,18 @@ def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 50
                 begun = time.perf_counter()
                 run_batch(
                     read_jobs([root / "drives"], root / f"out{number}", options),
-                    root / f"out{number}", client,
-                )  # fmt: skip
+                    root / f"out{number}",
+                    client,
+                )
                 wall = time.perf_counter() - begun
-            rows.append({"workers": number, "jobs": jobs, "seconds": round(wall, 2),
-                         "jobs_per_s": round(jobs / wall, 3)})  # fmt: skip
+            rows.append(
+                {
+                    "workers": number,
+                    "jobs": jobs,
+                    "seconds": round(wall, 2),
+                    "jobs_per_s": round(jobs / wall, 3),
+                }
+            )
     return rows
 
 
@@ -218,7 +252,7 @@ def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -
     tiles; ``seconds`` are those of the whole cell, whose other stages are the driver's.
     """
     from rm_geo.distributed.cluster import open_cluster
-    from rm_geo.distributed.tiles import SpreadTiles
+    from rm_geo.distributed.tiles import DaskTiles
 
     points = street_drive(side_m, side_m, gap_m=60.0)
     options = PredictOptions(method="idw", preview=False, device="cpu", max_tiles=10**6)
@@ -228,14 +262,19 @@ def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -
             tiles = None
             if number:
                 client = stack.enter_context(open_cluster(workers=number, device="cpu"))
-                tiles = stack.enter_context(SpreadTiles(client, options))
+                tiles = stack.enter_context(DaskTiles(client, options))
                 client.run(__import__, "rm_geo.estimators.idw")  # imports are not the work
             watch, begun = _TileClock(), time.perf_counter()
-            (result,) = predict(points, folder, options, watch, tile_computer=tiles)
-            rows.append({"workers": number, "tiles": result.tiles,
-                         "seconds": round(time.perf_counter() - begun, 2),
-                         "tile_seconds": round(watch.seconds, 2),
-                         "tiles_per_s": round(result.tiles / watch.seconds, 2)})  # fmt: skip
+            (result,) = predict(points, folder, options, watch, tile_executor=tiles)
+            rows.append(
+                {
+                    "workers": number,
+                    "tiles": result.tiles,
+                    "seconds": round(time.perf_counter() - begun, 2),
+                    "tile_seconds": round(watch.seconds, 2),
+                    "tiles_per_s": round(result.tiles / watch.seconds, 2),
+                }
+            )
     return rows
 
 

@@ -202,9 +202,13 @@ def _export(
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "layer"
     path = os.path.join(folder, f"{stem}.{'csv' if is_table else 'fgb'}")
     writer = QgsVectorFileWriter.create(
-        path, source.fields(), source.wkbType(), source.sourceCrs(),
-        QgsCoordinateTransformContext(), options,
-    )  # fmt: skip
+        path,
+        source.fields(),
+        source.wkbType(),
+        source.sourceCrs(),
+        QgsCoordinateTransformContext(),
+        options,
+    )
     _require_no_error(writer, name)
     for feature in source.getFeatures():
         if feedback.isCanceled():

@@ -18,10 +18,21 @@ RECORD = "environment.json"
 SETTING_HELP = "Settings > Options > Radio maps (rm_geo)"
 
 _REMOVED = frozenset(
-    ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__",
-     "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH",
-     "DYLD_INSERT_LIBRARIES", "DYLD_FRAMEWORK_PATH")
-)  # fmt: skip
+    (
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONEXECUTABLE",
+        "__PYVENV_LAUNCHER__",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "DYLD_LIBRARY_PATH",
+        "DYLD_INSERT_LIBRARIES",
+        "DYLD_FRAMEWORK_PATH",
+    )
+)
 _REMOVED_PREFIXES = ("PROJ_", "GDAL_", "OGR_", "CPL_", "QGIS_", "QT_")
 
 

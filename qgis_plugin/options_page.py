@@ -140,9 +140,11 @@ class _Check(threading.Thread):
         listener = _CheckListener(self.cancelled)
         try:
             answer = run_job(
-                self._python, {"request": "check"}, listener,
+                self._python,
+                {"request": "check"},
+                listener,
                 environment=worker_environment(os.environ),
-            )  # fmt: skip
+            )
         except WorkerCancelled:
             self.report = "Given up."
         except WorkerError as error:

@@ -27,7 +27,7 @@ _LABELS: Mapping[str, str] = {
     "--uncertainty": "the parameter 'Also write the uncertainty'",
     "--sites-crs": "the parameter 'CRS of the sites'",
     "--sites": "the parameter 'Sites'",
-    "--trust": "the parameter 'Trust in the method'",
+    "--trust": "the parameter 'MethodWeight in the method'",
     "--height-column": "the parameter 'Height field'",
     "--frequency": "the parameter 'Carrier frequency'",
     "--eirp": "the parameter 'EIRP'",

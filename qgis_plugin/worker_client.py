@@ -165,11 +165,13 @@ class _Worker:
         try:
             self._process = subprocess.Popen(
                 [python, "-I", "-m", "rm_geo.worker"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=None if environment is None else dict(environment),
                 cwd=os.path.expanduser("~") if os.path.isdir(os.path.expanduser("~")) else None,
                 **apart,  # type: ignore[arg-type]
-            )  # fmt: skip
+            )
         except OSError as error:
             raise WorkerError(
                 f"{python} cannot be run: {error.strerror or error}.",

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 from rm_geo._util.median import median
 from rm_geo.errors import CrsError, InputError
 
@@ -129,7 +129,7 @@ class Grid:
     ) -> Grid:
         """Cover points with a grid whose origin lies on whole multiples of the spacing.
 
-        Every point falls into a pixel (row and column of :meth:`pixel_of`, rounded down, are
+        Every point falls into a pixel (row and column of :meth:`to_pixel`, rounded down, are
         inside the shape), at least ``margin_m`` from the edge.
 
         Examples
@@ -153,7 +153,7 @@ class Grid:
 
         # A point on an edge may fall outside by the rounding of a product such as 3 * 0.1.
         grid = covered()
-        row, col = grid.pixel_of([xs.min(), xs.max()], [ys.max(), ys.min()])
+        row, col = grid.to_pixel([xs.min(), xs.max()], [ys.max(), ys.min()])
         first_col -= int(col[0] < 0)
         end_col += int(col[1] >= grid.shape[1])
         end_row += int(row[0] < 0)
@@ -187,7 +187,7 @@ class Grid:
         rows, cols = self.shape
         return west, north - rows * self.spacing_m, west + cols * self.spacing_m, north
 
-    def pixel_of(
+    def to_pixel(
         self, x: ArrayLike, y: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Fractional (row, col) of world coordinates; the centre of pixel 0 is at 0.5."""
@@ -195,10 +195,10 @@ class Grid:
         row = (self.transform.f - np.asarray(y, dtype=np.float64)) / self.spacing_m
         return np.asarray(row), np.asarray(col)
 
-    def world_of(
+    def to_world(
         self, row: ArrayLike, col: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """World (x, y) of fractional pixel coordinates; inverse of :meth:`pixel_of`."""
+        """World (x, y) of fractional pixel coordinates; inverse of :meth:`to_pixel`."""
         x = np.asarray(col, dtype=np.float64) * self.spacing_m + self.transform.c
         y = self.transform.f - np.asarray(row, dtype=np.float64) * self.spacing_m
         return np.asarray(x), np.asarray(y)
@@ -212,7 +212,7 @@ class Grid:
 
     def window(self, rows: slice, cols: slice) -> Grid:
         """Give the grid of a rectangular part, which may reach beyond the edges."""
-        x, y = self.world_of(rows.start, cols.start)
+        x, y = self.to_world(rows.start, cols.start)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         return Grid.create(float(x), float(y), shape, self.spacing_m, self.crs)
 
@@ -292,7 +292,7 @@ def metric_crs_for(longitude_deg: ArrayLike, latitude_deg: ArrayLike) -> CRS:
     latitude = np.atleast_1d(np.asarray(latitude_deg, dtype=np.float64))
 
     def known() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        for lons, lats in in_blocks(longitude, latitude):
+        for lons, lats in iter_blocks(longitude, latitude):
             finite = np.isfinite(lons) & np.isfinite(lats)
             yield lons[finite], lats[finite]
 

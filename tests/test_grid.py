@@ -30,15 +30,15 @@ def grid_of(rows: int, cols: int, spacing_m: float = 1.0) -> Grid:
 @given(coordinates, coordinates, st.sampled_from([0.5, 1.0, 4.0]))
 def test_pixel_and_world_coordinates_are_inverse(row: float, col: float, spacing: float) -> None:
     grid = grid_of(10, 20, spacing)
-    back = grid.pixel_of(*grid.world_of(row, col))
+    back = grid.to_pixel(*grid.to_world(row, col))
     assert (float(back[0]), float(back[1])) == pytest.approx((row, col), abs=1e-6)
 
 
 def test_first_pixel_is_the_north_west_one_and_its_centre_is_at_one_half() -> None:
     grid = grid_of(10, 20)
     west, _, _, north = grid.bounds
-    assert [float(v) for v in grid.pixel_of(west + 0.5, north - 0.5)] == [0.5, 0.5]
-    assert [float(v) for v in grid.pixel_of(west + 19.5, north - 9.5)] == [9.5, 19.5]
+    assert [float(v) for v in grid.to_pixel(west + 0.5, north - 0.5)] == [0.5, 0.5]
+    assert [float(v) for v in grid.to_pixel(west + 19.5, north - 9.5)] == [9.5, 19.5]
 
 
 @settings(deadline=None)
@@ -65,14 +65,14 @@ def test_covering_grid_holds_every_point_and_margin(points, spacing_m, margin_m)
 def test_covering_grid_without_margin_has_points_in_its_outermost_pixels(points) -> None:
     x, y = np.array(points).T
     grid = Grid.covering(x, y, UTM)
-    row, col = (np.floor(v).astype(int) for v in grid.pixel_of(x, y))
+    row, col = (np.floor(v).astype(int) for v in grid.to_pixel(x, y))
     assert (row.min(), row.max()) == (0, grid.shape[0] - 1)
     assert (col.min(), col.max()) == (0, grid.shape[1] - 1)
 
 
 def test_points_on_pixel_edges_are_inside() -> None:
     grid = Grid.covering([3.0, 5.0], [7.0, 9.0], UTM)
-    row, col = grid.pixel_of([3.0, 5.0], [7.0, 9.0])
+    row, col = grid.to_pixel([3.0, 5.0], [7.0, 9.0])
     assert grid.shape == (3, 3)
     assert row.tolist() == [2.0, 0.0]
     assert col.tolist() == [0.0, 2.0]
@@ -225,7 +225,7 @@ def test_grid_keeps_its_crs() -> None:
 def test_no_point_of_a_lattice_is_lost_to_rounding(nodes, spacing_m) -> None:
     x, y = np.array(nodes).T * 0.1 + np.array([[500_000.0], [5_000_000.0]])
     grid = Grid.covering(x, y, UTM, spacing_m=spacing_m)
-    row, col = (np.floor(value) for value in grid.pixel_of(x, y))
+    row, col = (np.floor(value) for value in grid.to_pixel(x, y))
     assert (row >= 0).all()
     assert (row < grid.shape[0]).all()
     assert (col >= 0).all()

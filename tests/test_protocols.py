@@ -21,7 +21,7 @@ from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 from rm_geo.validation.corrected_estimator import AssimilatedEstimator
-from rm_geo.validation.pipeline_estimator import PartnerEstimator, RoadEstimator
+from rm_geo.validation.pipeline_estimator import IdwBaselineEstimator, PipelineEstimator
 from rm_geo.validation.tables import markdown_table
 
 SIDE = 32
@@ -263,9 +263,9 @@ class TestProtocol:
             return Sage(all_cases(dataset, [UNIFORM]), error_db=error_db)
 
         methods = {
-            "partner": PartnerEstimator(),
-            "right": RoadEstimator(oracle()),
-            "shifted": RoadEstimator(oracle(error_db=6.0)),
+            "partner": IdwBaselineEstimator(),
+            "right": PipelineEstimator(oracle()),
+            "shifted": PipelineEstimator(oracle(error_db=6.0)),
         }
         partner, right, shifted = run_protocol(dataset, methods, samplings=[UNIFORM])
         assert methods["right"].name == "road:oracle"
@@ -280,7 +280,7 @@ class TestProtocol:
             transmitter_rc=np.full((1, 2), np.nan, np.float32),
             intercept_dbm=np.full(1, np.nan, np.float32),
         )
-        for estimator in (PartnerEstimator(), RoadEstimator(create("nearest"))):
+        for estimator in (IdwBaselineEstimator(), PipelineEstimator(create("nearest"))):
             assert np.isnan(estimator.estimate(nothing).rsrp_dbm).all()
 
     def test_a_sampling_that_is_named_twice_is_run_once(self, dataset):
@@ -392,8 +392,18 @@ class TestNames:
         return CliRunner().invoke(rm_geo, ["evaluate", *(str(word) for word in words)])
 
     def test_are_taken_without_the_spaces_around_them(self, dataset, tmp_path):
-        result = self.run("simulated", dataset.path, "--methods", "knn, idw,", "-o", tmp_path,
-                          "--samplings", "uniform:0.2", "--transmitters", "1")  # fmt: skip
+        result = self.run(
+            "simulated",
+            dataset.path,
+            "--methods",
+            "knn, idw,",
+            "-o",
+            tmp_path,
+            "--samplings",
+            "uniform:0.2",
+            "--transmitters",
+            "1",
+        )
         assert result.exit_code == 0, result.output
         with (tmp_path / "simulated.csv").open() as file:
             assert [row["method"] for row in csv.DictReader(file)] == ["knn", "idw"]

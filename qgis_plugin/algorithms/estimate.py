@@ -23,8 +23,16 @@ class EstimateRadioMap(MeasurementsAlgorithm):
     NAME = "estimate"
     TITLE = "Estimate radio map"
     GROUP = ("maps", "Radio maps")
-    TAGS = ("coverage", "drive test", "interpolation", "kriging", "buildings", "LTE", "5G",
-            "RadioCycle")  # fmt: skip
+    TAGS = (
+        "coverage",
+        "drive test",
+        "interpolation",
+        "kriging",
+        "buildings",
+        "LTE",
+        "5G",
+        "RadioCycle",
+    )
     SUMMARY = "Radio map and building map of each cell of a drive test."
     HELP = (
         "Makes of the measurements of a drive test, for each cell, a radio map (RSRP everywhere "
@@ -43,10 +51,11 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         """Declare the parameters."""
         make.add_measurements(self)
         make.add(
-            self, make.choice("METHOD", "Method", make.METHODS, "radiocycle"),
+            self,
+            make.choice("METHOD", "Method", make.METHODS, "radiocycle"),
             "How the map is made: radiocycle is a network, the others interpolate or fit an "
             "empirical model.",
-        )  # fmt: skip
+        )
         make.add_sites(
             self,
             "One point (or row with longitude and latitude) for each cell, with the cell's name "
@@ -56,71 +65,106 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         make.add_outlines(self)
         make.add_grid(self)
         make.add(
-            self, make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
+            self,
+            make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
             "Pixels further from any measurement stay empty.",
-        )  # fmt: skip
+        )
         make.add_model(self)
         make.add(
-            self, make.whole("OVERLAP", "Tile overlap [px]", 32, lowest=0),
-            "Least number of pixels that neighbouring tiles share.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.whole("OVERLAP", "Tile overlap [px]", 32, lowest=0),
+            "Least number of pixels that neighbouring tiles share.",
+            advanced=True,
+        )
         make.add(
-            self, make.whole("TILE_SIZE", "Tile size [px]", 256, lowest=16),
-            "Side of a tile.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.whole("TILE_SIZE", "Tile size [px]", 256, lowest=16),
+            "Side of a tile.",
+            advanced=True,
+        )
         make.add(
-            self, make.text("CELLS", "Only these cells"),
-            "Names separated by commas; all cells if left empty.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.text("CELLS", "Only these cells"),
+            "Names separated by commas; all cells if left empty.",
+            advanced=True,
+        )
         make.add(
-            self, make.text("METHOD_OPTIONS", "Options of the method"),
-            "KEY=VALUE, separated by spaces, such as neighbors=8 for knn.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.text("METHOD_OPTIONS", "Options of the method"),
+            "KEY=VALUE, separated by spaces, such as neighbors=8 for knn.",
+            advanced=True,
+        )
         make.add(
-            self, make.flag("ASSIMILATE", "Honour the measurements", True),
-            "Krige the residuals at the measurements back in.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.flag("ASSIMILATE", "Honour the measurements", True),
+            "Krige the residuals at the measurements back in.",
+            advanced=True,
+        )
         make.add(
-            self, make.real("TRUST", "Trust in the method", None, lowest=0.0, highest=1.0),
+            self,
+            make.real("TRUST", "MethodWeight in the method", None, lowest=0.0, highest=1.0),
             "Share of the method in the map, inverse distances have the rest. Judged on "
-            "measurements held back if left empty.", advanced=True,
-        )  # fmt: skip
+            "measurements held back if left empty.",
+            advanced=True,
+        )
         make.add(
-            self, make.real("NOISE", "Error of a measured pixel [dB]", None, lowest=0.0),
+            self,
+            make.real("NOISE", "Error of a measured pixel [dB]", None, lowest=0.0),
             "Judged by neighbouring pixels if left empty; with 0 the map equals the measurement.",
             advanced=True,
-        )  # fmt: skip
+        )
         make.add(
-            self, make.real("EIRP", "EIRP [dBm]", None),
-            "Per resource element, where the sites do not say.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.real("EIRP", "EIRP [dBm]", None),
+            "Per resource element, where the sites do not say.",
+            advanced=True,
+        )
         make.add(
-            self, make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=1.0),
-            "Where neither sites nor measurements say.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=1.0),
+            "Where neither sites nor measurements say.",
+            advanced=True,
+        )
         make.add(
-            self, make.whole("MIN_PIXELS", "Fewest measured pixels", 5, lowest=1),
-            "A cell measured in fewer pixels is left out.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.whole("MIN_PIXELS", "Fewest measured pixels", 5, lowest=1),
+            "A cell measured in fewer pixels is left out.",
+            advanced=True,
+        )
         make.add(
-            self, make.flag("MASK", "Also write the building mask", False),
-            "1 where a building is more likely than not.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.flag("MASK", "Also write the building mask", False),
+            "1 where a building is more likely than not.",
+            advanced=True,
+        )
         make.add(
-            self, make.flag("WITH_UNCERTAINTY", "Also write the uncertainty", False),
-            "Standard deviation in dB, of the methods that know it.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.flag("WITH_UNCERTAINTY", "Also write the uncertainty", False),
+            "Standard deviation in dB, of the methods that know it.",
+            advanced=True,
+        )
         make.add(
-            self, make.flag("PREVIEW", "Also write previews", True),
-            "A picture of each cell, in the folder.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.flag("PREVIEW", "Also write previews", True),
+            "A picture of each cell, in the folder.",
+            advanced=True,
+        )
         make.add_folder(self, "Gets the files of every cell, a summary and previews.")
-        make.add(self, make.raster_output("RSRP", "Radio map"),
-                 "Radio map of the cell with the most measurements, in dBm.")  # fmt: skip
-        make.add(self, make.raster_output("BUILDINGS", "Buildings"),
-                 "Probability of a building, from the same cell's measurements.")  # fmt: skip
-        make.add(self, make.raster_output("UNCERTAINTY", "Uncertainty"),
-                 "Standard deviation of the same cell's map, in dB.")  # fmt: skip
+        make.add(
+            self,
+            make.raster_output("RSRP", "Radio map"),
+            "Radio map of the cell with the most measurements, in dBm.",
+        )
+        make.add(
+            self,
+            make.raster_output("BUILDINGS", "Buildings"),
+            "Probability of a building, from the same cell's measurements.",
+        )
+        make.add(
+            self,
+            make.raster_output("UNCERTAINTY", "Uncertainty"),
+            "Standard deviation of the same cell's map, in dB.",
+        )
         self.addOutput(QgsProcessingOutputMultipleLayers("RADIO_MAPS", "Radio maps of all cells"))
         self.addOutput(QgsProcessingOutputNumber("MAPPED_CELLS", "Number of cells mapped"))
 

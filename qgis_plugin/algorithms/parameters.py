@@ -151,20 +151,30 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
     add(
         algorithm,
         QgsProcessingParameterField(
-            "RSRP_FIELD", "RSRP field", None, "INPUT",
-            QgsProcessingParameterField.DataType.Numeric, False, True,
+            "RSRP_FIELD",
+            "RSRP field",
+            None,
+            "INPUT",
+            QgsProcessingParameterField.DataType.Numeric,
+            False,
+            True,
         ),
         "RSRP in dBm. Found by the names that drive-test tools use if left empty.",
-    )  # fmt: skip
+    )
     add(
         algorithm,
         QgsProcessingParameterField(
-            "CELL_FIELD", "Cell field", None, "INPUT",
-            QgsProcessingParameterField.DataType.Any, False, True,
+            "CELL_FIELD",
+            "Cell field",
+            None,
+            "INPUT",
+            QgsProcessingParameterField.DataType.Any,
+            False,
+            True,
         ),
         "The cell that each measurement belongs to (PCI, cell id): each gets maps of its own. "
         "Found by its name if left empty; without one, all measurements are one cell.",
-    )  # fmt: skip
+    )
 
 
 def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> None:
@@ -219,9 +229,10 @@ def add_folder(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
         "models and batches.",
     )
     add(
-        algorithm, QgsProcessingParameterFolderDestination("OUTPUT", "Folder of the maps"),
+        algorithm,
+        QgsProcessingParameterFolderDestination("OUTPUT", "Folder of the maps"),
         explanation,
-    )  # fmt: skip
+    )
 
 
 def _limit(

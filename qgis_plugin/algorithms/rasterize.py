@@ -27,14 +27,24 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
     def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
         make.add_measurements(self)
-        make.add(self, make.choice("STATISTIC", "Statistic", ("mean", "median", "max"), "mean"),
-                 "What a pixel gets; the mean is that of the power in milliwatts.")  # fmt: skip
+        make.add(
+            self,
+            make.choice("STATISTIC", "Statistic", ("mean", "median", "max"), "mean"),
+            "What a pixel gets; the mean is that of the power in milliwatts.",
+        )
         make.add_grid(self)
-        make.add(self, make.real("MARGIN", "Margin [m]", 0.0, lowest=0.0),
-                 "Ground around the measurements.", advanced=True)  # fmt: skip
+        make.add(
+            self,
+            make.real("MARGIN", "Margin [m]", 0.0, lowest=0.0),
+            "Ground around the measurements.",
+            advanced=True,
+        )
         make.add_folder(self, "Gets a raster for each cell.")
-        make.add(self, make.raster_output("MEASURED", "Measured RSRP"),
-                 "The raster of the cell with the most measurements.")  # fmt: skip
+        make.add(
+            self,
+            make.raster_output("MEASURED", "Measured RSRP"),
+            "The raster of the cell with the most measurements.",
+        )
         self.addOutput(QgsProcessingOutputMultipleLayers("RASTERS", "Rasters of all cells"))
 
     def carry_out(self, run: Run) -> dict[str, Any]:

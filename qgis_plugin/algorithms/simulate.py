@@ -53,41 +53,72 @@ class SimulateRadioMap(RmGeoAlgorithm):
         make.add(
             self,
             QgsProcessingParameterField(
-                "HEIGHT_FIELD", "Height field", None, "BUILDINGS",
-                QgsProcessingParameterField.DataType.Numeric, False, True,
+                "HEIGHT_FIELD",
+                "Height field",
+                None,
+                "BUILDINGS",
+                QgsProcessingParameterField.DataType.Numeric,
+                False,
+                True,
             ),
             "Height of each building over ground in metres; found by its name if left empty.",
-        )  # fmt: skip
-        make.add(self, make.real("BUILDING_HEIGHT", "Height of other buildings [m]", 25.0,
-                                 lowest=0.1),
-                 "Of buildings without a height.")  # fmt: skip
+        )
+        make.add(
+            self,
+            make.real("BUILDING_HEIGHT", "Height of other buildings [m]", 25.0, lowest=0.1),
+            "Of buildings without a height.",
+        )
         make.add_sites(
             self,
             "One point for each cell, with the cell's name and where known height_m, eirp_dbm, "
             "azimuth, downtilt, beamwidth, frequency_mhz.",
         )
-        make.add(self, QgsProcessingParameterPoint("POSITION", "Or one site here", None, True),
-                 "The position of a single antenna, instead of a layer of sites.")  # fmt: skip
-        make.add(self, make.real("HEIGHT", "Antenna height [m]", 25.0, lowest=0.1, highest=1000.0),
-                 "Over ground, of the single site.")  # fmt: skip
-        make.add(self, make.real("AZIMUTH", "Azimuth [°]", None, lowest=-360.0, highest=360.0),
-                 "Of the single site's sector, clockwise from north; omnidirectional if left "
-                 "empty.", advanced=True)  # fmt: skip
-        make.add(self, make.real("DOWNTILT", "Downtilt [°]", 0.0, lowest=-90.0, highest=90.0),
-                 "Of the single site's sector.", advanced=True)  # fmt: skip
-        make.add(self, make.real("EIRP", "EIRP [dBm]", None),
-                 "Per resource element, where the sites do not say.")  # fmt: skip
-        make.add(self, make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=30.0,
-                                 highest=300_000.0),
-                 "Of all sites, whatever their layer says.")  # fmt: skip
-        make.add(self, make.real("RESOLUTION", "Resolution [m]", 1.0, lowest=0.01),
-                 "Side of a pixel in metres.")  # fmt: skip
-        make.add(self, make.real("MARGIN", "Margin [m]", 50.0, lowest=0.0),
-                 "Ground around buildings and sites.", advanced=True)  # fmt: skip
+        make.add(
+            self,
+            QgsProcessingParameterPoint("POSITION", "Or one site here", None, True),
+            "The position of a single antenna, instead of a layer of sites.",
+        )
+        make.add(
+            self,
+            make.real("HEIGHT", "Antenna height [m]", 25.0, lowest=0.1, highest=1000.0),
+            "Over ground, of the single site.",
+        )
+        make.add(
+            self,
+            make.real("AZIMUTH", "Azimuth [°]", None, lowest=-360.0, highest=360.0),
+            "Of the single site's sector, clockwise from north; omnidirectional if left empty.",
+            advanced=True,
+        )
+        make.add(
+            self,
+            make.real("DOWNTILT", "Downtilt [°]", 0.0, lowest=-90.0, highest=90.0),
+            "Of the single site's sector.",
+            advanced=True,
+        )
+        make.add(
+            self,
+            make.real("EIRP", "EIRP [dBm]", None),
+            "Per resource element, where the sites do not say.",
+        )
+        make.add(
+            self,
+            make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=30.0, highest=300_000.0),
+            "Of all sites, whatever their layer says.",
+        )
+        make.add(
+            self,
+            make.real("RESOLUTION", "Resolution [m]", 1.0, lowest=0.01),
+            "Side of a pixel in metres.",
+        )
+        make.add(
+            self,
+            make.real("MARGIN", "Margin [m]", 50.0, lowest=0.0),
+            "Ground around buildings and sites.",
+            advanced=True,
+        )
         make.add_most_tiles(self, 100)
         make.add_folder(self, "Gets a map for each site.")
-        make.add(self, make.raster_output("RADIO_MAP", "Radio map"),
-                 "RSRP of the first site.")  # fmt: skip
+        make.add(self, make.raster_output("RADIO_MAP", "Radio map"), "RSRP of the first site.")
         self.addOutput(QgsProcessingOutputMultipleLayers("RADIO_MAPS", "Maps of all sites"))
 
     def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:

@@ -37,21 +37,36 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
 
     def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
-        make.add(self, QgsProcessingParameterRasterLayer("INPUT", "Radio map"),
-                 "A raster of RSRP in dBm.")  # fmt: skip
-        make.add(self, make.whole("BAND", "Band", None, lowest=1),
-                 "Needed where the raster has several.", advanced=True)  # fmt: skip
-        make.add(self, make.whole("SCALE", "Scale", 4, lowest=2),
-                 "Fine pixels along each coarse one; there must be a model for it.")  # fmt: skip
+        make.add(
+            self,
+            QgsProcessingParameterRasterLayer("INPUT", "Radio map"),
+            "A raster of RSRP in dBm.",
+        )
+        make.add(
+            self,
+            make.whole("BAND", "Band", None, lowest=1),
+            "Needed where the raster has several.",
+            advanced=True,
+        )
+        make.add(
+            self,
+            make.whole("SCALE", "Scale", 4, lowest=2),
+            "Fine pixels along each coarse one; there must be a model for it.",
+        )
         make.add_outlines(self)
         make.add_model(self)
         make.add(
-            self, make.real("INTERCEPT", "Level at 1 m [dBm]", None),
-            "Level that free space would give at 1 m, if known.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.real("INTERCEPT", "Level at 1 m [dBm]", None),
+            "Level that free space would give at 1 m, if known.",
+            advanced=True,
+        )
         make.add_most_tiles(self, 10_000)
-        make.add(self, QgsProcessingParameterRasterDestination("OUTPUT", "Fine radio map"),
-                 "GeoTIFF to make.")  # fmt: skip
+        make.add(
+            self,
+            QgsProcessingParameterRasterDestination("OUTPUT", "Fine radio map"),
+            "GeoTIFF to make.",
+        )
 
     def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         """Find the raster's file."""

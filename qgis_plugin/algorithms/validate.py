@@ -45,23 +45,31 @@ class ValidateMethods(MeasurementsAlgorithm):
             "The methods to judge, all on the same held-out measurements.",
         )
         make.add_sites(self, "As for 'Estimate radio map'.")
-        make.add(self, make.whole("FOLDS", "Folds", 5, lowest=2, highest=50),
-                 "So many times a map is made.")  # fmt: skip
         make.add(
-            self, make.real("BLOCK", "Side of a block [m]", 50.0, lowest=1.0),
+            self,
+            make.whole("FOLDS", "Folds", 5, lowest=2, highest=50),
+            "So many times a map is made.",
+        )
+        make.add(
+            self,
+            make.real("BLOCK", "Side of a block [m]", 50.0, lowest=1.0),
             "Blocks are held back as a whole: neighbours along a route are nearly copies of each "
             "other, and would flatter every method.",
-        )  # fmt: skip
+        )
         make.add_grid(self)
         make.add(
-            self, make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
-            "Pixels further from any measurement stay empty, and do not count.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
+            "Pixels further from any measurement stay empty, and do not count.",
+            advanced=True,
+        )
         make.add_model(self)
         make.add(
-            self, make.text("CELLS", "Only these cells"),
-            "Names separated by commas; all cells if left empty.", advanced=True,
-        )  # fmt: skip
+            self,
+            make.text("CELLS", "Only these cells"),
+            "Names separated by commas; all cells if left empty.",
+            advanced=True,
+        )
         make.add(
             self,
             QgsProcessingParameterFileDestination("OUTPUT", "Table of errors", "CSV (*.csv)"),

@@ -209,9 +209,12 @@ class JsonConsole:
 
 
 def open_console(
-    *, quiet: bool = False, as_json: bool = False, log: TextIO | None = None,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
+    log: TextIO | None = None,
     result: TextIO | None = None,
-) -> Console:  # fmt: skip
+) -> Console:
     """Choose the console for the options and for what standard error is connected to."""
     log_stream = sys.stderr if log is None else log
     result_stream = sys.stdout if result is None else result

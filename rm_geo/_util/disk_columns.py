@@ -29,7 +29,7 @@ BLOCK_ROWS: Final = 1 << 18
 """Rows that are worked on at a time: temporaries of some megabytes."""
 
 
-class GrowingColumn(Generic[Scalar]):
+class DiskColumn(Generic[Scalar]):
     """A column that is appended to.
 
     Parameters
@@ -139,12 +139,12 @@ def computed(
     array([1., 2., 3.], dtype=float32)
     """
     result = empty_column(columns[0].shape[0], dtype)
-    for *blocks, target in in_blocks(*columns, result):
+    for *blocks, target in iter_blocks(*columns, result):
         target[:] = function(*blocks)
     return result
 
 
-def in_blocks(
+def iter_blocks(
     *columns: NDArray[Any], rows: int | None = None
 ) -> Iterator[tuple[NDArray[Any], ...]]:
     """Go through columns of one length in blocks of rows; what was seen does not stay in memory.
@@ -156,7 +156,7 @@ def in_blocks(
 
     Examples
     --------
-    >>> [int(block.sum()) for (block,) in in_blocks(np.arange(5), rows=2)]
+    >>> [int(block.sum()) for (block,) in iter_blocks(np.arange(5), rows=2)]
     [1, 5, 4]
     """
     step = BLOCK_ROWS if rows is None else rows
@@ -166,7 +166,7 @@ def in_blocks(
             release(column)
 
 
-def compacted(
+def compress_in_place(
     columns: Mapping[str, NDArray[Any]],
     keep: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.bool_]],
 ) -> dict[str, NDArray[Any]]:
@@ -180,7 +180,7 @@ def compacted(
         Given a block of each column, in the order of the rows, tells which rows stay.
     """
     begin = end = 0
-    for blocks in in_blocks(*columns.values()):
+    for blocks in iter_blocks(*columns.values()):
         kept = keep(dict(zip(columns, blocks, strict=True)))
         count = int(np.count_nonzero(kept))
         if end < begin or count < kept.size:

@@ -46,16 +46,26 @@ def explain(error: BaseException, *, details: str = "Run again with --debug") ->
     if isinstance(error, RmGeoError):
         return Explanation(type(error).__name__, error.message, error.hint, error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return Explanation(CancelledError.__name__, "Interrupted; nothing half-written is left.",
-                           None, CancelledError.exit_code)  # fmt: skip
+        return Explanation(
+            CancelledError.__name__,
+            "Interrupted; nothing half-written is left.",
+            None,
+            CancelledError.exit_code,
+        )
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Explanation(OutputError.__name__,
-                           f"The disk is full ({error.filename or 'while writing'}).",
-                           "Free some space, or choose another output folder.",
-                           OutputError.exit_code)  # fmt: skip
+        return Explanation(
+            OutputError.__name__,
+            f"The disk is full ({error.filename or 'while writing'}).",
+            "Free some space, or choose another output folder.",
+            OutputError.exit_code,
+        )
     if isinstance(error, MemoryError):
-        return Explanation("MemoryError", "There is not enough memory.",
-                           "Use a coarser --resolution, or split the area.", 1)  # fmt: skip
+        return Explanation(
+            "MemoryError",
+            "There is not enough memory.",
+            "Use a coarser --resolution, or split the area.",
+            1,
+        )
     return Explanation(
         type(error).__name__,
         f"Unexpected: {type(error).__name__}: {error}",

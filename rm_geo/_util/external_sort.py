@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._util import disk_columns
-from rm_geo._util.disk_columns import GrowingColumn, release
+from rm_geo._util.disk_columns import DiskColumn, release
 
 Keys: TypeAlias = NDArray[np.uint64]
 
@@ -41,7 +41,7 @@ def sorted_parts(
         If the disk is full.
     """
     length = disk_columns.IN_MEMORY_ROWS if run_rows is None else run_rows
-    runs: GrowingColumn[np.uint64] = GrowingColumn(np.uint64, 0)
+    runs: DiskColumn[np.uint64] = DiskColumn(np.uint64, 0)
     lengths: list[int] = []
     for run in _runs(blocks, length):
         run.sort()

@@ -21,13 +21,13 @@ def padded_shape(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
     return rows, cols
 
 
-def torus_distance(shape: tuple[int, int]) -> FloatArray:
+def periodic_distance(shape: tuple[int, int]) -> FloatArray:
     """Distance of each cell from the first one on a torus, in cells."""
     row, col = (offset.astype(np.float32) for offset in _offsets(shape))
     return np.asarray(np.hypot(row[:, None], col[None, :]), dtype=np.float32)
 
 
-def torus_disk(shape: tuple[int, int], radius: float) -> BoolArray:
+def periodic_disk(shape: tuple[int, int], radius: float) -> BoolArray:
     """Mark the cells no further than a radius from the first one; exact, by whole squares."""
     row, col = _offsets(shape)
     return np.asarray(row[:, None] ** 2 + col**2 <= radius**2)
@@ -39,7 +39,7 @@ def autocorrelation(values: FloatArray, padded: tuple[int, int]) -> FloatArray:
     return np.asarray(fft.irfft2(power, s=padded), dtype=np.float32)
 
 
-def real_transform(
+def kernel_spectrum(
     even: NDArray[np.generic], dtype: type[np.floating] = np.float32
 ) -> NDArray[np.floating]:
     """Fourier transform of a kernel that is symmetric about its first cell."""

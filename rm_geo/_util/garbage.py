@@ -11,7 +11,7 @@ _OBJECTS: Final = 50_000
 and Python's own 700 would go through them again and again: a sixth of a second."""
 
 
-def calm_collector() -> None:
+def tune_gc() -> None:
     """Let the collector run seldom, and not once more as the interpreter ends.
 
     To be called first in a process of rm_geo's own: PyTorch and its like are hundreds of

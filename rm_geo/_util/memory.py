@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 
 
-def give_back_memory() -> None:
+def trim_malloc() -> None:
     """Give free memory of all threads back; does nothing where the C library cannot.
 
     It takes some milliseconds, and what is asked for next comes from the system again: to be
@@ -23,7 +23,7 @@ def give_back_memory() -> None:
     trim(ctypes.c_size_t(0))
 
 
-def give_back_arrow_memory() -> None:
+def release_arrow_pool() -> None:
     """Give back what Arrow, which has a pool of its own, keeps of the tables that were read."""
     import pyarrow as pa
 

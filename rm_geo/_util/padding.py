@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def framed(
+def pad_window(
     image: NDArray[Scalar], corner: tuple[int, int], shape: tuple[int, ...]
 ) -> NDArray[Scalar]:
     """Look at an image through a frame.
@@ -31,7 +31,7 @@ def framed(
 
     Examples
     --------
-    >>> framed(np.array([[1, 2], [3, 4]]), (0, -1), (2, 4)).tolist()
+    >>> pad_window(np.array([[1, 2], [3, 4]]), (0, -1), (2, 4)).tolist()
     [[1, 1, 2, 2], [3, 3, 4, 4]]
     """
     rows, cols = (

@@ -179,10 +179,15 @@ class BuildingRaster:
             with (
                 rasterio.open(self._path) as dataset,
                 WarpedVRT(
-                    dataset, crs=grid.crs, transform=grid.transform, width=cols, height=rows,
-                    resampling=Resampling.nearest, add_alpha=False,
+                    dataset,
+                    crs=grid.crs,
+                    transform=grid.transform,
+                    width=cols,
+                    height=rows,
+                    resampling=Resampling.nearest,
+                    add_alpha=False,
                 ) as warped,
-            ):  # fmt: skip
+            ):
                 values = warped.read(1, masked=True)
         except RasterioError as error:
             reason = str(error.__cause__ or error).rstrip(".")

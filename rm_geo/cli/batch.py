@@ -18,12 +18,23 @@ if TYPE_CHECKING:
 @click.argument("sources", metavar="JOBS...", nargs=-1, required=True)
 @location_option
 @cluster_options("one a GPU, or one for four cores,")
-@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, metavar="N",
-              help="Further tries of what failed by no fault of its input.")  # fmt: skip
-@click.option("--spread-tiles", type=click.IntRange(0), default=64,
-              show_default=True, metavar="N",
-              help="Cells of so many tiles are computed by all workers together, and of a quarter "
-                   "as many where workers would be idle; 0 for none.")  # fmt: skip
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Further tries of what failed by no fault of its input.",
+)
+@click.option(
+    "--spread-tiles",
+    type=click.IntRange(0),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Cells of so many tiles are computed by all workers together, and of a quarter "
+    "as many where workers would be idle; 0 for none.",
+)
 @predict_settings
 @console_options
 def batch(
@@ -54,23 +65,39 @@ def batch(
     jobs = read_jobs(sources, output, options)
     with open_cluster(scheduler, workers, options.device) as client:
         states = run_batch(
-            jobs, output, client, retries=retries, fresh=options.fresh,
-            spread_tiles=spread_tiles, progress=console,
-        )  # fmt: skip
+            jobs,
+            output,
+            client,
+            retries=retries,
+            fresh=options.fresh,
+            spread_tiles=spread_tiles,
+            progress=console,
+        )
     lines = [f"{'job':<28}{'cells':>7}{'mapped':>8}{'skipped':>9}{'time':>10}  status"]
     for state in states:
         mapped = sum(cell.is_mapped for cell in state.results.values())
         skipped = sum(cell.is_skipped for cell in state.results.values())
-        lines.append(f"{state.job.name:<28}{len(state.results):>7}{mapped:>8}{skipped:>9}"
-                     f"{state.seconds:>8.1f} s  {state.status}"
-                     + (f": {state.reason}" if state.reason else ""))  # fmt: skip
+        lines.append(
+            f"{state.job.name:<28}{len(state.results):>7}{mapped:>8}{skipped:>9}"
+            f"{state.seconds:>8.1f} s  {state.status}"
+            + (f": {state.reason}" if state.reason else "")
+        )
     lines.append(f"Summary: {below(output, 'batch_summary.csv')}")
     console.result(
-        {"output": output, "jobs": [{"job": state.job.name, "status": state.status,
-                                     "message": state.reason, "warnings": state.warnings}
-                                    for state in states]},
+        {
+            "output": output,
+            "jobs": [
+                {
+                    "job": state.job.name,
+                    "status": state.status,
+                    "message": state.reason,
+                    "warnings": state.warnings,
+                }
+                for state in states
+            ],
+        },
         "\n".join(lines),
-    )  # fmt: skip
+    )
     failures = [state for state in states if state.status != "done"]
     if failures:
         raise InputError(

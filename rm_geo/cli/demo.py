@@ -14,16 +14,40 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("demo"),
-              show_default=True, metavar="DIR", help="Folder of the results.")  # fmt: skip
-@click.option("--method", default="radiocycle", show_default=True, metavar="NAME",
-              help="How the maps are made; 'rm-geo info' lists the methods.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the results.",
+)
+@click.option(
+    "--method",
+    default="radiocycle",
+    show_default=True,
+    metavar="NAME",
+    help="How the maps are made; 'rm-geo info' lists the methods.",
+)
 @model_option
 @device_option
-@click.option("--size", type=click.IntRange(128, 2048), default=448, show_default=True,
-              metavar="M", help="Side of the city in metres.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, metavar="N",
-              help="Another seed, another city.")  # fmt: skip
+@click.option(
+    "--size",
+    type=click.IntRange(128, 2048),
+    default=448,
+    show_default=True,
+    metavar="M",
+    help="Side of the city in metres.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=7,
+    show_default=True,
+    metavar="N",
+    help="Another seed, another city.",
+)
 @console_options
 def demo(
     output: Path,
@@ -43,10 +67,15 @@ def demo(
     lines = [f"{'cell':<8}{'measured':>10}{'error':>10}{'knn':>10}{'building F1':>14}"]
     for row in made.comparison:
         f1 = "-" if row.building_f1 is None else f"{row.building_f1:.3f}"
-        lines.append(f"{row.cell:<8}{100 * row.measured_share:>8.1f} %{row.rmse_db:>7.2f} dB"
-                     f"{row.knn_rmse_db:>7.2f} dB{f1:>14}")  # fmt: skip
-    lines += ["", f"Maps and previews: {made.folder / 'maps'}",
-              f"Drive test, sites and truth: {made.folder}"]  # fmt: skip
+        lines.append(
+            f"{row.cell:<8}{100 * row.measured_share:>8.1f} %{row.rmse_db:>7.2f} dB"
+            f"{row.knn_rmse_db:>7.2f} dB{f1:>14}"
+        )
+    lines += [
+        "",
+        f"Maps and previews: {made.folder / 'maps'}",
+        f"Drive test, sites and truth: {made.folder}",
+    ]
     console.result(
         {"folder": made.folder, "cells": [vars(row) for row in made.comparison]}, "\n".join(lines)
     )

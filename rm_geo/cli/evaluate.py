@@ -19,29 +19,43 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # --out is the name that these commands had before they were collected here.
 _out_option = click.option(
-    "-o", "--output", "--out", "out", type=click.Path(path_type=Path), required=True,
-    metavar="DIR", help="Folder of tables and figures.",
-)  # fmt: skip
+    "-o",
+    "--output",
+    "--out",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder of tables and figures.",
+)
 _dataset_argument = click.argument("dataset", type=click.Path(path_type=Path))
 _maps_option = click.option(
     "--maps", metavar="N-M", help="Map numbers, such as 601-620; all by default."
 )
 _seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
     help="Of samples and folds.",
-)  # fmt: skip
+)
 
 
 def _models_option(command: F) -> F:
     """Add ``--model KEY=NAME|FILE`` and ``--methods`` of a comparison."""
     command = click.option(
-        "--methods", metavar="NAMES",
+        "--methods",
+        metavar="NAMES",
         help="Only these lines of the table, with commas; all by default.",
-    )(command)  # fmt: skip
+    )(command)
     return click.option(
-        "--model", "models", multiple=True, metavar="KEY=NAME|FILE",
+        "--model",
+        "models",
+        multiple=True,
+        metavar="KEY=NAME|FILE",
         help="Trained model of a line, such as radiocycle-ml=runs/ml/model; may be repeated.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 @click.group()
@@ -53,13 +67,27 @@ def evaluate() -> None:
 @_dataset_argument
 @_out_option
 @_models_option
-@click.option("--rates", default="0.01,0.05,0.1,0.2,0.3,0.4,0.5", show_default=True,
-              help="Shares of the outdoor pixels sampled uniformly, with commas.")  # fmt: skip
-@click.option("--routes", default="0.01", show_default=True,
-              help="Shares of the outdoor pixels sampled along routes, with commas.")  # fmt: skip
+@click.option(
+    "--rates",
+    default="0.01,0.05,0.1,0.2,0.3,0.4,0.5",
+    show_default=True,
+    help="Shares of the outdoor pixels sampled uniformly, with commas.",
+)
+@click.option(
+    "--routes",
+    default="0.01",
+    show_default=True,
+    help="Shares of the outdoor pixels sampled along routes, with commas.",
+)
 @_maps_option
-@click.option("--transmitters", type=click.IntRange(1), default=10, show_default=True,
-              metavar="N", help="Of each map.")  # fmt: skip
+@click.option(
+    "--transmitters",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Of each map.",
+)
 @device_option
 @_seed_option
 @console_options
@@ -83,13 +111,13 @@ def radiocycle(
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.benchmark_methods import line_up
+    from rm_geo.evaluation.benchmark_methods import load_methods
     from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
 
     data = SimulatedSet.open(dataset)
     report = evaluate_radiocycle(
         data,
-        line_up(CONTESTANTS, key_pairs(models), device=device, only=optional_names(methods)),
+        load_methods(CONTESTANTS, key_pairs(models), device=device, only=optional_names(methods)),
         out,
         rates=split_shares(rates, "--rates"),
         routes=split_shares(routes, "--routes"),
@@ -105,14 +133,27 @@ def radiocycle(
 @_dataset_argument
 @_out_option
 @_models_option
-@click.option("--setting", type=click.Choice(["1", "2", "all"]), default="2", show_default=True,
-              help="1 unseen transmitters in known scenes, 2 unseen scenes; all judges on the "
-              "whole set, also on what models may have learnt from.")  # fmt: skip
-@click.option("--scale", "scales", type=click.Choice(["4", "8"]), multiple=True,
-              default=("4", "8"), show_default=True, help="May be repeated.")  # fmt: skip
+@click.option(
+    "--setting",
+    type=click.Choice(["1", "2", "all"]),
+    default="2",
+    show_default=True,
+    help="1 unseen transmitters in known scenes, 2 unseen scenes; all judges on the "
+    "whole set, also on what models may have learnt from.",
+)
+@click.option(
+    "--scale",
+    "scales",
+    type=click.Choice(["4", "8"]),
+    multiple=True,
+    default=("4", "8"),
+    show_default=True,
+    help="May be repeated.",
+)
 @_maps_option
-@click.option("--transmitters", type=click.IntRange(1), metavar="N",
-              help="At most so many of each map.")  # fmt: skip
+@click.option(
+    "--transmitters", type=click.IntRange(1), metavar="N", help="At most so many of each map."
+)
 @device_option
 @console_options
 def mars(
@@ -135,7 +176,7 @@ def mars(
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.benchmark_methods import chosen_contestants, known_names, line_up
+    from rm_geo.evaluation.benchmark_methods import known_names, load_methods, select_methods
     from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, setting_name
 
     data = SimulatedSet.open(dataset)
@@ -143,19 +184,23 @@ def mars(
     number = WHOLE_SET if setting == "all" else int(setting)
     at = {int(scale): contestants(int(scale), number) for scale in dict.fromkeys(scales)}
     only = optional_names(methods)
-    chosen_contestants([c for line in at.values() for c in line], given, only)
+    select_methods([c for line in at.values() for c in line], given, only)
     lines = {}
     for scale, line in at.items():
         here = None if only is None else [n for n in only if n.lower() in known_names(line)]
         if here == []:
             continue
         own = {key: value for key, value in given.items() if key in {c.model_key for c in line}}
-        lines[scale] = line_up(line, own, device=device, only=here)
+        lines[scale] = load_methods(line, own, device=device, only=here)
     report = evaluate_mars(
-        data, lines, out, setting=number,
-        maps=None if maps is None else parse_maps(maps), transmitters=transmitters,
+        data,
+        lines,
+        out,
+        setting=number,
+        maps=None if maps is None else parse_maps(maps),
+        transmitters=transmitters,
         progress=console,
-    )  # fmt: skip
+    )
     console.result({"folder": out, "report": out / f"mars_{setting_name(number)}.md"}, report)
 
 
@@ -163,11 +208,24 @@ def mars(
 @_dataset_argument
 @_out_option
 @model_option
-@click.option("--scale", "scales", type=click.Choice(["4", "8"]), multiple=True,
-              default=("4",), show_default=True, help="May be repeated.")  # fmt: skip
+@click.option(
+    "--scale",
+    "scales",
+    type=click.Choice(["4", "8"]),
+    multiple=True,
+    default=("4",),
+    show_default=True,
+    help="May be repeated.",
+)
 @_maps_option
-@click.option("--transmitters", type=click.IntRange(1), default=1, show_default=True,
-              metavar="N", help="Of each map.")  # fmt: skip
+@click.option(
+    "--transmitters",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Of each map.",
+)
 @device_option
 @console_options
 def superres(
@@ -207,21 +265,40 @@ def superres(
 @evaluate.command()
 @_dataset_argument
 @_out_option
-@click.option("--methods", default="knn,idw,linear", show_default=True,
-              help="Names, with commas; NAME+assimilate for the map brought back to the "
-                   "measurements, NAME+buildings for one that is told the buildings, "
-                   "road:NAME for all that 'predict' does, partner for what networks are mixed "
-                   "with.")  # fmt: skip
+@click.option(
+    "--methods",
+    default="knn,idw,linear",
+    show_default=True,
+    help="Names, with commas; NAME+assimilate for the map brought back to the "
+    "measurements, NAME+buildings for one that is told the buildings, "
+    "road:NAME for all that 'predict' does, partner for what networks are mixed "
+    "with.",
+)
 @model_option
-@click.option("-O", "--method-option", "options", multiple=True, metavar="KEY=VALUE",
-              help="Parameter of the networks among them, such as symmetries=8; may be "
-                   "repeated.")  # fmt: skip
+@click.option(
+    "-O",
+    "--method-option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Parameter of the networks among them, such as symmetries=8; may be repeated.",
+)
 @device_option
-@click.option("--samplings", default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
-              show_default=True, help="Drive tests, with commas.")  # fmt: skip
+@click.option(
+    "--samplings",
+    default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
+    show_default=True,
+    help="Drive tests, with commas.",
+)
 @_maps_option
-@click.option("--transmitters", type=click.IntRange(1), default=10, show_default=True,
-              metavar="N", help="Of each map.")  # fmt: skip
+@click.option(
+    "--transmitters",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Of each map.",
+)
 @_seed_option
 @console_options
 def simulated(
@@ -269,22 +346,44 @@ def simulated(
 @evaluate.command("drive-test")
 @click.argument("measurements", type=click.Path(path_type=Path))
 @_out_option
-@click.option("--methods", default="knn,idw,ordinary-kriging", show_default=True,
-              help="Names, with commas; road:NAME for the full road with that method, "
-                   "road:NAME+buildings where it is told the buildings.")  # fmt: skip
-@click.option("--buildings", type=click.Path(path_type=Path), metavar="FILE",
-              help="Outlines of the buildings, or a raster of them.")  # fmt: skip
+@click.option(
+    "--methods",
+    default="knn,idw,ordinary-kriging",
+    show_default=True,
+    help="Names, with commas; road:NAME for the full road with that method, "
+    "road:NAME+buildings where it is told the buildings.",
+)
+@click.option(
+    "--buildings",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Outlines of the buildings, or a raster of them.",
+)
 @click.option("--buildings-layer", metavar="NAME", help="Layer of the outlines.")
 @click.option("--model", metavar="NAME|FILE", help="Trained model of the full road's method.")
 @click.option("--rsrp-column", metavar="NAME", help="Column of RSRP in dBm; found if not given.")
 @click.option("--cell-column", metavar="NAME", help="Column of the cell.")
 @click.option("--cells", metavar="NAMES", help="Only these cells, with commas.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
-@click.option("--block", "block_m", type=Number(0, min_open=True), default=50.0,
-              show_default=True, metavar="M", help="Side of a block.")  # fmt: skip
+@click.option(
+    "--block",
+    "block_m",
+    type=Number(0, min_open=True),
+    default=50.0,
+    show_default=True,
+    metavar="M",
+    help="Side of a block.",
+)
 @click.option("--random", "random_split", is_flag=True, help="Single measurements, not blocks.")
-@click.option("--resolution", "spacing_m", type=Number(0, min_open=True), default=1.0,
-              show_default=True, metavar="M", help="Side of a pixel in metres.")  # fmt: skip
+@click.option(
+    "--resolution",
+    "spacing_m",
+    type=Number(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="M",
+    help="Side of a pixel in metres.",
+)
 @_seed_option
 @console_options
 def drive_test(
@@ -314,14 +413,15 @@ def drive_test(
 
     names = split_names(methods)
     if buildings is not None and not any(TOLD in name for name in names):
-        raise UsageError("No method here is told the buildings.",
-                         hint=f"Write road:radiocycle{TOLD}.")  # fmt: skip
+        raise UsageError(
+            "No method here is told the buildings.", hint=f"Write road:radiocycle{TOLD}."
+        )
     if model is not None and not any(name.startswith(ROAD_PREFIX) for name in names):
         raise UsageError("No method here takes the model.", hint="Write road:radiocycle.")
     predictors = {name: named_predictor(name, model, buildings, buildings_layer) for name in names}
-    by_cell = read_measurements(
-        measurements, rsrp_column=rsrp_column, cell_column=cell_column
-    )[0].by_cell()  # fmt: skip
+    by_cell = read_measurements(measurements, rsrp_column=rsrp_column, cell_column=cell_column)[
+        0
+    ].by_cell()
     if cells is not None:
         by_cell = chosen_cells(by_cell, split_names(cells), measurements)
     with output_folder(out):

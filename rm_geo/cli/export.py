@@ -15,17 +15,33 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--onnx", "path", type=click.Path(path_type=Path), metavar="FILE",
-              help="The file to write; if not given, it goes where 'predict' looks for a faster "
-                   "engine on this machine.")  # fmt: skip
-@click.option("--beside", is_flag=True,
-              help="Write the network alone beside the model's file, where its weights stay: for "
-                   "radiocycle-field models that others will install.")  # fmt: skip
-@click.option("--tile-size", type=click.IntRange(16), default=256, show_default=True,
-              metavar="PX", help="Side of the tiles that the file takes.")  # fmt: skip
-@click.option("--buildings", is_flag=True,
-              help="Export the network as it is told where buildings stand ('predict "
-                   "--buildings').")  # fmt: skip
+@click.option(
+    "--onnx",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file to write; if not given, it goes where 'predict' looks for a faster "
+    "engine on this machine.",
+)
+@click.option(
+    "--beside",
+    is_flag=True,
+    help="Write the network alone beside the model's file, where its weights stay: for "
+    "radiocycle-field models that others will install.",
+)
+@click.option(
+    "--tile-size",
+    type=click.IntRange(16),
+    default=256,
+    show_default=True,
+    metavar="PX",
+    help="Side of the tiles that the file takes.",
+)
+@click.option(
+    "--buildings",
+    is_flag=True,
+    help="Export the network as it is told where buildings stand ('predict --buildings').",
+)
 @console_options
 def export(
     model: str, path: Path | None, beside: bool, tile_size: int, buildings: bool, console: Console
@@ -58,9 +74,15 @@ def export(
         prepare_output_folder(path.parent)
     made = export_onnx(record, path, tile_size, told=buildings)
     console.result(
-        {"model": made.model, "path": made.path, "sha256": made.sha256,
-         "tile_size_px": made.tile_size_px, "inputs": made.inputs, "outputs": made.outputs,
-         "largest_difference": made.difference},
+        {
+            "model": made.model,
+            "path": made.path,
+            "sha256": made.sha256,
+            "tile_size_px": made.tile_size_px,
+            "inputs": made.inputs,
+            "outputs": made.outputs,
+            "largest_difference": made.difference,
+        },
         f"{made.path}: {made.model}, tiles of {made.tile_size_px} pixels; differs from the "
         f"original by at most {made.difference:.2g}.",
-    )  # fmt: skip
+    )

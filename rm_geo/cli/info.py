@@ -29,9 +29,16 @@ def info(raster: Path | None, console: Console) -> None:
     for method in methods:
         needs = f" (needs: {', '.join(method.needs)})" if method.needs else ""
         lines.append(f"  {method.name:<20} {method.summary}{needs}")
-    values = [{"name": method.name, "summary": method.summary, "needs": list(method.needs),
-               "maps_buildings": method.maps_buildings,
-               "reads_buildings": method.reads_buildings} for method in methods]  # fmt: skip
+    values = [
+        {
+            "name": method.name,
+            "summary": method.summary,
+            "needs": list(method.needs),
+            "maps_buildings": method.maps_buildings,
+            "accepts_buildings": method.accepts_buildings,
+        }
+        for method in methods
+    ]
     console.result({"version": __version__, "methods": values}, "\n".join(lines))
 
 
@@ -45,12 +52,16 @@ def _describe(path: Path, console: Console) -> None:
     known = values[np.isfinite(values)]
     rows, cols = grid.shape
     facts = {
-        "file": str(path), "rows": rows, "cols": cols, "spacing_m": grid.spacing_m,
-        "crs": grid.crs.to_string(), "bounds": list(grid.bounds),
+        "file": str(path),
+        "rows": rows,
+        "cols": cols,
+        "spacing_m": grid.spacing_m,
+        "crs": grid.crs.to_string(),
+        "bounds": list(grid.bounds),
         "valid_share": known.size / values.size,
         "minimum": float(known.min()) if known.size else None,
         "mean": float(known.mean(dtype=np.float64)) if known.size else None,
         "maximum": float(known.max()) if known.size else None,
-    }  # fmt: skip
+    }
     lines = [f"{key:<28} {value}" for key, value in {**facts, **tags}.items()]
     console.result({**facts, "tags": tags}, "\n".join(lines))

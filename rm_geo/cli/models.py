@@ -73,7 +73,12 @@ def verify_command(names: tuple[str, ...], console: Console) -> None:
 def _as_dict(record: ModelRecord) -> dict[str, object]:
     """Describe a model."""
     return {
-        "name": record.name, "kind": record.kind, "size": record.size, "scale": record.scale,
-        "architecture": record.architecture, "summary": record.summary,
-        "file": str(record.path), "sha256": record.sha256,
-    }  # fmt: skip
+        "name": record.name,
+        "kind": record.kind,
+        "size": record.size,
+        "scale": record.scale,
+        "architecture": record.architecture,
+        "summary": record.summary,
+        "file": str(record.path),
+        "sha256": record.sha256,
+    }

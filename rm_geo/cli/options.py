@@ -23,9 +23,7 @@ def console_options(command: F) -> F:
         is_flag=True,
         help="JSON lines on standard output: progress, log, result, error.",
     )
-    @click.option(
-        "--debug", is_flag=True, help="Show tracebacks (also with RM_GEO_DEBUG=1)."
-    )  # fmt: skip
+    @click.option("--debug", is_flag=True, help="Show tracebacks (also with RM_GEO_DEBUG=1).")
     @wraps(command)
     def wrapper(*args: Any, quiet: bool, as_json: bool, debug: bool, **options: Any) -> Any:  # noqa: ANN401
         from rm_geo._util.console import TerminalConsole, open_console
@@ -63,13 +61,21 @@ def column_options(command: F) -> F:
 def grid_options(command: F) -> F:
     """Add ``--crs``, ``--target-crs``, ``--resolution`` and ``--max-tiles``."""
     command = click.option(
-        "--max-tiles", type=click.IntRange(1), default=1000, show_default=True, metavar="N",
+        "--max-tiles",
+        type=click.IntRange(1),
+        default=1000,
+        show_default=True,
+        metavar="N",
         help="Refuse a cell that would need more tiles.",
-    )(command)  # fmt: skip
+    )(command)
     command = click.option(
-        "--resolution", type=Number(0, min_open=True), default=1.0, show_default=True,
-        metavar="M", help="Side of a pixel in metres.",
-    )(command)  # fmt: skip
+        "--resolution",
+        type=Number(0, min_open=True),
+        default=1.0,
+        show_default=True,
+        metavar="M",
+        help="Side of a pixel in metres.",
+    )(command)
     command = click.option(
         "--target-crs",
         metavar="CRS",
@@ -83,14 +89,18 @@ crs_option = click.option(
 )
 
 sites_crs_option = click.option(
-    "--sites-crs", metavar="CRS",
+    "--sites-crs",
+    metavar="CRS",
     help="CRS of the sites, where their table does not state one.",
-)  # fmt: skip
+)
 
 device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps",
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|mps",
     help="Where networks run.",
-)  # fmt: skip
+)
 
 model_option = click.option(
     "--model", metavar="NAME|FILE", help="Trained model: a listed name, a file or a folder."
@@ -133,16 +143,24 @@ class LocationParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
 location_argument = click.argument("measurements", type=LocationParam())
 
 location_option = click.option(
-    "-o", "--output", type=LocationParam(), required=True, metavar="DIR",
+    "-o",
+    "--output",
+    type=LocationParam(),
+    required=True,
+    metavar="DIR",
     help="Folder of the results.",
-)  # fmt: skip
+)
 
 measurements_argument = click.argument("measurements", type=click.Path(path_type=Path))
 
 output_folder_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
     help="Folder of the results.",
-)  # fmt: skip
+)
 
 
 class Box(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
@@ -167,9 +185,10 @@ class Box(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 
 
 
 bbox_option = click.option(
-    "--bbox", type=Box(), help="Read only what lies inside: west, south, east, north in the CRS "
-    "of the file.",
-)  # fmt: skip
+    "--bbox",
+    type=Box(),
+    help="Read only what lies inside: west, south, east, north in the CRS of the file.",
+)
 
 
 class Count(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
@@ -231,19 +250,25 @@ def cluster_options(alone: str) -> Callable[[F], F]:
 
     def add(command: F) -> F:
         command = click.option(
-            "--workers", type=click.IntRange(1), metavar="N",
+            "--workers",
+            type=click.IntRange(1),
+            metavar="N",
             help=f"Local processes that share the work; {alone} if not given.",
-        )(command)  # fmt: skip
+        )(command)
         return click.option(
-            "--scheduler", metavar="ADDRESS",
+            "--scheduler",
+            metavar="ADDRESS",
             help="A Dask scheduler that runs already, such as tcp://10.0.0.5:8786, whose workers "
-                 "share the work instead.",
-        )(command)  # fmt: skip
+            "share the work instead.",
+        )(command)
 
     return add
 
 
 batch_size_option = click.option(
-    "--batch-size", type=Count(), default="auto", show_default=True,
+    "--batch-size",
+    type=Count(),
+    default="auto",
+    show_default=True,
     help="Tiles computed at once; halved by itself where the memory does not suffice.",
-)  # fmt: skip
+)

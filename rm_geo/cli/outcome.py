@@ -24,9 +24,15 @@ class Failure(click.ClickException):
     """An error on its way to the user: a message, a hint, an exit code."""
 
     def __init__(
-        self, message: str, *, hint: str | None, exit_code: int, kind: str, as_json: bool,
+        self,
+        message: str,
+        *,
+        hint: str | None,
+        exit_code: int,
+        kind: str,
+        as_json: bool,
         details: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # click means it to be set
         self.hint, self.kind = hint, kind
@@ -37,8 +43,13 @@ class Failure(click.ClickException):
         if self.details:
             click.echo(self.details, file=file, err=True)
         if self.as_json:
-            event = {"event": "error", "message": self.message, "hint": self.hint,
-                     "exit_code": self.exit_code, "type": self.kind}  # fmt: skip
+            event = {
+                "event": "error",
+                "message": self.message,
+                "hint": self.hint,
+                "exit_code": self.exit_code,
+                "type": self.kind,
+            }
             click.echo(json_line(event))
             return
         click.echo(f"Error: {self.message}", file=file, err=True)
@@ -59,16 +70,32 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
     if wants_debug(ctx) and not isinstance(error, click.exceptions.Exit):
         details = "".join(traceback.format_exception(error)).rstrip()
     if isinstance(error, click.ClickException) and as_json:
-        return Failure(error.format_message(), hint=None, exit_code=error.exit_code,
-                       kind="UsageError", as_json=True, details=details)  # fmt: skip
+        return Failure(
+            error.format_message(),
+            hint=None,
+            exit_code=error.exit_code,
+            kind="UsageError",
+            as_json=True,
+            details=details,
+        )
     if isinstance(error, Stopped):
-        return Failure("Terminated; nothing half-written is left.", hint=None,
-                       exit_code=error.exit_code, kind="CancelledError",
-                       as_json=as_json)  # fmt: skip
+        return Failure(
+            "Terminated; nothing half-written is left.",
+            hint=None,
+            exit_code=error.exit_code,
+            kind="CancelledError",
+            as_json=as_json,
+        )
     if isinstance(error, click.Abort):
         error = KeyboardInterrupt()
     if isinstance(error, (click.ClickException, click.exceptions.Exit, BrokenPipeError)):
         return error
     told = explain(error)
-    return Failure(told.message, hint=told.hint, exit_code=told.exit_code, kind=told.kind,
-                   as_json=as_json, details="" if told.exit_code == 130 else details)  # fmt: skip
+    return Failure(
+        told.message,
+        hint=told.hint,
+        exit_code=told.exit_code,
+        kind=told.kind,
+        as_json=as_json,
+        details="" if told.exit_code == 130 else details,
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rm_geo._util.console import Console
-    from rm_geo.distributed.dry_run import Workforce
+    from rm_geo.distributed.dry_run import WorkerSummary
     from rm_geo.pipeline.dry_run import DryRun
     from rm_geo.products.summary import CellResult
 
@@ -58,12 +58,12 @@ def predict(
 
                 _tell_plan(rehearse(source, options, console), None, console)
                 return
-            from rm_geo.distributed.dry_run import spread_dry_run
+            from rm_geo.distributed.dry_run import dry_run_on_cluster
 
-            plan, crew = spread_dry_run(
+            plan, worker_pool = dry_run_on_cluster(
                 source, options, console, scheduler=scheduler, workers=workers
             )
-            _tell_plan(plan, crew, console)
+            _tell_plan(plan, worker_pool, console)
             return
         from rm_geo.pipeline.predict import predict as map_cells
         from rm_geo.products.summary import SUMMARY_NAMES
@@ -74,19 +74,19 @@ def predict(
             results = map_cells(source, target, options, console)
         else:
             from rm_geo.distributed.cluster import open_cluster
-            from rm_geo.distributed.tiles import SpreadTiles
-            from rm_geo.pipeline.plan import read_survey, require_one_possible
+            from rm_geo.distributed.tiles import DaskTiles
+            from rm_geo.pipeline.plan import plan_run, require_mappable_cell
 
-            survey = read_survey(source, options, console)
-            require_one_possible(survey)  # before workers are started
+            run_plan = plan_run(source, options, console)
+            require_mappable_cell(run_plan)  # before workers are started
             client = places.enter_context(open_cluster(scheduler, workers, options.device))
-            tiles = places.enter_context(SpreadTiles(client, options))
-            results = map_cells(survey, target, options, console, tile_computer=tiles)
+            tiles = places.enter_context(DaskTiles(client, options))
+            results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)
     _tell_results(results, output, console)
 
 
-def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
+def _tell_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console) -> None:
     """Say what a run would do; and by whom, where that is not this process."""
     from dataclasses import asdict
 
@@ -96,38 +96,55 @@ def _tell_plan(run: DryRun, crew: Workforce | None, console: Console) -> None:
 
     cells = []
     small = []
-    names = [titled(cell.cell, cell.label) for cell in run.survey.cells]
+    names = [titled(cell.cell, cell.label) for cell in run.run_plan.cells]
     width = _width(names)
     lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'tiles':>8}"]
-    for name, cell in zip(names, run.survey.cells, strict=True):
+    for name, cell in zip(names, run.run_plan.cells, strict=True):
         shape = None if cell.grid is None else cell.grid.shape
         tiles = run.tiles.get(cell.cell, 0)
         refusal = None if cell.refusal is None else str(cell.refusal)
-        cells.append({"cell": cell.cell, "cell_name": cell.label,
-                      "measurements": len(cell.measurements), "shape": shape,
-                      "tiles": tiles, "refusal": refusal})  # fmt: skip
+        cells.append(
+            {
+                "cell": cell.cell,
+                "cell_name": cell.label,
+                "measurements": len(cell.measurements),
+                "shape": shape,
+                "tiles": tiles,
+                "refusal": refusal,
+            }
+        )
         if isinstance(cell.refusal, TooSmallError):
             small.append(name)
             continue
         size = "-" if shape is None else f"{shape[0]} x {shape[1]}"
-        lines.append(f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
-                     + (f"  refused: {refusal}" if refusal else ""))  # fmt: skip
+        lines.append(
+            f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
+            + (f"  refused: {refusal}" if refusal else "")
+        )
     if small:
         lines.append(told_skipped(small))
     total = sum(run.tiles.values())
-    lines.append(f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
-                 f"{run.pixels:,} pixels to finish: about "
-                 f"{duration(run.seconds)}. Nothing was written.")  # fmt: skip
-    if crew is not None:
+    lines.append(
+        f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
+        f"{run.pixels:,} pixels to finish: about "
+        f"{duration(run.seconds)}. Nothing was written."
+    )
+    if worker_pool is not None:
         lines.append(
-            f"They would be spread over {crew.where}; the time is that of one process alone."
+            f"They would be spread over {worker_pool.where}; the time is that of one process alone."
         )
     console.result(
-        {"cells": cells, "tiles": total, "seconds": run.seconds, "pixels": run.pixels,
-         "device": run.device, "tiles_per_s": run.tiles_per_s,
-         "spread": None if crew is None else asdict(crew)},
+        {
+            "cells": cells,
+            "tiles": total,
+            "seconds": run.seconds,
+            "pixels": run.pixels,
+            "device": run.device,
+            "tiles_per_s": run.tiles_per_s,
+            "spread": None if worker_pool is None else asdict(worker_pool),
+        },
         "\n".join(lines),
-    )  # fmt: skip
+    )
 
 
 def _width(names: Sequence[str]) -> int:
@@ -149,13 +166,16 @@ def _tell_results(results: Sequence[CellResult], output: Path | str, console: Co
             continue
         size = f"{cell.rows} x {cell.cols}"
         mean = "-" if cell.rsrp_mean_dbm is None else f"{cell.rsrp_mean_dbm:.1f} dBm"
-        lines.append(f"{cell.title:<{width}}{cell.measurements:>10}{size:>16}{mean:>12}  "
-                     f"{cell.transmitter if cell.is_mapped else 'failed'}")  # fmt: skip
+        lines.append(
+            f"{cell.title:<{width}}{cell.measurements:>10}{size:>16}{mean:>12}  "
+            f"{cell.transmitter if cell.is_mapped else 'failed'}"
+        )
     if line := skipped_line(results):
         lines.append(line)
     lines.append(f"Maps, previews and summary: {output}")
-    console.result({"output": output, "cells": [asdict(cell) for cell in results]},
-                   "\n".join(lines))  # fmt: skip
+    console.result(
+        {"output": output, "cells": [asdict(cell) for cell in results]}, "\n".join(lines)
+    )
     failures = [cell for cell in results if cell.is_failed]
     if failures:
         raise InputError(

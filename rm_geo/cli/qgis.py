@@ -21,9 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def profile_options(command: F) -> F:
     """Add the options that choose a profile of QGIS."""
     command = click.option(
-        "--profiles-path", type=click.Path(path_type=Path), metavar="DIR",
+        "--profiles-path",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
         help="Folder of the profiles, as for QGIS's option of that name.",
-    )(command)  # fmt: skip
+    )(command)
     return click.option(
         "--profile", metavar="NAME", help="Profile of QGIS; the default one if not given."
     )(command)
@@ -36,10 +38,17 @@ def qgis() -> None:
 
 @qgis.command("install")
 @profile_options
-@click.option("--python", metavar="FILE",
-              help="Interpreter for the worker; the one that runs this if not given.")  # fmt: skip
-@click.option("--enable/--no-enable", default=True, show_default=True,
-              help="Have QGIS load the plugin at its next start.")  # fmt: skip
+@click.option(
+    "--python",
+    metavar="FILE",
+    help="Interpreter for the worker; the one that runs this if not given.",
+)
+@click.option(
+    "--enable/--no-enable",
+    default=True,
+    show_default=True,
+    help="Have QGIS load the plugin at its next start.",
+)
 @console_options
 def install_command(
     profile: str | None,
@@ -59,8 +68,9 @@ def install_command(
         install(chosen, files, python=python, enable=enable)
         found.append(status(chosen, files))
     lines = [line for one in found for line in _lines(one)]
-    _tell(found, [*lines, "Start QGIS (again): Processing > Toolbox > Radio maps (rm_geo)."],
-          console)  # fmt: skip
+    _tell(
+        found, [*lines, "Start QGIS (again): Processing > Toolbox > Radio maps (rm_geo)."], console
+    )
 
 
 @qgis.command("uninstall")
@@ -91,8 +101,14 @@ def status_command(profile: str | None, profiles_path: Path | None, console: Con
 
 
 @qgis.command("package")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path(), metavar="FILE|DIR",
-              help="The zip, or the folder that gets it; here if not given.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="FILE|DIR",
+    help="The zip, or the folder that gets it; here if not given.",
+)
 @console_options
 def package_command(output: Path, console: Console) -> None:
     """Write the zip for QGIS's plugin manager and the plugin repository."""
@@ -113,6 +129,9 @@ def _lines(one: PluginStatus) -> list[str]:
     if one.version is None:
         return [f"Profile {one.profile}: not installed ({one.folder})"]
     state = "enabled" if one.is_enabled else "not enabled"
-    lines = [f"Profile {one.profile}: version {one.version}, {state}",
-             f"  folder       {one.folder}", f"  interpreter  {one.python}"]  # fmt: skip
+    lines = [
+        f"Profile {one.profile}: version {one.version}, {state}",
+        f"  folder       {one.folder}",
+        f"  interpreter  {one.python}",
+    ]
     return lines if one.problem is None else [*lines, f"  to mend      {one.problem}"]

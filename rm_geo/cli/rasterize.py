@@ -25,10 +25,21 @@ if TYPE_CHECKING:
 @click.command()
 @measurements_argument
 @output_folder_option
-@click.option("--statistic", type=click.Choice(["mean", "median", "max"]), default="mean",
-              show_default=True, help="What a pixel gets; mean is of the power.")  # fmt: skip
-@click.option("--margin", type=Number(0), default=0.0, show_default=True, metavar="M",
-              help="Ground around the measurements.")  # fmt: skip
+@click.option(
+    "--statistic",
+    type=click.Choice(["mean", "median", "max"]),
+    default="mean",
+    show_default=True,
+    help="What a pixel gets; mean is of the power.",
+)
+@click.option(
+    "--margin",
+    type=Number(0),
+    default=0.0,
+    show_default=True,
+    metavar="M",
+    help="Ground around the measurements.",
+)
 @grid_options
 @column_options
 @bbox_option
@@ -56,12 +67,23 @@ def rasterize(
     from rm_geo.workflows.rasterize import rasterize_file
 
     options = PredictOptions(
-        crs=crs, target_crs=target_crs, layer=layer, rsrp_column=rsrp_column,
-        cell_column=cell_column, x_column=x_column, y_column=y_column, time_column=time_column,
-        resolution_m=resolution, reach_m=margin, max_tiles=max_tiles, bbox=bbox,
-    )  # fmt: skip
+        crs=crs,
+        target_crs=target_crs,
+        layer=layer,
+        rsrp_column=rsrp_column,
+        cell_column=cell_column,
+        x_column=x_column,
+        y_column=y_column,
+        time_column=time_column,
+        resolution_m=resolution,
+        reach_m=margin,
+        max_tiles=max_tiles,
+        bbox=bbox,
+    )
     made = rasterize_file(measurements, output, options, statistic=statistic, progress=console)
-    lines = [f"{item.path}: {item.pixels} pixels measured of {item.rows} x {item.cols}"
-             + (f" (cell {item.cell_name})" if item.cell_name != item.cell else "")
-             for item in made]  # fmt: skip
+    lines = [
+        f"{item.path}: {item.pixels} pixels measured of {item.rows} x {item.cols}"
+        + (f" (cell {item.cell_name})" if item.cell_name != item.cell else "")
+        for item in made
+    ]
     console.result({"rasters": [vars(item) for item in made]}, "\n".join(lines))

@@ -21,24 +21,61 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("buildings", type=click.Path(path_type=Path))
-@click.option("--sites", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="Table of the sites.")  # fmt: skip
+@click.option(
+    "--sites",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Table of the sites.",
+)
 @output_folder_option
 @click.option("--layer", metavar="NAME", help="Layer of the buildings, where there are several.")
 @click.option("--height-column", metavar="NAME", help="Heights of the buildings in metres.")
-@click.option("--building-height", type=Number(0, min_open=True), default=25.0,
-              show_default=True, metavar="M", help="Height of buildings without one.")  # fmt: skip
-@click.option("--resolution", type=Number(0, min_open=True), default=1.0,
-              show_default=True, metavar="M", help="Side of a pixel in metres.")  # fmt: skip
-@click.option("--margin", type=Number(0), default=50.0, show_default=True, metavar="M",
-              help="Ground around the buildings and sites.")  # fmt: skip
-@click.option("--eirp", type=Number(), metavar="DBM",
-              help="EIRP per resource element, where the sites do not say; without any, "
-                   "path gain is written.")  # fmt: skip
-@click.option("--frequency", type=Number(1), metavar="MHZ",
-              help="Carrier of all sites, whatever their table says.")  # fmt: skip
-@click.option("--max-tiles", type=click.IntRange(1), default=100, show_default=True, metavar="N",
-              help="Refuse an area that would need more tiles of 256 pixels.")  # fmt: skip
+@click.option(
+    "--building-height",
+    type=Number(0, min_open=True),
+    default=25.0,
+    show_default=True,
+    metavar="M",
+    help="Height of buildings without one.",
+)
+@click.option(
+    "--resolution",
+    type=Number(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="M",
+    help="Side of a pixel in metres.",
+)
+@click.option(
+    "--margin",
+    type=Number(0),
+    default=50.0,
+    show_default=True,
+    metavar="M",
+    help="Ground around the buildings and sites.",
+)
+@click.option(
+    "--eirp",
+    type=Number(),
+    metavar="DBM",
+    help="EIRP per resource element, where the sites do not say; without any, "
+    "path gain is written.",
+)
+@click.option(
+    "--frequency",
+    type=Number(1),
+    metavar="MHZ",
+    help="Carrier of all sites, whatever their table says.",
+)
+@click.option(
+    "--max-tiles",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Refuse an area that would need more tiles of 256 pixels.",
+)
 @crs_option
 @sites_crs_option
 @console_options
@@ -62,14 +99,25 @@ def simulate(
     from rm_geo.workflows import simulate
 
     footprints = simulate.read_buildings(
-        buildings, layer=layer, height_column=height_column, default_height_m=building_height,
-        crs=crs, progress=console,
-    )  # fmt: skip
-    made = simulate.simulate(
-        footprints, sites, output, sites_crs=sites_crs, resolution_m=resolution,
-        margin_m=margin, eirp_dbm=eirp, frequency_mhz=frequency, max_tiles=max_tiles,
+        buildings,
+        layer=layer,
+        height_column=height_column,
+        default_height_m=building_height,
+        crs=crs,
         progress=console,
-    )  # fmt: skip
+    )
+    made = simulate.simulate(
+        footprints,
+        sites,
+        output,
+        sites_crs=sites_crs,
+        resolution_m=resolution,
+        margin_m=margin,
+        eirp_dbm=eirp,
+        frequency_mhz=frequency,
+        max_tiles=max_tiles,
+        progress=console,
+    )
     console.result(
         {"maps": [{"site": one.site, "file": one.path, "quantity": one.quantity} for one in made]},
         "\n".join(f"{one.path}: {one.quantity} of site {one.site}" for one in made),

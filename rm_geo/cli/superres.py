@@ -21,19 +21,40 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("raster", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="GeoTIFF to make.")  # fmt: skip
-@click.option("--scale", type=click.IntRange(1), default=4, show_default=True, metavar="N",
-              help="Fine pixels along each coarse one.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="GeoTIFF to make.",
+)
+@click.option(
+    "--scale",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Fine pixels along each coarse one.",
+)
 @model_option
 @device_option
 @batch_size_option
 @click.option("--band", type=click.IntRange(1), metavar="N", help="Band, where there are several.")
-@click.option("--intercept", type=Number(), metavar="DBM",
-              help="Level that free space would give at 1 m, if known.")  # fmt: skip
-@click.option("--symmetries", type=click.Choice(["1", "2", "4", "8"]), default="1",
-              show_default=True, metavar="1|2|4|8",
-              help="Orientations that are averaged: more is slower and better.")  # fmt: skip
+@click.option(
+    "--intercept",
+    type=Number(),
+    metavar="DBM",
+    help="Level that free space would give at 1 m, if known.",
+)
+@click.option(
+    "--symmetries",
+    type=click.Choice(["1", "2", "4", "8"]),
+    default="1",
+    show_default=True,
+    metavar="1|2|4|8",
+    help="Orientations that are averaged: more is slower and better.",
+)
 @click.option(
     "--buildings",
     type=click.Path(path_type=Path),
@@ -43,8 +64,14 @@ if TYPE_CHECKING:
 @click.option(
     "--buildings-layer", metavar="NAME", help="Layer of the outlines, where there are several."
 )
-@click.option("--max-tiles", type=click.IntRange(1), default=10_000, show_default=True,
-              metavar="N", help="Refuse a raster that would need more windows.")  # fmt: skip
+@click.option(
+    "--max-tiles",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Refuse a raster that would need more windows.",
+)
 @console_options
 def superres(
     raster: Path,
@@ -65,14 +92,29 @@ def superres(
     from rm_geo.workflows.superresolve import superresolve
 
     made = superresolve(
-        raster, output, scale, model=model, device=device, batch_size=batch_size, band=band,
-        intercept_dbm=intercept, symmetries=int(symmetries), buildings=buildings,
+        raster,
+        output,
+        scale,
+        model=model,
+        device=device,
+        batch_size=batch_size,
+        band=band,
+        intercept_dbm=intercept,
+        symmetries=int(symmetries),
+        buildings=buildings,
         buildings_layer=buildings_layer,
-        max_tiles=max_tiles, progress=console,
-    )  # fmt: skip
+        max_tiles=max_tiles,
+        progress=console,
+    )
     rows, cols = made.grid.shape
     console.result(
-        {"file": made.path, "rows": rows, "cols": cols, "spacing_m": made.grid.spacing_m,
-         "scale": made.scale, "model": made.model},
+        {
+            "file": made.path,
+            "rows": rows,
+            "cols": cols,
+            "spacing_m": made.grid.spacing_m,
+            "scale": made.scale,
+            "model": made.model,
+        },
         f"{made.path}: {rows} x {cols} pixels of {made.grid.spacing_m:g} m, by {made.model}",
-    )  # fmt: skip
+    )

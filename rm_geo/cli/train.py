@@ -18,31 +18,69 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("kind")
-@click.option("--config", metavar="NAME|FILE",
-              help="Recipe: a ready one, such as ml-dwa, ml or sl for radiocycle, paper or plus "
-                   "for mars, or a YAML or JSON file.")  # fmt: skip
-@click.option("--data", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
-              help="Folder of simulated scenes, or RadioMapSeer; may be repeated.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR",
-              help="Folder of checkpoints, log and the finished model.")  # fmt: skip
-@click.option("--size", type=click.Choice(["s", "full"]),
-              help="s for two cores and laptops, full for the paper's size and a GPU.")  # fmt: skip
-@click.option("--scale", type=click.Choice(["4", "8"]),
-              help="Enlargement along each axis (mars, srresnet, supreme).")  # fmt: skip
-@click.option("--setting", type=click.Choice(["1", "2"]),
-              help="The MARS paper's: 1 unseen transmitters in known scenes, 2 unseen "
-                   "scenes.")  # fmt: skip
-@click.option("--max-minutes", type=Number(0, min_open=True), metavar="N",
-              help="Time budget, all resumed runs together.")  # fmt: skip
-@click.option("--max-steps", type=click.IntRange(1), metavar="N",
-              help="Budget in steps: training ends with whichever is spent first.")  # fmt: skip
+@click.option(
+    "--config",
+    metavar="NAME|FILE",
+    help="Recipe: a ready one, such as ml-dwa, ml or sl for radiocycle, paper or plus "
+    "for mars, or a YAML or JSON file.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="Folder of simulated scenes, or RadioMapSeer; may be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder of checkpoints, log and the finished model.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["s", "full"]),
+    help="s for two cores and laptops, full for the paper's size and a GPU.",
+)
+@click.option(
+    "--scale",
+    type=click.Choice(["4", "8"]),
+    help="Enlargement along each axis (mars, srresnet, supreme).",
+)
+@click.option(
+    "--setting",
+    type=click.Choice(["1", "2"]),
+    help="The MARS paper's: 1 unseen transmitters in known scenes, 2 unseen scenes.",
+)
+@click.option(
+    "--max-minutes",
+    type=Number(0, min_open=True),
+    metavar="N",
+    help="Time budget, all resumed runs together.",
+)
+@click.option(
+    "--max-steps",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Budget in steps: training ends with whichever is spent first.",
+)
 @device_option
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of PyTorch.")
-@click.option("--resume/--no-resume", default=True, show_default=True,
-              help="Go on from the checkpoint in --out.")  # fmt: skip
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on from the checkpoint in --out.",
+)
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Of everything random.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-              help="Change one value, such as loop.seed=3; may be repeated.")  # fmt: skip
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value, such as loop.seed=3; may be repeated.",
+)
 @console_options
 def train(
     kind: str,
@@ -70,7 +108,7 @@ def train(
     from rm_geo.training.card import CardText, publish
     from rm_geo.training.data import describe_data, prepare_data
     from rm_geo.training.loop import CHECKPOINT_NAME
-    from rm_geo.training.process_group import Team, local_device
+    from rm_geo.training.process_group import ProcessGroup, local_device
     from rm_geo.training.run import check_config, read_config
     from rm_geo.training.run import train as run_training
 
@@ -79,7 +117,7 @@ def train(
     place = torch.device(local_device(choose_device(device)))
     settled = read_config(kind, recipe)
     check_config(settled, resumed=resume and (out / CHECKPOINT_NAME).exists())
-    team = Team.join(place)
+    team = ProcessGroup.join(place)
     try:
         listener = console if team.leads else SilentProgress()
         settled = prepare_data(settled, out / "data", listener, team)
@@ -147,13 +185,13 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
 def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
     """Read a recipe, a file's or a ready one; JSON is YAML too."""
     from rm_geo.errors import ConfigError
-    from rm_geo.training.builtin_recipes import ready_recipe
+    from rm_geo.training.builtin_recipes import builtin_recipe
 
     if config is None:
         return {}
     path = Path(config)
     if not path.suffix and not path.is_file():  # a folder of that name is no recipe
-        return ready_recipe(kind, config)
+        return builtin_recipe(kind, config)
     import yaml
 
     try:

@@ -185,9 +185,14 @@ def main(
             if source is None:
                 raise ConfigError("RadioMapSeer's folder is not named.", hint="Give --source DIR.")
             chosen = RadioMapSeerRecipe(
-                str(source.resolve()), parse_maps(maps), tuple(range(transmitters)), simulation,
-                grey, drives, seed,
-            )  # fmt: skip
+                str(source.resolve()),
+                parse_maps(maps),
+                tuple(range(transmitters)),
+                simulation,
+                grey,
+                drives,
+                seed,
+            )
             chosen.require_complete()
             source = None
         elif recipe == "references":
@@ -197,9 +202,13 @@ def main(
                     f"{lacking} is not given.", hint="Name both --source and --gains."
                 )
             references = ReferencesRecipe(
-                str(gains.resolve()), reference_pairs(gains, parse_maps(maps)), grey, simulate,
-                drives, seed,
-            )  # fmt: skip
+                str(gains.resolve()),
+                reference_pairs(gains, parse_maps(maps)),
+                grey,
+                simulate,
+                drives,
+                seed,
+            )
             references.require_fitting(read_maps_archive(source))
             chosen = references
         elif recipe == "field":

@@ -25,7 +25,7 @@ from rm_geo.distributed.batch_state import (
 )
 from rm_geo.distributed.batch_task import TaskOutcome, run_task
 from rm_geo.distributed.jobs import Job, require_outputs
-from rm_geo.distributed.pool import POLL_S, Crew
+from rm_geo.distributed.pool import POLL_S, WorkerPool
 from rm_geo.distributed.tiles import release_workers
 from rm_geo.errors import ClusterLostError, OutputError
 from rm_geo.io.file_cache import release_copies
@@ -125,20 +125,20 @@ def _work_off(
     progress: Progress,
 ) -> None:
     """Hand out tasks, and more tasks for what they find, until nothing is left."""
-    crew = Crew(client)
+    worker_pool = WorkerPool(client)
     waiting: deque[tuple[JobState, str | None, int]] = deque()
     meant: dict[str, tuple[Any, JobState, str | None, int]] = {}
     done: SimpleQueue[Any] = SimpleQueue()
 
     def submit() -> None:
-        threads = crew.threads()
+        threads = worker_pool.threads()
         # A task whose tiles are spread leaves its place on the worker to the next task: only
         # so many may be under way that their memory is bounded.
         while waiting and (not spread_tiles or len(meant) < threads):
             enough = len(waiting) + len(meant) >= threads
             least = spread_tiles if enough else -(-spread_tiles // _SPREAD_SOONER)
             state, cell, attempt = waiting.popleft()
-            future = crew.submit(run_task, state.job, cell, least)
+            future = worker_pool.submit(run_task, state.job, cell, least)
             meant[future.key] = (future, state, cell, attempt)
             future.add_done_callback(done.put)
 
@@ -152,10 +152,10 @@ def _work_off(
             try:
                 future = done.get(timeout=POLL_S)
             except Empty:
-                crew.require()
+                worker_pool.require()
                 continue
             _, state, cell, attempt = meant.pop(future.key)
-            outcome = _outcome(future, crew)
+            outcome = _outcome(future, worker_pool)
             state.seconds += outcome.seconds
             if outcome.may_pass and attempt < retries:
                 state.attempts += 1
@@ -177,7 +177,7 @@ def _work_off(
                 _close(state, progress)
             record.note(state)
     finally:
-        crew.take_back(future for future, *_ in meant.values())
+        worker_pool.take_back(future for future, *_ in meant.values())
 
 
 def _label(state: JobState, cell: str | None) -> str:
@@ -214,10 +214,10 @@ def _close(state: JobState, progress: Progress) -> None:
     progress.advance()
 
 
-def _outcome(future: Any, crew: Crew) -> TaskOutcome:  # noqa: ANN401
+def _outcome(future: Any, worker_pool: WorkerPool) -> TaskOutcome:  # noqa: ANN401
     """Give what a task returned, or what became of its worker."""
     try:
-        outcome = crew.result(future)
+        outcome = worker_pool.result(future)
     except ClusterLostError:
         raise
     except Exception as error:  # whatever it is, the other jobs go on

@@ -71,8 +71,9 @@ class JobState:
         """What a person should look at: rows that were left out, and doubts about cells."""
         of_cells = [
             f"cell {cell.cell}: {warning}"
-            for cell in self.results.values() for warning in cell.warnings
-        ]  # fmt: skip
+            for cell in self.results.values()
+            for warning in cell.warnings
+        ]
         return worth_a_look(self.lines) + of_cells
 
     @property
@@ -180,13 +181,21 @@ def weights_version(method: str, model: Path | str | None) -> str:
 
 def _key(job: Job, weights: str) -> str:
     """Tell whether a job is the same as before: files, weights, options, and the version."""
-    beside = [None if place is None else version_of(location_of(place))
-              for place in (job.options.sites, job.options.buildings)]  # fmt: skip
+    beside = [
+        None if place is None else version_of(location_of(place))
+        for place in (job.options.sites, job.options.buildings)
+    ]
     text = json.dumps(
-        [__version__, identity(job.measurements), identity(job.output),
-         version_of(job.measurements), *beside, weights,
-         settings_text(replace(job.options, fresh=False))]
-    )  # fmt: skip
+        [
+            __version__,
+            identity(job.measurements),
+            identity(job.output),
+            version_of(job.measurements),
+            *beside,
+            weights,
+            settings_text(replace(job.options, fresh=False)),
+        ]
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo.distributed.jobs import Job
-from rm_geo.distributed.tiles import TilesOfTask
+from rm_geo.distributed.tiles import NestedDaskTiles
 from rm_geo.errors import (
     CancelledError,
     ClusterError,
@@ -23,11 +23,11 @@ from rm_geo.errors import (
     RmGeoError,
     TooSmallError,
 )
-from rm_geo.io.file_cache import copies_of_worker
+from rm_geo.io.file_cache import worker_file_cache
 from rm_geo.io.object_store import local, stored
 from rm_geo.io.paths import location_of
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.plan import Survey, read_survey, require_one_possible
+from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
 from rm_geo.products.summary import CellResult, failed, skipped
 from rm_geo.progress import SilentProgress
 
@@ -106,7 +106,7 @@ def _mapped(
 
     if isinstance(job.output, Path):
         prepare_output_folder(job.output)
-    copies = copies_of_worker()
+    copies = worker_file_cache()
     source = local(job.measurements, places, copies.copy_of)
     if options.sites is not None:
         sites = local(location_of(options.sites), places, copies.copy_of)
@@ -115,34 +115,39 @@ def _mapped(
         buildings = local(location_of(options.buildings), places, copies.copy_of)
         options = replace(options, buildings=buildings)
     progress.call(source, job)
-    survey = read_survey(source, options, progress)
-    require_one_possible(survey)
-    if len(survey.cells) > 1:
-        cells = tuple(plan.cell for plan in survey.cells if plan.refusal is None)
-        return TaskOutcome(_refused(survey, source, job), cells)
-    part, names = f"cell {survey.cells[0].cell}", list[str]()
+    run_plan = plan_run(source, options, progress)
+    require_mappable_cell(run_plan)
+    if len(run_plan.cells) > 1:
+        cells = tuple(plan.cell for plan in run_plan.cells if plan.refusal is None)
+        return TaskOutcome(_refused(run_plan, source, job), cells)
+    part, names = f"cell {run_plan.cells[0].cell}", list[str]()
     output = local(job.output, places, partial(stored, names=names, part=part))
     try:
         results = predict(
-            survey, output, options, progress, summary=False,
-            tile_computer=TilesOfTask(options, spread_tiles) if spread_tiles else None,
-        )  # fmt: skip
+            run_plan,
+            output,
+            options,
+            progress,
+            summary=False,
+            tile_executor=NestedDaskTiles(options, spread_tiles) if spread_tiles else None,
+        )
     except TooSmallError as error:
         if cell is None:  # the only cell of the job
             raise
-        (plan,) = survey.cells
+        (plan,) = run_plan.cells
         small = skipped(plan.cell, plan.label, len(plan.measurements), error)
         results = [_called(small, source, job)]
     names += (name for result in results for name in result.files)
     return TaskOutcome(tuple(results))
 
 
-def _refused(survey: Survey, source: Path, job: Job) -> tuple[CellResult, ...]:
+def _refused(run_plan: RunPlan, source: Path, job: Job) -> tuple[CellResult, ...]:
     """Cells that cannot be mapped; the reasons name the job's file, not its copy."""
     results = (
         failed(plan.cell, plan.label, len(plan.measurements), plan.refusal)
-        for plan in survey.cells if plan.refusal is not None
-    )  # fmt: skip
+        for plan in run_plan.cells
+        if plan.refusal is not None
+    )
     return tuple(_called(result, source, job) for result in results)
 
 

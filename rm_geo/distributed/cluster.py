@@ -124,9 +124,12 @@ def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]
         environment["CUDA_VISIBLE_DEVICES"] = str(index % local.gpus)
     # A cell's memory is bounded by design, and a worker that is killed for it helps nobody.
     options = {
-        "nthreads": 1, "env": environment, "memory_limit": 0, "host": "127.0.0.1",
+        "nthreads": 1,
+        "env": environment,
+        "memory_limit": 0,
+        "host": "127.0.0.1",
         "silence_logs": logging.ERROR,
-    }  # fmt: skip
+    }
     return {"cls": distributed.Nanny, "options": options}
 
 

@@ -6,16 +6,16 @@ import os
 from dataclasses import dataclass
 
 from rm_geo.distributed.cluster import local_workers, open_cluster
-from rm_geo.distributed.tiles import SpreadTiles
+from rm_geo.distributed.tiles import DaskTiles
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.dry_run import DryRun, rehearse
-from rm_geo.pipeline.plan import read_survey, require_one_possible
+from rm_geo.pipeline.plan import plan_run, require_mappable_cell
 from rm_geo.progress import Progress
 
 
 @dataclass(frozen=True)
-class Workforce:
+class WorkerSummary:
     """Who would compute the tiles.
 
     Attributes
@@ -33,14 +33,14 @@ class Workforce:
     where: str
 
 
-def spread_dry_run(
+def dry_run_on_cluster(
     measurements: str | os.PathLike[str] | Measurements,
     options: PredictOptions,
     progress: Progress,
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-) -> tuple[DryRun, Workforce]:
+) -> tuple[DryRun, WorkerSummary]:
     """Find out what a run over workers would do, writing nothing.
 
     A scheduler must answer, and one of its workers open the method. Local workers are not
@@ -60,23 +60,25 @@ def spread_dry_run(
     RmGeoError
         Whatever else would stop the run before its first tile.
     """
-    survey = read_survey(measurements, options, progress)
-    require_one_possible(survey)
+    run_plan = plan_run(measurements, options, progress)
+    require_mappable_cell(run_plan)
     if scheduler is None:
         found = local_workers(workers, options.device)
         gpus = f", {_several(found.gpus, 'GPU')} for all" if found.gpus else ""
         share = f"{_several(found.cores, 'core')} for each{gpus}"
         where = f"{_several(found.number, 'worker')} on this machine, {share}"
-        return rehearse(survey, options, progress), Workforce(found.number, found.number, where)
-    with open_cluster(scheduler) as client, SpreadTiles(client, options) as tiles:
-        run = rehearse(survey, options, progress, tile_computer=tiles)
+        return rehearse(run_plan, options, progress), WorkerSummary(
+            found.number, found.number, where
+        )
+    with open_cluster(scheduler) as client, DaskTiles(client, options) as tiles:
+        run = rehearse(run_plan, options, progress, tile_executor=tiles)
         threads = client.nthreads()
     number, all_threads = len(threads), sum(threads.values())
     where = (
         f"{_several(number, 'worker')} with {_several(all_threads, 'thread')} in all, of the "
         f"scheduler at {scheduler}, which answers"
     )
-    return run, Workforce(number, all_threads, where)
+    return run, WorkerSummary(number, all_threads, where)
 
 
 def _several(number: int, what: str) -> str:

@@ -28,10 +28,15 @@ _NEEDED: Final = "measurements"
 _OWN: Final = (_NEEDED, "output", "name")
 # As the options of ``rm-geo predict`` are called.
 _SHORT_NAMES: Final = {
-    "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
-    "overlap": "overlap_px", "eirp": "eirp_dbm", "frequency": "frequency_mhz",
-    "noise": "noise_db", "cell": "cells",
-}  # fmt: skip
+    "reach": "reach_m",
+    "resolution": "resolution_m",
+    "tile_size": "tile_size_px",
+    "overlap": "overlap_px",
+    "eirp": "eirp_dbm",
+    "frequency": "frequency_mhz",
+    "noise": "noise_db",
+    "cell": "cells",
+}
 _YES: Final = frozenset({"yes", "true", "1", "on"})
 _NO: Final = frozenset({"no", "false", "0", "off"})
 

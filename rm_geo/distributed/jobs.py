@@ -20,16 +20,29 @@ from rm_geo.products.summary import BATCH_SUMMARY_NAMES, SUMMARY_NAMES
 from rm_geo.zoo.catalog import list_models
 
 MEASUREMENT_SUFFIXES: Final = (
-    ".shp", ".gpkg", ".geojson", ".parquet", ".geoparquet", ".fgb", ".csv", ".csv.gz", ".tsv",
-)  # fmt: skip
+    ".shp",
+    ".gpkg",
+    ".geojson",
+    ".parquet",
+    ".geoparquet",
+    ".fgb",
+    ".csv",
+    ".csv.gz",
+    ".tsv",
+)
 _NO_MEASUREMENTS: Final = frozenset({*SUMMARY_NAMES, *BATCH_SUMMARY_NAMES})
 """What an earlier batch may have left in a folder that is mapped into itself."""
 # As the options of ``rm-geo predict`` are called.
 _SHORT_NAMES: Final = {
-    "reach": "reach_m", "resolution": "resolution_m", "tile_size": "tile_size_px",
-    "overlap": "overlap_px", "eirp": "eirp_dbm", "frequency": "frequency_mhz",
-    "noise": "noise_db", "cell": "cells",
-}  # fmt: skip
+    "reach": "reach_m",
+    "resolution": "resolution_m",
+    "tile_size": "tile_size_px",
+    "overlap": "overlap_px",
+    "eirp": "eirp_dbm",
+    "frequency": "frequency_mhz",
+    "noise": "noise_db",
+    "cell": "cells",
+}
 
 
 @dataclass(frozen=True)
@@ -97,8 +110,10 @@ def read_jobs(
             raise InputError(f"{table} holds no jobs.", hint="Add a row for each file.")
     else:
         files = _files(sources)
-        jobs = [Job(name, file, below(output, name), options)
-                for name, file in zip(_names(files), files, strict=True)]  # fmt: skip
+        jobs = [
+            Job(name, file, below(output, name), options)
+            for name, file in zip(_names(files), files, strict=True)
+        ]
     _require_files(jobs)
     _require_different(jobs)
     _require_meant(jobs)
@@ -245,9 +260,12 @@ def _require_meant(jobs: Sequence[Job]) -> None:
                     if name == "target_crs":
                         require_metric(parsed)
             check_method(
-                options.method, model=options.model, device=options.device,
-                options=options.method_options, told=told,
-            )  # fmt: skip
+                options.method,
+                model=options.model,
+                device=options.device,
+                options=options.method_options,
+                told=told,
+            )
         except RmGeoError as error:
             raise ConfigError(
                 f"{error.message.rstrip('.')} (job {job.name!r}).", hint=error.hint
@@ -273,9 +291,10 @@ def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
     """
     whole = identity(output)
     apart = {
-        job.output for job in jobs
+        job.output
+        for job in jobs
         if isinstance(job.output, str) and not identity(job.output).startswith(f"{whole}/")
-    }  # fmt: skip
+    }
     wanted = apart | {output} if isinstance(output, str) else apart
     for_each(require_writable, sorted(wanted))
 

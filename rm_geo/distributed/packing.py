@@ -24,7 +24,7 @@ class PackedTiles:
         RSRP in each.
     spacing_m, transmitter_rc, intercept_dbm, frequency_mhz, transmitter_height_m
         As in the batch.
-    wall_bits : ndarray of uint8 or None
+    building_bits : ndarray of uint8 or None
         Known buildings, eight pixels a byte along the rows.
     """
 
@@ -36,7 +36,7 @@ class PackedTiles:
     intercept_dbm: FloatArray
     frequency_mhz: float
     transmitter_height_m: float
-    wall_bits: NDArray[np.uint8] | None = None
+    building_bits: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, batch: TileBatch) -> PackedTiles:
@@ -70,9 +70,9 @@ class PackedTiles:
 
     def _walls(self) -> BoolArray | None:
         """Unpack the known buildings."""
-        if self.wall_bits is None:
+        if self.building_bits is None:
             return None
-        bits = np.unpackbits(self.wall_bits, axis=-1, count=self.shape[-1])
+        bits = np.unpackbits(self.building_bits, axis=-1, count=self.shape[-1])
         return bits.astype(np.bool_)
 
     def __len__(self) -> int:

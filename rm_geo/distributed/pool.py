@@ -21,7 +21,7 @@ _PATIENCE_S: Final = 60.0
 _RESUME: Final = "What is finished is kept: the same command goes on from here."
 
 
-class Crew:
+class WorkerPool:
     """The workers of a client, counted now and then.
 
     Parameters

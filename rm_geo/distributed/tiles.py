@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from rm_geo._version import __version__
 from rm_geo.distributed.packing import PackedTiles
-from rm_geo.distributed.pool import POLL_S, Crew
+from rm_geo.distributed.pool import POLL_S, WorkerPool
 from rm_geo.distributed.worker_methods import (
     MethodFacts,
     RemoteMethod,
@@ -41,7 +41,7 @@ _PRIORITY: Final = 10
 """Tiles go before whole jobs: what was begun is finished first."""
 
 
-class SpreadTiles:
+class DaskTiles:
     """Computes tiles on the workers of a client.
 
     Parameters
@@ -52,7 +52,7 @@ class SpreadTiles:
         Which method.
     """
 
-    may_export = True
+    allows_onnx_export = True
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SpreadTiles:
         self._client = client
         self._recipe = MethodRecipe.of(options)
 
-    def __enter__(self) -> SpreadTiles:
+    def __enter__(self) -> DaskTiles:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -76,12 +76,12 @@ class SpreadTiles:
         RmGeoError
             If the worker has another rm_geo, or cannot open the method.
         """
-        crew = Crew(self._client)
-        future = crew.submit(describe_remote, self._recipe, priority=_PRIORITY)
+        worker_pool = WorkerPool(self._client)
+        future = worker_pool.submit(describe_remote, self._recipe, priority=_PRIORITY)
         try:
-            remote = _result(future, crew, progress)
+            remote = _result(future, worker_pool, progress)
         finally:
-            crew.take_back([future])
+            worker_pool.take_back([future])
         assert isinstance(remote, RemoteMethod)
         if remote.facts != MethodFacts.of(method):
             progress.log(
@@ -107,7 +107,7 @@ class SpreadTiles:
         return spread(self._client, self._recipe, MethodFacts.of(method), batches, progress, clock)
 
 
-class TilesOfTask:
+class NestedDaskTiles:
     """Computes tiles from within a task on a worker: large cells on all workers.
 
     The task leaves its place to others meanwhile, so that one worker alone suffices.
@@ -120,7 +120,7 @@ class TilesOfTask:
         Cells with fewer tiles are computed here.
     """
 
-    may_export = False
+    allows_onnx_export = False
 
     def __init__(self, options: PredictOptions, least_tiles: int) -> None:
         self._recipe = MethodRecipe.of(options)
@@ -190,21 +190,23 @@ def spread(
         What a worker met, with its address.
     """
     source = iter(batches)
-    crew = Crew(client)
+    worker_pool = WorkerPool(client)
     running: deque[tuple[Any, int]] = deque()
     try:
         while True:
-            while len(running) < _PER_THREAD * crew.threads():
+            while len(running) < _PER_THREAD * worker_pool.threads():
                 if (batch := next(source, None)) is None:
                     break
                 tiles = PackedTiles.of(batch)
-                future = crew.submit(estimate_remotely, recipe, facts, tiles, priority=_PRIORITY)
+                future = worker_pool.submit(
+                    estimate_remotely, recipe, facts, tiles, priority=_PRIORITY
+                )
                 running.append((future, len(batch)))
             if not running:
                 return
             progress.check()
             future, count = running[0]
-            estimate, seconds = _result(future, crew, progress)
+            estimate, seconds = _result(future, worker_pool, progress)
             running.popleft()
             future.release()  # now, whoever holds on to this frame
             clock.forward_s += seconds
@@ -212,7 +214,7 @@ def spread(
             progress.advance(count)
             yield estimate
     finally:
-        crew.take_back(future for future, _ in running)
+        worker_pool.take_back(future for future, _ in running)
 
 
 def release_workers(
@@ -239,15 +241,15 @@ def release_workers(
             client.run(release, on_error="ignore")
 
 
-def _result(future: Any, crew: Crew, progress: Progress) -> Any:  # noqa: ANN401
+def _result(future: Any, worker_pool: WorkerPool, progress: Progress) -> Any:  # noqa: ANN401
     """Wait for a task, ready to stop; give what it returned, or its error in words."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     while not done.wait(POLL_S):
         progress.check()
-        crew.require()
+        worker_pool.require()
     try:
-        result = crew.result(future)
+        result = worker_pool.result(future)
     except RmGeoError:
         raise
     except Exception as error:

@@ -57,7 +57,7 @@ class OrdinaryKrigingEstimator:
 
     name = "ordinary-kriging"
     maps_buildings = False
-    knows_deviation = True
+    predicts_std = True
 
     def __post_init__(self) -> None:
         require_whole(self.name, "neighbors", self.neighbors, least=1)

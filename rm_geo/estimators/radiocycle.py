@@ -58,9 +58,14 @@ class RadioCycleEstimator:
     maps_buildings = True
 
     def __init__(
-        self, model: str | Path | None = None, device: str = "auto", symmetries: int = 1,
-        engine: str = "auto", tile_size_px: int | None = None, told: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        model: str | Path | None = None,
+        device: str = "auto",
+        symmetries: int = 1,
+        engine: str = "auto",
+        tile_size_px: int | None = None,
+        told: bool = False,
+    ) -> None:
         self.check_options(symmetries=symmetries, engine=engine)
         self.symmetries = symmetries
         self._wanted = engine
@@ -86,7 +91,7 @@ class RadioCycleEstimator:
         require_count(symmetries)
 
     @property
-    def knows_deviation(self) -> bool:
+    def predicts_std(self) -> bool:
         """Whether the model gives a standard deviation: the published pair does not."""
         return self._record.kind == FIELD_KIND
 

@@ -30,7 +30,7 @@ class MethodInfo:
     needs : tuple of str
         What must be there besides rm-geo itself: an extra to install, a trained model, or
         knowledge of the transmitter. Empty for nothing.
-    reads_buildings : bool
+    accepts_buildings : bool
         Whether it can be told where buildings stand.
     """
 
@@ -38,7 +38,7 @@ class MethodInfo:
     summary: str
     maps_buildings: bool = False
     needs: tuple[str, ...] = ()
-    reads_buildings: bool = False
+    accepts_buildings: bool = False
 
     @property
     def is_network(self) -> bool:
@@ -65,7 +65,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
             "RadioCycle: networks for signal and buildings together, or among known buildings",
             maps_buildings=True,
             needs=(TRAINED_MODEL,),
-            reads_buildings=True,
+            accepts_buildings=True,
         ),
         "rm_geo.estimators.radiocycle:RadioCycleEstimator",
     ),
@@ -172,7 +172,7 @@ def method_info(name: str) -> MethodInfo:
     return _find(name).info
 
 
-def require_building_reader(name: str) -> None:
+def require_accepts_buildings(name: str) -> None:
     """Refuse to tell a method buildings that it would not look at.
 
     Raises
@@ -180,7 +180,7 @@ def require_building_reader(name: str) -> None:
     UsageError
         If the method cannot be told where buildings stand, or there is no such method.
     """
-    if not method_info(name).reads_buildings:
+    if not method_info(name).accepts_buildings:
         raise UsageError(
             f"The method {name!r} does not read buildings.",
             hint="Leave out the buildings, or use radiocycle.",

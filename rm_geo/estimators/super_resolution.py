@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rm_geo._util.padding import framed
+from rm_geo._util.padding import pad_window
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
@@ -117,9 +117,13 @@ class SuperResolutionEstimator:
                 for node, offset in zip(first, phase, strict=True)
             )
             size = (unit.shape[0] * self.scale, unit.shape[1] * self.scale)
-            walls = None if batch.walls is None else framed(batch.walls[index], (row, col), size)
+            walls = (
+                None if batch.walls is None else pad_window(batch.walls[index], (row, col), size)
+            )
             fine = self._enlarge(np.asarray(unit, dtype=np.float32), walls)
-            level[index] = framed(unit_to_gain(fine) + offset_db[index], (-row, -col), rsrp.shape)
+            level[index] = pad_window(
+                unit_to_gain(fine) + offset_db[index], (-row, -col), rsrp.shape
+            )
         return Estimate(rsrp_dbm=level)
 
     def _phase(self, observed: BoolArray) -> tuple[int, int]:

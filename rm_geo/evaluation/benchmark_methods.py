@@ -9,12 +9,12 @@ from pathlib import Path
 from rm_geo.errors import DependencyError, ModelError, UsageError
 from rm_geo.estimators.base import Estimator
 from rm_geo.estimators.registry import create, method_info
-from rm_geo.validation.known_buildings import WallToldEstimator
+from rm_geo.validation.known_buildings import KnownBuildingsEstimator
 from rm_geo.zoo.catalog import default_model
 
 
 @dataclass(frozen=True)
-class Contestant:
+class BenchmarkMethod:
     """A line of a table.
 
     Attributes
@@ -28,7 +28,7 @@ class Contestant:
     options : mapping
         Further parameters of the method.
     told_walls : bool
-        Whether it is told where walls are by :class:`~rm_geo.validation.known_buildings.WallToldEstimator`,
+        Whether it is told where walls are by :class:`~rm_geo.validation.known_buildings.KnownBuildingsEstimator`,
         because it knows no such thing itself.
     """
 
@@ -58,8 +58,8 @@ class Line:
     labels: tuple[str, ...]
 
 
-def line_up(
-    contestants: Sequence[Contestant],
+def load_methods(
+    contestants: Sequence[BenchmarkMethod],
     models: Mapping[str, str | Path],
     *,
     device: str = "auto",
@@ -69,7 +69,7 @@ def line_up(
 
     Parameters
     ----------
-    contestants : sequence of Contestant
+    contestants : sequence of BenchmarkMethod
         All that the table has lines for.
     models : mapping of str to str or Path
         Trained models by key; others are the defaults that come with rm_geo.
@@ -81,11 +81,11 @@ def line_up(
     Raises
     ------
     UsageError
-        As :func:`chosen_contestants` says.
+        As :func:`select_methods` says.
     ModelError
         If a model that is given cannot be used.
     """
-    chosen = chosen_contestants(contestants, models, only)
+    chosen = select_methods(contestants, models, only)
     line = Line({}, {}, tuple(contestant.label for contestant in chosen))
     for contestant in chosen:
         try:
@@ -95,15 +95,15 @@ def line_up(
     return line
 
 
-def chosen_contestants(
-    contestants: Sequence[Contestant], models: Iterable[str], only: Sequence[str] | None
-) -> list[Contestant]:
+def select_methods(
+    contestants: Sequence[BenchmarkMethod], models: Iterable[str], only: Sequence[str] | None
+) -> list[BenchmarkMethod]:
     """Give the contestants that are asked for, and hold the models' keys to them.
 
     Parameters
     ----------
     contestants, only
-        As for :func:`line_up`.
+        As for :func:`load_methods`.
     models : iterable of str
         Keys of the models that are given.
 
@@ -132,12 +132,12 @@ def chosen_contestants(
     return chosen
 
 
-def known_names(contestants: Iterable[Contestant]) -> set[str]:
+def known_names(contestants: Iterable[BenchmarkMethod]) -> set[str]:
     """Names by which some contestants can be asked for, in lower case."""
     return {name for contestant in contestants for name in _names(contestant)}
 
 
-def _require_known(only: Iterable[str], contestants: Sequence[Contestant]) -> None:
+def _require_known(only: Iterable[str], contestants: Sequence[BenchmarkMethod]) -> None:
     """Refuse names that no contestant has, and tell those that exist."""
     if unknown := [name for name in only if name.lower() not in known_names(contestants)]:
         methods = dict.fromkeys(c.model_key or c.method for c in contestants)
@@ -151,17 +151,17 @@ class _AbsentError(Exception):
     """There is no trained model of that key."""
 
 
-def _names(contestant: Contestant) -> set[str]:
+def _names(contestant: BenchmarkMethod) -> set[str]:
     """Names by which a contestant can be asked for."""
     names = {contestant.label, contestant.model_key or contestant.method}
     return {name.lower() for name in names}
 
 
-def _open(contestant: Contestant, models: Mapping[str, str | Path], device: str) -> Estimator:
+def _open(contestant: BenchmarkMethod, models: Mapping[str, str | Path], device: str) -> Estimator:
     """Make the estimator."""
     if not method_info(contestant.method).is_network:
         made = create(contestant.method, **contestant.options)
-        return WallToldEstimator(made) if contestant.told_walls else made
+        return KnownBuildingsEstimator(made) if contestant.told_walls else made
     key = contestant.model_key or contestant.method
     model = models.get(key)
     if model is None:

@@ -35,7 +35,7 @@ class LatticeCases:
     indoor: BoolArray
 
 
-def known_walls(scene: SimulatedScene, antennas: NDArray[np.int64]) -> BoolArray | None:
+def known_buildings(scene: SimulatedScene, antennas: NDArray[np.int64]) -> BoolArray | None:
     """Tell which pixels have no gain by the maps of some antennas; None where there are none."""
     if not antennas.size:
         return None

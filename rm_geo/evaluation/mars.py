@@ -20,9 +20,9 @@ from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators.base import Estimator, FloatArray, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
-from rm_geo.evaluation.benchmark_methods import Contestant, Line
+from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line
 from rm_geo.evaluation.cases import chosen_scenes
-from rm_geo.evaluation.lattice import LatticeCases, known_walls, lattice_cases
+from rm_geo.evaluation.lattice import LatticeCases, known_buildings, lattice_cases
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 from rm_geo.validation.figures import draw_maps
@@ -53,7 +53,7 @@ _SCALES: Final = (
 )
 
 
-def contestants(scale: int, setting: int = 2) -> tuple[Contestant, ...]:
+def contestants(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
     """Lines of the tables at a scale: the paper's, and this project's own variant.
 
     Setting 1 has models of its own, whose keys end in ``-i``: those of setting 2 learnt from
@@ -62,20 +62,23 @@ def contestants(scale: int, setting: int = 2) -> tuple[Contestant, ...]:
     """
     own = "-i" if setting == 1 else ""
     told = (
-        Contestant("bilinear told the walls", "linear", told_walls=True),
-        Contestant("MARS told the walls", "mars", f"mars-{scale}-walls"),
-        Contestant("MARS told the walls (8 turns)", "mars", f"mars-{scale}-walls",
-                   {"symmetries": 8}),
-    )  # fmt: skip
+        BenchmarkMethod("bilinear told the walls", "linear", told_walls=True),
+        BenchmarkMethod("MARS told the walls", "mars", f"mars-{scale}-walls"),
+        BenchmarkMethod(
+            "MARS told the walls (8 turns)", "mars", f"mars-{scale}-walls", {"symmetries": 8}
+        ),
+    )
     return (
-        Contestant("bilinear", "linear"),
-        Contestant("RBF", "rbf"),
-        Contestant("COST-231 Hata", "cost231-hata"),
-        Contestant("SRResNet", "srresnet", f"srresnet-{scale}{own}"),
-        Contestant("Supreme", "supreme", f"supreme-{scale}{own}"),
-        Contestant("MARS", "mars", f"mars-{scale}-paper{own}"),
-        Contestant("MARS of rm_geo", "mars", f"mars-{scale}{own}"),
-        Contestant("MARS of rm_geo (8 turns)", "mars", f"mars-{scale}{own}", {"symmetries": 8}),
+        BenchmarkMethod("bilinear", "linear"),
+        BenchmarkMethod("RBF", "rbf"),
+        BenchmarkMethod("COST-231 Hata", "cost231-hata"),
+        BenchmarkMethod("SRResNet", "srresnet", f"srresnet-{scale}{own}"),
+        BenchmarkMethod("Supreme", "supreme", f"supreme-{scale}{own}"),
+        BenchmarkMethod("MARS", "mars", f"mars-{scale}-paper{own}"),
+        BenchmarkMethod("MARS of rm_geo", "mars", f"mars-{scale}{own}"),
+        BenchmarkMethod(
+            "MARS of rm_geo (8 turns)", "mars", f"mars-{scale}{own}", {"symmetries": 8}
+        ),
         *(told if setting == 1 else ()),
     )
 
@@ -220,7 +223,7 @@ def judge_mars(
     learnt = SETTINGS[setting].train_transmitters if setting == 1 else ()
     for index, antennas in pairs:
         scene = data.scene(index)
-        walls = known_walls(scene, np.flatnonzero(np.isin(numbers[index], learnt)))
+        walls = known_buildings(scene, np.flatnonzero(np.isin(numbers[index], learnt)))
         for scale, line in lines.items():
             cases = lattice_cases(scene, antennas, scale, walls)
             panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}

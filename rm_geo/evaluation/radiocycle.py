@@ -16,7 +16,7 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, FloatArray
 from rm_geo.evaluation import published
-from rm_geo.evaluation.benchmark_methods import Contestant, Line
+from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line
 from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
 from rm_geo.evaluation.simulated import TRANSMITTERS, ProtocolRow, run_protocol
 from rm_geo.progress import Progress
@@ -25,17 +25,17 @@ from rm_geo.validation.figures import draw_curves, draw_maps
 from rm_geo.validation.tables import markdown_table, write_csv
 
 CONTESTANTS: Final = (
-    Contestant("KNN", "knn"),
-    Contestant("RF", "random-forest"),
-    Contestant("InterpolationNet", "interpolation-net", "interpolation-net"),
-    Contestant("SL", "radiocycle", "radiocycle-sl"),
-    Contestant("ML w/o DWA", "radiocycle", "radiocycle-ml"),
-    Contestant("ML w/ DWA", "radiocycle", "radiocycle-ml-dwa"),
-    Contestant("RadioCycle for the field", "radiocycle", "radiocycle"),
-    Contestant("ordinary kriging", "ordinary-kriging"),
-    Contestant("matrix completion", "matrix-completion"),
-    Contestant("COST-231 Hata", "cost231-hata"),
-    Contestant("SPM", "spm"),
+    BenchmarkMethod("KNN", "knn"),
+    BenchmarkMethod("RF", "random-forest"),
+    BenchmarkMethod("InterpolationNet", "interpolation-net", "interpolation-net"),
+    BenchmarkMethod("SL", "radiocycle", "radiocycle-sl"),
+    BenchmarkMethod("ML w/o DWA", "radiocycle", "radiocycle-ml"),
+    BenchmarkMethod("ML w/ DWA", "radiocycle", "radiocycle-ml-dwa"),
+    BenchmarkMethod("RadioCycle for the field", "radiocycle", "radiocycle"),
+    BenchmarkMethod("ordinary kriging", "ordinary-kriging"),
+    BenchmarkMethod("matrix completion", "matrix-completion"),
+    BenchmarkMethod("COST-231 Hata", "cost231-hata"),
+    BenchmarkMethod("SPM", "spm"),
 )
 """Lines of table 2: the paper's, this project's own model, and what practice uses."""
 
@@ -115,13 +115,20 @@ def evaluate_radiocycle(
     if not line.estimators:
         raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
     uniform = sorted({*rates, published.RADIOCYCLE_RATE})
-    samplings = [*(Sampling("uniform", rate) for rate in uniform),
-                 *(Sampling("route", share) for share in routes)]  # fmt: skip
+    samplings = [
+        *(Sampling("uniform", rate) for rate in uniform),
+        *(Sampling("route", share) for share in routes),
+    ]
     with output_folder(out):
         rows = run_protocol(
-            data, line.estimators, samplings=samplings, maps=maps, transmitters=transmitters,
-            seed=seed, progress=progress,
-        )  # fmt: skip
+            data,
+            line.estimators,
+            samplings=samplings,
+            maps=maps,
+            transmitters=transmitters,
+            seed=seed,
+            progress=progress,
+        )
     by_place = {(row.method, row.sampling): row for row in rows}
     table = table2(by_place, line)
     write_csv(out / "scores.csv", rows)
@@ -143,8 +150,9 @@ def table2(by_place: Mapping[tuple[str, str], ProtocolRow], line: Line) -> list[
     """Give the lines of table 2; those that are absent say why."""
     sampling = str(Sampling("uniform", published.RADIOCYCLE_RATE))
     judged = {label: by_place[label, sampling] for label in line.estimators}
-    return [_table2_row(label, judged.get(label), line.absent.get(label, ""))
-            for label in line.labels]  # fmt: skip
+    return [
+        _table2_row(label, judged.get(label), line.absent.get(label, "")) for label in line.labels
+    ]
 
 
 def _table2_row(label: str, row: ProtocolRow | None, reason: str) -> Table2Row:
@@ -193,26 +201,44 @@ def _figures(
     present = list(line.estimators)
 
     def curve(label: str, score: str) -> list[tuple[float, float]]:
-        values = [float(getattr(by_place[label, str(Sampling("uniform", rate))], score))
-                  for rate in rates]  # fmt: skip
+        values = [
+            float(getattr(by_place[label, str(Sampling("uniform", rate))], score)) for rate in rates
+        ]
         return list(zip(rates, values, strict=True))
 
     mapping = [label for label in present if line.estimators[label].maps_buildings]
     main = [label for label in ("ML w/ DWA", "RadioCycle for the field") if label in mapping][:1]
-    theirs = {label: (published.RADIOCYCLE_RATE, figures.rmse)
-              for label, figures in published.RADIOCYCLE.items()}  # fmt: skip
-    main_published = {name: (published.RADIOCYCLE_RATE,
-                             float(getattr(published.RADIOCYCLE["ML w/ DWA"], name)))
-                      for name in BUILDING_SCORES}  # fmt: skip
+    theirs = {
+        label: (published.RADIOCYCLE_RATE, figures.rmse)
+        for label, figures in published.RADIOCYCLE.items()
+    }
+    main_published = {
+        name: (published.RADIOCYCLE_RATE, float(getattr(published.RADIOCYCLE["ML w/ DWA"], name)))
+        for name in BUILDING_SCORES
+    }
     plans: list[_Plan] = [
-        ("fig3", "Figure 3: building scores of " + "".join(main), "score",
-         {name: (label, name) for label in main for name in BUILDING_SCORES}, main_published),
-        ("fig4", "Figure 4: RMSE over all pixels", "RMSE (noise-floor scale)",
-         {label: (label, "rmse_all") for label in present}, theirs),
-        ("fig5", "Figure 5: ablation, F1 of buildings", "F1",
-         {label: (label, "f1") for label in ABLATIONS if label in present},
-         {"ML w/ DWA": (published.RADIOCYCLE_RATE, published.RADIOCYCLE["ML w/ DWA"].f1)}),
-    ]  # fmt: skip
+        (
+            "fig3",
+            "Figure 3: building scores of " + "".join(main),
+            "score",
+            {name: (label, name) for label in main for name in BUILDING_SCORES},
+            main_published,
+        ),
+        (
+            "fig4",
+            "Figure 4: RMSE over all pixels",
+            "RMSE (noise-floor scale)",
+            {label: (label, "rmse_all") for label in present},
+            theirs,
+        ),
+        (
+            "fig5",
+            "Figure 5: ablation, F1 of buildings",
+            "F1",
+            {label: (label, "f1") for label in ABLATIONS if label in present},
+            {"ML w/ DWA": (published.RADIOCYCLE_RATE, published.RADIOCYCLE["ML w/ DWA"].f1)},
+        ),
+    ]
     written = []
     for name, title, ylabel, wanted, beside in plans:
         curves = {key: curve(label, score) for key, (label, score) in wanted.items()}

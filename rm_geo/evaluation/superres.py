@@ -93,10 +93,16 @@ def resampled(coarse: Path, fine: Path, scale: int, *, how: Resampling) -> None:
     grid = raster.grid.scaled(scale)
     values = np.full(grid.shape, np.nan, dtype=np.float32)
     reproject(
-        raster.values, values, src_transform=raster.grid.transform, src_crs=raster.grid.crs,
-        src_nodata=np.nan, dst_transform=grid.transform, dst_crs=grid.crs, dst_nodata=np.nan,
+        raster.values,
+        values,
+        src_transform=raster.grid.transform,
+        src_crs=raster.grid.crs,
+        src_nodata=np.nan,
+        dst_transform=grid.transform,
+        dst_crs=grid.crs,
+        dst_nodata=np.nan,
         resampling=how,
-    )  # fmt: skip
+    )
     write_raster(fine, values, grid)
 
 
@@ -115,12 +121,20 @@ def refiners(
     ) -> None:
         buildings = coarse.with_name(_BUILDINGS_NAME) if told else None
         superresolve(
-            coarse, fine, scale, model=None if told else model, device=device,
-            symmetries=symmetries, buildings=buildings,
-        )  # fmt: skip
+            coarse,
+            fine,
+            scale,
+            model=None if told else model,
+            device=device,
+            symmetries=symmetries,
+            buildings=buildings,
+        )
 
-    ways = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear,
-            "cubic spline": Resampling.cubic_spline}  # fmt: skip
+    ways = {
+        "nearest": Resampling.nearest,
+        "bilinear": Resampling.bilinear,
+        "cubic spline": Resampling.cubic_spline,
+    }
     told = {}
     with suppress(ModelError):
         for scale in scales:

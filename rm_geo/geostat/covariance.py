@@ -28,7 +28,7 @@ _WORTHWHILE: Final = 3.0
 """Log-likelihood that two more parameters, chosen among many, must gain over no correlation."""
 
 
-class LikelyCovariance(NamedTuple):
+class ExponentialCovariance(NamedTuple):
     """An exponential covariance ``sill * exp(-h / range)`` with a nugget.
 
     Attributes
@@ -48,7 +48,7 @@ class LikelyCovariance(NamedTuple):
         return np.asarray(self.sill * np.exp(-distance / self.range))
 
 
-def likely_covariance(position: Float64Array, value: Float64Array) -> LikelyCovariance | None:
+def fit_reml(position: Float64Array, value: Float64Array) -> ExponentialCovariance | None:
     """Fit an exponential covariance by restricted maximum likelihood.
 
     Parameters
@@ -60,7 +60,7 @@ def likely_covariance(position: Float64Array, value: Float64Array) -> LikelyCova
 
     Returns
     -------
-    LikelyCovariance or None
+    ExponentialCovariance or None
         The likeliest of candidates whose ranges double from the shortest distances to four
         times the longest; None where no correlation is as likely, or with fewer than four
         values.
@@ -68,7 +68,7 @@ def likely_covariance(position: Float64Array, value: Float64Array) -> LikelyCova
     Examples
     --------
     >>> line = np.column_stack([np.arange(50.0), np.zeros(50)])
-    >>> likely_covariance(line, np.cumsum(np.random.default_rng(0).normal(size=50))).range
+    >>> fit_reml(line, np.cumsum(np.random.default_rng(0).normal(size=50))).range
     16.0
     """
     if len(value) > _MAX_VALUES:
@@ -91,11 +91,11 @@ def likely_covariance(position: Float64Array, value: Float64Array) -> LikelyCova
             )
             if log_likelihood > best:
                 best = log_likelihood
-                found = LikelyCovariance(variance, float(length), share * variance)
+                found = ExponentialCovariance(variance, float(length), share * variance)
     return found
 
 
-def believed_mean(mean: float, variance: float) -> float:
+def shrink_mean(mean: float, variance: float) -> float:
     """Shrink an estimated mean to 0 by how uncertain it is.
 
     Where a mean of 0 is expected, as of residuals, ordinary kriging would carry a chance
@@ -110,7 +110,7 @@ def believed_mean(mean: float, variance: float) -> float:
 
     Examples
     --------
-    >>> believed_mean(7.0, 0.0), believed_mean(0.5, 1.0)
+    >>> shrink_mean(7.0, 0.0), shrink_mean(0.5, 1.0)
     (7.0, 0.0)
     """
     square = mean**2

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from rm_geo._util.disk_columns import GrowingColumn, empty_column, release
+from rm_geo._util.disk_columns import DiskColumn, empty_column, release
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.geostat.kriging import FEW_VALUES
 from rm_geo.geostat.local_mean import Points
 from rm_geo.geostat.multiscale_kriging import KrigedField, fit_field
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import (
-    AssimilationParameters,
     Correction,
+    RegressionKrigingOptions,
     fit_correction,
     honour,
 )
@@ -32,7 +32,7 @@ from rm_geo.raster.sparse import SparseRaster
 FloatArray: TypeAlias = NDArray[np.float32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-COARSE_PX: Final = 4
+BLOCK_PX: Final = 4
 """Pixels along a cell: interpolation costs little there."""
 
 _NEIGHBOURS: Final = 8
@@ -134,8 +134,8 @@ class SmoothMap:
         """Average what was measured, or its departures from a trend, over cells."""
         shape = sparse.grid.shape
         # Band by band, since bands begin at whole cells: sorting takes memory.
-        places: GrowingColumn[np.int32] = GrowingColumn(np.int32)
-        means_dbm: GrowingColumn[np.float32] = GrowingColumn(np.float32)
+        places: DiskColumn[np.int32] = DiskColumn(np.int32)
+        means_dbm: DiskColumn[np.float32] = DiskColumn(np.float32)
         for rows in row_bands(shape):
             band_places, band_means_dbm = _cell_means(sparse, sparse.in_rows(rows), trend)
             places.append(band_places.ravel())
@@ -155,12 +155,12 @@ class SmoothMap:
 
         Elsewhere it is NaN, or what came along.
         """
-        height, width = (-(-length // COARSE_PX) for length in self.shape)
-        cells = coarse_rows(rows, COARSE_PX, height)
+        height, width = (-(-length // BLOCK_PX) for length in self.shape)
+        cells = coarse_rows(rows, BLOCK_PX, height)
         level_dbm = np.full((cells.stop - cells.start, width), np.nan, dtype=np.float32)
         row, col = np.nonzero(_needed(wanted, rows, cells, width))
         level_dbm[row, col] = self.distances.at(np.column_stack([row + cells.start, col]))
-        smooth = resample_rows(level_dbm, COARSE_PX, rows, self.shape[1], cells.start, height)
+        smooth = resample_rows(level_dbm, BLOCK_PX, rows, self.shape[1], cells.start, height)
         if self.kriged is not None:
             kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
             smooth = np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
@@ -179,8 +179,8 @@ def _cell_means(
     sparse: SparseRaster, inside: slice, trend: DistanceTrend | None
 ) -> tuple[NDArray[np.int32], FloatArray]:
     """Rows and columns of the cells that hold some measured pixels, (N, 2), and their means."""
-    width = -(-sparse.grid.shape[1] // COARSE_PX)
-    row, col = (axis[inside] // COARSE_PX for axis in (sparse.row, sparse.col))
+    width = -(-sparse.grid.shape[1] // BLOCK_PX)
+    row, col = (axis[inside] // BLOCK_PX for axis in (sparse.row, sparse.col))
     cells, place = np.unique(row.astype(np.int64) * width + col, return_inverse=True)
     total = np.bincount(place, _departures(sparse, inside, trend), minlength=cells.size)
     mean_dbm = total / np.maximum(np.bincount(place, minlength=cells.size), 1)
@@ -189,7 +189,7 @@ def _cell_means(
 
 
 @dataclass(frozen=True)
-class PartnerMap:
+class IdwBaseline:
     """The smooth map, and the measurements that it is brought back to."""
 
     smooth: SmoothMap
@@ -206,18 +206,18 @@ class PartnerMap:
         return honour(smooth_dbm, observed_dbm, self.correction.on_rows(rows))
 
 
-def fit_partner(
+def fit_idw_baseline(
     sparse: SparseRaster,
-    parameters: AssimilationParameters,
+    parameters: RegressionKrigingOptions,
     trend: DistanceTrend | None = None,
-) -> PartnerMap:
+) -> IdwBaseline:
     """Interpolate what was measured.
 
     Parameters
     ----------
     sparse : SparseRaster
         What was measured.
-    parameters : AssimilationParameters
+    parameters : RegressionKrigingOptions
         How far measurements are believed.
     trend : DistanceTrend, optional
         Fall of the level with the distance, whose departures are interpolated.
@@ -233,17 +233,17 @@ def fit_partner(
             release(residual_db)
             sparse.release()
     residuals = Points(sparse.row, sparse.col, residual_db)
-    return PartnerMap(smooth, fit_correction(residuals, sparse.grid.shape, parameters))
+    return IdwBaseline(smooth, fit_correction(residuals, sparse.grid.shape, parameters))
 
 
 def _needed(wanted: BoolArray, rows: slice, cells: slice, width: int) -> BoolArray:
     """Cells that wanted pixels of some rows draw from, and those around them."""
-    above = rows.start % COARSE_PX
-    below, right = -(above + wanted.shape[0]) % COARSE_PX, -wanted.shape[1] % COARSE_PX
+    above = rows.start % BLOCK_PX
+    below, right = -(above + wanted.shape[0]) % BLOCK_PX, -wanted.shape[1] % BLOCK_PX
     # Four truth values in a row are one number: a tenth of the time of listing the wanted ones.
     fours = np.pad(wanted, ((above, below), (0, right))).view(np.uint32)
-    own = (fours.reshape(-1, COARSE_PX, width) != 0).any(1)
+    own = (fours.reshape(-1, BLOCK_PX, width) != 0).any(1)
     needed = np.zeros((cells.stop - cells.start, width), dtype=np.bool_)
-    first = rows.start // COARSE_PX - cells.start
+    first = rows.start // BLOCK_PX - cells.start
     needed[first : first + len(own)] = own
     return np.asarray(ndimage.binary_dilation(needed, np.ones((3, 3))))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
-from rm_geo.geostat.covariance import LikelyCovariance, believed_mean
+from rm_geo.geostat.covariance import ExponentialCovariance, shrink_mean
 
 Float64Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class ExactWeights(NamedTuple):
 def solve_exactly(
     place: Float64Array,
     value: Float64Array,
-    covariance: LikelyCovariance,
+    covariance: ExponentialCovariance,
     number: Float64Array | None = None,
 ) -> ExactWeights:
     """Solve for values of which a mean of 0 is expected, and another as far as it shows.
@@ -47,7 +47,7 @@ def solve_exactly(
         Distinct positions, in the unit of the covariance's range.
     value : ndarray of float64, shape (N,)
         Values, such as residuals.
-    covariance : LikelyCovariance
+    covariance : ExponentialCovariance
         Theirs.
     number : ndarray of float64, shape (N,), optional
         How many measurements each value is the mean of; more of them are less noisy.
@@ -58,12 +58,15 @@ def solve_exactly(
     right = np.column_stack([value, np.ones_like(value)])
     solved = linalg.solve(matrix, right, assume_a="pos", overwrite_a=True, overwrite_b=True)
     precision = float(solved[:, 1].sum())
-    mean = believed_mean(float(solved[:, 0].sum()) / precision, 1.0 / precision)
+    mean = shrink_mean(float(solved[:, 0].sum()) / precision, 1.0 / precision)
     return ExactWeights(mean, solved[:, 0] - mean * solved[:, 1])
 
 
 def krige_at(
-    place: Float64Array, value: Float64Array, target: Float64Array, covariance: LikelyCovariance
+    place: Float64Array,
+    value: Float64Array,
+    target: Float64Array,
+    covariance: ExponentialCovariance,
 ) -> Float64Array:
     """Krige values onto M other places, shape (M,).
 
@@ -76,7 +79,7 @@ def krige_at(
 
     Examples
     --------
-    >>> law = LikelyCovariance(sill=4.0, range=10.0, nugget=0.0)
+    >>> law = ExponentialCovariance(sill=4.0, range=10.0, nugget=0.0)
     >>> place = np.array([[0.0, 0.0], [0.0, 5.0]])
     >>> krige_at(place, np.array([2.0, -2.0]), place, law).round(6).tolist()
     [2.0, -2.0]

@@ -17,23 +17,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from rm_geo._util.disk_columns import computed, in_blocks
+from rm_geo._util.disk_columns import computed, iter_blocks
 from rm_geo._util.fft import (
     autocorrelation,
     convolved,
+    kernel_spectrum,
     padded_shape,
-    real_transform,
-    torus_distance,
+    periodic_distance,
 )
-from rm_geo.geostat.covariance import believed_mean, likely_covariance
+from rm_geo.geostat.covariance import fit_reml, shrink_mean
 from rm_geo.geostat.kriging import FEW_VALUES, solve_exactly
 from rm_geo.geostat.local_mean import FineStructure, Points, fit_fine_structure
 from rm_geo.raster.resample import resample_at, resample_cells, resample_rows
 
 __all__ = [
-    "Cells", "Covariance", "KrigedField", "Points", "bin_points", "fit_covariance", "fit_field",
-    "krige_points", "resample_cells",
-]  # fmt: skip
+    "Cells",
+    "Covariance",
+    "KrigedField",
+    "Points",
+    "bin_points",
+    "fit_covariance",
+    "fit_field",
+    "krige_points",
+    "resample_cells",
+]
 
 FloatArray: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
@@ -221,8 +228,9 @@ def _at_points(field: FloatArray, points: Points, side: int) -> FloatArray:
     """Interpolate cells at the points."""
     return computed(
         lambda row, col, value: resample_at(field, Points(row, col, value), side),
-        *points, dtype=np.float32,
-    )  # fmt: skip
+        *points,
+        dtype=np.float32,
+    )
 
 
 def bin_points(points: Points, shape: tuple[int, int], side: int) -> Cells:
@@ -230,7 +238,7 @@ def bin_points(points: Points, shape: tuple[int, int], side: int) -> Cells:
     rows, cols = (-(-length // side) for length in shape)
     count = np.zeros(rows * cols, dtype=np.int64)
     total = np.zeros(rows * cols)
-    for row, col, value in in_blocks(*points):
+    for row, col, value in iter_blocks(*points):
         index = (row // side) * cols + col // side
         np.add.at(count, index, 1)
         # In the order of the points, so that the sums do not depend on the blocks.
@@ -302,7 +310,7 @@ def _empirical_covariance(
     occupied = cells.occupied.astype(np.float32)
     products = autocorrelation(cells.mean, padded)
     pairs = autocorrelation(occupied, padded)
-    distance = torus_distance(padded)
+    distance = periodic_distance(padded)
     chosen = (distance > 0.0) & (distance <= max_lag)
     edges = np.concatenate(
         [[0.5, 1.2, 1.6, 2.1, 2.5, 3.2, 4.2, 5.2], 2 ** np.arange(2.75, 16, 0.5)]
@@ -331,7 +339,7 @@ def _krige_cells(cells: Cells, *, whole: bool, centred: bool) -> FloatArray:
     shape = cells.mean.shape
     padded = padded_shape(shape, max(covariance.reach, 3.0))
     # Wrapped around the padding, a long correlation is not exactly a covariance any more.
-    spectrum = np.maximum(real_transform(covariance(torus_distance(padded))), 0.0)
+    spectrum = np.maximum(kernel_spectrum(covariance(periodic_distance(padded))), 0.0)
     return convolved(_solve_iteratively(cells, noise, spectrum, padded), spectrum, padded)
 
 
@@ -349,15 +357,15 @@ def _krige_exactly(cells: Cells) -> FloatArray:
     where = np.nonzero(cells.number)
     place = np.column_stack(where).astype(np.float64)
     value = cells.mean[where].astype(np.float64)
-    covariance = likely_covariance(place, value)
+    covariance = fit_reml(place, value)
     if covariance is None:
-        mean = believed_mean(float(value.mean()), float(value.var()) / value.size)
+        mean = shrink_mean(float(value.mean()), float(value.var()) / value.size)
         return np.full_like(cells.mean, mean)
     mean, solved = solve_exactly(place, value, covariance, cells.number[where].astype(np.float64))
     weights = np.zeros_like(cells.mean)
     weights[where] = solved
     padded = padded_shape(cells.mean.shape, 3.0 * covariance.range)
-    spectrum = np.maximum(real_transform(covariance(torus_distance(padded))), 0.0)
+    spectrum = np.maximum(kernel_spectrum(covariance(periodic_distance(padded))), 0.0)
     field: FloatArray = np.float32(mean) + convolved(weights, spectrum, padded)
     return field
 

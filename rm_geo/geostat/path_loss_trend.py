@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # trainings run where numpy and PyTorch are all there is
-    from rm_geo.inference.batches import CellFacts
+    from rm_geo.inference.batches import SiteInfo
     from rm_geo.raster.sparse import SparseRaster
 
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -60,7 +60,7 @@ class DistanceTrend:
     mean_decades: float = 0.0
 
     @classmethod
-    def fit(cls, sparse: SparseRaster, facts: CellFacts) -> DistanceTrend | None:
+    def fit(cls, sparse: SparseRaster, facts: SiteInfo) -> DistanceTrend | None:
         """Fit the slope by a ridge estimate towards that of a street.
 
         A drive on a circle around the transmitter says nothing of the slope, and one of a few
@@ -70,7 +70,7 @@ class DistanceTrend:
         ----------
         sparse : SparseRaster
             What was measured.
-        facts : CellFacts
+        facts : SiteInfo
             Where the transmitter stands.
 
         Returns
@@ -82,7 +82,7 @@ class DistanceTrend:
             return None
         if len(sparse) == 0:
             return None
-        row, col = (float(value) for value in sparse.grid.pixel_of(*facts.transmitter_xy))
+        row, col = (float(value) for value in sparse.grid.to_pixel(*facts.transmitter_xy))
         rise_m = max(facts.transmitter_height_m - _RECEIVER_M, 0.0)
         flat = cls((row, col), rise_m / sparse.grid.spacing_m)
         number, sums = len(sparse), np.zeros(4)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import spatial
 
-from rm_geo._util.disk_columns import computed, empty_column, in_blocks, release
+from rm_geo._util.disk_columns import computed, empty_column, iter_blocks, release
 from rm_geo._util.median import median
 from rm_geo._util.row_blocks import row_bands, widened
 from rm_geo.geostat.local_mean import Points
@@ -42,7 +42,7 @@ _STD_NEIGHBOURS: Final = 8
 
 
 @dataclass(frozen=True)
-class AssimilationParameters:
+class RegressionKrigingOptions:
     """How far measurements are believed.
 
     Attributes
@@ -79,7 +79,7 @@ def assimilate(
     prediction_dbm: NDArray[np.floating],
     observed_dbm: NDArray[np.floating],
     *,
-    parameters: AssimilationParameters | None = None,
+    parameters: RegressionKrigingOptions | None = None,
     with_std: bool = False,
 ) -> Assimilated:
     """Krige the differences from the measurements back into a predicted radio map.
@@ -90,7 +90,7 @@ def assimilate(
         Predicted RSRP in dBm; NaN where unknown.
     observed_dbm : ndarray, shape (H, W)
         Measured RSRP in dBm; NaN where nothing was measured.
-    parameters : AssimilationParameters, optional
+    parameters : RegressionKrigingOptions, optional
         How far measurements are believed.
     with_std : bool
         Whether to work out the standard deviation too.
@@ -125,7 +125,7 @@ def assimilate(
     """
     if prediction_dbm.shape != observed_dbm.shape:
         raise ValueError(f"shapes differ: {prediction_dbm.shape}, {observed_dbm.shape}")
-    settings = parameters or AssimilationParameters()
+    settings = parameters or RegressionKrigingOptions()
     prediction = prediction_dbm.astype(np.float32)
     observed = observed_dbm.astype(np.float32)
     shape = (prediction.shape[0], prediction.shape[1])
@@ -169,7 +169,7 @@ class Correction:
 
 
 def fit_correction(
-    residuals: Points, shape: tuple[int, int], parameters: AssimilationParameters
+    residuals: Points, shape: tuple[int, int], parameters: RegressionKrigingOptions
 ) -> Correction:
     """Krige the differences of measurements from a prediction.
 
@@ -179,7 +179,7 @@ def fit_correction(
         Measured minus predicted RSRP in dB, row by row.
     shape : tuple of int
         Rows and columns of the raster.
-    parameters : AssimilationParameters
+    parameters : RegressionKrigingOptions
         How far measurements are believed.
     """
     limited = _limit_outliers(residuals, shape, parameters.outlier_db)
@@ -199,7 +199,7 @@ def honour(
 def krige(
     observed_dbm: NDArray[np.floating],
     *,
-    parameters: AssimilationParameters | None = None,
+    parameters: RegressionKrigingOptions | None = None,
     with_std: bool = False,
 ) -> Assimilated:
     """Interpolate measurements without a prediction, by the same engine.
@@ -249,13 +249,15 @@ def _limit_outliers(points: Points, shape: tuple[int, int], limit_db: float) -> 
         reference[begin:end] = np.where(others < 0.5, middle, neighbours)
         for column in (*points, reference):
             release(column)
-    blocks = partial(in_blocks, points.value, reference)
+    blocks = partial(iter_blocks, points.value, reference)
     spread_db = 1.4826 * median(lambda: (np.abs(value - mean) for value, mean in blocks()))
     bound = max(limit_db, 4.0 * spread_db)
     limited = computed(
         lambda value, mean: mean + np.clip(value - mean, -bound, bound),
-        points.value, reference, dtype=np.float32,
-    )  # fmt: skip
+        points.value,
+        reference,
+        dtype=np.float32,
+    )
     return points._replace(value=limited)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CellFacts:
+class SiteInfo:
     """What is known of a cell besides its measurements.
 
     Attributes
@@ -44,7 +44,7 @@ class CellFacts:
 
 
 def tile_batches(
-    sparse: SparseRaster, tiles: Sequence[Tile], facts: CellFacts, batch_size: int
+    sparse: SparseRaster, tiles: Sequence[Tile], facts: SiteInfo, batch_size: int
 ) -> Iterator[TileBatch]:
     """Cut a sparse raster into batches of tiles.
 
@@ -54,7 +54,7 @@ def tile_batches(
         What was measured.
     tiles : sequence of Tile
         The tiles to cut, in this order.
-    facts : CellFacts
+    facts : SiteInfo
         What is known of the cell.
     batch_size : int
         Tiles in each batch; the last may have fewer.
@@ -65,7 +65,7 @@ def tile_batches(
     """
     site_rc = np.full(2, np.nan)
     if facts.transmitter_xy is not None:
-        site_rc[:] = [float(value) for value in sparse.grid.pixel_of(*facts.transmitter_xy)]
+        site_rc[:] = [float(value) for value in sparse.grid.to_pixel(*facts.transmitter_xy)]
     for start in range(0, len(tiles), batch_size):
         group = tiles[start : start + batch_size]
         corners = np.array([(tile.row, tile.col) for tile in group], dtype=np.float64)

@@ -11,18 +11,18 @@ from rm_geo.inference.runner import Clock, run_tiles
 from rm_geo.progress import Progress
 
 
-class TileComputer(Protocol):
+class TileExecutor(Protocol):
     """Turns the batches of one cell after another into estimates.
 
     Attributes
     ----------
-    may_export : bool
+    allows_onnx_export : bool
         Whether the network may be exported for a faster engine before it is opened: where
         others have it open already, they would compute otherwise.
     """
 
     @property
-    def may_export(self) -> bool:
+    def allows_onnx_export(self) -> bool:
         """Whether the network may be exported."""
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
@@ -59,10 +59,10 @@ class TileComputer(Protocol):
         """
 
 
-class LocalTiles:
+class LocalExecutor:
     """Computes tiles in this process."""
 
-    may_export = True
+    allows_onnx_export = True
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
         """Give the method as it is."""

@@ -97,7 +97,7 @@ def open_method(
         further["device"] = place
         if model is not None:
             further["model"] = model
-        if info is not None and info.reads_buildings:
+        if info is not None and info.accepts_buildings:
             further.update(tile_size_px=tile_size_px, told=told)
     else:
         if info is not None and model is not None:
@@ -141,7 +141,7 @@ def check_method(
     if model is not None:
         find_model(model)
     if told:
-        registry.require_building_reader(method)
+        registry.require_accepts_buildings(method)
     # Whoever computes may have packages that are not here.
     with contextlib.suppress(DependencyError, ImportError):
         registry.check_options(method, **further)

@@ -69,8 +69,9 @@ def choose_device(name: str = "auto") -> str:
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cuda":
         if not torch.cuda.is_available():
-            raise DeviceError(f"The device {name!r} was asked for, but no CUDA GPU can be used.",
-                              hint=CUDA_HINT)  # fmt: skip
+            raise DeviceError(
+                f"The device {name!r} was asked for, but no CUDA GPU can be used.", hint=CUDA_HINT
+            )
         if number and int(number) >= torch.cuda.device_count():
             raise DeviceError(
                 f"There is no device {name!r}: the machine has {torch.cuda.device_count()} GPU(s).",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Proj, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
-from rm_geo._util.disk_columns import empty_column, in_blocks
+from rm_geo._util.disk_columns import empty_column, iter_blocks
 from rm_geo._util.median import median
 from rm_geo.errors import CrsError
 from rm_geo.grid import CrsLike, is_metric, metric_crs_for
@@ -97,7 +97,7 @@ def source_crs(crs: CRS | None, source: str, option: str = "--crs") -> CRS:
     return crs
 
 
-class CoordinateLook:
+class CoordinateStats:
     """What the coordinates of a file look like, whatever chunks they come in."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class CoordinateLook:
         self._extent = (np.inf, np.inf, -np.inf, -np.inf)
 
     @classmethod
-    def at(cls, x: FloatArray, y: FloatArray) -> CoordinateLook:
+    def at(cls, x: FloatArray, y: FloatArray) -> CoordinateStats:
         """Look at all coordinates at once."""
         look = cls()
         look.add(x, y)
@@ -133,9 +133,11 @@ class CoordinateLook:
             self._unlike = float(xs[place]), float(ys[place])
         west, south, east, north = self._extent
         self._extent = (
-            min(west, float(xs.min())), min(south, float(ys.min())),
-            max(east, float(xs.max())), max(north, float(ys.max())),
-        )  # fmt: skip
+            min(west, float(xs.min())),
+            min(south, float(ys.min())),
+            max(east, float(xs.max())),
+            max(north, float(ys.max())),
+        )
 
     def check(self, crs: CRS, source: str, option: str = "--crs") -> None:
         """Refuse coordinates that are plainly not in the CRS: metres for degrees, or the reverse.
@@ -265,10 +267,10 @@ def scale_error(crs: CRS, longitude_deg: float, latitude_deg: float) -> float:
 
 def _middle(x: FloatArray, y: FloatArray, crs: CRS, source: str) -> tuple[float, float]:
     """Longitude and latitude of a position that is really there, near the middle."""
-    middle_x = median(lambda: (block for (block,) in in_blocks(x)))
-    middle_y = median(lambda: (block for (block,) in in_blocks(y)))
+    middle_x = median(lambda: (block for (block,) in iter_blocks(x)))
+    middle_y = median(lambda: (block for (block,) in iter_blocks(y)))
     nearest, best, begin = 0, np.inf, 0
-    for xs, ys in in_blocks(x, y):
+    for xs, ys in iter_blocks(x, y):
         distance = np.abs(xs - middle_x) + np.abs(ys - middle_y)
         place = int(np.argmin(distance))
         if distance[place] < best:
@@ -292,7 +294,7 @@ def _transform(
     possible = False
     try:
         transformer = Transformer.from_crs(crs, target, always_xy=True)
-        for x_in, y_in, x_out, y_out in in_blocks(x, y, xs, ys):
+        for x_in, y_in, x_out, y_out in iter_blocks(x, y, xs, ys):
             x_out[:], y_out[:] = transformer.transform(x_in, y_in)
             possible = possible or bool((np.isfinite(x_out) & np.isfinite(y_out)).any())
     except ProjError as error:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pyproj import CRS
 
 from rm_geo.errors import CrsError
-from rm_geo.io.crs import CoordinateLook, source_crs
+from rm_geo.io.crs import CoordinateStats, source_crs
 from rm_geo.io.tables import Source
 
 
 @dataclass(frozen=True)
-class StatedCrs:
+class CrsChoice:
     """The CRS of a file's coordinates.
 
     Attributes
@@ -35,7 +35,7 @@ class StatedCrs:
     @classmethod
     def of(
         cls, own: CRS | None, given: CRS | None, source: str, option: str = "--crs"
-    ) -> StatedCrs:
+    ) -> CrsChoice:
         """Choose between what a file states and what a user gave; the file knows better.
 
         Only a file that states none, or one without a place on Earth, gets the user's.
@@ -68,7 +68,7 @@ class StatedCrs:
         return cls(kept, warning, wanted, option)
 
     @classmethod
-    def of_source(cls, source: Source, given: CRS | None, option: str = "--crs") -> StatedCrs:
+    def of_source(cls, source: Source, given: CRS | None, option: str = "--crs") -> CrsChoice:
         """Choose as :meth:`of` does, of a file with a geometry.
 
         Raises
@@ -80,7 +80,7 @@ class StatedCrs:
             raise CrsError(source.crs_fault, hint=f"Give it with {option}.")
         return cls.of(source.crs, given, source.label, option)
 
-    def confirmed(self, look: CoordinateLook, source: str) -> StatedCrs:
+    def confirmed(self, look: CoordinateStats, source: str) -> CrsChoice:
         """Check the choice by the coordinates; what they belie is no statement.
 
         GeoJSON is in degrees unless it says otherwise, and many files of metres do not.
@@ -97,7 +97,7 @@ class StatedCrs:
                 raise
             look.check(self.instead, source, self.option)
             warning = _overridden(error, self.instead, self.option)
-            return StatedCrs(self.instead, warning, option=self.option)
+            return CrsChoice(self.instead, warning, option=self.option)
         return self
 
 

@@ -40,7 +40,7 @@ class _Copy:
         self.folder.rmdir()
 
 
-class HeldCopies:
+class FileCache:
     """Copies of files in object storage, in a folder that goes with this process.
 
     Parameters
@@ -107,12 +107,12 @@ class HeldCopies:
                 del self._copies[key]
 
 
-def copies_of_worker() -> HeldCopies:
+def worker_file_cache() -> FileCache:
     """Give the copies of the Dask worker that runs this."""
     distributed: Any = importlib.import_module("distributed")
     # One step, so that two threads of a worker get the same.
-    copies = vars(distributed.get_worker()).setdefault(_ATTRIBUTE, HeldCopies())
-    assert isinstance(copies, HeldCopies)
+    copies = vars(distributed.get_worker()).setdefault(_ATTRIBUTE, FileCache())
+    assert isinstance(copies, FileCache)
     return copies
 
 
@@ -122,6 +122,6 @@ def release_copies(dask_worker: Any) -> None:  # noqa: ANN401 - distributed carr
     Dask passes the worker by the parameter's name.
     """
     copies = vars(dask_worker).pop(_ATTRIBUTE, None)
-    if isinstance(copies, HeldCopies):
+    if isinstance(copies, FileCache):
         copies.close()
     remove_abandoned()

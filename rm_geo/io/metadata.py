@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from rm_geo.errors import FetchError, InputError
 from rm_geo.io.object_store import attempt, open_storage
 from rm_geo.io.paths import Location, file_name, url_of
-from rm_geo.io.sidecars import COMPANIONS
+from rm_geo.io.sidecars import SIDECARS
 
 T = TypeVar("T")
 L = TypeVar("L")
@@ -51,9 +51,14 @@ def head_of(location: Location, size: int) -> bytes:
     if isinstance(location, str):
         system, path = open_storage(url_of(location))
         return bytes(
-            attempt(lambda: system.cat_file(path, start=0, end=size), location, "read",
-                    FetchError, InputError)
-        )  # fmt: skip
+            attempt(
+                lambda: system.cat_file(path, start=0, end=size),
+                location,
+                "read",
+                FetchError,
+                InputError,
+            )
+        )
     try:
         with location.open("rb") as file:
             return file.read(size)
@@ -75,7 +80,7 @@ def version_of(location: Location) -> str:
         def version() -> str:
             parts = [path]
             if path.lower().endswith(".shp"):
-                others = (path[:-4] + suffix for suffix in COMPANIONS)
+                others = (path[:-4] + suffix for suffix in SIDECARS)
                 parts += [other for other in others if system.exists(other)]
             return " ".join(str(system.checksum(part)) for part in parts)
 

@@ -29,7 +29,7 @@ from rm_geo.errors import (
     UsageError,
 )
 from rm_geo.io.paths import Location, file_name, url_of
-from rm_geo.io.sidecars import COMPANIONS
+from rm_geo.io.sidecars import SIDECARS
 
 T = TypeVar("T")
 
@@ -248,7 +248,7 @@ def _get(system: Any, path: str, target: Path) -> None:  # noqa: ANN401 - of fss
     """Fetch one file, and what belongs to it where it is a shapefile."""
     system.get_file(path, str(target))
     if path.lower().endswith(".shp"):
-        for suffix in COMPANIONS:
+        for suffix in SIDECARS:
             if system.exists(path[:-4] + suffix):
                 system.get_file(path[:-4] + suffix, str(target.with_suffix(suffix)))
 

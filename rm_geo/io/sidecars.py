@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-COMPANIONS: Final = (".shx", ".dbf", ".prj", ".cpg")
+SIDECARS: Final = (".shx", ".dbf", ".prj", ".cpg")
 """Extensions of the files beside a .shp that belong to it; the last two may be missing."""
 
 
@@ -13,7 +13,7 @@ def companions(path: Path) -> list[Path]:
     """Find the files beside a shapefile that belong to it; of a file of another kind, none."""
     if path.suffix.lower() != ".shp":
         return []
-    found = (companion(path, suffix) for suffix in COMPANIONS)
+    found = (companion(path, suffix) for suffix in SIDECARS)
     return [file for file in found if file is not None]
 
 

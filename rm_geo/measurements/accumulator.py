@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import GrowingColumn, compacted, empty_column, in_blocks
+from rm_geo._util.disk_columns import DiskColumn, compress_in_place, empty_column, iter_blocks
 from rm_geo.errors import InputError
-from rm_geo.io.crs import CoordinateLook
+from rm_geo.io.crs import CoordinateStats
 from rm_geo.io.tables import Source, Table
 from rm_geo.io.tables.arrow import CellReader, Numbers, TextShare, TimeReader, to_numbers
 from rm_geo.io.tables.cell_ids import CellColumn
@@ -52,7 +52,7 @@ class UsableRows:
     dropped: Mapping[DropReason, int]
 
 
-class Gathering:
+class MeasurementAccumulator:
     """Rows that came so far.
 
     Parameters
@@ -69,11 +69,11 @@ class Gathering:
         self._source = source
         self._taken = taken
         self._bounds = bounds
-        self._columns: dict[str, GrowingColumn[Any]] = {
-            "x": GrowingColumn(np.float64),
-            "y": GrowingColumn(np.float64),
-            "rsrp_dbm": GrowingColumn(np.float64),
-            "is_text": GrowingColumn(np.bool_),
+        self._columns: dict[str, DiskColumn[Any]] = {
+            "x": DiskColumn(np.float64),
+            "y": DiskColumn(np.float64),
+            "rsrp_dbm": DiskColumn(np.float64),
+            "is_text": DiskColumn(np.bool_),
         }
         self._cells = CellReader()
         self._times = TimeReader()
@@ -83,7 +83,7 @@ class Gathering:
         self._malformed = 0
         self._suspects = SuspectCount()
         self._longitudes = LongitudeCount()
-        self.look = CoordinateLook()
+        self.look = CoordinateStats()
 
     @classmethod
     def of(
@@ -92,7 +92,7 @@ class Gathering:
         taken: Mapping[str, str],
         bounds: Bounds | None,
         tables: Iterable[Table],
-    ) -> Gathering:
+    ) -> MeasurementAccumulator:
         """Gather all chunks of a file."""
         gathering = cls(source, taken, bounds)
         for table in tables:
@@ -171,17 +171,21 @@ class Gathering:
             if geographic:
                 rows["x"][:] = wrap_longitudes(rows["x"], self._longitudes)
             verdict = judge(
-                rows["x"], rows["y"], rows["rsrp_dbm"], geographic=in_degrees,
-                is_text=rows["is_text"], suspects=self._suspects,
-            )  # fmt: skip
+                rows["x"],
+                rows["y"],
+                rows["rsrp_dbm"],
+                geographic=in_degrees,
+                is_text=rows["is_text"],
+                suspects=self._suspects,
+            )
             dropped.append(verdict.dropped)
             return verdict.keep
 
-        columns = compacted(columns, keep)
+        columns = compress_in_place(columns, keep)
         del columns["is_text"]
         wide = columns["rsrp_dbm"]
         columns["rsrp_dbm"] = empty_column(wide.size, np.float32)
-        for level_dbm, narrow in in_blocks(wide, columns["rsrp_dbm"]):
+        for level_dbm, narrow in iter_blocks(wide, columns["rsrp_dbm"]):
             narrow[:] = level_dbm
         return UsableRows(columns, self.left_out() | sum_dropped(dropped))
 
@@ -211,7 +215,7 @@ class Gathering:
         self._longitudes += LongitudeCount.of(rows["x"])
         for name, values in rows.items():
             if name not in self._columns:
-                self._columns[name] = GrowingColumn(values.dtype)
+                self._columns[name] = DiskColumn(values.dtype)
             self._columns[name].append(values)
 
     def _coordinates(self, table: Table) -> tuple[FloatArray, FloatArray]:

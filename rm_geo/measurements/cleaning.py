@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 from rm_geo._util.external_sort import sorted_parts
 from rm_geo.units import RSRP_MAX_DBM, RSRP_MIN_DBM
 
@@ -123,11 +123,15 @@ class CleaningReport:
             for reason, count in self.dropped.items()
         ]
         if self.repeated_positions:
-            lines.append(f"  {self.repeated_positions:,} {rows(self.repeated_positions)} "
-                         "share a position with an earlier one (kept)")  # fmt: skip
+            lines.append(
+                f"  {self.repeated_positions:,} {rows(self.repeated_positions)} "
+                "share a position with an earlier one (kept)"
+            )
         if self.repeated_rows:
-            lines.append(f"  {self.repeated_rows:,} {rows(self.repeated_rows)} repeat "
-                         "position, time and cell of an earlier one (kept)")  # fmt: skip
+            lines.append(
+                f"  {self.repeated_rows:,} {rows(self.repeated_rows)} repeat "
+                "position, time and cell of an earlier one (kept)"
+            )
         lines += [f"  {note}" for note in self.notes]
         lines += [f"{_WARNING}{warning}" for warning in self.warnings]
         return lines
@@ -157,8 +161,9 @@ def worth_a_look(lines: Iterable[str]) -> list[str]:
     """
     return [
         line.removeprefix(_WARNING).strip()
-        for line in lines if line.startswith((_DROPPED, _WARNING))
-    ]  # fmt: skip
+        for line in lines
+        if line.startswith((_DROPPED, _WARNING))
+    ]
 
 
 def rows(count: int) -> str:
@@ -175,10 +180,16 @@ class Verdict:
 
 
 _JUDGED: Final = (
-    DropReason.NO_POSITION, DropReason.ZERO_POSITION, DropReason.POSITION_OUT_OF_RANGE,
-    DropReason.TEXT_RSRP, DropReason.NO_RSRP, DropReason.INFINITE, DropReason.PLACEHOLDER,
-    DropReason.LONE_SUSPECT, DropReason.IMPOSSIBLE,
-)  # fmt: skip
+    DropReason.NO_POSITION,
+    DropReason.ZERO_POSITION,
+    DropReason.POSITION_OUT_OF_RANGE,
+    DropReason.TEXT_RSRP,
+    DropReason.NO_RSRP,
+    DropReason.INFINITE,
+    DropReason.PLACEHOLDER,
+    DropReason.LONE_SUSPECT,
+    DropReason.IMPOSSIBLE,
+)
 
 
 def sum_dropped(parts: Iterable[Mapping[DropReason, int]]) -> dict[DropReason, int]:
@@ -336,7 +347,7 @@ def count_repeats(*values: NDArray[Any]) -> int:
     Rows are compared by a 64-bit hash: at a million rows the count is off with a
     probability of some 1e-7, and it informs a person only.
     """
-    hashes = (_mixed(*blocks) for blocks in in_blocks(*values))
+    hashes = (_mixed(*blocks) for blocks in iter_blocks(*values))
     # np.unique's hash table takes ten times as long as sorting.
     return sum(int((part[1:] == part[:-1]).sum()) for part in sorted_parts(hashes))
 

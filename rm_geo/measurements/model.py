@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from rm_geo._util.disk_columns import empty_column, in_blocks, release
+from rm_geo._util.disk_columns import empty_column, iter_blocks, release
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.measurements.cell_names import safe_file_names
 
@@ -74,9 +74,7 @@ class Measurements:
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north of the positions in metres."""
-        blocks = [
-            (x.min(), y.min(), x.max(), y.max()) for x, y in in_blocks(self.x, self.y)
-        ]  # fmt: skip
+        blocks = [(x.min(), y.min(), x.max(), y.max()) for x, y in iter_blocks(self.x, self.y)]
         west, south, east, north = zip(*blocks, strict=True)
         return float(min(west)), float(min(south)), float(max(east)), float(max(north))
 
@@ -125,15 +123,19 @@ class Measurements:
     def _sorted(self, codes: NDArray[np.int32], starts: NDArray[np.int64]) -> Measurements:
         """Sort the rows by small numbers, of which those of each begin at ``starts``."""
         columns: dict[str, NDArray[Any] | None] = {
-            "x": self.x, "y": self.y, "rsrp_dbm": self.rsrp_dbm, "cell": self.cell.codes,
-            "time": self.time, "earfcn": self.earfcn,
-        }  # fmt: skip
+            "x": self.x,
+            "y": self.y,
+            "rsrp_dbm": self.rsrp_dbm,
+            "cell": self.cell.codes,
+            "time": self.time,
+            "earfcn": self.earfcn,
+        }
         there = {name: column for name, column in columns.items() if column is not None}
         targets: dict[str, Any] = {
             name: empty_column(len(self), column.dtype) for name, column in there.items()
         }
         free = starts.copy()
-        for block, *values in in_blocks(codes, *there.values()):
+        for block, *values in iter_blocks(codes, *there.values()):
             order = np.argsort(block, kind="stable")
             counts = np.bincount(block, minlength=free.size)
             place = np.repeat(free - np.cumsum(counts) + counts, counts) + np.arange(block.size)
@@ -150,7 +152,7 @@ def _split_carriers(cells: CellColumn, earfcn: FloatArray | None) -> CellColumn:
     if earfcn is None:
         return cells
     found: set[tuple[int, int]] = set()
-    for codes, channels in in_blocks(cells.codes, earfcn):
+    for codes, channels in iter_blocks(cells.codes, earfcn):
         heard = np.isfinite(channels)
         pairs = np.column_stack([codes[heard], channels[heard].astype(np.int64)])
         found.update(map(tuple, np.unique(pairs, axis=0).tolist()))
@@ -159,7 +161,7 @@ def _split_carriers(cells: CellColumn, earfcn: FloatArray | None) -> CellColumn:
     if not several:
         return cells
     split = empty_column(len(cells), np.int32)
-    for before, after, channels in in_blocks(cells.codes, split, earfcn):
+    for before, after, channels in iter_blocks(cells.codes, split, earfcn):
         after[:] = before
         for place, (code, channel) in enumerate(several, start=len(cells.names)):
             after[(before == code) & (channels == channel)] = place

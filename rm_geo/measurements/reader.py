@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from rm_geo._util.disk_columns import compacted
+from rm_geo._util.disk_columns import compress_in_place
 from rm_geo.errors import InputError, UsageError
 from rm_geo.grid import CrsLike
 from rm_geo.io.crs import parse_crs, to_metres
-from rm_geo.io.crs_choice import StatedCrs
+from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.tables import Request, Source, open_source
 from rm_geo.io.tables import column_roles as roles
 from rm_geo.io.tables.source import Bounds
-from rm_geo.measurements.accumulator import Columns, Gathering, require_kept
+from rm_geo.measurements.accumulator import Columns, MeasurementAccumulator, require_kept
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
 from rm_geo.measurements.model import Measurements
 from rm_geo.raster.tile_limit import check_area
@@ -85,7 +85,7 @@ def read_measurements(
     stated = _stated_crs(source, taken, None if crs is None else parse_crs(crs))
     axes = (taken["x"], taken["y"]) if "x" in taken else None
     request = Request(tuple(dict.fromkeys(taken.values())), bounds, axes)
-    gathering = Gathering.of(source, taken, bounds, source.chunks(request))
+    gathering = MeasurementAccumulator.of(source, taken, bounds, source.chunks(request))
     gathering.require_coordinates()
     stated = stated.confirmed(gathering.look, source.label)
     file_crs = stated.crs
@@ -132,7 +132,7 @@ def read_measurements(
 
 def _placed(columns: Columns) -> Columns:
     """Leave out rows whose position the CRS cannot express."""
-    return compacted(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
+    return compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
 
 
 def _missing(taken: Mapping[str, str], time: NDArray[np.datetime64] | None) -> list[str]:
@@ -194,15 +194,15 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
     )
 
 
-def _stated_crs(source: Source, taken: Mapping[str, str], given: CRS | None) -> StatedCrs:
+def _stated_crs(source: Source, taken: Mapping[str, str], given: CRS | None) -> CrsChoice:
     """Choose the file's CRS, or the one given, or WGS 84 for longitude and latitude."""
     if "x" not in taken:
-        return StatedCrs.of_source(source, given)
+        return CrsChoice.of_source(source, given)
     is_degrees = roles.is_named(taken["x"], roles.LONGITUDE) and roles.is_named(
         taken["y"], roles.LATITUDE
     )
     by_names = CRS.from_epsg(_WGS84) if is_degrees else None
-    return StatedCrs.of(None, by_names if given is None else given, source.label)
+    return CrsChoice.of(None, by_names if given is None else given, source.label)
 
 
 def _is_in_degrees(crs: CRS) -> bool:

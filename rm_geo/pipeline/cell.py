@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from rm_geo._util.memory import give_back_memory
+from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import InputError, TooSmallError
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
-from rm_geo.geostat.regression_kriging import AssimilationParameters
+from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
 from rm_geo.grid import Grid, Tile
-from rm_geo.inference.executor import TileComputer
+from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.fingerprint import run_key
 from rm_geo.pipeline.journal import Journal, open_journal
 from rm_geo.pipeline.map_pass import FinishingOptions, finished_rows
-from rm_geo.pipeline.method_weight import Trust, judge
+from rm_geo.pipeline.method_weight import MethodWeight, judge
 from rm_geo.pipeline.plan import CellPlan
 from rm_geo.pipeline.tile_pass import BlendedCell, TilePlan, blend_cell
 from rm_geo.products.stac import MeasuringTime
@@ -46,7 +46,7 @@ class CellRun:
     tags: Mapping[str, str]
     progress: Progress
     clock: Clock
-    computer: TileComputer
+    computer: TileExecutor
     buildings: Path | None = None
 
 
@@ -81,7 +81,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         frequency_mhz=options.frequency_mhz,
         max_uncertainty_m=options.max_site_uncertainty_m,
     )
-    site = told_buildings(site, run.buildings, cell.grid, options.buildings_layer)
+    site = with_known_buildings(site, run.buildings, cell.grid, options.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     key = run_key(cell.measurements, cell.grid, site.facts, options, run.tags)
@@ -98,7 +98,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.computer
     )
     run.progress.finish()
-    give_back_memory()
+    trim_malloc()
     if blended is None or not np.isfinite(blended.at_measured_dbm).any():
         raise InputError(
             "The method says nothing about this cell.",
@@ -109,7 +109,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     return result
 
 
-def told_buildings(
+def with_known_buildings(
     site: SiteChoice, buildings: Path | None, grid: Grid, layer: str | None
 ) -> SiteChoice:
     """Add what is known of the buildings of a cell to what is known of its site."""
@@ -174,15 +174,15 @@ def _plan_tiles(
 
 def _trust(
     run: CellRun, sparse: SparseRaster, plan: TilePlan, site: SiteChoice, journal: Journal
-) -> Trust:
+) -> MethodWeight:
     """Take the trust that is asked for; judge networks where it is left open."""
     options, method = run.options, run.method
     if options.trust is not None:
-        return Trust.given(options.trust)
+        return MethodWeight.given(options.trust)
     if not options.assimilate or not method.is_network:
-        return Trust()
+        return MethodWeight()
     if (noted := journal.recall("trust")) is not None:
-        return Trust(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
+        return MethodWeight(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
     trust = judge(sparse, plan.tiles, site.facts, method, options.reach_m, clock=run.clock)
     journal.note("trust", asdict(trust))
     return trust
@@ -194,7 +194,7 @@ def _finish(
     grid: Grid,
     sparse: SparseRaster,
     blended: BlendedCell,
-    trust: Trust,
+    trust: MethodWeight,
     site: SiteChoice,
     tiles: int,
     journal: Journal,
@@ -207,7 +207,7 @@ def _finish(
     trend = DistanceTrend.fit(sparse, site.facts)
     finishing = FinishingOptions(
         options.reach_m,
-        AssimilationParameters(noise_db=noise_db) if options.assimilate else None,
+        RegressionKrigingOptions(noise_db=noise_db) if options.assimilate else None,
         trust,
         options.uncertainty,
         trend,

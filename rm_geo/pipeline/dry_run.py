@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rm_geo.errors import InputError
-from rm_geo.estimators.registry import require_building_reader
+from rm_geo.estimators.registry import require_accepts_buildings
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.batches import tile_batches
-from rm_geo.inference.executor import TileComputer
+from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.cell import require_pixels, tiles_of, told_buildings
+from rm_geo.pipeline.cell import require_pixels, tiles_of, with_known_buildings
 from rm_geo.pipeline.method_weight import TrustOptions
-from rm_geo.pipeline.plan import CellPlan, Survey, read_survey, require_one_possible
+from rm_geo.pipeline.plan import CellPlan, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import local_buildings, open_sites, open_wanted_method
-from rm_geo.pipeline.unused_options import idle_options
+from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
@@ -46,7 +46,7 @@ class DryRun:
 
     Attributes
     ----------
-    survey : Survey
+    run_plan : RunPlan
         Cells and grids; with the refusals of cells that the run would refuse.
     tiles : dict of str to int
         Tiles of each cell that hold a measurement.
@@ -61,7 +61,7 @@ class DryRun:
         Where it ran.
     """
 
-    survey: Survey
+    run_plan: RunPlan
     tiles: dict[str, int]
     seconds: float
     pixels: int
@@ -87,27 +87,27 @@ def dry_run(
         Whatever would stop the run before its first tile.
     """
     chosen = PredictOptions() if options is None else options
-    survey = read_survey(measurements, chosen, progress)
-    require_one_possible(survey)
-    return rehearse(survey, chosen, progress)
+    run_plan = plan_run(measurements, chosen, progress)
+    require_mappable_cell(run_plan)
+    return rehearse(run_plan, chosen, progress)
 
 
 def rehearse(
-    survey: Survey,
+    run_plan: RunPlan,
     chosen: PredictOptions,
     progress: Progress | None = None,
     *,
-    tile_computer: TileComputer | None = None,
+    tile_executor: TileExecutor | None = None,
 ) -> DryRun:
     """Find out how long a run over cells would take of which one can be mapped.
 
     Parameters
     ----------
-    survey : Survey
+    run_plan : RunPlan
         Laid out for the options.
     chosen, progress
         As of :func:`rm_geo.pipeline.predict.predict`.
-    tile_computer : TileComputer, optional
+    tile_executor : TileExecutor, optional
         Who would compute the tiles: is asked to open the method, and for no tile.
 
     Raises
@@ -116,18 +116,18 @@ def rehearse(
         Whatever would stop the run before its first tile, or keep it from all cells.
     """
     if chosen.buildings is not None:
-        require_building_reader(chosen.method)
+        require_accepts_buildings(chosen.method)
     listener = SilentProgress() if progress is None else progress
-    open_sites(chosen, survey.measurements, listener)
+    open_sites(chosen, run_plan.measurements, listener)
     method = open_wanted_method(chosen)
-    for line in idle_options(chosen, method):
+    for line in unused_options(chosen, method):
         listener.log(line)
-    if tile_computer is not None:
-        tile_computer.prepare(method, listener)
+    if tile_executor is not None:
+        tile_executor.prepare(method, listener)
     tiles: dict[str, int] = {}
     speed, judged, finishing_s, pixels = 0.0, 0, 0.0, 0
     cells: list[CellPlan] = []
-    for cell in survey.cells:
+    for cell in run_plan.cells:
         cells.append(cell)
         if cell.grid is None:
             continue
@@ -144,17 +144,17 @@ def rehearse(
         pixels += math.prod(cell.grid.shape)
         if speed == 0.0:
             with ExitStack() as places:
-                site = told_buildings(
+                site = with_known_buildings(
                     choose_site(cell.measurements, None),
                     local_buildings(chosen, places),
                     cell.grid,
                     chosen.buildings_layer,
                 )
                 speed = _speed(sparse, chosen_tiles, site, method)
-    survey = replace(survey, cells=tuple(cells))
-    require_one_possible(survey)
+    run_plan = replace(run_plan, cells=tuple(cells))
+    require_mappable_cell(run_plan)
     seconds = (sum(tiles.values()) + judged) / speed + finishing_s
-    return DryRun(survey, tiles, seconds, pixels, speed, method.device)
+    return DryRun(run_plan, tiles, seconds, pixels, speed, method.device)
 
 
 def _judged(tiles: int, options: PredictOptions, method: OpenMethod) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import CellFacts
+from rm_geo.inference.batches import SiteInfo
 from rm_geo.io.provenance import describe_values
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
@@ -39,7 +39,7 @@ _IRRELEVANT = frozenset(
 def run_key(
     measurements: Measurements,
     grid: Grid,
-    facts: CellFacts,
+    facts: SiteInfo,
     options: PredictOptions,
     tags: Mapping[str, str],
 ) -> JournalKey:
@@ -51,7 +51,7 @@ def run_key(
         Those of the cell, as they were cleaned and projected.
     grid : Grid
         Where its maps lie.
-    facts : CellFacts
+    facts : SiteInfo
         Transmitter and carrier.
     options : PredictOptions
         How the road is taken.
@@ -79,6 +79,6 @@ def _digest(measurements: Measurements) -> str:
     if measurements.time is not None:
         columns.append(measurements.time)
     for column in columns:
-        for (block,) in in_blocks(column):
+        for (block,) in iter_blocks(column):
             digest.update(np.ascontiguousarray(block).view(np.uint8).data)
     return digest.hexdigest()

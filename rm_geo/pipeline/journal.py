@@ -116,9 +116,11 @@ class Journal:
         layers = _layers(estimate)
         content = np.ascontiguousarray(np.stack(layers), dtype=np.float32)
         header = _HEADER.pack(
-            zlib.crc32(content.data), estimate.building_probability is not None,
-            estimate.std_db is not None, *content.shape,
-        )  # fmt: skip
+            zlib.crc32(content.data),
+            estimate.building_probability is not None,
+            estimate.std_db is not None,
+            *content.shape,
+        )
         path = self._batch(batch)
         part = path.with_suffix(".part")
         for own in (self.folder, path.parent, part):

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._util.disk_columns import computed
-from rm_geo._util.memory import give_back_memory
+from rm_geo._util.memory import trim_malloc
 from rm_geo._util.row_blocks import row_bands
-from rm_geo.geostat.idw import PartnerMap, fit_partner
+from rm_geo.geostat.idw import IdwBaseline, fit_idw_baseline
 from rm_geo.geostat.local_mean import Points
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import (
-    AssimilationParameters,
     Correction,
+    RegressionKrigingOptions,
     fit_correction,
     honour,
 )
-from rm_geo.pipeline.method_weight import Trust, mix_rows
+from rm_geo.pipeline.method_weight import MethodWeight, combine_rows
 from rm_geo.pipeline.tile_pass import BlendedCell
 from rm_geo.raster.fill import fill_gaps
 from rm_geo.raster.reach import reach_rows
@@ -67,9 +67,9 @@ class FinishingOptions:
     ----------
     reach_m : float
         Pixels further from any measurement are nodata.
-    parameters : AssimilationParameters or None
+    parameters : RegressionKrigingOptions or None
         How far measurements are believed; None leaves them out.
-    trust : Trust
+    trust : MethodWeight
         Shares of the method and of inverse distances; only with assimilation.
     uncertainty : bool
         Whether the standard deviation is wanted.
@@ -78,8 +78,8 @@ class FinishingOptions:
     """
 
     reach_m: float
-    parameters: AssimilationParameters | None
-    trust: Trust
+    parameters: RegressionKrigingOptions | None
+    trust: MethodWeight
     uncertainty: bool = False
     trend: DistanceTrend | None = None
 
@@ -92,7 +92,7 @@ class _Finisher:
     blended: BlendedCell
     options: FinishingOptions
     correction: Correction | None
-    partner: PartnerMap | None
+    partner: IdwBaseline | None
 
     def on_rows(self, rows: slice) -> CellRows:
         """Fill what tiles left open, honour the measurements, and cut at the reach."""
@@ -105,7 +105,7 @@ class _Finisher:
                 rsrp_dbm = honour(rsrp_dbm, measured_dbm, self.correction.on_rows(rows))
             if self.partner is not None:
                 partner_dbm = self.partner.on_rows(rows, measured_dbm, in_reach)
-                rsrp_dbm = mix_rows(rsrp_dbm, partner_dbm, self.options.trust)
+                rsrp_dbm = combine_rows(rsrp_dbm, partner_dbm, self.options.trust)
         probability = self.blended.building_rows(rows)
         if probability is not None:
             probability = _cut(np.clip(probability, 0.0, 1.0), in_reach)
@@ -155,8 +155,8 @@ def finished_rows(
         correction = _correction(sparse, blended, options.parameters, options.reach_m)
         check()
         if not options.trust.alone:
-            partner = fit_partner(sparse, options.parameters, options.trend)
-    give_back_memory()
+            partner = fit_idw_baseline(sparse, options.parameters, options.trend)
+    trim_malloc()
     finisher = _Finisher(sparse, blended, options, correction, partner)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-finish") as pool:
         waiting: deque[Future[CellRows]] = deque()
@@ -166,7 +166,7 @@ def finished_rows(
             if len(waiting) > _WORKERS:
                 yield waiting.popleft().result()
                 finisher.release()
-                give_back_memory()
+                trim_malloc()
         while waiting:
             yield waiting.popleft().result()
 
@@ -181,7 +181,7 @@ def filled_rows(
 
 
 def _correction(
-    sparse: SparseRaster, blended: BlendedCell, parameters: AssimilationParameters, reach_m: float
+    sparse: SparseRaster, blended: BlendedCell, parameters: RegressionKrigingOptions, reach_m: float
 ) -> Correction:
     """Krige what was measured beyond the estimates."""
     predicted_dbm = _filled_at_measured(sparse, blended, reach_m)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rm_geo.estimators.base import BoolArray, FloatArray
-from rm_geo.geostat.covariance import LikelyCovariance, likely_covariance
-from rm_geo.geostat.idw import COARSE_PX, InverseDistances
+from rm_geo.geostat.covariance import ExponentialCovariance, fit_reml
+from rm_geo.geostat.idw import BLOCK_PX, InverseDistances
 from rm_geo.geostat.kriging import FEW_VALUES, krige_at
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.grid import Tile
-from rm_geo.inference.batches import CellFacts, tile_batches
+from rm_geo.inference.batches import SiteInfo, tile_batches
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock, run_tiles
 from rm_geo.progress import SilentProgress
@@ -34,11 +34,11 @@ from rm_geo.raster.sparse import SparseRaster
 _LARGEST_ERROR_DB: Final = 20.0
 """Larger errors count as this: outliers must not decide."""
 
-PRIOR_SHARE: Final = 0.25
+PRIOR_WEIGHT: Final = 0.25
 """Share of the method believed beforehand: inverse distances never leave the range of what
 was measured, networks can."""
 
-TOLD_SHARE: Final = 1.0
+KNOWN_BUILDINGS_PRIOR_WEIGHT: Final = 1.0
 """The same of a method that is told where buildings stand. Measurements held back lie on the
 streets that were driven, where its advantage is smallest: on simulated drives of 1 % its maps of
 scenes held out had 4.49 dB with a share of 0.75 beforehand and 4.40 with this one."""
@@ -72,7 +72,7 @@ class TrustOptions:
 
 
 @dataclass(frozen=True)
-class Trust:
+class MethodWeight:
     """How far a method is believed, and what is believed instead.
 
     Attributes
@@ -92,7 +92,7 @@ class Trust:
     rmse_db: tuple[float, ...] = ()
 
     @classmethod
-    def given(cls, share: float) -> Trust:
+    def given(cls, share: float) -> MethodWeight:
         """Believe a method by a share that the user chose."""
         return cls(method=share, idw=1.0 - share)
 
@@ -114,12 +114,12 @@ class Trust:
 def judge(
     sparse: SparseRaster,
     tiles: Sequence[Tile],
-    facts: CellFacts,
+    facts: SiteInfo,
     method: OpenMethod,
     reach_m: float,
     options: TrustOptions | None = None,
     clock: Clock | None = None,
-) -> Trust:
+) -> MethodWeight:
     """Judge a method on measurements held back from it.
 
     Parameters
@@ -128,7 +128,7 @@ def judge(
         What was measured.
     tiles : sequence of Tile
         Tiles with measurements.
-    facts : CellFacts
+    facts : SiteInfo
         What is known of the cell.
     method : OpenMethod
         The method to judge.
@@ -142,7 +142,7 @@ def judge(
 
     Returns
     -------
-    Trust
+    MethodWeight
         Where nothing could be judged an even mixture, or the method that is told the buildings.
     """
     chosen = options or TrustOptions()
@@ -155,7 +155,7 @@ def judge(
     for fold in range(chosen.folds):
         # Blocks of two sizes: half of a map's pixels are nearer to a measurement than the
         # typical one.
-        block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), COARSE_PX, 100))
+        block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), BLOCK_PX, 100))
         part = sparse.select(_folds(sparse, block_px, chosen) != fold)
         trend = DistanceTrend.fit(part, facts)
         usable = [tile for tile in judged if np.isfinite(part.tile(tile)).any()]
@@ -170,12 +170,12 @@ def judge(
             columns.append(
                 _at_held_out(sparse.tile(tile), part.tile(tile), level_dbm, trend_db, covariance)
             )
-    prior_share = PRIOR_SHARE if facts.buildings is None else TOLD_SHARE
+    prior_share = PRIOR_WEIGHT if facts.buildings is None else KNOWN_BUILDINGS_PRIOR_WEIGHT
     nothing = np.empty((3, 0), dtype=np.float32)
     return stack(np.concatenate([nothing, *columns], axis=1), prior_share)
 
 
-def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:
+def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_WEIGHT) -> MethodWeight:
     """Find the mixture of two maps that errs least at held-out places.
 
     Least squares with shares that are not negative and sum to 1, drawn towards those believed
@@ -198,7 +198,7 @@ def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:
     known = held_out_dbm[:, np.isfinite(held_out_dbm).all(0)].astype(np.float64)
     number = known.shape[1]
     if number == 0:
-        return Trust.given(max(prior_share, 0.5))
+        return MethodWeight.given(max(prior_share, 0.5))
     method, idw = np.clip(known[1:] - known[0], -_LARGEST_ERROR_DB, _LARGEST_ERROR_DB)
     # The mixture's error is idw + share * (method - idw): one unknown, solved directly.
     difference = idw - method
@@ -210,10 +210,10 @@ def stack(held_out_dbm: FloatArray, prior_share: float = PRIOR_SHARE) -> Trust:
         share = float(np.clip(best / (evidence + prior), 0.0, 1.0))
     mixed = share * method + (1.0 - share) * idw
     rmse = np.sqrt(np.mean(np.square([method, idw, mixed]), axis=1))
-    return Trust(share, 1.0 - share, number, tuple(float(value) for value in rmse))
+    return MethodWeight(share, 1.0 - share, number, tuple(float(value) for value in rmse))
 
 
-def mix_rows(method_dbm: FloatArray, idw_dbm: FloatArray, trust: Trust) -> FloatArray:
+def combine_rows(method_dbm: FloatArray, idw_dbm: FloatArray, trust: MethodWeight) -> FloatArray:
     """Mix two maps of the same pixels; where the method is silent, the other speaks."""
     mixed = np.float32(trust.method) * method_dbm + np.float32(trust.idw) * idw_dbm
     return np.asarray(np.where(np.isfinite(method_dbm), mixed, idw_dbm), dtype=np.float32)
@@ -251,13 +251,13 @@ def _folds(sparse: SparseRaster, block_px: int, options: TrustOptions) -> NDArra
 
 def _on_cells(trend: DistanceTrend | None, tile: Tile, shape: tuple[int, ...]) -> FloatArray:
     """Give the trend at the centres of a tile's cells of 4 x 4 pixels; 0 without one."""
-    rows, cols = (np.arange(length // COARSE_PX) + 0.5 for length in shape)
+    rows, cols = (np.arange(length // BLOCK_PX) + 0.5 for length in shape)
     if trend is None:
         return np.zeros((rows.size, cols.size), dtype=np.float32)
-    return trend.at(tile.row + COARSE_PX * rows[:, None], tile.col + COARSE_PX * cols[None, :])
+    return trend.at(tile.row + BLOCK_PX * rows[:, None], tile.col + BLOCK_PX * cols[None, :])
 
 
-def _covariance(sparse: SparseRaster, facts: CellFacts) -> LikelyCovariance | None:
+def _covariance(sparse: SparseRaster, facts: SiteInfo) -> ExponentialCovariance | None:
     """Covariance in pixels of departures from the trend, where they are few enough to be kriged."""
     if not 0 < sparse.level_dbm.size <= FEW_VALUES:
         return None
@@ -265,7 +265,7 @@ def _covariance(sparse: SparseRaster, facts: CellFacts) -> LikelyCovariance | No
     level_dbm = sparse.level_dbm.astype(np.float64)
     if (trend := DistanceTrend.fit(sparse, facts)) is not None:
         level_dbm -= trend.at(sparse.row + 0.5, sparse.col + 0.5)
-    return likely_covariance(place, level_dbm)
+    return fit_reml(place, level_dbm)
 
 
 def _at_held_out(
@@ -273,7 +273,7 @@ def _at_held_out(
     kept_dbm: FloatArray,
     method_dbm: FloatArray,
     trend_db: FloatArray,
-    covariance: LikelyCovariance | None,
+    covariance: ExponentialCovariance | None,
 ) -> FloatArray:
     """Truth, method and partner at the coarse cells that were held back, shape (3, N).
 
@@ -291,32 +291,34 @@ def _at_held_out(
     return np.stack([truth[where], honoured, partner + trend_db[where]])
 
 
-def _kriged(cells_dbm: FloatArray, where: BoolArray, covariance: LikelyCovariance) -> FloatArray:
+def _kriged(
+    blocks_dbm: FloatArray, where: BoolArray, covariance: ExponentialCovariance
+) -> FloatArray:
     """Krige the known cells onto the N cells of ``where``, shape (N,)."""
-    known = np.isfinite(cells_dbm)
+    known = np.isfinite(blocks_dbm)
     if not known.any():
         return np.full(np.count_nonzero(where), np.nan, dtype=np.float32)
-    place, target = (COARSE_PX * np.argwhere(cells).astype(np.float64) for cells in (known, where))
-    level_dbm = cells_dbm[known].astype(np.float64)
+    place, target = (BLOCK_PX * np.argwhere(cells).astype(np.float64) for cells in (known, where))
+    level_dbm = blocks_dbm[known].astype(np.float64)
     mean_dbm = float(level_dbm.mean())
     departure_db = krige_at(place, level_dbm - mean_dbm, target, covariance)
     return np.asarray(mean_dbm + departure_db, dtype=np.float32)
 
 
-def _inverse_distance(cells_dbm: FloatArray, where: BoolArray) -> FloatArray:
+def _inverse_distance(blocks_dbm: FloatArray, where: BoolArray) -> FloatArray:
     """Mean of the nearest known cells by the inverse square of their distance.
 
     At the N cells of ``where``, shape (N,); all NaN where no cell is known.
     """
-    known = np.isfinite(cells_dbm)
-    return InverseDistances(np.argwhere(known), cells_dbm[known]).at(np.argwhere(where))
+    known = np.isfinite(blocks_dbm)
+    return InverseDistances(np.argwhere(known), blocks_dbm[known]).at(np.argwhere(where))
 
 
 def _coarse_mean(level_dbm: NDArray[np.floating]) -> FloatArray:
     """Mean over cells of 4 x 4 pixels, NaN where a cell has no value; whole cells only."""
-    rows, cols = (length // COARSE_PX for length in level_dbm.shape)
-    inner = level_dbm[: rows * COARSE_PX, : cols * COARSE_PX]
-    cells = inner.reshape(rows, COARSE_PX, cols, COARSE_PX)
+    rows, cols = (length // BLOCK_PX for length in level_dbm.shape)
+    inner = level_dbm[: rows * BLOCK_PX, : cols * BLOCK_PX]
+    cells = inner.reshape(rows, BLOCK_PX, cols, BLOCK_PX)
     known = np.isfinite(cells)
     count = known.sum((1, 3))
     total = np.where(known, cells, 0.0).sum((1, 3))

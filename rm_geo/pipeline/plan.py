@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rm_geo._util.memory import give_back_arrow_memory, give_back_memory
+from rm_geo._util.memory import release_arrow_pool, trim_malloc
 from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import CellPart, Measurements
@@ -47,7 +47,7 @@ class CellPlan:
 
 
 @dataclass(frozen=True)
-class Survey:
+class RunPlan:
     """A drive test that was read, cleaned and split, and where each cell's maps will lie.
 
     Attributes
@@ -65,11 +65,11 @@ class Survey:
     cells: tuple[CellPlan, ...]
 
 
-def read_survey(
+def plan_run(
     measurements: str | os.PathLike[str] | Measurements,
     options: PredictOptions,
     progress: Progress | None = None,
-) -> Survey:
+) -> RunPlan:
     """Read measurements and lay out each cell's grid, allocating no raster.
 
     Raises
@@ -86,7 +86,7 @@ def read_survey(
     cells = tuple(
         _plan_cell(name, points, parts[name], options) for name in _wanted(parts, options)
     )
-    return Survey(points, dropped, cells)
+    return RunPlan(points, dropped, cells)
 
 
 def _wanted(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]:
@@ -114,7 +114,7 @@ def _wanted(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]
     return [name for name in parts if name in chosen]
 
 
-def require_one_possible(survey: Survey) -> None:
+def require_mappable_cell(run_plan: RunPlan) -> None:
     """Raise the first refusal if no cell at all can be mapped.
 
     Raises
@@ -122,7 +122,7 @@ def require_one_possible(survey: Survey) -> None:
     RmGeoError
         Why the largest cell cannot be mapped.
     """
-    refusals = [cell.refusal for cell in survey.cells]
+    refusals = [cell.refusal for cell in run_plan.cells]
     if refusals and refusals[0] is not None and all(refusals):
         raise refusals[0]
 
@@ -151,8 +151,8 @@ def _read(
     )
     for line in report.lines():
         progress.log(line)
-    give_back_arrow_memory()
-    give_back_memory()
+    release_arrow_pool()
+    trim_malloc()
     return points, report.dropped_total
 
 
@@ -174,7 +174,10 @@ def _plan_cell(
         return CellPlan(name, points, None, error, part.original)
     west, south, east, north = points.bounds
     grid = Grid.covering(
-        (west, east), (south, north), points.crs,
-        spacing_m=options.resolution_m, margin_m=options.reach_m,
-    )  # fmt: skip
+        (west, east),
+        (south, north),
+        points.crs,
+        spacing_m=options.resolution_m,
+        margin_m=options.reach_m,
+    )
     return CellPlan(name, points, grid, None, part.original)

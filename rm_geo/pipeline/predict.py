@@ -28,8 +28,8 @@ from rm_geo.errors import (
     RmGeoError,
     TooSmallError,
 )
-from rm_geo.estimators.registry import require_building_reader
-from rm_geo.inference.executor import LocalTiles, TileComputer
+from rm_geo.estimators.registry import require_accepts_buildings
+from rm_geo.inference.executor import LocalExecutor, TileExecutor
 from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
@@ -41,8 +41,8 @@ from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
 from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
-from rm_geo.pipeline.plan import Survey, read_survey, require_one_possible
-from rm_geo.pipeline.unused_options import idle_options
+from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
+from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.products.stac import require_pystac
 from rm_geo.products.summary import CellResult, failed, skipped, write_summary
 from rm_geo.progress import Progress, SilentProgress
@@ -57,20 +57,20 @@ killed keeps them anyway."""
 
 
 def predict(
-    measurements: str | os.PathLike[str] | Measurements | Survey,
+    measurements: str | os.PathLike[str] | Measurements | RunPlan,
     output_dir: str | os.PathLike[str],
     options: PredictOptions | None = None,
     progress: Progress | None = None,
     clock: Clock | None = None,
     *,
     summary: bool = True,
-    tile_computer: TileComputer | None = None,
+    tile_executor: TileExecutor | None = None,
 ) -> list[CellResult]:
     """Map every cell of a drive test.
 
     Parameters
     ----------
-    measurements : path-like, Measurements or Survey
+    measurements : path-like, Measurements or RunPlan
         A file of measurements, measurements already read, or laid out for these options.
     output_dir : path-like
         Folder of the results; made if it is not there.
@@ -82,8 +82,8 @@ def predict(
         Filled with the time inside the estimator.
     summary : bool
         Whether to write ``summary.csv`` and ``summary.json``.
-    tile_computer : TileComputer, optional
-        Who computes the tiles, such as :class:`rm_geo.distributed.tiles.SpreadTiles`; this
+    tile_executor : TileExecutor, optional
+        Who computes the tiles, such as :class:`rm_geo.distributed.tiles.DaskTiles`; this
         process if not given.
 
     Returns
@@ -117,54 +117,61 @@ def predict(
     """
     chosen = PredictOptions() if options is None else options
     listener = SilentProgress() if progress is None else progress
-    survey = (
+    run_plan = (
         measurements
-        if isinstance(measurements, Survey)
-        else read_survey(measurements, chosen, listener)
+        if isinstance(measurements, RunPlan)
+        else plan_run(measurements, chosen, listener)
     )
-    require_one_possible(survey)
+    require_mappable_cell(run_plan)
     if chosen.buildings is not None:
-        require_building_reader(chosen.method)
-    sites = open_sites(chosen, survey.measurements, listener)
-    computer = LocalTiles() if tile_computer is None else tile_computer
-    if computer.may_export:
-        grids = [cell.grid for cell in survey.cells if cell.grid is not None]
+        require_accepts_buildings(chosen.method)
+    sites = open_sites(chosen, run_plan.measurements, listener)
+    computer = LocalExecutor() if tile_executor is None else tile_executor
+    if computer.allows_onnx_export:
+        grids = [cell.grid for cell in run_plan.cells if cell.grid is not None]
         prepare_onnx(chosen, grids, listener)
     opened = open_wanted_method(chosen)
-    for line in idle_options(chosen, opened):
+    for line in unused_options(chosen, opened):
         listener.log(line)
     method = computer.prepare(opened, listener)
     if chosen.stac:
         require_pystac()
-    allow_open_files(len(survey.cells))
+    allow_open_files(len(run_plan.cells))
     with ExitStack() as locks:
         buildings = local_buildings(chosen, locks)
         folder = prepare_output_folder(output_dir)
         run = CellRun(
-            folder, chosen, sites, method, _common_tags(survey, method, chosen, buildings),
-            listener, clock or Clock(), computer, buildings,
-        )  # fmt: skip
-        for cell in survey.cells:
+            folder,
+            chosen,
+            sites,
+            method,
+            _common_tags(run_plan, method, chosen, buildings),
+            listener,
+            clock or Clock(),
+            computer,
+            buildings,
+        )
+        for cell in run_plan.cells:
             locks.enter_context(
                 output_lock(folder / f".{cell.cell}.rmgeo-lock", f"cell {cell.cell} in {folder}")
             )
-        for cell in survey.cells:  # of all cells, before the first is mapped
+        for cell in run_plan.cells:  # of all cells, before the first is mapped
             refuse_links(journal_folder(folder, cell.cell))
-        return _map_cells(run, survey, summary=summary)
+        return _map_cells(run, run_plan, summary=summary)
 
 
 _PASSING: Final = (OutputError, DeviceError, FetchError)
 """What may be better the next time; after any other error a cell's journal leads nowhere."""
 
 
-def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResult]:
+def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellResult]:
     """Map cell after cell; complete ones stay, whatever becomes of the others."""
     results: list[CellResult] = []
     errors: list[RmGeoError] = []
     too_small: list[TooSmallError] = []
     journals: list[Journal] = []
     try:
-        for cell in survey.cells:
+        for cell in run_plan.cells:
             run.progress.check()
             before = len(journals)
             try:
@@ -175,7 +182,7 @@ def _map_cells(run: CellRun, survey: Survey, *, summary: bool) -> list[CellResul
                 too_small.append(error)
                 results.append(skipped(cell.cell, cell.label, len(cell.measurements), error))
             except RmGeoError as error:
-                if len(survey.cells) > 1:  # that of a single one is about to be raised
+                if len(run_plan.cells) > 1:  # that of a single one is about to be raised
                     run.progress.log(f"Failed: {error}")
                 if not isinstance(error, _PASSING):
                     for journal in journals[before:]:
@@ -224,9 +231,12 @@ def open_sites(
     with ExitStack() as places:
         table = local(location_of(options.sites), places, fetched)
         return read_sites(
-            table, target_crs=measurements.crs, crs=options.sites_crs, usual_crs=options.crs,
+            table,
+            target_crs=measurements.crs,
+            crs=options.sites_crs,
+            usual_crs=options.crs,
             progress=progress,
-        )  # fmt: skip
+        )
 
 
 def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
@@ -246,13 +256,13 @@ def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
 
 
 def _common_tags(
-    survey: Survey, method: OpenMethod, options: PredictOptions, buildings: Path | None
+    run_plan: RunPlan, method: OpenMethod, options: PredictOptions, buildings: Path | None
 ) -> dict[str, str]:
     """Collect the provenance that all rasters of a run share."""
     return {
         **({} if buildings is None else describe_input(buildings, "buildings_")),
         **describe_software(),
-        **describe_input(survey.measurements.source),
+        **describe_input(run_plan.measurements.source),
         **method.provenance,
         "method": method.estimator.name,
         **describe_values(
@@ -262,7 +272,7 @@ def _common_tags(
                 "tile_size_px": options.tile_size_px,
                 "overlap_px": options.overlap_px,
                 "assimilated": options.assimilate,
-                "measurements_dropped": survey.dropped,
+                "measurements_dropped": run_plan.dropped,
                 "device": method.device,
             }
         ),

@@ -16,8 +16,8 @@ from rm_geo._util.disk_columns import empty_column, release
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Tile
-from rm_geo.inference.batches import CellFacts, tile_batches
-from rm_geo.inference.executor import LocalTiles, TileComputer
+from rm_geo.inference.batches import SiteInfo, tile_batches
+from rm_geo.inference.executor import LocalExecutor, TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.pipeline.journal import Journal
@@ -96,12 +96,12 @@ class TilePlan:
 def blend_cell(
     sparse: SparseRaster,
     plan: TilePlan,
-    facts: CellFacts,
+    facts: SiteInfo,
     method: OpenMethod,
     journal: Journal,
     progress: Progress,
     clock: Clock,
-    computer: TileComputer | None = None,
+    computer: TileExecutor | None = None,
 ) -> BlendedCell | None:
     """Estimate the tiles of a cell and blend them, from wherever the journal ends.
 
@@ -111,7 +111,7 @@ def blend_cell(
         What was measured.
     plan : TilePlan
         Tiles and batches.
-    facts : CellFacts
+    facts : SiteInfo
         What is known of the cell.
     method : OpenMethod
         The method.
@@ -119,7 +119,7 @@ def blend_cell(
         Takes what is final, and gives what an earlier run left.
     progress, clock
         As for :func:`rm_geo.inference.runner.run_tiles`.
-    computer : TileComputer, optional
+    computer : TileExecutor, optional
         Who computes the tiles; this process if not given.
 
     Returns
@@ -138,7 +138,7 @@ def blend_cell(
     progress.advance(sum(len(tiles) for tiles in batches[:first]))
     blender = None
     estimates = _estimates(
-        sparse, plan, first, facts, method, journal, progress, clock, computer or LocalTiles()
+        sparse, plan, first, facts, method, journal, progress, clock, computer or LocalExecutor()
     )
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="rm_geo-blend") as pool,
@@ -173,12 +173,12 @@ def _estimates(
     sparse: SparseRaster,
     plan: TilePlan,
     first: int,
-    facts: CellFacts,
+    facts: SiteInfo,
     method: OpenMethod,
     journal: Journal,
     progress: Progress,
     clock: Clock,
-    computer: TileComputer,
+    computer: TileExecutor,
 ) -> Generator[tuple[int, Estimate], None, None]:
     """Give the batches from the first on, and their numbers: kept ones, and computed ones."""
     batches = plan.batches

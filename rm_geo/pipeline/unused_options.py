@@ -6,7 +6,7 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.options import PredictOptions
 
 
-def idle_options(options: PredictOptions, method: OpenMethod) -> list[str]:
+def unused_options(options: PredictOptions, method: OpenMethod) -> list[str]:
     """Say of each option that was chosen and does nothing why that is so.
 
     Parameters
@@ -28,7 +28,7 @@ def idle_options(options: PredictOptions, method: OpenMethod) -> list[str]:
     if not options.mask and options.mask_threshold != PredictOptions.mask_threshold:
         lines.append("--mask-threshold does nothing without --mask.")
     # Few methods know it, and of RadioCycle's models those of one kind: the others do not say.
-    if options.uncertainty and not getattr(method.estimator, "knows_deviation", False):
+    if options.uncertainty and not getattr(method.estimator, "predicts_std", False):
         model = method.provenance.get("model")
         whose = f"the method {name!r}" if model is None else f"the model {model!r}"
         lines.append(f"--uncertainty does nothing here: {whose} knows no standard deviation.")

@@ -183,8 +183,14 @@ def _draw(picture: Picture, title: str) -> Image.Image:
         ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
         _draw_bar(drawn, bar, BUILDING_RAMP, ticks, "Probability of a building")
     _draw_scale(pen, layout.panels[-1], width * picture.grid.spacing_m)
-    _write(pen, title, (layout.size[0] / 2, _HEAD_PX / 3), _TITLE_PX, "mm",
-           layout.size[0] - 2 * _EDGE_PX)  # fmt: skip
+    _write(
+        pen,
+        title,
+        (layout.size[0] / 2, _HEAD_PX / 3),
+        _TITLE_PX,
+        "mm",
+        layout.size[0] - 2 * _EDGE_PX,
+    )
     return drawn
 
 
@@ -196,12 +202,18 @@ def _draw_bar(
     pen = ImageDraw.Draw(drawn)
     middle, arrow = (left + right) / 2, 0.8 * _BAR_PX
     if ramp.above is not None:
-        pen.polygon([(left, top + arrow), (middle, top), (right, top + arrow)],
-                    fill=ramp.above, outline=_INK)  # fmt: skip
+        pen.polygon(
+            [(left, top + arrow), (middle, top), (right, top + arrow)],
+            fill=ramp.above,
+            outline=_INK,
+        )
         top += round(arrow)
     if ramp.below is not None:
-        pen.polygon([(left, bottom - arrow), (middle, bottom), (right, bottom - arrow)],
-                    fill=ramp.below, outline=_INK)  # fmt: skip
+        pen.polygon(
+            [(left, bottom - arrow), (middle, bottom), (right, bottom - arrow)],
+            fill=ramp.below,
+            outline=_INK,
+        )
         bottom -= round(arrow)
     values = np.linspace(ramp.highest, ramp.lowest, bottom - top)
     strip = np.repeat(ramp.rgb(values)[:, None], right - left, axis=1)
@@ -215,8 +227,14 @@ def _draw_bar(
         _write(pen, text, (right + 9, y), _LABEL_PX, "lm")
         widest = max(widest, pen.textlength(text, font=_font(_LABEL_PX)))
     upright = Image.new("RGB", (bottom - top, 2 * _LABEL_PX), _PAPER)
-    _write(ImageDraw.Draw(upright), label, (upright.width / 2, _LABEL_PX), _LABEL_PX, "mm",
-           upright.width)  # fmt: skip
+    _write(
+        ImageDraw.Draw(upright),
+        label,
+        (upright.width / 2, _LABEL_PX),
+        _LABEL_PX,
+        "mm",
+        upright.width,
+    )
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     drawn.paste(turned, (round(right + 10 + widest), top))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from pyproj import CRS, Transformer
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.errors import DependencyError
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import Measurements
@@ -28,10 +28,8 @@ _ASSETS: Final[Mapping[str, tuple[str, str, str, float, str | None]]] = {
     "rsrp": ("_rsrp.tif", "RSRP", "float32", NODATA_DBM, "dBm"),
     "buildings": ("_buildings.tif", "Probability of a building", "float32", NODATA_DBM, None),
     "buildings_mask": ("_buildings_mask.tif", "Building mask", "uint8", 255, None),
-    "uncertainty": (
-        "_uncertainty.tif", "Standard deviation of RSRP", "float32", NODATA_DBM, "dB"
-    ),
-}  # fmt: skip
+    "uncertainty": ("_uncertainty.tif", "Standard deviation of RSRP", "float32", NODATA_DBM, "dB"),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class MeasuringTime:
             for measurements that come from memory. An item without a time is not valid.
         """
         times = measurements.time
-        blocks = () if times is None else in_blocks(times)
+        blocks = () if times is None else iter_blocks(times)
         known = (block[~np.isnat(block)] for (block,) in blocks)
         extents = [(block.min(), block.max()) for block in known if block.size]
         if extents:
@@ -141,20 +139,27 @@ def write_item(
     for key, (suffix, title, dtype, nodata, unit) in _ASSETS.items():
         if (name := f"{cell}{suffix}") in files:
             band: dict[str, Any] = {
-                "nodata": nodata, "data_type": dtype, "raster:spatial_resolution": grid.spacing_m,
-            }  # fmt: skip
+                "nodata": nodata,
+                "data_type": dtype,
+                "raster:spatial_resolution": grid.spacing_m,
+            }
             if unit is not None:
                 band["unit"] = unit
             item.add_asset(
                 key,
-                pystac.Asset(f"./{name}", title, media_type=_GEOTIFF, roles=["data"],
-                             extra_fields={"bands": [band]}),
-            )  # fmt: skip
+                pystac.Asset(
+                    f"./{name}",
+                    title,
+                    media_type=_GEOTIFF,
+                    roles=["data"],
+                    extra_fields={"bands": [band]},
+                ),
+            )
     if (name := f"{cell}_preview.png") in files:
         item.add_asset(
-            "preview", pystac.Asset(f"./{name}", "Preview", media_type="image/png",
-                                    roles=["thumbnail"]),
-        )  # fmt: skip
+            "preview",
+            pystac.Asset(f"./{name}", "Preview", media_type="image/png", roles=["thumbnail"]),
+        )
     document = item.to_dict(include_self_link=False, transform_hrefs=False)
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
@@ -187,14 +192,22 @@ def _outline_degrees(grid: Grid) -> list[tuple[float, float]]:
     """Give the closed outline of a grid in WGS 84, counter-clockwise."""
     west, south, east, north = grid.bounds
     along = np.linspace(0.0, 1.0, _EDGE_POINTS)[:-1]
-    x = np.concatenate([
-        west + along * (east - west), np.full(along.size, east),
-        east - along * (east - west), np.full(along.size, west),
-    ])  # fmt: skip
-    y = np.concatenate([
-        np.full(along.size, south), south + along * (north - south),
-        np.full(along.size, north), north - along * (north - south),
-    ])  # fmt: skip
+    x = np.concatenate(
+        [
+            west + along * (east - west),
+            np.full(along.size, east),
+            east - along * (east - west),
+            np.full(along.size, west),
+        ]
+    )
+    y = np.concatenate(
+        [
+            np.full(along.size, south),
+            south + along * (north - south),
+            np.full(along.size, north),
+            north - along * (north - south),
+        ]
+    )
     to_degrees = Transformer.from_crs(grid.crs, CRS.from_epsg(4326), always_xy=True)
     lon, lat = to_degrees.transform(x, y)
     outline = [(round(float(a), 7), round(float(b), 7)) for a, b in zip(lon, lat, strict=True)]

@@ -163,8 +163,10 @@ def told_skipped(names: Sequence[str]) -> str:
     if not names:
         return ""
     count = "1 cell was" if len(names) == 1 else f"{len(names)} cells were"
-    shown = [name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 3]}..."
-             for name in names[:_NAMES]]  # fmt: skip
+    shown = [
+        name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 3]}..."
+        for name in names[:_NAMES]
+    ]
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     return f"{count} skipped, measured in too few pixels to be mapped: {', '.join(shown)}{more}."
 

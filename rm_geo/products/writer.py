@@ -26,8 +26,14 @@ from rm_geo.units import NODATA_DBM
 FloatArray: TypeAlias = NDArray[np.float32]
 
 MASK_NODATA: Final = 255
-PRODUCT_ENDINGS: Final = ("_rsrp.tif", "_buildings.tif", "_buildings_mask.tif", "_uncertainty.tif",
-                          "_preview.png", ".stac.json")  # fmt: skip
+PRODUCT_ENDINGS: Final = (
+    "_rsrp.tif",
+    "_buildings.tif",
+    "_buildings_mask.tif",
+    "_uncertainty.tif",
+    "_preview.png",
+    ".stac.json",
+)
 """What may be made of a cell, behind its name."""
 
 _MASK_COLOURS: Final = {0: (255, 255, 255), 1: (120, 94, 68)}
@@ -174,13 +180,20 @@ def _write_into(
         feeds = [_Feed() for _ in rasters]
         writers = [
             pool.submit(
-                write_raster, staging / raster.name, feed, files.grid, nodata=raster.nodata,
-                unit=raster.unit, dtype=raster.dtype, resampling=raster.resampling,
-                colormap=raster.colormap, band_descriptions=[raster.band],
+                write_raster,
+                staging / raster.name,
+                feed,
+                files.grid,
+                nodata=raster.nodata,
+                unit=raster.unit,
+                dtype=raster.dtype,
+                resampling=raster.resampling,
+                colormap=raster.colormap,
+                band_descriptions=[raster.band],
                 tags={**tags, **raster.tags},
             )
             for raster, feed in zip(rasters, feeds, strict=True)
-        ]  # fmt: skip
+        ]
         try:
             for rows in bands:
                 for raster, feed, writer in zip(rasters, feeds, writers, strict=True):
@@ -223,27 +236,37 @@ def _rasters(files: CellFiles) -> list[_Raster]:
     if files.has_buildings:
         rasters.append(
             _Raster(
-                f"{cell}_buildings.tif", "building_probability", "building probability",
+                f"{cell}_buildings.tif",
+                "building_probability",
+                "building probability",
                 {"units": "1", "quantity": "building probability"},
             )
-        )  # fmt: skip
+        )
     if files.has_buildings and files.mask_threshold is not None:
         threshold = files.mask_threshold
         rasters.append(
             _Raster(
-                f"{cell}_buildings_mask.tif", "building_probability", "building",
+                f"{cell}_buildings_mask.tif",
+                "building_probability",
+                "building",
                 {"quantity": "building mask", "mask_threshold": f"{threshold:g}"},
-                nodata=MASK_NODATA, dtype="uint8", resampling="mode", colormap=_MASK_COLOURS,
+                nodata=MASK_NODATA,
+                dtype="uint8",
+                resampling="mode",
+                colormap=_MASK_COLOURS,
                 threshold=threshold,
             )
-        )  # fmt: skip
+        )
     if files.has_std:
         rasters.append(
             _Raster(
-                f"{cell}_uncertainty.tif", "std_db", "standard deviation",
-                {"units": "dB", "quantity": "standard deviation of RSRP"}, unit="dB",
+                f"{cell}_uncertainty.tif",
+                "std_db",
+                "standard deviation",
+                {"units": "dB", "quantity": "standard deviation of RSRP"},
+                unit="dB",
             )
-        )  # fmt: skip
+        )
     return rasters
 
 
@@ -256,8 +279,10 @@ def _publish(staging: Path, names: Sequence[str], files: CellFiles) -> None:
     folder = files.folder
     for name in names:
         if (folder / name).is_dir():
-            raise OutputError(f"Cannot write {folder / name}: it is a folder.",
-                              hint="Move it away, or choose another output folder.")  # fmt: skip
+            raise OutputError(
+                f"Cannot write {folder / name}: it is a folder.",
+                hint="Move it away, or choose another output folder.",
+            )
     for name in names:
         (staging / name).replace(folder / name)
     for ending in PRODUCT_ENDINGS:

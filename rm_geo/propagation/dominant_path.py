@@ -78,9 +78,20 @@ class DominantPathModel:
         gain = np.full(scene.shape, -np.inf, dtype=np.float32)
         length = np.full(scene.shape, paths.UNREACHED_M, dtype=np.float32)
         paths.light_plane(
-            x, y, z, scene.solid, scene.spacing_m, offsets, edges, before, strings, law,
-            pattern, gain, length,
-        )  # fmt: skip
+            x,
+            y,
+            z,
+            scene.solid,
+            scene.spacing_m,
+            offsets,
+            edges,
+            before,
+            strings,
+            law,
+            pattern,
+            gain,
+            length,
+        )
         ways = roofs.climb_roofs(x, y, z, scene.nodes, offsets, edges, before, law, pattern)
         roofs.descend(
             ways, scene.nodes, scene.node_offsets, scene.node_runs, scene.spacing_m, law, length
@@ -88,10 +99,20 @@ class DominantPathModel:
         starts = paths.reach_corners(x, y, z, scene.corners, offsets, edges, before, law, pattern)
         shaded = length[~scene.solid]
         paths.wrap_corners(
-            starts, z - p.receiver_height_m, scene.corners, scene.link_offsets, scene.targets,
-            scene.steps, scene.run_offsets, scene.runs, scene.spacing_m, law,
-            p.max_interactions, float(shaded.max(initial=0.0)), length,
-        )  # fmt: skip
+            starts,
+            z - p.receiver_height_m,
+            scene.corners,
+            scene.link_offsets,
+            scene.targets,
+            scene.steps,
+            scene.run_offsets,
+            scene.runs,
+            scene.spacing_m,
+            law,
+            p.max_interactions,
+            float(shaded.max(initial=0.0)),
+            length,
+        )
         shadow = (length > 0) & ~scene.solid
         gain[shadow] = -p.nlos_exponent_db * np.log10(length[shadow])
         gain += np.float32(antenna.reference_gain_db)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import BLOCK_ROWS, GrowingColumn, in_blocks
+from rm_geo._util.disk_columns import BLOCK_ROWS, DiskColumn, iter_blocks
 from rm_geo._util.external_sort import sorted_parts
 from rm_geo.errors import InputError
 from rm_geo.grid import Grid
@@ -66,11 +66,11 @@ def bin_measurements(
         )
     if statistic not in ("mean", "median", "max"):
         raise ValueError(f"statistic must be mean, median or max, not {statistic!r}")
-    columns: dict[str, GrowingColumn[Any]] = {
-        "pixel": GrowingColumn(np.int64),
-        "level_dbm": GrowingColumn(np.float32),
-        "readings": GrowingColumn(np.int32),
-        "spread_db": GrowingColumn(np.float32),
+    columns: dict[str, DiskColumn[Any]] = {
+        "pixel": DiskColumn(np.int64),
+        "level_dbm": DiskColumn(np.float32),
+        "readings": DiskColumn(np.int32),
+        "spread_db": DiskColumn(np.float32),
     }
     for keys in sorted_parts(_keys(measurements, grid, chunk), group_bits=_VALUE_BITS):
         for part in _whole_pixels(keys, chunk):
@@ -91,10 +91,10 @@ def _keys(measurements: Measurements, grid: Grid, chunk: int) -> Iterator[NDArra
     One sort of such keys is several times as fast as an argsort by two criteria.
     """
     rows, cols = grid.shape
-    for x, y, rsrp_dbm in in_blocks(
+    for x, y, rsrp_dbm in iter_blocks(
         measurements.x, measurements.y, measurements.rsrp_dbm, rows=chunk
     ):
-        row, col = (np.floor(axis) for axis in grid.pixel_of(x, y))
+        row, col = (np.floor(axis) for axis in grid.to_pixel(x, y))
         inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
         inside &= np.isfinite(rsrp_dbm)
         pixel = row[inside].astype(np.uint64) * np.uint64(cols) + col[inside].astype(np.uint64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rm_geo._util.fft import convolved, padded_shape, real_transform, torus_disk
+from rm_geo._util.fft import convolved, kernel_spectrum, padded_shape, periodic_disk
 from rm_geo._util.row_blocks import widened
 from rm_geo.raster.sparse import SparseRaster
 
@@ -174,7 +174,7 @@ def _dilated(observed: BoolArray, rows: slice, cols: slice, radius_px: float) ->
     top, left = max(rows.start - halo, 0), max(cols.start - halo, 0)
     part = observed[top : rows.stop + halo, left : cols.stop + halo].astype(dtype)
     padded = padded_shape(part.shape, halo)
-    counts = convolved(part, real_transform(torus_disk(padded, radius_px), dtype), padded)
+    counts = convolved(part, kernel_spectrum(periodic_disk(padded, radius_px), dtype), padded)
     first_row, first_col = rows.start - top, cols.start - left
     inner = counts[
         first_row : first_row + rows.stop - rows.start,

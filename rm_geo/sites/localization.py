@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._util import disk_columns
-from rm_geo._util.disk_columns import in_blocks, release
+from rm_geo._util.disk_columns import iter_blocks, release
 
 FloatArray = NDArray[np.float64]
 
@@ -80,8 +80,8 @@ def _bands(y: FloatArray, block_m: float) -> Iterator[NDArray[np.int64] | None]:
     if y.size <= disk_columns.IN_MEMORY_ROWS:
         yield None
         return
-    first = min(float(np.floor(block / block_m).min()) for (block,) in in_blocks(y))
-    last = max(float(np.floor(block / block_m).max()) for (block,) in in_blocks(y))
+    first = min(float(np.floor(block / block_m).min()) for (block,) in iter_blocks(y))
+    last = max(float(np.floor(block / block_m).max()) for (block,) in iter_blocks(y))
     # Rows are counted in bins, each of whole rows, so that a stray point costs no memory.
     rows_each = max(1.0, np.ceil((last - first + 1.0) / _MOST_BINS))
 
@@ -89,12 +89,12 @@ def _bands(y: FloatArray, block_m: float) -> Iterator[NDArray[np.int64] | None]:
         return np.asarray((np.floor(block / block_m) - first) // rows_each).astype(np.int64)
 
     counts = np.zeros(int((last - first) // rows_each) + 1, dtype=np.int64)
-    for (block,) in in_blocks(y):
+    for (block,) in iter_blocks(y):
         counts += np.bincount(bins(block), minlength=counts.size)
     band = (np.cumsum(counts) - counts) // max(disk_columns.IN_MEMORY_ROWS // 2, 1)
     for number in np.unique(band[counts > 0]):
         begin, found = 0, []
-        for (block,) in in_blocks(y):
+        for (block,) in iter_blocks(y):
             found.append(begin + np.flatnonzero(band[bins(block)] == number))
             begin += block.size
         yield np.concatenate(found)

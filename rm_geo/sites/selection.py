@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rm_geo.inference.batches import CellFacts
+from rm_geo.inference.batches import SiteInfo
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.transmitter import (
     DEFAULT_FREQUENCY_MHZ,
@@ -29,7 +29,7 @@ class SiteChoice:
 
     Attributes
     ----------
-    facts : CellFacts
+    facts : SiteInfo
         What the estimators are told.
     origin : str
         ``site table``, ``estimated`` or ``unknown``.
@@ -41,7 +41,7 @@ class SiteChoice:
         What a person should know.
     """
 
-    facts: CellFacts
+    facts: SiteInfo
     origin: str = "unknown"
     intercept_origin: str = "unknown"
     uncertainty_m: float | None = None
@@ -104,11 +104,12 @@ def choose_site(
             "the transmitter's position is estimated from the measurements, to about "
             f"{guess.uncertainty_m:.0f} m; a site table (--sites) is better."
         )
-        return _choice(guess, "estimated", measurements, eirp_dbm, mhz,
-                       guess.uncertainty_m, warnings)  # fmt: skip
+        return _choice(
+            guess, "estimated", measurements, eirp_dbm, mhz, guess.uncertainty_m, warnings
+        )
     warnings.append("the transmitter's position is unknown; a site table (--sites) is better.")
     return SiteChoice(
-        CellFacts(frequency_mhz=mhz),
+        SiteInfo(frequency_mhz=mhz),
         uncertainty_m=None if guess is None else guess.uncertainty_m,
         warnings=tuple(warnings),
     )
@@ -129,7 +130,7 @@ def _choice(
         eirp_dbm=eirp_dbm if site.eirp_dbm is None else site.eirp_dbm,
         frequency_mhz=frequency_mhz,
     )
-    facts = CellFacts(
+    facts = SiteInfo(
         transmitter_xy=(float(site.x), float(site.y)),
         intercept_dbm=free_space_intercept(measurements, site),
         frequency_mhz=frequency_mhz,

@@ -14,8 +14,8 @@ from pyproj import CRS
 
 from rm_geo.errors import InputError
 from rm_geo.grid import CrsLike
-from rm_geo.io.crs import CoordinateLook, parse_crs, to_metres
-from rm_geo.io.crs_choice import StatedCrs
+from rm_geo.io.crs import CoordinateStats, parse_crs, to_metres
+from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.tables import Source, Table, open_source
 from rm_geo.io.tables import column_roles as roles
 from rm_geo.io.tables.arrow import to_cells, to_numbers
@@ -125,8 +125,8 @@ def read_sites(
     table = source.load(tuple(dict.fromkeys(taken.values())))
     x, y, own = _coordinates(source, table, taken)
     wanted = usual if given is None and own is None else given
-    stated = StatedCrs.of_source(replace(source, crs=own), wanted, _CRS_OPTION)
-    stated = stated.confirmed(CoordinateLook.at(x, y), source.label)
+    stated = CrsChoice.of_source(replace(source, crs=own), wanted, _CRS_OPTION)
+    stated = stated.confirmed(CoordinateStats.at(x, y), source.label)
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")
     positions = to_metres(x, y, stated.crs, source.label, target=target)
@@ -137,8 +137,14 @@ def read_sites(
         from_channel = np.array([carrier_mhz(channel) or np.nan for channel in channels])
         unstated = np.isnan(values["frequency_mhz"])
         values["frequency_mhz"] = np.where(unstated, from_channel, values["frequency_mhz"])
-        _require(source, "channel number", cells, unstated & ~np.isnan(channels)
-                 & np.isnan(from_channel), channels, "is in no band of LTE or NR")  # fmt: skip
+        _require(
+            source,
+            "channel number",
+            cells,
+            unstated & ~np.isnan(channels) & np.isnan(from_channel),
+            channels,
+            "is in no band of LTE or NR",
+        )
     return tuple(_transmitter(i, positions.x, positions.y, cells, values) for i in range(x.size))
 
 
@@ -228,8 +234,14 @@ def _values(
     values = _numbers(source, table, taken[key])
     wrong = (values < quantity.lowest) | (values > quantity.highest)
     cells = _cells(table, taken, count)
-    _require(source, quantity.role.name, cells, wrong, values,
-             f"is outside {quantity.lowest:g}..{quantity.highest:g}")  # fmt: skip
+    _require(
+        source,
+        quantity.role.name,
+        cells,
+        wrong,
+        values,
+        f"is outside {quantity.lowest:g}..{quantity.highest:g}",
+    )
     return np.asarray(quantity.convert(np.where(np.isnan(values), quantity.default, values)))
 
 

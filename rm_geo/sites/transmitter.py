@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.errors import InputError
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.arfcn import carrier_mhz
@@ -180,7 +180,7 @@ def measured_carrier_mhz(measurements: Measurements) -> float | None:
     if measurements.earfcn is None:
         return None
     counts: Counter[float] = Counter()
-    for (channels,) in in_blocks(measurements.earfcn):
+    for (channels,) in iter_blocks(measurements.earfcn):
         found, times = np.unique(channels[np.isfinite(channels)], return_counts=True)
         counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
     most = max(counts.values(), default=0)
@@ -191,7 +191,7 @@ def _strongest(rsrp_dbm: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Give the rows of the strongest levels, the strongest first, of equals the earliest."""
     rows = np.empty(0, dtype=np.int64)
     begin = 0
-    for (block,) in in_blocks(rsrp_dbm):
+    for (block,) in iter_blocks(rsrp_dbm):
         rows = np.append(rows, begin + np.arange(block.size))
         rows = rows[np.argsort(-rsrp_dbm[rows], kind="stable")[:count]]
         begin += block.size

@@ -110,7 +110,7 @@ def ready_recipes(kind: str) -> tuple[str, ...]:
     return tuple(_READY.get(kind, {}))
 
 
-def ready_recipe(kind: str, name: str) -> dict[str, Any]:
+def builtin_recipe(kind: str, name: str) -> dict[str, Any]:
     """Give a recipe that comes with rm_geo, to be changed at will.
 
     Raises

@@ -153,8 +153,11 @@ def _recipe(config: TrainingConfig, data: str) -> str:
 def _beginning(config: TrainingConfig) -> dict[str, Any]:
     """Give what a recipe says of where it starts and how it reads its data, if it says so."""
     parts = None if config.start_parts is None else list(config.start_parts)
-    values = {"start_from": config.start_from, "start_parts": parts,
-              "radiomapseer": dict(config.radiomapseer)}  # fmt: skip
+    values = {
+        "start_from": config.start_from,
+        "start_parts": parts,
+        "radiomapseer": dict(config.radiomapseer),
+    }
     return {key: value for key, value in values.items() if value}
 
 

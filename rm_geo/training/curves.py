@@ -83,9 +83,10 @@ def draw_course(course: Course, path: Path) -> bool:
     except ImportError:
         return False
     # Scores of different units do not share an axis: each has its own panel.
-    panels = [("losses", course.losses), *(
-        (name, {name: points}) for name, points in course.validation.items()
-    )]  # fmt: skip
+    panels = [
+        ("losses", course.losses),
+        *((name, {name: points}) for name, points in course.validation.items()),
+    ]
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.0 * rows), layout="constrained")

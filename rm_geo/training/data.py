@@ -16,7 +16,7 @@ from rm_geo.errors import ConfigError, DependencyError, InputError
 from rm_geo.io.provenance import files_sha256
 from rm_geo.progress import Progress
 from rm_geo.training.options import make_options
-from rm_geo.training.process_group import Team
+from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.run import RadioMapSeerOptions, TrainingConfig
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def prepare_data(
-    config: TrainingConfig, cache: Path, progress: Progress, team: Team | None = None
+    config: TrainingConfig, cache: Path, progress: Progress, team: ProcessGroup | None = None
 ) -> TrainingConfig:
     """Unpack what is not a folder of scenes yet; gives the configuration with such folders.
 
@@ -38,7 +38,7 @@ def prepare_data(
         RadioMapSeer lies and how it is read; what is there already is taken as it is.
     progress : Progress
         Told of every map.
-    team : Team, optional
+    team : ProcessGroup, optional
         The first process unpacks, the others wait for it.
 
     Raises
@@ -46,7 +46,7 @@ def prepare_data(
     InputError
         If data is missing, damaged, has holes, or images of mixed sizes.
     """
-    team = team or Team()
+    team = team or ProcessGroup()
     paths = []
     for text in config.data:
         path = Path(text)

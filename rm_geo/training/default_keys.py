@@ -59,8 +59,10 @@ def require_suited(key: str, name: str, shape: NetworkShape) -> None:
         family, scale = scaled[1], int(scaled[2])
         kinds: tuple[str, ...] = REFINING_KINDS if family == "superres" else (family,)
         if shape.kind in kinds and shape.scale not in (None, scale):
-            raise UsageError(f"The model {name!r} refines {shape.scale}x: it is no {key!r}.",
-                             hint="Give it to a key of its own scale.")  # fmt: skip
+            raise UsageError(
+                f"The model {name!r} refines {shape.scale}x: it is no {key!r}.",
+                hint="Give it to a key of its own scale.",
+            )
     elif key in _PLAIN:
         kinds = _PLAIN[key]
     else:

@@ -22,8 +22,9 @@ def fits_device(sets: Sequence[SimulatedSet], device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    needed = sum(data.gains_db.nbytes + data.orders.nbytes + data.buildings.nbytes * 8
-                 for data in sets)  # fmt: skip
+    needed = sum(
+        data.gains_db.nbytes + data.orders.nbytes + data.buildings.nbytes * 8 for data in sets
+    )
     return bool(needed <= _LARGEST_SHARE * free_bytes)
 
 

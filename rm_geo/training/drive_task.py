@@ -82,7 +82,7 @@ class FieldOptions:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
 
-class FieldTask:
+class DriveTestTask:
     """F and G of :class:`~rm_geo.networks.radiocycle.FieldRadioCycle` with their losses.
 
     ``l_G = MSE(G(z), y) + MSE(G(F(x)), y)`` outdoors and

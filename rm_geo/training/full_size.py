@@ -30,7 +30,7 @@ from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.plan import PlannedModel, full_size_plan
-from rm_geo.training.process_group import Team, local_device
+from rm_geo.training.process_group import ProcessGroup, local_device
 from rm_geo.training.run import TrainingConfig, check_config, make_task, read_config, train
 from rm_geo.training.scoring import is_judged, judge, require_judgeable, require_unseen, setting_of
 from rm_geo.zoo.catalog import read_index
@@ -77,11 +77,15 @@ class Work:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minutes) and self.minutes > 0.0):
-            raise ConfigError(f"The minutes of training must be a number above 0, not "
-                              f"{self.minutes:g}.", hint="Write --minutes 25.")  # fmt: skip
+            raise ConfigError(
+                f"The minutes of training must be a number above 0, not {self.minutes:g}.",
+                hint="Write --minutes 25.",
+            )
         if self.test_transmitters < 1:
-            raise ConfigError(f"{self.test_transmitters} transmitters test nothing.",
-                              hint="Write --test-transmitters 2.")  # fmt: skip
+            raise ConfigError(
+                f"{self.test_transmitters} transmitters test nothing.",
+                hint="Write --test-transmitters 2.",
+            )
 
 
 def make_models(
@@ -120,7 +124,7 @@ def make_models(
             require_judgeable(model, test, work.test_transmitters)
     if simulate is not None:
         simulate()
-    team = Team.join(device)
+    team = ProcessGroup.join(device)
     listener = progress if team.leads else SilentProgress()
     made = []
     try:
@@ -148,14 +152,19 @@ def make_models(
                 known = setting_of(model) == 1
                 title = "Unseen transmitters in known scenes" if known else "Unseen maps"
                 table = judge(
-                    model, folder, SimulatedSet.open(config.data[0]) if known else test,
-                    transmitters=work.test_transmitters, device=work.device, progress=listener,
-                )  # fmt: skip
+                    model,
+                    folder,
+                    SimulatedSet.open(config.data[0]) if known else test,
+                    transmitters=work.test_transmitters,
+                    device=work.device,
+                    progress=listener,
+                )
                 publish(run, folder, work.size, replace(text, scores={title: table}))
             made.append(folder)
             names = {entry.key: _name(entry, work) for entry in plan}
-            defaults = {key: name for key, name in names.items()
-                        if (work.out / "models" / name).exists()}  # fmt: skip
+            defaults = {
+                key: name for key, name in names.items() if (work.out / "models" / name).exists()
+            }
             known = read_index(work.out / "models").get("default", {})
             write_index(work.out / "models", {**known, **defaults})
     finally:
@@ -189,7 +198,7 @@ def _ready(
     work: Work,
     test: SimulatedSet | None,
     progress: Progress,
-    team: Team,
+    team: ProcessGroup,
 ) -> TrainingConfig:
     """Give a configuration whose data is there and suits training and judging.
 
@@ -219,7 +228,7 @@ def _name(model: PlannedModel, work: Work) -> str:
     return f"{model.key}-{work.size}"
 
 
-def _in_words(device: torch.device, team: Team) -> str:
+def _in_words(device: torch.device, team: ProcessGroup) -> str:
     """Name the machine."""
     one = (
         torch.cuda.get_device_name(device)
@@ -250,8 +259,9 @@ def simulate_scenes(maps: Path, out: Path, transmitters: int, workers: int) -> P
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the models from the command line; gives the exit code."""
     keys = [model.key for model in full_size_plan()]
-    parser = argparse.ArgumentParser(prog="python -m rm_geo.training.full_size",
-                                     description=(__doc__ or "").partition("\n")[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m rm_geo.training.full_size", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("data", nargs="+", help="folder of scenes, packed archive, RadioMapSeer")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and models")
     parser.add_argument("--minutes", type=float, required=True, help="of training, all together")
@@ -269,16 +279,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.only:
             wanted = [name.strip() for name in chosen.only.split(",")]
             if unknown := [name for name in wanted if name not in keys]:
-                raise ConfigError(f"There is no model {', '.join(unknown)} in the plan.",
-                                  hint=f"Models: {', '.join(keys)}.")  # fmt: skip
+                raise ConfigError(
+                    f"There is no model {', '.join(unknown)} in the plan.",
+                    hint=f"Models: {', '.join(keys)}.",
+                )
             plan = tuple(model for model in plan if model.key in wanted)
         else:
             plan = tuple(model for model in plan if model.by_default)
-        work = Work(chosen.data, chosen.out, chosen.minutes, chosen.size, chosen.test,
-                    chosen.test_transmitters, chosen.device)  # fmt: skip
-        simulate = None if chosen.maps is None else partial(
-            simulate_scenes, chosen.maps, Path(chosen.data[0]), chosen.transmitters, chosen.workers
-        )  # fmt: skip
+        work = Work(
+            chosen.data,
+            chosen.out,
+            chosen.minutes,
+            chosen.size,
+            chosen.test,
+            chosen.test_transmitters,
+            chosen.device,
+        )
+        simulate = (
+            None
+            if chosen.maps is None
+            else partial(
+                simulate_scenes,
+                chosen.maps,
+                Path(chosen.data[0]),
+                chosen.transmitters,
+                chosen.workers,
+            )
+        )
         made = make_models(plan, work, PlainConsole(sys.stderr, sys.stdout), simulate)
     except RmGeoError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -23,7 +23,7 @@ from rm_geo.training.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
-from rm_geo.training.process_group import Team
+from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.task import StepContext, TrainingTask
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -123,7 +123,7 @@ class TrainingLoop:
         Budget and schedule.
     device : torch.device
         Where the network is.
-    team : Team, optional
+    team : ProcessGroup, optional
         The processes that train together; this one alone if not given.
     """
 
@@ -133,11 +133,11 @@ class TrainingLoop:
         folder: Path,
         options: LoopOptions,
         device: torch.device,
-        team: Team | None = None,
+        team: ProcessGroup | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.task, self.folder, self.options, self.device = task, folder, options, device
-        self.team = team or Team()
+        self.team = team or ProcessGroup()
         self._losses: nn.Module | None = None
         self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
         self.names: dict[Tensor, str] = {p: n for n, p in task.network.named_parameters()}
@@ -299,8 +299,12 @@ class TrainingLoop:
                 file.write(line + "\n")
         except OSError as error:
             raise output_error(log, error) from error
-        shown = [f"{name} {value:.4g}" for values in entry.values() if isinstance(values, dict)
-                 for name, value in values.items()]  # fmt: skip
+        shown = [
+            f"{name} {value:.4g}"
+            for values in entry.values()
+            if isinstance(values, dict)
+            for name, value in values.items()
+        ]
         what = "validation: " if "validation" in entry else ""
         progress.log(f"step {head['step']}, {head['minutes']:.1f} min: {what}{', '.join(shown)}")
 

@@ -42,8 +42,9 @@ def make_options(cls: type[T], values: object, section: str) -> T:
             hint=f"Known: {', '.join(known)}.",
         )
     hints = typing.get_type_hints(cls)
-    converted = {key: _converted(value, hints[key], f"{section}.{key}")
-                 for key, value in values.items()}  # fmt: skip
+    converted = {
+        key: _converted(value, hints[key], f"{section}.{key}") for key, value in values.items()
+    }
     try:
         return cls(**converted)
     except ConfigError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rm_geo.datasets.splits import MARS_SETTING_I
-from rm_geo.training.builtin_recipes import network_of_size, ready_recipe
+from rm_geo.training.builtin_recipes import builtin_recipe, network_of_size
 from rm_geo.zoo.catalog import list_models
 
 
@@ -40,11 +40,18 @@ class PlannedModel:
 
 
 def _refining(
-    key: str, kind: str, scale: int, name: str, share: float, summary: str, *,
-    by_default: bool = True, split: str | None = None,
-) -> PlannedModel:  # fmt: skip
+    key: str,
+    kind: str,
+    scale: int,
+    name: str,
+    share: float,
+    summary: str,
+    *,
+    by_default: bool = True,
+    split: str | None = None,
+) -> PlannedModel:
     """Plan a super-resolution network by a ready recipe, at a scale."""
-    recipe = ready_recipe(kind, name)
+    recipe = builtin_recipe(kind, name)
     recipe["network"] = {**recipe.get("network", {}), "scale": scale}
     if split is not None:
         recipe["split"] = split
@@ -67,51 +74,123 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
         "radiocycle-field-s",
     )
     plan = (
-        PlannedModel("radiocycle-ml-dwa", "radiocycle", _published("ml-dwa"), 8,
-                     "RadioCycle as published: dual losses with dynamic weight averaging."),
-        PlannedModel("radiocycle", "radiocycle-field", field, 8,
-                     "RadioCycle for drive tests, full size."),
-        PlannedModel("interpolation-net", "interpolation-net",
-                     ready_recipe("interpolation-net", "paper"), 3,
-                     "InterpolationNet: RadioCycle's baseline."),
-        _refining("mars-4", "mars", 4, "plus", 3,
-                  "MARS 4x that reads a mask of buildings and corrects bilinear."),
-        _refining("mars-8", "mars", 8, "plus", 2,
-                  "MARS 8x that reads a mask of buildings and corrects bilinear."),
-        _refining("superres-4", "mars", 4, "field", 3,
-                  "MARS 4x for planners' rasters: means of cells, any power."),
-        _refining("superres-4-walls", "mars", 4, "field-walls", 2,
-                  "MARS 4x for planners' rasters that come with outlines of the buildings."),
-        _refining("mars-4-paper", "mars", 4, "paper", 3,
-                  "MARS 4x as published, setting II."),
-        _refining("mars-8-paper", "mars", 8, "paper", 2,
-                  "MARS 8x as published, setting II."),
-        _refining("srresnet-4", "srresnet", 4, "paper", 1.5,
-                  "SRResNet 4x, MARS's baseline, setting II."),
-        _refining("supreme-4", "supreme", 4, "paper", 1.5,
-                  "Supreme 4x, MARS's baseline, setting II."),
-        _refining("superres-8", "mars", 8, "field", 2,
-                  "MARS 8x for planners' rasters: means of cells, any power.",
-                  by_default=False),
-        _refining("superres-8-walls", "mars", 8, "field-walls", 2,
-                  "MARS 8x for planners' rasters that come with outlines of the buildings.",
-                  by_default=False),
-        PlannedModel("radiocycle-ml", "radiocycle", _published("ml"), 4,
-                     "RadioCycle's ablation without dynamic weights.", by_default=False),
-        PlannedModel("radiocycle-sl", "radiocycle", _published("sl"), 4,
-                     "RadioCycle's ablation without dual losses.", by_default=False),
-        _refining("srresnet-8", "srresnet", 8, "paper", 1,
-                  "SRResNet 8x, MARS's baseline, setting II.", by_default=False),
-        _refining("supreme-8", "supreme", 8, "paper", 1,
-                  "Supreme 8x, MARS's baseline, setting II.", by_default=False),
+        PlannedModel(
+            "radiocycle-ml-dwa",
+            "radiocycle",
+            _published("ml-dwa"),
+            8,
+            "RadioCycle as published: dual losses with dynamic weight averaging.",
+        ),
+        PlannedModel(
+            "radiocycle", "radiocycle-field", field, 8, "RadioCycle for drive tests, full size."
+        ),
+        PlannedModel(
+            "interpolation-net",
+            "interpolation-net",
+            builtin_recipe("interpolation-net", "paper"),
+            3,
+            "InterpolationNet: RadioCycle's baseline.",
+        ),
+        _refining(
+            "mars-4",
+            "mars",
+            4,
+            "plus",
+            3,
+            "MARS 4x that reads a mask of buildings and corrects bilinear.",
+        ),
+        _refining(
+            "mars-8",
+            "mars",
+            8,
+            "plus",
+            2,
+            "MARS 8x that reads a mask of buildings and corrects bilinear.",
+        ),
+        _refining(
+            "superres-4",
+            "mars",
+            4,
+            "field",
+            3,
+            "MARS 4x for planners' rasters: means of cells, any power.",
+        ),
+        _refining(
+            "superres-4-walls",
+            "mars",
+            4,
+            "field-walls",
+            2,
+            "MARS 4x for planners' rasters that come with outlines of the buildings.",
+        ),
+        _refining("mars-4-paper", "mars", 4, "paper", 3, "MARS 4x as published, setting II."),
+        _refining("mars-8-paper", "mars", 8, "paper", 2, "MARS 8x as published, setting II."),
+        _refining(
+            "srresnet-4", "srresnet", 4, "paper", 1.5, "SRResNet 4x, MARS's baseline, setting II."
+        ),
+        _refining(
+            "supreme-4", "supreme", 4, "paper", 1.5, "Supreme 4x, MARS's baseline, setting II."
+        ),
+        _refining(
+            "superres-8",
+            "mars",
+            8,
+            "field",
+            2,
+            "MARS 8x for planners' rasters: means of cells, any power.",
+            by_default=False,
+        ),
+        _refining(
+            "superres-8-walls",
+            "mars",
+            8,
+            "field-walls",
+            2,
+            "MARS 8x for planners' rasters that come with outlines of the buildings.",
+            by_default=False,
+        ),
+        PlannedModel(
+            "radiocycle-ml",
+            "radiocycle",
+            _published("ml"),
+            4,
+            "RadioCycle's ablation without dynamic weights.",
+            by_default=False,
+        ),
+        PlannedModel(
+            "radiocycle-sl",
+            "radiocycle",
+            _published("sl"),
+            4,
+            "RadioCycle's ablation without dual losses.",
+            by_default=False,
+        ),
+        _refining(
+            "srresnet-8",
+            "srresnet",
+            8,
+            "paper",
+            1,
+            "SRResNet 8x, MARS's baseline, setting II.",
+            by_default=False,
+        ),
+        _refining(
+            "supreme-8",
+            "supreme",
+            8,
+            "paper",
+            1,
+            "Supreme 8x, MARS's baseline, setting II.",
+            by_default=False,
+        ),
         *_known_scenes(),
-    )  # fmt: skip
+    )
     return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
 
 
 def _published(name: str) -> dict[str, Any]:
     """Give a recipe of the published pair; F starts from the compact one, whose widths divide."""
-    return _started(ready_recipe("radiocycle", name), "radiocycle-sl-wide-s", "F")
+    return _started(builtin_recipe("radiocycle", name), "radiocycle-sl-wide-s", "F")
 
 
 def _known_scenes() -> Iterator[PlannedModel]:
@@ -127,10 +206,12 @@ def _known_scenes() -> Iterator[PlannedModel]:
             (f"mars-{scale}-i", "mars", "plus"),
             (f"mars-{scale}-walls", "mars", "walls"),
         ):
-            summary = (f"{kind} {scale}x ({name}) for setting I: unseen transmitters in "
-                       "known scenes.")  # fmt: skip
-            yield _refining(key, kind, scale, name, 1.5, summary, by_default=False,
-                            split=MARS_SETTING_I.name)  # fmt: skip
+            summary = (
+                f"{kind} {scale}x ({name}) for setting I: unseen transmitters in known scenes."
+            )
+            yield _refining(
+                key, kind, scale, name, 1.5, summary, by_default=False, split=MARS_SETTING_I.name
+            )
 
 
 def _started(recipe: dict[str, Any], model: str, *parts: str) -> dict[str, Any]:

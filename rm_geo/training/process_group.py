@@ -18,7 +18,7 @@ from rm_geo.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """A process among those that train together.
 
     Attributes
@@ -31,7 +31,7 @@ class Team:
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> Team:
+    def join(cls, device: torch.device) -> ProcessGroup:
         """Join the processes that torchrun started; alone where it did not.
 
         Raises
@@ -90,8 +90,11 @@ class Team:
 
 def local_device(device: str) -> str:
     """Give each process under torchrun a GPU of its own: ``cuda`` becomes ``cuda:<number>``."""
-    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ \
-        else device  # fmt: skip
+    return (
+        f"cuda:{os.environ['LOCAL_RANK']}"
+        if device == "cuda" and "LOCAL_RANK" in os.environ
+        else device
+    )
 
 
 def _home() -> torch.device:

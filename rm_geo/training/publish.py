@@ -35,9 +35,12 @@ from rm_geo.zoo.weights import write_index
     help="Title and Markdown file of a table of scores; repeatable.",
 )
 @click.option(
-    "--default", "defaults", multiple=True, metavar="KEY=NAME",
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="KEY=NAME",
     help="Model that is used where none is named, such as mars-4=NAME; repeatable.",
-)  # fmt: skip
+)
 def main(
     run: Path,
     name: str,
@@ -95,15 +98,18 @@ def chosen_defaults(
         If a text is of another form, or names a model that is not there or does not suit its key.
     """
     if Path(name).name != name or name == ".." or Path(name).suffix == ".safetensors":
-        raise UsageError(f"{name!r} is no name of a model.",
-                         hint="Give the plain name of a folder; --models says where.")  # fmt: skip
+        raise UsageError(
+            f"{name!r} is no name of a model.",
+            hint="Give the plain name of a folder; --models says where.",
+        )
     cards = {path.parent.name: path for path in sorted(models.glob(f"*/{CARD_NAME}"))}
     chosen = {}
     for text in texts:
         key, sign, wanted = (part.strip() for part in text.partition("="))
         if not sign or not key or not wanted:
-            raise UsageError(f"--default {text!r} is not KEY=NAME.",
-                             hint=f"Write it as radiocycle={name}.")  # fmt: skip
+            raise UsageError(
+                f"--default {text!r} is not KEY=NAME.", hint=f"Write it as radiocycle={name}."
+            )
         if wanted != name and wanted not in cards:
             raise UsageError(
                 f"--default {text!r}: there is no model {wanted!r} in {models}.",
@@ -119,8 +125,10 @@ def _read_table(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The table of scores {path} cannot be read: {error}.",
-                         hint="Name a file of Markdown in UTF-8.") from error  # fmt: skip
+        raise InputError(
+            f"The table of scores {path} cannot be read: {error}.",
+            hint="Name a file of Markdown in UTF-8.",
+        ) from error
 
 
 if __name__ == "__main__":

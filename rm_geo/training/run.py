@@ -21,15 +21,15 @@ from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.device_pool import DevicePool, fits_device
-from rm_geo.training.drive_task import FieldOptions, FieldTask
+from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.loop import CHECKPOINT_NAME, LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
 from rm_geo.training.measure import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
-from rm_geo.training.process_group import Team
+from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.scenes import ScenePool
-from rm_geo.training.start import Origin, require_same, started_network, write_start
+from rm_geo.training.start import Origin, initial_network, require_same, write_start
 from rm_geo.training.task import TrainingTask
 
 
@@ -50,8 +50,10 @@ class RadioMapSeerOptions:
 
     def __post_init__(self) -> None:
         if self.simulation not in SIMULATIONS:
-            raise ConfigError(f"There is no simulation {self.simulation!r}.",
-                              hint=f"Use {', '.join(SIMULATIONS)}.")  # fmt: skip
+            raise ConfigError(
+                f"There is no simulation {self.simulation!r}.",
+                hint=f"Use {', '.join(SIMULATIONS)}.",
+            )
         if self.scale not in GREY_SCALES:
             raise ConfigError(f"scale must be {' or '.join(GREY_SCALES)}, not {self.scale!r}.")
 
@@ -168,7 +170,7 @@ def train(
     device: torch.device | None = None,
     resume: bool = True,
     progress: Progress | None = None,
-    team: Team | None = None,
+    team: ProcessGroup | None = None,
 ) -> nn.Module:
     """Train, or go on training, in a folder.
 
@@ -184,7 +186,7 @@ def train(
         Whether to continue.
     progress : Progress, optional
         Hears about the training, and can stop it.
-    team : Team, optional
+    team : ProcessGroup, optional
         The processes that train together; this one alone if not given.
 
     Returns
@@ -201,7 +203,7 @@ def train(
     OutputError
         If the folder cannot be written.
     """
-    device, team = device or torch.device("cpu"), team or Team()
+    device, team = device or torch.device("cpu"), team or ProcessGroup()
     progress = progress or SilentProgress()
     loop_options = make_options(LoopOptions, config.loop, "loop")
     if device.type == "cuda":
@@ -251,7 +253,7 @@ def _checked(config: TrainingConfig, *, resumed: bool) -> tuple[nn.Module, Any, 
     """Network, options of its task, and mixture; from the cheap to the dear."""
     options = make_options(_task_options(config.kind), _task_values(config), "task")
     mixture = make_options(MeasurementMixture, config.mixture, "mixture")
-    network = build(config.kind, config.network) if resumed else started_network(config)
+    network = build(config.kind, config.network) if resumed else initial_network(config)
     return network, options, mixture
 
 
@@ -284,19 +286,23 @@ def make_task(
     source = DevicePool if fits_device(sets, device) else ScenePool
     pool, held = (
         source(
-            sets, config.data_weights, device,
-            held_out=config.held_out, validation=validation, split=split,
+            sets,
+            config.data_weights,
+            device,
+            held_out=config.held_out,
+            validation=validation,
+            split=split,
             near_transmitter=isinstance(options, PaperOptions),
             turned=getattr(options, "turned", True),
         )
         for validation in (False, True)
-    )  # fmt: skip
+    )
     if isinstance(pool, DevicePool) and isinstance(held, DevicePool):
         held.share_scenes(pool)
     pool.require_crop(max(options.crop, getattr(options, "final_crop", 0)))
     network = channels_last(network.to(device))
     if isinstance(network, FieldRadioCycle):
-        return FieldTask(network, pool, held, options, mixture)
+        return DriveTestTask(network, pool, held, options, mixture)
     if isinstance(network, SuperResolutionNet):
         return MarsTask(network, pool, held, options)
     if isinstance(network, RadioCycle):

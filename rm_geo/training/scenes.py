@@ -272,9 +272,10 @@ def split_pairs(
         If there are none.
     """
     scenes = [
-        index for index, maps in enumerate(data.manifest["map_ids"])
+        index
+        for index, maps in enumerate(data.manifest["map_ids"])
         if maps and set(maps) <= set(split.train_maps)
-    ]  # fmt: skip
+    ]
     transmitters = split.train_transmitters
     if split.train_maps == split.validation_maps:
         transmitters = split.validation_transmitters if validation else transmitters

@@ -69,8 +69,9 @@ def require_judgeable(model: PlannedModel, data: SimulatedSet, transmitters: int
         if model.kind not in REFINING_KINDS:
             _require_size(model, data)
     except RmGeoError as error:
-        raise ConfigError(f"{model.key} cannot be judged: {error.message}",
-                          hint=error.hint) from error  # fmt: skip
+        raise ConfigError(
+            f"{model.key} cannot be judged: {error.message}", hint=error.hint
+        ) from error
 
 
 def require_unseen(test: SimulatedSet, learnt: SimulatedSet) -> None:
@@ -105,9 +106,12 @@ def judge(
         scale = int(model.recipe.get("network", {}).get("scale", 4))
         line = Line({model.key: estimator}, {}, (model.key,))
         rows, _ = judge_mars(
-            data, {scale: line}, setting=setting_of(model), transmitters=transmitters,
+            data,
+            {scale: line},
+            setting=setting_of(model),
+            transmitters=transmitters,
             progress=progress,
-        )  # fmt: skip
+        )
         return markdown_table(rows)
     samplings = [Sampling("uniform", rate) for rate in (0.01, 0.05, 0.2, 0.5)]
     return markdown_table(
@@ -135,8 +139,10 @@ def _require_learnt(data: SimulatedSet, index: int) -> None:
     """Refuse a scene without any gain of a training transmitter, which tell where walls are."""
     numbers = data.antenna_column("transmitter")[index]
     if not np.isin(numbers, MARS_SETTING_I.train_transmitters).any():
-        raise ConfigError(f"Scene {data.scene_ids[index]} of {data.path} has no transmitter "
-                          "of the training, which would tell where its walls are.")  # fmt: skip
+        raise ConfigError(
+            f"Scene {data.scene_ids[index]} of {data.path} has no transmitter "
+            "of the training, which would tell where its walls are."
+        )
 
 
 def _require_size(model: PlannedModel, data: SimulatedSet) -> None:
@@ -148,5 +154,7 @@ def _require_size(model: PlannedModel, data: SimulatedSet) -> None:
         assert isinstance(network, FieldRadioCycle)
         multiple = network.multiple
     if any(side % multiple for side in data.shape):
-        raise ConfigError(f"Scenes of {data.shape[0]} x {data.shape[1]} px ({data.path}) are no "
-                          f"multiples of {multiple} px.")  # fmt: skip
+        raise ConfigError(
+            f"Scenes of {data.shape[0]} x {data.shape[1]} px ({data.path}) are no "
+            f"multiples of {multiple} px."
+        )

@@ -30,9 +30,15 @@ _SIZES: Final = ("width", "map_width", "f_widths", "f_depths", "g_widths", "g_de
 """Arguments of networks in which one that starts from another may differ."""
 
 _PACE: Final = frozenset(
-    {"max_minutes", "max_steps", "learning_rate", "validate_every_s", "checkpoint_every_s",
-     "precision"}
-)  # fmt: skip
+    {
+        "max_minutes",
+        "max_steps",
+        "learning_rate",
+        "validate_every_s",
+        "checkpoint_every_s",
+        "precision",
+    }
+)
 """Fields of the loop that a resumed training may change: budgets, and how it is watched."""
 
 
@@ -116,8 +122,9 @@ def require_same(config: TrainingConfig, folder: Path) -> None:
     changed = [name for name in names if before.get(name) != now[name]]
     if all(isinstance(values.get("loop"), Mapping) for values in (before, now)):
         keys = (before["loop"].keys() | now["loop"].keys()) - _PACE
-        changed += sorted(f"loop.{key}" for key in keys
-                          if before["loop"].get(key) != now["loop"].get(key))  # fmt: skip
+        changed += sorted(
+            f"loop.{key}" for key in keys if before["loop"].get(key) != now["loop"].get(key)
+        )
     sums, known = _data_sha256(config), list(Origin.read(folder).data_sha256)
     if known and sums != known:
         changed.append("data")
@@ -128,7 +135,7 @@ def require_same(config: TrainingConfig, folder: Path) -> None:
         )
 
 
-def started_network(config: TrainingConfig) -> nn.Module:
+def initial_network(config: TrainingConfig) -> nn.Module:
     """Build the network, with the weights of another model if one is named.
 
     Raises
@@ -148,16 +155,21 @@ def started_network(config: TrainingConfig) -> nn.Module:
     if other := [key for key in own if key not in _SIZES and own[key] != others[key]]:
         raise ConfigError(
             f"The model {record.name!r} is of another kind than the network to be trained: its "
-            f"{other[0]} is {others[other[0]]!r}, not {own[other[0]]!r}.", hint=hint,
-        )  # fmt: skip
+            f"{other[0]} is {others[other[0]]!r}, not {own[other[0]]!r}.",
+            hint=hint,
+        )
     pairs = [(network, trained)]
     if config.start_parts is not None:
         known = [name for name, _ in network.named_children()]
         if unknown := [part for part in config.start_parts if part not in known]:
-            raise ConfigError(f"{config.kind!r} has no part {unknown[0]!r} to start from.",
-                              hint=f"Parts: {', '.join(known)}.")  # fmt: skip
-        pairs = [(network.get_submodule(part), trained.get_submodule(part))
-                 for part in config.start_parts]  # fmt: skip
+            raise ConfigError(
+                f"{config.kind!r} has no part {unknown[0]!r} to start from.",
+                hint=f"Parts: {', '.join(known)}.",
+            )
+        pairs = [
+            (network.get_submodule(part), trained.get_submodule(part))
+            for part in config.start_parts
+        ]
     random = torch.Generator().manual_seed(int(config.loop.get("seed", 0)))
     try:
         for wide, narrow in pairs:
@@ -165,8 +177,9 @@ def started_network(config: TrainingConfig) -> nn.Module:
     except ConfigError as error:
         raise ConfigError(
             f"The model {record.name!r} has another shape than the network to be trained, and "
-            f"cannot be widened to it: {error.message}", hint=hint,
-        ) from error  # fmt: skip
+            f"cannot be widened to it: {error.message}",
+            hint=hint,
+        ) from error
     return network
 
 

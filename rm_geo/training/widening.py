@@ -92,12 +92,15 @@ def _widened(
         raise ConfigError(f"The trained network has {prefix}{unknown[0]}, which the other lacks.")
     if missing := set(own) - set(trained) - set(_identities(network)):
         raise ConfigError(f"The trained network lacks {prefix}{min(missing)}.")
-    times = {name: _times(prefix + name, value.shape, own[name].shape)
-             for name, value in trained.items()}  # fmt: skip
+    times = {
+        name: _times(prefix + name, value.shape, own[name].shape) for name, value in trained.items()
+    }
     normalised = {times[name][0] for name in times if name.endswith("running_mean")}
     if len(normalised) > 1:  # levels are concatenated: copies of one would stand for another's
-        raise ConfigError("The levels of the trained network grow by different factors, "
-                          f"{' and '.join(str(n) for n in sorted(normalised))}.")  # fmt: skip
+        raise ConfigError(
+            "The levels of the trained network grow by different factors, "
+            f"{' and '.join(str(n) for n in sorted(normalised))}."
+        )
     for name, value in trained.items():
         yield prefix + name, _repeated(value, times[name], random)
 

@@ -69,7 +69,7 @@ def align(values: FloatArray, source: Grid, target: Grid) -> FloatArray:
         If the pixels of the grids do not coincide.
     """
     west, _, _, north = source.bounds
-    corner = np.array(target.pixel_of(west, north))
+    corner = np.array(target.to_pixel(west, north))
     row, col = (int(place) for place in np.round(corner))
     if source.spacing_m != target.spacing_m or np.abs(corner - (row, col)).max() > 1e-6:
         raise ValueError("the pixels of the two grids do not coincide")
@@ -166,7 +166,7 @@ def named_predictor(
     UsageError
         If a method is to be told the buildings that does not read them, or none are given.
     """
-    from rm_geo.estimators.registry import create, require_building_reader
+    from rm_geo.estimators.registry import create, require_accepts_buildings
 
     if not name.startswith(ROAD_PREFIX):
         return whole_area_predictor(create(name))
@@ -175,7 +175,7 @@ def named_predictor(
     if method.endswith(TOLD):
         if buildings is None:
             raise UsageError(f"{name} is told the buildings.", hint="Give them with --buildings.")
-        require_building_reader(options.method)
+        require_accepts_buildings(options.method)
         options = replace(options, buildings=buildings, buildings_layer=buildings_layer)
     return full_road_predictor(options)
 

@@ -40,8 +40,14 @@ def draw_curves(
         (line,) = axes.plot(100.0 * np.asarray(rates), scores, marker="o", ms=3, label=name)
         if published and name in published:
             rate, score = published[name]
-            axes.plot(100.0 * rate, score, "D", mfc="none", color=line.get_color(),
-                      label=f"{name}, published")  # fmt: skip
+            axes.plot(
+                100.0 * rate,
+                score,
+                "D",
+                mfc="none",
+                color=line.get_color(),
+                label=f"{name}, published",
+            )
     axes.set(title=title, xlabel="sampled pixels outdoors (%)", ylabel=ylabel)
     axes.grid(visible=True, alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="x-small")

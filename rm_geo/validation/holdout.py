@@ -185,7 +185,7 @@ def whole_area_predictor(
     def predictor(seen: Measurements, grid: Grid) -> FloatArray:
         transmitter_rc = np.full((1, 2), np.nan, dtype=np.float32)
         if transmitter_xy is not None:
-            transmitter_rc[0] = np.array(grid.pixel_of(*transmitter_xy))
+            transmitter_rc[0] = np.array(grid.to_pixel(*transmitter_xy))
         batch = TileBatch(
             rsrp_dbm=bin_measurements(seen, grid).rsrp_dbm[None],
             spacing_m=grid.spacing_m,
@@ -221,7 +221,7 @@ def _at_points(rsrp_dbm: FloatArray, grid: Grid, points: Measurements) -> FloatA
     """Read the map at the pixels around points."""
     if rsrp_dbm.shape != grid.shape:
         raise ValueError(f"a map of shape {grid.shape} was due, not {rsrp_dbm.shape}")
-    row, col = grid.pixel_of(points.x, points.y)
+    row, col = grid.to_pixel(points.x, points.y)
     return np.asarray(rsrp_dbm[row.astype(np.int64), col.astype(np.int64)])
 
 

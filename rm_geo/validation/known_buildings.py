@@ -15,7 +15,7 @@ TOLD: Final = "+buildings"
 
 
 @dataclass(frozen=True)
-class WallToldEstimator:
+class KnownBuildingsEstimator:
     """Lets another method see the samples outdoors alone, and paints walls into its map.
 
     Attributes

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator
-from rm_geo.estimators.registry import create, method_info, require_building_reader
+from rm_geo.estimators.registry import create, method_info, require_accepts_buildings
 from rm_geo.validation.corrected_estimator import SUFFIX, AssimilatedEstimator
 from rm_geo.validation.known_buildings import TOLD
 from rm_geo.validation.pipeline_estimator import (
     PARTNER,
     ROAD_PREFIX,
-    PartnerEstimator,
-    RoadEstimator,
+    IdwBaselineEstimator,
+    PipelineEstimator,
 )
 
 
@@ -54,11 +54,11 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
         raise UsageError(f"There is no {name!r}.", hint=f"The {PARTNER} stands alone.")
     if TOLD in name:
         name = name.replace(TOLD, "", 1)
-        require_building_reader(_method(name))
+        require_accepts_buildings(_method(name))
     if name == PARTNER:
-        return PartnerEstimator()
+        return IdwBaselineEstimator()
     if name.startswith(ROAD_PREFIX):
-        return RoadEstimator(named_estimator(name.removeprefix(ROAD_PREFIX), parameters))
+        return PipelineEstimator(named_estimator(name.removeprefix(ROAD_PREFIX), parameters))
     if name.endswith(SUFFIX):
         return AssimilatedEstimator(named_estimator(name.removesuffix(SUFFIX), parameters))
     return create(name, **parameters) if method_info(name).is_network else create(name)

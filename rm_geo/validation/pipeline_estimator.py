@@ -8,14 +8,14 @@ from typing import Final
 import numpy as np
 
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
-from rm_geo.geostat.idw import fit_partner
+from rm_geo.geostat.idw import fit_idw_baseline
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
-from rm_geo.geostat.regression_kriging import AssimilationParameters, assimilate
+from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, assimilate
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import CellFacts
+from rm_geo.inference.batches import SiteInfo
 from rm_geo.inference.methods import OpenMethod
-from rm_geo.pipeline.method_weight import judge, mix_rows
+from rm_geo.pipeline.method_weight import combine_rows, judge
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.validation.corrected_estimator import CorrectedEstimator
 
@@ -29,7 +29,7 @@ _ANY_CRS: Final = 32631
 _BATCH: Final = 4
 
 
-class RoadEstimator(CorrectedEstimator):
+class PipelineEstimator(CorrectedEstimator):
     """Another estimator's map as ``rm-geo predict`` would write it.
 
     Each square tile is taken for a cell of its own: the method is judged on measurements held back
@@ -49,14 +49,14 @@ class RoadEstimator(CorrectedEstimator):
         method = OpenMethod(self.inner, "cpu", _BATCH, is_network=True)
         tiles = sparse.grid.tiles(level_dbm.shape[0], 0)
         trust = judge(sparse, tiles, facts, method, np.inf)
-        parameters = AssimilationParameters(noise_db=measurement_noise_db(sparse))
+        parameters = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
         honoured = assimilate(level_dbm, sparse.rsrp_dbm, parameters=parameters).rsrp_dbm
         if trust.alone:
             return honoured
-        return mix_rows(honoured, _partner_dbm(sparse, facts, parameters), trust)
+        return combine_rows(honoured, _partner_dbm(sparse, facts, parameters), trust)
 
 
-class PartnerEstimator:
+class IdwBaselineEstimator:
     """What a network is mixed with, alone."""
 
     name = PARTNER
@@ -69,7 +69,7 @@ class PartnerEstimator:
         for index in range(len(batch)):
             sparse, facts = _cell(batch, index)
             if len(sparse):
-                parameters = AssimilationParameters(noise_db=measurement_noise_db(sparse))
+                parameters = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
                 maps[index] = _partner_dbm(sparse, facts, parameters)
         return Estimate(maps)
 
@@ -87,14 +87,14 @@ class _TileWalls:
         return self.walls
 
 
-def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, CellFacts]:
+def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, SiteInfo]:
     """Take one tile of a batch for a cell of its own."""
     rsrp_dbm = batch.rsrp_dbm[index]
     shape = (int(rsrp_dbm.shape[0]), int(rsrp_dbm.shape[1]))
     grid = Grid.create(500_000.0, 5_000_000.0, shape, batch.spacing_m, _ANY_CRS)
     row, col = (float(value) for value in batch.transmitter_rc[index])
-    x, y = (float(value) for value in grid.world_of(row, col))
-    facts = CellFacts(
+    x, y = (float(value) for value in grid.to_world(row, col))
+    facts = SiteInfo(
         transmitter_xy=(x, y) if np.isfinite([x, y]).all() else None,
         intercept_dbm=float(batch.intercept_dbm[index]),
         frequency_mhz=batch.frequency_mhz,
@@ -105,10 +105,10 @@ def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, CellFacts]:
 
 
 def _partner_dbm(
-    sparse: SparseRaster, facts: CellFacts, parameters: AssimilationParameters
+    sparse: SparseRaster, facts: SiteInfo, parameters: RegressionKrigingOptions
 ) -> FloatArray:
     """Map a tile by what networks are mixed with, shape (H, W)."""
-    partner = fit_partner(sparse, parameters, DistanceTrend.fit(sparse, facts))
+    partner = fit_idw_baseline(sparse, parameters, DistanceTrend.fit(sparse, facts))
     shape = sparse.grid.shape
     everywhere = np.ones(shape, dtype=np.bool_)
     return partner.on_rows(slice(0, shape[0]), sparse.rsrp_dbm, everywhere)

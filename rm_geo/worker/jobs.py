@@ -39,8 +39,11 @@ def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     measurements = _require(values, "measurements", str)
     results = map_cells(measurements, folder, _predict_options(values), progress)
     rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
-    return {"cells": [asdict(cell) for cell in results], "skipped": skipped_line(results),
-            "rasters": rasters}  # fmt: skip
+    return {
+        "cells": [asdict(cell) for cell in results],
+        "skipped": skipped_line(results),
+        "rasters": rasters,
+    }
 
 
 def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -51,12 +54,23 @@ def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any
     if statistic not in ("mean", "median", "max"):
         raise UsageError(f"There is no statistic {statistic!r}.", hint="mean, median or max.")
     made = rasterize_file(
-        _require(values, "measurements", str), folder, _predict_options(values),
-        statistic=statistic, progress=progress,
-    )  # fmt: skip
+        _require(values, "measurements", str),
+        folder,
+        _predict_options(values),
+        statistic=statistic,
+        progress=progress,
+    )
     rasters = [raster for one in made for raster in _rasters(folder, one.cell, [one.path.name])]
-    cells = [{"cell": one.cell, "cell_name": one.cell_name, "pixels": one.pixels,
-              "rows": one.rows, "cols": one.cols} for one in made]  # fmt: skip
+    cells = [
+        {
+            "cell": one.cell,
+            "cell_name": one.cell_name,
+            "pixels": one.pixels,
+            "rows": one.rows,
+            "cols": one.cols,
+        }
+        for one in made
+    ]
     return {"cells": cells, "rasters": rasters}
 
 
@@ -71,9 +85,18 @@ def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         raise UsageError("The output is the input.", hint="Name another file.")
     options = _options(
         values,
-        {"scale", "model", "device", "batch_size", "band", "intercept_dbm", "max_tiles",
-         "buildings", "buildings_layer"},
-    )  # fmt: skip
+        {
+            "scale",
+            "model",
+            "device",
+            "batch_size",
+            "band",
+            "intercept_dbm",
+            "max_tiles",
+            "buildings",
+            "buildings_layer",
+        },
+    )
     made = superresolve(source, folder / name, progress=progress, **options)
     facts = {"file": name, "kind": "rsrp", "cell": "", "tags": _tags(made.path)}
     return {"rasters": [facts], "model": made.model, "spacing_m": made.grid.spacing_m}
@@ -85,9 +108,7 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 
     buildings = _require(values, "buildings", str)
     sites = _require(values, "sites", str)
-    how_read = _options(
-        values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
-    )  # fmt: skip
+    how_read = _options(values, {"layer", "height_column", "default_height_m", "crs"}, "footprints")
     options = _options(
         values,
         {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
@@ -105,7 +126,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     table to make, and ``options`` of :class:`PredictOptions`. Each method goes the whole main
     road, from site to assimilation.
     """
-    from rm_geo.pipeline.plan import read_survey, require_one_possible
+    from rm_geo.pipeline.plan import plan_run, require_mappable_cell
     from rm_geo.validation.cells import full_road_predictor, holdout_cells
     from rm_geo.validation.tables import write_csv
 
@@ -116,9 +137,9 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     folds, block_m = values.get("folds", 5), values.get("block_m", 50.0)
     if not (isinstance(folds, int) and folds >= 2 and block_m > 0.0):
         raise UsageError("There must be at least 2 folds, and blocks of more than 0 m.")
-    survey = read_survey(_require(values, "measurements", str), options, progress)
-    require_one_possible(survey)
-    cells = {cell.cell: cell.measurements for cell in survey.cells if cell.refusal is None}
+    run_plan = plan_run(_require(values, "measurements", str), options, progress)
+    require_mappable_cell(run_plan)
+    cells = {cell.cell: cell.measurements for cell in run_plan.cells if cell.refusal is None}
     # A model is that of one kind of network: the others take their own.
     model_of = {name: options.model if method_info(name).is_network else None for name in methods}
     predictors = {
@@ -126,9 +147,13 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         for name in methods
     }
     scores = holdout_cells(
-        cells, predictors, folds=folds, block_m=block_m, spacing_m=options.resolution_m,
+        cells,
+        predictors,
+        folds=folds,
+        block_m=block_m,
+        spacing_m=options.resolution_m,
         progress=progress,
-    )  # fmt: skip
+    )
     write_csv(folder / _require(values, "name", str), scores)
     return {"scores": [asdict(score) for score in scores]}
 

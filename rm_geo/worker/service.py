@@ -43,7 +43,7 @@ from typing import Any, Final, TextIO
 
 from rm_geo._util.console import JsonConsole, json_line
 from rm_geo._util.error_report import explain
-from rm_geo._util.garbage import calm_collector
+from rm_geo._util.garbage import tune_gc
 from rm_geo._version import __version__
 from rm_geo.devices import likely_device
 from rm_geo.errors import CancelledError, ModelError, UsageError
@@ -172,8 +172,10 @@ class Worker:
             files = staging.publish()
         finally:
             staging.discard()
-        rasters = [{**raster, "path": staging.folder / raster["file"]}
-                   for raster in found.pop("rasters", [])]  # fmt: skip
+        rasters = [
+            {**raster, "path": staging.folder / raster["file"]}
+            for raster in found.pop("rasters", [])
+        ]
         self._progress.result({"files": files, "rasters": rasters, **found})
 
     def _fail(self, error: BaseException) -> None:
@@ -198,8 +200,9 @@ def hello() -> dict[str, Any]:
         records = list_models()
     except ModelError as error:
         records, problem = [], str(error)
-    models = [{"name": r.name, "kind": r.kind, "scale": r.scale, "summary": r.summary}
-              for r in records]  # fmt: skip
+    models = [
+        {"name": r.name, "kind": r.kind, "scale": r.scale, "summary": r.summary} for r in records
+    ]
     return {
         "protocol": PROTOCOL,
         "version": __version__,
@@ -251,7 +254,7 @@ def _claim_stdout() -> TextIO:
 
 def main() -> None:
     """Serve standard input and output."""
-    calm_collector()
+    tune_gc()
     faulthandler.enable()
     warnings.simplefilter("ignore")
     answers = _claim_stdout()

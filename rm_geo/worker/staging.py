@@ -69,8 +69,10 @@ class Staging:
             targets = tuple(self.folder / file.name for file in files)
             for target in targets:
                 if target.is_dir():
-                    raise OutputError(f"Cannot write {target}: it is a folder.",
-                                      hint="Move it away, or choose another output.")  # fmt: skip
+                    raise OutputError(
+                        f"Cannot write {target}: it is a folder.",
+                        hint="Move it away, or choose another output.",
+                    )
             for file, target in zip(files, targets, strict=True):
                 try:
                     file.replace(target)

@@ -30,7 +30,7 @@ from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.io.provenance import describe_software
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.plan import read_survey
+from rm_geo.pipeline.plan import plan_run
 from rm_geo.pipeline.predict import predict
 from rm_geo.products.summary import CellResult
 from rm_geo.progress import Progress, SilentProgress
@@ -142,7 +142,7 @@ def run_demo(
     chosen = replace(options or PredictOptions(), sites=sites, crs=None)
     maps = folder / "maps"
     results = predict(drive_test, maps, chosen, listener)
-    measured = {cell.cell: cell.measurements for cell in read_survey(drive_test, chosen).cells}
+    measured = {cell.cell: cell.measurements for cell in plan_run(drive_test, chosen).cells}
     rows = [
         _compare(world, result.cell, maps, measured[result.cell])
         for result in results
@@ -206,7 +206,7 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
         rows, cols = np.nonzero(sampled)
         # Somewhere in the pixel: a receiver knows nothing of our grid.
         down, right = rng.uniform(0.05, 0.95, (2, rows.size))
-        x, y = world.grid.world_of(rows + down, cols + right)
+        x, y = world.grid.to_world(rows + down, cols + right)
         levels = _ERRORS.apply(rng, world.rsrp_dbm[cell][rows, cols])
         levels[rng.random(levels.size) < _FAULTY_SHARE] = -200.0
         parts.append((np.full(levels.size, int(cell)), x, y, levels))
@@ -234,14 +234,31 @@ def _write_sites(world: _World, folder: Path) -> Path:
     to_degrees = Transformer.from_crs(_CRS, CRS.from_epsg(4326), always_xy=True)
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["cell", "longitude", "latitude", "height_m", "azimuth_deg",
-                         "downtilt_deg", "frequency_mhz"])  # fmt: skip
+        writer.writerow(
+            [
+                "cell",
+                "longitude",
+                "latitude",
+                "height_m",
+                "azimuth_deg",
+                "downtilt_deg",
+                "frequency_mhz",
+            ]
+        )
         for cell, antenna in world.antennas.items():
             lon, lat = to_degrees.transform(west + antenna.x_m, north - antenna.y_m)
             pattern = antenna.pattern
             sector = ("", "") if pattern is None else (pattern.azimuth_deg, pattern.downtilt_deg)
-            writer.writerow([cell, f"{lon:.7f}", f"{lat:.7f}", f"{antenna.height_m:.1f}",
-                             *sector, _FREQUENCY_MHZ])  # fmt: skip
+            writer.writerow(
+                [
+                    cell,
+                    f"{lon:.7f}",
+                    f"{lat:.7f}",
+                    f"{antenna.height_m:.1f}",
+                    *sector,
+                    _FREQUENCY_MHZ,
+                ]
+            )
     return path
 
 
@@ -249,12 +266,23 @@ def _write_truth(world: _World, folder: Path) -> None:
     """Write what the simulation knows."""
     truth = prepare_output_folder(folder / "truth")
     tags = describe_software() | {"method": "dominant path model, generated city"}
-    write_raster(truth / "buildings.tif", world.city.buildings, world.grid, nodata=None,
-                 resampling="mode", tags=tags)  # fmt: skip
+    write_raster(
+        truth / "buildings.tif",
+        world.city.buildings,
+        world.grid,
+        nodata=None,
+        resampling="mode",
+        tags=tags,
+    )
     for cell, levels in world.rsrp_dbm.items():
         outdoors = np.where(world.city.buildings, np.float32(np.nan), levels)
-        write_raster(truth / f"{cell}_rsrp.tif", outdoors, world.grid, unit="dBm",
-                     tags={**tags, "cell": cell})  # fmt: skip
+        write_raster(
+            truth / f"{cell}_rsrp.tif",
+            outdoors,
+            world.grid,
+            unit="dBm",
+            tags={**tags, "cell": cell},
+        )
 
 
 def _compare(world: _World, cell: str, maps: Path, measured: Measurements) -> Comparison:
@@ -290,8 +318,9 @@ def _nearest_neighbours(sparse: SparseRaster) -> FloatArray:
 def _on_grid(path: Path, grid: Grid) -> FloatArray:
     """Read a map and place it on another grid of the same pixels; NaN where it has none."""
     raster = read_raster(path)
-    row, col = (round(float(value)) for value in grid.pixel_of(raster.grid.bounds[0],
-                                                               raster.grid.bounds[3]))  # fmt: skip
+    row, col = (
+        round(float(value)) for value in grid.to_pixel(raster.grid.bounds[0], raster.grid.bounds[3])
+    )
     placed: FloatArray = np.full(grid.shape, np.nan, dtype=np.float32)
     height, width = raster.values.shape
     top, left = max(row, 0), max(col, 0)

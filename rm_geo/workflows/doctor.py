@@ -13,9 +13,21 @@ from rm_geo._version import __version__
 from rm_geo.errors import DependencyError
 
 REQUIRED: Final = (
-    "torch", "numpy", "scipy", "rasterio", "pyogrio", "geopandas", "pyproj", "odc-geo",
-    "scikit-learn", "safetensors", "pyarrow", "matplotlib", "click", "rich",
-)  # fmt: skip
+    "torch",
+    "numpy",
+    "scipy",
+    "rasterio",
+    "pyogrio",
+    "geopandas",
+    "pyproj",
+    "odc-geo",
+    "scikit-learn",
+    "safetensors",
+    "pyarrow",
+    "matplotlib",
+    "click",
+    "rich",
+)
 OPTIONAL: Final = {"numba": "simulate", "PyKrige": "geostat", "dask": "dask"}
 DRIVERS: Final = ("ESRI Shapefile", "GPKG", "GeoJSON", "FlatGeobuf", "Parquet")
 
@@ -72,8 +84,10 @@ def require_packages(environment: Environment) -> None:
         If one is.
     """
     if "missing" in environment.sections["packages"].values():
-        raise DependencyError("Packages that rm_geo needs are missing.",
-                              hint="Install it again: pip install --upgrade rm-geo")  # fmt: skip
+        raise DependencyError(
+            "Packages that rm_geo needs are missing.",
+            hint="Install it again: pip install --upgrade rm-geo",
+        )
 
 
 def _packages(hints: list[str]) -> dict[str, str]:
@@ -138,8 +152,12 @@ def _formats() -> dict[str, str]:
     vectors = {name: "yes" if name in drivers else "no" for name in DRIVERS}
     vectors["Parquet"] = "yes"  # read by pyarrow, whether GDAL has a driver or not
     cog = "GTiff" in set(raster_driver_extensions().values())
-    return {"GDAL": f"{rasterio.__gdal_version__} (rasters), {pyogrio.__gdal_version_string__} "
-                    "(measurements)", **vectors, "GeoTIFF": "yes" if cog else "no"}  # fmt: skip
+    return {
+        "GDAL": f"{rasterio.__gdal_version__} (rasters), {pyogrio.__gdal_version_string__} "
+        "(measurements)",
+        **vectors,
+        "GeoTIFF": "yes" if cog else "no",
+    }
 
 
 def _models(hints: list[str]) -> dict[str, str]:
@@ -161,6 +179,8 @@ def _models(hints: list[str]) -> dict[str, str]:
             values[record.name] = "damaged"
             hints.append(str(error))
     if not records:
-        hints.append("No trained models are installed; --method knn and other classical "
-                     "methods work without.")  # fmt: skip
+        hints.append(
+            "No trained models are installed; --method knn and other classical "
+            "methods work without."
+        )
     return values

@@ -14,7 +14,7 @@ from rm_geo._util.row_blocks import row_bands
 from rm_geo.io.cog import write_raster
 from rm_geo.io.provenance import describe_input, describe_software
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.plan import read_survey
+from rm_geo.pipeline.plan import plan_run
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import Statistic, bin_measurements
 from rm_geo.raster.sparse import FloatArray, SparseRaster
@@ -69,15 +69,15 @@ def rasterize_file(
     """
     chosen = options or PredictOptions(reach_m=0.0)
     listener = SilentProgress() if progress is None else progress
-    survey = read_survey(measurements, chosen, listener)
-    for cell in survey.cells:
+    run_plan = plan_run(measurements, chosen, listener)
+    for cell in run_plan.cells:
         if cell.refusal is not None:
             raise cell.refusal
     folder = prepare_output_folder(output_dir)
-    tags = describe_software() | describe_input(survey.measurements.source)
+    tags = describe_software() | describe_input(run_plan.measurements.source)
     made = []
-    listener.start(len(survey.cells), "cells", "Binning")
-    for cell in survey.cells:
+    listener.start(len(run_plan.cells), "cells", "Binning")
+    for cell in run_plan.cells:
         listener.check()
         if cell.grid is None:
             continue

@@ -19,8 +19,8 @@ from rm_geo.errors import CrsError, InputError, UsageError
 from rm_geo.estimators.base import FloatArray
 from rm_geo.grid import CrsLike, Grid
 from rm_geo.io.cog import write_raster
-from rm_geo.io.crs import CoordinateLook, parse_crs
-from rm_geo.io.crs_choice import StatedCrs
+from rm_geo.io.crs import CoordinateStats, parse_crs
+from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.provenance import describe_software, describe_values
 from rm_geo.measurements.cell_names import safe_file_names
 from rm_geo.progress import Progress, SilentProgress
@@ -132,7 +132,7 @@ def read_buildings(
     if near is not None and frame.crs is None:  # --crs is that of the measurements there
         raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
     own = None if frame.crs is None else CRS.from_user_input(frame.crs)
-    stated = StatedCrs.of(own, None if crs is None else parse_crs(crs), str(source))
+    stated = CrsChoice.of(own, None if crs is None else parse_crs(crs), str(source))
     if near is not None and frame.empty:
         raise InputError(
             f"{source} has no building where the map is.",
@@ -143,7 +143,7 @@ def read_buildings(
     if frame.empty:
         raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
     west, south, east, north = frame.total_bounds
-    look = CoordinateLook.at(np.array([west, east]), np.array([south, north]))
+    look = CoordinateStats.at(np.array([west, east]), np.array([south, north]))
     stated = stated.confirmed(look, str(source))
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")
@@ -299,9 +299,12 @@ def antenna_of(site: Transmitter, grid: Grid, frequency_mhz: float | None = None
             horizontal_beamwidth_deg=site.beamwidth_deg,
         )
     return Antenna(
-        float(site.x - west), float(north - site.y), height_m=site.height_m,
-        frequency_hz=1e6 * _carrier_mhz(site, frequency_mhz), pattern=pattern,
-    )  # fmt: skip
+        float(site.x - west),
+        float(north - site.y),
+        height_m=site.height_m,
+        frequency_hz=1e6 * _carrier_mhz(site, frequency_mhz),
+        pattern=pattern,
+    )
 
 
 def _carrier_mhz(site: Transmitter, wanted_mhz: float | None) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rm_geo._util.atomic import prepare_output_folder, require_file_target
-from rm_geo._util.padding import Scalar, framed
+from rm_geo._util.padding import Scalar, pad_window
 from rm_geo.errors import AreaTooLargeError, InputError, UsageError
 from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
 from rm_geo.estimators.symmetries import require_count
@@ -149,8 +149,10 @@ def superresolve(
         if target.exists() and given.exists() and target.samefile(given):
             raise UsageError(f"The output is the input {given}.", hint="Name another file.")
     if target.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{target} is written as a GeoTIFF, whose name ends in .tif.",
-                         hint=f"Name it {target.with_suffix('.tif').name}.")  # fmt: skip
+        raise UsageError(
+            f"{target} is written as a GeoTIFF, whose name ends in .tif.",
+            hint=f"Name it {target.with_suffix('.tif').name}.",
+        )
     require_count(symmetries)
     if intercept_dbm is not None and not -_MOST_INTERCEPT <= intercept_dbm <= _MOST_INTERCEPT:
         raise UsageError(
@@ -290,7 +292,7 @@ def _windows(
 
 def _through(tile: Tile, image: NDArray[Scalar]) -> NDArray[Scalar]:
     """Cut a tile out of an image that goes on beyond its edge."""
-    return framed(image, (tile.row, tile.col), (tile.size, tile.size))
+    return pad_window(image, (tile.row, tile.col), (tile.size, tile.size))
 
 
 @dataclass(frozen=True)
@@ -329,9 +331,13 @@ class _Refiner:
         )
         with torch.inference_mode(), cast:
             fine = averaged(
-                self.network, unit.to(self.device), self.symmetries, self.scale,
-                centred=True, walls=walls,
-            )  # fmt: skip
+                self.network,
+                unit.to(self.device),
+                self.symmetries,
+                self.scale,
+                centred=True,
+                walls=walls,
+            )
         return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
 
 

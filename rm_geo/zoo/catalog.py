@@ -65,7 +65,7 @@ def models_root() -> Path:
     """
     if chosen := os.environ.get("RM_GEO_MODELS"):
         return Path(chosen)
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "models"
     return installed if (installed / INDEX_NAME).is_file() else package.parent / "models"
 
@@ -188,8 +188,9 @@ def read_index(root: Path) -> dict[str, Any]:
     try:
         index = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"The list of models {path} is not readable ({error}).",
-                         hint="Install rm_geo again.") from error  # fmt: skip
+        raise ModelError(
+            f"The list of models {path} is not readable ({error}).", hint="Install rm_geo again."
+        ) from error
     return dict(index)
 
 

@@ -22,7 +22,7 @@ from rm_geo.errors import DependencyError, ModelError, OutputError
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle
 from rm_geo.zoo.catalog import ModelRecord
-from rm_geo.zoo.onnx_session import INPUTS, TOLD_INPUTS
+from rm_geo.zoo.onnx_session import INPUTS, KNOWN_BUILDINGS_INPUTS
 from rm_geo.zoo.weights import load_network
 
 OPSET: Final = 18
@@ -141,10 +141,15 @@ def export_onnx(
     try:
         with torch.no_grad(), _silence():
             program: Any = torch.onnx.export(
-                plan.module, sample, dynamo=True, opset_version=OPSET,
-                input_names=list(plan.inputs), output_names=list(plan.outputs),
-                dynamic_shapes=shapes, external_data=False,
-            )  # fmt: skip
+                plan.module,
+                sample,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(plan.inputs),
+                output_names=list(plan.outputs),
+                dynamic_shapes=shapes,
+                external_data=False,
+            )
             onnx.save(_described(program.model_proto, loaded, tile_size_px), buffer)
     except Exception as error:
         raise ModelError(
@@ -161,8 +166,9 @@ def export_onnx(
         )
     with replacing(path) as part:
         part.write_bytes(buffer.getvalue())
-    return Export(path, loaded.name, loaded.sha256 or "", tile_size_px, plan.inputs,
-                  plan.outputs, difference)  # fmt: skip
+    return Export(
+        path, loaded.name, loaded.sha256 or "", tile_size_px, plan.inputs, plan.outputs, difference
+    )
 
 
 def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Plan:
@@ -193,7 +199,7 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Pl
             return (*sample, functional.pad(walls, (0, size % 8, 0, size % 8)))
 
         outputs = ("rsrp_dbm_map", "building_logits", "log_std")
-        inputs = TOLD_INPUTS if told else INPUTS
+        inputs = KNOWN_BUILDINGS_INPUTS if told else INPUTS
         return _Plan(_FieldForward(network), inputs, outputs, field_sample)
     if record.kind == "mars":
         small = size // (record.scale or 4)
@@ -229,9 +235,11 @@ def _difference(plan: _Plan, session: Any, sample: tuple[Tensor, ...]) -> float:
 def _described(model: Any, record: ModelRecord, tile_size_px: int) -> Any:  # noqa: ANN401
     """Write into an ONNX model which weights it holds."""
     facts = {
-        "rm_geo_model": record.name, "rm_geo_kind": record.kind,
-        "rm_geo_sha256": record.sha256 or "", "rm_geo_tile_size_px": str(tile_size_px),
-    }  # fmt: skip
+        "rm_geo_model": record.name,
+        "rm_geo_kind": record.kind,
+        "rm_geo_sha256": record.sha256 or "",
+        "rm_geo_tile_size_px": str(tile_size_px),
+    }
     for key, value in facts.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value

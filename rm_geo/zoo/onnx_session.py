@@ -19,7 +19,7 @@ from rm_geo.estimators.base import FloatArray
 INPUTS: Final = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
 """Names and order of what an exported field network takes."""
 
-TOLD_INPUTS: Final = (*INPUTS, "buildings")
+KNOWN_BUILDINGS_INPUTS: Final = (*INPUTS, "buildings")
 """The same where buildings are known."""
 
 
@@ -59,8 +59,10 @@ class OnnxField:
             ) from error
         held = session.get_modelmeta().custom_metadata_map.get("rm_geo_sha256", "")
         if held != sha256:
-            raise ModelError(f"{path} holds other weights than the model.",
-                             hint="Make it again with 'rm-geo export'.")  # fmt: skip
+            raise ModelError(
+                f"{path} holds other weights than the model.",
+                hint="Make it again with 'rm-geo export'.",
+            )
         self._session = session
 
     def __call__(
@@ -90,12 +92,15 @@ class OnnxField:
             ``log_std`` is the logarithm of the deviation in units of 20 dB.
         """
         values = [
-            rsrp_dbm[:, None], observed[:, None], transmitter_rc, intercept_dbm,
+            rsrp_dbm[:, None],
+            observed[:, None],
+            transmitter_rc,
+            intercept_dbm,
             np.asarray(spacing_m),
-        ]  # fmt: skip
+        ]
         if buildings is not None:
             values.append(buildings[:, None])
-        names = INPUTS if buildings is None else TOLD_INPUTS
+        names = INPUTS if buildings is None else KNOWN_BUILDINGS_INPUTS
         feed = {
             name: np.ascontiguousarray(value, dtype=np.float32).reshape(value.shape)
             for name, value in zip(names, values, strict=True)

@@ -25,8 +25,9 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
     if scale < 1:
         raise UsageError(f"A scale of {scale} refines nothing.", hint="Use --scale 4.")
     if model is None:
-        scales = sorted({record.scale for record in list_models()
-                         if record.kind in KINDS and record.scale})  # fmt: skip
+        scales = sorted(
+            {record.scale for record in list_models() if record.kind in KINDS and record.scale}
+        )
         if scale not in scales:
             raise ModelError(
                 f"No trained model that refines {scale}x comes with this installation.",

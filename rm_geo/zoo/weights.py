@@ -52,8 +52,9 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
     data = read_model(record.path)
     checksum = hashlib.sha256(data).hexdigest()
     if record.sha256 is not None and checksum != record.sha256:
-        raise damaged_model(record.path, f"its checksum is {checksum[:12]}..., not "
-                                    f"{record.sha256[:12]}...")  # fmt: skip
+        raise damaged_model(
+            record.path, f"its checksum is {checksum[:12]}..., not {record.sha256[:12]}..."
+        )
     description = description_in(data, record.path)
     try:
         _, tensors = parse_tensors(data)
@@ -128,8 +129,13 @@ def save_model(
     checksum = hashlib.sha256(data).hexdigest()
     _write_bytes(target, data)
     if as_folder:
-        card = {"name": path.name, "kind": kind, "sha256": checksum, **more,
-                "parameters": sum(p.numel() for p in module.parameters())}  # fmt: skip
+        card = {
+            "name": path.name,
+            "kind": kind,
+            "sha256": checksum,
+            **more,
+            "parameters": sum(p.numel() for p in module.parameters()),
+        }
         write_json(path / CARD_NAME, card)
     return checksum
 
@@ -153,13 +159,15 @@ def write_index(root: Path, default: Mapping[str, str] | None = None) -> list[Mo
         card = json.loads(card_path.read_text("utf-8"))
         weights = card_path.parent / WEIGHTS_NAME
         entry = {key: card[key] for key in _INDEXED if key in card}
-        entries.append({
-            "name": card_path.parent.name,
-            "file": f"{card_path.parent.name}/{WEIGHTS_NAME}",
-            "sha256": hashlib.sha256(read_model(weights)).hexdigest(),
-            "kind": card["kind"],
-            **entry,
-        })  # fmt: skip
+        entries.append(
+            {
+                "name": card_path.parent.name,
+                "file": f"{card_path.parent.name}/{WEIGHTS_NAME}",
+                "sha256": hashlib.sha256(read_model(weights)).hexdigest(),
+                "kind": card["kind"],
+                **entry,
+            }
+        )
     index = {"format": 1, "default": dict(sorted(default.items())), "models": entries}
     write_json(root / INDEX_NAME, index)
     return list_models(root)

@@ -32,9 +32,11 @@ def test_machines_come_before_quiet_before_terminal():
 def test_every_console_is_a_progress():
     stream = io.StringIO()
     for console in (
-        JsonConsole(stream), PlainConsole(stream, stream), TerminalConsole(stream, stream),
+        JsonConsole(stream),
+        PlainConsole(stream, stream),
+        TerminalConsole(stream, stream),
         QuietConsole(),
-    ):  # fmt: skip
+    ):
         assert isinstance(console, Progress)
 
 

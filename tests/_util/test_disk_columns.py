@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo._util import disk_columns
-from rm_geo._util.disk_columns import GrowingColumn, computed, empty_column, in_blocks, release
+from rm_geo._util.disk_columns import DiskColumn, computed, empty_column, iter_blocks, release
 from rm_geo.errors import OutputError
 
 BLOCKS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9), max_size=9)
@@ -22,7 +22,7 @@ BLOCKS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9), max_si
 @settings(deadline=None, max_examples=40)
 @given(blocks=BLOCKS, limit=st.integers(0, 40), dtype=st.sampled_from(["i4", "f8", "M8[ms]"]))
 def test_it_holds_what_was_appended_in_memory_or_on_disk(blocks, limit, dtype) -> None:
-    column = GrowingColumn(dtype, limit)
+    column = DiskColumn(dtype, limit)
     for block in blocks:
         column.append(np.array(block, dtype="i8").astype(dtype))
     expected = np.concatenate([np.empty(0, "i8"), *map(np.array, blocks)]).astype("i8")
@@ -48,7 +48,7 @@ def test_a_computed_column_is_that_of_all_rows_at_once(monkeypatch, in_memory) -
 @given(rows=st.integers(1, 50), size=st.integers(1, 60), limit=st.integers(0, 60))
 def test_blocks_cover_every_row_once_and_can_be_written(rows, size, limit) -> None:
     column = empty_column(rows, np.int64, limit)
-    for block, numbers in in_blocks(column, np.arange(rows), rows=size):
+    for block, numbers in iter_blocks(column, np.arange(rows), rows=size):
         assert block.size <= size
         block[:] = numbers
     release(column)
@@ -56,7 +56,7 @@ def test_blocks_cover_every_row_once_and_can_be_written(rows, size, limit) -> No
 
 
 def test_an_appended_view_does_not_keep_the_whole() -> None:
-    column = GrowingColumn(np.float64)
+    column = DiskColumn(np.float64)
     column.append(np.zeros(1000)[:1])
     assert column.finish().base is None
 
@@ -87,7 +87,7 @@ def test_what_was_seen_does_not_stay_in_memory() -> None:
 
     column = empty_column(6_000_000, np.float64, 0)  # 48 MB
     begun = highest = resident()
-    for (block,) in in_blocks(column, rows=100_000):
+    for (block,) in iter_blocks(column, rows=100_000):
         block[:] = 1.0
         highest = max(highest, resident())
     assert highest - begun < 10_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rm_geo._util.memory import give_back_arrow_memory, give_back_memory
+from rm_geo._util.memory import release_arrow_pool, trim_malloc
 
 glibc = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
@@ -27,7 +27,7 @@ def test_free_memory_between_arrays_in_use_is_given_back():
     kept = arrays[::10]
     del arrays
     before = resident_mb()
-    give_back_memory()
+    trim_malloc()
     assert resident_mb() < before - 50.0
     assert [array[-1] for array in kept] == list(range(0, 1500, 10))
 
@@ -36,11 +36,11 @@ def test_tables_in_use_stay():
     import pyarrow as pa
 
     table = pa.table({"x": np.arange(100_000.0)})
-    give_back_arrow_memory()
-    give_back_memory()
+    release_arrow_pool()
+    trim_malloc()
     assert table.column("x").to_numpy().sum() == 4_999_950_000.0
 
 
 def test_a_c_library_that_cannot_is_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    give_back_memory()
+    trim_malloc()

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rm_geo._util.padding import framed
+from rm_geo._util.padding import pad_window
 
 SIZES = st.integers(1, 6)
 CORNERS = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
@@ -11,7 +11,7 @@ CORNERS = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
 @given(SIZES, SIZES, SIZES, SIZES, CORNERS)
 def test_a_frame_shows_the_nearest_pixel_of_the_image(rows, cols, height, width, corner):
     image = np.arange(rows * cols).reshape(rows, cols)
-    shown = framed(image, corner, (height, width))
+    shown = pad_window(image, corner, (height, width))
     assert shown.shape == (height, width)
     for row in range(height):
         for col in range(width):
@@ -25,7 +25,7 @@ def test_a_frame_shows_the_nearest_pixel_of_the_image(rows, cols, height, width,
 @given(SIZES, SIZES, CORNERS)
 def test_a_frame_that_is_moved_back_shows_what_it_showed(rows, cols, corner):
     image = np.arange(rows * cols).reshape(rows, cols)
-    larger = framed(image, (-9, -9), (rows + 18, cols + 18))
-    there = framed(larger, corner, larger.shape)
-    back = framed(there, (9 - corner[0], 9 - corner[1]), image.shape)
+    larger = pad_window(image, (-9, -9), (rows + 18, cols + 18))
+    there = pad_window(larger, corner, larger.shape)
+    back = pad_window(there, (9 - corner[0], 9 - corner[1]), image.shape)
     np.testing.assert_array_equal(back, image)

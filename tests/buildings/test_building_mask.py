@@ -32,8 +32,13 @@ def test_rasters_are_brought_to_the_grid(tmp_path, dtype):
     wider = Grid.create(499_990.0, 5_400_020.0, (40, 60), 2.0, 32633)
     built = np.zeros(wider.shape, dtype)
     built[20:25, 10:20] = 1
-    write_raster(tmp_path / "b.tif", built * (0.7 if dtype == "float32" else 1), wider,
-                 dtype=dtype, nodata=-9999.0 if dtype == "float32" else None)  # fmt: skip
+    write_raster(
+        tmp_path / "b.tif",
+        built * (0.7 if dtype == "float32" else 1),
+        wider,
+        dtype=dtype,
+        nodata=-9999.0 if dtype == "float32" else None,
+    )
     np.testing.assert_array_equal(building_mask(tmp_path / "b.tif", GRID), EXPECTED)
 
 
@@ -50,8 +55,12 @@ def test_files_without_buildings_here_are_refused(tmp_path):
     points = geopandas.GeoDataFrame(geometry=[Point(500_010, 5_399_980)], crs=32633)
     points.to_file(tmp_path / "point.gpkg")
     (tmp_path / "text.gpkg").write_text("no layer")
-    for name, match in (("far.gpkg", "no building where the map is"), ("point.gpkg", "no polygons"),
-                        ("text.gpkg", "cannot be read"), ("none.gpkg", "no file")):  # fmt: skip
+    for name, match in (
+        ("far.gpkg", "no building where the map is"),
+        ("point.gpkg", "no polygons"),
+        ("text.gpkg", "cannot be read"),
+        ("none.gpkg", "no file"),
+    ):
         with pytest.raises(InputError, match=match):
             building_mask(tmp_path / name, GRID)
 
@@ -67,8 +76,14 @@ def test_rasters_that_are_no_buildings_are_refused(tmp_path):
     write_raster(tmp_path / "rsrp.tif", np.full(GRID.shape, -90.0, np.float32), GRID)
     with pytest.raises(InputError, match="no raster of buildings: it has values of -90"):
         building_mask(tmp_path / "rsrp.tif", GRID)
-    profile = {"width": 60, "height": 40, "count": 2, "dtype": "uint8", "crs": "EPSG:32633",
-               "transform": GRID.transform}  # fmt: skip
+    profile = {
+        "width": 60,
+        "height": 40,
+        "count": 2,
+        "dtype": "uint8",
+        "crs": "EPSG:32633",
+        "transform": GRID.transform,
+    }
     with rasterio.open(tmp_path / "two.tif", "w", **profile) as dataset:
         dataset.write(np.ones((2, 40, 60), np.uint8))
     with pytest.raises(InputError, match="2 bands"):

@@ -20,7 +20,7 @@ from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import TileBatch
 from rm_geo.estimators.registry import create
 from rm_geo.grid import Grid, Tile
-from rm_geo.inference.batches import CellFacts, tile_batches
+from rm_geo.inference.batches import SiteInfo, tile_batches
 from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.networks import FieldRadioCycle, RadioCycle
 from rm_geo.networks.fields import SparseTiles
@@ -36,9 +36,12 @@ def batch_of(seed: int, shape=(2, 64, 64), *, walls: bool = True) -> TileBatch:
     level = rng.uniform(-110.0, -60.0, shape).astype(np.float32)
     level[rng.random(shape) > 0.1] = np.nan
     return TileBatch(
-        level, 1.0, np.full((shape[0], 2), 20.0, np.float32), np.full(shape[0], -40.0, np.float32),
+        level,
+        1.0,
+        np.full((shape[0], 2), 20.0, np.float32),
+        np.full(shape[0], -40.0, np.float32),
         walls=rng.random(shape) < 0.3 if walls else None,
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -62,7 +65,7 @@ def test_a_tile_is_told_the_buildings_that_stand_in_it(row, col) -> None:
     level = np.full(grid.shape, np.nan, np.float32)
     level[50, 50] = -80.0
     sparse = SparseRaster.from_levels(grid, level)
-    facts = CellFacts(buildings=Outlines([house]))
+    facts = SiteInfo(buildings=Outlines([house]))
     (batch,) = tile_batches(sparse, [Tile(row, col, 32)], facts, 4)
     whole = np.zeros((160, 160), bool)
     whole[60:80, 50:70] = True
@@ -70,9 +73,9 @@ def test_a_tile_is_told_the_buildings_that_stand_in_it(row, col) -> None:
 
 
 def test_a_cell_does_not_say_where_its_buildings_come_from() -> None:
-    told = CellFacts(buildings=Outlines([box(0, 0, 1, 1)]))
-    assert repr(told) == repr(CellFacts())
-    assert told == CellFacts()
+    told = SiteInfo(buildings=Outlines([box(0, 0, 1, 1)]))
+    assert repr(told) == repr(SiteInfo())
+    assert told == SiteInfo()
 
 
 @pytest.mark.parametrize("symmetries", [1, 8])
@@ -162,10 +165,14 @@ def test_methods_that_look_at_no_buildings_refuse_them(files) -> None:
     assert not (files / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "match"), [
-    ("none.gpkg", "no file of buildings"), ("drive.gpkg", "no polygons"),
-    ("far.gpkg", "no building where the map is"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("none.gpkg", "no file of buildings"),
+        ("drive.gpkg", "no polygons"),
+        ("far.gpkg", "no building where the map is"),
+    ],
+)
 def test_files_that_hold_no_buildings_of_the_place_are_refused(files, name, match) -> None:
     far = geopandas.GeoDataFrame(geometry=[box(0, 0, 9, 9)], crs="EPSG:32633")
     far.to_file(files / "far.gpkg")
@@ -188,22 +195,53 @@ def test_a_layer_without_a_file_is_refused() -> None:
 def test_commands_and_tables_take_buildings(files) -> None:
     options = ["--tile-size", "64", "--overlap", "16", "--reach", "20", "--no-preview"]
     run = CliRunner()
-    told = run.invoke(rm_geo, [
-        "predict", str(files / "drive.gpkg"), "-o", str(files / "cli"), *options,
-        "--buildings", str(files / "houses.gpkg"), "--buildings-layer", "one", "--json",
-    ])  # fmt: skip
+    told = run.invoke(
+        rm_geo,
+        [
+            "predict",
+            str(files / "drive.gpkg"),
+            "-o",
+            str(files / "cli"),
+            *options,
+            "--buildings",
+            str(files / "houses.gpkg"),
+            "--buildings-layer",
+            "one",
+            "--json",
+        ],
+    )
     assert told.exit_code == 0, told.output
-    rehearsed = run.invoke(rm_geo, [
-        "predict", str(files / "drive.gpkg"), "-o", str(files / "dry"), *options, "--dry-run",
-        "--buildings", str(files / "houses.gpkg"), "--buildings-layer", "one",
-    ])  # fmt: skip
+    rehearsed = run.invoke(
+        rm_geo,
+        [
+            "predict",
+            str(files / "drive.gpkg"),
+            "-o",
+            str(files / "dry"),
+            *options,
+            "--dry-run",
+            "--buildings",
+            str(files / "houses.gpkg"),
+            "--buildings-layer",
+            "one",
+        ],
+    )
     assert rehearsed.exit_code == 0, rehearsed.output
     (files / "jobs.csv").write_text(
         "measurements,buildings,buildings_layer\ndrive.gpkg,houses.gpkg,one\n"
     )
-    batch = run.invoke(rm_geo, [
-        "batch", str(files / "jobs.csv"), "-o", str(files / "batch"), *options, "--workers", "1",
-    ])  # fmt: skip
+    batch = run.invoke(
+        rm_geo,
+        [
+            "batch",
+            str(files / "jobs.csv"),
+            "-o",
+            str(files / "batch"),
+            *options,
+            "--workers",
+            "1",
+        ],
+    )
     assert batch.exit_code == 0, batch.output
     for path in (files / "cli").glob("*.tif"):
         assert (files / "batch/drive" / path.name).read_bytes() == path.read_bytes()
@@ -252,11 +290,23 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
 
 def test_held_out_measurements_judge_a_road_that_is_told(files) -> None:
     run = CliRunner()
-    arguments = ["evaluate", "drive-test", str(files / "drive.gpkg"), "-o", str(files / "out"),
-                 "--cells", "7", "--folds", "2", "--block", "10"]  # fmt: skip
+    arguments = [
+        "evaluate",
+        "drive-test",
+        str(files / "drive.gpkg"),
+        "-o",
+        str(files / "out"),
+        "--cells",
+        "7",
+        "--folds",
+        "2",
+        "--block",
+        "10",
+    ]
     told = ["--buildings", str(files / "houses.gpkg"), "--buildings-layer", "houses"]
-    done = run.invoke(rm_geo, [*arguments, "--methods",
-                               "road:radiocycle,road:radiocycle+buildings", *told])  # fmt: skip
+    done = run.invoke(
+        rm_geo, [*arguments, "--methods", "road:radiocycle,road:radiocycle+buildings", *told]
+    )
     assert done.exit_code == 0, done.output
     table = (files / "out/holdout.csv").read_text().splitlines()
     scores = {line.split(",")[0]: line for line in table[1:]}

@@ -123,9 +123,12 @@ def test_machines_get_errors_as_json(run, failing_with):
     result = run("models", "list", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
-        "event": "error", "message": "The model X is damaged.", "hint": "Copy it again.",
-        "exit_code": 1, "type": "ModelError",
-    }  # fmt: skip
+        "event": "error",
+        "message": "The model X is damaged.",
+        "hint": "Copy it again.",
+        "exit_code": 1,
+        "type": "ModelError",
+    }
 
 
 def test_machines_get_usage_errors_as_json_too(run):
@@ -159,8 +162,10 @@ def test_the_unexpected_is_reported_shortly_and_in_full_on_request(run, failing_
     assert short.exit_code == 1
     assert "Traceback" not in short.output
     assert "--debug" in short.stderr
-    for result in (run("models", "list", "--debug"),
-                   run("models", "list", env={"RM_GEO_DEBUG": "1"})):  # fmt: skip
+    for result in (
+        run("models", "list", "--debug"),
+        run("models", "list", env={"RM_GEO_DEBUG": "1"}),
+    ):
         assert result.exit_code == 1
         assert "Traceback" in result.stderr
         assert "ZeroDivisionError" in result.stderr

@@ -12,8 +12,9 @@ from rm_geo.zoo import weights
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    weights.save_model(tmp_path / "tiny-s", torch.nn.Linear(2, 2), "tiny", {},
-                   {"summary": "A test.", "size": "s"})  # fmt: skip
+    weights.save_model(
+        tmp_path / "tiny-s", torch.nn.Linear(2, 2), "tiny", {}, {"summary": "A test.", "size": "s"}
+    )
     (tmp_path / "tiny-s" / "card.md").write_text("# Tiny\nTrained on nothing.\n")
     weights.write_index(tmp_path, {"tiny": "tiny-s"})
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path))

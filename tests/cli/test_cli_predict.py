@@ -21,8 +21,18 @@ from rm_geo.io.cog import read_raster
 from rm_geo.measurements.cell_names import safe_file_name
 
 CORNER = (500_000.0, 5_400_000.0)
-FAST = ("--method", "nearest", "--tile-size", "64", "--overlap", "16", "--reach", "10",
-        "--no-assimilate", "--no-preview")  # fmt: skip
+FAST = (
+    "--method",
+    "nearest",
+    "--tile-size",
+    "64",
+    "--overlap",
+    "16",
+    "--reach",
+    "10",
+    "--no-assimilate",
+    "--no-preview",
+)
 
 
 def drive_test(count=60, cells=("7", "8"), seed=0, crs="EPSG:4326"):
@@ -34,8 +44,9 @@ def drive_test(count=60, cells=("7", "8"), seed=0, crs="EPSG:4326"):
         x, y = Transformer.from_crs(32633, 4326, always_xy=True).transform(x, y)
     return geopandas.GeoDataFrame(
         {"pci": [cells[i % len(cells)] for i in range(count)], "rsrp": rsrp},
-        geometry=geopandas.points_from_xy(x, y), crs=crs,
-    )  # fmt: skip
+        geometry=geopandas.points_from_xy(x, y),
+        crs=crs,
+    )
 
 
 def write(frame, path):
@@ -205,8 +216,9 @@ def test_duplicate_positions_are_averaged(tmp_path):
     assert predict(once, tmp_path / "expected").exit_code == 0
     np.testing.assert_allclose(
         read_raster(tmp_path / "out" / "7_rsrp.tif").values,
-        read_raster(tmp_path / "expected" / "7_rsrp.tif").values, atol=1e-4,
-    )  # fmt: skip
+        read_raster(tmp_path / "expected" / "7_rsrp.tif").values,
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize(("longitude", "latitude"), [(180.0, -17.0), (25.0, 84.9), (-60.0, -82.0)])
@@ -217,9 +229,10 @@ def test_antimeridian_and_polar_positions_work(tmp_path, longitude, latitude):
     lon = (lon + 180.0) % 360.0 - 180.0
     lat = latitude + rng.uniform(-40, 40, 50) * metre
     frame = geopandas.GeoDataFrame(
-        {"rsrp": rng.uniform(-120, -70, 50)}, geometry=geopandas.points_from_xy(lon, lat),
+        {"rsrp": rng.uniform(-120, -70, 50)},
+        geometry=geopandas.points_from_xy(lon, lat),
         crs="EPSG:4326",
-    )  # fmt: skip
+    )
     result = predict(write(frame, tmp_path / "drive.gpkg"), tmp_path / "out")
     assert result.exit_code == 0, result.output
     rows, cols = read_raster(tmp_path / "out" / "all_rsrp.tif").grid.shape
@@ -340,9 +353,10 @@ def test_one_point(tmp_path, precious):
 
 def test_two_points_400_km_apart(tmp_path, precious):
     frame = geopandas.GeoDataFrame(
-        {"rsrp": [-90.0, -80.0]}, geometry=[Point(500_000, 5_400_000), Point(500_000, 5_800_000)],
+        {"rsrp": [-90.0, -80.0]},
+        geometry=[Point(500_000, 5_400_000), Point(500_000, 5_800_000)],
         crs="EPSG:32633",
-    )  # fmt: skip
+    )
     path = write(frame, tmp_path / "far.gpkg")
     result = predict(path, precious, fast=("--method", "nearest"))
     refused(result, precious, "far.gpkg", "400.2 km", "--max-tiles")
@@ -406,9 +420,15 @@ def test_cuda_asked_for_and_absent(tmp_path, precious, monkeypatch):
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--method", "knnn"), ("-O", "colour=blue"), ("--device", "gpu"), ("--overlap", "64"),
-     ("--model", "x"), ("--cell", "nobody")],
-)  # fmt: skip
+    [
+        ("--method", "knnn"),
+        ("-O", "colour=blue"),
+        ("--device", "gpu"),
+        ("--overlap", "64"),
+        ("--model", "x"),
+        ("--cell", "nobody"),
+    ],
+)
 def test_usage_errors(tmp_path, precious, wrong):
     path = write(drive_test(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, *wrong), precious, code=2)

@@ -34,9 +34,23 @@ def inputs(tmp_path):
 def made(inputs, *more):
     """Run the command; its result, and its folder."""
     out = inputs / "out"
-    words = ["--recipe", "references", "--source", inputs / "maps.npz", "--gains",
-             inputs / "gains", "--grey", "noise-floor", "--maps", "0-1", "--workers", "1",
-             "--out", out, *more]  # fmt: skip
+    words = [
+        "--recipe",
+        "references",
+        "--source",
+        inputs / "maps.npz",
+        "--gains",
+        inputs / "gains",
+        "--grey",
+        "noise-floor",
+        "--maps",
+        "0-1",
+        "--workers",
+        "1",
+        "--out",
+        out,
+        *more,
+    ]
     return CliRunner().invoke(main, [str(word) for word in words]), out
 
 
@@ -121,8 +135,9 @@ def test_only_plain_numbers_are_names_of_images(inputs):
     assert SimulatedSet.open(out).scene_ids == ("map_0_2",)
 
 
-@pytest.mark.parametrize("words", [("--drives", "-1"), ("--seed", "-1"), ("--maps", "9-3"),
-                                   ("--maps", "1-99999999999")])  # fmt: skip
+@pytest.mark.parametrize(
+    "words", [("--drives", "-1"), ("--seed", "-1"), ("--maps", "9-3"), ("--maps", "1-99999999999")]
+)
 def test_numbers_that_cannot_be_meant_are_refused(inputs, words):
     result, out = made(inputs, *words)
     assert result.exit_code == 2

@@ -102,8 +102,11 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
     write_drive(drives / "broken.csv", ["4"], seed=2)
     again = run_batch(read_jobs([drives], tmp_path, OPTIONS), tmp_path, cluster, progress=log)
     assert {state.job.name: state.skipped for state in again} == {
-        "broken": False, "few": False, "many": True, "one": True,
-    }  # fmt: skip
+        "broken": False,
+        "few": False,
+        "many": True,
+        "one": True,
+    }
     assert {state.job.name: state.status for state in again}["broken"] == "done"
     assert [state.warnings for state in again if state.skipped] == [
         state.warnings for state in states if state.status == "done"
@@ -191,10 +194,26 @@ def test_a_running_scheduler_is_used(drives, tmp_path, cluster):
     from rm_geo.cli.group import rm_geo
 
     arguments = [
-        "batch", str(drives / "one.csv"), str(drives / "broken.csv"), "-o", str(tmp_path / "out"),
-        "--scheduler", cluster.scheduler.address, "--method", "nearest", "--crs", "EPSG:32633",
-        "--reach", "5", "--no-preview", "--tile-size", "64", "--overlap", "8", "--quiet",
-    ]  # fmt: skip
+        "batch",
+        str(drives / "one.csv"),
+        str(drives / "broken.csv"),
+        "-o",
+        str(tmp_path / "out"),
+        "--scheduler",
+        cluster.scheduler.address,
+        "--method",
+        "nearest",
+        "--crs",
+        "EPSG:32633",
+        "--reach",
+        "5",
+        "--no-preview",
+        "--tile-size",
+        "64",
+        "--overlap",
+        "8",
+        "--quiet",
+    ]
     result = CliRunner().invoke(rm_geo, arguments)
     assert result.exit_code == 1
     assert "1 of 2 jobs failed" in result.output
@@ -227,9 +246,24 @@ def test_a_job_with_cells_that_are_too_small_is_done_and_is_complete(tmp_path, c
     assert [row[name] for name in ("cells", "cells_mapped", "cells_skipped")] == ["4", "2", "2"]
     assert run_batch(jobs, tmp_path / "out", cluster)[0].skipped
     arguments = [
-        "batch", str(tmp_path / "log.cs?"), "-o", str(tmp_path / "again"), "--scheduler",
-        cluster.scheduler.address, "--method", "nearest", "--crs", "EPSG:32633", "--reach", "5",
-        "--no-preview", "--tile-size", "64", "--overlap", "8", "--quiet",
-    ]  # fmt: skip
+        "batch",
+        str(tmp_path / "log.cs?"),
+        "-o",
+        str(tmp_path / "again"),
+        "--scheduler",
+        cluster.scheduler.address,
+        "--method",
+        "nearest",
+        "--crs",
+        "EPSG:32633",
+        "--reach",
+        "5",
+        "--no-preview",
+        "--tile-size",
+        "64",
+        "--overlap",
+        "8",
+        "--quiet",
+    ]
     result = CliRunner().invoke(rm_geo, arguments)
     assert result.exit_code == 0, result.output

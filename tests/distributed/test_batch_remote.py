@@ -19,18 +19,29 @@ distributed = pytest.importorskip("distributed")
 pytest.importorskip("fsspec")
 
 OPTIONS = [
-    "--method", "idw", "--crs", "EPSG:32633", "--tile-size", "64", "--overlap", "16",
-    "--reach", "20",
-]  # fmt: skip
+    "--method",
+    "idw",
+    "--crs",
+    "EPSG:32633",
+    "--tile-size",
+    "64",
+    "--overlap",
+    "16",
+    "--reach",
+    "20",
+]
 
 
 @pytest.fixture(scope="module")
 def address():
     """A scheduler whose workers are threads of this process."""
     with distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None,
+        processes=False,
+        n_workers=1,
+        threads_per_worker=2,
+        dashboard_address=None,
         set_as_default=False,
-    ) as client:  # fmt: skip
+    ) as client:
         yield client.scheduler.address
 
 
@@ -97,8 +108,10 @@ def test_jobs_and_outputs_may_be_anywhere(drives, storage, address, tmp_path):
     assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(rows, "done")
     assert rows["many"]["output"] == "memory://maps/many"
     assert set(storage.ls("/maps", detail=False)) == {
-        "/maps/batch_summary.csv", "/maps/batch_summary.json", "/maps/many",
-    }  # fmt: skip
+        "/maps/batch_summary.csv",
+        "/maps/batch_summary.json",
+        "/maps/many",
+    }
     assert nothing_is_left(tmp_path)
 
 
@@ -143,9 +156,16 @@ def test_a_site_table_that_changed_maps_its_job_anew(drives, storage, address):
     storage.pipe("/drives/broken.csv", b"x,y\n")  # the record stays, for there is work left
     storage.pipe("/drives/jobs.csv", b"measurements\none.csv\nbroken.csv\n")
     command = (
-        "memory://drives/jobs.csv", "-o", "memory://maps", "--scheduler", address,
-        "--sites", "memory://drives/sites.csv", "--retries", "0",
-    )  # fmt: skip
+        "memory://drives/jobs.csv",
+        "-o",
+        "memory://maps",
+        "--scheduler",
+        address,
+        "--sites",
+        "memory://drives/sites.csv",
+        "--retries",
+        "0",
+    )
 
     def mapped_again():
         result = batch(*command)
@@ -177,22 +197,28 @@ def test_a_fetch_that_fails_harms_its_job_only(drives, storage, address, tmp_pat
     assert "1 of 3 jobs failed" in result.output
     rows = summary(storage)
     assert {name: row["status"] for name, row in rows.items()} == {
-        "many": "done", "one": "failed", "third": "done",
-    }  # fmt: skip
+        "many": "done",
+        "one": "failed",
+        "third": "done",
+    }
     assert rows["one"]["message"].startswith(
         "memory:///drives/one.csv cannot be read: the storage hung up."
     )
     assert {name: row["tries_again"] for name, row in rows.items()} == {
-        "many": "1", "one": "1", "third": "0",
-    }  # fmt: skip
+        "many": "1",
+        "one": "1",
+        "third": "0",
+    }
     assert nothing_is_left(tmp_path)
     # The record lies in the storage: the same command does what is left, on any machine.
     failures.clear()
     again = batch(*arguments)
     assert again.exit_code == 0, again.output
     assert {name: row["skipped"] for name, row in summary(storage).items()} == {
-        "many": "True", "one": "False", "third": "True",
-    }  # fmt: skip
+        "many": "True",
+        "one": "False",
+        "third": "True",
+    }
     for name in ("many", "one", "third"):
         assert stored_files(storage, f"/maps/{name}") == alone(drives, name)
     assert not storage.exists("/maps/batch_state.json")
@@ -236,14 +262,30 @@ def test_sites_are_fetched_too(drives, storage, address, tmp_path):
     result = batch("memory://drives/jobs.yaml", "-o", tmp_path / "out", "--scheduler", address)
     assert result.exit_code == 0, result.output
     expected = CliRunner().invoke(
-        rm_geo, ["predict", str(drives / "one.csv"), "-o", str(tmp_path / "expected"),
-                 "--sites", str(drives / "s.csv"), *OPTIONS],
-    )  # fmt: skip
+        rm_geo,
+        [
+            "predict",
+            str(drives / "one.csv"),
+            "-o",
+            str(tmp_path / "expected"),
+            "--sites",
+            str(drives / "s.csv"),
+            *OPTIONS,
+        ],
+    )
     assert expected.exit_code == 0, expected.output
     remote = CliRunner().invoke(
-        rm_geo, ["predict", "memory://drives/one.csv", "-o", str(tmp_path / "remote"),
-                 "--sites", "memory://drives/sites/s.csv", *OPTIONS],
-    )  # fmt: skip
+        rm_geo,
+        [
+            "predict",
+            "memory://drives/one.csv",
+            "-o",
+            str(tmp_path / "remote"),
+            "--sites",
+            "memory://drives/sites/s.csv",
+            *OPTIONS,
+        ],
+    )
     assert remote.exit_code == 0, remote.output
     assert maps(tmp_path / "out" / "one") == maps(tmp_path / "expected")
     assert maps(tmp_path / "remote") == maps(tmp_path / "expected")
@@ -254,12 +296,19 @@ def test_files_folders_and_patterns_in_a_storage_are_jobs_each_once(drives, stor
     storage.pipe("/drives/deep/far.gpkg", b"x")
     storage.pipe("/drives/notes.md", b"x")
     jobs = read_jobs(
-        ["memory://drives/", "memory://drives/o*.csv", "memory://drives/**/*.gpkg",
-         "memory://drives/one.csv"], "memory://maps",
-    )  # fmt: skip
+        [
+            "memory://drives/",
+            "memory://drives/o*.csv",
+            "memory://drives/**/*.gpkg",
+            "memory://drives/one.csv",
+        ],
+        "memory://maps",
+    )
     assert [(job.name, job.output) for job in jobs] == [
-        ("far", "memory://maps/far"), ("many", "memory://maps/many"), ("one", "memory://maps/one"),
-    ]  # fmt: skip
+        ("far", "memory://maps/far"),
+        ("many", "memory://maps/many"),
+        ("one", "memory://maps/one"),
+    ]
     assert [job.name for job in read_jobs(["memory://drives/o*.csv"], Path("out"))] == ["one"]
     with pytest.raises(InputError, match=r"no measurements at memory://drives/\*\.shp"):
         read_jobs(["memory://drives/*.shp"], Path("out"))

@@ -33,8 +33,8 @@ pytest.importorskip("distributed")
 from rm_geo.distributed import tiles
 from rm_geo.distributed.batch import run_batch
 from rm_geo.distributed.cluster import local_workers, open_cluster
-from rm_geo.distributed.dry_run import spread_dry_run
-from rm_geo.distributed.tiles import SpreadTiles, spread
+from rm_geo.distributed.dry_run import dry_run_on_cluster
+from rm_geo.distributed.tiles import DaskTiles, spread
 from rm_geo.distributed.worker_methods import MethodFacts
 from tests.distributed.test_batch import maps, write_drive
 from tests.pipeline.test_journal import CutOff, contents
@@ -111,10 +111,11 @@ def batches(count, seen=None):
 
 @given(
     level=arrays.arrays(
-        np.float32, arrays.array_shapes(min_dims=3, max_dims=3, max_side=6),
+        np.float32,
+        arrays.array_shapes(min_dims=3, max_dims=3, max_side=6),
         elements=st.floats(-150.0, 0.0, width=32) | st.just(float("nan")),
     )
-)  # fmt: skip
+)
 @settings(max_examples=30)
 def test_a_batch_arrives_as_it_was_sent(level):
     transmitter = np.zeros((len(level), 2), dtype=np.float32)
@@ -130,8 +131,8 @@ def test_a_batch_arrives_as_it_was_sent(level):
 
 def test_workers_give_the_bytes_of_one_process(points, whole, cluster, tmp_path):
     progress, clock = AtTile(0, None), Clock()
-    with SpreadTiles(cluster, OPTIONS) as tiles:
-        (result,) = predict(points, tmp_path, OPTIONS, progress, clock, tile_computer=tiles)
+    with DaskTiles(cluster, OPTIONS) as tiles:
+        (result,) = predict(points, tmp_path, OPTIONS, progress, clock, tile_executor=tiles)
     assert contents(tmp_path) == whole
     assert progress.done >= result.tiles == clock.tiles
     assert clock.forward_s > 0.0
@@ -143,8 +144,8 @@ def test_workers_give_the_bytes_of_one_process(points, whole, cluster, tmp_path)
 def test_a_worker_that_is_killed_changes_nothing(points, whole, cluster, tmp_path):
     victim = next(iter(cluster.run(os.getpid).values()))
     progress = AtTile(4, lambda: os.kill(victim, signal.SIGKILL))
-    with SpreadTiles(cluster, OPTIONS) as tiles:
-        predict(points, tmp_path, OPTIONS, progress, tile_computer=tiles)
+    with DaskTiles(cluster, OPTIONS) as tiles:
+        predict(points, tmp_path, OPTIONS, progress, tile_executor=tiles)
     assert contents(tmp_path) == whole
 
 
@@ -154,16 +155,16 @@ def test_what_was_stopped_goes_on_with_workers_or_without(
 ):
     monkeypatch.setattr(tile_pass, "_WORTH_KEEPING_S", 0.0)
     monkeypatch.setattr(predict, "WORTH_RESUMING_S", 0.0)
-    tiles = SpreadTiles(cluster, OPTIONS)
+    tiles = DaskTiles(cluster, OPTIONS)
     with pytest.raises((CutOff, CancelledError)):
         predict(
-            points, tmp_path, OPTIONS, AtTile(9, raising(error("Enough."))), tile_computer=tiles
+            points, tmp_path, OPTIONS, AtTile(9, raising(error("Enough."))), tile_executor=tiles
         )
     assert forgotten(cluster)
     assert not list(tmp_path.glob("*.tif"))
     clock = Clock()
     spread_again = tiles if error is CutOff else None
-    (result,) = predict(points, tmp_path, OPTIONS, clock=clock, tile_computer=spread_again)
+    (result,) = predict(points, tmp_path, OPTIONS, clock=clock, tile_executor=spread_again)
     assert contents(tmp_path) == whole
     assert 0 < clock.tiles < result.tiles
 
@@ -184,11 +185,14 @@ def test_few_batches_are_under_way_at_once(cluster):
     ("recipe", "kind", "words"),
     [
         (replace(RECIPE, version="0.0.1"), ClusterError, r"Worker tcp://.*rm_geo 0\.0\.1"),
-        (replace(RECIPE, method="radiocycle", model="/nowhere/else"), ModelError,
-         r"Worker tcp://.*/nowhere/else"),
+        (
+            replace(RECIPE, method="radiocycle", model="/nowhere/else"),
+            ModelError,
+            r"Worker tcp://.*/nowhere/else",
+        ),
         (replace(RECIPE, options={"neighbors": 3}), ClusterError, "neighbors 3 instead of"),
     ],
-)  # fmt: skip
+)
 def test_a_worker_that_is_not_like_the_others_is_named(cluster, recipe, kind, words):
     facts = MethodFacts.of(open_method("idw"))
     found = spread(cluster, recipe, facts, batches(2), SilentProgress(), Clock())
@@ -246,8 +250,9 @@ def test_a_batch_that_is_stopped_stops_its_tasks(cluster, tmp_path):
     class Stopping(SilentProgress):
         def check(self):
             # Tiles of the large one go before the small one: either may be the first.
-            finished.extend(name for name in ("large", "small")
-                            if (tmp_path / name / "1_rsrp.tif").exists())  # fmt: skip
+            finished.extend(
+                name for name in ("large", "small") if (tmp_path / name / "1_rsrp.tif").exists()
+            )
             if finished:
                 raise CancelledError("Enough.")
 
@@ -274,8 +279,21 @@ def test_the_command_spreads_over_a_running_scheduler(cluster, tmp_path):
     from rm_geo.cli.group import rm_geo
 
     write_drive(tmp_path / "d.csv", ["1"])
-    arguments = ["predict", str(tmp_path / "d.csv"), "--crs", "EPSG:32633", "--method", "idw",
-                 "--tile-size", "64", "--overlap", "16", "--reach", "20", "--quiet"]  # fmt: skip
+    arguments = [
+        "predict",
+        str(tmp_path / "d.csv"),
+        "--crs",
+        "EPSG:32633",
+        "--method",
+        "idw",
+        "--tile-size",
+        "64",
+        "--overlap",
+        "16",
+        "--reach",
+        "20",
+        "--quiet",
+    ]
     address = cluster.scheduler.address
     for more in (["-o", "alone"], ["-o", "spread", "--scheduler", address]):
         more[1] = str(tmp_path / more[1])
@@ -288,8 +306,20 @@ def test_a_dry_run_tells_who_would_compute_and_hands_out_no_tile(cluster, tmp_pa
     from rm_geo.cli.group import rm_geo
 
     write_drive(tmp_path / "d.csv", ["1"], extent=60.0)
-    arguments = ["predict", str(tmp_path / "d.csv"), "-o", str(tmp_path / "out"), "--dry-run",
-                 "--crs", "EPSG:32633", "--method", "idw", "--device", "cpu", "--json"]  # fmt: skip
+    arguments = [
+        "predict",
+        str(tmp_path / "d.csv"),
+        "-o",
+        str(tmp_path / "out"),
+        "--dry-run",
+        "--crs",
+        "EPSG:32633",
+        "--method",
+        "idw",
+        "--device",
+        "cpu",
+        "--json",
+    ]
 
     def told(*more):
         result = CliRunner().invoke(rm_geo, [*arguments, *more])
@@ -324,7 +354,9 @@ def test_a_dry_run_tells_who_would_compute_and_hands_out_no_tile(cluster, tmp_pa
 def test_a_dry_run_finds_a_worker_of_another_version(cluster, monkeypatch):
     monkeypatch.setattr(MethodRecipe, "of", lambda options: replace(RECIPE, version="0.0.1"))
     with pytest.raises(ClusterError, match=r"Worker tcp://.*rm_geo 0\.0\.1"):
-        spread_dry_run(drive(60), OPTIONS, SilentProgress(), scheduler=cluster.scheduler.address)
+        dry_run_on_cluster(
+            drive(60), OPTIONS, SilentProgress(), scheduler=cluster.scheduler.address
+        )
 
 
 def test_a_stop_does_not_wait_for_the_workers(cluster, monkeypatch):

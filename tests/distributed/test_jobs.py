@@ -30,16 +30,19 @@ def table(folder, text, name="jobs.csv"):
 def test_a_folder_is_its_files_of_measurements(drives, tmp_path):
     jobs = read_jobs([drives], tmp_path / "out")
     assert [(job.name, job.measurements.name) for job in jobs] == [
-        ("north", "north.csv"), ("south", "south.gpkg"),
-    ]  # fmt: skip
+        ("north", "north.csv"),
+        ("south", "south.gpkg"),
+    ]
     assert jobs[0].output == tmp_path / "out" / "north"
 
 
 def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
     jobs = read_jobs([f"{drives}/**/*.parquet", str(drives / "south.gpkg"), drives], tmp_path)
     assert sorted(job.measurements.name for job in jobs) == [
-        "east.parquet", "north.csv", "south.gpkg",
-    ]  # fmt: skip
+        "east.parquet",
+        "north.csv",
+        "south.gpkg",
+    ]
 
 
 def test_a_pattern_of_csv_files_is_no_table(drives, tmp_path):

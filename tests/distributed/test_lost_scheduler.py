@@ -20,19 +20,33 @@ from tests.distributed.test_batch import maps, write_drive
 pytest.importorskip("distributed")
 
 OPTIONS = [
-    "--method", "idw", "--crs", "EPSG:32633", "--tile-size", "64", "--overlap", "16",
-    "--reach", "20", "--batch-size", "2", "--no-preview",
-]  # fmt: skip
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    "--method",
+    "idw",
+    "--crs",
+    "EPSG:32633",
+    "--tile-size",
+    "64",
+    "--overlap",
+    "16",
+    "--reach",
+    "20",
+    "--batch-size",
+    "2",
+    "--no-preview",
+]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @contextlib.contextmanager
 def python(*arguments, log=None):
     """A Python process for the time of a block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], env=ENVIRONMENT, text=True,
-        stdout=log or subprocess.DEVNULL, stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", *arguments],
+        env=ENVIRONMENT,
+        text=True,
+        stdout=log or subprocess.DEVNULL,
+        stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
+    )
     try:
         yield process
     finally:
@@ -46,16 +60,30 @@ def scheduler_with_worker(folder):
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
     scheduler = python(
-        "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-        "--scheduler-file", str(file),
-    )  # fmt: skip
+        "distributed.cli.dask_scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    )
     with scheduler as process:
         wait_for(file.exists)
         address = json.loads(file.read_text())["address"]
         with python(
-            "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
-            "--no-dashboard", "--memory-limit", "0", "--host", "127.0.0.1",
-        ) as worker:  # fmt: skip
+            "distributed.cli.dask_worker",
+            address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--memory-limit",
+            "0",
+            "--host",
+            "127.0.0.1",
+        ) as worker:
             from distributed import Client
 
             with Client(address, set_as_default=False) as client:

@@ -19,14 +19,17 @@ from rm_geo.zoo.weights import save_model
 
 CONFIGS = {
     "radiocycle-field": {
-        "f_widths": [8, 12], "f_depths": [1, 1], "g_widths": [8, 12], "g_depths": [1, 1],
+        "f_widths": [8, 12],
+        "f_depths": [1, 1],
+        "g_widths": [8, 12],
+        "g_depths": [1, 1],
     },
     "radiocycle": {"width": 0.05},
     "interpolation-net": {"width": 0.05},
     "mars": {"scale": 4, "width": 16, "blocks": 1, "repeats": 1, "heads": 4, "residual": True},
     "srresnet": {"scale": 4, "width": 8, "blocks": 1},
     "supreme": {"scale": 4, "width": 8, "blocks": 1},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +187,10 @@ def test_mars_puts_a_lattice_back_where_it_was(models, phase):
 
 
 LATTICE_ESTIMATORS = [
-    (MarsEstimator, "mars"), (SRResNetEstimator, "srresnet"), (SupremeEstimator, "supreme"),
-]  # fmt: skip
+    (MarsEstimator, "mars"),
+    (SRResNetEstimator, "srresnet"),
+    (SupremeEstimator, "supreme"),
+]
 
 
 @pytest.mark.parametrize(("estimator", "kind"), LATTICE_ESTIMATORS)

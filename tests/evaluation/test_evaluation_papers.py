@@ -14,13 +14,13 @@ from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import create
-from rm_geo.evaluation.benchmark_methods import Contestant, Line, line_up
-from rm_geo.evaluation.lattice import known_walls, lattice_cases
+from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line, load_methods
+from rm_geo.evaluation.lattice import known_buildings, lattice_cases
 from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, pairs_to_judge
 from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
-from rm_geo.validation.known_buildings import WallToldEstimator
+from rm_geo.validation.known_buildings import KnownBuildingsEstimator
 from rm_geo.zoo.catalog import models_root
 from rm_geo.zoo.weights import save_model, write_index
 from tests.support.scenes import free_space_set, save_set
@@ -123,11 +123,11 @@ class TestMars:
 
     def test_walls_are_what_no_training_transmitter_reaches(self):
         scene = free_space_set().scene(0)
-        walls = known_walls(scene, np.array([0, 1]))
+        walls = known_buildings(scene, np.array([0, 1]))
         assert walls.any()
         assert (walls <= scene.buildings).all()
         assert (walls != scene.buildings).any()  # a rim of the building has a gain
-        assert known_walls(scene, np.array([], dtype=np.int64)) is None
+        assert known_buildings(scene, np.array([], dtype=np.int64)) is None
         cases = lattice_cases(scene, np.array([1]), 4, walls)
         assert (cases.truth_unit[0][walls] == 0.0).all()
         assert cases.batch.walls.shape == cases.truth_unit.shape
@@ -135,15 +135,17 @@ class TestMars:
     def test_who_is_told_the_walls_sees_no_sample_in_them_and_paints_them(self):
         data = scenes()
         scene = data.scene(0)
-        walls = known_walls(scene, np.array([0]))
+        walls = known_buildings(scene, np.array([0]))
         cases = lattice_cases(scene, np.array([1]), 4, walls)
-        plain, told = (wrap(create("linear")).estimate(cases.batch).rsrp_dbm[0]
-                       for wrap in (lambda e: e, WallToldEstimator))  # fmt: skip
+        plain, told = (
+            wrap(create("linear")).estimate(cases.batch).rsrp_dbm[0]
+            for wrap in (lambda e: e, KnownBuildingsEstimator)
+        )
         truth = unit_to_gain(cases.truth_unit[0])
         assert (gain_to_unit(told)[walls] == 0.0).all()
         assert np.abs(told - truth).mean() < 0.5 * np.abs(plain - truth).mean()
         unknown = replace(cases.batch, walls=None)
-        alike = WallToldEstimator(create("linear")).estimate(unknown).rsrp_dbm[0]
+        alike = KnownBuildingsEstimator(create("linear")).estimate(unknown).rsrp_dbm[0]
         np.testing.assert_array_equal(alike, plain)
 
     def test_only_known_scenes_have_a_method_that_is_told_the_walls(self):
@@ -173,8 +175,9 @@ class TestMars:
 
     def test_the_table_has_the_scores_of_the_truth_beside_the_published(self, tmp_path):
         data = save_and_open(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
-        line = Line({"MARS": Truth(data, 1.0)}, {"Supreme": "no trained model"},
-                    ("Supreme", "MARS"))  # fmt: skip
+        line = Line(
+            {"MARS": Truth(data, 1.0)}, {"Supreme": "no trained model"}, ("Supreme", "MARS")
+        )
         evaluate_mars(data, {4: line}, tmp_path / "out")
         supreme, ours = cells(tmp_path / "out" / "mars_setting2.csv")
         built = 10 * 20 / 64**2
@@ -195,7 +198,7 @@ class TestLineUp:
         monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
 
     def test_networks_without_a_model_are_absent_and_named(self, no_models):
-        line = line_up(CONTESTANTS, {}, only=["knn", "radiocycle-ml"])
+        line = load_methods(CONTESTANTS, {}, only=["knn", "radiocycle-ml"])
         assert list(line.estimators) == ["KNN"]
         assert line.absent == {"ML w/o DWA": "no trained model radiocycle-ml"}
         assert line.labels == ("KNN", "ML w/o DWA")
@@ -203,19 +206,19 @@ class TestLineUp:
     def test_a_given_model_takes_its_line(self, no_models, tmp_path):
         config = {"width": 8, "blocks": 1}
         save_model(tmp_path / "model", build("srresnet", config), "srresnet", config)
-        line = line_up(contestants(4), {"srresnet-4": tmp_path / "model"}, device="cpu")
+        line = load_methods(contestants(4), {"srresnet-4": tmp_path / "model"}, device="cpu")
         assert line.estimators["SRResNet"].scale == 4
 
     def test_a_given_model_that_is_damaged_is_an_error_not_an_absence(self, no_models, tmp_path):
         (tmp_path / "bad.safetensors").write_bytes(b"nothing")
         with pytest.raises(ModelError):
-            line_up(contestants(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
+            load_methods(contestants(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
 
     def test_unknown_names_are_refused_with_those_that_exist(self):
         with pytest.raises(UsageError, match=r"Keys: .*radiocycle-sl"):
-            line_up(CONTESTANTS, {"unet": "x"})
+            load_methods(CONTESTANTS, {"unet": "x"})
         with pytest.raises(UsageError, match=r"Methods: .*knn"):
-            line_up([Contestant("KNN", "knn")], {}, only=["kn"])
+            load_methods([BenchmarkMethod("KNN", "knn")], {}, only=["kn"])
 
 
 class TestCommands:
@@ -225,16 +228,38 @@ class TestCommands:
     def test_radiocycle_from_the_command_line(self, tmp_path, monkeypatch):
         monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
         folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
-        result = self.run("radiocycle", folder, "-o", tmp_path / "out", "--methods", "KNN,SL",
-                          "--rates", "0.1", "--transmitters", "1")  # fmt: skip
+        result = self.run(
+            "radiocycle",
+            folder,
+            "-o",
+            tmp_path / "out",
+            "--methods",
+            "KNN,SL",
+            "--rates",
+            "0.1",
+            "--transmitters",
+            "1",
+        )
         assert result.exit_code == 0, result.output
         assert "## Table 2" in result.output
         assert "absent: no trained model radiocycle-sl" in result.output
 
     def test_the_report_names_the_maps_that_were_judged(self, tmp_path):
         folder = save_set(scenes(scenes=2, map_ids=[[601], [602]]), tmp_path / "scenes")
-        result = self.run("radiocycle", folder, "-o", tmp_path / "out", "--methods", "KNN",
-                          "--rates", "", "--transmitters", "1", "--maps", "601")  # fmt: skip
+        result = self.run(
+            "radiocycle",
+            folder,
+            "-o",
+            tmp_path / "out",
+            "--methods",
+            "KNN",
+            "--rates",
+            "",
+            "--transmitters",
+            "1",
+            "--maps",
+            "601",
+        )
         assert result.exit_code == 0, result.output
         assert "scenes (maps 601), 1 radio maps" in (tmp_path / "out" / "report.md").read_text()
 
@@ -258,9 +283,20 @@ class TestCommands:
         config = {"width": 8, "blocks": 1}
         save_model(tmp_path / "model", build("supreme", config), "supreme", config)
         folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
-        result = self.run("mars", folder, "-o", tmp_path / "out", "--scale", "4", "--methods",
-                          "bilinear,supreme-4", "--model", f"supreme-4={tmp_path / 'model'}",
-                          "--transmitters", "1")  # fmt: skip
+        result = self.run(
+            "mars",
+            folder,
+            "-o",
+            tmp_path / "out",
+            "--scale",
+            "4",
+            "--methods",
+            "bilinear,supreme-4",
+            "--model",
+            f"supreme-4={tmp_path / 'model'}",
+            "--transmitters",
+            "1",
+        )
         assert result.exit_code == 0, result.output
         bilinear, supreme = cells(tmp_path / "out" / "mars_setting2.csv")
         assert float(bilinear["outdoor_db"]) < float(supreme["outdoor_db"])

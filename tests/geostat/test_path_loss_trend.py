@@ -12,7 +12,7 @@ from rm_geo.geostat import path_loss_trend
 from rm_geo.geostat.idw import SmoothMap
 from rm_geo.geostat.path_loss_trend import SLOPE_DB, DistanceTrend
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import CellFacts
+from rm_geo.inference.batches import SiteInfo
 from rm_geo.networks import fields
 from rm_geo.raster.sparse import SparseRaster
 
@@ -22,8 +22,8 @@ SITE_RC = (40.5, 30.5)
 
 
 def facts(row=SITE_RC[0], col=SITE_RC[1], height_m=1.5):
-    x, y = GRID.world_of(row, col)
-    return CellFacts(transmitter_xy=(float(x), float(y)), transmitter_height_m=height_m)
+    x, y = GRID.to_world(row, col)
+    return SiteInfo(transmitter_xy=(float(x), float(y)), transmitter_height_m=height_m)
 
 
 def law(slope_db, level_dbm=-60.0, site=SITE_RC):
@@ -70,7 +70,7 @@ def test_a_circle_around_the_transmitter_says_nothing_of_the_slope():
 
 
 def test_nothing_is_known_without_a_transmitter_or_a_measurement():
-    assert DistanceTrend.fit(drive(law(-30.0), street()), CellFacts()) is None
+    assert DistanceTrend.fit(drive(law(-30.0), street()), SiteInfo()) is None
     assert DistanceTrend.fit(drive(law(-30.0), np.zeros((SIDE, SIDE), bool)), facts()) is None
 
 

@@ -12,9 +12,9 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.neighbors import KNeighborsRegressor
 
 from rm_geo._util import disk_columns, row_blocks
-from rm_geo.geostat.covariance import likely_covariance
+from rm_geo.geostat.covariance import fit_reml
 from rm_geo.geostat.multiscale_kriging import Points, bin_points, krige_points, resample_cells
-from rm_geo.geostat.regression_kriging import AssimilationParameters, assimilate, krige
+from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, assimilate, krige
 
 SHAPE = (120, 140)
 
@@ -49,7 +49,7 @@ def test_the_map_does_not_depend_on_where_the_residuals_lie(monkeypatch) -> None
     truth = smooth_field(0, 9.0, 6.0, shape)
     observed = observe(truth, 0.05, 1, noise_db=2.0)
     observed[5::97, ::11] += 60.0  # some are cut off
-    settings = AssimilationParameters(noise_db=1.0)
+    settings = RegressionKrigingOptions(noise_db=1.0)
     expected = assimilate(np.zeros(shape), observed, parameters=settings).rsrp_dbm
     monkeypatch.setattr(disk_columns, "IN_MEMORY_ROWS", 50)
     monkeypatch.setattr(disk_columns, "BLOCK_ROWS", 37)
@@ -197,7 +197,7 @@ def test_noise_is_believed_less_when_it_is_announced() -> None:
     known = np.isfinite(observed)
     errors = [
         rmse(assimilate(prediction, observed, parameters=parameters).rsrp_dbm, truth, known)
-        for parameters in (None, AssimilationParameters(noise_db=3.0))
+        for parameters in (None, RegressionKrigingOptions(noise_db=3.0))
     ]
     assert errors[0] == pytest.approx(3.0, rel=0.1)
     assert errors[1] < 1.6
@@ -228,7 +228,7 @@ def test_few_data_are_kriged_exactly() -> None:
     row, col = np.nonzero(rng.random(SHAPE) < 0.02)
     points = Points(row, col, field[row, col])
     place = np.stack([row, col], axis=1).astype(float)
-    covariance = likely_covariance(place, points.value.astype(float))
+    covariance = fit_reml(place, points.value.astype(float))
     assert covariance is not None
     kernel = ConstantKernel(covariance.sill, "fixed") * Matern(covariance.range, "fixed", nu=0.5)
     exact = GaussianProcessRegressor(kernel, alpha=covariance.nugget, optimizer=None)

@@ -300,8 +300,9 @@ def test_ground_control_points_alone_are_refused(tmp_path: Path) -> None:
 
 def test_colour_tables_are_refused(tmp_path: Path) -> None:
     colours = {0: (0, 0, 0)}
-    write_raster(tmp_path / "m.tif", np.eye(4, dtype=np.uint8), grid_of(4, 4), colormap=colours,
-                 nodata=None)  # fmt: skip
+    write_raster(
+        tmp_path / "m.tif", np.eye(4, dtype=np.uint8), grid_of(4, 4), colormap=colours, nodata=None
+    )
     with pytest.raises(InputError, match="colour"):
         read_raster(tmp_path / "m.tif")
 

@@ -27,14 +27,42 @@ def test_case_punctuation_and_units_do_not_matter(words, separators, unit) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        "rsrp", "RSRP", "RSRP (dBm)", "RSRP [dBm]", "rsrp_dbm", "ssRsrp", "ss_rsrp", "SS-RSRP",
-        "NR-SS-RSRP", "NR SS-RSRP (dBm)", "lte_rsrp", "LTE RSRP", "nr_rsrp", "Serving RSRP",
-        "ServingCellRSRP", "Serving Cell RSRP (dBm)", "rsrp_serving", "PCell RSRP", "RSRPDbm",
-        "5G SS-RSRP", "measured_rsrp", "Best RSRP", "signal.rsrp", "received_power",
-        "Received Power (dBm)", "rx_power", "RxPower", "Level", "Signal", "signal_strength_dbm",
-        "E-UTRAN RSRP", "csi_rsrp", "RSRP (TX0-RX0)", "Reference Signal Received Power",
+        "rsrp",
+        "RSRP",
+        "RSRP (dBm)",
+        "RSRP [dBm]",
+        "rsrp_dbm",
+        "ssRsrp",
+        "ss_rsrp",
+        "SS-RSRP",
+        "NR-SS-RSRP",
+        "NR SS-RSRP (dBm)",
+        "lte_rsrp",
+        "LTE RSRP",
+        "nr_rsrp",
+        "Serving RSRP",
+        "ServingCellRSRP",
+        "Serving Cell RSRP (dBm)",
+        "rsrp_serving",
+        "PCell RSRP",
+        "RSRPDbm",
+        "5G SS-RSRP",
+        "measured_rsrp",
+        "Best RSRP",
+        "signal.rsrp",
+        "received_power",
+        "Received Power (dBm)",
+        "rx_power",
+        "RxPower",
+        "Level",
+        "Signal",
+        "signal_strength_dbm",
+        "E-UTRAN RSRP",
+        "csi_rsrp",
+        "RSRP (TX0-RX0)",
+        "Reference Signal Received Power",
     ],
-)  # fmt: skip
+)
 def test_names_of_the_received_power(name: str) -> None:
     names = ["time", "lat", "lon", name, "rsrq", "SINR (dB)", "RSSI", "PCI"]
     assert find_column(names, column_roles.RSRP, "f") == name
@@ -43,11 +71,27 @@ def test_names_of_the_received_power(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "rsrq", "RSRQ (dB)", "sinr", "ss_sinr", "rssi", "LTE RSSI", "snr", "rscp", "rsrp_mw",
-        "neighbour_rsrp", "nbr1_rsrp", "ncell1_rsrp", "tx_power", "rsrp_std", "rsrp_count",
-        "RSRP delta", "n1rsrp", "predicted_rsrp", "power_class",
+        "rsrq",
+        "RSRQ (dB)",
+        "sinr",
+        "ss_sinr",
+        "rssi",
+        "LTE RSSI",
+        "snr",
+        "rscp",
+        "rsrp_mw",
+        "neighbour_rsrp",
+        "nbr1_rsrp",
+        "ncell1_rsrp",
+        "tx_power",
+        "rsrp_std",
+        "rsrp_count",
+        "RSRP delta",
+        "n1rsrp",
+        "predicted_rsrp",
+        "power_class",
     ],
-)  # fmt: skip
+)
 def test_names_of_other_quantities_are_not_the_received_power(name: str) -> None:
     assert find_column([name, "lat", "lon"], column_roles.RSRP, "f") is None
 
@@ -80,11 +124,28 @@ def test_several_candidates_are_a_question_that_names_the_option(names: list[str
 @pytest.mark.parametrize(
     "name",
     [
-        "PCI", "pci", "CELLID", "cell_id", "Cell ID", "eci", "ECGI", "nci", "NR PCI", "lte_pci",
-        "Serving PCI", "Physical Cell ID", "PhysicalCellIdentity", "cell", "cellname", "CGI",
-        "ci", "cid", "sector", "E-UTRAN Cell Identifier",
+        "PCI",
+        "pci",
+        "CELLID",
+        "cell_id",
+        "Cell ID",
+        "eci",
+        "ECGI",
+        "nci",
+        "NR PCI",
+        "lte_pci",
+        "Serving PCI",
+        "Physical Cell ID",
+        "PhysicalCellIdentity",
+        "cell",
+        "cellname",
+        "CGI",
+        "ci",
+        "cid",
+        "sector",
+        "E-UTRAN Cell Identifier",
     ],
-)  # fmt: skip
+)
 def test_names_of_the_cell(name: str) -> None:
     assert find_column(["rsrp", "lat", "lon", name], column_roles.CELL, "f") == name
 
@@ -96,11 +157,16 @@ def test_a_unique_identity_goes_before_a_physical_one() -> None:
 @pytest.mark.parametrize(
     ("x", "y"),
     [
-        ("longitude", "latitude"), ("lon", "lat"), ("lng", "lat"), ("gps_lon", "gps_lat"),
-        ("Longitude (deg)", "Latitude (deg)"), ("Long", "Lat"), ("LONGITUDE", "LATITUDE"),
+        ("longitude", "latitude"),
+        ("lon", "lat"),
+        ("lng", "lat"),
+        ("gps_lon", "gps_lat"),
+        ("Longitude (deg)", "Latitude (deg)"),
+        ("Long", "Lat"),
+        ("LONGITUDE", "LATITUDE"),
         ("location.lng", "location.lat"),
     ],
-)  # fmt: skip
+)
 def test_names_of_degrees(x: str, y: str) -> None:
     names = ["rsrp", y, x, "time"]
     assert find_column(names, column_roles.LONGITUDE, "f") == x

@@ -5,8 +5,8 @@ import pytest
 from pyproj import CRS
 
 from rm_geo.errors import CrsError
-from rm_geo.io.crs import CoordinateLook
-from rm_geo.io.crs_choice import StatedCrs
+from rm_geo.io.crs import CoordinateStats
+from rm_geo.io.crs_choice import CrsChoice
 
 UTM_33, UTM_32, DEGREES = (CRS.from_epsg(code) for code in (32633, 32632, 4326))
 LOCAL = CRS.from_wkt(
@@ -15,13 +15,13 @@ LOCAL = CRS.from_wkt(
 
 
 def look_at(x, y):
-    look = CoordinateLook()
+    look = CoordinateStats()
     look.add(np.array(x), np.array(y))
     return look
 
 
 def test_the_files_own_is_kept_and_the_difference_told():
-    stated = StatedCrs.of(UTM_33, UTM_32, "d.gpkg")
+    stated = CrsChoice.of(UTM_33, UTM_32, "d.gpkg")
     assert stated.crs == UTM_33
     assert all(word in stated.warning for word in ("d.gpkg", UTM_33.name, UTM_32.name, "--crs"))
     assert stated.confirmed(look_at([4e5], [5.8e6]), "d.gpkg") == stated
@@ -33,17 +33,17 @@ def test_the_same_crs_in_other_words_is_no_difference():
         (CRS.from_epsg(4979), DEGREES),
         (CRS.from_wkt(UTM_33.to_wkt("WKT1_ESRI")), UTM_33),
     ):
-        assert StatedCrs.of(own, given, "d.shp").warning == ""
+        assert CrsChoice.of(own, given, "d.shp").warning == ""
 
 
 def test_what_is_given_is_for_files_that_state_none():
-    assert StatedCrs.of(None, UTM_32, "d.csv") == StatedCrs(UTM_32)
+    assert CrsChoice.of(None, UTM_32, "d.csv") == CrsChoice(UTM_32)
     with pytest.raises(CrsError, match="no CRS"):
-        StatedCrs.of(None, None, "d.csv")
+        CrsChoice.of(None, None, "d.csv")
 
 
 def test_what_leads_nowhere_is_no_statement():
-    stated = StatedCrs.of(LOCAL, UTM_32, "d.gpkg")
+    stated = CrsChoice.of(LOCAL, UTM_32, "d.gpkg")
     assert stated.crs == UTM_32
     assert "site grid" in stated.warning
 
@@ -51,7 +51,7 @@ def test_what_leads_nowhere_is_no_statement():
 def test_what_the_coordinates_belie_is_no_statement():
     metres = look_at([4e5], [5.8e6])
     with pytest.raises(CrsError, match="not degrees"):
-        StatedCrs.of(DEGREES, None, "d.geojson").confirmed(metres, "d.geojson")
-    taken = StatedCrs.of(DEGREES, UTM_32, "d.geojson").confirmed(metres, "d.geojson")
+        CrsChoice.of(DEGREES, None, "d.geojson").confirmed(metres, "d.geojson")
+    taken = CrsChoice.of(DEGREES, UTM_32, "d.geojson").confirmed(metres, "d.geojson")
     assert taken.crs == UTM_32
     assert "not degrees" in taken.warning

@@ -14,7 +14,7 @@ import pytest
 
 from rm_geo._util.tempdirs import owned_folder, remove_abandoned
 from rm_geo.errors import InputError
-from rm_geo.io.file_cache import HeldCopies
+from rm_geo.io.file_cache import FileCache
 
 pytest.importorskip("fsspec")
 
@@ -46,7 +46,7 @@ def fetches(storage, monkeypatch):
 
 
 def test_a_file_is_fetched_once_by_however_many_tasks_want_it(fetches):
-    copies, start = HeldCopies(), threading.Barrier(4)
+    copies, start = FileCache(), threading.Barrier(4)
 
     def read(_):
         start.wait()
@@ -61,7 +61,7 @@ def test_a_file_is_fetched_once_by_however_many_tasks_want_it(fetches):
 
 
 def test_a_file_that_changed_is_fetched_again(fetches, storage):
-    copies = HeldCopies()
+    copies = FileCache()
     with copies.copy_of(PLACE):
         pass
     storage.pipe("/drive/a.csv", b"second")
@@ -71,7 +71,7 @@ def test_a_file_that_changed_is_fetched_again(fetches, storage):
 
 
 def test_the_longest_unused_copies_go_where_all_take_too_much(fetches, storage):
-    copies = HeldCopies(kept_bytes=9)
+    copies = FileCache(kept_bytes=9)
     storage.pipe("/drive/b.csv", b"other")
     with copies.copy_of(PLACE) as first:
         pass
@@ -85,7 +85,7 @@ def test_the_longest_unused_copies_go_where_all_take_too_much(fetches, storage):
 
 
 def test_a_file_that_is_missing_is_looked_for_again(fetches, storage):
-    copies = HeldCopies()
+    copies = FileCache()
     with (
         pytest.raises(InputError, match=r"memory://drive/c\.csv"),
         copies.copy_of("memory://drive/c.csv"),
@@ -97,7 +97,7 @@ def test_a_file_that_is_missing_is_looked_for_again(fetches, storage):
 
 
 def test_closed_copies_leave_nothing(fetches, temporary):
-    copies = HeldCopies()
+    copies = FileCache()
     with copies.copy_of(PLACE):
         pass
     assert list(temporary.iterdir())
@@ -145,5 +145,6 @@ def test_links_among_temporary_folders_are_passed_over(temporary, tmp_path):
     assert [path.name for path in behind.iterdir()] == ["photo.jpg"]
     assert (behind / "photo.jpg").read_text() == "precious"
     assert {path.name for path in temporary.iterdir()} == {
-        "rm_geo-copies-link", "rm_geo-copies-inside",
-    }  # fmt: skip
+        "rm_geo-copies-link",
+        "rm_geo-copies-inside",
+    }

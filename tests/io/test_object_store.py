@@ -57,8 +57,11 @@ def test_a_shapefile_brings_its_companions(storage):
         storage.pipe(f"/drive/a.{suffix}", suffix.encode())
     with fetched("memory://drive/a.shp") as path:
         assert sorted(file.name for file in path.parent.iterdir()) == [
-            "a.dbf", "a.prj", "a.shp", "a.shx",
-        ]  # fmt: skip
+            "a.dbf",
+            "a.prj",
+            "a.shp",
+            "a.shx",
+        ]
 
 
 def test_a_companion_that_cannot_be_read_is_told(storage, monkeypatch):
@@ -146,8 +149,19 @@ def test_predict_reads_and_writes_object_storage(storage):
     x, y = 500_000 + rng.uniform(0, 80, 200), 5_400_000 + rng.uniform(0, 80, 200)
     lines = [f"{a:.1f},{b:.1f},{-80 - 0.1 * (a - 500_000):.1f}" for a, b in zip(x, y, strict=True)]
     storage.pipe("/drive/a.csv", "\n".join(["x,y,rsrp", *lines]).encode())
-    arguments = ["predict", "memory://drive/a.csv", "-o", "memory://maps/today", "--method", "idw",
-                 "--crs", "EPSG:32633", "--reach", "20", "-q"]  # fmt: skip
+    arguments = [
+        "predict",
+        "memory://drive/a.csv",
+        "-o",
+        "memory://maps/today",
+        "--method",
+        "idw",
+        "--crs",
+        "EPSG:32633",
+        "--reach",
+        "20",
+        "-q",
+    ]
     result = CliRunner().invoke(rm_geo, arguments)
     assert result.exit_code == 0, result.output
     names = sorted(path.rsplit("/", 1)[1] for path in storage.ls("/maps/today", detail=False))

@@ -37,8 +37,12 @@ def files(tmp_path_factory):
     frame.to_parquet(folder / "plain.parquet", row_group_size=50)
     frame.to_parquet(folder / "covering.parquet", row_group_size=50, write_covering_bbox=True)
     points = frame[frame.geometry.geom_type == "Point"]
-    points.to_parquet(folder / "native.parquet", row_group_size=50, geometry_encoding="geoarrow",
-                      schema_version="1.1.0")  # fmt: skip
+    points.to_parquet(
+        folder / "native.parquet",
+        row_group_size=50,
+        geometry_encoding="geoarrow",
+        schema_version="1.1.0",
+    )
     return folder
 
 
@@ -107,10 +111,14 @@ def test_plain_columns_of_coordinates_skip_row_groups_too(tmp_path, monkeypatch)
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_a_small_box_of_a_large_file_takes_little_memory(tmp_path, kind) -> None:
     rows = 600_000
-    table = pa.table({
-        "lon": np.linspace(13.0, 14.0, rows), "lat": np.full(rows, 52.5),
-        "rsrp": np.full(rows, -90.0), "pci": np.arange(rows) % 7,
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "lon": np.linspace(13.0, 14.0, rows),
+            "lat": np.full(rows, 52.5),
+            "rsrp": np.full(rows, -90.0),
+            "pci": np.arange(rows) % 7,
+        }
+    )
     path = tmp_path / f"large.{kind}"
     if kind == "csv":
         pacsv.write_csv(table, path)

@@ -8,11 +8,15 @@ def test_a_file_is_told_by_name_size_and_checksum(tmp_path):
     file.write_bytes(b"lon,lat,rsrp")
     checksum = hashlib.sha256(b"lon,lat,rsrp").hexdigest()
     assert describe_input(file) == {
-        "input": "drive.csv", "input_bytes": "12", "input_sha256": checksum
-    }  # fmt: skip
+        "input": "drive.csv",
+        "input_bytes": "12",
+        "input_sha256": checksum,
+    }
     assert set(describe_input(file, "coarse_")) == {
-        "coarse_input", "coarse_input_bytes", "coarse_input_sha256"
-    }  # fmt: skip
+        "coarse_input",
+        "coarse_input_bytes",
+        "coarse_input_sha256",
+    }
 
 
 def test_another_projection_beside_a_shapefile_is_another_input(tmp_path):

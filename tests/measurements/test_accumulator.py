@@ -30,9 +30,10 @@ VALUES = {
 }
 NUMBERS = ["13.4", "52.5", "-80", "40", "2024-05-01T10:00:00Z", "1300"]
 SLOW = settings(
-    max_examples=60, deadline=None,
+    max_examples=60,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -63,8 +64,12 @@ def outcome(path: Path, **options: object) -> tuple[object, ...]:
     parts = {name: part.x.tobytes() for name, part in found.by_cell().items()}
     return (
         *(None if column is None else column.tobytes() for column in columns),
-        found.cell.tolist(), found.crs.to_wkt(), report.lines(), report.as_dict(), parts,
-    )  # fmt: skip
+        found.cell.tolist(),
+        found.crs.to_wkt(),
+        report.lines(),
+        report.as_dict(),
+        parts,
+    )
 
 
 def in_chunks(path: Path, rows: int, block: int, in_memory: int, **options: object) -> object:
@@ -104,9 +109,13 @@ def test_text_is_read_alike_in_chunks_of_any_size(tmp_path, log, box, rows, bloc
 
 
 SHAPES = [
-    shapely.Point(13.4, 52.5), shapely.Point(13.5, 52.6), shapely.Point(), None,
-    shapely.MultiPoint([(13.40, 52.52), (13.41, 52.52)]), shapely.LineString([(13, 52), (14, 53)]),
-]  # fmt: skip
+    shapely.Point(13.4, 52.5),
+    shapely.Point(13.5, 52.6),
+    shapely.Point(),
+    None,
+    shapely.MultiPoint([(13.40, 52.52), (13.41, 52.52)]),
+    shapely.LineString([(13, 52), (14, 53)]),
+]
 
 
 @SLOW
@@ -124,16 +133,25 @@ def test_geometries_are_read_alike_in_chunks_of_any_size(
     path.unlink(missing_ok=True)
     count = len(kinds)
     data = {
-        "rsrp": -80.0 - np.arange(count), "pci": np.arange(count) % 3,
+        "rsrp": -80.0 - np.arange(count),
+        "pci": np.arange(count) % 3,
         "time": unix + np.arange(count),
-    }  # fmt: skip
+    }
     wkb = shapely.to_wkb(np.array(kinds, dtype=object))
     if suffix == "gpkg":
-        pyogrio.raw.write(path, geometry=wkb, field_data=list(data.values()), fields=list(data),
-                          crs="EPSG:4326", geometry_type="Unknown")  # fmt: skip
+        pyogrio.raw.write(
+            path,
+            geometry=wkb,
+            field_data=list(data.values()),
+            fields=list(data),
+            crs="EPSG:4326",
+            geometry_type="Unknown",
+        )
     else:
-        geo = (b'{"version": "1.0.0", "primary_column": "geometry", "columns": '
-               b'{"geometry": {"encoding": "WKB", "geometry_types": []}}}')  # fmt: skip
+        geo = (
+            b'{"version": "1.0.0", "primary_column": "geometry", "columns": '
+            b'{"geometry": {"encoding": "WKB", "geometry_types": []}}}'
+        )
         table = pa.table({**data, "geometry": pa.array(wkb, pa.binary())})
         pq.write_table(table.replace_schema_metadata({"geo": geo}), path, row_group_size=7)
     assert in_chunks(path, rows, block, in_memory, bounds=box) == outcome(path, bounds=box)

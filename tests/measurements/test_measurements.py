@@ -19,10 +19,14 @@ NAMES = st.lists(st.sampled_from(["40", "7", "a/b", "a:b", None]), min_size=1, m
 def measured(cells, earfcn=None) -> Measurements:
     count = len(cells)
     return Measurements(
-        np.arange(count) * 1.5, -np.arange(count) * 0.5, np.full(count, -90, np.float32),
-        np.array(cells, dtype=object), CRS_M, time=np.arange(count).astype("M8[ms]"),
+        np.arange(count) * 1.5,
+        -np.arange(count) * 0.5,
+        np.full(count, -90, np.float32),
+        np.array(cells, dtype=object),
+        CRS_M,
+        time=np.arange(count).astype("M8[ms]"),
         earfcn=earfcn,
-    )  # fmt: skip
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -41,21 +45,24 @@ def test_a_column_of_cells_reads_like_an_array_of_names(cells) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(cells=NAMES, heard=st.lists(st.sampled_from([np.nan, 100.0, 6300.0]), min_size=60,
-                                   max_size=60), block=st.integers(1, 70))  # fmt: skip
+@given(
+    cells=NAMES,
+    heard=st.lists(st.sampled_from([np.nan, 100.0, 6300.0]), min_size=60, max_size=60),
+    block=st.integers(1, 70),
+)
 def test_each_cell_has_its_rows_in_their_order_for_any_block(cells, heard, block) -> None:
     drive = measured(cells, np.array(heard[: len(cells)]))
     whole = drive.by_cell()
 
     def small_blocks(*columns):
-        return disk_columns.in_blocks(*columns, rows=block)
+        return disk_columns.iter_blocks(*columns, rows=block)
 
-    original = module.in_blocks
-    module.in_blocks = small_blocks
+    original = module.iter_blocks
+    module.iter_blocks = small_blocks
     try:
         parts = drive.by_cell()
     finally:
-        module.in_blocks = original
+        module.iter_blocks = original
     assert list(parts) == list(whole)
     assert sum(map(len, parts.values())) == len(drive)
     sizes = [len(part) for part in parts.values()]

@@ -647,8 +647,13 @@ def test_one_identity_on_two_carriers_is_two_cells() -> None:
 
 def test_arrays_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
-        Measurements(np.zeros(2), np.zeros(3), np.zeros(2, np.float32),
-                     np.array([None, None]), CRS.from_epsg(32633))  # fmt: skip
+        Measurements(
+            np.zeros(2),
+            np.zeros(3),
+            np.zeros(2, np.float32),
+            np.array([None, None]),
+            CRS.from_epsg(32633),
+        )
 
 
 # --- area -------------------------------------------------------------------------------
@@ -656,8 +661,14 @@ def test_arrays_of_different_lengths_are_refused() -> None:
 
 def far_apart(distance_m: float) -> Measurements:
     pair = measurements([None, None])
-    return Measurements(np.array([0.0, distance_m]), np.array([0.0, 300.0]), pair.rsrp_dbm,
-                        pair.cell, pair.crs, source=Path("drive.csv"))  # fmt: skip
+    return Measurements(
+        np.array([0.0, distance_m]),
+        np.array([0.0, 300.0]),
+        pair.rsrp_dbm,
+        pair.cell,
+        pair.crs,
+        source=Path("drive.csv"),
+    )
 
 
 def test_an_area_too_large_is_refused_with_its_size() -> None:

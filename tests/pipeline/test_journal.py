@@ -197,8 +197,9 @@ def test_a_kept_estimate_comes_back_to_the_bit(tmp_path_factory, buildings, std,
     back = journal.recall_estimate(3)
     np.testing.assert_array_equal(back.rsrp_dbm, layers[0])
     for array, layer, given_ in (
-        (back.building_probability, layers[1], buildings), (back.std_db, layers[2], std),
-    ):  # fmt: skip
+        (back.building_probability, layers[1], buildings),
+        (back.std_db, layers[2], std),
+    ):
         if given_:
             np.testing.assert_array_equal(array, layer)
         else:
@@ -261,8 +262,9 @@ def refused(tmp_path, photos, link, fresh, kept):
     with pytest.raises(OutputError, match="symbolic link") as caught:
         predict(
             together(drive(90), drive(60, seed=1, cell="8")),
-            tmp_path / "out", replace(OPTIONS, fresh=fresh),
-        )  # fmt: skip
+            tmp_path / "out",
+            replace(OPTIONS, fresh=fresh),
+        )
     assert str(link) in str(caught.value)
     assert "Remove the link" in str(caught.value)
     assert {path: path.is_file() and path.read_bytes() for path in kept.rglob("*")} == before
@@ -282,9 +284,14 @@ def test_a_link_in_place_of_a_journal_or_a_lock_is_refused(tmp_path, photos, cel
 @pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("staging", "."), ("estimates", "."), ("blended.f32", "photo.jpg"),
-     ("bands.jsonl", "photo.jpg"), ("estimates/0000000.part", "photo.jpg")],
-)  # fmt: skip
+    [
+        ("staging", "."),
+        ("estimates", "."),
+        ("blended.f32", "photo.jpg"),
+        ("bands.jsonl", "photo.jpg"),
+        ("estimates/0000000.part", "photo.jpg"),
+    ],
+)
 def test_a_link_inside_a_journal_is_refused(tmp_path, keeping, photos, name, target, fresh):
     with pytest.raises(CutOff):
         predict(drive(300, (200.0, 260.0)), tmp_path / "cut", OPTIONS, Dying(7))
@@ -304,14 +311,19 @@ def test_a_journal_that_became_a_link_meanwhile_is_not_emptied(tmp_path, photos)
         journal.remove()
         journal.folder.symlink_to(photos)
         arguments = {
-            "remove": (), "finish": ({},), "keep_estimate": (0, Estimate(np.ones((1, 2, 2)))),
-        }  # fmt: skip
+            "remove": (),
+            "finish": ({},),
+            "keep_estimate": (0, Estimate(np.ones((1, 2, 2)))),
+        }
         with pytest.raises(OutputError, match="symbolic link"):
             getattr(journal, action)(*arguments[action])
     assert (photos / "estimates" / "a.jpg").read_text() == "precious"
     assert sorted(path.name for path in photos.iterdir()) == [
-        "0000000.f32", "7_rsrp.tif", "estimates", "photo.jpg",
-    ]  # fmt: skip
+        "0000000.f32",
+        "7_rsrp.tif",
+        "estimates",
+        "photo.jpg",
+    ]
 
 
 def test_a_lock_does_not_write_through_a_link(tmp_path):

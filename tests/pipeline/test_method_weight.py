@@ -8,18 +8,18 @@ from shapely.geometry import box
 
 from rm_geo.buildings.mask import Outlines
 from rm_geo.estimators.base import Estimate
-from rm_geo.geostat.idw import SmoothMap, fit_partner
-from rm_geo.geostat.regression_kriging import AssimilationParameters
+from rm_geo.geostat.idw import SmoothMap, fit_idw_baseline
+from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import CellFacts
+from rm_geo.inference.batches import SiteInfo
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import (
-    PRIOR_SHARE,
-    TOLD_SHARE,
-    Trust,
+    KNOWN_BUILDINGS_PRIOR_WEIGHT,
+    PRIOR_WEIGHT,
+    MethodWeight,
     TrustOptions,
+    combine_rows,
     judge,
-    mix_rows,
     stack,
 )
 from rm_geo.raster.sparse import SparseRaster
@@ -65,16 +65,18 @@ def mix(method_dbm, observed_dbm, trust):
     if trust.alone:
         return method_dbm
     grid = Grid.create(0.0, 0.0, method_dbm.shape, 1.0, 32631)
-    partner = fit_partner(SparseRaster.from_levels(grid, observed_dbm), AssimilationParameters())
+    partner = fit_idw_baseline(
+        SparseRaster.from_levels(grid, observed_dbm), RegressionKrigingOptions()
+    )
     rows, everywhere = slice(0, len(method_dbm)), np.ones(method_dbm.shape, dtype=np.bool_)
-    return mix_rows(method_dbm, partner.on_rows(rows, observed_dbm, everywhere), trust)
+    return combine_rows(method_dbm, partner.on_rows(rows, observed_dbm, everywhere), trust)
 
 
 def judged(estimator, facts=None, **options):
     one = sparse()
     tiles = one.grid.tiles(SIDE, 0)
     method = OpenMethod(estimator, "cpu", 4)
-    return judge(one, tiles, facts or CellFacts(), method, np.inf, TrustOptions(**options))
+    return judge(one, tiles, facts or SiteInfo(), method, np.inf, TrustOptions(**options))
 
 
 def test_a_method_that_is_right_is_believed():
@@ -93,7 +95,7 @@ def test_a_method_that_invents_is_not_believed():
 
 
 def test_a_method_that_is_told_the_buildings_is_believed_more_but_not_whatever_it_says():
-    told = CellFacts(buildings=Outlines([box(500_010.0, 4_999_950.0, 500_020.0, 4_999_990.0)]))
+    told = SiteInfo(buildings=Outlines([box(500_010.0, 4_999_950.0, 500_020.0, 4_999_990.0)]))
     assert judged(Oracle(seed=1), told).method > judged(Oracle(seed=1)).method
     assert judged(Oracle(seed=1), told).method < 0.4
     assert judged(Oracle(), told).method > 0.9
@@ -122,21 +124,25 @@ def test_shares_are_shares_and_the_mixture_is_no_worse_than_the_prior(seed, numb
     assert (shares >= 0.0).all()
     assert shares.sum() == pytest.approx(1.0)
     errors = np.clip(maps - level, -20.0, 20.0)
-    cautious = np.sqrt(np.mean(np.square(PRIOR_SHARE * errors[0] + (1 - PRIOR_SHARE) * errors[1])))
+    cautious = np.sqrt(
+        np.mean(np.square(PRIOR_WEIGHT * errors[0] + (1 - PRIOR_WEIGHT) * errors[1]))
+    )
     assert trust.rmse_db[2] <= cautious + 1e-3
 
 
 def test_without_evidence_the_method_gets_half():
-    assert stack(np.full((3, 5), np.nan, dtype=np.float32)) == Trust.given(0.5)
+    assert stack(np.full((3, 5), np.nan, dtype=np.float32)) == MethodWeight.given(0.5)
 
 
 def test_a_method_alone_is_left_as_it_is():
     one = sparse()
     level = truth()
-    assert mix(level, one.rsrp_dbm, Trust()) is level
+    assert mix(level, one.rsrp_dbm, MethodWeight()) is level
 
 
-@pytest.mark.parametrize("trust", [Trust.given(0.4), Trust(0.9, 0.1), Trust(0.0, 1.0)])
+@pytest.mark.parametrize(
+    "trust", [MethodWeight.given(0.4), MethodWeight(0.9, 0.1), MethodWeight(0.0, 1.0)]
+)
 def test_mixtures_agree_with_the_measurements(trust):
     one = sparse()
     mixed = mix(truth(), one.rsrp_dbm, trust)
@@ -149,7 +155,7 @@ def test_where_the_method_is_silent_the_others_speak():
     one = sparse()
     level = truth()
     level[:, :20] = np.nan
-    assert np.isfinite(mix(level, one.rsrp_dbm, Trust(0.5, 0.5))).all()
+    assert np.isfinite(mix(level, one.rsrp_dbm, MethodWeight(0.5, 0.5))).all()
 
 
 def test_the_tags_say_what_was_believed():
@@ -180,10 +186,10 @@ def test_the_partner_is_judged_as_it_maps_with_the_transmitter_where_it_is_known
     grid = Grid.create(500_000.0, 5_000_000.0, (SIDE, SIDE), 1.0, 32633)
     one = SparseRaster.from_levels(grid, np.where(seen, law, np.nan))
     method = OpenMethod(Oracle(), "cpu", 4)
-    x, y = grid.world_of(10.0, -30.0)
-    site = CellFacts((float(x), float(y)), transmitter_height_m=1.5)
+    x, y = grid.to_world(10.0, -30.0)
+    site = SiteInfo((float(x), float(y)), transmitter_height_m=1.5)
     known, unknown = (
-        judge(one, grid.tiles(SIDE, 0), facts, method, np.inf) for facts in (site, CellFacts())
+        judge(one, grid.tiles(SIDE, 0), facts, method, np.inf) for facts in (site, SiteInfo())
     )
     assert known.held_out == unknown.held_out
     assert known.rmse_db[1] < 0.7 * unknown.rmse_db[1]
@@ -191,6 +197,13 @@ def test_the_partner_is_judged_as_it_maps_with_the_transmitter_where_it_is_known
 
 def test_who_is_told_the_buildings_is_believed_where_nothing_can_be_held_back():
     nothing = np.full((3, 5), np.nan, dtype=np.float32)
-    assert stack(nothing, TOLD_SHARE) == Trust.given(TOLD_SHARE)
+    assert stack(nothing, KNOWN_BUILDINGS_PRIOR_WEIGHT) == MethodWeight.given(
+        KNOWN_BUILDINGS_PRIOR_WEIGHT
+    )
     doubtful = np.array([[-90.0], [-85.0], [-86.0]], dtype=np.float32)
-    assert stack(doubtful, PRIOR_SHARE).method < 0.5 < stack(doubtful, TOLD_SHARE).method < 1.0
+    assert (
+        stack(doubtful, PRIOR_WEIGHT).method
+        < 0.5
+        < stack(doubtful, KNOWN_BUILDINGS_PRIOR_WEIGHT).method
+        < 1.0
+    )

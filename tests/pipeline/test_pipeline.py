@@ -25,7 +25,7 @@ from rm_geo.io.cog import read_raster
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.dry_run import dry_run
-from rm_geo.pipeline.plan import read_survey
+from rm_geo.pipeline.plan import plan_run
 from rm_geo.pipeline.predict import predict
 from rm_geo.products.summary import CellResult, skipped, skipped_line
 from rm_geo.progress import SilentProgress
@@ -34,9 +34,13 @@ from rm_geo.sites.transmitter import Transmitter
 
 CORNER = (500_000.0, 5_400_000.0)
 FAST = PredictOptions(
-    method="nearest", tile_size_px=64, overlap_px=16, reach_m=10.0, preview=False,
+    method="nearest",
+    tile_size_px=64,
+    overlap_px=16,
+    reach_m=10.0,
+    preview=False,
     assimilate=False,
-)  # fmt: skip
+)
 
 
 def drive(count=60, extent=(100.0, 80.0), seed=0, cell="7", level=None):
@@ -58,9 +62,11 @@ def drive(count=60, extent=(100.0, 80.0), seed=0, cell="7", level=None):
 def together(*parts):
     return replace(
         parts[0],
-        **{name: np.concatenate([getattr(part, name) for part in parts])
-           for name in ("x", "y", "rsrp_dbm", "cell")},
-    )  # fmt: skip
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("x", "y", "rsrp_dbm", "cell")
+        },
+    )
 
 
 class Flat:
@@ -83,9 +89,11 @@ def flat_method(monkeypatch):
 
 
 @given(
-    width=st.integers(1, 150), height=st.integers(1, 150),
-    overlap=st.integers(0, 40), reach=st.sampled_from([0.0, 1.0, 30.0, 200.0]),
-)  # fmt: skip
+    width=st.integers(1, 150),
+    height=st.integers(1, 150),
+    overlap=st.integers(0, 40),
+    reach=st.sampled_from([0.0, 1.0, 30.0, 200.0]),
+)
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -103,7 +111,7 @@ def test_exactly_the_pixels_in_reach_have_a_value(tmp_path):
     points = drive(25, (300.0, 200.0))
     predict(points, tmp_path, replace(FAST, reach_m=37.0))
     raster = read_raster(tmp_path / "7_rsrp.tif")
-    rows, cols = raster.grid.pixel_of(points.x, points.y)
+    rows, cols = raster.grid.to_pixel(points.x, points.y)
     measured = np.unique(np.column_stack([np.floor(rows), np.floor(cols)]), axis=0)
     everywhere = np.indices(raster.values.shape).reshape(2, -1).T
     distance, _ = cKDTree(measured).query(everywhere)
@@ -121,7 +129,7 @@ def test_the_map_is_where_the_measurements_are(tmp_path):
     assert points.x.max() + 10.0 <= east
     assert south <= points.y.min() - 10.0 + 1e-6
     assert points.y.max() + 10.0 <= north
-    rows, cols = (np.floor(axis).astype(int) for axis in raster.grid.pixel_of(points.x, points.y))
+    rows, cols = (np.floor(axis).astype(int) for axis in raster.grid.to_pixel(points.x, points.y))
     # Method "nearest": a pixel with one measurement has its value.
     error = np.abs(raster.values[rows, cols] - points.rsrp_dbm)
     assert np.median(error) < 1e-3
@@ -149,8 +157,13 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
         predict(points, tmp_path / name, options)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [
-        "7_preview.png", "7_rsrp.tif", "8_preview.png", "8_rsrp.tif", "summary.csv", "summary.json",
-    ]  # fmt: skip
+        "7_preview.png",
+        "7_rsrp.tif",
+        "8_preview.png",
+        "8_rsrp.tif",
+        "summary.csv",
+        "summary.json",
+    ]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -161,7 +174,7 @@ def test_assimilation_brings_the_map_nearer_to_its_measurements(tmp_path, flat_m
     for assimilate in (True, False):
         predict(points, tmp_path, replace(FAST, method="knn", assimilate=assimilate))
         raster = read_raster(tmp_path / "7_rsrp.tif")
-        rows, cols = (np.floor(a).astype(int) for a in raster.grid.pixel_of(points.x, points.y))
+        rows, cols = (np.floor(a).astype(int) for a in raster.grid.to_pixel(points.x, points.y))
         error[assimilate] = np.sqrt(np.mean((raster.values[rows, cols] - points.rsrp_dbm) ** 2))
     assert error[True] < 0.5 * error[False]
 
@@ -170,8 +183,11 @@ def test_methods_that_know_buildings_and_uncertainty_write_them(tmp_path, flat_m
     options = replace(FAST, method="knn", mask=True, uncertainty=True, mask_threshold=0.2)
     (result,) = predict(drive(), tmp_path, options)
     assert result.files == (
-        "7_rsrp.tif", "7_buildings.tif", "7_buildings_mask.tif", "7_uncertainty.tif",
-    )  # fmt: skip
+        "7_rsrp.tif",
+        "7_buildings.tif",
+        "7_buildings_mask.tif",
+        "7_uncertainty.tif",
+    )
     level = read_raster(tmp_path / "7_rsrp.tif").values
     buildings = read_raster(tmp_path / "7_buildings.tif")
     np.testing.assert_array_equal(np.isfinite(buildings.values), np.isfinite(level))
@@ -362,7 +378,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
     """A cell in too few pixels, in the words of the run; the first of them if all are."""
     points = together(drive(60), drive(3, seed=1, cell="8"))
     options = replace(FAST, min_pixels=5)
-    rehearsed = {plan.cell: plan for plan in dry_run(points, options).survey.cells}
+    rehearsed = {plan.cell: plan for plan in dry_run(points, options).run_plan.cells}
     made = {result.cell: result for result in predict(points, tmp_path / "out", options)}
     assert rehearsed["7"].refusal is None
     assert made["7"].is_mapped
@@ -373,8 +389,8 @@ def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
 
 
 def test_the_survey_lays_out_grids_on_whole_metres():
-    survey = read_survey(drive(), FAST)
-    (cell,) = survey.cells
+    run_plan = plan_run(drive(), FAST)
+    (cell,) = run_plan.cells
     west, south, _, _ = cell.grid.bounds
     assert west == math.floor(west)
     assert south == math.floor(south)
@@ -387,11 +403,22 @@ def test_no_measurements_at_all_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"resolution_m": 0.0}, {"reach_m": -1.0}, {"overlap_px": 256}, {"batch_size": 0},
-     {"mask_threshold": 1.0}, {"max_tiles": 0}, {"tile_size_px": 8}, {"resolution_m": math.nan},
-     {"resolution_m": math.inf}, {"resolution_m": 1e-320}, {"reach_m": math.inf},
-     {"noise_db": math.inf}, {"trust": 0.5, "assimilate": False}],
-)  # fmt: skip
+    [
+        {"resolution_m": 0.0},
+        {"reach_m": -1.0},
+        {"overlap_px": 256},
+        {"batch_size": 0},
+        {"mask_threshold": 1.0},
+        {"max_tiles": 0},
+        {"tile_size_px": 8},
+        {"resolution_m": math.nan},
+        {"resolution_m": math.inf},
+        {"resolution_m": 1e-320},
+        {"reach_m": math.inf},
+        {"noise_db": math.inf},
+        {"trust": 0.5, "assimilate": False},
+    ],
+)
 def test_options_that_cannot_be_meant_are_refused(wrong):
     with pytest.raises(UsageError):
         PredictOptions(**wrong)

@@ -9,13 +9,13 @@ from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.dry_run import dry_run
 from rm_geo.pipeline.predict import predict
-from rm_geo.pipeline.unused_options import idle_options
+from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.progress import SilentProgress
 
 
 def lines(method="idw", model=None, **chosen):
     opened = open_method(method, model=model, device="cpu")
-    return idle_options(PredictOptions(method=method, model=model, **chosen), opened)
+    return unused_options(PredictOptions(method=method, model=model, **chosen), opened)
 
 
 def test_nothing_is_said_of_options_that_were_not_chosen():
@@ -55,12 +55,17 @@ def test_a_run_and_its_rehearsal_say_it_once(tmp_path):
 
     x, y = np.random.default_rng(0).uniform(0, 40, (2, 30))
     points = Measurements(
-        x=x, y=y, rsrp_dbm=np.full(30, -80, np.float32),
-        cell=np.array(["7", "8"] * 15, dtype=object), crs=CRS.from_epsg(32633),
-    )  # fmt: skip
+        x=x,
+        y=y,
+        rsrp_dbm=np.full(30, -80, np.float32),
+        cell=np.array(["7", "8"] * 15, dtype=object),
+        crs=CRS.from_epsg(32633),
+    )
     options = PredictOptions(method="nearest", reach_m=10.0, mask=True, uncertainty=True)
-    for run in (lambda log: predict(points, tmp_path, options, log),
-                lambda log: dry_run(points, options, log)):  # fmt: skip
+    for run in (
+        lambda log: predict(points, tmp_path, options, log),
+        lambda log: dry_run(points, options, log),
+    ):
         log = Log()
         run(log)
         assert sum("does nothing" in line for line in log.said) == 2

@@ -20,11 +20,22 @@ def test_colour_lies_between_those_of_its_neighbouring_breaks(level: float) -> N
     assert (colour <= ends.max(axis=0) + 4).all()
 
 
-@pytest.mark.parametrize(("level", "colour"), [
-    (-120.0, "#4b2991"), (-110.0, "#2b6cd4"), (-100.0, "#18a7a0"), (-90.0, "#76bf45"),
-    (-80.0, "#f2c230"), (-70.0, "#d7301f"), (-120.1, "#6b6b6b"), (-69.9, "#7f0d10"),
-    (-np.inf, "#6b6b6b"), (np.inf, "#7f0d10"), (np.nan, "#ffffff"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("level", "colour"),
+    [
+        (-120.0, "#4b2991"),
+        (-110.0, "#2b6cd4"),
+        (-100.0, "#18a7a0"),
+        (-90.0, "#76bf45"),
+        (-80.0, "#f2c230"),
+        (-70.0, "#d7301f"),
+        (-120.1, "#6b6b6b"),
+        (-69.9, "#7f0d10"),
+        (-np.inf, "#6b6b6b"),
+        (np.inf, "#7f0d10"),
+        (np.nan, "#ffffff"),
+    ],
+)
 def test_planners_breaks_have_their_colours(level: float, colour: str) -> None:
     assert RSRP_RAMP.rgb(np.array([level], np.float32))[0].tolist() == list(rgb_of(colour))
 

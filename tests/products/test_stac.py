@@ -22,10 +22,14 @@ NOON = datetime(2024, 5, 14, 12, tzinfo=timezone.utc)
 def points(time=None, source=None):
     steps = np.arange(0.0, 60.0)
     return Measurements(
-        x=500_000.0 + steps, y=5_400_000.0 + steps, rsrp_dbm=(-80.0 - steps / 3).astype(np.float32),
-        cell=np.array(["7"] * steps.size, dtype=object), crs=CRS.from_epsg(32633), time=time,
+        x=500_000.0 + steps,
+        y=5_400_000.0 + steps,
+        rsrp_dbm=(-80.0 - steps / 3).astype(np.float32),
+        cell=np.array(["7"] * steps.size, dtype=object),
+        crs=CRS.from_epsg(32633),
+        time=time,
         source=source,
-    )  # fmt: skip
+    )
 
 
 def item_of(tmp_path, grid=GRID, files=("7_rsrp.tif",), time=None):

@@ -21,17 +21,32 @@ def opened(tmp_path_factory):
     folder = tmp_path_factory.mktemp("Sitzung ü")
     measurements = write(drive_test(400), folder / "drive test.gpkg")
     environment = qgis.environment(
-        RM_GEO_TEST_OUT=str(folder), RM_GEO_TEST_DRIVE_TEST=str(measurements),
+        RM_GEO_TEST_OUT=str(folder),
+        RM_GEO_TEST_DRIVE_TEST=str(measurements),
         RM_GEO_TEST_PARAMETERS=json.dumps({"REACH": 30.0, "WITH_UNCERTAINTY": True}),
         LANG="C.UTF-8",
-    )  # fmt: skip
+    )
     del environment["QT_QPA_PLATFORM"]
     done = subprocess.run(
-        [programs["xvfb-run"], "-a", "-s", "-screen 0 1500x1000x24", programs["qgis"], "--nologo",
-         "--noversioncheck", "--profiles-path", str(qgis.config), "--code",
-         str(CHECKS / "window.py")],
-        env=environment, capture_output=True, text=True, timeout=400, cwd=folder,
-    )  # fmt: skip
+        [
+            programs["xvfb-run"],
+            "-a",
+            "-s",
+            "-screen 0 1500x1000x24",
+            programs["qgis"],
+            "--nologo",
+            "--noversioncheck",
+            "--profiles-path",
+            str(qgis.config),
+            "--code",
+            str(CHECKS / "window.py"),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        cwd=folder,
+    )
     error = folder / "error.txt"
     assert not error.exists(), error.read_text()
     facts = folder / "facts.json"

@@ -164,14 +164,25 @@ def test_a_qgis_that_was_never_started_gets_its_default_profile(tmp_path):
 @pytest.mark.parametrize(
     ("platform", "expected"),
     [
-        ("linux", [".local/share/QGIS/QGIS3/profiles", ".local/share/QGIS/QGIS4/profiles",
-                   ".var/app/org.qgis.qgis/data/QGIS/QGIS3/profiles",
-                   ".var/app/org.qgis.qgis/data/QGIS/QGIS4/profiles"]),
-        ("darwin", ["Library/Application Support/QGIS/QGIS3/profiles",
-                    "Library/Application Support/QGIS/QGIS4/profiles"]),
+        (
+            "linux",
+            [
+                ".local/share/QGIS/QGIS3/profiles",
+                ".local/share/QGIS/QGIS4/profiles",
+                ".var/app/org.qgis.qgis/data/QGIS/QGIS3/profiles",
+                ".var/app/org.qgis.qgis/data/QGIS/QGIS4/profiles",
+            ],
+        ),
+        (
+            "darwin",
+            [
+                "Library/Application Support/QGIS/QGIS3/profiles",
+                "Library/Application Support/QGIS/QGIS4/profiles",
+            ],
+        ),
         ("win32", ["AppData/Roaming/QGIS/QGIS3/profiles", "AppData/Roaming/QGIS/QGIS4/profiles"]),
     ],
-)  # fmt: skip
+)
 def test_profiles_are_looked_for_where_each_system_keeps_them(platform, expected):
     home = Path("/home/a b")
     roots = profile_roots({}, platform, home)

@@ -24,7 +24,7 @@ from rm_geo.estimators.registry import available
 from rm_geo.worker import jobs, service
 from tests.support.qgis import a_second
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "qgis_plugin"
 SOURCES = sorted(PLUGIN.rglob("*.py"))
 
@@ -74,8 +74,11 @@ class Recorder(Listener):
 
 class TestInterpreter:
     def test_the_setting_comes_before_the_variable_before_the_record(self, tmp_path):
-        pythons = [script(tmp_path / name, "") for name in ("a", "b", "c")
-                   if (tmp_path / name).mkdir() is None]  # fmt: skip
+        pythons = [
+            script(tmp_path / name, "")
+            for name in ("a", "b", "c")
+            if (tmp_path / name).mkdir() is None
+        ]
         (tmp_path / "environment.json").write_text(f'{{"python": "{pythons[2]}"}}')
         variables = {"RM_GEO_PYTHON": pythons[1]}
         assert choose_interpreter(pythons[0], variables, tmp_path).path == pythons[0]
@@ -102,9 +105,18 @@ class TestInterpreter:
         assert choose_interpreter('"~/python"', {}, tmp_path).path == python
 
     def test_nothing_of_qgis_reaches_the_worker(self):
-        foreign = {"PYTHONHOME": "x", "PYTHONPATH": "x", "VIRTUAL_ENV": "x", "PROJ_LIB": "x",
-                   "PROJ_DATA": "x", "GDAL_DATA": "x", "GDAL_DRIVER_PATH": "x",
-                   "QGIS_PREFIX_PATH": "x", "LD_LIBRARY_PATH": "x", "LD_PRELOAD": "x"}  # fmt: skip
+        foreign = {
+            "PYTHONHOME": "x",
+            "PYTHONPATH": "x",
+            "VIRTUAL_ENV": "x",
+            "PROJ_LIB": "x",
+            "PROJ_DATA": "x",
+            "GDAL_DATA": "x",
+            "GDAL_DRIVER_PATH": "x",
+            "QGIS_PREFIX_PATH": "x",
+            "LD_LIBRARY_PATH": "x",
+            "LD_PRELOAD": "x",
+        }
         kept = {"PATH": "/bin", "HOME": "/h", "RM_GEO_MODELS": "/m", "OMP_NUM_THREADS": "1"}
         assert worker_environment({**foreign, **kept}) == kept
 
@@ -118,26 +130,36 @@ class TestInterpreter:
 @pytest.mark.skipif(os.name != "posix", reason="the false workers are shell scripts")
 class TestClient:
     def test_everything_on_the_way_is_passed_on(self, tmp_path):
-        python = script(tmp_path, hello() + """
+        python = script(
+            tmp_path,
+            hello()
+            + """
             read request
             echo '{"event": "log", "message": "größer"}'
             echo 'no JSON at all'
             echo '{"event": "start", "total": 4, "unit": "tiles", "label": "Cell 7"}'
             echo '{"event": "progress", "done": 2, "total": 4}'
             echo '{"event": "result", "answer": 42}'
-            cat""")  # fmt: skip
+            cat""",
+        )
         listener = Recorder()
         assert run_job(python, {"request": "x"}, listener)["answer"] == 42
         assert listener.said == [
-            ("hello", "9.9"), ("log", "größer"), ("stage", "Cell 7", 4, "tiles"),
+            ("hello", "9.9"),
+            ("log", "größer"),
+            ("stage", "Cell 7", 4, "tiles"),
             ("progress", 2, 4),
-        ]  # fmt: skip
+        ]
 
     def test_an_error_has_class_message_and_hint(self, tmp_path):
-        python = script(tmp_path, hello() + """
+        python = script(
+            tmp_path,
+            hello()
+            + """
             read request
             echo '{"event": "error", "class": "InputError", "message": "Bad.", "hint": "Do."}'
-            cat""")  # fmt: skip
+            cat""",
+        )
         with pytest.raises(WorkerError) as caught:
             run_job(python, {})
         assert (caught.value.kind, str(caught.value)) == ("InputError", "Bad.\nDo.")
@@ -166,8 +188,9 @@ class TestClient:
         assert time.monotonic() - begun < 1.0 + a_second()
 
     def test_a_python_without_rm_geo_is_said_to_have_none(self, tmp_path):
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")],
-                       check=True)  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True
+        )
         with pytest.raises(WorkerError, match="has no rm_geo"):
             run_job(str(tmp_path / "v" / "bin" / "python"), {})
 
@@ -178,8 +201,10 @@ class TestClient:
         scratch = tmp_path / "out" / ".rm_geo_x.part"
         scratch.mkdir(parents=True)
         (scratch / "half.tif").write_text("half")
-        told = (f"""echo '{{"event": "scratch", "path": "{scratch}", """
-                f""""made": ["{tmp_path / 'out'}"]}}'""")  # fmt: skip
+        told = (
+            f"""echo '{{"event": "scratch", "path": "{scratch}", """
+            f""""made": ["{tmp_path / "out"}"]}}'"""
+        )
         python = script(tmp_path, f"{hello()}; read request; {told}; {stubborn}")
         begun = time.monotonic()
         with pytest.raises(WorkerCancelled):

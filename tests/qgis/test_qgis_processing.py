@@ -20,10 +20,26 @@ from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from tests.support.qgis import CHECKS, QGIS_PYTHON, a_second, install_plugin
 
-FAST = {"METHOD": "nearest", "TILE_SIZE": 64, "OVERLAP": 16, "REACH": 10, "ASSIMILATE": False,
-        "PREVIEW": False}  # fmt: skip
-ARGUMENTS = ["--method", "nearest", "--tile-size", "64", "--overlap", "16", "--reach", "10",
-             "--no-assimilate", "--no-preview"]  # fmt: skip
+FAST = {
+    "METHOD": "nearest",
+    "TILE_SIZE": 64,
+    "OVERLAP": 16,
+    "REACH": 10,
+    "ASSIMILATE": False,
+    "PREVIEW": False,
+}
+ARGUMENTS = [
+    "--method",
+    "nearest",
+    "--tile-size",
+    "64",
+    "--overlap",
+    "16",
+    "--reach",
+    "10",
+    "--no-assimilate",
+    "--no-preview",
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +85,27 @@ def command(*arguments):
 
 def test_the_provider_is_listed_with_all_its_algorithms(qgis):
     listed = qgis.call("list").stdout
-    for name in ("estimate", "superresolve", "rasterize", "simulate", "validate",
-                 "check_environment",
-                 "Drive test to fine radio map"):  # fmt: skip
+    for name in (
+        "estimate",
+        "superresolve",
+        "rasterize",
+        "simulate",
+        "validate",
+        "check_environment",
+        "Drive test to fine radio map",
+    ):
         assert f"rm_geo:{name}\t" in listed
 
 
 def test_estimate_gives_the_bytes_of_predict(qgis, data, tmp_path):
     command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", *ARGUMENTS)
-    answer = qgis.run("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "a ü",
-                      RSRP=tmp_path / "one.tif", **FAST)  # fmt: skip
+    answer = qgis.run(
+        "rm_geo:estimate",
+        INPUT=data / "drive.gpkg",
+        OUTPUT=tmp_path / "a ü",
+        RSRP=tmp_path / "one.tif",
+        **FAST,
+    )
     assert bytes_in(tmp_path / "a ü") == bytes_in(tmp_path / "cli") != {}
     results = answer["results"]
     assert results["MAPPED_CELLS"] == 2
@@ -87,23 +114,54 @@ def test_estimate_gives_the_bytes_of_predict(qgis, data, tmp_path):
 
 
 def test_a_network_gives_the_bytes_of_predict(qgis, data, tmp_path):
-    command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", "--cell", "8", "--uncertainty",
-            "--mask", "--sites", data / "sites.csv", "--resolution", "2")  # fmt: skip
+    command(
+        "predict",
+        data / "drive.gpkg",
+        "-o",
+        tmp_path / "cli",
+        "--cell",
+        "8",
+        "--uncertainty",
+        "--mask",
+        "--sites",
+        data / "sites.csv",
+        "--resolution",
+        "2",
+    )
     answer = qgis.run(
-        "rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis", CELLS="8",
-        MASK=True, SITES=data / "sites.csv", RESOLUTION=2, BUILDINGS=tmp_path / "b.tif",
+        "rm_geo:estimate",
+        INPUT=data / "drive.gpkg",
+        OUTPUT=tmp_path / "qgis",
+        CELLS="8",
+        MASK=True,
+        SITES=data / "sites.csv",
+        RESOLUTION=2,
+        BUILDINGS=tmp_path / "b.tif",
         UNCERTAINTY=tmp_path / "u.tif",
-    )  # fmt: skip
+    )
     assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli")
     assert answer["results"]["BUILDINGS"] == str(tmp_path / "b.tif")
     assert (tmp_path / "u.tif").read_bytes() == (tmp_path / "cli/8_uncertainty.tif").read_bytes()
 
 
 def test_rasterize_gives_the_bytes_of_the_command(qgis, data, tmp_path):
-    command("rasterize", data / "drive.gpkg", "-o", tmp_path / "cli", "--statistic", "median",
-            "--resolution", "5")  # fmt: skip
-    qgis.run("rm_geo:rasterize", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis",
-             STATISTIC="median", RESOLUTION=5)  # fmt: skip
+    command(
+        "rasterize",
+        data / "drive.gpkg",
+        "-o",
+        tmp_path / "cli",
+        "--statistic",
+        "median",
+        "--resolution",
+        "5",
+    )
+    qgis.run(
+        "rm_geo:rasterize",
+        INPUT=data / "drive.gpkg",
+        OUTPUT=tmp_path / "qgis",
+        STATISTIC="median",
+        RESOLUTION=5,
+    )
     assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
 
 
@@ -112,10 +170,20 @@ def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
     qgis.run("rm_geo:superresolve", INPUT=data / "coarse.tif", OUTPUT=tmp_path / "fine.tif")
     assert (tmp_path / "fine.tif").read_bytes() == (tmp_path / "cli/fine.tif").read_bytes()
     outlines = data / "buildings.gpkg"
-    command("superres", data / "coarse.tif", "-o", tmp_path / "cli" / "told.tif", "--buildings",
-            outlines)  # fmt: skip
-    qgis.run("rm_geo:superresolve", INPUT=data / "coarse.tif", OUTPUT=tmp_path / "told.tif",
-             OUTLINES=outlines)  # fmt: skip
+    command(
+        "superres",
+        data / "coarse.tif",
+        "-o",
+        tmp_path / "cli" / "told.tif",
+        "--buildings",
+        outlines,
+    )
+    qgis.run(
+        "rm_geo:superresolve",
+        INPUT=data / "coarse.tif",
+        OUTPUT=tmp_path / "told.tif",
+        OUTLINES=outlines,
+    )
     told = (tmp_path / "told.tif").read_bytes()
     assert told == (tmp_path / "cli/told.tif").read_bytes()
     assert told != (tmp_path / "fine.tif").read_bytes()
@@ -123,35 +191,70 @@ def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
 
 def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
     small = ["--tile-size", "64", "--overlap", "16", "--reach", "10", "--no-preview"]
-    command("predict", data / "drive.gpkg", "-o", tmp_path / "cli", *small,
-            "--buildings", data / "buildings.gpkg")  # fmt: skip
-    qgis.run("rm_geo:estimate", **{**FAST, "METHOD": "radiocycle", "ASSIMILATE": True},
-             INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "qgis",
-             OUTLINES=data / "buildings.gpkg")  # fmt: skip
+    command(
+        "predict",
+        data / "drive.gpkg",
+        "-o",
+        tmp_path / "cli",
+        *small,
+        "--buildings",
+        data / "buildings.gpkg",
+    )
+    qgis.run(
+        "rm_geo:estimate",
+        **{**FAST, "METHOD": "radiocycle", "ASSIMILATE": True},
+        INPUT=data / "drive.gpkg",
+        OUTPUT=tmp_path / "qgis",
+        OUTLINES=data / "buildings.gpkg",
+    )
     assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
 
 
 def test_simulate_gives_the_bytes_of_the_command(qgis, data, tmp_path):
     pytest.importorskip("numba")
     more = ["--eirp", "15", "--resolution", "2", "--frequency", "2600"]
-    command("simulate", data / "buildings.gpkg", "--sites", data / "sites.csv", "-o",
-            tmp_path / "cli", *more)  # fmt: skip
-    qgis.run("rm_geo:simulate", BUILDINGS=data / "buildings.gpkg", SITES=data / "sites.csv",
-             OUTPUT=tmp_path / "qgis", EIRP=15, RESOLUTION=2, FREQUENCY=2600)  # fmt: skip
+    command(
+        "simulate",
+        data / "buildings.gpkg",
+        "--sites",
+        data / "sites.csv",
+        "-o",
+        tmp_path / "cli",
+        *more,
+    )
+    qgis.run(
+        "rm_geo:simulate",
+        BUILDINGS=data / "buildings.gpkg",
+        SITES=data / "sites.csv",
+        OUTPUT=tmp_path / "qgis",
+        EIRP=15,
+        RESOLUTION=2,
+        FREQUENCY=2600,
+    )
     assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
     answer = qgis.run(
-        "rm_geo:simulate", BUILDINGS=data / "buildings.gpkg", RADIO_MAP=tmp_path / "here.tif",
-        POSITION=f"{CORNER[0] + 50},{CORNER[1] + 10} [EPSG:32633]", EIRP=15, RESOLUTION=2,
+        "rm_geo:simulate",
+        BUILDINGS=data / "buildings.gpkg",
+        RADIO_MAP=tmp_path / "here.tif",
+        POSITION=f"{CORNER[0] + 50},{CORNER[1] + 10} [EPSG:32633]",
+        EIRP=15,
+        RESOLUTION=2,
         OUTPUT=tmp_path / "one",
-    )  # fmt: skip
+    )
     assert answer["results"]["RADIO_MAP"] == str(tmp_path / "here.tif")
     assert list(bytes_in(tmp_path / "one")) == ["site_rsrp.tif"]
 
 
 def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
     table = tmp_path / "tables" / "errors.csv"
-    results = qgis.run("rm_geo:validate", INPUT=data / "drive.gpkg", OUTPUT=table, FOLDS=3,
-                       METHODS="nearest,knn", BLOCK=20)["results"]  # fmt: skip
+    results = qgis.run(
+        "rm_geo:validate",
+        INPUT=data / "drive.gpkg",
+        OUTPUT=table,
+        FOLDS=3,
+        METHODS="nearest,knn",
+        BLOCK=20,
+    )["results"]
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["cell"], row["method"]) for row in rows} == {
@@ -170,9 +273,15 @@ def test_the_environment_is_checked(qgis):
 
 
 def test_the_example_model_runs(qgis, data, tmp_path):
-    qgis.run("rm_geo:Drive test to fine radio map", measurements=data / "drive.gpkg", method="knn",
-             **{"estimate:Coarse radio map": tmp_path / "coarse.tif",
-                "superresolve:Fine radio map": tmp_path / "fine.tif"})  # fmt: skip
+    qgis.run(
+        "rm_geo:Drive test to fine radio map",
+        measurements=data / "drive.gpkg",
+        method="knn",
+        **{
+            "estimate:Coarse radio map": tmp_path / "coarse.tif",
+            "superresolve:Fine radio map": tmp_path / "fine.tif",
+        },
+    )
     assert (tmp_path / "fine.tif").is_file()
     assert (tmp_path / "coarse.tif").is_file()
 
@@ -198,8 +307,9 @@ def nothing_in(tmp_path):
 def test_bad_input_fails_in_words_and_leaves_nothing(
     qgis, data, tmp_path, layer, parameters, words
 ):
-    said = qgis.fail("rm_geo:estimate", INPUT=data / layer, OUTPUT=tmp_path / "out",
-                     **{**FAST, **parameters})  # fmt: skip
+    said = qgis.fail(
+        "rm_geo:estimate", INPUT=data / layer, OUTPUT=tmp_path / "out", **{**FAST, **parameters}
+    )
     for word in words:
         assert word in said
     assert nothing_in(tmp_path)
@@ -216,19 +326,29 @@ def test_bad_input_fails_in_words_and_leaves_nothing(
     ],
 )
 def test_a_wrong_interpreter_fails_in_words(qgis, data, tmp_path, python, words):
-    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "out",
-                     variables={"RM_GEO_PYTHON": python})  # fmt: skip
+    said = qgis.fail(
+        "rm_geo:estimate",
+        INPUT=data / "drive.gpkg",
+        OUTPUT=tmp_path / "out",
+        variables={"RM_GEO_PYTHON": python},
+    )
     for word in (*words, "Options"):
         assert word in said
 
 
 def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "file" / "x",
-                     **FAST)  # fmt: skip
+    said = qgis.fail(
+        "rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "file" / "x", **FAST
+    )
     assert "Cannot write" in said
-    said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "out",
-                     RSRP=tmp_path / "file" / "x.tif", **FAST)  # fmt: skip
+    said = qgis.fail(
+        "rm_geo:estimate",
+        INPUT=data / "drive.gpkg",
+        OUTPUT=tmp_path / "out",
+        RSRP=tmp_path / "file" / "x.tif",
+        **FAST,
+    )
     assert "Cannot write" in said
     assert not (tmp_path / "out").exists(), "refused before the work"
     said = qgis.fail("rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT="/proc/no", **FAST)
@@ -236,13 +356,26 @@ def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
 
 
 def test_a_killed_qgis_leaves_no_worker_and_no_files(qgis, data, tmp_path):
-    arguments = {"INPUT": data / "drive.gpkg", "OUTPUT": tmp_path / "out", "REACH": 100,
-                 "METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000}  # fmt: skip
+    arguments = {
+        "INPUT": data / "drive.gpkg",
+        "OUTPUT": tmp_path / "out",
+        "REACH": 100,
+        "METHOD": "random-forest",
+        "RESOLUTION": 0.1,
+        "MAX_TILES": 100_000,
+    }
     process = subprocess.Popen(
-        [qgis.process, "run", "rm_geo:estimate", "--",
-         *(f"{name}={value}" for name, value in arguments.items())],
-        env=qgis.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            qgis.process,
+            "run",
+            "rm_geo:estimate",
+            "--",
+            *(f"{name}={value}" for name, value in arguments.items()),
+        ],
+        env=qgis.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     wait_for(lambda: (tmp_path / "out").exists(), 60)
     (worker,) = psutil.Process(process.pid).children()
     assert "rm_geo.worker" in worker.cmdline()
@@ -276,7 +409,10 @@ def test_the_plugin_keeps_rm_geo_out_of_qgis_process(qgis, data, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(code)
     done = subprocess.run(
-        [QGIS_PYTHON, str(script)], text=True, capture_output=True, timeout=120,
+        [QGIS_PYTHON, str(script)],
+        text=True,
+        capture_output=True,
+        timeout=120,
         env=qgis.environment(RM_GEO_TEST_DATA=str(data), CHECKS=str(CHECKS)),
-    )  # fmt: skip
+    )
     assert json.loads(done.stdout.splitlines()[-1].replace("'", '"')) == [], done.stderr

@@ -145,8 +145,9 @@ class InputTests(QgisTestCase):
         self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings)
         both = {"SITES": str(DATA / "sites.csv"), "POSITION": "500000,5400000 [EPSG:32633]"}
         self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings, **both)
-        self.refused("points", "polygons", algorithm="rm_geo:simulate",
-                     BUILDINGS=self.layer("drive.gpkg"))  # fmt: skip
+        self.refused(
+            "points", "polygons", algorithm="rm_geo:simulate", BUILDINGS=self.layer("drive.gpkg")
+        )
 
     def test_results_of_a_filtered_layer_are_those_of_its_features(self):
         layer = self.layer("drive.gpkg")

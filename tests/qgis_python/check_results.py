@@ -74,8 +74,13 @@ class LoadingTests(QgisTestCase):
         return {g.name(): [n.name() for n in g.children()] for g in root.findGroups()}
 
     def parameters(self, **more):
-        return {"INPUT": self.layer("drive.gpkg"), "OUTPUT": str(self.folder / "maps"), **FAST,
-                "WITH_UNCERTAINTY": False, **more}  # fmt: skip
+        return {
+            "INPUT": self.layer("drive.gpkg"),
+            "OUTPUT": str(self.folder / "maps"),
+            **FAST,
+            "WITH_UNCERTAINTY": False,
+            **more,
+        }
 
     def test_the_maps_of_each_cell_are_a_group(self):
         self.load(self.parameters())
@@ -172,16 +177,22 @@ class DescriptionTests(QgisTestCase):
         self.assertEqual(definition.options(), list(DEVICES))
 
     def test_hints_name_parameters_that_exist(self):
-        labels = {p.description().partition(" [")[0] for a in self.algorithms().values()
-                  for p in a.parameterDefinitions()}  # fmt: skip
+        labels = {
+            p.description().partition(" [")[0]
+            for a in self.algorithms().values()
+            for p in a.parameterDefinitions()
+        }
         for option, text in _LABELS.items():
             if text.startswith("the parameter '"):
                 self.assertIn(text.split("'")[1], labels, option)
 
     def test_only_a_few_parameters_are_shown_at_first(self):
         flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
-        shown = [p.name() for p in self.algorithms()["estimate"].parameterDefinitions()
-                 if not p.flags() & flag]  # fmt: skip
+        shown = [
+            p.name()
+            for p in self.algorithms()["estimate"].parameterDefinitions()
+            if not p.flags() & flag
+        ]
         self.assertLess(len(shown), 14)
 
     def test_the_example_model_chains_two_algorithms(self):

@@ -32,8 +32,14 @@ plugin = rm_geo_qgis.classFactory(None)
 plugin.initProcessing()
 registry = QgsApplication.processingRegistry()
 
-FAST = {"METHOD": "nearest", "TILE_SIZE": 64, "OVERLAP": 16, "REACH": 10.0, "ASSIMILATE": False,
-        "PREVIEW": False}  # fmt: skip
+FAST = {
+    "METHOD": "nearest",
+    "TILE_SIZE": 64,
+    "OVERLAP": 16,
+    "REACH": 10.0,
+    "ASSIMILATE": False,
+    "PREVIEW": False,
+}
 
 
 class Feedback(QgsProcessingFeedback):

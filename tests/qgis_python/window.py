@@ -100,9 +100,14 @@ def main():
         "seconds": seconds,
         "styles": {r.name(): r.renderer().type() for r in rasters},
         "modules": sorted({"torch", "rasterio", "geopandas", "rm_geo"} & set(sys.modules)),
-        "drawn": len({iface.mapCanvas().grab().toImage().pixel(x, y)
-                      for x in range(100, 600, 7) for y in range(100, 500, 7)}),
-    }  # fmt: skip
+        "drawn": len(
+            {
+                iface.mapCanvas().grab().toImage().pixel(x, y)
+                for x in range(100, 600, 7)
+                for y in range(100, 500, 7)
+            }
+        ),
+    }
     facts["page"] = settings_page()
     other_windows(parameters)
     (OUT / "facts.json").write_text(json.dumps(facts))

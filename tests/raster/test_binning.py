@@ -45,7 +45,7 @@ def drives(draw: st.DrawFn) -> Measurements:
 def pixel_lists(drive: Measurements) -> dict[tuple[int, int], list[float]]:
     """The slow way: values by pixel."""
     found: dict[tuple[int, int], list[float]] = {}
-    row, col = GRID.pixel_of(drive.x, drive.y)
+    row, col = GRID.to_pixel(drive.x, drive.y)
     for r, c, value in zip(np.floor(row), np.floor(col), drive.rsrp_dbm, strict=True):
         if 0 <= r < SHAPE[0] and 0 <= c < SHAPE[1]:
             found.setdefault((int(r), int(c)), []).append(float(value))

@@ -24,9 +24,14 @@ def distances(values):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 60), st.integers(1, 60), st.integers(0, 10**6), st.floats(0.0, 0.3),
-    st.integers(1, 30), st.integers(1, 20), st.sampled_from([7, 2048]),
-)  # fmt: skip
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.integers(0, 10**6),
+    st.floats(0.0, 0.3),
+    st.integers(1, 30),
+    st.integers(1, 20),
+    st.sampled_from([7, 2048]),
+)
 def test_each_wanted_pixel_gets_a_nearest_one(rows, cols, seed, known, step, halo, window) -> None:
     values, wanted = broken_map(rows, cols, seed, known)
     with pytest.MonkeyPatch.context() as patch:

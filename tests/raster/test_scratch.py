@@ -16,10 +16,12 @@ from rm_geo.raster.scratch import Scratch
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(1, 40), st.integers(1, 9), st.integers(1, 3),
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.integers(1, 3),
     st.lists(st.tuples(st.integers(0, 39), st.integers(1, 12)), max_size=5),
     st.tuples(st.integers(0, 39), st.integers(1, 40)),
-)  # fmt: skip
+)
 def test_it_is_a_raster_of_nan_into_which_rows_were_written(
     tmp_path_factory, rows, cols, channels, writes, read
 ):

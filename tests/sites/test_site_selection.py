@@ -20,9 +20,12 @@ def points():
     x, y = rng.uniform(-300, 300, (2, 400))
     level = -30.0 - 20.0 * np.log10(np.sqrt(x**2 + y**2 + 25.0**2))
     return Measurements(
-        x=x, y=y, rsrp_dbm=level.astype(np.float32),
-        cell=np.array(["7"] * 400, dtype=object), crs=CRS.from_epsg(32633),
-    )  # fmt: skip
+        x=x,
+        y=y,
+        rsrp_dbm=level.astype(np.float32),
+        cell=np.array(["7"] * 400, dtype=object),
+        crs=CRS.from_epsg(32633),
+    )
 
 
 def with_estimate(monkeypatch, guess):

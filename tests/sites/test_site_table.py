@@ -57,7 +57,7 @@ def test_what_a_table_does_not_say_is_not_made_up(tmp_path: Path) -> None:
         "Cell ID;lng;lat;antenna_height_m",
         "cellname\tsite_longitude\tsite_latitude\tHeight [m]",
     ],
-)  # fmt: skip
+)
 def test_other_names(tmp_path: Path, header: str) -> None:
     separator = next(s for s in ";\t," if s in header)
     row = separator.join(["12", "13.4", "52.5", "40"])

@@ -158,7 +158,13 @@ def test_the_envelope_finds_the_free_space_level(seed, intercept) -> None:
     rng = np.random.default_rng(seed)
     points = drive(rng, position=(220, 260), intercept_dbm=intercept, exponent=2.0, noise_db=0.0)
     loss = np.where(rng.random(len(points)) < 0.67, rng.uniform(5, 30, len(points)), 0.0)
-    shadowed = Measurements(points.x, points.y, (points.rsrp_dbm - loss + rng.normal(0, 2, len(points))).astype(np.float32), points.cell, points.crs)  # fmt: skip  # noqa: E501
+    shadowed = Measurements(
+        points.x,
+        points.y,
+        (points.rsrp_dbm - loss + rng.normal(0, 2, len(points))).astype(np.float32),
+        points.cell,
+        points.crs,
+    )  # noqa: E501
     site = Transmitter(x=400_220.0, y=5_800_260.0, height_m=HEIGHT_M)
     assert free_space_intercept(shadowed, site) == pytest.approx(intercept, abs=3.5)
 

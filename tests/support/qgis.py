@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 QGIS_PYTHON = "/usr/bin/python3"
-CHECKS = Path(__file__).resolve().parent / "qgis_python"
+CHECKS = Path(__file__).resolve().parents[1] / "qgis_python"
 
 
 def a_second() -> float:
@@ -74,9 +74,13 @@ class Qgis:
     def call(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Call ``qgis_process``."""
         return subprocess.run(
-            [self.process, *arguments], env=self.environment(**variables), text=True,
-            capture_output=True, timeout=300, cwd=self.config,
-        )  # fmt: skip
+            [self.process, *arguments],
+            env=self.environment(**variables),
+            text=True,
+            capture_output=True,
+            timeout=300,
+            cwd=self.config,
+        )
 
     def run(self, algorithm: str, **parameters: object) -> dict[str, object]:
         """Run an algorithm that has to succeed; gives the whole JSON answer."""
@@ -86,11 +90,13 @@ class Qgis:
         assert isinstance(answer, dict)
         return answer
 
-    def fail(self, algorithm: str, *, variables: dict[str, str] | None = None,
-             **parameters: object) -> str:  # fmt: skip
+    def fail(
+        self, algorithm: str, *, variables: dict[str, str] | None = None, **parameters: object
+    ) -> str:
         """Run an algorithm that has to fail; gives all that was said."""
-        done = self.call("--json", "run", algorithm, "--", *_as_arguments(parameters),
-                         **(variables or {}))  # fmt: skip
+        done = self.call(
+            "--json", "run", algorithm, "--", *_as_arguments(parameters), **(variables or {})
+        )
         said = done.stdout + done.stderr
         assert done.returncode != 0, said
         assert "Traceback" not in said, said
@@ -99,9 +105,13 @@ class Qgis:
     def run_checks(self, name: str, *arguments: str, **variables: str) -> None:
         """Run a file of unit tests in QGIS's own Python."""
         done = subprocess.run(
-            [QGIS_PYTHON, str(CHECKS / name), "-v", *arguments], text=True, capture_output=True,
-            env=self.environment(**variables), timeout=420, cwd=self.config,
-        )  # fmt: skip
+            [QGIS_PYTHON, str(CHECKS / name), "-v", *arguments],
+            text=True,
+            capture_output=True,
+            env=self.environment(**variables),
+            timeout=420,
+            cwd=self.config,
+        )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
         assert "\nOK" in done.stderr, done.stderr[-3000:]
         assert "Ran 0 tests" not in done.stderr
@@ -119,8 +129,9 @@ def install_plugin(config: Path) -> Qgis:
     (config / "run").mkdir(parents=True, mode=0o700)
     subprocess.run(
         [sys.executable, "-m", "rm_geo", "qgis", "install", "--profiles-path", str(config)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     return Qgis(process, config)
 
 

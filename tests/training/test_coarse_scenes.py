@@ -10,7 +10,7 @@ from rm_geo.errors import ConfigError
 from rm_geo.networks.fields import tile_fields
 from rm_geo.networks.radiocycle import FieldRadioCycle
 from rm_geo.training.coarse_scenes import coarser, fitting
-from rm_geo.training.drive_task import FieldOptions, FieldTask
+from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
@@ -89,7 +89,7 @@ def test_sets_of_small_scenes_are_left_out_where_crops_are_large():
 def task(shares, side=128):
     sets = [free_space_set(scenes=3, side=side)]
     options = FieldOptions(batch=2, crop=32, final_crop=32, coarse_shares=shares)
-    return FieldTask(
+    return DriveTestTask(
         FieldRadioCycle(**TINY, trend=True),
         ScenePool(sets, held_out=1),
         ScenePool(sets, held_out=1, validation=True),

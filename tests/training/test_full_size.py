@@ -20,7 +20,7 @@ from rm_geo.zoo.catalog import list_models
 from rm_geo.zoo.weights import load_network
 from tests.support.scenes import free_space_set, save_set
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Everything that rm_geo depends on but torch and numpy, and their own dependencies.
 BARE = """
@@ -60,8 +60,11 @@ def test_models_are_trained_judged_and_published_with_torch_and_numpy_alone(tmp_
     test = save_set(free_space_set(scenes=1, map_ids=[[601]]), tmp_path / "test")
     done = subprocess.run(
         [sys.executable, "-c", BARE, HIDDEN, str(data), str(test), str(tmp_path / "out")],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     models = tmp_path / "out" / "models"
     assert [record.name for record in list_models(models)] == ["mars-4-s", "radiocycle-ml-dwa-s"]
@@ -152,14 +155,20 @@ def unseen_set(**options):
         (tiny("mars-8", crop=128), None, "mars-8 cannot be trained: Crops of 128 px"),
         (tiny("mars-8", crop=40, scale=8), None, "mars-8 cannot be trained.*multiple of 32"),
         (tiny("mars-8"), unseen_set(map_ids=[[600]]), "mars-4 cannot be judged.*601-700"),
-        (PlannedModel("radiocycle", "radiocycle", {"network": {"width": 0.05}}, 1, ""),
-         mixed_antennas(unseen_set()), "cannot be judged.*differ in height"),
-        (PlannedModel("radiocycle", "radiocycle", {"network": {"width": 0.05}}, 1, ""),
-         unseen_set(side=96), "radiocycle cannot be judged.*multiples of 64"),
+        (
+            PlannedModel("radiocycle", "radiocycle", {"network": {"width": 0.05}}, 1, ""),
+            mixed_antennas(unseen_set()),
+            "cannot be judged.*differ in height",
+        ),
+        (
+            PlannedModel("radiocycle", "radiocycle", {"network": {"width": 0.05}}, 1, ""),
+            unseen_set(side=96),
+            "radiocycle cannot be judged.*multiples of 64",
+        ),
         (wide_field(), unseen_set(), "radiocycle cannot be judged.*multiples of 128"),
         (tiny("mars-8"), unseen_set(scenes=2, map_ids=[[601], [2]]), "trains on: 2"),
     ],
-)  # fmt: skip
+)
 def test_what_can_be_known_to_fail_is_told_before_the_first_training(tmp_path, last, test, message):
     data = save_set(free_space_set(), tmp_path / "scenes")
     unseen = None if test is None else str(save_set(test, tmp_path / "test"))
@@ -212,6 +221,7 @@ def test_models_of_all_splits_share_radiomapseer(tmp_path):
     plan = [tiny("mars-4-paper", split="mars-ii"), tiny()]
     work = Work([str(root)], tmp_path / "out", 0.02, "s", None, 1, "cpu", held_out=1)
     assert len(make_models(plan, work, SilentProgress())) == 2
-    cards = [(tmp_path / "out" / "models" / f"{model.key}-s" / "card.md").read_text()
-             for model in plan]  # fmt: skip
+    cards = [
+        (tmp_path / "out" / "models" / f"{model.key}-s" / "card.md").read_text() for model in plan
+    ]
     assert all("maps 249-251" in card for card in cards)

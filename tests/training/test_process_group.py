@@ -16,10 +16,10 @@ from rm_geo.errors import CancelledError
 from rm_geo.networks import FieldRadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.checkpoint import load_checkpoint
-from rm_geo.training.drive_task import FieldOptions, FieldTask
+from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.measure import MeasurementMixture
-from rm_geo.training.process_group import Team
+from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
 from tests.support.scenes import free_space_set, save_set
@@ -32,7 +32,7 @@ def make_task():
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
     options = FieldOptions(batch=2, crop=32, final_crop=64)
-    return FieldTask(FieldRadioCycle(**TINY), pool, pool, options, MeasurementMixture())
+    return DriveTestTask(FieldRadioCycle(**TINY), pool, pool, options, MeasurementMixture())
 
 
 class StopAfter(SilentProgress):
@@ -57,11 +57,14 @@ class Remembering(TrainingLoop):
 
 def train_one(rank, port, folder, steps):
     os.environ.update(
-        RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+        RANK=str(rank),
+        WORLD_SIZE="2",
+        LOCAL_RANK=str(rank),
+        MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
-    )  # fmt: skip
+    )
     torch.set_num_threads(1)
-    team = Team.join(CPU)
+    team = ProcessGroup.join(CPU)
     options = LoopOptions(max_minutes=1e6, steps_per_epoch=2, clip_norm=1e9, weight_decay=0.0)
     loop = Remembering(make_task(), folder / "run", options, CPU, team)
     try:
@@ -69,10 +72,14 @@ def train_one(rank, port, folder, steps):
     except CancelledError:
         assert team.leads
     torch.save(
-        {"weights": loop.task.network.state_dict(), "first": loop.first,
-         "steps": loop.training.step, "dwa": loop.task.dwa.history},
+        {
+            "weights": loop.task.network.state_dict(),
+            "first": loop.first,
+            "steps": loop.training.step,
+            "dwa": loop.task.dwa.history,
+        },
         folder / f"rank{rank}.pt",
-    )  # fmt: skip
+    )
     team.leave()
 
 
@@ -115,14 +122,34 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_training_goes_on_from(tmp
     folder = save_set(free_space_set(), tmp_path / "scenes")
     out = tmp_path / "out"
     command = [
-        sys.executable, "-m", "rm_geo", "train", "radiocycle-field", "--data", str(folder),
-        "--out", str(out), "--max-minutes", "60", "--threads", "1", "--quiet",
-        "--set", "loop.checkpoint_every_s=0", "--set", "held_out=1", "--set", "task.batch=1",
-        "--set", "task.crop=32", "--set", "task.final_crop=64",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "rm_geo",
+        "train",
+        "radiocycle-field",
+        "--data",
+        str(folder),
+        "--out",
+        str(out),
+        "--max-minutes",
+        "60",
+        "--threads",
+        "1",
+        "--quiet",
+        "--set",
+        "loop.checkpoint_every_s=0",
+        "--set",
+        "held_out=1",
+        "--set",
+        "task.batch=1",
+        "--set",
+        "task.crop=32",
+        "--set",
+        "task.final_crop=64",
+    ]
     steps = []
     for _ in range(2):
-        process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+        process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
         checkpoint = out / "checkpoint.safetensors"
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         deadline = time.monotonic() + 120.0

@@ -80,8 +80,19 @@ def command(finished, tmp_path):
     models = tmp_path / "models"
 
     def run(*more, name="tiny"):
-        words = [finished, name, "--models", models, "--summary", "A", "--data", "B",
-                 "--device", "C", *more]  # fmt: skip
+        words = [
+            finished,
+            name,
+            "--models",
+            models,
+            "--summary",
+            "A",
+            "--data",
+            "B",
+            "--device",
+            "C",
+            *more,
+        ]
         return CliRunner().invoke(main, [str(word) for word in words]), models
 
     return run

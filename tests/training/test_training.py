@@ -16,7 +16,7 @@ from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from rm_geo.training.drive_task import FieldOptions, FieldTask
+from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import (
     MarsOptions,
@@ -137,12 +137,12 @@ def test_transmitters_are_hidden_as_often_as_asked():
     assert torch.isnan(tiles.intercept_dbm).all()
 
 
-def field_task(**options):
+def drive_task(**options):
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
     held = ScenePool([free_space_set()], held_out=1, validation=True)
     chosen = FieldOptions(**{"batch": 4, "crop": 32, "final_crop": 64, **options})
-    return FieldTask(FieldRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
+    return DriveTestTask(FieldRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_large_crops_come_last_and_leave_the_pixels_per_step(progress, expected)
 
 @pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])
 def test_field_losses_reach_both_networks(mode):
-    task = field_task(mode=mode)
+    task = drive_task(mode=mode)
     losses = task.losses(context())
     assert ("loop_map" in losses) == (mode != "single")
     losses["total"].backward()
@@ -246,8 +246,9 @@ def test_super_resolution_sees_no_building_only_where_it_is_filled(sampling):
     pool = ScenePool([free_space_set(side=64)])
     seen = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    task = MarsTask(network, pool, pool, MarsOptions(
-        batch=4, crop=64, final_crop=64, sampling=sampling))  # fmt: skip
+    task = MarsTask(
+        network, pool, pool, MarsOptions(batch=4, crop=64, final_crop=64, sampling=sampling)
+    )
     losses = task.losses(
         StepContext(np.random.default_rng(0), torch.Generator().manual_seed(0), 0.5)
     )
@@ -280,7 +281,7 @@ class StopAfter(SilentProgress):
 
 
 def loop_in(folder):
-    return TrainingLoop(field_task(), folder, LoopOptions(max_minutes=1e6, steps_per_epoch=2), CPU)
+    return TrainingLoop(drive_task(), folder, LoopOptions(max_minutes=1e6, steps_per_epoch=2), CPU)
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
@@ -345,11 +346,15 @@ def short_training(**changes):
     """A training of two steps on scenes that need no folder."""
     return TrainingConfig(
         **{
-            "kind": "radiocycle-field", "data": ["x"], "network": TINY, "held_out": 1,
+            "kind": "radiocycle-field",
+            "data": ["x"],
+            "network": TINY,
+            "held_out": 1,
             "loop": {"max_minutes": 1e6, "max_steps": 2, "steps_per_epoch": 1},
-            "task": {"batch": 2, "crop": 32, "final_crop": 64}, **changes,
+            "task": {"batch": 2, "crop": 32, "final_crop": 64},
+            **changes,
         }
-    )  # fmt: skip
+    )
 
 
 def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
@@ -489,18 +494,21 @@ def test_one_network_of_the_published_pair_can_train_alone(tmp_path, only, rests
     loop = TrainingLoop(task, tmp_path, LoopOptions(max_minutes=1e6, max_steps=2), CPU)
     loop.run(SilentProgress())
     for module in (network, loop.average):
-        moved = {name[0] for name, value in module.state_dict().items()
-                 if not torch.equal(value, before[name])}  # fmt: skip
+        moved = {
+            name[0]
+            for name, value in module.state_dict().items()
+            if not torch.equal(value, before[name])
+        }
         assert moved == {"F", "G"} - {rests}
     assert TrainingLoop(task, tmp_path, loop.options, CPU).resume()
 
 
 def test_a_budget_of_steps_holds_whatever_was_resumed_and_the_rate_falls_over_it(tmp_path):
     options = LoopOptions(max_minutes=1e6, max_steps=6, steps_per_epoch=2)
-    loop = TrainingLoop(field_task(), tmp_path, options, CPU)
+    loop = TrainingLoop(drive_task(), tmp_path, options, CPU)
     with pytest.raises(CancelledError):
         loop.run(StopAfter(4))
-    resumed = TrainingLoop(field_task(), tmp_path, options, CPU)
+    resumed = TrainingLoop(drive_task(), tmp_path, options, CPU)
     assert resumed.resume()
     resumed.run(SilentProgress())
     assert resumed.training.step == 6

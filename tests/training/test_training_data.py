@@ -172,9 +172,19 @@ class TestRadioMapSeer:
 
     def test_can_be_unpacked_for_evaluation_too(self, radiomapseer, tmp_path):
         command = [
-            "--recipe", "radiomapseer", "--source", radiomapseer, "--maps", "2-3",
-            "--transmitters", "4", "--workers", "1", "--out", tmp_path / "set",
-        ]  # fmt: skip
+            "--recipe",
+            "radiomapseer",
+            "--source",
+            radiomapseer,
+            "--maps",
+            "2-3",
+            "--transmitters",
+            "4",
+            "--workers",
+            "1",
+            "--out",
+            tmp_path / "set",
+        ]
         result = CliRunner().invoke(generate_command, [str(word) for word in command])
         assert result.exit_code == 0, result.output
         data = SimulatedSet.open(tmp_path / "set")

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ConfigError
-from rm_geo.training.builtin_recipes import network_of_size, ready_recipe, ready_recipes
+from rm_geo.training.builtin_recipes import builtin_recipe, network_of_size, ready_recipes
 from rm_geo.training.drive_task import FieldOptions
 from rm_geo.training.loop import LoopOptions
 from rm_geo.training.mars_task import MarsOptions
@@ -98,12 +98,14 @@ def test_recipes_are_read_strictly(recipe, match):
     ],
 )
 def test_ready_recipes_can_be_meant(kind, name):
-    check_config(read_config(kind, ready_recipe(kind, name)))
+    check_config(read_config(kind, builtin_recipe(kind, name)))
 
 
 def test_the_ablations_are_ready():
-    modes = {name: ready_recipe("radiocycle", name)["task"]["mode"]
-             for name in ready_recipes("radiocycle")}  # fmt: skip
+    modes = {
+        name: builtin_recipe("radiocycle", name)["task"]["mode"]
+        for name in ready_recipes("radiocycle")
+    }
     assert modes == {"ml-dwa": "dual-dwa", "ml": "dual", "sl": "single"}
 
 
@@ -177,11 +179,33 @@ class TestCommand:
     def test_a_baseline_trains_in_a_setting_and_leaves_a_model_with_its_card(self, tmp_path):
         folder = save_set(free_space_set(scenes=2, antennas=65), tmp_path / "scenes")
         result, out = self.run(
-            tmp_path, "srresnet", "--data", folder, "--setting", 1, "--scale", 8, "--size", "s",
-            "--set", "network.blocks=1", "--set", "network.width=8", "--set", "task.batch=1",
-            "--set", "task.crop=64", "--set", "task.final_crop=64", "--set", "held_out=0",
-            "--set", "loop.steps_per_epoch=1", "--max-minutes", 0.01,
-        )  # fmt: skip
+            tmp_path,
+            "srresnet",
+            "--data",
+            folder,
+            "--setting",
+            1,
+            "--scale",
+            8,
+            "--size",
+            "s",
+            "--set",
+            "network.blocks=1",
+            "--set",
+            "network.width=8",
+            "--set",
+            "task.batch=1",
+            "--set",
+            "task.crop=64",
+            "--set",
+            "task.final_crop=64",
+            "--set",
+            "held_out=0",
+            "--set",
+            "loop.steps_per_epoch=1",
+            "--max-minutes",
+            0.01,
+        )
         assert result.exit_code == 0, result.output
         made = {path.name for path in (out / "model").iterdir()}
         assert made == {"card.json", "card.md", "curves.png", "model.safetensors", "recipe.yaml"}

@@ -95,9 +95,14 @@ class TestCommand:
 
     def test_writes_a_table_of_cells_and_methods(self, file, tmp_path):
         result = self.run(
-            file, "--methods=knn,nearest", "--cell-column=pci", "--resolution=2",
-            "--block=20", "--out", tmp_path / "out",
-        )  # fmt: skip
+            file,
+            "--methods=knn,nearest",
+            "--cell-column=pci",
+            "--resolution=2",
+            "--block=20",
+            "--out",
+            tmp_path / "out",
+        )
         assert result.exit_code == 0, result.output
         with (tmp_path / "out" / "holdout.csv").open() as table:
             rows = list(csv.DictReader(table))

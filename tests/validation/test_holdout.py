@@ -92,7 +92,7 @@ def test_the_pixel_around_the_measurement_is_compared():
     points = drive(level=lambda x, y: np.floor(x))
 
     def columns(seen, grid):
-        x, _ = grid.world_of(0.5, np.arange(grid.shape[1]) + 0.5)
+        x, _ = grid.to_world(0.5, np.arange(grid.shape[1]) + 0.5)
         return np.broadcast_to(np.floor(x - 500_000.0), grid.shape).astype(np.float32)
 
     assert holdout(points, {"exact": columns}, spacing_m=1.0)[0].rmse_db == 0.0

@@ -25,10 +25,26 @@ from rm_geo.worker.service import PROTOCOL
 from rm_geo.zoo.catalog import list_models
 from tests.support.qgis import a_second
 
-OPTIONS = {"method": "nearest", "tile_size_px": 64, "overlap_px": 16, "reach_m": 10.0,
-           "assimilate": False, "preview": False}  # fmt: skip
-ARGUMENTS = ["--method", "nearest", "--tile-size", "64", "--overlap", "16", "--reach", "10",
-             "--no-assimilate", "--no-preview"]  # fmt: skip
+OPTIONS = {
+    "method": "nearest",
+    "tile_size_px": 64,
+    "overlap_px": 16,
+    "reach_m": 10.0,
+    "assimilate": False,
+    "preview": False,
+}
+ARGUMENTS = [
+    "--method",
+    "nearest",
+    "--tile-size",
+    "64",
+    "--overlap",
+    "16",
+    "--reach",
+    "10",
+    "--no-assimilate",
+    "--no-preview",
+]
 FOREVER = {"method": "random-forest", "resolution_m": 0.1, "max_tiles": 100_000, "reach_m": 100.0}
 """A request that takes minutes, most of them inside one call that asks nobody."""
 
@@ -39,9 +55,12 @@ class Conversation:
     def __init__(self, *, cwd=None, **environment):
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-m", "rm_geo.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
             env={**os.environ, **environment},
-        )  # fmt: skip
+        )
         self.hello = self.next()
 
     def next(self):
@@ -116,8 +135,9 @@ def test_predict_gives_the_bytes_of_the_command(worker, measurements, tmp_path):
     assert bytes_in(output) == bytes_in(tmp_path / "cli") != {}
     assert {Path(raster["path"]).name for raster in result["rasters"]} == set(bytes_in(output))
     assert {(raster["cell"], raster["kind"]) for raster in result["rasters"]} == {
-        ("7", "rsrp"), ("8", "rsrp")
-    }  # fmt: skip
+        ("7", "rsrp"),
+        ("8", "rsrp"),
+    }
     assert all(raster["tags"]["method"] == "nearest" for raster in result["rasters"])
     assert {event["event"] for event in events} >= {"scratch", "log", "start", "progress"}
 
@@ -126,9 +146,11 @@ def test_rasterize_gives_the_bytes_of_the_command(worker, measurements, tmp_path
     arguments = ["rasterize", str(measurements), "-o", str(tmp_path / "cli"), "--resolution", "2"]
     assert CliRunner().invoke(rm_geo, arguments).exit_code == 0
     result = worker.ask(
-        request="rasterize", output=str(tmp_path / "out"), measurements=str(measurements),
+        request="rasterize",
+        output=str(tmp_path / "out"),
+        measurements=str(measurements),
         options={"resolution_m": 2.0, "reach_m": 0.0},
-    )[-1]  # fmt: skip
+    )[-1]
     assert bytes_in(tmp_path / "out") == bytes_in(tmp_path / "cli") != {}
     assert {raster["kind"] for raster in result["rasters"]} == {"measured"}
 
@@ -142,17 +164,27 @@ def test_superres_gives_the_bytes_of_the_command(worker, tmp_path):
     arguments = ["superres", str(tmp_path / "coarse.tif"), "-o", str(tmp_path / "cli" / "f.tif")]
     assert CliRunner().invoke(rm_geo, arguments).exit_code == 0
     result = worker.ask(
-        request="superres", raster=str(tmp_path / "coarse.tif"), output=str(tmp_path / "out"),
-        name="f.tif", options={"scale": 4},
-    )[-1]  # fmt: skip
+        request="superres",
+        raster=str(tmp_path / "coarse.tif"),
+        output=str(tmp_path / "out"),
+        name="f.tif",
+        options={"scale": 4},
+    )[-1]
     assert result["event"] == "result", result
     assert bytes_in(tmp_path / "out") == bytes_in(tmp_path / "cli") != {}
 
 
 def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_path):
-    request = {"request": "validate", "output": str(tmp_path / "out"), "name": "errors.csv",
-               "measurements": str(measurements), "methods": ["nearest", "idw"], "folds": 3,
-               "block_m": 20.0, "options": {"reach_m": 100.0}}  # fmt: skip
+    request = {
+        "request": "validate",
+        "output": str(tmp_path / "out"),
+        "name": "errors.csv",
+        "measurements": str(measurements),
+        "methods": ["nearest", "idw"],
+        "folds": 3,
+        "block_m": 20.0,
+        "options": {"reach_m": 100.0},
+    }
     result = worker.ask(**request)[-1]
     assert result["event"] == "result", result
     assert [Path(path).name for path in result["files"]] == ["errors.csv"]
@@ -199,8 +231,12 @@ def test_what_libraries_print_does_not_reach_the_protocol():
         "jobs.JOBS['check'] = noisy\n"
         "import rm_geo.worker as worker; worker.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], input=b'{"request": "check"}\n',
-                          capture_output=True, timeout=60)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=b'{"request": "check"}\n',
+        capture_output=True,
+        timeout=60,
+    )
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["hello", "result"]
     assert b"more noise" in done.stderr
 
@@ -208,17 +244,23 @@ def test_what_libraries_print_does_not_reach_the_protocol():
 def test_errors_name_the_folder_that_the_user_knows(worker, measurements, tmp_path):
     (tmp_path / "out" / "7_rsrp.tif").mkdir(parents=True)
     event = worker.ask(
-        request="predict", output=str(tmp_path / "out"), measurements=str(measurements),
+        request="predict",
+        output=str(tmp_path / "out"),
+        measurements=str(measurements),
         options=OPTIONS,
-    )[-1]  # fmt: skip
+    )[-1]
     assert event["event"] == "error"
     assert str(tmp_path / "out" / "7_rsrp.tif") in event["message"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["7_rsrp.tif"]
 
 
 def start_long_job(conversation, measurements, output):
-    request = {"request": "predict", "output": str(output), "measurements": str(measurements),
-               "options": FOREVER}  # fmt: skip
+    request = {
+        "request": "predict",
+        "output": str(output),
+        "measurements": str(measurements),
+        "options": FOREVER,
+    }
     conversation.process.stdin.write(json.dumps(request).encode() + b"\n")
     conversation.process.stdin.flush()
     while (event := conversation.next())["event"] != "start":
@@ -239,8 +281,12 @@ def test_the_end_of_input_cancels_within_a_second_and_leaves_nothing(worker, tmp
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group's leader")
 def test_a_killed_parent_leaves_no_worker(tmp_path):
     measurements = write(drive_test(), tmp_path / "m.gpkg")
-    request = {"request": "predict", "output": str(tmp_path / "out"),
-               "measurements": str(measurements), "options": FOREVER}  # fmt: skip
+    request = {
+        "request": "predict",
+        "output": str(tmp_path / "out"),
+        "measurements": str(measurements),
+        "options": FOREVER,
+    }
     parent_code = (
         "import subprocess, sys, json\n"
         "p = subprocess.Popen([sys.executable, '-I', '-m', 'rm_geo.worker'],"
@@ -267,8 +313,10 @@ def test_cells_that_are_too_small_are_told_in_one_line(worker, tmp_path):
     request = {"request": "predict", "measurements": str(path)}
     result = worker.ask(**request, output=str(tmp_path / "out"), options=OPTIONS)[-1]
     assert {cell["cell"]: cell["status"] for cell in result["cells"]} == {
-        "7": "mapped", "8": "mapped", "few": "skipped",
-    }  # fmt: skip
+        "7": "mapped",
+        "8": "mapped",
+        "few": "skipped",
+    }
     assert result["skipped"].startswith("1 cell was skipped")
     options = {**OPTIONS, "min_pixels": 1}
     result = worker.ask(**request, output=str(tmp_path / "all"), options=options)[-1]

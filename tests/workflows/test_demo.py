@@ -25,9 +25,16 @@ def demo(tmp_path_factory):
 def test_everything_lies_in_one_folder(demo):
     folder, _ = demo
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert {"drive_test.gpkg", "sites.csv", "comparison.csv", "maps/summary.csv",
-            "maps/101_rsrp.tif", "maps/101_preview.png", "truth/101_rsrp.tif",
-            "truth/buildings.tif"} <= made  # fmt: skip
+    assert {
+        "drive_test.gpkg",
+        "sites.csv",
+        "comparison.csv",
+        "maps/summary.csv",
+        "maps/101_rsrp.tif",
+        "maps/101_preview.png",
+        "truth/101_rsrp.tif",
+        "truth/buildings.tif",
+    } <= made
 
 
 def test_the_site_table_is_used(demo):
@@ -49,7 +56,7 @@ def test_maps_lie_on_the_truth(demo):
     folder, _ = demo
     level = read_raster(folder / "maps" / "101_rsrp.tif")
     truth = read_raster(folder / "truth" / "101_rsrp.tif")
-    row, col = (int(v) for v in level.grid.pixel_of(truth.grid.bounds[0], truth.grid.bounds[3]))
+    row, col = (int(v) for v in level.grid.to_pixel(truth.grid.bounds[0], truth.grid.bounds[3]))
     rows, cols = truth.values.shape
     aligned = np.full(truth.values.shape, np.nan)
     top, left = max(-row, 0), max(-col, 0)

@@ -21,10 +21,12 @@ WEST, SOUTH = 500_000.0, 5_400_000.0
 def buildings(tmp_path):
     frame = geopandas.GeoDataFrame(
         {"height": [12.0, np.nan]},
-        geometry=[box(WEST, SOUTH, WEST + 20, SOUTH + 20),
-                  box(WEST + 60, SOUTH + 60, WEST + 80, SOUTH + 90)],
+        geometry=[
+            box(WEST, SOUTH, WEST + 20, SOUTH + 20),
+            box(WEST + 60, SOUTH + 60, WEST + 80, SOUTH + 90),
+        ],
         crs="EPSG:32633",
-    )  # fmt: skip
+    )
     path = tmp_path / "buildings.gpkg"
     frame.to_file(path)
     return path
@@ -55,10 +57,10 @@ def test_line_of_sight_is_free_space_and_buildings_are_empty(tmp_path, buildings
     (made,) = simulate(read_buildings(buildings), [site], tmp_path / "out", margin_m=10.0)
     assert made.path.name == "7_rsrp.tif"
     raster = read_raster(made.path)
-    row, col = (int(value) for value in raster.grid.pixel_of(WEST + 50.5, SOUTH + 40.5))
+    row, col = (int(value) for value in raster.grid.to_pixel(WEST + 50.5, SOUTH + 40.5))
     expected = 20.0 - free_space_loss_1m_db(2600.0) - 20.0 * np.log10(np.hypot(10.0, 3.5))
     assert raster.values[row, col] == pytest.approx(expected, abs=0.3)
-    row, col = (int(value) for value in raster.grid.pixel_of(WEST + 10.5, SOUTH + 10.5))
+    row, col = (int(value) for value in raster.grid.to_pixel(WEST + 10.5, SOUTH + 10.5))
     assert np.isnan(raster.values[row, col])
 
 
@@ -78,14 +80,26 @@ def test_sites_of_one_name_get_a_file_each(tmp_path, buildings, site):
 def test_the_command_makes_the_same(tmp_path, buildings):
     sites = tmp_path / "sites.gpkg"
     frame = geopandas.GeoDataFrame(
-        {"pci": ["7"], "height_m": [5.0]}, geometry=[Point(WEST + 40.5, SOUTH + 40.5)],
+        {"pci": ["7"], "height_m": [5.0]},
+        geometry=[Point(WEST + 40.5, SOUTH + 40.5)],
         crs="EPSG:32633",
-    )  # fmt: skip
+    )
     frame.to_file(sites)
     result = CliRunner().invoke(
-        rm_geo, ["simulate", str(buildings), "--sites", str(sites), "-o", str(tmp_path / "out"),
-                 "--eirp", "20", "--building-height", "9"],
-    )  # fmt: skip
+        rm_geo,
+        [
+            "simulate",
+            str(buildings),
+            "--sites",
+            str(sites),
+            "-o",
+            str(tmp_path / "out"),
+            "--eirp",
+            "20",
+            "--building-height",
+            "9",
+        ],
+    )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "7_rsrp.tif").exists()
 

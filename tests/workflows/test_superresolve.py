@@ -77,9 +77,10 @@ def test_nodata_stays_nodata_and_spreads_nowhere(tmp_path, model):
 
 
 @given(
-    low=st.floats(-156, -60), span=st.floats(0, 130),
+    low=st.floats(-156, -60),
+    span=st.floats(0, 130),
     intercept=st.one_of(st.none(), st.floats(-60, 20), st.just(math.nan)),
-)  # fmt: skip
+)
 @settings(max_examples=60, deadline=None)
 def test_no_raster_is_clipped_and_the_way_back_is_exact(low, span, intercept):
     values = np.array([low, low + span], np.float32)
@@ -175,9 +176,17 @@ def foreign_raster(path, values, *, crs="EPSG:32633", transform=None, nodata=-99
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with rasterio.open(
-            path, "w", driver="GTiff", count=values.shape[0], height=values.shape[1],
-            width=values.shape[2], dtype=values.dtype, crs=crs, transform=transform, nodata=nodata,
-        ) as file:  # fmt: skip
+            path,
+            "w",
+            driver="GTiff",
+            count=values.shape[0],
+            height=values.shape[1],
+            width=values.shape[2],
+            dtype=values.dtype,
+            crs=crs,
+            transform=transform,
+            nodata=nodata,
+        ) as file:
             file.write(values)
             if palette:
                 file.write_colormap(1, palette)
@@ -197,15 +206,17 @@ PLANE = (-80.0 - 0.4 * np.arange(40)[:, None] - 0.2 * np.arange(30)).astype(np.f
         ({"transform": Affine(4.0, 0.0, 5e5, 0.0, 4.0, 54e5)}, "flipped"),
         ({"transform": from_origin(5e5, 54e5, 4.0, 4.0) @ Affine.rotation(20.0)}, "rotated"),
         ({"values": np.stack([PLANE, PLANE])}, "2 bands"),
-        ({"values": np.ones((9, 9), np.uint8), "nodata": None, "palette": {1: (9, 9, 9, 255)}},
-         "colour numbers"),
+        (
+            {"values": np.ones((9, 9), np.uint8), "nodata": None, "palette": {1: (9, 9, 9, 255)}},
+            "colour numbers",
+        ),
         ({"values": np.full((9, 9), 70, np.uint8), "nodata": None}, "does not hold levels in dBm"),
         ({"values": np.where(PLANE > -90, PLANE, -32768.0), "nodata": None}, "nodata value"),
         ({"values": (10.0 ** (PLANE / 10.0)).astype(np.float32)}, "milliwatts"),
         ({"values": -PLANE}, "Path loss"),
         ({"values": PLANE + 1j * PLANE, "nodata": None}, "complex"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_refined_is_refused_and_nothing_written(tmp_path, model, options, match):
     source = tmp_path / "coarse.tif"
     foreign_raster(source, **{"values": PLANE, **options})
@@ -314,9 +325,13 @@ def test_buildings_are_told_where_they_stand(tmp_path, walled, shape, symmetries
     built = np.random.default_rng(0).random(fine_grid.shape) < 0.2
     write_raster(tmp_path / "built.tif", built, fine_grid, dtype="uint8", nodata=None)
     superresolve(
-        tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=walled,
-        buildings=tmp_path / "built.tif", symmetries=symmetries,
-    )  # fmt: skip
+        tmp_path / "coarse.tif",
+        tmp_path / "fine.tif",
+        4,
+        model=walled,
+        buildings=tmp_path / "built.tif",
+        symmetries=symmetries,
+    )
     fine = read_raster(tmp_path / "fine.tif")
     np.testing.assert_allclose(fine.values[~built], -90.0, atol=1e-3)
     assert (fine.values[built] < -100.0).all()
@@ -339,15 +354,18 @@ def test_models_and_buildings_must_suit_each_other(tmp_path, model, walled):
 def test_a_scale_without_a_model_that_reads_buildings_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
-    weights.save_model(tmp_path / "models" / "plain", Enlarger(4), "mars", {"scale": 4},
-                       {"scale": 4})  # fmt: skip
+    weights.save_model(
+        tmp_path / "models" / "plain", Enlarger(4), "mars", {"scale": 4}, {"scale": 4}
+    )
     weights.write_index(tmp_path / "models", {"superres-4": "plain"})
     grid = coarse_map(tmp_path / "coarse.tif", PLANE)
-    write_raster(tmp_path / "built.tif", np.ones(grid.shape, bool), grid, dtype="uint8",
-                 nodata=None)  # fmt: skip
+    write_raster(
+        tmp_path / "built.tif", np.ones(grid.shape, bool), grid, dtype="uint8", nodata=None
+    )
     with pytest.raises(ModelError, match="reads buildings and refines 4x") as refusal:
-        superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4,
-                     buildings=tmp_path / "built.tif")  # fmt: skip
+        superresolve(
+            tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, buildings=tmp_path / "built.tif"
+        )
     assert "--buildings" in refusal.value.hint
 
 
@@ -358,14 +376,26 @@ def test_an_input_is_never_the_output(tmp_path, walled):
     )
     before = (tmp_path / "built.tif").read_bytes()
     with pytest.raises(UsageError, match=r"the input .*built\.tif"):
-        superresolve(tmp_path / "coarse.tif", tmp_path / "built.tif", 4, model=walled,
-                     buildings=tmp_path / "built.tif")  # fmt: skip
+        superresolve(
+            tmp_path / "coarse.tif",
+            tmp_path / "built.tif",
+            4,
+            model=walled,
+            buildings=tmp_path / "built.tif",
+        )
     assert (tmp_path / "built.tif").read_bytes() == before
 
 
-@pytest.mark.parametrize("options", [{"intercept_dbm": math.nan}, {"intercept_dbm": 1e30},
-                                     {"buildings_layer": "houses"}, {"symmetries": 8.0},
-                                     {"symmetries": True}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"intercept_dbm": math.nan},
+        {"intercept_dbm": 1e30},
+        {"buildings_layer": "houses"},
+        {"symmetries": 8.0},
+        {"symmetries": True},
+    ],
+)
 def test_options_that_cannot_be_meant_are_refused(tmp_path, model, options):
     coarse_map(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(UsageError):

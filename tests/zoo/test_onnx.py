@@ -112,8 +112,9 @@ def test_known_buildings_are_read_alike_by_both_engines(field_model, exported_to
     assert np.abs(theirs.rsrp_dbm - fast.estimate(batch()).rsrp_dbm).max() > 0.1
 
 
-def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(with_graph, tmp_path,
-                                                                      monkeypatch):  # fmt: skip
+def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(
+    with_graph, tmp_path, monkeypatch
+):
     monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
     monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
     chosen = RadioCycleEstimator(with_graph, "cpu", told=True)
@@ -235,8 +236,9 @@ def test_a_graph_has_neither_weights_nor_paths_in_it(shipped):
     model = onnx.load(shipped / f"tiles-{SIZE}.onnx", load_external_data=False)
     outside = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     assert len(outside) == len(find_network(shipped).state_dict())
-    assert {entry.value for t in outside for entry in t.external_data if entry.key == "location"} \
-        == {"model.safetensors"}  # fmt: skip
+    assert {
+        entry.value for t in outside for entry in t.external_data if entry.key == "location"
+    } == {"model.safetensors"}
     assert b".py" not in graph
 
 

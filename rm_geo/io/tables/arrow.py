@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.errors import InputError
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.io.tables.column_roles import quoted
@@ -216,7 +216,7 @@ class TimeReader:
         if scale is None:
             return None
         stamps = values.view("datetime64[ms]")
-        for seconds, target in in_blocks(values, stamps):
+        for seconds, target in iter_blocks(values, stamps):
             sane = np.isfinite(seconds) & (np.abs(seconds) < 1e14)
             rounded = np.round(np.where(sane, seconds, 0.0) * scale).astype(np.int64)
             target[:] = np.where(sane, rounded.astype("datetime64[ms]"), np.datetime64("NaT", "ms"))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
-from rm_geo._util.disk_columns import in_blocks
+from rm_geo._util.disk_columns import iter_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class CellColumn:
     def counts(self) -> NDArray[np.int64]:
         """Rows of each name, shape (len(names),)."""
         found = np.zeros(len(self.names), dtype=np.int64)
-        for (codes,) in in_blocks(self.codes):
+        for (codes,) in iter_blocks(self.codes):
             found += np.bincount(codes, minlength=found.size)
         return found
 

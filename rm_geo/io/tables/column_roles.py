@@ -87,13 +87,17 @@ RSRP: Final = Role(
     (
         _whole(rf"{_TECHNOLOGY}*rsrp{_TECHNOLOGY}*(?:value|val|dbm)?"),
         _whole(r".*rsrp.*"),
-        _whole(r"(?:rx|rs|received|receive|recv|ref|reference|referencesignal)*"
-               r"(?:received|receive|rx)(?:signal)?(?:power|pwr|level|strength)(?:dbm)?"),
+        _whole(
+            r"(?:rx|rs|received|receive|recv|ref|reference|referencesignal)*"
+            r"(?:received|receive|rx)(?:signal)?(?:power|pwr|level|strength)(?:dbm)?"
+        ),
         _whole(rf"{_TECHNOLOGY}*(?:level|strength|power|dbm)|signal"),
     ),
-    re.compile(rf"rsrq|sinr|rssi|snr|rscp|(?<!me)asu|mw$|watt|tx(?:power|pwr)|^n\d+|predicted|"
-               rf"{_NOT_MINE}|{_STATISTIC}"),
-)  # fmt: skip
+    re.compile(
+        rf"rsrq|sinr|rssi|snr|rscp|(?<!me)asu|mw$|watt|tx(?:power|pwr)|^n\d+|predicted|"
+        rf"{_NOT_MINE}|{_STATISTIC}"
+    ),
+)
 """Reference signal received power; a plain ``rsrp`` before ports, filters and other words."""
 
 CELL: Final = Role(
@@ -153,14 +157,16 @@ TIME: Final = Role(
     "time",
     "--time-column",
     (
-        _whole(r"(?:gps|utc|local|device|measurement|sample|log|event|unix|epoch)*"
-               r"(?:timestamp|datetime|dateandtime|datetimestamp)(?:ms|s|utc|gps|local)?"),
+        _whole(
+            r"(?:gps|utc|local|device|measurement|sample|log|event|unix|epoch)*"
+            r"(?:timestamp|datetime|dateandtime|datetimestamp)(?:ms|s|utc|gps|local)?"
+        ),
         _whole(r"(?:gps|utc|device|measurement|sample|log|unix|epoch)*time(?:ms|s|utc)?|utc|epoch"),
         _whole(r"date"),
     ),
     re.compile(r"delta|elapsed|duration|diff|zone"),
     decides=False,
-)  # fmt: skip
+)
 """Time of the measurement."""
 
 EARFCN: Final = Role(

@@ -95,10 +95,14 @@ def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> I
                 warnings.simplefilter("ignore", RuntimeWarning)
                 meta, reader = open_files.enter_context(
                     pyogrio.raw.open_arrow(
-                        path, layer=layer, columns=names, bbox=bounds,
-                        batch_size=min(request.rows, _BATCH_ROWS), use_pyarrow=True,
+                        path,
+                        layer=layer,
+                        columns=names,
+                        bbox=bounds,
+                        batch_size=min(request.rows, _BATCH_ROWS),
+                        use_pyarrow=True,
                     )
-                )  # fmt: skip
+                )
         except _FAILURES as error:
             raise _unreadable(path, error) from error
         geometry = meta["geometry_name"] or "wkb_geometry"

@@ -88,9 +88,11 @@ def groups_inside(file: pq.ParquetFile, edges: Edges | None, bounds: Bounds | No
         west, south = (None if extent is None else extent[0] for extent in extents[:2])
         east, north = (None if extent is None else extent[1] for extent in extents[2:])
         apart = (
-            (east is not None and east < bounds[0]) or (north is not None and north < bounds[1])
-            or (west is not None and west > bounds[2]) or (south is not None and south > bounds[3])
-        )  # fmt: skip
+            (east is not None and east < bounds[0])
+            or (north is not None and north < bounds[1])
+            or (west is not None and west > bounds[2])
+            or (south is not None and south > bounds[3])
+        )
         if not apart:
             chosen.append(group)
     return chosen
