@@ -12,15 +12,17 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.memory import street_drive
+from rm_geo.devices import cpu_has_bfloat16
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import SiteInfo, tile_batches
+from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.methods import open_method
-from rm_geo.inference.runner import Clock, cpu_has_bfloat16, run_tiles
+from rm_geo.inference.runner import Clock, run_tiles
 from rm_geo.io.cog import write_raster
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.predict import predict
 from rm_geo.progress import SilentProgress
 from rm_geo.raster.binning import bin_measurements
+from rm_geo.sites.facts import SiteInfo
 
 Rows = list[dict[str, object]]
 _OVERLAP_PX = 32

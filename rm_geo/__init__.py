@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rm_geo._version import __version__
 
 if TYPE_CHECKING:
+    from rm_geo.buildings.reader import read_buildings
     from rm_geo.errors import RmGeoError
     from rm_geo.estimators.base import Estimate, Estimator, TileBatch
     from rm_geo.estimators.registry import available as available_methods
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rm_geo.raster.binning import bin_measurements
     from rm_geo.sites.table import read_sites
     from rm_geo.sites.transmitter import Transmitter
-    from rm_geo.workflows.simulate import read_buildings, simulate
+    from rm_geo.workflows.simulate import simulate
     from rm_geo.workflows.superresolve import superresolve
     from rm_geo.zoo.catalog import find_model, list_models
     from rm_geo.zoo.weights import load_network

@@ -6,10 +6,16 @@ are given on RadioMapSeer's noise-floor scale, which :func:`gain_to_unit` reprod
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # trainings run where numpy and PyTorch are all there is
+    pass
+
+
+from numpy.typing import ArrayLike
 
 NODATA_DBM: Final = -9999.0
 """Finite nodata of every raster in dBm or dB that rm_geo writes."""
@@ -87,3 +93,19 @@ def unit_to_gain(unit: ArrayLike) -> NDArray[np.float32]:
         np.asarray(unit, dtype=np.float32) * np.float32(GAIN_SPAN_DB) + np.float32(GAIN_FLOOR_DB),
         dtype=np.float32,
     )
+
+
+SLOPE_DB: Final = -30.0
+"""Fall of the level over a decade of distance that is expected before anything is measured."""
+
+
+RIDGE: Final = (8.0 / 5.0) ** 2
+"""Square of 8 dB of shadowing over the 5 dB a decade by which slopes differ from that."""
+
+
+ALIKE: Final = 40.0
+"""So many measured pixels of a drive share their shadow, and count as one."""
+
+
+NEAREST_PX: Final = 3.0
+"""Nearer than this no level is expected to rise further."""

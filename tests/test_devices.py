@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from rm_geo.devices import is_cuda_build, is_rocm_build, likely_device
-from rm_geo.inference.runner import choose_device
+from rm_geo.devices import choose_device, is_cuda_build, is_rocm_build, likely_device
 
 
 def test_the_guess_is_what_pytorch_has():
@@ -29,7 +28,7 @@ def test_guessing_does_not_import_pytorch():
 )
 def test_choosing_a_cpu_does_not_import_pytorch():
     code = (
-        "import sys; from rm_geo.inference.runner import choose_batch_size, choose_device, choose_precision;"
+        "import sys; from rm_geo.devices import choose_batch_size, choose_device, choose_precision;"
         "device = choose_device('auto'); assert device == 'cpu';"
         "choose_precision(device); choose_batch_size(device); assert 'torch' not in sys.modules"
     )

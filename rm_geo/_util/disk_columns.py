@@ -13,14 +13,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, Generic, TypeVar
+from typing import IO, Any, Final, Generic
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from rm_geo._types import Scalar
 from rm_geo._util.atomic import output_error
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 IN_MEMORY_ROWS: Final = 1 << 19
 """Columns of more rows lie on disk."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-FloatArray: TypeAlias = NDArray[np.float32]
-BoolArray: TypeAlias = NDArray[np.bool_]
+from rm_geo._types import BoolArray, FloatArray
 
 
 def padded_shape(shape: tuple[int, ...], reach: float) -> tuple[int, int]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-Scalar = TypeVar("Scalar", bound=np.generic)
+from rm_geo._types import Scalar
 
 
 def pad_window(

@@ -19,10 +19,10 @@ from rasterio.warp import transform_bounds
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
+from rm_geo._types import BoolArray
+from rm_geo.buildings.reader import read_buildings
 from rm_geo.errors import CrsError, InputError
-from rm_geo.estimators.base import BoolArray
 from rm_geo.grid import Grid
-from rm_geo.workflows.simulate import read_buildings
 
 _BUILT_FROM: Final = 0.5  # probability of a building, as in rm_geo's own building maps
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rm_geo._util.garbage import tune_gc
+from rm_geo._util.memory import tune_gc
 
 
 def main() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rm_geo.cli.options import Number, console_options, device_option, key_and_value, model_option
+from rm_geo.cli.options import Number, console_options, device_option, model_option, setting_of
 from rm_geo.cli.words import key_pairs, optional_names, split_names, split_shares
 
 if TYPE_CHECKING:
@@ -322,7 +321,7 @@ def simulated(
     from rm_geo.evaluation.simulated import run_protocol
     from rm_geo.validation.method_names import named_estimators
 
-    parameters: dict[str, object] = dict(key_and_value(text, "-O") for text in options)
+    parameters: dict[str, object] = dict(setting_of(text, "-O") for text in options)
     needed = bool(parameters) or model is not None
     if clash := {"device", "model"} & parameters.keys():
         raise click.BadParameter(f"Give --{min(clash)} instead.", param_hint="-O")
@@ -436,14 +435,6 @@ def drive_test(
             progress=console,
         )
         _write(out, "holdout", rows, console)
-
-
-def run_as_module(name: str) -> NoReturn:
-    """Run a command of this group with the program's own arguments."""
-    from rm_geo.cli.group import rm_geo
-
-    rm_geo(["evaluate", name, *sys.argv[1:]], prog_name="rm-geo")
-    sys.exit(0)  # click exits by itself
 
 
 def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> None:

@@ -214,29 +214,20 @@ class Count(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
         return number
 
 
-def key_and_value(setting: str, option: str) -> tuple[str, Any]:
-    """Split ``key=value``; the value is read as YAML, so that numbers are numbers.
+def setting_of(text: str, option: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE`` of an option.
 
     Raises
     ------
     click.BadParameter
         If there is no ``=``.
     """
-    import yaml
+    from rm_geo._util.key_value import key_and_value
 
-    key, sign, text = setting.partition("=")
-    if not sign or not key.strip():
-        raise click.BadParameter(f"{setting!r} is not KEY=VALUE.", param_hint=option)
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    if isinstance(value, str):
-        try:
-            value = float(value)  # YAML 1.1 takes 5e-4 for text
-        except ValueError:
-            return key.strip(), value
-    return key.strip(), value
+        return key_and_value(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def cluster_options(alone: str) -> Callable[[F], F]:

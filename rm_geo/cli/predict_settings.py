@@ -17,8 +17,8 @@ from rm_geo.cli.options import (
     column_options,
     device_option,
     grid_options,
-    key_and_value,
     model_option,
+    setting_of,
     sites_crs_option,
 )
 
@@ -161,7 +161,7 @@ def settings_of(chosen: Mapping[str, Any]) -> PredictOptions:
     return PredictOptions(
         method=chosen["method"],
         model=chosen["model"],
-        method_options=dict(key_and_value(text, "-O") for text in chosen["method_options"]),
+        method_options=dict(setting_of(text, "-O") for text in chosen["method_options"]),
         device=chosen["device"],
         batch_size=chosen["batch_size"],
         tile_size_px=chosen["tile_size"],

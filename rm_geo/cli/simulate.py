@@ -96,9 +96,10 @@ def simulate(
     console: Console,
 ) -> None:
     """Simulate the radio map of each site among BUILDINGS by the dominant path model."""
-    from rm_geo.workflows import simulate
+    from rm_geo.buildings.reader import read_buildings
+    from rm_geo.workflows.simulate import simulate as simulate_maps
 
-    footprints = simulate.read_buildings(
+    footprints = read_buildings(
         buildings,
         layer=layer,
         height_column=height_column,
@@ -106,7 +107,7 @@ def simulate(
         crs=crs,
         progress=console,
     )
-    made = simulate.simulate(
+    made = simulate_maps(
         footprints,
         sites,
         output,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import Number, console_options, device_option, key_and_value
+from rm_geo.cli.options import Number, console_options, device_option, setting_of
 from rm_geo.progress import SilentProgress
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def train(
         raise ConfigError("No training data is named.", hint="Give a folder with --data.")
     import torch
 
-    from rm_geo.inference.runner import choose_device
+    from rm_geo.devices import choose_device
     from rm_geo.training.card import CardText, publish
     from rm_geo.training.data import describe_data, prepare_data
     from rm_geo.training.loop import CHECKPOINT_NAME
@@ -173,7 +173,7 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
     if chosen["setting"]:
         recipe["split"] = SETTINGS[int(chosen["setting"])]
     for setting in chosen["settings"]:
-        _put(recipe, *key_and_value(setting, "--set"))
+        _put(recipe, *setting_of(setting, "--set"))
     if chosen["data"]:
         recipe["data"] = [str(path) for path in chosen["data"]]
     for option in ("max_minutes", "max_steps", "seed"):

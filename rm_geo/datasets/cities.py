@@ -15,9 +15,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from rm_geo._types import BoolArray
 from rm_geo.datasets import blocks
 from rm_geo.datasets.convex import Parcel, Point
-from rm_geo.datasets.sampling import BoolMask
 from rm_geo.errors import ConfigError
 
 _BUILT = (0.15, 0.40)
@@ -41,9 +41,9 @@ class City:
         Size of a pixel.
     """
 
-    buildings: BoolMask
+    buildings: BoolArray
     heights_m: NDArray[np.float32]
-    roads: BoolMask
+    roads: BoolArray
     spacing_m: float
 
 

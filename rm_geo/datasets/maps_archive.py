@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.datasets.sampling import BoolMask
+from rm_geo._types import BoolArray
 from rm_geo.errors import InputError
 
 
@@ -37,11 +37,11 @@ class CityMaps:
         """Rows and columns of a map."""
         return self.buildings_packed.shape[1], self.buildings_packed.shape[2] * 8
 
-    def buildings(self, map_id: int) -> BoolMask:
+    def buildings(self, map_id: int) -> BoolArray:
         """Return a map's buildings, (H, W)."""
         return np.unpackbits(self.buildings_packed[map_id], axis=-1).astype(np.bool_)
 
-    def roads(self, map_id: int) -> BoolMask:
+    def roads(self, map_id: int) -> BoolArray:
         """Return a map's streets as lines one pixel wide, (H, W)."""
         return np.unpackbits(self.roads_packed[map_id], axis=-1).astype(np.bool_)
 

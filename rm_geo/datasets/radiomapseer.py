@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from rm_geo._types import BoolArray
 from rm_geo.datasets.radiomapseer_names import SIMULATIONS, GreyScale
-from rm_geo.datasets.sampling import BoolMask
 from rm_geo.errors import ConfigError, InputError
 from rm_geo.units import GAIN_TOP_DB, unit_to_gain
 
@@ -132,15 +132,15 @@ class RadioMapSeer:
             raise InputError(f"{folder} holds no maps.", hint=_HINT)
         return cls(root, tuple(ids), read_grey(folder / f"{ids[0]}.png").shape, scale)
 
-    def buildings(self, map_id: int) -> BoolMask:
+    def buildings(self, map_id: int) -> BoolArray:
         """Return a map's buildings, (H, W)."""
         return self._mask("buildings_complete", f"{map_id}")
 
-    def roads(self, map_id: int) -> BoolMask:
+    def roads(self, map_id: int) -> BoolArray:
         """Return a map's streets, (H, W)."""
         return self._mask("roads", f"{map_id}")
 
-    def cars(self, map_id: int) -> BoolMask:
+    def cars(self, map_id: int) -> BoolArray:
         """Return a map's cars, (H, W)."""
         return self._mask("cars", f"{map_id}")
 
@@ -289,7 +289,7 @@ class RadioMapSeer:
             )
         return self.root / "gain" / simulation / f"{map_id}_{transmitter}.png"
 
-    def _mask(self, kind: str, name: str) -> BoolMask:
+    def _mask(self, kind: str, name: str) -> BoolArray:
         """Read an image that is black and white."""
         return np.asarray(self._grey(self.root / "png" / kind / f"{name}.png") > 127)
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo._types import BoolArray
 from rm_geo.datasets.cities import generate_city
 from rm_geo.datasets.maps_archive import CityMaps
 from rm_geo.datasets.routes import route_order
-from rm_geo.datasets.sampling import BoolMask
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS
 from rm_geo.errors import ConfigError
 
@@ -40,8 +40,8 @@ class SceneDraft:
         Path gains, where they need not be simulated.
     """
 
-    buildings: BoolMask
-    roads: BoolMask
+    buildings: BoolArray
+    roads: BoolArray
     heights_m: NDArray[np.uint8]
     orders: NDArray[np.int16]
     antennas: NDArray[np.float32]
@@ -152,7 +152,7 @@ class FieldRecipe:
         """Return the scene's own source of randomness."""
         return np.random.default_rng([self.seed, 2, index])
 
-    def _side_by_side(self, masks: list[BoolMask], turns: NDArray[np.int64]) -> BoolMask:
+    def _side_by_side(self, masks: list[BoolArray], turns: NDArray[np.int64]) -> BoolArray:
         """Turn each mask by one of the square's symmetries and join them."""
         turned = [
             np.rot90(mask.T if turn >= 4 else mask, int(turn) % 4)
@@ -265,7 +265,7 @@ def draw_field_antennas(
     return antennas
 
 
-def _draw_heights(rng: np.random.Generator, buildings: BoolMask) -> NDArray[np.uint8]:
+def _draw_heights(rng: np.random.Generator, buildings: BoolArray) -> NDArray[np.uint8]:
     """Give each building its own height: log-normal around the quarter's, 8 to 40 m."""
     labels, count = ndimage.label(buildings)
     median_m = rng.uniform(10.0, 22.0)
@@ -276,7 +276,7 @@ def _draw_heights(rng: np.random.Generator, buildings: BoolMask) -> NDArray[np.u
 
 
 def draw_drives(
-    rng: np.random.Generator, roads: BoolMask, free: BoolMask, drives: int
+    rng: np.random.Generator, roads: BoolArray, free: BoolArray, drives: int
 ) -> NDArray[np.int16]:
     """Draw several drives; 16 bits hold the 6 % of pixels of any scene up to 700 px."""
     orders = [route_order(rng, roads, free) for _ in range(drives)]

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.datasets.sampling import BoolMask
+from rm_geo._types import BoolArray
 
 _STEPS = tuple((dr, dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1) if (dr, dc) != (0, 0))
 _MAX_DETOUR_PX = 120
@@ -15,8 +15,8 @@ _MAX_DETOUR_PX = 120
 
 def route_order(
     rng: np.random.Generator,
-    roads: BoolMask,
-    free: BoolMask,
+    roads: BoolArray,
+    free: BoolArray,
     *,
     coverage: float = 0.06,
 ) -> NDArray[np.int32]:
@@ -60,7 +60,7 @@ def route_order(
     return order
 
 
-def _drive(rng: np.random.Generator, centre: BoolMask, length_px: int) -> list[tuple[int, int]]:
+def _drive(rng: np.random.Generator, centre: BoolArray, length_px: int) -> list[tuple[int, int]]:
     """Walk over the centre lines, pixel by pixel, least visited pixels first."""
     rows, columns = np.nonzero(centre)
     if rows.size < 2:  # nowhere to go
@@ -144,7 +144,7 @@ def _shortest_way(
 
 
 def _neighbours(
-    centre: BoolMask, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    centre: BoolArray, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> list[list[int]]:
     """List the numbers of the (up to 8) neighbours of each centre-line pixel."""
     number = np.full((centre.shape[0] + 2, centre.shape[1] + 2), -1, dtype=np.int64)
@@ -197,7 +197,7 @@ def _smoothed(points: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.asarray((total[size:] - total[:-size]) / size)
 
 
-def _thinned(roads: BoolMask) -> BoolMask:
+def _thinned(roads: BoolArray) -> BoolArray:
     """Thin bands to centre lines (Zhang and Suen, CACM 27(3), 1984); lines stay as they are."""
     thick = roads[:-1, :-1] & roads[1:, :-1] & roads[:-1, 1:] & roads[1:, 1:]
     if np.count_nonzero(thick) < 0.2 * np.count_nonzero(roads):

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import BoolArray
 from rm_geo.errors import ConfigError
 
-BoolMask = NDArray[np.bool_]
 
-
-def uniform(rng: np.random.Generator, free: BoolMask, fraction: float) -> BoolMask:
+def uniform(rng: np.random.Generator, free: BoolArray, fraction: float) -> BoolArray:
     """Sample a fraction of the free pixels, each equally likely.
 
     Parameters
@@ -48,7 +47,7 @@ def uniform(rng: np.random.Generator, free: BoolMask, fraction: float) -> BoolMa
     return sampled
 
 
-def regular_grid(rng: np.random.Generator, free: BoolMask, step_px: int) -> BoolMask:
+def regular_grid(rng: np.random.Generator, free: BoolArray, step_px: int) -> BoolArray:
     """Sample the free pixels of a square grid whose first row and column are random.
 
     Raises
@@ -64,7 +63,7 @@ def regular_grid(rng: np.random.Generator, free: BoolMask, step_px: int) -> Bool
     return sampled
 
 
-def along_route(order: NDArray[np.integer], count: int, start: int = 0) -> BoolMask:
+def along_route(order: NDArray[np.integer], count: int, start: int = 0) -> BoolArray:
     """Sample ``count`` pixels of a drive, from its ``start``-th pixel on.
 
     Parameters
@@ -85,8 +84,8 @@ def along_route(order: NDArray[np.integer], count: int, start: int = 0) -> BoolM
 
 
 def leave_blocks_out(
-    rng: np.random.Generator, sampled: BoolMask, block_px: int, fraction: float
-) -> BoolMask:
+    rng: np.random.Generator, sampled: BoolArray, block_px: int, fraction: float
+) -> BoolArray:
     """Forget the samples of some square blocks, as where a drive test had no access.
 
     Parameters
@@ -228,9 +227,9 @@ class SamplingMixture:
     def draw(
         self,
         rng: np.random.Generator,
-        free: BoolMask,
+        free: BoolArray,
         orders: NDArray[np.integer] | None = None,
-    ) -> tuple[BoolMask, Corruption]:
+    ) -> tuple[BoolArray, Corruption]:
         """Draw the sampled pixels and the corruption of one drive test.
 
         Parameters
@@ -253,13 +252,13 @@ class SamplingMixture:
     def draw_mask(
         self,
         rng: np.random.Generator,
-        free: BoolMask,
+        free: BoolArray,
         orders: NDArray[np.integer] | None = None,
-    ) -> BoolMask:
+    ) -> BoolArray:
         """Draw the sampled pixels of one test; see :meth:`draw`."""
         weights = np.array([self.uniform_weight, self.grid_weight, self.route_weight])
         kind = int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum(), "right"))
-        sampled: BoolMask | None = None
+        sampled: BoolArray | None = None
         if kind == 1:
             low, high = self.grid_step_px
             sampled = regular_grid(rng, free, int(rng.integers(low, high + 1)))
@@ -287,8 +286,8 @@ class SamplingMixture:
         )
 
     def _draw_route(
-        self, rng: np.random.Generator, free: BoolMask, orders: NDArray[np.integer]
-    ) -> BoolMask | None:
+        self, rng: np.random.Generator, free: BoolArray, orders: NDArray[np.integer]
+    ) -> BoolArray | None:
         """Draw a stretch of one of the drives; None where it meets no free pixel."""
         order = orders[int(rng.integers(len(orders)))]
         ranks = np.sort(order[(order >= 0) & free])

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.datasets.sampling import BoolMask
+from rm_geo._types import BoolArray
 from rm_geo.datasets.splits import require_training_maps
 from rm_geo.errors import ConfigError, InputError
 
@@ -63,8 +63,8 @@ class SimulatedScene:
     """
 
     scene_id: str
-    buildings: BoolMask
-    roads: BoolMask
+    buildings: BoolArray
+    roads: BoolArray
     heights_m: NDArray[np.uint8]
     orders: NDArray[np.int16]
     gains_db: NDArray[np.float16]

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import BoolArray
 from rm_geo.datasets.maps_archive import CityMaps
 from rm_geo.datasets.recipes import SceneDraft, antenna_table, column, draw_drives, required_maps
-from rm_geo.datasets.sampling import BoolMask
 from rm_geo.errors import ConfigError
 
 FREQUENCY_MHZ: Final = 5900.0
@@ -79,8 +79,8 @@ class PaperRecipe:
 
 def street_draft(
     rng: np.random.Generator,
-    buildings: BoolMask,
-    roads: BoolMask,
+    buildings: BoolArray,
+    roads: BoolArray,
     places: NDArray[np.integer],
     numbers: NDArray[np.integer],
     drives: int,

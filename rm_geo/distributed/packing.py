@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo.estimators.base import BoolArray, FloatArray, TileBatch
+from rm_geo._types import BoolArray, FloatArray
+from rm_geo.estimators.base import TileBatch
 
 
 @dataclass(frozen=True)

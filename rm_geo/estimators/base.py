@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
+from rm_geo._types import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)

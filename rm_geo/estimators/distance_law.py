@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from rm_geo.estimators.base import FloatArray, TileBatch
-from rm_geo.estimators.tilewise import Float64Array, TileSamples, evaluate_field, samples_of
+from rm_geo._types import Float64Array, FloatArray
+from rm_geo.estimators.base import TileBatch
+from rm_geo.estimators.tilewise import TileSamples, evaluate_field, samples_of
 from rm_geo.sites.localization import locate
 
 DistanceLaw: TypeAlias = Callable[[Float64Array], Float64Array]

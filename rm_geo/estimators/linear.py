@@ -8,9 +8,10 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator, RegularGridInterpolator
 from scipy.spatial import Delaunay, QhullError
 
+from rm_geo._types import Float64Array
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.nearest import nearest_field
-from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
 
 
 @dataclass(frozen=True)

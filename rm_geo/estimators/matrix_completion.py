@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo._types import BoolArray, Float64Array, FloatArray
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
-
-Float64Array = NDArray[np.float64]
 
 VALIDATION_SHARE = 0.1
 """Share of the samples that choose the shrinkage."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
+from rm_geo._types import Float64Array
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
 
 
 def nearest_field(samples: TileSamples) -> FittedField:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from rm_geo._types import FloatArray
+from rm_geo.devices import choose_device, choose_precision
 from rm_geo.errors import ModelError
-from rm_geo.estimators.base import FloatArray, TileBatch
-from rm_geo.inference.runner import choose_device, choose_precision
+from rm_geo.estimators.base import TileBatch
 from rm_geo.networks import channels_last
 from rm_geo.units import GAIN_TOP_DB
 from rm_geo.zoo.catalog import ModelRecord, default_model, find_model

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo._types import FloatArray
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.symmetries import orientations, turned_position
 from rm_geo.units import LEVEL_SCALE_DB
 from rm_geo.zoo.onnx_session import OnnxField

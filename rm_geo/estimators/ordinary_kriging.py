@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import KDTree
 
+from rm_geo._types import Float64Array, FloatArray
 from rm_geo.errors import DependencyError
-from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import (
-    Float64Array,
     TileSamples,
     pixel_blocks,
     samples_of,

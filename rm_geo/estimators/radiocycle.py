@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from rm_geo.devices import choose_device, choose_precision
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.onnx_radiocycle import OnnxRadioCycle
 from rm_geo.estimators.symmetries import require_count
-from rm_geo.inference.runner import choose_device, choose_precision
+from rm_geo.networks.kinds import FIELD_KIND
 from rm_geo.zoo.catalog import default_model, find_model, verified
 from rm_geo.zoo.onnx_files import onnx_files
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from rm_geo.estimators.torch_radiocycle import TorchRadioCycle
 
 ENGINES: Final = ("auto", "torch", "onnx")
-
-FIELD_KIND: Final = "radiocycle-field"
-"""The kind of network that ONNX Runtime computes as well."""
 
 
 class RadioCycleEstimator:

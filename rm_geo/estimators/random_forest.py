@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from rm_geo.estimators.base import Estimate, FloatArray, TileBatch
+from rm_geo._types import Float64Array, FloatArray
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
-from rm_geo.estimators.tilewise import Float64Array, evaluate_field, samples_of
+from rm_geo.estimators.tilewise import evaluate_field, samples_of
 
 
 @dataclass(frozen=True)

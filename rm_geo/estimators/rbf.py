@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import KDTree
 
+from rm_geo._types import Float64Array
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_not_negative, require_whole
-from rm_geo.estimators.tilewise import FittedField, Float64Array, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
 
 THINNEST_NEIGHBOURHOOD = 0.1
 """Width over length (standard deviations) below which samples count as lying on a line."""

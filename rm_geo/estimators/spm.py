@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rm_geo._types import Float64Array
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, estimate_by_distance
-from rm_geo.estimators.tilewise import Float64Array
 from rm_geo.propagation.spm import SpmConstants, fit_spm, spm_predict
 
 

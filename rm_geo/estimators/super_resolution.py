@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.padding import pad_window
 from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
 from rm_geo.estimators.symmetries import orientations, require_count, reversed_axes, turn, turn_back
 from rm_geo.units import gain_to_unit, unit_to_gain

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from rm_geo.estimators.base import FloatArray, TileBatch
-
-Float64Array: TypeAlias = NDArray[np.float64]
+from rm_geo._types import Float64Array, FloatArray
+from rm_geo.estimators.base import TileBatch
 
 FittedField: TypeAlias = Callable[[Float64Array], Float64Array]
 """Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2)."""

@@ -28,8 +28,9 @@ class BenchmarkMethod:
     options : mapping
         Further parameters of the method.
     told_walls : bool
-        Whether it is told where walls are by :class:`~rm_geo.validation.known_buildings.KnownBuildingsEstimator`,
-        because it knows no such thing itself.
+        Whether known buildings are added by
+        :class:`~rm_geo.validation.known_buildings.KnownBuildingsEstimator`, for methods that do not
+        map buildings.
     """
 
     label: str

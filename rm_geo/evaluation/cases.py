@@ -10,11 +10,12 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo.datasets.map_numbers import format_maps
 from rm_geo.datasets.sampling import SamplingMixture, uniform
 from rm_geo.datasets.simulated import SimulatedScene, SimulatedSet
 from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.base import BoolArray, FloatArray, TileBatch
+from rm_geo.estimators.base import TileBatch
 from rm_geo.units import GAIN_FLOOR_DB, GAIN_TOP_DB, gain_to_unit, unit_to_gain
 
 SPACING_M: Final = 1.0

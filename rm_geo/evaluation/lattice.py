@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo.datasets.simulated import SimulatedScene
-from rm_geo.estimators.base import BoolArray, FloatArray, TileBatch
+from rm_geo.estimators.base import TileBatch
 from rm_geo.evaluation.cases import unit_scene
 from rm_geo.units import gain_to_unit, unit_to_gain
 

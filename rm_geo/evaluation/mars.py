@@ -13,11 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import output_folder, replacing
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II, Split
 from rm_geo.errors import DependencyError, UsageError
-from rm_geo.estimators.base import Estimator, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimator, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line

@@ -10,11 +10,12 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import output_folder, replacing
 from rm_geo.datasets.map_numbers import format_maps
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import UsageError
-from rm_geo.estimators.base import Estimator, FloatArray
+from rm_geo.estimators.base import Estimator
 from rm_geo.evaluation import published
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line
 from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rm_geo._types import FloatArray
 from rm_geo.datasets.simulated import SimulatedSet
-from rm_geo.estimators.base import Estimate, Estimator, FloatArray
+from rm_geo.estimators.base import Estimate, Estimator
 from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, chosen_scenes, scene_cases
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
@@ -223,9 +224,3 @@ def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
         missing=outdoor.missing,
         seconds_per_map=tally.seconds / max(tally.maps, 1),
     )
-
-
-if __name__ == "__main__":
-    from rm_geo.cli.evaluate import run_as_module
-
-    run_as_module("simulated")

@@ -21,9 +21,9 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from scipy import ndimage
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import ModelError
-from rm_geo.estimators.base import BoolArray, FloatArray
 from rm_geo.evaluation.cases import SPACING_M, chosen_scenes, unit_scene
 from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster, write_raster

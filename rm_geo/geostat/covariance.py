@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
-Float64Array = NDArray[np.float64]
+from rm_geo._types import Float64Array
 
 _NUGGET_SHARES: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Candidates for the nugget, as shares of the sill."""

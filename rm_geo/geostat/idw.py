@@ -8,16 +8,16 @@ different places, and their mean errs less than either.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.disk_columns import DiskColumn, empty_column, release
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.geostat.kriging import FEW_VALUES
-from rm_geo.geostat.local_mean import Points
 from rm_geo.geostat.multiscale_kriging import KrigedField, fit_field
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import (
@@ -26,11 +26,9 @@ from rm_geo.geostat.regression_kriging import (
     fit_correction,
     honour,
 )
+from rm_geo.raster.points import Points
 from rm_geo.raster.resample import coarse_rows, resample_rows
 from rm_geo.raster.sparse import SparseRaster
-
-FloatArray: TypeAlias = NDArray[np.float32]
-BoolArray: TypeAlias = NDArray[np.bool_]
 
 BLOCK_PX: Final = 4
 """Pixels along a cell: interpolation costs little there."""

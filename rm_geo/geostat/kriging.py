@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
+from rm_geo._types import Float64Array
 from rm_geo.geostat.covariance import ExponentialCovariance, shrink_mean
-
-Float64Array = NDArray[np.float64]
 
 FEW_VALUES: Final = 1000
 """Up to so many, a dense system costs less than finding a way around it."""

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo._types import FloatArray
 from rm_geo._util.row_blocks import row_bands, widened
-
-FloatArray: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.integer[Any]]
+from rm_geo.raster.points import Points
 
 _SIGMA_PX: Final = 1.2
 _TRUNCATE: Final = 2.5
 _RADIUS_PX: Final = 3  # of the Gaussian above: int(2.5 * 1.2 + 0.5)
-
-
-class Points(NamedTuple):
-    """Scattered values on a raster; shape (N,) each.
-
-    Attributes
-    ----------
-    row, col : ndarray of int
-        Pixels.
-    value : ndarray of float32
-        Values, of which the expected one is 0.
-    """
-
-    row: IntArray
-    col: IntArray
-    value: FloatArray
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ spatial correlation adds nothing, which is what keeps noise out of the map.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from rm_geo._types import FloatArray
 from rm_geo._util.disk_columns import computed, iter_blocks
 from rm_geo._util.fft import (
     autocorrelation,
@@ -27,7 +28,8 @@ from rm_geo._util.fft import (
 )
 from rm_geo.geostat.covariance import fit_reml, shrink_mean
 from rm_geo.geostat.kriging import FEW_VALUES, solve_exactly
-from rm_geo.geostat.local_mean import FineStructure, Points, fit_fine_structure
+from rm_geo.geostat.local_mean import FineStructure, fit_fine_structure
+from rm_geo.raster.points import Points
 from rm_geo.raster.resample import resample_at, resample_cells, resample_rows
 
 __all__ = [
@@ -42,8 +44,6 @@ __all__ = [
     "resample_cells",
 ]
 
-FloatArray: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 _TOP_CELLS: Final = 8192
 """Largest number of cells of the coarsest level, whose correlation spans the raster."""

@@ -7,28 +7,18 @@ little of what lies beside it; among samples that lie everywhere it makes no dif
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
+from rm_geo.units import ALIKE, NEAREST_PX, RIDGE, SLOPE_DB
+
 if TYPE_CHECKING:  # trainings run where numpy and PyTorch are all there is
-    from rm_geo.inference.batches import SiteInfo
     from rm_geo.raster.sparse import SparseRaster
+    from rm_geo.sites.facts import SiteInfo
 
-FloatArray: TypeAlias = NDArray[np.float32]
-
-SLOPE_DB: Final = -30.0
-"""Fall of the level over a decade of distance that is expected before anything is measured."""
-
-RIDGE: Final = (8.0 / 5.0) ** 2
-"""Square of 8 dB of shadowing over the 5 dB a decade by which slopes differ from that."""
-
-ALIKE: Final = 40.0
-"""So many measured pixels of a drive share their shadow, and count as one."""
-
-NEAREST_PX: Final = 3.0
-"""Nearer than this no level is expected to rise further."""
 
 MOST_UNCERTAIN_M: Final = 10.0
 """Positions that are less certain mislead: two cells of a real drive test, whose estimates were

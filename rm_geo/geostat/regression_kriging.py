@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import spatial
 
+from rm_geo._types import FloatArray
 from rm_geo._util.disk_columns import computed, empty_column, iter_blocks, release
 from rm_geo._util.median import median
 from rm_geo._util.row_blocks import row_bands, widened
-from rm_geo.geostat.local_mean import Points
 from rm_geo.geostat.multiscale_kriging import (
     Cells,
     Covariance,
@@ -33,8 +33,7 @@ from rm_geo.geostat.multiscale_kriging import (
     fit_field,
     resample_cells,
 )
-
-FloatArray: TypeAlias = NDArray[np.float32]
+from rm_geo.raster.points import Points
 
 _NEIGHBOURHOOD_PX: Final = 8
 _STD_CELLS: Final = 1 << 15

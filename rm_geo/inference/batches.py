@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rm_geo.estimators.base import BoolArray, TileBatch
+from rm_geo._types import BoolArray
+from rm_geo.estimators.base import TileBatch
 from rm_geo.grid import Grid, Tile
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
 
 if TYPE_CHECKING:
     from rm_geo.buildings.mask import BuildingSource
-
-
-@dataclass(frozen=True)
-class SiteInfo:
-    """What is known of a cell besides its measurements.
-
-    Attributes
-    ----------
-    transmitter_xy : tuple of float or None
-        Position in metres in the grid's CRS; None where unknown.
-    intercept_dbm : float
-        Level that free space would give at 1 m; NaN where unknown.
-    frequency_mhz, transmitter_height_m : float
-        For empirical models.
-    uncertainty_m : float
-        Of a position that was estimated; 0 of one that is known.
-    buildings : BuildingSource or None
-        Knows where buildings stand; None where nobody does.
-    """
-
-    transmitter_xy: tuple[float, float] | None = None
-    intercept_dbm: float = float("nan")
-    frequency_mhz: float = 2000.0
-    transmitter_height_m: float = 25.0
-    uncertainty_m: float = 0.0
-    # Not part of what the facts say of themselves: a run knows its buildings by their checksum.
-    buildings: BuildingSource | None = field(default=None, repr=False, compare=False)
 
 
 def tile_batches(

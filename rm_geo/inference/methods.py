@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rm_geo.devices import choose_batch_size, choose_device, require_device_name
 from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators import registry
 from rm_geo.estimators.base import Estimator
-from rm_geo.inference.runner import choose_batch_size, choose_device, require_device_name
 from rm_geo.zoo.catalog import find_model
 
 _OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "told"})

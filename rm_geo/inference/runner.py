@@ -7,133 +7,19 @@ is halved until it does, and the smaller size is kept for the rest of the run.
 
 from __future__ import annotations
 
-import contextlib
-import re
 import sys
 import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from rm_geo.devices import likely_device
-from rm_geo.errors import DeviceError, UsageError
-from rm_geo.estimators.base import Estimate, Estimator, FloatArray, TileBatch
+from rm_geo._types import FloatArray
+from rm_geo.devices import is_out_of_memory
+from rm_geo.errors import DeviceError
+from rm_geo.estimators.base import Estimate, Estimator, TileBatch
 from rm_geo.progress import Progress, SilentProgress
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
-
-CUDA_HINT: Final = (
-    "PyTorch's CPU build cannot use a GPU: install the CUDA build that fits the driver "
-    "(https://pytorch.org/get-started/locally), or choose --device cpu."
-)
-
-_CPU_BATCH: Final = 4
-_MAX_BATCH: Final = 64
-# Peak memory of one 256 x 256 tile in the largest network (the paper's residual U-Net, float32).
-_TILE_BYTES: Final = 400 * 2**20
-
-
-def choose_device(name: str = "auto") -> str:
-    """Resolve a device by name; ``auto`` takes CUDA, then Apple's MPS, then the CPU.
-
-    Parameters
-    ----------
-    name : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
-
-    Returns
-    -------
-    str
-        A name that torch accepts.
-
-    Raises
-    ------
-    DeviceError
-        If the device is not there.
-    UsageError
-        If the name is none of the above.
-    """
-    require_device_name(name)
-    if name == "cpu" or (name == "auto" and likely_device() in {"cpu", "none"}):
-        return "cpu"
-    import torch
-
-    kind, _, number = name.partition(":")
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    if kind == "cuda":
-        if not torch.cuda.is_available():
-            raise DeviceError(
-                f"The device {name!r} was asked for, but no CUDA GPU can be used.", hint=CUDA_HINT
-            )
-        if number and int(number) >= torch.cuda.device_count():
-            raise DeviceError(
-                f"There is no device {name!r}: the machine has {torch.cuda.device_count()} GPU(s).",
-                hint="Choose a smaller number, or --device cuda.",
-            )
-        return name
-    if not torch.backends.mps.is_available():
-        raise DeviceError(
-            "The device 'mps' was asked for, but it exists on Apple silicon only.",
-            hint="Choose --device cpu or auto.",
-        )
-    return "mps"
-
-
-def require_device_name(name: str) -> None:
-    """Refuse what is the name of no device, here or elsewhere.
-
-    Raises
-    ------
-    UsageError
-        If it is none.
-    """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
-        raise UsageError(
-            f"The device {name!r} is not known.",
-            hint="Choose one of auto, cpu, cuda, cuda:0, mps.",
-        )
-
-
-def choose_precision(device: str) -> Precision:
-    """Choose bfloat16 where the hardware multiplies it natively, else float32.
-
-    On a CPU without such instructions bfloat16 is emulated and ten times slower.
-    """
-    if device.startswith("cuda"):
-        import torch
-
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if device == "cpu" and cpu_has_bfloat16() else "float32"
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether this CPU has AVX512-BF16 or AMX tiles, by Linux or else by torch."""
-    with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
-        return re.search(r"\b(avx512_bf16|amx_tile)\b", flags) is not None
-    import torch
-
-    # Private names of torch.cpu: absent in some releases, which then count as "no".
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, test, bool)()) for test in tests)
-
-
-def choose_batch_size(device: str, tile_size: int = 256) -> int:
-    """Tiles per batch that fit the device's memory; more than some tens bring nothing."""
-    if not device.startswith("cuda"):
-        return _CPU_BATCH
-    import torch
-
-    free_bytes, _ = torch.cuda.mem_get_info(torch.device(device))
-    tile_bytes = _TILE_BYTES * (tile_size / 256) ** 2
-    return int(np.clip(0.6 * free_bytes // tile_bytes, 1, _MAX_BATCH))
 
 
 @dataclass
@@ -229,12 +115,6 @@ def _estimate_within_memory(estimator: Estimator, batch: TileBatch, limit: _Limi
             continue
         start += count
     return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device's memory is exhausted."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
 
 
 def _release_memory() -> None:

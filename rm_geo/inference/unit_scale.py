@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from rm_geo.estimators.base import FloatArray
+from rm_geo._types import FloatArray
 from rm_geo.units import GAIN_SPAN_DB
 
 _USUAL_HEADROOM_DB: Final = 25.0

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import CRS, Proj, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
+from rm_geo._types import Float64Array
 from rm_geo._util.disk_columns import empty_column, iter_blocks
 from rm_geo._util.median import median
 from rm_geo.errors import CrsError
@@ -19,7 +19,6 @@ WORST_SCALE_ERROR: Final = 0.01
 """A map metre that is more than 1 % off a metre on the ground is not taken for one."""
 
 _MISFIT_HINT: Final = "Correct the CRS in the file (ogr2ogr -a_srs), or --crs where it has none."
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class MetricPositions:
         What was done; empty where nothing was.
     """
 
-    x: FloatArray
-    y: FloatArray
+    x: Float64Array
+    y: Float64Array
     crs: CRS
     note: str = ""
     warning: str = ""
@@ -110,13 +109,13 @@ class CoordinateStats:
         self._extent = (np.inf, np.inf, -np.inf, -np.inf)
 
     @classmethod
-    def at(cls, x: FloatArray, y: FloatArray) -> CoordinateStats:
+    def at(cls, x: Float64Array, y: Float64Array) -> CoordinateStats:
         """Look at all coordinates at once."""
         look = cls()
         look.add(x, y)
         return look
 
-    def add(self, x: FloatArray, y: FloatArray) -> None:
+    def add(self, x: Float64Array, y: Float64Array) -> None:
         """Look at more coordinates."""
         finite = np.isfinite(x) & np.isfinite(y) & ~((x == 0.0) & (y == 0.0))
         if not finite.any():
@@ -171,8 +170,8 @@ class CoordinateStats:
 
 
 def to_metres(
-    x: FloatArray,
-    y: FloatArray,
+    x: Float64Array,
+    y: Float64Array,
     crs: CRS,
     source: str,
     *,
@@ -265,7 +264,7 @@ def scale_error(crs: CRS, longitude_deg: float, latitude_deg: float) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
-def _middle(x: FloatArray, y: FloatArray, crs: CRS, source: str) -> tuple[float, float]:
+def _middle(x: Float64Array, y: Float64Array, crs: CRS, source: str) -> tuple[float, float]:
     """Longitude and latitude of a position that is really there, near the middle."""
     middle_x = median(lambda: (block for (block,) in iter_blocks(x)))
     middle_y = median(lambda: (block for (block,) in iter_blocks(y)))
@@ -282,13 +281,13 @@ def _middle(x: FloatArray, y: FloatArray, crs: CRS, source: str) -> tuple[float,
 
 
 def _transform(
-    x: FloatArray,
-    y: FloatArray,
+    x: Float64Array,
+    y: Float64Array,
     crs: CRS,
     target: CRS,
     source: str,
-    into: tuple[FloatArray, FloatArray] | None = None,
-) -> tuple[FloatArray, FloatArray]:
+    into: tuple[Float64Array, Float64Array] | None = None,
+) -> tuple[Float64Array, Float64Array]:
     """Transform positions; infinite where that is not possible, an error if nowhere is it."""
     xs, ys = into or (empty_column(x.size, np.float64), empty_column(x.size, np.float64))
     possible = False

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError as PyprojCrsError
 from rasterio._err import CPLE_BaseError  # what a GDAL copy raises; not exported elsewhere
@@ -17,10 +16,9 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
+from rm_geo._types import FloatArray
 from rm_geo.errors import CrsError, InputError
 from rm_geo.grid import Grid
-
-FloatArray: TypeAlias = NDArray[np.float32]
 
 GDAL_ERRORS: Final = (RasterioError, CPLE_BaseError)
 """All that GDAL and rasterio raise on purpose."""

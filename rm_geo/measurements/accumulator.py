@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import Float64Array
 from rm_geo._util.disk_columns import DiskColumn, compress_in_place, empty_column, iter_blocks
 from rm_geo.errors import InputError
 from rm_geo.io.crs import CoordinateStats
@@ -31,7 +32,6 @@ from rm_geo.measurements.cleaning import (
     wrap_longitudes,
 )
 
-FloatArray: TypeAlias = NDArray[np.float64]
 Columns: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -218,7 +218,7 @@ class MeasurementAccumulator:
                 self._columns[name] = DiskColumn(values.dtype)
             self._columns[name].append(values)
 
-    def _coordinates(self, table: Table) -> tuple[FloatArray, FloatArray]:
+    def _coordinates(self, table: Table) -> tuple[Float64Array, Float64Array]:
         """Coordinates of the geometry or of two columns."""
         if "x" in self._taken:
             return self._numbers(table, "x").values, self._numbers(table, "y").values
@@ -276,7 +276,7 @@ def require_kept(count: int, source: str, dropped: Mapping[DropReason, int]) -> 
         )
 
 
-def _inside(x: FloatArray, y: FloatArray, bounds: Bounds | None) -> NDArray[np.bool_] | None:
+def _inside(x: Float64Array, y: Float64Array, bounds: Bounds | None) -> NDArray[np.bool_] | None:
     """Tell which rows are inside the bounding box; None where there is none."""
     if bounds is None:
         return None

@@ -14,12 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import BoolArray, Float64Array
 from rm_geo._util.disk_columns import iter_blocks
 from rm_geo._util.external_sort import sorted_parts
 from rm_geo.units import RSRP_MAX_DBM, RSRP_MIN_DBM
-
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
 
 PLACEHOLDERS_DBM: Final = (-200.0, -205.0, -167.0)
 """What loggers write for "no value" below anything a receiver can report."""
@@ -201,9 +199,9 @@ def sum_dropped(parts: Iterable[Mapping[DropReason, int]]) -> dict[DropReason, i
 
 
 def judge(
-    x: FloatArray,
-    y: FloatArray,
-    rsrp_dbm: FloatArray,
+    x: Float64Array,
+    y: Float64Array,
+    rsrp_dbm: Float64Array,
     *,
     geographic: bool,
     is_text: BoolArray | None = None,
@@ -268,7 +266,7 @@ class SuspectCount:
     vouching: int = 0
 
     @classmethod
-    def of(cls, rsrp_dbm: FloatArray) -> SuspectCount:
+    def of(cls, rsrp_dbm: Float64Array) -> SuspectCount:
         """Count in some rows."""
         suspect = rsrp_dbm == SUSPECT_DBM
         others = (rsrp_dbm >= RSRP_MIN_DBM) & (rsrp_dbm <= RSRP_MAX_DBM) & ~suspect
@@ -288,7 +286,7 @@ class SuspectCount:
         return self.others > 0 and self.suspects > self.vouching
 
 
-def lone_suspects(rsrp_dbm: FloatArray, counted: SuspectCount | None = None) -> BoolArray:
+def lone_suspects(rsrp_dbm: Float64Array, counted: SuspectCount | None = None) -> BoolArray:
     """Where -30 dBm stands as an outlier of its file; see :func:`judge`."""
     return np.asarray((rsrp_dbm == SUSPECT_DBM) & (counted or SuspectCount.of(rsrp_dbm)).are_lone)
 
@@ -302,7 +300,7 @@ class LongitudeCount:
     lowest_deg: float = np.inf
 
     @classmethod
-    def of(cls, longitude_deg: FloatArray) -> LongitudeCount:
+    def of(cls, longitude_deg: Float64Array) -> LongitudeCount:
         """Count in some rows."""
         finite = longitude_deg[np.isfinite(longitude_deg)]
         beyond = np.count_nonzero((finite > 180.0) & (finite <= 360.0))
@@ -322,7 +320,9 @@ class LongitudeCount:
         return self.lowest_deg >= 0.0 and share > _GREENWICH_SHARE
 
 
-def wrap_longitudes(longitude_deg: FloatArray, counted: LongitudeCount | None = None) -> FloatArray:
+def wrap_longitudes(
+    longitude_deg: Float64Array, counted: LongitudeCount | None = None
+) -> Float64Array:
     """Bring longitudes counted 0..360 to -180..180.
 
     Only where the file counts that way. A single 200 among European positions stays what it

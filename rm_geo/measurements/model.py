@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from rm_geo._types import Float64Array
 from rm_geo._util.disk_columns import empty_column, iter_blocks, release
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.measurements.cell_names import safe_file_names
-
-FloatArray = NDArray[np.float64]
 
 
 class CellPart(NamedTuple):
@@ -49,17 +48,17 @@ class Measurements:
 
     Notes
     -----
-    The arrays of a large file lie on disk (:mod:`rm_geo._util.disk_columns`): what goes through all rows
-    does so in blocks.
+    The arrays of a large file lie on disk (:mod:`rm_geo._util.disk_columns`): read them in
+    blocks.
     """
 
-    x: FloatArray
-    y: FloatArray
+    x: Float64Array
+    y: Float64Array
     rsrp_dbm: NDArray[np.float32]
     cell: CellColumn
     crs: CRS
     time: NDArray[np.datetime64] | None = None
-    earfcn: FloatArray | None = None
+    earfcn: Float64Array | None = None
     source: Path | None = None
 
     def __post_init__(self) -> None:
@@ -147,7 +146,7 @@ class Measurements:
         return replace(self, **targets)
 
 
-def _split_carriers(cells: CellColumn, earfcn: FloatArray | None) -> CellColumn:
+def _split_carriers(cells: CellColumn, earfcn: Float64Array | None) -> CellColumn:
     """Make each carrier on which one identity was heard a cell of its own."""
     if earfcn is None:
         return cells

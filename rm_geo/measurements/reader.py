@@ -21,9 +21,8 @@ from rm_geo.io.tables.source import Bounds
 from rm_geo.measurements.accumulator import Columns, MeasurementAccumulator, require_kept
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
 from rm_geo.measurements.model import Measurements
-from rm_geo.raster.tile_limit import check_area
 
-__all__ = ["Measurements", "check_area", "read_measurements"]
+__all__ = ["Measurements", "read_measurements"]
 
 _WGS84: Final = 4326
 

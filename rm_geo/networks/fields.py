@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rm_geo.geostat.path_loss_trend import ALIKE, NEAREST_PX, RIDGE, SLOPE_DB
-from rm_geo.units import LEVEL_SCALE_DB
+from rm_geo.units import ALIKE, LEVEL_SCALE_DB, NEAREST_PX, RIDGE, SLOPE_DB
 
 COARSE: Final = 4
 """Smooth fields are given at a quarter of the resolution, which is where networks work."""
@@ -120,8 +119,7 @@ def _centres(length: int, step: int, like: Tensor) -> Tensor:
 def distance_trend(tiles: SparseTiles) -> Tensor:
     """Fit a level that falls with the logarithm of the distance to the transmitter.
 
-    As :class:`~rm_geo.geostat.path_loss_trend.DistanceTrend` does for a whole cell, here from what one
-    tile holds.
+    The fit of one tile; :class:`~rm_geo.geostat.path_loss_trend.DistanceTrend` fits a whole cell.
 
     Parameters
     ----------

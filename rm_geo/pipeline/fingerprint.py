@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import SiteInfo
 from rm_geo.io.provenance import describe_values
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.journal import JournalKey
+from rm_geo.sites.facts import SiteInfo
 
 # What changes no byte of a cell's files, or is known by what it leads to.
 _IRRELEVANT = frozenset(

@@ -6,16 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.disk_columns import computed
 from rm_geo._util.memory import trim_malloc
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.geostat.idw import IdwBaseline, fit_idw_baseline
-from rm_geo.geostat.local_mean import Points
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import (
     Correction,
@@ -25,38 +24,14 @@ from rm_geo.geostat.regression_kriging import (
 )
 from rm_geo.pipeline.method_weight import MethodWeight, combine_rows
 from rm_geo.pipeline.tile_pass import BlendedCell
+from rm_geo.products.rows import CellRows
 from rm_geo.raster.fill import fill_gaps
+from rm_geo.raster.points import Points
 from rm_geo.raster.reach import reach_rows
 from rm_geo.raster.sparse import SparseRaster
 
-FloatArray: TypeAlias = NDArray[np.float32]
-BoolArray: TypeAlias = NDArray[np.bool_]
-
 _LARGEST_HALO_PX: Final = 256
 _WORKERS: Final = 2
-
-
-@dataclass(frozen=True)
-class CellRows:
-    """Some rows of a cell's maps; arrays have shape (rows, W), NaN where nothing is known.
-
-    Attributes
-    ----------
-    rows : slice
-        Rows of the grid.
-    measured_dbm : ndarray of float32
-        What was measured.
-    rsrp_dbm : ndarray of float32
-        The radio map.
-    building_probability, std_db : ndarray of float32 or None
-        From methods that know.
-    """
-
-    rows: slice
-    measured_dbm: FloatArray
-    rsrp_dbm: FloatArray
-    building_probability: FloatArray | None = None
-    std_db: FloatArray | None = None
 
 
 @dataclass(frozen=True)

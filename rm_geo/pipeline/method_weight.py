@@ -18,18 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rm_geo.estimators.base import BoolArray, FloatArray
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo.geostat.covariance import ExponentialCovariance, fit_reml
 from rm_geo.geostat.idw import BLOCK_PX, InverseDistances
 from rm_geo.geostat.kriging import FEW_VALUES, krige_at
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.grid import Tile
-from rm_geo.inference.batches import SiteInfo, tile_batches
+from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock, run_tiles
 from rm_geo.progress import SilentProgress
 from rm_geo.raster.reach import reach_samples
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
 
 _LARGEST_ERROR_DB: Final = 20.0
 """Larger errors count as this: outliers must not decide."""

@@ -6,9 +6,9 @@ import importlib.util
 from collections.abc import Iterable
 from typing import Final
 
+from rm_geo.devices import choose_device, choose_precision
 from rm_geo.errors import RmGeoError
 from rm_geo.grid import Grid
-from rm_geo.inference.runner import choose_device, choose_precision
 from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress
 from rm_geo.raster.tile_limit import check_area

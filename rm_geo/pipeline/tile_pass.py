@@ -7,16 +7,16 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
 from rm_geo._util.disk_columns import empty_column, release
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Tile
-from rm_geo.inference.batches import SiteInfo, tile_batches
+from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.executor import LocalExecutor, TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
@@ -25,8 +25,7 @@ from rm_geo.progress import Progress
 from rm_geo.raster.mosaic import Band, Mosaic
 from rm_geo.raster.scratch import Scratch
 from rm_geo.raster.sparse import SparseRaster
-
-FloatArray: TypeAlias = NDArray[np.float32]
+from rm_geo.sites.facts import SiteInfo
 
 _WAITING: Final = 2
 """Estimates that may wait for being blended; bounds the memory."""

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import replacing
 from rm_geo.grid import Grid
 from rm_geo.products.colormap import BUILDING_RAMP, RSRP_BREAKS_DBM, RSRP_RAMP, ColourRamp
 from rm_geo.products.preview_layers import Picture, PictureBuilder
 
-FloatArray: TypeAlias = NDArray[np.float32]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels of the picture."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
 from rm_geo.grid import Grid
-
-FloatArray: TypeAlias = NDArray[np.float32]
 
 _LONGEST_SIDE_PX: Final = 600  # of a panel's raster; a panel has fewer pixels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rm_geo.pipeline.map_pass import CellRows
+from rm_geo.products.rows import CellRows
 
 
 @dataclass

@@ -8,22 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import output_error, refuse_link
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import Colour, OverviewResampling, write_raster
-from rm_geo.pipeline.map_pass import CellRows
 from rm_geo.products import preview
 from rm_geo.products.preview_layers import PictureBuilder
+from rm_geo.products.rows import CellRows
 from rm_geo.products.stac import ITEM_SUFFIX, MeasuringTime, write_item
 from rm_geo.units import NODATA_DBM
-
-FloatArray: TypeAlias = NDArray[np.float32]
 
 MASK_NODATA: Final = 255
 PRODUCT_ENDINGS: Final = (

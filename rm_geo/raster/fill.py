@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.row_blocks import widened
-
-FloatArray: TypeAlias = NDArray[np.float32]
-BoolArray: TypeAlias = NDArray[np.bool_]
 
 _WINDOW_COLS: Final = 2048
 """Columns in which gaps are looked for at a time; bounds the memory of wide rasters."""

@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
 from rm_geo.grid import Grid, Tile
-
-FloatArray = NDArray[np.float32]
 
 
 class Band(NamedTuple):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo._types import BoolArray
 from rm_geo._util.fft import convolved, kernel_spectrum, padded_shape, periodic_disk
 from rm_geo._util.row_blocks import widened
 from rm_geo.raster.sparse import SparseRaster
-
-BoolArray: TypeAlias = NDArray[np.bool_]
 
 _CELLS_PER_REACH: Final = 16
 """Coarse cells along the reach: all but a narrow rim is decided on these."""

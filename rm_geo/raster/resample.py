@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
-from rm_geo.geostat.local_mean import Points
-
-FloatArray: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.integer[Any]]
+from rm_geo._types import FloatArray, IntArray
+from rm_geo.raster.points import Points
 
 
 def resample_cells(

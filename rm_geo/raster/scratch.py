@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 import zlib
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import full_disk_error, output_error, refuse_link
-
-FloatArray: TypeAlias = NDArray[np.float32]
 
 _ITEM_BYTES: Final = 4
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import FloatArray, PixelArray, Scalar
 from rm_geo._util.disk_columns import computed, release
 from rm_geo.grid import Grid, Tile
-
-FloatArray: TypeAlias = NDArray[np.float32]
-PixelArray: TypeAlias = NDArray[np.int64]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rm_geo._types import Float64Array
 from rm_geo._util import disk_columns
 from rm_geo._util.disk_columns import iter_blocks, release
-
-FloatArray = NDArray[np.float64]
 
 MIN_POSITIONS: Final = 8
 """Distinct positions below which nothing is said."""
@@ -56,8 +55,8 @@ class Location:
 
 
 def decluster(
-    x: FloatArray, y: FloatArray, level_dbm: NDArray[np.floating[Any]], block_m: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    x: Float64Array, y: Float64Array, level_dbm: NDArray[np.floating[Any]], block_m: float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Replace the points of each square block by their mean position and median level.
 
     A car that waits at a light measures one place a hundred times.
@@ -72,7 +71,7 @@ def decluster(
     return np.concatenate(xs), np.concatenate(ys), np.concatenate(levels)
 
 
-def _bands(y: FloatArray, block_m: float) -> Iterator[NDArray[np.int64] | None]:
+def _bands(y: Float64Array, block_m: float) -> Iterator[NDArray[np.int64] | None]:
     """Cut points into bands of whole rows of blocks, from south to north; None is all of them.
 
     Of more points than columns hold in memory, each band has some so many at most, or one row.
@@ -85,7 +84,7 @@ def _bands(y: FloatArray, block_m: float) -> Iterator[NDArray[np.int64] | None]:
     # Rows are counted in bins, each of whole rows, so that a stray point costs no memory.
     rows_each = max(1.0, np.ceil((last - first + 1.0) / _MOST_BINS))
 
-    def bins(block: FloatArray) -> NDArray[np.int64]:
+    def bins(block: Float64Array) -> NDArray[np.int64]:
         return np.asarray((np.floor(block / block_m) - first) // rows_each).astype(np.int64)
 
     counts = np.zeros(int((last - first) // rows_each) + 1, dtype=np.int64)
@@ -101,8 +100,8 @@ def _bands(y: FloatArray, block_m: float) -> Iterator[NDArray[np.int64] | None]:
 
 
 def _decluster_part(
-    x: FloatArray, y: FloatArray, level_dbm: NDArray[np.floating[Any]], block_m: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    x: Float64Array, y: Float64Array, level_dbm: NDArray[np.floating[Any]], block_m: float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Replace the points of each block; blocks go by row, then by column."""
     column, row = np.floor(x / block_m), np.floor(y / block_m)
     order = np.lexsort((level_dbm, column, row))
@@ -120,7 +119,7 @@ def _decluster_part(
 
 
 def locate(
-    x: FloatArray, y: FloatArray, rsrp_dbm: NDArray[np.floating[Any]], *, height_m: float = 15.0
+    x: Float64Array, y: Float64Array, rsrp_dbm: NDArray[np.floating[Any]], *, height_m: float = 15.0
 ) -> Location | None:
     """Estimate where the transmitter of some measurements stands.
 
@@ -191,14 +190,14 @@ def _parts(count: int) -> list[slice]:
 
 
 def _log_likelihood(
-    grid_x: FloatArray,
-    grid_y: FloatArray,
-    x: FloatArray,
-    y: FloatArray,
-    level_dbm: FloatArray,
+    grid_x: Float64Array,
+    grid_y: Float64Array,
+    x: Float64Array,
+    y: Float64Array,
+    level_dbm: Float64Array,
     height_m: float,
     independent: int,
-) -> FloatArray:
+) -> Float64Array:
     """Profile log-likelihood of candidate positions, shape (C,).
 
     Level = a - 10 n log10(d) + Student-t noise; a, n and the scale are fitted at each

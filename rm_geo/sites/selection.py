@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rm_geo.inference.batches import SiteInfo
 from rm_geo.measurements.model import Measurements
+from rm_geo.sites.facts import SiteInfo
 from rm_geo.sites.transmitter import (
     DEFAULT_FREQUENCY_MHZ,
     Transmitter,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from rm_geo._types import Float64Array
 from rm_geo.errors import InputError
 from rm_geo.grid import CrsLike
 from rm_geo.io.crs import CoordinateStats, parse_crs, to_metres
@@ -23,8 +24,6 @@ from rm_geo.io.tables.column_roles import Role
 from rm_geo.progress import Progress
 from rm_geo.sites.arfcn import carrier_mhz
 from rm_geo.sites.transmitter import DEFAULT_HEIGHT_M, Transmitter
-
-FloatArray = NDArray[np.float64]
 
 _CRS_OPTION: Final = "--sites-crs"
 _NOTHING: Final = re.compile(r"(?!)")
@@ -59,7 +58,7 @@ class _Quantity:
     lowest: float
     highest: float
     default: float = np.nan
-    convert: Callable[[FloatArray], FloatArray] = np.asarray
+    convert: Callable[[Float64Array], Float64Array] = np.asarray
 
 
 _QUANTITIES: Final = {
@@ -150,10 +149,10 @@ def read_sites(
 
 def _transmitter(
     i: int,
-    x: FloatArray,
-    y: FloatArray,
+    x: Float64Array,
+    y: Float64Array,
     cells: NDArray[np.object_],
-    values: dict[str, FloatArray],
+    values: dict[str, Float64Array],
 ) -> Transmitter:
     """Put one row together."""
     row = {key: float(column[i]) for key, column in values.items()}
@@ -202,7 +201,7 @@ def _choose_columns(source: Source) -> dict[str, str]:
 
 def _coordinates(
     source: Source, table: Table, taken: dict[str, str]
-) -> tuple[FloatArray, FloatArray, CRS | None]:
+) -> tuple[Float64Array, Float64Array, CRS | None]:
     """Coordinates of all sites, and their CRS where the table states it."""
     if "x" in taken:
         x, y = (_numbers(source, table, taken[axis]) for axis in ("x", "y"))
@@ -226,7 +225,7 @@ def _coordinates(
 
 def _values(
     source: Source, table: Table, taken: dict[str, str], key: str, count: int
-) -> FloatArray:
+) -> Float64Array:
     """Give a quantity of all sites, in its range, or its default."""
     quantity = _QUANTITIES[key]
     if key not in taken:
@@ -250,7 +249,7 @@ def _require(
     quantity: str,
     cells: NDArray[np.object_],
     wrong: NDArray[np.bool_],
-    values: FloatArray,
+    values: Float64Array,
     complaint: str,
 ) -> None:
     """Raise over the first wrong value."""
@@ -263,7 +262,7 @@ def _require(
         )
 
 
-def _numbers(source: Source, table: Table, name: str) -> FloatArray:
+def _numbers(source: Source, table: Table, name: str) -> Float64Array:
     """Give a numeric column of a site table, in which text is an error."""
     numbers = to_numbers(table.columns[name], name, source.label)
     if numbers.is_text.any():

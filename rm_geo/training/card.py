@@ -16,9 +16,9 @@ from rm_geo._version import __version__
 from rm_geo.errors import InputError
 from rm_geo.networks import build
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.curves import CURVES_NAME, draw_course, read_course
 from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
-from rm_geo.training.run import TrainingConfig
 from rm_geo.training.start import CONFIG_NAME, Origin
 from rm_geo.zoo.weights import save_model
 

@@ -15,9 +15,10 @@ from rm_geo.datasets.splits import LAST_TRAINING_MAP, get_split
 from rm_geo.errors import ConfigError, DependencyError, InputError
 from rm_geo.io.provenance import files_sha256
 from rm_geo.progress import Progress
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.options import make_options
 from rm_geo.training.process_group import ProcessGroup
-from rm_geo.training.run import RadioMapSeerOptions, TrainingConfig
+from rm_geo.training.run import RadioMapSeerOptions
 
 if TYPE_CHECKING:
     from rm_geo.datasets.radiomapseer_names import GreyScale

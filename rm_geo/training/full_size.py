@@ -24,14 +24,15 @@ import torch
 
 from rm_geo._util.console import PlainConsole
 from rm_geo.datasets.simulated import SimulatedSet
+from rm_geo.devices import choose_device, choose_precision
 from rm_geo.errors import ConfigError, RmGeoError
-from rm_geo.inference.runner import choose_device, choose_precision
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.card import CardText, publish
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.plan import PlannedModel, full_size_plan
 from rm_geo.training.process_group import ProcessGroup, local_device
-from rm_geo.training.run import TrainingConfig, check_config, make_task, read_config, train
+from rm_geo.training.run import check_config, make_task, read_config, train
 from rm_geo.training.scoring import is_judged, judge, require_judgeable, require_unseen, setting_of
 from rm_geo.zoo.catalog import read_index
 from rm_geo.zoo.weights import write_index

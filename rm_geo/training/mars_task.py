@@ -103,8 +103,8 @@ def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
 def filled_from_nearest(coarse: Tensor, known: Tensor) -> Tensor:
     """Give cells that are not known the value of the nearest that is; both (B, 1, h, w).
 
-    A map without any known cell stays as it is. By distances of all pairs of cells, not by
-    SciPy's transform as in :mod:`rm_geo.workflows.superresolve`: a training runs with torch and numpy alone.
+    A map without any known cell stays as it is. Distances of all pairs of cells replace SciPy's
+    distance transform, because a training needs torch and numpy only.
     """
     rows, cols = int(coarse.shape[-2]), int(coarse.shape[-1])
     place = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).to(coarse.device).float()

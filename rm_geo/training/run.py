@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rm_geo.networks import SuperResolutionNet, build, channels_last, kinds
 from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.device_pool import DevicePool, fits_device
 from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.loop import CHECKPOINT_NAME, LoopOptions, TrainingLoop
@@ -56,53 +57,6 @@ class RadioMapSeerOptions:
             )
         if self.scale not in GREY_SCALES:
             raise ConfigError(f"scale must be {' or '.join(GREY_SCALES)}, not {self.scale!r}.")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that a training depends on.
-
-    Attributes
-    ----------
-    kind : str
-        What to train, see :func:`rm_geo.networks.kinds`.
-    network : mapping
-        Keyword arguments of the network.
-    data : sequence of str
-        Folders of simulated sets.
-    data_weights : sequence of float or None
-        How often each is drawn from.
-    held_out : int
-        Scenes at the end of each set kept for validation.
-    split : str or None
-        Name of a split of :mod:`rm_geo.datasets.splits`: train on its maps and transmitters
-        alone.
-    start_from : str or None
-        Trained model, by name or file, whose weights a new training starts from, widened
-        where the network is wider (:func:`~rm_geo.training.widening.widen`); a checkpoint that
-        is resumed has its own.
-    start_parts : sequence of str or None
-        Only these parts of the network start from it, such as ``F`` of a RadioCycle.
-    radiomapseer : mapping
-        How RadioMapSeer is read, where it is among the data: ``simulation`` (DPM, IRT2, ...)
-        and ``scale`` (published, noise-floor).
-    loop, task, mixture : mapping
-        Fields of :class:`~rm_geo.training.loop.LoopOptions`, of the task's options, and of
-        :class:`~rm_geo.training.measure.MeasurementMixture`.
-    """
-
-    kind: str
-    data: Sequence[str]
-    network: Mapping[str, Any] = field(default_factory=dict)
-    data_weights: Sequence[float] | None = None
-    held_out: int = 16
-    split: str | None = None
-    start_from: str | None = None
-    start_parts: Sequence[str] | None = None
-    radiomapseer: Mapping[str, Any] = field(default_factory=dict)
-    loop: Mapping[str, Any] = field(default_factory=dict)
-    task: Mapping[str, Any] = field(default_factory=dict)
-    mixture: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_config(kind: str, recipe: Mapping[str, Any]) -> TrainingConfig:

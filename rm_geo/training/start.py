@@ -21,7 +21,7 @@ from rm_geo.zoo.catalog import describe_network, find_model, verified
 from rm_geo.zoo.weights import load_network
 
 if TYPE_CHECKING:
-    from rm_geo.training.run import TrainingConfig
+    from rm_geo.training.config import TrainingConfig
 
 CONFIG_NAME: Final = "config.json"
 ORIGIN_NAME: Final = "origin.json"

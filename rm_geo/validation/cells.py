@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rm_geo._types import FloatArray
 from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.base import FloatArray
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
@@ -190,9 +190,3 @@ def chosen_cells(
             f"{source} has no cell {', '.join(missing)}.", hint=f"It has {', '.join(by_cell)}."
         )
     return {name: by_cell[name] for name in names}
-
-
-if __name__ == "__main__":
-    from rm_geo.cli.evaluate import run_as_module
-
-    run_as_module("drive-test")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rm_geo.estimators.base import Estimate, Estimator, FloatArray, TileBatch
+from rm_geo._types import FloatArray
+from rm_geo.estimators.base import Estimate, Estimator, TileBatch
 from rm_geo.geostat.regression_kriging import assimilate
 
 SUFFIX = "+assimilate"

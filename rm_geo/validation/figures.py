@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import replacing
-from rm_geo.estimators.base import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

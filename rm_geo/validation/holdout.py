@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold
 
+from rm_geo._types import FloatArray
 from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.base import Estimator, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimator, TileBatch
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import Measurements
 from rm_geo.progress import Progress, SilentProgress

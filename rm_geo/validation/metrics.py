@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-BoolArray = NDArray[np.bool_]
+from rm_geo._types import BoolArray
 
 
 class Pixels(str, Enum):

@@ -7,16 +7,17 @@ from typing import Final
 
 import numpy as np
 
-from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo._types import BoolArray, FloatArray
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.geostat.idw import fit_idw_baseline
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, assimilate
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import SiteInfo
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import combine_rows, judge
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
 from rm_geo.validation.corrected_estimator import CorrectedEstimator
 
 ROAD_PREFIX: Final = "road:"

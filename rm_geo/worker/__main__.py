@@ -1,8 +1,6 @@
 """Run the worker: ``python -m rm_geo.worker``."""
 
-import sys
-
 from rm_geo.worker.service import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

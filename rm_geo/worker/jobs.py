@@ -11,6 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
+from rm_geo._util.key_value import key_and_value
 from rm_geo.errors import UsageError
 from rm_geo.estimators.registry import method_info
 from rm_geo.progress import Progress
@@ -104,7 +105,8 @@ def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 
 def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     """Simulate maps: ``buildings`` and ``sites`` (paths), ``footprints`` and ``options``."""
-    from rm_geo.workflows import simulate
+    from rm_geo.buildings.reader import read_buildings
+    from rm_geo.workflows.simulate import simulate as simulate_maps
 
     buildings = _require(values, "buildings", str)
     sites = _require(values, "sites", str)
@@ -113,8 +115,8 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         values,
         {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
     )
-    footprints = simulate.read_buildings(buildings, progress=progress, **how_read)
-    made = simulate.simulate(footprints, sites, folder, progress=progress, **options)
+    footprints = read_buildings(buildings, progress=progress, **how_read)
+    made = simulate_maps(footprints, sites, folder, progress=progress, **options)
     rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
     return {"rasters": rasters}
 
@@ -189,14 +191,10 @@ def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
 
 def _method_options(settings: Sequence[object]) -> dict[str, Any]:
     """Read ``key=value`` as the command line does."""
-    import click
-
-    from rm_geo.cli.options import key_and_value
-
     try:
-        return dict(key_and_value(str(setting), "method options") for setting in settings)
-    except click.BadParameter as error:
-        raise UsageError(f"An option of the method is wrong: {error.message}") from error
+        return dict(key_and_value(str(setting)) for setting in settings)
+    except ValueError as error:
+        raise UsageError(f"An option of the method is wrong: {error}") from error
 
 
 def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:

@@ -43,7 +43,7 @@ from typing import Any, Final, TextIO
 
 from rm_geo._util.console import JsonConsole, json_line
 from rm_geo._util.error_report import explain
-from rm_geo._util.garbage import tune_gc
+from rm_geo._util.memory import tune_gc
 from rm_geo._version import __version__
 from rm_geo.devices import likely_device
 from rm_geo.errors import CancelledError, ModelError, UsageError

@@ -19,11 +19,12 @@ from typing import Final
 import numpy as np
 from pyproj import CRS, Transformer
 
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.atomic import prepare_output_folder, replacing
 from rm_geo.datasets.cities import City, generate_city
 from rm_geo.datasets.routes import route_order
-from rm_geo.datasets.sampling import BoolMask, Corruption
-from rm_geo.estimators.base import FloatArray, TileBatch
+from rm_geo.datasets.sampling import Corruption
+from rm_geo.estimators.base import TileBatch
 from rm_geo.estimators.knn import KnnEstimator
 from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster, write_raster
@@ -100,7 +101,7 @@ class _World:
     grid: Grid
     antennas: dict[str, Antenna]
     rsrp_dbm: dict[str, FloatArray]
-    sampled: dict[str, BoolMask]
+    sampled: dict[str, BoolArray]
 
 
 def run_demo(
@@ -190,7 +191,7 @@ def _antennas(city: City, rng: np.random.Generator) -> dict[str, Antenna]:
     return antennas
 
 
-def _near(mask: BoolMask, position: tuple[float, float]) -> tuple[int, int]:
+def _near(mask: BoolArray, position: tuple[float, float]) -> tuple[int, int]:
     """Pixel of a mask nearest to a position."""
     rows, cols = np.nonzero(mask)
     nearest = int(np.argmin((rows - position[0]) ** 2 + (cols - position[1]) ** 2))

@@ -119,7 +119,7 @@ def _device(hints: list[str]) -> dict[str, Any]:
     except (ImportError, OSError) as error:
         hints.append("PyTorch cannot be imported: install it again.")
         return {"torch": f"broken: {error}"}
-    from rm_geo.inference.runner import choose_device, choose_precision, cpu_has_bfloat16
+    from rm_geo.devices import choose_device, choose_precision, cpu_has_bfloat16
 
     device = choose_device("auto")
     values: dict[str, Any] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rm_geo._types import FloatArray
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.io.cog import write_raster
@@ -17,7 +18,7 @@ from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import plan_run
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import Statistic, bin_measurements
-from rm_geo.raster.sparse import FloatArray, SparseRaster
+from rm_geo.raster.sparse import SparseRaster
 
 __all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
 

@@ -21,19 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from rm_geo._types import BoolArray, FloatArray, Scalar
 from rm_geo._util.atomic import prepare_output_folder, require_file_target
-from rm_geo._util.padding import Scalar, pad_window
+from rm_geo._util.padding import pad_window
+from rm_geo.devices import Precision, choose_batch_size, choose_device, choose_precision
 from rm_geo.errors import AreaTooLargeError, InputError, UsageError
-from rm_geo.estimators.base import BoolArray, Estimate, FloatArray, TileBatch
+from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.symmetries import require_count
 from rm_geo.grid import Grid, Tile
-from rm_geo.inference.runner import (
-    Precision,
-    choose_batch_size,
-    choose_device,
-    choose_precision,
-    run_tiles,
-)
+from rm_geo.inference.runner import run_tiles
 from rm_geo.inference.unit_scale import UnitScale
 from rm_geo.io.cog import Raster, raster_sink, read_raster
 from rm_geo.io.provenance import describe_input, describe_software

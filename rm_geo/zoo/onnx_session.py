@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from rm_geo._types import FloatArray
 from rm_geo.errors import ModelError
-from rm_geo.estimators.base import FloatArray
 
 INPUTS: Final = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
 """Names and order of what an exported field network takes."""

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
-from test_cli_predict import CORNER, drive_test, write
 
 from rm_geo.buildings.mask import Outlines
 from rm_geo.cli.group import rm_geo
@@ -20,13 +19,15 @@ from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import TileBatch
 from rm_geo.estimators.registry import create
 from rm_geo.grid import Grid, Tile
-from rm_geo.inference.batches import SiteInfo, tile_batches
+from rm_geo.inference.batches import tile_batches
 from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.networks import FieldRadioCycle, RadioCycle
 from rm_geo.networks.fields import SparseTiles
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.predict import predict
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
+from tests.cli.test_cli_predict import CORNER, drive_test, write
 
 FAST = PredictOptions(tile_size_px=64, overlap_px=16, reach_m=20.0, preview=False, crs="EPSG:4326")
 

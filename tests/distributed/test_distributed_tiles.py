@@ -23,7 +23,8 @@ from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import open_method
 from rm_geo.inference.runner import Clock
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline import predict, tile_pass
+from rm_geo.pipeline import predict as predict_module
+from rm_geo.pipeline import tile_pass
 from rm_geo.pipeline.predict import predict
 from rm_geo.progress import SilentProgress
 from tests.pipeline.test_pipeline import drive
@@ -154,7 +155,7 @@ def test_what_was_stopped_goes_on_with_workers_or_without(
     points, whole, cluster, tmp_path, monkeypatch, error
 ):
     monkeypatch.setattr(tile_pass, "_WORTH_KEEPING_S", 0.0)
-    monkeypatch.setattr(predict, "WORTH_RESUMING_S", 0.0)
+    monkeypatch.setattr(predict_module, "WORTH_RESUMING_S", 0.0)
     tiles = DaskTiles(cluster, OPTIONS)
     with pytest.raises((CutOff, CancelledError)):
         predict(

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from rm_geo.geostat import path_loss_trend
 from rm_geo.geostat.idw import SmoothMap
-from rm_geo.geostat.path_loss_trend import SLOPE_DB, DistanceTrend
+from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import SiteInfo
 from rm_geo.networks import fields
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
+from rm_geo.units import SLOPE_DB
 
 SIDE = 256
 GRID = Grid.create(500_000.0, 5_400_000.0, (SIDE, SIDE), 1.0, 32633)

@@ -9,16 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rm_geo import devices
+from rm_geo.devices import choose_batch_size, choose_device, choose_precision
 from rm_geo.errors import CancelledError, DeviceError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.inference import runner
-from rm_geo.inference.runner import (
-    Clock,
-    choose_batch_size,
-    choose_device,
-    choose_precision,
-    run_tiles,
-)
+from rm_geo.inference.runner import Clock, run_tiles
 from rm_geo.progress import SilentProgress
 
 
@@ -164,7 +159,7 @@ def test_an_unknown_device_is_a_usage_error(name):
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
 def test_bfloat16_on_a_cpu_only_where_it_is_native(monkeypatch, native, expected):
-    monkeypatch.setattr(runner, "cpu_has_bfloat16", lambda: native)
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: native)
     assert choose_precision("cpu") == expected
 
 

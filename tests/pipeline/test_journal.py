@@ -20,7 +20,8 @@ from rm_geo.errors import CancelledError, JournalError, OutputError, OutputInUse
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Grid
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline import predict, tile_pass
+from rm_geo.pipeline import predict as predict_module
+from rm_geo.pipeline import tile_pass
 from rm_geo.pipeline.journal import JournalKey, open_journal
 from rm_geo.pipeline.predict import predict
 from rm_geo.products.writer import CellFiles, write_cell
@@ -66,7 +67,7 @@ class Counting(SilentProgress):
 def keeping(monkeypatch):
     """Every estimate is kept, and a run that is stopped leaves what it did."""
     monkeypatch.setattr(tile_pass, "_WORTH_KEEPING_S", 0.0)
-    monkeypatch.setattr(predict, "WORTH_RESUMING_S", 0.0)
+    monkeypatch.setattr(predict_module, "WORTH_RESUMING_S", 0.0)
 
 
 @pytest.mark.parametrize("tiles", [0, 3, 7, 12, 18])
@@ -78,7 +79,7 @@ def test_a_run_that_is_cut_off_goes_on_and_gives_the_same_bytes(tmp_path, keepin
         predict(points, tmp_path / "cut", OPTIONS, Dying(tiles))
     assert (tmp_path / "cut" / ".7.rmgeo-journal").is_dir()
     assert not (tmp_path / "cut" / "7_rsrp.tif").exists()
-    clock = predict.Clock()
+    clock = predict_module.Clock()
     predict(points, tmp_path / "cut", OPTIONS, clock=clock)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
     # At most the batch that died, and nothing that was kept, is computed again.
@@ -130,7 +131,7 @@ def test_a_complete_cell_is_not_computed_again_unless_its_files_are_damaged(
     assert (tmp_path / "cut" / "7_rsrp.tif").exists()
     if damaged:
         (tmp_path / "cut" / "7_rsrp.tif").write_bytes(b"")
-    clock, progress = predict.Clock(), Counting()
+    clock, progress = predict_module.Clock(), Counting()
     results = predict(points, tmp_path / "cut", OPTIONS, progress, clock)
     assert ("Cell 7: complete already" in progress.lines) is not damaged
     assert damaged or clock.tiles <= results[1].tiles

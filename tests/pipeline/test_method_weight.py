@@ -11,7 +11,6 @@ from rm_geo.estimators.base import Estimate
 from rm_geo.geostat.idw import SmoothMap, fit_idw_baseline
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
 from rm_geo.grid import Grid
-from rm_geo.inference.batches import SiteInfo
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import (
     KNOWN_BUILDINGS_PRIOR_WEIGHT,
@@ -23,6 +22,7 @@ from rm_geo.pipeline.method_weight import (
     stack,
 )
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
 
 SIDE = 128
 

@@ -5,8 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-from test_cli_predict import drive_test, write
 
+from tests.cli.test_cli_predict import drive_test, write
 from tests.support.qgis import CHECKS, install_plugin, is_qgis_expected
 
 

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 from pyproj import CRS
 from shapely.geometry import LineString, box
-from test_cli_predict import CORNER, drive_test, write
 
 from rm_geo.cli.group import rm_geo
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
+from tests.cli.test_cli_predict import CORNER, drive_test, write
 from tests.support.qgis import CHECKS, QGIS_PYTHON, a_second, install_plugin
 
 FAST = {

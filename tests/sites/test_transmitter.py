@@ -164,7 +164,7 @@ def test_the_envelope_finds_the_free_space_level(seed, intercept) -> None:
         (points.rsrp_dbm - loss + rng.normal(0, 2, len(points))).astype(np.float32),
         points.cell,
         points.crs,
-    )  # noqa: E501
+    )
     site = Transmitter(x=400_220.0, y=5_800_260.0, height_m=HEIGHT_M)
     assert free_space_intercept(shadowed, site) == pytest.approx(intercept, abs=3.5)
 

@@ -11,9 +11,9 @@ from rm_geo.errors import DependencyError, InputError, UsageError
 from rm_geo.networks import build
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, save_checkpoint
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.default_keys import NetworkShape, require_suited
 from rm_geo.training.publish import main
-from rm_geo.training.run import TrainingConfig
 from rm_geo.zoo.catalog import default_model, find_model, list_models, models_root
 from rm_geo.zoo.weights import load_network, write_index
 

@@ -16,6 +16,7 @@ from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import (
@@ -28,7 +29,7 @@ from rm_geo.training.mars_task import (
 )
 from rm_geo.training.measure import MeasurementMixture, measure
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
-from rm_geo.training.run import TrainingConfig, make_task, train
+from rm_geo.training.run import make_task, train
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext, batch_and_crop
 from rm_geo.units import GAIN_FLOOR_DB, GAIN_SPAN_DB

@@ -15,9 +15,9 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
 from rm_geo.errors import ConfigError, DependencyError, InputError, OutputError
 from rm_geo.progress import SilentProgress
+from rm_geo.training.config import TrainingConfig
 from rm_geo.training.data import describe_data, needing, prepare_data
 from rm_geo.training.device_pool import DevicePool
-from rm_geo.training.run import TrainingConfig
 from rm_geo.training.scenes import ScenePool, split_pairs
 from tests.support.scenes import free_space_set, save_set
 

@@ -15,7 +15,6 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from pyproj import CRS
-from test_cli_predict import drive_test, write
 
 from rm_geo.cli.group import rm_geo
 from rm_geo.estimators.registry import available
@@ -23,6 +22,7 @@ from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.worker.service import PROTOCOL
 from rm_geo.zoo.catalog import list_models
+from tests.cli.test_cli_predict import drive_test, write
 from tests.support.qgis import a_second
 
 OPTIONS = {
@@ -229,7 +229,7 @@ def test_what_libraries_print_does_not_reach_the_protocol():
         "def noisy(values, folder, progress):\n"
         "    import os; print('noise'); os.write(1, b'more noise\\n'); return {}\n"
         "jobs.JOBS['check'] = noisy\n"
-        "import rm_geo.worker as worker; worker.main()\n"
+        "import rm_geo.worker.service as worker; worker.main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -6,11 +6,12 @@ import pytest
 from click.testing import CliRunner
 from shapely.geometry import Point, box
 
+from rm_geo.buildings.reader import read_buildings
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import CrsError, InputError, UsageError
 from rm_geo.io.cog import read_raster
 from rm_geo.sites.transmitter import Transmitter, free_space_loss_1m_db
-from rm_geo.workflows.simulate import read_buildings, simulate
+from rm_geo.workflows.simulate import simulate
 
 pytest.importorskip("numba")
 

@@ -1,0 +1,47 @@
+"""Settings written as ``KEY=VALUE``."""
+
+from __future__ import annotations
+
+
+def key_and_value(setting: str) -> tuple[str, object]:
+    """Split ``KEY=VALUE``; the value is read as YAML, so that numbers are numbers.
+
+    Parameters
+    ----------
+    setting : str
+        Text with an equals sign.
+
+    Returns
+    -------
+    key : str
+        The text before the sign, stripped.
+    value : object
+        A number, boolean, list or mapping where YAML reads one, else text.
+
+    Raises
+    ------
+    ValueError
+        If there is no ``=`` or nothing before it.
+
+    Examples
+    --------
+    >>> key_and_value("neighbours=12")
+    ('neighbours', 12)
+    >>> key_and_value("rate=5e-4")
+    ('rate', 0.0005)
+    """
+    import yaml
+
+    key, sign, text = setting.partition("=")
+    if not sign or not key.strip():
+        raise ValueError(f"{setting!r} is not KEY=VALUE.")
+    try:
+        value: object = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        try:
+            value = float(value)  # YAML 1.1 takes 5e-4 for text
+        except ValueError:
+            return key.strip(), value
+    return key.strip(), value

@@ -1,0 +1,175 @@
+"""Building footprints read from any layer of polygons."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyproj import CRS
+from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
+
+from rm_geo._types import FloatArray
+from rm_geo.errors import CrsError, InputError, UsageError
+from rm_geo.grid import CrsLike, Grid
+from rm_geo.io.crs import CoordinateStats, parse_crs
+from rm_geo.io.crs_choice import CrsChoice
+from rm_geo.progress import Progress
+
+DEFAULT_HEIGHT_COLUMNS = ("height", "height_m", "building_height", "HEIGHT", "Height", "hoehe")
+
+
+@dataclass(frozen=True)
+class Buildings:
+    """Building footprints with heights.
+
+    Attributes
+    ----------
+    polygons : tuple of shapely geometries
+        In ``crs``.
+    heights_m : ndarray of float32, shape (N,)
+        Heights over ground.
+    crs : pyproj.CRS
+        A projected CRS with metres.
+    source : Path
+        The file.
+    """
+
+    polygons: tuple[BaseGeometry, ...]
+    heights_m: FloatArray
+    crs: CRS
+    source: Path
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in metres."""
+        boxes = np.array([polygon.bounds for polygon in self.polygons])
+        west, south = boxes[:, :2].min(axis=0)
+        east, north = boxes[:, 2:].max(axis=0)
+        return float(west), float(south), float(east), float(north)
+
+
+def read_buildings(
+    path: str | os.PathLike[str],
+    *,
+    layer: str | None = None,
+    height_column: str | None = None,
+    default_height_m: float = 25.0,
+    crs: CrsLike | None = None,
+    near: Grid | None = None,
+    progress: Progress | None = None,
+) -> Buildings:
+    """Read building polygons and bring them to metres.
+
+    Parameters
+    ----------
+    path : path-like
+        Any layer of polygons that OGR reads.
+    layer : str, optional
+        Which layer, where there are several.
+    height_column : str, optional
+        Heights in metres; a column named ``height`` or the like if not given.
+    default_height_m : float
+        Height of buildings without one.
+    crs : CRS, optional
+        Where the file does not state one: its own is kept, with a warning if they differ.
+    near : Grid, optional
+        Only what reaches into its bounds is read: a country's buildings need not fit in memory.
+    progress : Progress, optional
+        Told of the warning.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no polygons.
+    CrsError
+        If there is no CRS.
+    UsageError
+        If the column that was named is not there.
+    """
+    import geopandas
+    import pyogrio
+
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"There is no file {source}.")
+    wanted: dict[str, Any] = {} if layer is None else {"layer": layer}
+    _require_one_layer(source, layer)
+    try:
+        if near is not None and pyogrio.read_info(source, **wanted)["crs"] is not None:
+            wanted["bbox"] = geopandas.GeoSeries([box(*near.bounds)], crs=near.crs)
+        frame = geopandas.read_file(source, **wanted)
+    except Exception as error:  # pyogrio and GDAL raise several unrelated types
+        raise InputError(
+            f"{source} cannot be read as a layer of buildings: {str(error).splitlines()[0]}.",
+            hint="Give a GeoPackage, GeoJSON, FlatGeobuf or shapefile of polygons.",
+        ) from error
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise InputError(f"{source} has no geometry.", hint="Buildings must be polygons.")
+    if near is not None and frame.crs is None:  # --crs is that of the measurements there
+        raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
+    own = None if frame.crs is None else CRS.from_user_input(frame.crs)
+    stated = CrsChoice.of(own, None if crs is None else parse_crs(crs), str(source))
+    if near is not None and frame.empty:
+        raise InputError(
+            f"{source} has no building where the map is.",
+            hint="Check its CRS; leave the buildings out where there are none.",
+        )
+    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+    frame = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if frame.empty:
+        raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
+    west, south, east, north = frame.total_bounds
+    look = CoordinateStats.at(np.array([west, east]), np.array([south, north]))
+    stated = stated.confirmed(look, str(source))
+    if stated.warning and progress is not None:
+        progress.log(f"Warning: {stated.warning}")
+    frame = frame.set_crs(stated.crs, allow_override=True)
+    if frame.crs.is_geographic or not all(a.unit_name == "metre" for a in frame.crs.axis_info[:2]):
+        frame = frame.to_crs(frame.estimate_utm_crs())
+    heights = _heights(frame, height_column, default_height_m, source)
+    return Buildings(
+        tuple(frame.geometry.make_valid()), heights, CRS.from_user_input(frame.crs), source
+    )
+
+
+def _require_one_layer(source: Path, layer: str | None) -> None:
+    """Refuse a layer that is not there, and a choice among several that nobody made."""
+    import pyogrio
+
+    try:
+        names = [str(name) for name in pyogrio.list_layers(source)[:, 0]]
+    except Exception:
+        return
+    if layer is not None and layer not in names:
+        raise InputError(
+            f"{source} has no layer {layer!r}.", hint=f"It has {', '.join(names) or 'none'}."
+        )
+    if layer is None and len(names) > 1:
+        raise InputError(
+            f"{source} has {len(names)} layers: {', '.join(names)}.",
+            hint="Say which holds the buildings (--buildings-layer, or --layer of 'simulate').",
+        )
+
+
+def _heights(
+    frame: Mapping[str, Sequence[object]], column: str | None, default_m: float, source: Path
+) -> FloatArray:
+    """Read heights from a column; the default where there is none."""
+    import pandas
+
+    if column is not None and column not in frame:
+        raise UsageError(f"{source} has no column {column!r}.", hint="See --height-column.")
+    found = column or next((name for name in DEFAULT_HEIGHT_COLUMNS if name in frame), None)
+    if not (default_m > 0.0 and math.isfinite(default_m)):
+        raise UsageError("The height of buildings must be above 0 m.")
+    if found is None:
+        return np.full(len(frame[next(iter(frame))]), default_m, dtype=np.float32)
+    values = pandas.to_numeric(pandas.Series(list(frame[found])), errors="coerce").to_numpy(float)
+    usable = np.isfinite(values) & (values > 0.0)
+    return np.where(usable, values, default_m).astype(np.float32)
