@@ -13,7 +13,7 @@ from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.onnx_radiocycle import OnnxRadioCycle
 from rm_geo.estimators.symmetries import require_count
-from rm_geo.networks.kinds import FIELD_KIND
+from rm_geo.networks.kind_names import FIELD_KIND
 from rm_geo.zoo.catalog import default_model, find_model, verified
 from rm_geo.zoo.onnx_files import onnx_files
 

@@ -14,7 +14,7 @@ class TrainingConfig:
     Attributes
     ----------
     kind : str
-        What to train, see :func:`rm_geo.networks.kinds`.
+        What to train, see :func:`rm_geo.networks.kind_names`.
     network : mapping
         Keyword arguments of the network.
     data : sequence of str

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from rm_geo.errors import DependencyError, InputError, RmGeoError, UsageError
-from rm_geo.networks.kinds import FIELD_KIND
+from rm_geo.networks.kind_names import FIELD_KIND
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.default_keys import NetworkShape, read_shape, require_suited
 from rm_geo.training.start import CONFIG_NAME

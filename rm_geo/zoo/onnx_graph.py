@@ -16,7 +16,7 @@ import numpy as np
 
 from rm_geo._util.atomic import replacing
 from rm_geo.errors import ModelError
-from rm_geo.networks.kinds import FIELD_KIND
+from rm_geo.networks.kind_names import FIELD_KIND
 from rm_geo.zoo.catalog import ModelRecord
 from rm_geo.zoo.model_file import CARD_NAME, read_model, tensor_header
 from rm_geo.zoo.onnx_export import export_onnx

@@ -115,7 +115,7 @@ def test_the_worker_greets_with_protocol_device_models_and_methods(worker):
 
 def test_the_greeting_imports_nothing_heavy():
     code = (
-        "import sys, rm_geo.worker as w; w.hello();"
+        "import sys, rm_geo.worker.service as w; w.hello();"
         "heavy = {'torch', 'rasterio', 'geopandas', 'scipy', 'sklearn'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
