@@ -114,7 +114,7 @@ def read_buildings(
     if near is not None and frame.crs is None:  # --crs is that of the measurements there
         raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
     own = None if frame.crs is None else CRS.from_user_input(frame.crs)
-    stated = CrsChoice.of(own, None if crs is None else parse_crs(crs), str(source))
+    stated = CrsChoice.choose(own, None if crs is None else parse_crs(crs), str(source))
     if near is not None and frame.empty:
         raise InputError(
             f"{source} has no building where the map is.",
@@ -126,7 +126,7 @@ def read_buildings(
         raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
     west, south, east, north = frame.total_bounds
     look = CoordinateStats.at(np.array([west, east]), np.array([south, north]))
-    stated = stated.confirmed(look, str(source))
+    stated = stated.check(look, str(source))
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")
     frame = frame.set_crs(stated.crs, allow_override=True)

@@ -1,4 +1,4 @@
-"""Which CRS coordinates are in: the one that their file states, or else the one that is given."""
+"""Choice of the CRS of a file: the CRS that it declares, or else the one that the user gave."""
 
 from __future__ import annotations
 
@@ -13,44 +13,54 @@ from rm_geo.io.tables import Source
 
 @dataclass(frozen=True)
 class CrsChoice:
-    """The CRS of a file's coordinates.
+    """The CRS chosen for the coordinates of a file.
 
     Attributes
     ----------
     crs : pyproj.CRS
         Geographic or projected.
     warning : str
-        Where the file and the user say different things: whose word is taken. Empty otherwise.
-    instead : pyproj.CRS or None
-        What the user gave, where the file's is taken and the coordinates may yet belie it.
+        If the file and the user contradict each other: which CRS is used. Empty otherwise.
+    alternative : pyproj.CRS or None
+        The user's CRS, if the file declares another one; :meth:`check` may fall back to it.
     option : str
-        How the user gives it, for messages.
+        Option by which the user gives the CRS, for messages.
+
+    Examples
+    --------
+    >>> CrsChoice.choose(None, CRS.from_epsg(32633), "drive.csv").crs.to_epsg()
+    32633
     """
 
     crs: CRS
     warning: str = ""
-    instead: CRS | None = None
+    alternative: CRS | None = None
     option: str = "--crs"
 
     @classmethod
-    def of(
+    def choose(
         cls, own: CRS | None, given: CRS | None, source: str, option: str = "--crs"
     ) -> CrsChoice:
-        """Choose between what a file states and what a user gave; the file knows better.
+        """Choose between the CRS that a file declares and the one that a user gave.
 
-        Only a file that states none, or one without a place on Earth, gets the user's.
+        The file has precedence. The user's CRS is used only if the file declares none, or one
+        that cannot be located on Earth.
 
         Parameters
         ----------
         own, given : pyproj.CRS or None
-            The file's, and the user's.
+            CRS of the file, and of the user.
         source, option : str
-            The file, and how the user gives its CRS, for messages.
+            The file, and the option for its CRS; for messages.
+
+        Returns
+        -------
+        CrsChoice
 
         Raises
         ------
         CrsError
-            If there is none, or it is local, vertical or geocentric.
+            If there is no CRS, or it is local, vertical or geocentric.
         """
         if own is None or given is None:
             return cls(source_crs(given if own is None else own, source, option), option=option)
@@ -62,48 +72,76 @@ class CrsChoice:
         if _is_same(kept, wanted):
             return cls(kept, option=option)
         warning = (
-            f"{source} states a CRS of its own, {kept.name!r}, which is kept: "
-            f"{wanted.name!r} ({option}) is for files that state none."
+            f"{source} declares the CRS {kept.name!r}, which is used: "
+            f"{wanted.name!r} ({option}) applies to files that declare none."
         )
         return cls(kept, warning, wanted, option)
 
     @classmethod
-    def of_source(cls, source: Source, given: CRS | None, option: str = "--crs") -> CrsChoice:
-        """Choose as :meth:`of` does, of a file with a geometry.
+    def choose_for_source(
+        cls, source: Source, given: CRS | None, option: str = "--crs"
+    ) -> CrsChoice:
+        """Choose as :meth:`choose` does, for an opened file with a geometry.
+
+        Parameters
+        ----------
+        source : Source
+            The opened file.
+        given : pyproj.CRS or None
+            CRS of the user.
+        option : str
+            Option for the CRS, for messages.
+
+        Returns
+        -------
+        CrsChoice
 
         Raises
         ------
         CrsError
-            Also if what the file says is no CRS, and none is given.
+            As :meth:`choose`; also if the file's CRS is invalid and the user gave none.
         """
         if source.crs_fault and given is None:
             raise CrsError(source.crs_fault, hint=f"Give it with {option}.")
-        return cls.of(source.crs, given, source.label, option)
+        return cls.choose(source.crs, given, source.label, option)
 
-    def confirmed(self, look: CoordinateStats, source: str) -> CrsChoice:
-        """Check the choice by the coordinates; what they belie is no statement.
+    def check(self, stats: CoordinateStats, source: str) -> CrsChoice:
+        """Check the choice against the coordinates.
 
-        GeoJSON is in degrees unless it says otherwise, and many files of metres do not.
+        A declared CRS that contradicts the coordinates is ignored if the user gave another:
+        GeoJSON is in degrees unless it says otherwise, and many files hold metres instead.
+
+        Parameters
+        ----------
+        stats : CoordinateStats
+            Statistics of the coordinates.
+        source : str
+            The file, for messages.
+
+        Returns
+        -------
+        CrsChoice
+            This choice, or the alternative with a warning.
 
         Raises
         ------
         CrsError
-            If the coordinates are plainly not in the CRS, nor in the one that was given.
+            If the coordinates contradict the CRS, and the alternative too if there is one.
         """
         try:
-            look.check(self.crs, source, self.option)
+            stats.check(self.crs, source, self.option)
         except CrsError as error:
-            if self.instead is None:
+            if self.alternative is None:
                 raise
-            look.check(self.instead, source, self.option)
-            warning = _overridden(error, self.instead, self.option)
-            return CrsChoice(self.instead, warning, option=self.option)
+            stats.check(self.alternative, source, self.option)
+            warning = _overridden(error, self.alternative, self.option)
+            return CrsChoice(self.alternative, warning, option=self.option)
         return self
 
 
 def _overridden(error: CrsError, given: CRS, option: str) -> str:
-    """Say that the user's word is taken, and why."""
-    return f"{error.message} {given.name!r} is taken, as {option} says."
+    """Say that the CRS of the user is used, and why."""
+    return f"{error.message} {given.name!r} is used instead, as given by {option}."
 
 
 def _is_same(first: CRS, second: CRS) -> bool:

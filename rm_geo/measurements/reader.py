@@ -86,7 +86,7 @@ def read_measurements(
     request = Request(tuple(dict.fromkeys(taken.values())), bounds, axes)
     gathering = MeasurementAccumulator.of(source, taken, bounds, source.chunks(request))
     gathering.require_coordinates()
-    stated = stated.confirmed(gathering.look, source.label)
+    stated = stated.check(gathering.look, source.label)
     file_crs = stated.crs
     gathering.require_rows()
     total = gathering.total
@@ -196,12 +196,12 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
 def _stated_crs(source: Source, taken: Mapping[str, str], given: CRS | None) -> CrsChoice:
     """Choose the file's CRS, or the one given, or WGS 84 for longitude and latitude."""
     if "x" not in taken:
-        return CrsChoice.of_source(source, given)
+        return CrsChoice.choose_for_source(source, given)
     is_degrees = roles.is_named(taken["x"], roles.LONGITUDE) and roles.is_named(
         taken["y"], roles.LATITUDE
     )
     by_names = CRS.from_epsg(_WGS84) if is_degrees else None
-    return CrsChoice.of(None, by_names if given is None else given, source.label)
+    return CrsChoice.choose(None, by_names if given is None else given, source.label)
 
 
 def _is_in_degrees(crs: CRS) -> bool:

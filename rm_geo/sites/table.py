@@ -124,8 +124,8 @@ def read_sites(
     table = source.load(tuple(dict.fromkeys(taken.values())))
     x, y, own = _coordinates(source, table, taken)
     wanted = usual if given is None and own is None else given
-    stated = CrsChoice.of_source(replace(source, crs=own), wanted, _CRS_OPTION)
-    stated = stated.confirmed(CoordinateStats.at(x, y), source.label)
+    stated = CrsChoice.choose_for_source(replace(source, crs=own), wanted, _CRS_OPTION)
+    stated = stated.check(CoordinateStats.at(x, y), source.label)
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")
     positions = to_metres(x, y, stated.crs, source.label, target=target)

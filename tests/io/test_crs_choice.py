@@ -1,4 +1,4 @@
-"""A CRS that a file states is kept; one that is given is for files that state none."""
+"""Choice between the CRS that a file declares and the one that the user gives."""
 
 import numpy as np
 import pytest
@@ -14,44 +14,44 @@ LOCAL = CRS.from_wkt(
 )
 
 
-def look_at(x, y):
-    look = CoordinateStats()
-    look.add(np.array(x), np.array(y))
-    return look
+def stats_of(x, y):
+    stats = CoordinateStats()
+    stats.add(np.array(x), np.array(y))
+    return stats
 
 
-def test_the_files_own_is_kept_and_the_difference_told():
-    stated = CrsChoice.of(UTM_33, UTM_32, "d.gpkg")
-    assert stated.crs == UTM_33
-    assert all(word in stated.warning for word in ("d.gpkg", UTM_33.name, UTM_32.name, "--crs"))
-    assert stated.confirmed(look_at([4e5], [5.8e6]), "d.gpkg") == stated
+def test_declared_crs_is_used_with_a_warning():
+    choice = CrsChoice.choose(UTM_33, UTM_32, "d.gpkg")
+    assert choice.crs == UTM_33
+    assert all(word in choice.warning for word in ("d.gpkg", UTM_33.name, UTM_32.name, "--crs"))
+    assert choice.check(stats_of([4e5], [5.8e6]), "d.gpkg") == choice
 
 
-def test_the_same_crs_in_other_words_is_no_difference():
+def test_equivalent_crs_give_no_warning():
     for own, given in (
         (DEGREES, CRS.from_user_input("OGC:CRS84")),
         (CRS.from_epsg(4979), DEGREES),
         (CRS.from_wkt(UTM_33.to_wkt("WKT1_ESRI")), UTM_33),
     ):
-        assert CrsChoice.of(own, given, "d.shp").warning == ""
+        assert CrsChoice.choose(own, given, "d.shp").warning == ""
 
 
-def test_what_is_given_is_for_files_that_state_none():
-    assert CrsChoice.of(None, UTM_32, "d.csv") == CrsChoice(UTM_32)
+def test_given_crs_is_used_if_the_file_declares_none():
+    assert CrsChoice.choose(None, UTM_32, "d.csv") == CrsChoice(UTM_32)
     with pytest.raises(CrsError, match="no CRS"):
-        CrsChoice.of(None, None, "d.csv")
+        CrsChoice.choose(None, None, "d.csv")
 
 
-def test_what_leads_nowhere_is_no_statement():
-    stated = CrsChoice.of(LOCAL, UTM_32, "d.gpkg")
-    assert stated.crs == UTM_32
-    assert "site grid" in stated.warning
+def test_given_crs_replaces_a_local_crs():
+    choice = CrsChoice.choose(LOCAL, UTM_32, "d.gpkg")
+    assert choice.crs == UTM_32
+    assert "site grid" in choice.warning
 
 
-def test_what_the_coordinates_belie_is_no_statement():
-    metres = look_at([4e5], [5.8e6])
+def test_given_crs_replaces_one_that_contradicts_the_coordinates():
+    metres = stats_of([4e5], [5.8e6])
     with pytest.raises(CrsError, match="not degrees"):
-        CrsChoice.of(DEGREES, None, "d.geojson").confirmed(metres, "d.geojson")
-    taken = CrsChoice.of(DEGREES, UTM_32, "d.geojson").confirmed(metres, "d.geojson")
+        CrsChoice.choose(DEGREES, None, "d.geojson").check(metres, "d.geojson")
+    taken = CrsChoice.choose(DEGREES, UTM_32, "d.geojson").check(metres, "d.geojson")
     assert taken.crs == UTM_32
     assert "not degrees" in taken.warning

@@ -1,9 +1,11 @@
+"""Provenance tags of inputs."""
+
 import hashlib
 
 from rm_geo.io.provenance import describe_input
 
 
-def test_a_file_is_told_by_name_size_and_checksum(tmp_path):
+def test_describe_input_gives_name_size_and_checksum(tmp_path):
     file = tmp_path / "drive.csv"
     file.write_bytes(b"lon,lat,rsrp")
     checksum = hashlib.sha256(b"lon,lat,rsrp").hexdigest()
@@ -19,7 +21,7 @@ def test_a_file_is_told_by_name_size_and_checksum(tmp_path):
     }
 
 
-def test_another_projection_beside_a_shapefile_is_another_input(tmp_path):
+def test_sidecars_checksum_changes_with_the_projection(tmp_path):
     file, projection = tmp_path / "outlines.shp", tmp_path / "outlines.PRJ"
     for path in (file, projection, file.with_suffix(".shx"), file.with_suffix(".txt")):
         path.write_bytes(b"before")
@@ -29,9 +31,9 @@ def test_another_projection_beside_a_shapefile_is_another_input(tmp_path):
     assert describe_input(file) == before
     projection.write_bytes(b"after")
     after = describe_input(file)
-    assert {key for key in after if after[key] != before[key]} == {"input_companions_sha256"}
+    assert {key for key in after if after[key] != before[key]} == {"input_sidecars_sha256"}
 
 
-def test_a_file_that_is_gone_and_memory_are_told_as_such(tmp_path):
+def test_describe_input_of_a_missing_file_and_of_memory(tmp_path):
     assert describe_input(tmp_path / "gone.csv") == {"input": "gone.csv"}
     assert describe_input(None) == {"input": "measurements in memory"}

@@ -502,17 +502,17 @@ def test_a_file_cut_anywhere_is_an_error_or_whole(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("lost", [".shx", ".dbf"])
-def test_a_shapefile_without_its_companions(tmp_path: Path, lost: str) -> None:
+def test_a_shapefile_without_its_sidecars(tmp_path: Path, lost: str) -> None:
     path = write(tmp_path / "drive.shp")
     path.with_suffix(lost).unlink()
     assert f"drive{lost}" in message_of(path)
 
 
 @pytest.mark.parametrize("cut", [".shx", ".dbf"])
-def test_a_shapefile_with_a_cut_companion(tmp_path: Path, cut: str) -> None:
+def test_a_shapefile_with_a_truncated_sidecar(tmp_path: Path, cut: str) -> None:
     path = write(tmp_path / "drive.shp")
-    companion = path.with_suffix(cut)
-    companion.write_bytes(companion.read_bytes()[:-10])
+    sidecar = path.with_suffix(cut)
+    sidecar.write_bytes(sidecar.read_bytes()[:-10])
     assert "cut short" in message_of(path)
 
 

@@ -1,4 +1,4 @@
-"""Is a shapefile whole? GDAL reads a cut one in silence, as far as it goes."""
+"""Completeness check of shapefiles: GDAL reads a truncated one without an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rm_geo.errors import InputError
-from rm_geo.io.sidecars import companion
+from rm_geo.io.sidecars import sidecar_file
 
 _HEADER_BYTES: Final = 100
 # Length in 16-bit words at byte 24, big-endian (ESRI Shapefile Technical Description).
@@ -15,18 +15,18 @@ _LENGTH_AT: Final = 24
 
 
 def check_shapefile(path: Path) -> None:
-    """Check that a shapefile has its companions and that none of them is cut short.
+    """Check that a shapefile has its sidecars (.shx, .dbf) and that none of them is cut short.
 
     Raises
     ------
     InputError
         If ``.shx`` or ``.dbf`` is missing, or a file is shorter than its header says.
     """
-    needed = {s: companion(path, s) for s in (".shx", ".dbf")}
+    needed = {s: sidecar_file(path, s) for s in (".shx", ".dbf")}
     missing = [suffix for suffix, file in needed.items() if file is None]
     if missing:
         raise InputError(
-            f"{path} lacks its companion {' and '.join(path.stem + s for s in missing)}.",
+            f"{path} lacks its sidecar {' and '.join(path.stem + s for s in missing)}.",
             hint="A shapefile is at least .shp, .shx and .dbf side by side: copy them all.",
         )
     for file in (path, needed[".shx"]):
