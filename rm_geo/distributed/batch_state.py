@@ -21,7 +21,7 @@ from rm_geo.errors import RmGeoError
 from rm_geo.estimators.registry import method_info
 from rm_geo.io.metadata import exists, file_sizes, version_of
 from rm_geo.io.object_store import fetched, remove, stored
-from rm_geo.io.paths import Location, identity, location_of
+from rm_geo.io.paths import Location, identity, location_of, redacted
 from rm_geo.measurements.cleaning import worth_a_look
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, CellResult
 from rm_geo.zoo.catalog import find_model, list_models, verify_model
@@ -232,8 +232,8 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
             "job": state.job.name,
             "status": state.status,
             "message": state.reason,
-            "measurements": str(state.job.measurements),
-            "output": str(state.job.output),
+            "measurements": redacted(str(state.job.measurements)),
+            "output": redacted(str(state.job.output)),
             "cells": len(state.results),
             "cells_mapped": sum(result.is_mapped for result in state.results.values()),
             "cells_skipped": sum(result.is_skipped for result in state.results.values()),

@@ -25,7 +25,7 @@ from rm_geo.errors import (
 )
 from rm_geo.io.file_cache import worker_file_cache
 from rm_geo.io.object_store import local, stored
-from rm_geo.io.paths import location_of
+from rm_geo.io.paths import location_of, redacted
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
 from rm_geo.products.summary import CellResult, failed, skipped
@@ -153,7 +153,9 @@ def _refused(run_plan: RunPlan, source: Path, job: Job) -> tuple[CellResult, ...
 
 def _called(result: CellResult, source: Path, job: Job) -> CellResult:
     """Name the job's file in a result's message, not its copy."""
-    return replace(result, message=result.message.replace(str(source), str(job.measurements)))
+    return replace(
+        result, message=result.message.replace(str(source), redacted(str(job.measurements)))
+    )
 
 
 class _TaskProgress(SilentProgress):
@@ -172,7 +174,7 @@ class _TaskProgress(SilentProgress):
 
     def call(self, copy: Path, job: Job) -> None:
         """Call a file by the name that its job has for it."""
-        self._names[str(copy)] = str(job.measurements)
+        self._names[str(copy)] = redacted(str(job.measurements))
 
     def log(self, message: str) -> None:
         """Keep a line."""

@@ -13,8 +13,8 @@ from rm_geo.errors import ConfigError, InputError, RmGeoError
 from rm_geo.inference.methods import check_method
 from rm_geo.io.crs import parse_crs, require_metric
 from rm_geo.io.metadata import exists, find, for_each
-from rm_geo.io.object_store import open_storage, require_writable
-from rm_geo.io.paths import Location, below, file_name, folder_of, identity, location_of, url_of
+from rm_geo.io.object_store import remote_path, require_writable
+from rm_geo.io.paths import Location, below, file_name, folder_of, identity, location_of, redacted
 from rm_geo.options import PredictOptions
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, SUMMARY_NAMES
 from rm_geo.zoo.catalog import list_models
@@ -132,7 +132,7 @@ def _files(sources: Sequence[str | Path]) -> list[Location]:
         inside = [file for file in inside if file_name(file) not in _NO_MEASUREMENTS]
         if not inside:
             raise InputError(
-                f"There are no measurements at {source}.",
+                redacted(f"There are no measurements at {source}."),
                 hint=f"Files end in {', '.join(MEASUREMENT_SUFFIXES)}.",
             )
         for file in inside:
@@ -219,7 +219,7 @@ def _require_files(jobs: Sequence[Job]) -> None:
     if missing:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
-            f"{missing[0]} of job {users[missing[0]].name!r} does not exist{more}.",
+            redacted(f"{missing[0]} of job {users[missing[0]].name!r} does not exist{more}."),
             hint="Paths in a table are relative to the table's folder.",
         )
 
@@ -276,7 +276,7 @@ def _require_storage(jobs: Sequence[Job], output: Location) -> None:
     """Refuse outputs in a storage that cannot be opened, before hours of work for it."""
     for place in (output, *(job.output for job in jobs)):
         if isinstance(place, str):
-            open_storage(url_of(place))
+            remote_path(place)
 
 
 def require_outputs(output: Location, jobs: Sequence[Job]) -> None:

@@ -1,8 +1,10 @@
-"""Copies of remote files that a worker holds for the tasks of a batch, each fetched once."""
+"""Local copies of remote files on a worker, shared by its tasks: each version downloaded once."""
 
 from __future__ import annotations
 
 import importlib
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,113 +17,125 @@ from rm_geo.io.metadata import version_of
 from rm_geo.io.object_store import fetch, named_as
 from rm_geo.io.paths import identity
 
-_KEPT_BYTES: Final = 2 << 30
-_ATTRIBUTE: Final = "_rm_geo_copies"
+_MAX_BYTES: Final = 2 << 30
+_ATTRIBUTE: Final = "_rm_geo_file_cache"
 
 
 @dataclass
 class _Copy:
-    """One version of a file: fetched by the first who wants it, while others wait."""
+    """One version of a file: downloaded by the first task that uses it; others wait for it."""
 
     folder: Path
     path: Path | None = None
     users: int = 0
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    download: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
-    def remove(self) -> None:
-        """Remove it from disk."""
-        for file in self.folder.iterdir():
-            file.unlink(missing_ok=True)
-        self.folder.rmdir()
-
 
 class FileCache:
-    """Copies of files in object storage, in a folder that goes with this process.
+    """Copies of files in object storage, in a temporary folder of this process.
 
     Parameters
     ----------
-    kept_bytes : int
-        Copies that nobody uses go, the longest unused first, while all take more.
+    max_bytes : int
+        While all copies take more, unused ones are removed, the least recently used first.
     """
 
-    def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
-        self._kept_bytes = kept_bytes
-        self._places = ExitStack()
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._stack = ExitStack()
         self._folder: Path | None = None
-        self._number = 0
-        self._copies: dict[str, _Copy] = {}  # the last used last
-        self._turn = threading.Lock()
+        self._copies: dict[str, _Copy] = {}  # the most recently used last
+        self._lock = threading.Lock()
 
     @contextmanager
     def copy_of(self, location: str) -> Iterator[Path]:
         """Give the local copy of a file for the time of a block.
 
-        It is fetched anew where the storage says that the file changed. As
-        :func:`rm_geo.io.object_store.fetched`, whose errors it raises.
+        A file that changed in the storage is downloaded again.
+
+        Parameters
+        ----------
+        location : str
+            URL or virtual path of GDAL.
+
+        Yields
+        ------
+        Path
+            The local copy.
+
+        Raises
+        ------
+        InputError, FetchError, DependencyError, UsageError
+            As :func:`rm_geo.io.object_store.fetched`.
         """
         key = f"{identity(location)} {version_of(location)}"
-        with self._turn:
-            copy = self._copies.pop(key, None) or self._begun()
+        with self._lock:
+            copy = self._copies.pop(key, None) or _Copy(self._new_folder())
             self._copies[key] = copy
             copy.users += 1
         try:
-            with copy.turn:
+            with copy.download:
                 if copy.path is None:
                     copy.path = fetch(location, copy.folder)
             with named_as(copy.path, location):
                 yield copy.path
         finally:
-            with self._turn:
+            with self._lock:
                 copy.users -= 1
-                self._drop_unused()
+                self._remove_unused()
 
     def close(self) -> None:
-        """Remove all copies; the next one that is wanted is fetched again."""
-        with self._turn:
+        """Remove all copies; a file that is used again is downloaded again."""
+        with self._lock:
             self._copies.clear()
             self._folder = None
-            self._places.close()
+            self._stack.close()
 
-    def _begun(self) -> _Copy:
-        """Make room for a copy."""
+    def _new_folder(self) -> Path:
+        """Make a folder for a copy."""
         if self._folder is None:
-            self._folder = self._places.enter_context(owned_folder())
-        self._number += 1
-        folder = self._folder / str(self._number)
-        folder.mkdir()
-        return _Copy(folder)
+            self._folder = self._stack.enter_context(owned_folder())
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
-    def _drop_unused(self) -> None:
-        """Remove what was not fetched after all, and what is too much."""
-        unused = {key: copy for key, copy in self._copies.items() if copy.users == 0}
-        too_much = sum(copy.size for copy in self._copies.values()) - self._kept_bytes
-        for key, copy in unused.items():
-            if copy.path is None or too_much > 0:
-                too_much -= copy.size
-                copy.remove()
+    def _remove_unused(self) -> None:
+        """Remove incomplete downloads, and unused copies beyond the size limit."""
+        excess = sum(copy.size for copy in self._copies.values()) - self._max_bytes
+        for key, copy in list(self._copies.items()):
+            if copy.users == 0 and (copy.path is None or excess > 0):
+                excess -= copy.size
+                shutil.rmtree(copy.folder, ignore_errors=True)
                 del self._copies[key]
 
 
 def worker_file_cache() -> FileCache:
-    """Give the copies of the Dask worker that runs this."""
+    """Give the file cache of the Dask worker that runs this task.
+
+    Returns
+    -------
+    FileCache
+        The same one for all tasks of the worker.
+    """
     distributed: Any = importlib.import_module("distributed")
-    # One step, so that two threads of a worker get the same.
-    copies = vars(distributed.get_worker()).setdefault(_ATTRIBUTE, FileCache())
-    assert isinstance(copies, FileCache)
-    return copies
+    # setdefault is one step, so that two threads of a worker get the same cache.
+    cache = vars(distributed.get_worker()).setdefault(_ATTRIBUTE, FileCache())
+    assert isinstance(cache, FileCache)
+    return cache
 
 
 def release_copies(dask_worker: Any) -> None:  # noqa: ANN401 - distributed carries no types
-    """Remove a worker's copies, and those of workers that were killed beside it.
+    """Remove the copies of a worker, and those of processes that were killed on its machine.
 
-    Dask passes the worker by the parameter's name.
+    Parameters
+    ----------
+    dask_worker : distributed.Worker
+        Dask passes the worker by the name of this parameter.
     """
-    copies = vars(dask_worker).pop(_ATTRIBUTE, None)
-    if isinstance(copies, FileCache):
-        copies.close()
+    cache = vars(dask_worker).pop(_ATTRIBUTE, None)
+    if isinstance(cache, FileCache):
+        cache.close()
     remove_abandoned()

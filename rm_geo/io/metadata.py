@@ -1,64 +1,105 @@
-"""What lies at a place, on this machine or in object storage, asked without fetching it."""
+"""Questions about files, local or in object storage, answered without downloading them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rm_geo.errors import FetchError, InputError
-from rm_geo.io.object_store import attempt, open_storage
-from rm_geo.io.paths import Location, file_name, url_of
-from rm_geo.io.sidecars import SIDECARS
+from rm_geo.io.object_store import attempt, remote_path, remote_sidecars
+from rm_geo.io.paths import Location, file_name
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 T = TypeVar("T")
 L = TypeVar("L")
 
-_AT_ONCE: Final = 16
+_THREADS: Final = 16
 
 
-def for_each(question: Callable[[L], T], places: Iterable[L]) -> list[T]:
-    """Ask the same of many places, some at once: a storage answers in tens of milliseconds."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(question, places))
+def for_each(question: Callable[[L], T], items: Iterable[L]) -> list[T]:
+    """Call a function for many items in parallel threads: a storage answers in milliseconds.
+
+    Parameters
+    ----------
+    question : callable
+        Takes one item.
+    items : iterable
+        Such as locations.
+
+    Returns
+    -------
+    list
+        The answers, in the order of the items. The first error is raised.
+
+    Examples
+    --------
+    >>> for_each(len, ["a", "bcd"])
+    [1, 3]
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(question, items))
 
 
 def exists(location: Location) -> bool:
-    """Whether there is something at a place.
+    """Whether there is a file or folder at a location.
+
+    Parameters
+    ----------
+    location : Path or str
+
+    Returns
+    -------
+    bool
 
     Raises
     ------
     FetchError
-        If a storage does not say.
+        If a storage does not answer.
     DependencyError, UsageError
         As :func:`rm_geo.io.object_store.fetched`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> exists(Path("/nowhere/drive.csv"))
+    False
     """
     if not isinstance(location, str):
         return location.exists()
-    return _details(location) is not None
+    return _info(remote_path(location), location) is not None
 
 
 def head_of(location: Location, size: int) -> bytes:
-    """Give the first bytes of a file, fetching no more of it.
+    """Read the first bytes of a file, and no more than those.
+
+    Parameters
+    ----------
+    location : Path or str
+    size : int
+        Number of bytes.
+
+    Returns
+    -------
+    bytes
+        Fewer than ``size`` if the file is shorter.
 
     Raises
     ------
     InputError
-        If there is none, or it cannot be read.
+        If the file does not exist or cannot be read.
     FetchError
         If a storage fails.
     """
     if isinstance(location, str):
-        system, path = open_storage(url_of(location))
-        return bytes(
-            attempt(
-                lambda: system.cat_file(path, start=0, end=size),
-                location,
-                "read",
-                FetchError,
-                InputError,
-            )
-        )
+        remote = remote_path(location)
+
+        def head() -> bytes:
+            return bytes(remote.fs.cat_file(remote.path, start=0, end=size))
+
+        return attempt(head, location, "read", FetchError, InputError)
     try:
         with location.open("rb") as file:
             return file.read(size)
@@ -67,22 +108,30 @@ def head_of(location: Location, size: int) -> bytes:
 
 
 def version_of(location: Location) -> str:
-    """Give a text that changes with the content of a file, as far as size, time or tag tell.
+    """Give a text that changes with the content of a file: its size and time, or its tag.
+
+    Parameters
+    ----------
+    location : Path or str
+        A shapefile in object storage includes its sidecars.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     InputError
-        If there is none, or a storage does not say.
+        If the file does not exist.
+    FetchError
+        If a storage does not answer.
     """
     if isinstance(location, str):
-        system, path = open_storage(url_of(location))
+        remote = remote_path(location)
 
         def version() -> str:
-            parts = [path]
-            if path.lower().endswith(".shp"):
-                others = (path[:-4] + suffix for suffix in SIDECARS)
-                parts += [other for other in others if system.exists(other)]
-            return " ".join(str(system.checksum(part)) for part in parts)
+            parts = [remote, *remote_sidecars(remote)]
+            return " ".join(str(part.fs.checksum(part.path)) for part in parts)
 
         return attempt(version, location, "read", FetchError, InputError)
     try:
@@ -93,81 +142,83 @@ def version_of(location: Location) -> str:
 
 
 def file_sizes(location: Location) -> dict[str, int | None]:
-    """Names of the files in a folder, which need not exist, and their sizes in bytes.
+    """List the files in a folder, which need not exist, with their sizes.
 
-    A storage may not know a size: None.
+    Parameters
+    ----------
+    location : Path or str
+
+    Returns
+    -------
+    dict of str to int or None
+        Sizes in bytes by name; None if a storage does not know a size.
 
     Raises
     ------
     FetchError
-        If a storage does not say.
+        If a storage does not answer.
     """
     if not isinstance(location, str):
         inside = location.iterdir() if location.is_dir() else iter(())
         return {path.name: path.stat().st_size for path in inside if path.is_file()}
-    system, path = open_storage(url_of(location))
-    return {
-        file_name(str(entry["name"])): entry.get("size")
-        for entry in _listed(system, path, location)
-    }
+    entries = _list_files(remote_path(location), location)
+    return {file_name(str(entry["name"])): entry.get("size") for entry in entries}
 
 
 def find(location: str, suffixes: Sequence[str]) -> list[str]:
-    """Find what a file, a folder or a pattern in object storage stands for.
+    """Expand a file, a folder or a pattern in object storage.
 
     Parameters
     ----------
     location : str
         URL or virtual path of GDAL.
     suffixes : sequence of str
-        Endings of the files that are meant of a folder.
+        Endings of the files to list in a folder, in lower case.
 
     Returns
     -------
     list of str
-        URLs; none if there is nothing.
+        URLs; empty if there is nothing.
 
     Raises
     ------
     FetchError
-        If the storage does not say.
+        If the storage does not answer.
     """
-    system, path = open_storage(url_of(location))
-    details = _details(location)
-    if details is None:
-        names = attempt(lambda: system.glob(path), location, "read", FetchError, InputError)
-        return [str(system.unstrip_protocol(name)) for name in names]
-    if details["type"] != "directory":
+    remote = remote_path(location)
+    info = _info(remote, location)
+    if info is not None and info["type"] != "directory":
         return [location]
-    names = (str(entry["name"]) for entry in _listed(system, path, location))
-    inside = [str(system.unstrip_protocol(name)) for name in names]
-    return [url for url in inside if file_name(url).lower().endswith(tuple(suffixes))]
+    if info is None:
+        names = attempt(
+            lambda: remote.fs.glob(remote.path), location, "read", FetchError, InputError
+        )
+    else:
+        inside = _list_files(remote, location)
+        names = [e["name"] for e in inside if e["name"].lower().endswith(tuple(suffixes))]
+    return [str(remote.fs.unstrip_protocol(name)) for name in names]
 
 
-def _details(location: str) -> dict[str, Any] | None:
-    """Ask a storage what it knows of a place; None if there is nothing."""
-    system, path = open_storage(url_of(location))
-    try:
-        found = attempt(lambda: system.info(path), location, "read", FetchError, InputError)
-    except FetchError:
-        raise
-    except InputError:
-        return None
-    return dict(found)
+def _info(remote: UPath, location: str) -> dict[str, Any] | None:
+    """Ask a storage about a location; None if there is nothing."""
 
-
-def _listed(
-    system: Any,  # noqa: ANN401 - of fsspec, untyped
-    path: str,
-    location: str,
-) -> list[dict[str, Any]]:
-    """List what a storage knows of the files in a folder, which need not exist."""
-
-    def inside() -> list[dict[str, Any]]:
+    def info() -> dict[str, Any] | None:
         try:
-            entries = system.ls(path, detail=True)
+            return dict(remote.fs.info(remote.path))
+        except FileNotFoundError:
+            return None
+
+    return attempt(info, location, "read", FetchError, InputError)
+
+
+def _list_files(remote: UPath, location: str) -> list[dict[str, Any]]:
+    """List what a storage knows of the files in a folder, with one request."""
+
+    def files() -> list[dict[str, Any]]:
+        try:
+            entries = remote.fs.ls(remote.path, detail=True)
         except FileNotFoundError:
             return []
         return [entry for entry in entries if entry["type"] == "file"]
 
-    return attempt(inside, location, "read", FetchError, InputError)
+    return attempt(files, location, "read", FetchError, InputError)

@@ -1,21 +1,24 @@
-"""Inputs and outputs in object storage: fetched before the work, stored after it.
+"""Inputs from and outputs to object storage, through fsspec and universal-pathlib.
 
-Whoever speaks of ``s3://bucket/key`` may also say ``/vsis3/bucket/key``, as GDAL does. What is
-fetched is the whole object; results are made on this machine and then stored one by one, each
-object whole or not at all, as object stores have it.
+An input is downloaded whole before the work. Outputs are written to a local outbox and uploaded
+file by file when they are complete; object stores make each object visible whole or not at all.
+``s3://bucket/key`` and GDAL's ``/vsis3/bucket/key`` mean the same.
+
+The download caches of fsspec (``filecache``, ``simplecache``) are not used: a file of which the
+download was interrupted stays in their folder and is later returned as if it were complete, and
+they have neither a size limit nor locks between threads. fsspec has no outbox.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from rm_geo._util.atomic import refuse_link
@@ -28,8 +31,11 @@ from rm_geo.errors import (
     RmGeoError,
     UsageError,
 )
-from rm_geo.io.paths import Location, file_name, url_of
+from rm_geo.io.paths import Location, file_name, redacted, url_of
 from rm_geo.io.sidecars import SIDECARS
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 T = TypeVar("T")
 
@@ -40,7 +46,7 @@ _PROBE: Final = ".rm_geo-probe"
 
 @contextmanager
 def fetched(location: str) -> Iterator[Path]:
-    """Fetch a file of measurements, the companions of a shapefile too, for the time of a block.
+    """Download an input file for the time of a block, a shapefile with its sidecars.
 
     Parameters
     ----------
@@ -50,18 +56,23 @@ def fetched(location: str) -> Iterator[Path]:
     Yields
     ------
     Path
-        The local copy. Errors of the block name the location in its place.
+        The local copy, removed afterwards. Errors of the block name the location instead.
 
     Raises
     ------
     InputError
-        If it does not exist.
+        If the file does not exist.
     FetchError
-        If it cannot be read, perhaps for now only.
+        If it cannot be downloaded; another try may succeed.
     DependencyError
         If the package for this kind of storage is not installed.
     UsageError
-        If the location cannot be meant.
+        If the location is not valid.
+
+    Examples
+    --------
+    >>> with fetched("s3://drives/today.parquet") as path:  # doctest: +SKIP
+    ...     print(path.stat().st_size)
     """
     with owned_folder() as folder:
         copy = fetch(location, folder)
@@ -70,67 +81,98 @@ def fetched(location: str) -> Iterator[Path]:
 
 
 def fetch(location: str, folder: Path) -> Path:
-    """Fetch a file, and the companions of a shapefile, into a folder; gives the copy.
+    """Download a file into a folder, a shapefile with its sidecars.
+
+    Parameters
+    ----------
+    location : str
+        URL or virtual path of GDAL.
+    folder : Path
+        Local folder, which exists.
+
+    Returns
+    -------
+    Path
+        The local copy, under the name of the original.
 
     Raises
     ------
     InputError, FetchError, DependencyError, UsageError
         As :func:`fetched`.
     """
-    url = url_of(location)
-    name = file_name(url)
+    remote = remote_path(location)
+    name = file_name(location)
     if not name:
-        raise UsageError(f"{location} names no file.")
-    system, path = open_storage(url)
-    attempt(lambda: _get(system, path, folder / name), location, "read", FetchError, InputError)
-    return folder / name
+        raise UsageError(f"{redacted(location)} names no file.")
+    copy = folder / name
+
+    def download() -> Path:
+        remote.fs.get_file(remote.path, str(copy))
+        for sidecar in remote_sidecars(remote):
+            sidecar.fs.get_file(sidecar.path, str(copy.with_suffix(sidecar.suffix)))
+        return copy
+
+    return attempt(download, location, "read", FetchError, InputError)
 
 
 @contextmanager
 def named_as(copy: Path, location: str) -> Iterator[None]:
-    """Name a location in place of its copy in the errors of a block."""
+    """Name a location instead of its local copy in the errors of a block.
+
+    Parameters
+    ----------
+    copy : Path
+        The local copy.
+    location : str
+        What it is a copy of; shown without credentials.
+    """
     try:
         yield
     except RmGeoError as error:
-        told = error.message.replace(str(copy), location)
-        raise type(error)(told, hint=error.hint) from error
+        message = error.message.replace(str(copy), redacted(location))
+        raise type(error)(message, hint=error.hint) from error
 
 
 @contextmanager
 def stored(location: str, names: Collection[str], part: str = "") -> Iterator[Path]:
-    """Give a folder for results, and store them at a location when the block is done.
+    """Provide a local folder for outputs, and upload them when the block is complete.
 
-    A block that fails leaves the folder, so that the same command goes on from there.
+    If the block fails, the folder stays, and the same command continues from there.
 
     Parameters
     ----------
     location : str
         URL or virtual path of GDAL, of a folder.
     names : collection of str
-        Names of the results in that folder, as they are when the block is done; those that
-        are not there are passed over. Whatever else lies there is not stored.
+        Names of the files to upload, read when the block is complete; names without a file are
+        ignored. Other files are not uploaded.
     part : str
-        Which part of the results these are, where several are made at the same time.
+        Identifies this part of the outputs, if several are written at the same time.
 
     Yields
     ------
     Path
-        A local folder.
+        The local folder.
 
     Raises
     ------
     OutputError
-        If a file cannot be stored; the local copies are kept, and the message says where.
+        If a file cannot be uploaded. The local files are kept; the message names their folder.
     DependencyError
         If the package for this kind of storage is not installed.
     UsageError
-        If the location cannot be meant.
+        If the location is not valid.
+
+    Examples
+    --------
+    >>> with stored("s3://maps/today", ["7_rsrp.tif"]) as folder:  # doctest: +SKIP
+    ...     write_map(folder / "7_rsrp.tif")
     """
+    root = remote_path(location)
+    # A URL contains no blank, so that a part never shares the folder of another URL.
     url = url_of(location)
-    system, root = open_storage(url)
-    # An address has no blank, so that no other one has the folder of a part.
-    which = f"{url} {part}" if part else url
-    folder = outbox() / hashlib.sha256(which.encode()).hexdigest()[:16]
+    key = f"{url} {part}" if part else url
+    folder = outbox() / hashlib.sha256(key.encode()).hexdigest()[:16]
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -139,11 +181,10 @@ def stored(location: str, names: Collection[str], part: str = "") -> Iterator[Pa
         if not any(folder.iterdir()):
             folder.rmdir()
     files = [folder / name for name in {*names} if (folder / name).is_file()]
-    # The summary last: who finds it finds everything that it speaks of.
+    # The summary last: it lists files that must be there when it is read.
     for path in sorted(files, key=lambda path: (path.stem == _SUMMARY, path)):
-        target = f"{root.rstrip('/')}/{path.name}"
         attempt(
-            partial(_put, system, path, target),
+            partial(_upload, path, root),
             f"{location} ({path.name}; the results are in {folder})",
             "written",
             OutputError,
@@ -154,109 +195,154 @@ def stored(location: str, names: Collection[str], part: str = "") -> Iterator[Pa
 
 def local(
     location: Location,
-    places: ExitStack,
+    stack: ExitStack,
     stand_in: Callable[[str], AbstractContextManager[Path]],
 ) -> Path:
-    """Give the file or folder on this machine that stands for a place while work is done.
+    """Give the local file or folder that stands for a location.
 
     Parameters
     ----------
     location : Path or str
         A path stands for itself.
-    places : ExitStack
-        Ends what stands for a place in object storage.
+    stack : ExitStack
+        Closes the context of a remote location.
     stand_in : callable
-        :func:`fetched` or :func:`stored`.
+        Gives that context, such as :func:`fetched` or :func:`stored`.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> with ExitStack() as stack:
+    ...     local(Path("drive.csv"), stack, fetched).name
+    'drive.csv'
     """
-    return location if isinstance(location, Path) else places.enter_context(stand_in(location))
+    return location if isinstance(location, Path) else stack.enter_context(stand_in(location))
 
 
 def remove(location: str) -> None:
-    """Remove a file from object storage, if it is there.
+    """Remove a file from object storage, if it exists.
+
+    Parameters
+    ----------
+    location : str
+        URL or virtual path of GDAL.
 
     Raises
     ------
     OutputError
         If the storage refuses.
     """
-    system, path = open_storage(url_of(location))
+    remote = remote_path(location)
 
-    def removed() -> None:
+    def unlink() -> None:
         with suppress(FileNotFoundError):
-            system.rm_file(path)
+            remote.fs.rm_file(remote.path)
 
-    attempt(removed, location, "removed", OutputError, OutputError)
+    attempt(unlink, location, "removed", OutputError, OutputError)
 
 
 def require_writable(location: str) -> None:
-    """Refuse a folder in object storage that takes no file, before hours of work for it.
+    """Check that a folder in object storage accepts files, before hours of work for it.
 
-    An empty object is written there, and removed where the storage lets it.
+    An empty object is written there, and removed if the storage allows it.
+
+    Parameters
+    ----------
+    location : str
+        URL or virtual path of GDAL, of a folder.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the object cannot be written.
     DependencyError, UsageError
         As :func:`stored`.
     """
-    system, root = open_storage(url_of(location))
-    probe = f"{root.rstrip('/')}/{_PROBE}"
+    probe = remote_path(location) / _PROBE
 
-    def written() -> None:
-        system.makedirs(root.rstrip("/"), exist_ok=True)
-        system.pipe_file(probe, b"")
+    def write() -> None:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.fs.pipe_file(probe.path, b"")
 
-    attempt(written, location, "written", OutputError, OutputError)
-    # Credentials that may write need not be such that may remove.
+    attempt(write, location, "written", OutputError, OutputError)
+    # Credentials that may write need not be allowed to remove.
     with suppress(Exception):
-        system.rm_file(probe)
+        probe.unlink()
 
 
 def outbox() -> Path:
-    """Folder where results wait to be stored."""
+    """Give the folder of outputs that wait for their upload.
+
+    Returns
+    -------
+    Path
+        Below ``XDG_CACHE_HOME`` if that is set, else below ``~/.cache``.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "rm_geo" / "outbox"
 
 
-def open_storage(url: str) -> tuple[Any, str]:
-    """Open the file system of a URL; gives it and the path on it.
+def remote_path(location: str) -> UPath:
+    """Open a location as a path of universal-pathlib.
+
+    Parameters
+    ----------
+    location : str
+        URL or virtual path of GDAL.
+
+    Returns
+    -------
+    UPath
+        Its file system is available.
 
     Raises
     ------
     DependencyError
-        If its package is not installed.
+        If a package for this kind of storage is not installed.
     UsageError
         If there is no such kind of storage.
     """
+    url = url_of(location)
     scheme = urlsplit(url).scheme
     try:
-        core = importlib.import_module("fsspec.core")
-        system, path = core.url_to_fs(url)
+        from upath import UPath  # only for remote locations: part of the extra 'remote'
+
+        path = UPath(url)
+        _ = path.fs
     except ImportError as error:
-        package = _PACKAGES.get(scheme, "fsspec")
+        packages = " ".join(filter(None, ["rm-geo[remote]", _PACKAGES.get(scheme)]))
         raise DependencyError(
             f"{scheme}:// needs a package that is not installed ({error}).",
-            hint=f"Install it with: pip install fsspec {package}",
+            hint=f"Install it with: pip install {packages}",
         ) from error
     except ValueError as error:
-        raise UsageError(f"{url} cannot be used: {error}.") from error
-    return system, str(path)
+        raise UsageError(f"{redacted(f'{url} cannot be used: {error}')}.") from error
+    return path
 
 
-def _get(system: Any, path: str, target: Path) -> None:  # noqa: ANN401 - of fsspec, untyped
-    """Fetch one file, and what belongs to it where it is a shapefile."""
-    system.get_file(path, str(target))
-    if path.lower().endswith(".shp"):
-        for suffix in SIDECARS:
-            if system.exists(path[:-4] + suffix):
-                system.get_file(path[:-4] + suffix, str(target.with_suffix(suffix)))
+def remote_sidecars(path: UPath) -> list[UPath]:
+    """List the sidecars of a shapefile in object storage that exist.
 
+    Parameters
+    ----------
+    path : UPath
+        Any file; only a name ending in ``.shp`` has sidecars.
 
-def _put(system: Any, path: Path, target: str) -> None:  # noqa: ANN401 - of fsspec, untyped
-    """Store one file."""
-    system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-    system.put_file(str(path), target)
+    Returns
+    -------
+    list of UPath
+        Empty for other kinds of files. Errors of the storage pass through.
+    """
+    found = []
+    for suffix in SIDECARS if path.path.lower().endswith(".shp") else ():
+        with suppress(FileNotFoundError):
+            sidecar = path.with_suffix(suffix)
+            sidecar.fs.info(sidecar.path)  # fsspec's exists() takes every failure for "no"
+            found.append(sidecar)
+    return found
 
 
 def attempt(
@@ -266,21 +352,44 @@ def attempt(
     failure: type[RmGeoError],
     missing: type[RmGeoError],
 ) -> T:
-    """Do something with a storage, whose errors are of all kinds.
+    """Call a storage, and turn its errors, which are of any type, into errors of rm_geo.
+
+    Parameters
+    ----------
+    action : callable
+        The call.
+    location : str
+        What it concerns; named in the error without credentials.
+    what : str
+        The action as a participle, such as ``read``.
+    failure, missing : type of RmGeoError
+        Error if the call fails, and if nothing is at the location.
+
+    Returns
+    -------
+    object
+        Result of ``action``.
 
     Raises
     ------
     RmGeoError
-        The one named ``missing`` if there is nothing at the location, ``failure`` otherwise.
+        Of type ``missing`` or ``failure``.
     """
     try:
         return action()
     except FileNotFoundError as error:
-        raise missing(f"{location} does not exist.", hint="Check the address.") from error
+        raise missing(f"{redacted(location)} does not exist.", hint="Check the address.") from error
     except Exception as error:
         lines = str(error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
+        reason = lines[0].rstrip(".") if lines else type(error).__name__
         raise failure(
-            f"{location} cannot be {what}: {reason}.",
+            f"{redacted(f'{location} cannot be {what}: {reason}')}.",
             hint="Check the address and the credentials that its storage expects.",
         ) from error
+
+
+def _upload(path: Path, root: UPath) -> None:
+    """Upload one file into a folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / path.name
+    target.fs.put_file(str(path), target.path)

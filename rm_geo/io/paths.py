@@ -1,7 +1,7 @@
-"""Places on this machine or in object storage: joined, named and compared, without a look at them.
+"""Locations of files on this machine or in object storage: parsed, joined and compared.
 
-A place on this machine is a :class:`~pathlib.Path`; one in object storage is text, as a URL or
-as one of GDAL's virtual paths.
+A local location is a :class:`~pathlib.Path`; a remote one is text, a URL or one of GDAL's virtual
+paths. Nothing here accesses a file, or imports fsspec.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ _SAME_SCHEMES: Final = {"s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs",
 def is_remote(location: str | os.PathLike[str]) -> bool:
     """Whether a location is a URL, or one of GDAL's virtual paths.
 
+    Parameters
+    ----------
+    location : str or path-like
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> is_remote("s3://drives/today.parquet"), is_remote("/vsis3/drives/today.parquet")
@@ -35,12 +43,21 @@ def is_remote(location: str | os.PathLike[str]) -> bool:
 
 
 def url_of(location: str) -> str:
-    """Give the URL that a virtual path of GDAL stands for; URLs are left as they are.
+    """Give the URL for a virtual path of GDAL; a URL is returned unchanged.
+
+    Parameters
+    ----------
+    location : str
+        URL or virtual path.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     UsageError
-        If nobody but GDAL could read it.
+        If the virtual path is of a kind that only GDAL reads.
 
     Examples
     --------
@@ -55,29 +72,80 @@ def url_of(location: str) -> str:
         return rest
     if kind not in _GDAL_SCHEMES:
         raise UsageError(
-            f"{location} cannot be used: /{kind}/ is not known here.",
-            hint=f"Known: /vsicurl/, {', '.join(f'/{name}/' for name in _GDAL_SCHEMES)}.",
+            f"{redacted(location)} cannot be used: /{kind}/ is not supported.",
+            hint=f"Supported: /vsicurl/, {', '.join(f'/{name}/' for name in _GDAL_SCHEMES)}.",
         )
     return f"{_GDAL_SCHEMES[kind]}://{rest}"
 
 
+def redacted(text: str) -> str:
+    """Remove user names, passwords and query strings from the URLs in a text.
+
+    Parameters
+    ----------
+    text : str
+        A URL, or a message that contains some.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> redacted("https://key:secret@example.org/a.csv?signature=1 cannot be read")
+    'https://example.org/a.csv cannot be read'
+    """
+    text = re.sub(r"(?<=://)[^/\s@]*@", "", text)
+    return re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+
+
 def location_of(name: str | os.PathLike[str]) -> Location:
-    """Give the place that a user names.
+    """Parse a name that a user gave.
+
+    Parameters
+    ----------
+    name : str or path-like
+
+    Returns
+    -------
+    Path or str
+        Text if it is remote.
 
     Raises
     ------
     UsageError
-        If nobody but GDAL could read it.
+        As :func:`url_of`.
+
+    Examples
+    --------
+    >>> location_of("s3://drives/a.csv")
+    's3://drives/a.csv'
     """
     text = os.fspath(name)
     if not is_remote(text):
         return Path(text)
-    url_of(text)  # known?
+    url_of(text)  # raises for unsupported kinds
     return text
 
 
 def below(base: Location, name: str) -> Location:
-    """Give the place that a name means in a folder; an absolute name means the same everywhere.
+    """Join a folder and a name; an absolute name is returned as it is.
+
+    Parameters
+    ----------
+    base : Path or str
+        The folder.
+    name : str
+        Relative or absolute name.
+
+    Returns
+    -------
+    Path or str
+
+    Raises
+    ------
+    UsageError
+        As :func:`url_of`.
 
     Examples
     --------
@@ -101,14 +169,36 @@ def below(base: Location, name: str) -> Location:
 
 
 def folder_of(location: Location) -> Location:
-    """Give the folder of a place."""
+    """Give the folder of a location.
+
+    Parameters
+    ----------
+    location : Path or str
+
+    Returns
+    -------
+    Path or str
+
+    Examples
+    --------
+    >>> folder_of("s3://drives/2024/a.csv")
+    's3://drives/2024'
+    """
     if isinstance(location, Path):
         return location.parent
     return location.rstrip("/").rpartition("/")[0]
 
 
 def file_name(location: Location) -> str:
-    """Give the last part of a place's name; empty if it has none.
+    """Give the last component of a location; empty if it has none.
+
+    Parameters
+    ----------
+    location : Path or str
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -118,11 +208,19 @@ def file_name(location: Location) -> str:
     if isinstance(location, Path):
         return location.name
     parts = urlsplit(url_of(location))
-    return Path(parts.path or parts.netloc).name
+    return posixpath.basename((parts.path or parts.netloc).rstrip("/"))
 
 
 def identity(location: Location) -> str:
-    """Give a text that two spellings of one place have in common.
+    """Give a text that is the same for two spellings of one location.
+
+    Parameters
+    ----------
+    location : Path or str
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -131,10 +229,11 @@ def identity(location: Location) -> str:
     >>> identity("file:///tmp/maps") == identity(Path("/tmp/maps"))
     True
     """
-    if isinstance(location, Path):
-        return str(location.resolve())
-    scheme, _, rest = url_of(location).partition("://")
-    scheme = _SAME_SCHEMES.get(scheme.lower(), scheme.lower())
-    if scheme == "file":
-        return str(Path(rest).resolve())
-    return f"{scheme}://{posixpath.normpath(rest).strip('/')}"
+    if not isinstance(location, Path):
+        scheme, _, rest = url_of(location).partition("://")
+        scheme = _SAME_SCHEMES.get(scheme.lower(), scheme.lower())
+        if scheme != "file":
+            return f"{scheme}://{posixpath.normpath(rest).strip('/')}"
+        location = Path(re.sub(r"^/(?=[A-Za-z]:)", "", rest))  # file:///C:/maps
+    # On Windows, two names that differ in case or slashes are one file.
+    return os.path.normcase(location.resolve())

@@ -1,4 +1,4 @@
-"""Copies of remote files: fetched once for each version, gone with their process."""
+"""Cache of remote files: one download for each version, removed with the process."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rm_geo._util.tempdirs import owned_folder, remove_abandoned
-from rm_geo.errors import InputError
+from rm_geo.errors import FetchError, InputError
 from rm_geo.io.file_cache import FileCache
 
 pytest.importorskip("fsspec")
@@ -45,7 +45,7 @@ def fetches(storage, monkeypatch):
     return seen
 
 
-def test_a_file_is_fetched_once_by_however_many_tasks_want_it(fetches):
+def test_concurrent_tasks_share_one_download(fetches):
     copies, start = FileCache(), threading.Barrier(4)
 
     def read(_):
@@ -60,7 +60,7 @@ def test_a_file_is_fetched_once_by_however_many_tasks_want_it(fetches):
     assert fetches == ["/drive/a.csv"]
 
 
-def test_a_file_that_changed_is_fetched_again(fetches, storage):
+def test_changed_file_is_downloaded_again(fetches, storage):
     copies = FileCache()
     with copies.copy_of(PLACE):
         pass
@@ -70,8 +70,8 @@ def test_a_file_that_changed_is_fetched_again(fetches, storage):
     assert len(fetches) == 2
 
 
-def test_the_longest_unused_copies_go_where_all_take_too_much(fetches, storage):
-    copies = FileCache(kept_bytes=9)
+def test_size_limit_removes_the_least_recently_used_copy(fetches, storage):
+    copies = FileCache(max_bytes=9)
     storage.pipe("/drive/b.csv", b"other")
     with copies.copy_of(PLACE) as first:
         pass
@@ -84,7 +84,7 @@ def test_the_longest_unused_copies_go_where_all_take_too_much(fetches, storage):
     assert len(fetches) == 3
 
 
-def test_a_file_that_is_missing_is_looked_for_again(fetches, storage):
+def test_missing_file_is_looked_up_again(fetches, storage):
     copies = FileCache()
     with (
         pytest.raises(InputError, match=r"memory://drive/c\.csv"),
@@ -96,7 +96,25 @@ def test_a_file_that_is_missing_is_looked_for_again(fetches, storage):
         assert path.read_bytes() == b"late"
 
 
-def test_closed_copies_leave_nothing(fetches, temporary):
+def test_interrupted_download_is_repeated(storage, monkeypatch):
+    """fsspec's own caches return the truncated file here."""
+    healthy = type(storage).get_file
+
+    def interrupted(self, path, target, **extra):
+        Path(target).write_bytes(b"fi")
+        raise ConnectionError("connection reset")
+
+    storage.pipe("/drive/a.csv", b"first")
+    copies = FileCache()
+    monkeypatch.setattr(type(storage), "get_file", interrupted)
+    with pytest.raises(FetchError, match="connection reset"), copies.copy_of(PLACE):
+        pass
+    monkeypatch.setattr(type(storage), "get_file", healthy)
+    with copies.copy_of(PLACE) as path:
+        assert path.read_bytes() == b"first"
+
+
+def test_closed_cache_leaves_no_files(fetches, temporary):
     copies = FileCache()
     with copies.copy_of(PLACE):
         pass
@@ -116,7 +134,7 @@ with owned_folder() as folder:
 """
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_and_what_lives_stays(temporary):
+def test_folder_of_a_killed_process_is_removed_and_a_live_one_stays(temporary):
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(temporary)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -131,8 +149,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_lives_stays(
     assert not list(temporary.iterdir())
 
 
-def test_links_among_temporary_folders_are_passed_over(temporary, tmp_path):
-    """Whoever may write there may lay one: it stops nobody, and nothing behind it is touched."""
+def test_symbolic_links_among_temporary_folders_are_ignored(temporary, tmp_path):
+    """The temporary folder is shared: a link there is not followed."""
     behind = tmp_path / "behind"
     behind.mkdir()
     (behind / "photo.jpg").write_text("precious")

@@ -1,9 +1,12 @@
-"""Object storage as input and output; the storage of these tests is in memory, or a web server."""
+"""Object storage as input and output; these tests use fsspec's memory storage and a web server."""
 
 import functools
 import http.server
 import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +14,14 @@ import rasterio
 from click.testing import CliRunner
 
 from rm_geo.cli.group import rm_geo
-from rm_geo.errors import InputError, OutputError, UsageError
+from rm_geo.errors import DependencyError, FetchError, InputError, OutputError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
+from rm_geo.io.metadata import exists
 from rm_geo.io.object_store import fetched, outbox, require_writable, stored
-from rm_geo.io.paths import is_remote, url_of
+from rm_geo.io.paths import identity, is_remote, url_of
 
-pytest.importorskip("fsspec")
+pytest.importorskip("upath")
 
 
 @pytest.mark.parametrize(
@@ -29,22 +33,22 @@ pytest.importorskip("fsspec")
         ("memory://a/b.csv", "memory://a/b.csv"),
     ],
 )
-def test_virtual_paths_are_urls(location, url):
+def test_url_of_gdal_virtual_paths(location, url):
     assert is_remote(location)
     assert url_of(location) == url
 
 
 @pytest.mark.parametrize("location", ["a.csv", "/data/a.csv", "C:/a.csv", "C:\\a.csv", "vsis3/a"])
-def test_paths_are_not_remote(location):
+def test_local_paths_are_not_remote(location):
     assert not is_remote(location)
 
 
-def test_a_virtual_path_of_gdal_alone_is_refused():
+def test_unsupported_virtual_path_is_refused():
     with pytest.raises(UsageError, match="vsihdfs"):
         url_of("/vsihdfs/a.csv")
 
 
-def test_a_file_is_there_for_the_time_of_the_block(storage):
+def test_fetched_file_exists_inside_the_block_only(storage):
     storage.pipe("/drive/a.csv", b"x,y,rsrp\n")
     with fetched("memory://drive/a.csv") as path:
         assert path.name == "a.csv"
@@ -52,7 +56,7 @@ def test_a_file_is_there_for_the_time_of_the_block(storage):
     assert not path.exists()
 
 
-def test_a_shapefile_brings_its_companions(storage):
+def test_shapefile_is_fetched_with_its_sidecars(storage):
     for suffix in ("shp", "shx", "dbf", "prj"):
         storage.pipe(f"/drive/a.{suffix}", suffix.encode())
     with fetched("memory://drive/a.shp") as path:
@@ -64,17 +68,21 @@ def test_a_shapefile_brings_its_companions(storage):
         ]
 
 
-def test_a_companion_that_cannot_be_read_is_told(storage, monkeypatch):
-    def refuse(path):
-        raise PermissionError("no credentials")
+def test_unreadable_sidecar_is_an_error(storage, monkeypatch):
+    healthy = storage.info
+
+    def refuse(path, **extra):
+        if path.endswith(".dbf"):
+            raise PermissionError("no credentials")
+        return healthy(path, **extra)
 
     storage.pipe("/drive/a.shp", b"shp")
-    monkeypatch.setattr(storage, "exists", refuse)
+    monkeypatch.setattr(storage, "info", refuse)
     with pytest.raises(InputError, match="no credentials"), fetched("memory://drive/a.shp"):
         pass
 
 
-def test_a_file_that_is_not_there_is_named(storage):
+def test_missing_file_is_named(storage):
     with (
         pytest.raises(InputError, match=re.escape("memory://drive/none.csv does not exist")),
         fetched("memory://drive/none.csv"),
@@ -82,7 +90,7 @@ def test_a_file_that_is_not_there_is_named(storage):
         pass
 
 
-def test_errors_name_the_location_not_its_copy(storage):
+def test_errors_name_the_location_instead_of_the_copy(storage):
     storage.pipe("/drive/a.csv", b"")
     with (
         pytest.raises(InputError, match=r"^memory://drive/a\.csv is empty"),
@@ -91,7 +99,7 @@ def test_errors_name_the_location_not_its_copy(storage):
         raise InputError(f"{path} is empty.")
 
 
-def test_results_are_stored_when_the_work_is_done_the_summary_last(storage, monkeypatch):
+def test_results_are_uploaded_at_the_end_with_the_summary_last(storage, monkeypatch):
     order = []
     monkeypatch.setattr(storage, "put_file", lambda source, target: order.append(target))
     names = ["summary.csv"]
@@ -104,7 +112,7 @@ def test_results_are_stored_when_the_work_is_done_the_summary_last(storage, monk
     assert not folder.exists()
 
 
-def test_work_that_fails_stores_nothing_and_goes_on_where_it_was(storage):
+def test_failed_block_uploads_nothing_and_keeps_the_outbox(storage):
     def stop_halfway():
         with stored("memory://maps/today", ["half"]) as folder:
             (folder / "half").write_text("of it")
@@ -118,7 +126,7 @@ def test_work_that_fails_stores_nothing_and_goes_on_where_it_was(storage):
     assert storage.cat("/maps/today/half") == b"of it"
 
 
-def test_a_place_is_tried_before_the_work_and_nothing_is_left_there(storage, monkeypatch):
+def test_require_writable_leaves_nothing(storage, monkeypatch):
     require_writable("memory://maps/today")
     assert not storage.find("/maps")
 
@@ -130,7 +138,7 @@ def test_a_place_is_tried_before_the_work_and_nothing_is_left_there(storage, mon
         require_writable("memory://maps/today")
 
 
-def test_results_that_cannot_be_stored_are_kept(storage, monkeypatch):
+def test_results_that_cannot_be_uploaded_are_kept(storage, monkeypatch):
     def refuse(source, target):
         raise PermissionError("no credentials")
 
@@ -170,7 +178,7 @@ def test_predict_reads_and_writes_object_storage(storage):
 
 
 class _Ranges(http.server.SimpleHTTPRequestHandler):
-    """A web server that gives parts of files, and counts their bytes."""
+    """A web server with byte ranges that counts the bytes it sends."""
 
     sent: list[int]
 
@@ -192,7 +200,7 @@ class _Ranges(http.server.SimpleHTTPRequestHandler):
         self.server.sent.append(last + 1 - first)
 
 
-def test_a_map_is_read_in_parts_where_it_lies(tmp_path):
+def test_remote_map_is_read_by_byte_ranges(tmp_path):
     grid = Grid.create(500_000.0, 5_400_000.0, (3000, 3000), 1.0, 32633)
     values = np.random.default_rng(0).normal(-90, 9, grid.shape).astype(np.float32)
     write_raster(tmp_path / "map.tif", values, grid)
@@ -214,7 +222,7 @@ def test_a_map_is_read_in_parts_where_it_lies(tmp_path):
     assert sum(server.sent) < 0.2 * (tmp_path / "map.tif").stat().st_size
 
 
-def test_a_link_in_place_of_a_waiting_folder_is_refused(storage, tmp_path):
+def test_symbolic_link_in_the_outbox_is_refused(storage, tmp_path):
     with stored("memory://maps/today", []) as folder:
         assert folder.exists()
     behind = tmp_path / "behind"
@@ -228,3 +236,36 @@ def test_a_link_in_place_of_a_waiting_folder_is_refused(storage, tmp_path):
         pytest.fail("the folder was given")
     assert (behind / "half").read_text() == "half"
     assert folder.is_symlink()
+
+
+def test_lost_connection_is_a_fetch_error_without_credentials(storage, monkeypatch):
+    def lose(*_, **__):
+        raise ConnectionError("https://user:s3cret@host/a?sig=abc: connection reset\nmore")
+
+    monkeypatch.setattr(storage, "info", lose)
+    with pytest.raises(FetchError, match="connection reset") as caught:
+        exists("memory://user:s3cret@drive/a.csv")
+    assert "s3cret" not in str(caught.value)
+    assert "sig=abc" not in str(caught.value)
+
+
+def test_local_paths_need_no_fsspec():
+    code = (
+        "import sys; from pathlib import Path; from contextlib import ExitStack\n"
+        "from rm_geo.io import file_cache, metadata, object_store\n"
+        "assert metadata.exists(Path('.'))\n"
+        "assert object_store.local(Path('a'), ExitStack(), object_store.fetched) == Path('a')\n"
+        "sys.exit(any(name in sys.modules for name in ('fsspec', 'upath')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(DependencyError, match=r"rm-geo\[remote\] s3fs"):
+        exists("s3://drive/a.csv")
+
+
+def test_file_urls_of_windows_drives(monkeypatch):
+    assert identity("file:///C:/maps").replace("\\", "/").endswith("C:/maps")
+    assert "/C:" not in identity("file:///C:/maps").removeprefix(str(Path.cwd()) + "/")
