@@ -27,7 +27,7 @@ from rm_geo.options import PredictOptions
 from rm_geo.pipeline.predict import predict
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
-from tests.cli.test_cli_predict import CORNER, drive_test, write
+from tests.support.measurements import CORNER, drive_frame, write_frame
 
 FAST = PredictOptions(tile_size_px=64, overlap_px=16, reach_m=20.0, preview=False, crs="EPSG:4326")
 
@@ -120,7 +120,7 @@ def test_both_pairs_give_g_the_known_buildings() -> None:
 @pytest.fixture
 def files(tmp_path):
     """A drive test, and outlines of two houses in its area."""
-    write(drive_test(), tmp_path / "drive.gpkg")
+    write_frame(drive_frame(), tmp_path / "drive.gpkg")
     x, y = CORNER
     houses = [box(x + 10, y + 20, x + 30, y + 40), box(x + 60, y + 30, x + 75, y + 50)]
     frame = geopandas.GeoDataFrame(geometry=houses, crs="EPSG:32633")

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from rm_geo.cli.group import COMMANDS, rm_geo, rmgeo
 from rm_geo.errors import CancelledError, ModelError, OutputError
+from tests.support.waiting import HANG_S
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_signals_end_a_command_cleanly(tmp_path, number, code):
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=HANG_S)
     assert process.returncode == code
     assert "nothing half-written" in stderr
     assert "Traceback" not in stderr

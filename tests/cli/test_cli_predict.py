@@ -19,8 +19,8 @@ from shapely.geometry import LineString, Point
 from rm_geo.cli.group import rm_geo
 from rm_geo.io.cog import read_raster
 from rm_geo.measurements.cell_names import safe_file_name
+from tests.support.measurements import CORNER, drive_frame, write_frame
 
-CORNER = (500_000.0, 5_400_000.0)
 FAST = (
     "--method",
     "nearest",
@@ -33,33 +33,6 @@ FAST = (
     "--no-assimilate",
     "--no-preview",
 )
-
-
-def drive_test(count=60, cells=("7", "8"), seed=0, crs="EPSG:4326"):
-    rng = np.random.default_rng(seed)
-    x = CORNER[0] + rng.uniform(0, 100, count)
-    y = CORNER[1] + rng.uniform(0, 80, count)
-    rsrp = np.round(-60.0 - 0.5 * np.hypot(x - CORNER[0], y - CORNER[1]), 1)
-    if crs == "EPSG:4326":
-        x, y = Transformer.from_crs(32633, 4326, always_xy=True).transform(x, y)
-    return geopandas.GeoDataFrame(
-        {"pci": [cells[i % len(cells)] for i in range(count)], "rsrp": rsrp},
-        geometry=geopandas.points_from_xy(x, y),
-        crs=crs,
-    )
-
-
-def write(frame, path):
-    if path.suffix == ".parquet":
-        frame.to_parquet(path)
-    elif path.suffix == ".csv":
-        table = frame.drop(columns="geometry")
-        table.assign(longitude=frame.geometry.x, latitude=frame.geometry.y).to_csv(
-            path, index=False
-        )
-    else:
-        frame.to_file(path)
-    return path
 
 
 def predict(path, output, *more, fast=FAST):
@@ -89,10 +62,10 @@ def refused(result, folder, *words, code=1):
 
 @pytest.mark.parametrize("suffix", [".shp", ".gpkg", ".geojson", ".fgb", ".parquet", ".csv"])
 def test_every_format_gives_the_same_maps(tmp_path, suffix):
-    path = write(drive_test(), tmp_path / f"drive{suffix}")
+    path = write_frame(drive_frame(), tmp_path / f"drive{suffix}")
     result = predict(path, tmp_path / "out")
     assert result.exit_code == 0, result.output
-    reference = write(drive_test(), tmp_path / "reference.gpkg")
+    reference = write_frame(drive_frame(), tmp_path / "reference.gpkg")
     assert predict(reference, tmp_path / "expected").exit_code == 0
     for cell in ("7", "8"):
         made = read_raster(tmp_path / "out" / f"{cell}_rsrp.tif")
@@ -102,7 +75,7 @@ def test_every_format_gives_the_same_maps(tmp_path, suffix):
 
 
 def test_machines_get_progress_and_a_result(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out", "--json")
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert {"start", "progress", "log", "finish", "result"} <= {event["event"] for event in events}
@@ -111,13 +84,13 @@ def test_machines_get_progress_and_a_result(tmp_path):
 
 
 def test_quiet_is_quiet(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out", "--quiet")
     assert (result.exit_code, result.output) == (0, "")
 
 
 def test_a_dry_run_tells_cells_tiles_and_time_and_writes_nothing(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "tiles/s" in result.stdout
@@ -125,9 +98,9 @@ def test_a_dry_run_tells_cells_tiles_and_time_and_writes_nothing(tmp_path):
 
 
 def test_values_that_mean_nothing_are_counted_and_left_out(tmp_path):
-    frame = drive_test()
+    frame = drive_frame()
     frame.loc[:2, "rsrp"] = [-200.0, 5.0, np.nan]
-    path = write(frame, tmp_path / "drive.gpkg")
+    path = write_frame(frame, tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out")
     assert result.exit_code == 0
     assert "57 of 60 rows used" in result.stderr
@@ -135,15 +108,15 @@ def test_values_that_mean_nothing_are_counted_and_left_out(tmp_path):
 
 
 def test_columns_can_be_named(tmp_path):
-    frame = drive_test().rename(columns={"pci": "who", "rsrp": "how"})
-    path = write(frame, tmp_path / "drive.gpkg")
+    frame = drive_frame().rename(columns={"pci": "who", "rsrp": "how"})
+    path = write_frame(frame, tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out", "--rsrp-column", "how", "--cell-column", "who")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "8_rsrp.tif").exists()
 
 
 def test_parameters_reach_the_method(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out", "--method", "knn", "-O", "neighbors=3")
     assert result.exit_code == 0, result.output
     assert read_raster(tmp_path / "out" / "7_rsrp.tif").tags["neighbors"] == "3"
@@ -151,16 +124,16 @@ def test_parameters_reach_the_method(tmp_path):
 
 def with_small_cells(frame, count):
     """A drive test with cells beside it that were measured in one pixel each."""
-    small = [drive_test(1, cells=(f"few{number}",), seed=number) for number in range(count)]
+    small = [drive_frame(1, cells=(f"few{number}",), seed=number) for number in range(count)]
     return pandas.concat([frame, *small], ignore_index=True)
 
 
 def test_a_cell_that_fails_is_reported_and_the_others_are_made(tmp_path):
-    far = drive_test(6, cells=("far",))
+    far = drive_frame(6, cells=("far",))
     far.geometry = geopandas.points_from_xy(far.geometry.x + np.arange(6) * 0.5, far.geometry.y)
     far = far.set_crs("EPSG:4326", allow_override=True)
-    frame = pandas.concat([with_small_cells(drive_test(), 2), far], ignore_index=True)
-    path = write(frame, tmp_path / "drive.gpkg")
+    frame = pandas.concat([with_small_cells(drive_frame(), 2), far], ignore_index=True)
+    path = write_frame(frame, tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out")
     assert result.exit_code == 1
     assert "1 of 5 cells could not be mapped. The area" in result.stderr
@@ -171,7 +144,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_are_made(tmp_path):
 
 
 def test_cells_that_are_too_small_are_one_line_and_no_failure(tmp_path):
-    path = write(with_small_cells(drive_test(), 30), tmp_path / "drive.gpkg")
+    path = write_frame(with_small_cells(drive_frame(), 30), tmp_path / "drive.gpkg")
     result = predict(path, tmp_path / "out")
     assert result.exit_code == 0, result.output
     (line,) = [line for line in result.output.splitlines() if "few" in line]
@@ -187,7 +160,7 @@ def test_cells_that_are_too_small_are_one_line_and_no_failure(tmp_path):
 
 
 def test_a_file_of_which_no_cell_is_large_enough_fails(tmp_path, precious):
-    path = write(with_small_cells(drive_test(2, cells=("7",)), 3), tmp_path / "drive.gpkg")
+    path = write_frame(with_small_cells(drive_frame(2, cells=("7",)), 3), tmp_path / "drive.gpkg")
     refused(predict(path, precious), precious, "2 pixels only", "drive.gpkg")
 
 
@@ -200,7 +173,7 @@ def test_the_drive_test_of_the_campus_is_a_normal_one(tmp_path, shared_data):
 
 @pytest.mark.parametrize("name", ["a/b", "../../up", "x" * 300, "tab\tbell\x07"])
 def test_cell_names_become_harmless_file_names(tmp_path, name):
-    path = write(drive_test(cells=(name,)), tmp_path / "drive.csv")
+    path = write_frame(drive_frame(cells=(name,)), tmp_path / "drive.csv")
     result = predict(path, tmp_path / "out", "--cell-column", "pci")
     assert result.exit_code == 0, result.output
     (raster,) = (tmp_path / "out").glob("*_rsrp.tif")
@@ -209,10 +182,10 @@ def test_cell_names_become_harmless_file_names(tmp_path, name):
 
 
 def test_duplicate_positions_are_averaged(tmp_path):
-    frame = drive_test()
-    path = write(pandas.concat([frame, frame], ignore_index=True), tmp_path / "drive.gpkg")
+    frame = drive_frame()
+    path = write_frame(pandas.concat([frame, frame], ignore_index=True), tmp_path / "drive.gpkg")
     assert predict(path, tmp_path / "out").exit_code == 0
-    once = write(frame, tmp_path / "once.gpkg")
+    once = write_frame(frame, tmp_path / "once.gpkg")
     assert predict(once, tmp_path / "expected").exit_code == 0
     np.testing.assert_allclose(
         read_raster(tmp_path / "out" / "7_rsrp.tif").values,
@@ -233,14 +206,14 @@ def test_antimeridian_and_polar_positions_work(tmp_path, longitude, latitude):
         geometry=geopandas.points_from_xy(lon, lat),
         crs="EPSG:4326",
     )
-    result = predict(write(frame, tmp_path / "drive.gpkg"), tmp_path / "out")
+    result = predict(write_frame(frame, tmp_path / "drive.gpkg"), tmp_path / "out")
     assert result.exit_code == 0, result.output
     rows, cols = read_raster(tmp_path / "out" / "all_rsrp.tif").grid.shape
     assert max(rows, cols) < 140
 
 
 def test_rasterize_writes_what_was_measured(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     result = CliRunner().invoke(rm_geo, ["rasterize", str(path), "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     counts = [
@@ -264,7 +237,7 @@ def test_a_file_that_is_no_table(tmp_path, precious):
 
 
 def test_a_truncated_shapefile(tmp_path, precious):
-    path = write(drive_test(), tmp_path / "drive.shp")
+    path = write_frame(drive_frame(), tmp_path / "drive.shp")
     path.write_bytes(path.read_bytes()[:400])
     refused(predict(path, precious), precious, "drive.shp")
 
@@ -282,12 +255,12 @@ def test_lines_instead_of_points(tmp_path, precious):
     frame = geopandas.GeoDataFrame(
         {"rsrp": [-90.0]}, geometry=[LineString([(0, 0), (1, 1)])], crs="EPSG:4326"
     )
-    refused(predict(write(frame, tmp_path / "lines.gpkg"), precious), precious, "lines.gpkg")
+    refused(predict(write_frame(frame, tmp_path / "lines.gpkg"), precious), precious, "lines.gpkg")
 
 
 def test_no_crs(tmp_path, precious):
-    frame = drive_test(crs="EPSG:32633").set_crs(None, allow_override=True)
-    path = write(frame, tmp_path / "nowhere.shp")
+    frame = drive_frame(crs="EPSG:32633").set_crs(None, allow_override=True)
+    path = write_frame(frame, tmp_path / "nowhere.shp")
     refused(predict(path, precious), precious, "nowhere.shp", "--crs")
     assert predict(path, tmp_path / "ok", "--crs", "EPSG:32633").exit_code == 0
 
@@ -295,7 +268,7 @@ def test_no_crs(tmp_path, precious):
 @pytest.mark.parametrize("command", ["predict", "rasterize"])
 def test_a_crs_of_the_files_own_is_kept(tmp_path, command):
     """A map six degrees away would be the alternative."""
-    path = write(drive_test(cells=("7",), crs="EPSG:32633"), tmp_path / "one.gpkg")
+    path = write_frame(drive_frame(cells=("7",), crs="EPSG:32633"), tmp_path / "one.gpkg")
     fast = FAST if command == "predict" else ()
     result = CliRunner().invoke(
         rm_geo, [command, str(path), "-o", str(tmp_path / "out"), *fast, "--crs", "EPSG:32632"]
@@ -308,46 +281,46 @@ def test_a_crs_of_the_files_own_is_kept(tmp_path, command):
 
 
 def test_a_crs_that_is_none(tmp_path, precious):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, "--crs", "EPSG:1"), precious, "EPSG:1")
     refused(predict(path, precious, "--target-crs", "EPSG:4326"), precious, "metres")
 
 
 def test_no_rsrp_column_and_several(tmp_path, precious):
-    frame = drive_test().rename(columns={"rsrp": "shoe_size"})
-    path = write(frame, tmp_path / "none.gpkg")
+    frame = drive_frame().rename(columns={"rsrp": "shoe_size"})
+    path = write_frame(frame, tmp_path / "none.gpkg")
     refused(predict(path, precious), precious, "none.gpkg", "--rsrp-column")
-    frame = drive_test()
+    frame = drive_frame()
     frame["RSRP (dBm)"] = frame["rsrp"]
-    path = write(frame, tmp_path / "several.gpkg")
+    path = write_frame(frame, tmp_path / "several.gpkg")
     refused(predict(path, precious), precious, "several.gpkg", "--rsrp-column")
 
 
 def test_a_column_that_is_not_there(tmp_path, precious):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     result = predict(path, precious, "--rsrp-column", "nothing")
     refused(result, precious, "nothing", "drive.gpkg", code=2)
 
 
 def test_text_in_a_numeric_column(tmp_path, precious):
-    frame = drive_test()
+    frame = drive_frame()
     frame["rsrp"] = ["strong" if i % 2 else "-90" for i in range(len(frame))]
-    refused(predict(write(frame, tmp_path / "words.csv"), precious), precious, "words.csv")
+    refused(predict(write_frame(frame, tmp_path / "words.csv"), precious), precious, "words.csv")
 
 
 def test_an_empty_layer(tmp_path, precious):
-    path = write(drive_test().iloc[:0], tmp_path / "empty.gpkg")
+    path = write_frame(drive_frame().iloc[:0], tmp_path / "empty.gpkg")
     refused(predict(path, precious), precious, "empty.gpkg")
 
 
 @pytest.mark.parametrize("value", [-200.0, np.nan, np.inf])
 def test_all_values_invalid(tmp_path, precious, value):
-    path = write(drive_test().assign(rsrp=value), tmp_path / "invalid.csv")
+    path = write_frame(drive_frame().assign(rsrp=value), tmp_path / "invalid.csv")
     refused(predict(path, precious), precious, "invalid.csv")
 
 
 def test_one_point(tmp_path, precious):
-    path = write(drive_test(1), tmp_path / "one.gpkg")
+    path = write_frame(drive_frame(1), tmp_path / "one.gpkg")
     refused(predict(path, precious), precious, "one.gpkg", "1 pixel")
 
 
@@ -357,13 +330,13 @@ def test_two_points_400_km_apart(tmp_path, precious):
         geometry=[Point(500_000, 5_400_000), Point(500_000, 5_800_000)],
         crs="EPSG:32633",
     )
-    path = write(frame, tmp_path / "far.gpkg")
+    path = write_frame(frame, tmp_path / "far.gpkg")
     result = predict(path, precious, fast=("--method", "nearest"))
     refused(result, precious, "far.gpkg", "400.2 km", "--max-tiles")
 
 
 def test_an_output_folder_that_is_a_file(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     (tmp_path / "taken").write_text("precious")
     result = predict(path, tmp_path / "taken")
     assert result.exit_code == 1
@@ -373,7 +346,7 @@ def test_an_output_folder_that_is_a_file(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
 def test_an_output_folder_that_cannot_be_written(tmp_path, precious):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     precious.chmod(0o500)
     refused(predict(path, precious), precious, precious)
 
@@ -387,7 +360,7 @@ def test_a_full_disk(tmp_path, precious, monkeypatch):
         raise OutputError(f"Cannot write {path}: the disk is full.", hint="Free some space.")
 
     monkeypatch.setattr(writer, "write_raster", full)
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     refused(predict(path, precious), precious, "disk is full", "Free some space")
 
 
@@ -395,7 +368,7 @@ def test_a_model_that_is_damaged_or_of_another_kind(tmp_path, precious):
     from rm_geo.networks import build
     from rm_geo.zoo.weights import save_model
 
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     network = ("--method", "radiocycle", "--device", "cpu", "--tile-size", "64", "--overlap", "16")
     config = {"width": 16, "blocks": 1, "repeats": 1}
     other = tmp_path / "other.safetensors"
@@ -414,7 +387,7 @@ def test_a_model_that_is_damaged_or_of_another_kind(tmp_path, precious):
 
 def test_cuda_asked_for_and_absent(tmp_path, precious, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, "--device", "cuda"), precious, "cuda", "--device cpu")
 
 
@@ -430,17 +403,17 @@ def test_cuda_asked_for_and_absent(tmp_path, precious, monkeypatch):
     ],
 )
 def test_usage_errors(tmp_path, precious, wrong):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, *wrong), precious, code=2)
 
 
 def test_a_missing_site_table(tmp_path, precious):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     refused(predict(path, precious, "--sites", str(tmp_path / "s.csv")), precious, "s.csv")
 
 
 def test_a_site_table_is_used(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     lon, lat = Transformer.from_crs(32633, 4326, always_xy=True).transform(*CORNER)
     sites = tmp_path / "sites.csv"
     sites.write_text(f"pci,longitude,latitude,height_m,eirp_dbm\n7,{lon},{lat},30,18\n")
@@ -457,8 +430,8 @@ def test_a_site_table_is_used(tmp_path):
 def test_a_site_table_in_metres(tmp_path, suffix):
     """With --sites-crs; a table of measurements that needs --crs lends it to the sites."""
     degrees = suffix == ".gpkg"
-    frame = drive_test(cells=("7",), crs="EPSG:4326" if degrees else "EPSG:32633")
-    path = write(frame, tmp_path / f"drive{suffix}")
+    frame = drive_frame(cells=("7",), crs="EPSG:4326" if degrees else "EPSG:32633")
+    path = write_frame(frame, tmp_path / f"drive{suffix}")
     if not degrees:
         text = path.read_text().replace("longitude,latitude", "x,y")
         path.write_text(text)
@@ -482,7 +455,7 @@ def test_a_cell_whose_name_no_file_can_have(tmp_path):
     """It is asked for by its own name or that of its files, and told by both."""
     own = "310-26/1"
     name = safe_file_name(own)
-    path = write(drive_test(cells=(own, "8")), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(cells=(own, "8")), tmp_path / "drive.gpkg")
     for asked in (own, name):
         out = tmp_path / asked.replace("/", "")
         planned = predict(path, out, "--cell", asked, "--dry-run", "--json")
@@ -500,7 +473,7 @@ def test_a_cell_whose_name_no_file_can_have(tmp_path):
 
 
 def test_binned_rasters_say_the_names_of_their_cells(tmp_path):
-    path = write(drive_test(cells=("310-26/1", "8")), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(cells=("310-26/1", "8")), tmp_path / "drive.gpkg")
     result = CliRunner().invoke(rm_geo, ["rasterize", str(path), "-o", str(tmp_path / "out")])
     assert "(cell 310-26/1)" in result.stdout
     (made,) = (tmp_path / "out").glob("310*.tif")
@@ -508,7 +481,7 @@ def test_binned_rasters_say_the_names_of_their_cells(tmp_path):
 
 
 def test_results_can_be_moved_and_read_anywhere(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     assert predict(path, tmp_path / "out").exit_code == 0
     shutil.move(tmp_path / "out", tmp_path / "moved")
     tags = read_raster(tmp_path / "moved" / "7_rsrp.tif").tags
@@ -517,7 +490,7 @@ def test_results_can_be_moved_and_read_anywhere(tmp_path):
 
 
 def test_a_bounding_box_maps_what_is_inside(tmp_path):
-    path = write(drive_test(), tmp_path / "drive.gpkg")
+    path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
     whole = geopandas.read_file(path)
     west, south, east, north = whole.total_bounds
     middle = (west + east) / 2

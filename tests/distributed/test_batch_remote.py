@@ -13,7 +13,8 @@ from rm_geo.cli.group import rm_geo
 from rm_geo.distributed.jobs import read_jobs
 from rm_geo.errors import ConfigError, DependencyError, FetchError, InputError, UsageError
 from rm_geo.io.object_store import outbox
-from tests.distributed.test_batch import maps, write_drive
+from tests.support.measurements import write_drive
+from tests.support.outputs import map_contents
 
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("fsspec")
@@ -78,7 +79,7 @@ def alone(drives, name):
         rm_geo, ["predict", str(drives / f"{name}.csv"), "-o", str(output), *OPTIONS]
     )
     assert result.exit_code == 0, result.output
-    return maps(output)
+    return map_contents(output)
 
 
 def nothing_is_left(tmp_path):
@@ -103,7 +104,7 @@ def test_jobs_and_outputs_may_be_anywhere(drives, storage, address, tmp_path):
     assert "memory://maps/batch_summary.csv" in result.output
     one = alone(drives, "one")
     assert stored_files(storage, "/maps/many") == alone(drives, "many")
-    assert stored_files(storage, "/elsewhere") == maps(tmp_path / "here") == one
+    assert stored_files(storage, "/elsewhere") == map_contents(tmp_path / "here") == one
     rows = summary(storage)
     assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(rows, "done")
     assert rows["many"]["output"] == "memory://maps/many"
@@ -287,8 +288,8 @@ def test_sites_are_fetched_too(drives, storage, address, tmp_path):
         ],
     )
     assert remote.exit_code == 0, remote.output
-    assert maps(tmp_path / "out" / "one") == maps(tmp_path / "expected")
-    assert maps(tmp_path / "remote") == maps(tmp_path / "expected")
+    assert map_contents(tmp_path / "out" / "one") == map_contents(tmp_path / "expected")
+    assert map_contents(tmp_path / "remote") == map_contents(tmp_path / "expected")
     assert "estimated" not in (tmp_path / "out" / "one" / "summary.csv").read_text()
 
 

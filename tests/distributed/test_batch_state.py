@@ -5,21 +5,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import torch
 
 from rm_geo.distributed.batch_state import BatchRecord, weights_version
 from rm_geo.distributed.jobs import read_jobs
-from rm_geo.networks import build
 from rm_geo.options import PredictOptions
 from rm_geo.products.summary import CellResult
-from rm_geo.zoo.weights import save_model, write_index
-
-TINY = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
-
-
-def save(path, seed):
-    torch.manual_seed(seed)
-    save_model(path, build("radiocycle-field", TINY), "radiocycle-field", TINY)
+from rm_geo.zoo.weights import write_index
+from tests.support.models import save_tiny_model
 
 
 def key_of(drive, output, options):
@@ -39,7 +31,7 @@ def test_other_weights_in_the_same_file_are_another_job(drive, tmp_path):
     options = PredictOptions(model=tmp_path / "model", device="cpu")
     keys = []
     for seed in (0, 1, 0):
-        save(tmp_path / "model", seed)
+        save_tiny_model(tmp_path / "model", seed)
         keys.append(key_of(drive, tmp_path, options))
     assert keys[0] == keys[2] != keys[1]
 
@@ -51,7 +43,7 @@ def test_another_default_model_is_another_job_and_no_matter_to_methods_without_a
     network, plain = PredictOptions(device="cpu"), PredictOptions(method="idw", device="cpu")
     keys = []
     for seed in (0, 1):
-        save(tmp_path / "models" / "tiny", seed)
+        save_tiny_model(tmp_path / "models" / "tiny", seed)
         write_index(tmp_path / "models", {"radiocycle": "tiny"})
         keys.append([key_of(drive, tmp_path, options) for options in (network, plain)])
     assert keys[0][0] != keys[1][0]
@@ -61,7 +53,7 @@ def test_another_default_model_is_another_job_and_no_matter_to_methods_without_a
 def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
     model = tmp_path / "model"
     options = PredictOptions(model=model, device="cpu")
-    save(model, 0)
+    save_tiny_model(model, 0)
     (job,) = read_jobs([drive], tmp_path, options)
     shutil.rmtree(model)  # after the jobs were read
     assert weights_version("radiocycle", model) == ""

@@ -9,7 +9,7 @@ from rm_geo.distributed.jobs import read_jobs
 from rm_geo.errors import ConfigError, InputError
 from rm_geo.options import PredictOptions
 from rm_geo.zoo.weights import write_index
-from tests.distributed.test_batch_state import save
+from tests.support.models import save_tiny_model
 
 
 @pytest.fixture
@@ -150,10 +150,10 @@ def test_a_tsv_without_the_column_is_measurements(drives, tmp_path):
 def test_a_model_beside_the_table_is_meant_before_one_elsewhere(drives, tmp_path, monkeypatch):
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
     for folder in (tmp_path / "models" / "listed", drives / "listed", drives / "mine"):
-        save(folder, 0)
+        save_tiny_model(folder, 0)
     write_index(tmp_path / "models", {"radiocycle": "listed"})
     elsewhere = tmp_path / "other" / "far"
-    save(elsewhere, 1)
+    save_tiny_model(elsewhere, 1)
     path = table(
         drives,
         f"name,measurements,model\na,north.csv,mine\nb,north.csv,listed\nc,north.csv,{elsewhere}\n",

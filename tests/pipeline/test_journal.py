@@ -6,9 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,20 +25,14 @@ from rm_geo.pipeline.predict import predict
 from rm_geo.products.writer import CellFiles, write_cell
 from rm_geo.progress import SilentProgress
 from rm_geo.raster.mosaic import Band
-from tests.pipeline.test_pipeline import CORNER, drive, together
+from tests.support.interruption import KilledError
+from tests.support.measurements import CORNER, drive, together
+from tests.support.outputs import contents
 
 OPTIONS = PredictOptions(
     method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, batch_size=3, trust=0.6
 )
 KEY = JournalKey("abc", {"input": "a.csv", "method": "idw"})
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-class CutOff(BaseException):
-    """A death that no handler of the program sees."""
 
 
 class Dying(SilentProgress):
@@ -52,7 +44,7 @@ class Dying(SilentProgress):
     def advance(self, amount=1):
         self.left -= amount
         if self.left < 0:
-            raise CutOff
+            raise KilledError
 
 
 class Counting(SilentProgress):
@@ -75,7 +67,7 @@ def test_a_run_that_is_cut_off_goes_on_and_gives_the_same_bytes(tmp_path, keepin
     points = drive(300, (200.0, 260.0))
     (whole,) = predict(points, tmp_path / "whole", OPTIONS)
     assert whole.tiles > 15
-    with pytest.raises(CutOff):
+    with pytest.raises(KilledError):
         predict(points, tmp_path / "cut", OPTIONS, Dying(tiles))
     assert (tmp_path / "cut" / ".7.rmgeo-journal").is_dir()
     assert not (tmp_path / "cut" / "7_rsrp.tif").exists()
@@ -91,7 +83,7 @@ def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping):
     predict(points, tmp_path / "whole", OPTIONS)
     for number, name in enumerate(["blended.f32", "bands.jsonl", "estimates", "channels.json"]):
         folder = tmp_path / f"cut{number}"
-        with pytest.raises(CutOff):
+        with pytest.raises(KilledError):
             predict(points, folder, OPTIONS, Dying(14))
         victim = folder / ".7.rmgeo-journal" / name
         if victim.is_dir():
@@ -105,7 +97,7 @@ def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping):
 
 def test_a_journal_of_other_inputs_is_refused_and_can_be_discarded(tmp_path, keeping):
     points = drive(300, (200.0, 260.0))
-    with pytest.raises(CutOff):
+    with pytest.raises(KilledError):
         predict(points, tmp_path, OPTIONS, Dying(7))
     before = sorted(path.name for path in (tmp_path / ".7.rmgeo-journal").iterdir())
     with pytest.raises(JournalError, match="reach") as refused:
@@ -126,7 +118,7 @@ def test_a_complete_cell_is_not_computed_again_unless_its_files_are_damaged(
     points = together(drive(300, (200.0, 260.0)), drive(200, seed=1, cell="8"))
     predict(points, tmp_path / "whole", OPTIONS)
     first = json.loads((tmp_path / "whole" / "summary.json").read_text())["cells"][0]["tiles"]
-    with pytest.raises(CutOff):
+    with pytest.raises(KilledError):
         predict(points, tmp_path / "cut", OPTIONS, Dying(first + 1))
     assert (tmp_path / "cut" / "7_rsrp.tif").exists()
     if damaged:
@@ -239,11 +231,9 @@ def test_a_folder_without_a_manifest_is_no_journal(tmp_path):
 def test_kills_at_random_moments_change_no_byte(tmp_path):
     from benchmarks.kill import kill_run
 
-    started = time.monotonic()
     outcome = kill_run(tmp_path, kills=2, seed=int(os.environ.get("RM_GEO_KILL_SEED", "1")))
     assert outcome.identical
     assert outcome.killed == 2
-    assert time.monotonic() - started < 240
 
 
 @pytest.fixture
@@ -294,7 +284,7 @@ def test_a_link_in_place_of_a_journal_or_a_lock_is_refused(tmp_path, photos, cel
     ],
 )
 def test_a_link_inside_a_journal_is_refused(tmp_path, keeping, photos, name, target, fresh):
-    with pytest.raises(CutOff):
+    with pytest.raises(KilledError):
         predict(drive(300, (200.0, 260.0)), tmp_path / "cut", OPTIONS, Dying(7))
     journal = tmp_path / "out" / ".7.rmgeo-journal"
     (tmp_path / "cut").rename(tmp_path / "out")

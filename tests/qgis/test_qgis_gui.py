@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from tests.cli.test_cli_predict import drive_test, write
+from tests.support.measurements import drive_frame, write_frame
 from tests.support.qgis import CHECKS, install_plugin, is_qgis_expected
+from tests.support.waiting import HANG_S
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def opened(tmp_path_factory):
         message = f"not installed: {', '.join(missing)}"
         pytest.fail(message) if is_qgis_expected() else pytest.skip(message)
     folder = tmp_path_factory.mktemp("Sitzung ü")
-    measurements = write(drive_test(400), folder / "drive test.gpkg")
+    measurements = write_frame(drive_frame(400), folder / "drive test.gpkg")
     environment = qgis.environment(
         RM_GEO_TEST_OUT=str(folder),
         RM_GEO_TEST_DRIVE_TEST=str(measurements),
@@ -44,7 +45,7 @@ def opened(tmp_path_factory):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=HANG_S,
         cwd=folder,
     )
     error = folder / "error.txt"

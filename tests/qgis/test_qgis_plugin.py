@@ -22,7 +22,6 @@ from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, Worke
 from rm_geo.cli.group import LazyGroup
 from rm_geo.estimators.registry import available
 from rm_geo.worker import jobs, service
-from tests.support.qgis import a_second
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "qgis_plugin"
@@ -182,10 +181,8 @@ class TestClient:
             assert word in str(caught.value)
 
     def test_a_program_that_never_greets_is_given_up(self, tmp_path):
-        begun = time.monotonic()
         with pytest.raises(WorkerError, match="did not answer"):
             run_job(script(tmp_path, "cat"), {}, hello_timeout_s=0.3)
-        assert time.monotonic() - begun < 1.0 + a_second()
 
     def test_a_python_without_rm_geo_is_said_to_have_none(self, tmp_path):
         subprocess.run(
@@ -195,9 +192,9 @@ class TestClient:
             run_job(str(tmp_path / "v" / "bin" / "python"), {})
 
     @pytest.mark.parametrize(
-        "stubborn", ["cat", "trap '' TERM; while :; do sleep 0.05; done", "sleep 30"]
+        "stubborn", ["cat", "trap '' TERM; while :; do sleep 0.05; done", "sleep 100000"]
     )
-    def test_cancelling_takes_less_than_a_second_whatever_the_worker_does(self, tmp_path, stubborn):
+    def test_cancelling_ends_a_worker_that_does_not_end_by_itself(self, tmp_path, stubborn):
         scratch = tmp_path / "out" / ".rm_geo_x.part"
         scratch.mkdir(parents=True)
         (scratch / "half.tif").write_text("half")
@@ -206,10 +203,8 @@ class TestClient:
             f""""made": ["{tmp_path / "out"}"]}}'"""
         )
         python = script(tmp_path, f"{hello()}; read request; {told}; {stubborn}")
-        begun = time.monotonic()
         with pytest.raises(WorkerCancelled):
             run_job(python, {}, Recorder(cancel_after_s=0.3))
-        assert time.monotonic() - begun < 0.3 + a_second()
         assert not (tmp_path / "out").exists()
 
     def test_no_thread_and_no_descriptor_is_left(self, tmp_path):

@@ -3,7 +3,6 @@
 import csv
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import geopandas
@@ -17,8 +16,9 @@ from shapely.geometry import LineString, box
 from rm_geo.cli.group import rm_geo
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
-from tests.cli.test_cli_predict import CORNER, drive_test, write
-from tests.support.qgis import CHECKS, QGIS_PYTHON, a_second, install_plugin
+from tests.support.measurements import CORNER, drive_frame, write_frame
+from tests.support.qgis import CHECKS, QGIS_PYTHON, install_plugin
+from tests.support.waiting import HANG_S, wait_until
 
 FAST = {
     "METHOD": "nearest",
@@ -51,9 +51,9 @@ def qgis(tmp_path_factory):
 def data(tmp_path_factory):
     """Small layers of every kind, below a folder with a space and an umlaut."""
     folder = tmp_path_factory.mktemp("data ü")
-    write(drive_test(), folder / "drive.gpkg")
-    write(drive_test(), folder / "two.gpkg")
-    drive_test(seed=1).to_file(folder / "two.gpkg", layer="second")
+    write_frame(drive_frame(), folder / "drive.gpkg")
+    write_frame(drive_frame(), folder / "two.gpkg")
+    drive_frame(seed=1).to_file(folder / "two.gpkg", layer="second")
     x, y = CORNER
     metres = "EPSG:32633"
     line = LineString([(x, y), (x + 50, y + 50)])
@@ -64,9 +64,9 @@ def data(tmp_path_factory):
     geopandas.GeoDataFrame({"height": [12.0, 20.0]}, geometry=houses, crs=metres).to_file(
         folder / "buildings.gpkg"
     )
-    nameless = drive_test().rename(columns={"rsrp": "what"}).astype({"what": str})
+    nameless = drive_frame().rename(columns={"rsrp": "what"}).astype({"what": str})
     nameless["what"] = "text"
-    write(nameless, folder / "nameless.gpkg")
+    write_frame(nameless, folder / "nameless.gpkg")
     (folder / "sites.csv").write_text("pci,longitude,latitude,height_m\n7,15.0,48.75,20\n")
     grid = Grid.covering([x, x + 90], [y, y + 70], CRS.from_epsg(32633), spacing_m=4.0)
     levels = np.linspace(-120, -60, grid.shape[0] * grid.shape[1], dtype=np.float32)
@@ -376,22 +376,16 @@ def test_a_killed_qgis_leaves_no_worker_and_no_files(qgis, data, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: (tmp_path / "out").exists(), 60)
+    wait_until(lambda: (tmp_path / "out").exists(), "the output folder")
     (worker,) = psutil.Process(process.pid).children()
     assert "rm_geo.worker" in worker.cmdline()
     process.kill()
     process.wait()
-    wait_for(
-        lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 1 + a_second()
+    wait_until(
+        lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE,
+        "the worker to end",
     )
     assert list(tmp_path.iterdir()) == []
-
-
-def wait_for(is_so, seconds):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("name", ["check_inputs.py", "check_results.py", "check_runs.py"])
@@ -412,7 +406,7 @@ def test_the_plugin_keeps_rm_geo_out_of_qgis_process(qgis, data, tmp_path):
         [QGIS_PYTHON, str(script)],
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=HANG_S,
         env=qgis.environment(RM_GEO_TEST_DATA=str(data), CHECKS=str(CHECKS)),
     )
     assert json.loads(done.stdout.splitlines()[-1].replace("'", '"')) == [], done.stderr

@@ -70,12 +70,10 @@ def main():
     dialog.resize(1000, 760)
     dialog.show()
     grab(dialog, "dialog.png")
-    begun = time.monotonic()
     button = next(b for b in dialog.findChildren(QPushButton) if b.text().replace("&", "") == "Run")
     button.click()
     groups = project.layerTreeRoot()
     wait_until(lambda: button.isEnabled() and groups.findGroups(), "the first layers")
-    seconds = time.monotonic() - begun
     wait_until(lambda: "finished" in text_of(dialog), "the last layers")
     grab(dialog, "log.png")
     dialog.close()
@@ -97,7 +95,6 @@ def main():
     grab(window, "window.png")
     facts = {
         "groups": {g.name(): [n.name() for n in g.children()] for g in groups.findGroups()},
-        "seconds": seconds,
         "styles": {r.name(): r.renderer().type() for r in rasters},
         "modules": sorted({"torch", "rasterio", "geopandas", "rm_geo"} & set(sys.modules)),
         "drawn": len(

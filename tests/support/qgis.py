@@ -12,13 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HANG_S
+
 QGIS_PYTHON = "/usr/bin/python3"
 CHECKS = Path(__file__).resolve().parents[1] / "qgis_python"
-
-
-def a_second() -> float:
-    """A second, or as much longer as more work than the machine has cores makes it."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) if os.name == "posix" else 1.0
 
 
 def qgis_process_path() -> str | None:
@@ -78,7 +75,7 @@ class Qgis:
             env=self.environment(**variables),
             text=True,
             capture_output=True,
-            timeout=300,
+            timeout=HANG_S,
             cwd=self.config,
         )
 
@@ -109,7 +106,7 @@ class Qgis:
             text=True,
             capture_output=True,
             env=self.environment(**variables),
-            timeout=420,
+            timeout=2 * HANG_S,
             cwd=self.config,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]

@@ -23,6 +23,7 @@ from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
 from tests.support.scenes import free_space_set, save_set
+from tests.support.waiting import HANG_S
 
 CPU = torch.device("cpu")
 TINY = {"f_widths": (8, 12), "f_depths": (1, 1), "g_widths": (8, 12), "g_depths": (1, 1)}
@@ -152,7 +153,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_training_goes_on_from(tmp
         process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
         checkpoint = out / "checkpoint.safetensors"
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        deadline = time.monotonic() + 120.0
+        deadline = time.monotonic() + HANG_S
         while process.poll() is None and time.monotonic() < deadline:
             if checkpoint.exists() and checkpoint.stat().st_mtime_ns > before:
                 break

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.worker.service import PROTOCOL
 from rm_geo.zoo.catalog import list_models
-from tests.cli.test_cli_predict import drive_test, write
-from tests.support.qgis import a_second
+from tests.support.measurements import drive_frame, write_frame
+from tests.support.waiting import HANG_S
 
 OPTIONS = {
     "method": "nearest",
@@ -80,7 +79,7 @@ class Conversation:
     def close(self):
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(HANG_S)
         self.process.stdout.close()
         self.process.stderr.close()
         return self.process.returncode
@@ -98,7 +97,7 @@ def worker():
 def measurements(tmp_path):
     folder = tmp_path / "drive tests ü"
     folder.mkdir()
-    return write(drive_test(), folder / "mesure é 1.gpkg")
+    return write_frame(drive_frame(), folder / "mesure é 1.gpkg")
 
 
 def bytes_in(folder):
@@ -235,7 +234,7 @@ def test_what_libraries_print_does_not_reach_the_protocol():
         [sys.executable, "-c", code],
         input=b'{"request": "check"}\n',
         capture_output=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["hello", "result"]
     assert b"more noise" in done.stderr
@@ -267,20 +266,18 @@ def start_long_job(conversation, measurements, output):
         assert event["event"] in {"scratch", "log"}, event
 
 
-def test_the_end_of_input_cancels_within_a_second_and_leaves_nothing(worker, tmp_path):
-    measurements = write(drive_test(), tmp_path / "m.gpkg")
+def test_end_of_input_cancels_a_running_job_and_leaves_nothing(worker, tmp_path):
+    measurements = write_frame(drive_frame(), tmp_path / "m.gpkg")
     start_long_job(worker, measurements, tmp_path / "out")
     assert (tmp_path / "out").is_dir()
-    begun = time.monotonic()
     worker.process.stdin.close()
-    worker.process.wait(20)
-    assert time.monotonic() - begun < a_second()
+    worker.process.wait(HANG_S)
     assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group's leader")
 def test_a_killed_parent_leaves_no_worker(tmp_path):
-    measurements = write(drive_test(), tmp_path / "m.gpkg")
+    measurements = write_frame(drive_frame(), tmp_path / "m.gpkg")
     request = {
         "request": "predict",
         "output": str(tmp_path / "out"),
@@ -295,21 +292,21 @@ def test_a_killed_parent_leaves_no_worker(tmp_path):
         "for line in p.stdout:\n"
         "    if json.loads(line)['event'] == 'start': break\n"
         "print(p.pid, flush=True)\n"
-        "import time; time.sleep(60)\n"
+        "import time; time.sleep(10_000)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE)
     worker = psutil.Process(int(parent.stdout.readline()))
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    psutil.wait_procs([worker], timeout=20)
+    psutil.wait_procs([worker], timeout=HANG_S)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
 
 
 def test_cells_that_are_too_small_are_told_in_one_line(worker, tmp_path):
-    frame = pandas.concat([drive_test(), drive_test(1, cells=("few",))], ignore_index=True)
-    path = write(frame, tmp_path / "drive.gpkg")
+    frame = pandas.concat([drive_frame(), drive_frame(1, cells=("few",))], ignore_index=True)
+    path = write_frame(frame, tmp_path / "drive.gpkg")
     request = {"request": "predict", "measurements": str(path)}
     result = worker.ask(**request, output=str(tmp_path / "out"), options=OPTIONS)[-1]
     assert {cell["cell"]: cell["status"] for cell in result["cells"]} == {
