@@ -72,7 +72,7 @@ def tiles_by_batch(
                         reach_m=20.0,
                         model=model,
                         method_options=options,
-                        trust=0.5,
+                        method_weight=0.5,
                     ),
                     clock=clock,
                 )
@@ -157,7 +157,7 @@ def resuming(side_m: float = 1200.0) -> Rows:
     from rm_geo.pipeline import predict, tile_pass
 
     points = street_drive(side_m, side_m, gap_m=60.0)
-    options = PredictOptions(method="idw", trust=0.5, max_tiles=10**6)
+    options = PredictOptions(method="idw", method_weight=0.5, max_tiles=10**6)
     rows: Rows = []
     kept = tile_pass._WORTH_KEEPING_S
     with tempfile.TemporaryDirectory() as folder:

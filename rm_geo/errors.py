@@ -1,16 +1,48 @@
-"""The error tree: everything that rm_geo raises on purpose.
+"""The error tree: all exceptions that rm_geo raises on purpose.
 
-A message says what was wrong and in which file; ``hint`` says what to do about it.
-The command line prints both and exits with ``exit_code``, without a traceback.
+A message says what was wrong and in which file; ``hint`` says what to do about it. Both are in
+the words of the library: an option is named as the library's keyword, in backticks, such as
+```reach_m```. Each interface replaces these tokens by its own names with :func:`in_words_of`:
+the command line by ``--reach``, QGIS by the label of its parameter. Text that is not the name of
+an option stays as it is, so that file names need no escaping.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+import os
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+_TOKEN: Final = re.compile(r"`([^`\n]+)`")
+
+
+def in_words_of(names: Mapping[str, str], text: str) -> str:
+    """Replace the options that a message names by the names of an interface.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        Names of the interface by the library's keywords, such as ``{"reach_m": "--reach"}``; a
+        value can be part of a key, such as ``"assimilate=False"``.
+    text : str
+        A message or a hint.
+
+    Returns
+    -------
+    str
+        The text with each known token replaced; others stay.
+
+    Examples
+    --------
+    >>> in_words_of({"reach_m": "--reach"}, "`reach_m` must not be negative.")
+    '--reach must not be negative.'
+    """
+    return _TOKEN.sub(lambda found: names.get(found[1], found[0]), text)
 
 
 class RmGeoError(Exception):
-    """Base of all errors that a user can cause or meet.
+    """Base of all exceptions that rm_geo raises on purpose.
 
     Parameters
     ----------
@@ -18,14 +50,27 @@ class RmGeoError(Exception):
         What was wrong, and in which file or option.
     hint : str, optional
         What the user can do about it.
+    parameter : str, optional
+        Flat name of the option that is at fault, such as ``reach_m`` or ``rsrp_column``.
+    path : str or Path, optional
+        File that is at fault.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        parameter: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.parameter = parameter
+        self.path = path
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message} {self.hint}"

@@ -1,170 +1,595 @@
-"""How the main road is taken: every choice that a caller of :func:`rm_geo.predict` has."""
+"""Options of :func:`rm_geo.predict`: one definition for all interfaces.
+
+The options are pydantic models in five groups: reading, grid, method, site and output. Names,
+types, defaults, bounds and descriptions are stated here once. The command line, job tables,
+YAML files, requests to the worker and the descriptions in QGIS are derived from them.
+
+Every option also has a flat name, which is unique over all groups. It is the field's name,
+except that of the method, which is ``method`` for ``options.method.name``.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from rm_geo._util.key_value import key_and_value
 from rm_geo.errors import UsageError
-from rm_geo.grid import CrsLike
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+    from typing_extensions import Self
+
+    from rm_geo.grid import CrsLike
+else:
+    # Named loosely here: pyproj is not imported for the sake of a type.
+    CrsLike = Annotated[Any, WithJsonSchema({"type": ["string", "integer"]})]
 
 LEAST_SPACING_M: Final = 1e-3
-"""Finer grids are a slip of the pen, and nothing that can be counted."""
+"""Smallest pixel side in metres; a finer grid is taken for a mistake."""
+
+_UNITS: Final = ("_m", "_px", "_db", "_dbm", "_mhz")
+_LIST_OF_NUMBERS: Final = re.compile(r"[,;\s]+")
+_LIST_OF_NAMES: Final = re.compile(r"[,;]")
 
 
-@dataclass(frozen=True)
-class PredictOptions:
-    """How the main road is taken.
+class OptionGroup(BaseModel):
+    """Base of the groups: immutable, validated once, no unknown names.
+
+    Raises
+    ------
+    UsageError
+        If a value is invalid; ``parameter`` names the field.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        coerce_numbers_to_str=True,
+        populate_by_name=True,
+    )
+
+    if not TYPE_CHECKING:  # type checkers see the keywords of the fields
+
+        def __init__(self, **values: Any) -> None:  # noqa: ANN401 - any field
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise usage_error(error) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_from_truth(cls, value: object, info: Any) -> object:  # noqa: ANN401 - pydantic's
+        """Refuse ``true`` for a number, which pydantic would read as 1."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise PydanticCustomError("no_truth", "must not be true or false")
+        return value
+
+
+class ReadingOptions(OptionGroup):
+    """Which measurements are read, and from which columns."""
+
+    crs: CrsLike | None = Field(
+        None,
+        description="CRS of the coordinates, used if the file does not state one, such as "
+        "EPSG:4326.",
+    )
+    rsrp_column: str | None = Field(
+        None, description="Column of the RSRP in dBm; detected if not given."
+    )
+    cell_column: str | None = Field(
+        None, description="Column of the cell (PCI, cell id); detected if not given."
+    )
+    x_column: str | None = Field(
+        None,
+        description="Column of the longitude or easting, for tables without geometry; detected if "
+        "not given.",
+    )
+    y_column: str | None = Field(
+        None,
+        description="Column of the latitude or northing, for tables without geometry; detected "
+        "if not given.",
+    )
+    time_column: str | None = Field(None, description="Column of the time; detected if not given.")
+    layer: str | None = Field(
+        None, description="Layer of the measurements, for files with several layers."
+    )
+    bbox: tuple[float, float, float, float] | None = Field(
+        None,
+        description="Read only measurements inside this box: west, south, east, north in the CRS "
+        "of the file.",
+    )
+    cells: tuple[str, ...] = Field(
+        (),
+        description="Map only these cells, by their names in the measurements or by the names of "
+        "their files; all cells if not given.",
+    )
+
+    @field_validator("bbox", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: object) -> object:
+        """Split a text at commas, semicolons and blanks."""
+        return _items(value, _LIST_OF_NUMBERS)
+
+    @field_validator("bbox")
+    @classmethod
+    def _ordered(
+        cls, box: tuple[float, float, float, float] | None
+    ) -> tuple[float, float, float, float] | None:
+        """Refuse a box whose sides are exchanged."""
+        if box is not None and not (box[0] <= box[2] and box[1] <= box[3]):
+            raise PydanticCustomError("bbox", "must be west, south, east, north")
+        return box
+
+    @field_validator("cells", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """Split a text at commas and semicolons; names may contain blanks."""
+        return _items(value, _LIST_OF_NAMES)
+
+
+class GridOptions(OptionGroup):
+    """Pixels of the maps, and the tiles in which they are computed."""
+
+    target_crs: CrsLike | None = Field(
+        None,
+        description="Projected CRS of the maps; the UTM zone of the measurements if not given and "
+        "their CRS is not in metres.",
+    )
+    resolution_m: float = Field(1.0, ge=LEAST_SPACING_M, description="Side of a pixel in metres.")
+    reach_m: float = Field(
+        100.0,
+        ge=0.0,
+        description="Pixels further than this from every measurement are nodata, in metres; also "
+        "the margin of the map.",
+    )
+    tile_size_px: int = Field(256, ge=16, description="Side of a tile in pixels.")
+    overlap_px: int = Field(
+        32, ge=0, description="Minimum overlap of neighbouring tiles in pixels."
+    )
+    min_pixels: int = Field(
+        5, ge=1, description="Skip a cell that is measured in fewer pixels than this."
+    )
+    max_tiles: int = Field(
+        1000, ge=1, description="Refuse a cell that would need more tiles than this."
+    )
+
+    @model_validator(mode="after")
+    def _overlap_within_tile(self) -> Self:
+        """Refuse an overlap as large as a tile."""
+        if self.overlap_px >= self.tile_size_px:
+            raise _of_field("overlap_px", f"must be in 0..{self.tile_size_px - 1} pixels")
+        return self
+
+
+class MethodOptions(OptionGroup):
+    """Estimator, device, and the correction to the measurements."""
+
+    name: str = Field(
+        "radiocycle",
+        alias="method",
+        description="Name of the estimator; 'rm-geo info' lists the methods.",
+    )
+    model: str | Path | None = Field(
+        None,
+        description="Trained model of a network method: a listed name, a file or a folder; the "
+        "method's default if not given.",
+    )
+    method_options: Mapping[str, Any] = Field(
+        {}, description="Further parameters of the method, such as neighbors=8 of knn."
+    )
+    device: str = Field(
+        "auto", description="Device that runs networks: auto, cpu, cuda, cuda:<n> or mps."
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Tiles computed at once; chosen by the device's memory if not given, and "
+        "halved if the memory does not suffice.",
+    )
+    assimilate: bool = Field(
+        True,
+        description="Correct the map by regression kriging of the residuals at the measurements.",
+    )
+    method_weight: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Weight of the method in the map, 0 to 1; the rest is inverse distance "
+        "weighting. Estimated for each cell by cross-validation if not given, for networks with "
+        "regression kriging.",
+    )
+    noise_db: float | None = Field(
+        None,
+        ge=0.0,
+        description="Standard deviation of the error of a measured pixel in dB; estimated from "
+        "neighbouring measurements if not given. With 0 the map equals the measurements at "
+        "measured pixels.",
+    )
+
+    @field_validator("method_options", mode="before")
+    @classmethod
+    def _read_settings(cls, value: object) -> object:
+        """Read a sequence of ``KEY=VALUE`` as a mapping."""
+        if isinstance(value, (list, tuple)):
+            try:
+                return dict(key_and_value(str(setting)) for setting in value)
+            except ValueError as error:
+                raise PydanticCustomError("settings", "{why}", {"why": _clause(error)}) from None
+        return value
+
+    @model_validator(mode="after")
+    def _weight_needs_correction(self) -> Self:
+        """Refuse a weight where there is no second estimate to weigh against."""
+        if not self.assimilate and self.method_weight not in (None, 1.0):
+            raise _of_field("method_weight", "has no meaning with `assimilate=False`")
+        return self
+
+
+class SiteOptions(OptionGroup):
+    """Transmitters and buildings."""
+
+    sites: Path | str | None = Field(
+        None,
+        description="Table of the sites, on this machine or in object storage; positions are "
+        "estimated from the measurements if not given.",
+    )
+    sites_crs: CrsLike | None = Field(
+        None,
+        description="CRS of a site table that does not state one; that of the measurements if "
+        "not given.",
+    )
+    buildings: Path | str | None = Field(
+        None,
+        description="Building footprints, or a raster of them, on this machine or in object "
+        "storage; networks read them in place of the buildings that they would estimate.",
+    )
+    buildings_layer: str | None = Field(
+        None, description="Layer of the building footprints, for files with several layers."
+    )
+    eirp_dbm: float | None = Field(
+        None,
+        description="EIRP per resource element in dBm, used if the site table does not state it.",
+    )
+    frequency_mhz: float | None = Field(
+        None,
+        ge=1.0,
+        description="Carrier frequency in MHz, used if neither sites nor measurements state it.",
+    )
+    max_site_uncertainty_m: float = Field(
+        30.0,
+        ge=0.0,
+        description="Use a position estimated from the measurements only if its uncertainty is at "
+        "most this, in metres.",
+    )
+
+    @model_validator(mode="after")
+    def _layer_needs_file(self) -> Self:
+        """Refuse a layer without a file."""
+        if self.buildings is None and self.buildings_layer is not None:
+            raise _of_field("buildings_layer", "needs the file of the `buildings`")
+        return self
+
+
+class OutputOptions(OptionGroup):
+    """Which files are written."""
+
+    mask: bool = Field(False, description="Also write the building mask.")
+    mask_threshold: float = Field(
+        0.5, gt=0.0, lt=1.0, description="Building probability above which the mask is set."
+    )
+    uncertainty: bool = Field(
+        False,
+        description="Also write the standard deviation before regression kriging, for methods "
+        "that estimate it.",
+    )
+    preview: bool = Field(True, description="Also write a preview image of each cell.")
+    stac: bool = Field(False, description="Also write a STAC item of each cell.")
+    fresh: bool = Field(
+        False,
+        description="Discard the work of an interrupted run in the output folder instead of "
+        "resuming it.",
+    )
+
+
+class PredictOptions(BaseModel):
+    """Options of :func:`rm_geo.predict`.
+
+    Parameters
+    ----------
+    **values
+        Options by their flat names, such as ``reach_m=50``, or whole groups, such as
+        ``grid=GridOptions(reach_m=50)`` or ``grid={"reach_m": 50}``; a flat name takes
+        precedence over its group. ``method`` is the name of the estimator or the group.
 
     Attributes
     ----------
-    method : str
-        Name of an estimator; see :func:`rm_geo.estimators.registry.available`.
-    model : str or Path, optional
-        Trained model of a network method; its default if not given.
-    method_options : mapping
-        Further parameters of the method, such as ``{"neighbors": 8}`` for ``knn``.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
-    batch_size : int, optional
-        Tiles computed at once; chosen by the device's memory if not given.
-    tile_size_px, overlap_px : int
-        Side of a tile, and the least that neighbours share.
-    resolution_m : float
-        Side of a pixel in metres.
-    reach_m : float
-        Pixels further from any measurement are nodata; also the margin of the map.
-    crs, target_crs : CRS, optional
-        CRS of the measurements where their file does not state one (its own is kept); CRS of
-        the maps (the UTM zone of the measurements, if theirs has no metres).
-    rsrp_column, cell_column, x_column, y_column, time_column, layer : str, optional
-        Columns and layer of the file; found by their usual names if not given.
-    bbox : tuple of float, optional
-        Read only what lies inside: west, south, east, north in the CRS of the measurements.
-    cells : tuple of str
-        Only these cells, by their names in the measurements or of their files; all if empty.
-    sites : Path or str, optional
-        Table of the sites; may lie in object storage.
-    sites_crs : CRS, optional
-        CRS of a site table that states none; ``crs`` if not given.
-    buildings : Path or str, optional
-        Outlines of the buildings, or a raster of them, where they are known: RadioCycle's G
-        reads them in place of those that F would find. May lie in object storage.
-    buildings_layer : str, optional
-        Layer of the outlines, where there are several.
-    eirp_dbm : float, optional
-        EIRP per resource element, where the site table has none.
-    frequency_mhz : float, optional
-        Carrier, where neither the sites nor the measurements say.
-    max_site_uncertainty_m : float
-        A position estimated from the measurements counts only if it is this certain.
-    assimilate : bool
-        Krige the residuals at the measurements back in.
-    trust : float, optional
-        Share of the method in the map, 0..1; inverse distances have the rest. Judged for
-        each cell on measurements held back from the method if not given, where the method
-        is a network and the measurements are assimilated.
-    noise_db : float, optional
-        Standard deviation of the error of one measured pixel; judged by neighbouring
-        measurements if not given. With 0 the map equals the measurement wherever there is
-        one.
-    min_pixels : int
-        A cell with fewer measured pixels is reported as failed.
-    max_tiles : int
-        A cell that would need more tiles is refused before anything is allocated.
-    mask : bool
-        Also write the building mask, probability over ``mask_threshold``.
-    mask_threshold : float
-        0..1.
-    uncertainty : bool
-        Also write the standard deviation of methods that know it, before assimilation.
-    preview : bool
-        Also write a picture of each cell.
-    stac : bool
-        Also write a STAC item of each cell.
-    fresh : bool
-        Discard what an interrupted run left in the output folder, instead of going on.
+    reading : ReadingOptions
+        Which measurements are read, and from which columns.
+    grid : GridOptions
+        Pixels of the maps, and the tiles in which they are computed.
+    method : MethodOptions
+        Estimator, device, and the correction to the measurements.
+    site : SiteOptions
+        Transmitters and buildings.
+    output : OutputOptions
+        Which files are written.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or a value is invalid; ``parameter`` is the option's flat name.
+
+    Examples
+    --------
+    >>> options = PredictOptions(method="idw", reach_m=50)
+    >>> options.method.name, options.grid.reach_m
+    ('idw', 50.0)
+    >>> options.replace(resolution_m=2).grid.resolution_m
+    2.0
+    >>> PredictOptions(reach=50)
+    Traceback (most recent call last):
+    rm_geo.errors.UsageError: Unknown option 'reach'. Did you mean 'reach_m'?
     """
 
-    method: str = "radiocycle"
-    model: str | Path | None = None
-    method_options: Mapping[str, object] = field(default_factory=dict)
-    device: str = "auto"
-    batch_size: int | None = None
-    tile_size_px: int = 256
-    overlap_px: int = 32
-    resolution_m: float = 1.0
-    reach_m: float = 100.0
-    crs: CrsLike | None = None
-    target_crs: CrsLike | None = None
-    rsrp_column: str | None = None
-    cell_column: str | None = None
-    x_column: str | None = None
-    y_column: str | None = None
-    time_column: str | None = None
-    layer: str | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    cells: tuple[str, ...] = ()
-    sites: Path | str | None = None
-    sites_crs: CrsLike | None = None
-    buildings: Path | str | None = None
-    buildings_layer: str | None = None
-    eirp_dbm: float | None = None
-    frequency_mhz: float | None = None
-    max_site_uncertainty_m: float = 30.0
-    assimilate: bool = True
-    trust: float | None = None
-    noise_db: float | None = None
-    min_pixels: int = 5
-    max_tiles: int = 1000
-    mask: bool = False
-    mask_threshold: float = 0.5
-    uncertainty: bool = False
-    preview: bool = True
-    stac: bool = False
-    fresh: bool = False
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        checks = (
-            (
-                LEAST_SPACING_M <= self.resolution_m < math.inf,
-                f"The resolution must be at least {LEAST_SPACING_M:g} m.",
-            ),
-            (0.0 <= self.reach_m < math.inf, "The reach must be finite and not negative."),
-            (self.trust is None or 0.0 <= self.trust <= 1.0, "The trust must be in 0..1."),
-            (
-                self.assimilate or self.trust in (None, 1.0),
-                "A share of trust is for maps that are brought back to the measurements.",
-            ),
-            (
-                self.noise_db is None or 0.0 <= self.noise_db < math.inf,
-                "The noise must be finite and not negative.",
-            ),
-            (self.tile_size_px >= 16, "A tile needs at least 16 pixels a side."),
-            (
-                0 <= self.overlap_px < self.tile_size_px,
-                f"The overlap must be in 0..{self.tile_size_px - 1} pixels.",
-            ),
-            (self.batch_size is None or self.batch_size >= 1, "A batch has at least one tile."),
-            (0.0 < self.mask_threshold < 1.0, "The threshold of the mask must be in 0..1."),
-            (
-                self.bbox is None
-                or (
-                    len(self.bbox) == 4
-                    and self.bbox[0] <= self.bbox[2]
-                    and self.bbox[1] <= self.bbox[3]
-                ),
-                "A bounding box is west, south, east, north.",
-            ),
-            (self.max_tiles >= 1, "The number of tiles allowed must be at least 1."),
-            (
-                self.buildings is not None or self.buildings_layer is None,
-                "A layer of buildings needs the file of the buildings.",
-            ),
+    reading: ReadingOptions = Field(default_factory=ReadingOptions)
+    grid: GridOptions = Field(default_factory=GridOptions)
+    method: MethodOptions = Field(default_factory=MethodOptions)
+    site: SiteOptions = Field(default_factory=SiteOptions)
+    output: OutputOptions = Field(default_factory=OutputOptions)
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - options by flat names
+        super().__init__(
+            **{group: _GROUPS[group](**chosen) for group, chosen in _by_group(values).items()}
         )
-        for holds, message in checks:
-            if not holds:
-                raise UsageError(message)
+
+    def flat(self) -> dict[str, Any]:
+        """Give all options by their flat names.
+
+        Returns
+        -------
+        dict
+            Flat names and values, in the order of definition.
+
+        Examples
+        --------
+        >>> PredictOptions().flat()["reach_m"]
+        100.0
+        """
+        return {
+            option.name: getattr(getattr(self, option.group), option.field)
+            for option in option_fields().values()
+        }
+
+    def replace(self, **changes: Any) -> PredictOptions:  # noqa: ANN401 - as __init__
+        """Give a copy with some options changed, validated again.
+
+        Parameters
+        ----------
+        **changes
+            As those of the class.
+
+        Returns
+        -------
+        PredictOptions
+            The copy.
+
+        Raises
+        ------
+        UsageError
+            If a name is unknown or a value is invalid.
+        """
+        flat = self.flat()
+        for group, chosen in _by_group(changes).items():
+            names = _flat_names(group)
+            flat.update({names.get(name, name): value for name, value in chosen.items()})
+        return PredictOptions(**flat)
+
+
+_GROUPS: Final[Mapping[str, type[OptionGroup]]] = {
+    "reading": ReadingOptions,
+    "grid": GridOptions,
+    "method": MethodOptions,
+    "site": SiteOptions,
+    "output": OutputOptions,
+}
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """One option, as interfaces describe it.
+
+    Attributes
+    ----------
+    name : str
+        Flat name, such as ``reach_m``.
+    group, field : str
+        Where its value is: ``options.<group>.<field>``.
+    info : pydantic.fields.FieldInfo
+        Type, default, bounds and description.
+    """
+
+    name: str
+    group: str
+    field: str
+    info: FieldInfo
+
+    @property
+    def short_name(self) -> str:
+        """Name without its unit, and in the singular: that of the command line.
+
+        Examples
+        --------
+        >>> [option_fields()[name].short_name for name in ("reach_m", "cells", "rsrp_column")]
+        ['reach', 'cell', 'rsrp_column']
+        """
+        if self.name in ("cells", "method_options"):
+            return self.name[:-1]
+        unit = next((unit for unit in _UNITS if self.name.endswith(unit)), "")
+        return self.name.removesuffix(unit)
+
+
+@cache
+def option_fields() -> Mapping[str, OptionField]:
+    """Give all options by their flat names, in the order of definition.
+
+    Returns
+    -------
+    mapping of str to OptionField
+        One entry for each option of :class:`PredictOptions`.
+    """
+    return {
+        (name := info.alias or field): OptionField(name, group, field, info)
+        for group, model in _GROUPS.items()
+        for field, info in model.model_fields.items()
+    }
+
+
+def option_named(name: str, others: Iterable[str] = ()) -> OptionField:
+    """Find an option by its flat name, or by its name without the unit.
+
+    Parameters
+    ----------
+    name : str
+        A name as a table or a YAML file has it.
+    others : iterable of str
+        Names that are accepted there beside the options, for the suggestion.
+
+    Returns
+    -------
+    OptionField
+        The option.
+
+    Raises
+    ------
+    UsageError
+        If there is none, with the closest name as a hint.
+
+    Examples
+    --------
+    >>> option_named("reach").name
+    'reach_m'
+    """
+    known = option_fields()
+    if name in known:
+        return known[name]
+    for option in known.values():
+        if option.short_name == name:
+            return option
+    raise unknown_option(name, others)
+
+
+def unknown_option(name: str, others: Iterable[str] = ()) -> UsageError:
+    """Make the error about a name that is no option's, with a suggestion.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    others : iterable of str
+        Names that are accepted beside the options.
+    """
+    known = sorted({*option_fields(), *others})
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
+    return UsageError(f"Unknown option {name!r}.", hint=hint)
+
+
+def usage_error(error: ValidationError) -> UsageError:
+    """Turn what pydantic found first into an error of rm_geo.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        As the validation of a group raised it.
+
+    Returns
+    -------
+    UsageError
+        Its message names the field and states the problem.
+    """
+    found = error.errors(include_url=False)[0]
+    context = found.get("ctx", {})
+    name = str(context.get("field") or ".".join(str(part) for part in found["loc"][:1]))
+    if found["type"] == "extra_forbidden":
+        return unknown_option(name)
+    return UsageError(f"`{name}` {describe_problem(found)}.", parameter=name)
+
+
+def describe_problem(found: ErrorDetails) -> str:
+    """Say what is wrong with a value, as the rest of a sentence that begins with its name.
+
+    Parameters
+    ----------
+    found : pydantic_core.ErrorDetails
+        One entry of ``ValidationError.errors()``.
+    """
+    text = re.sub(r"^(Input|Value) should ", "must ", found["msg"]).rstrip(".")
+    if "field" in found.get("ctx", {}) or found["type"] in {"settings", "missing"}:
+        return text
+    return f"{text}, not {found['input']!r}"
+
+
+def _of_field(name: str, problem: str) -> PydanticCustomError:
+    """Make the error of a check over several fields, about one of them."""
+    return PydanticCustomError("conflict", cast("Any", problem), {"field": name})
+
+
+def _items(value: object, separator: re.Pattern[str]) -> object:
+    """Split a text into a list; anything else stays."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in separator.split(value) if part.strip()]
+
+
+def _clause(error: Exception) -> str:
+    """Give the message of an error as the rest of a sentence."""
+    return f"cannot be read: {str(error).rstrip('.')}"
+
+
+def _flat_names(group: str) -> Mapping[str, str]:
+    """Give the flat names of a group's fields."""
+    return {o.field: o.name for o in option_fields().values() if o.group == group}
+
+
+def _by_group(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort flat names and whole groups into groups."""
+    sorted_: dict[str, dict[str, Any]] = {}
+    known = option_fields()
+    for name, value in values.items():
+        if name in _GROUPS and isinstance(value, (Mapping, OptionGroup)):
+            given = (
+                {field: getattr(value, field) for field in type(value).model_fields}
+                if isinstance(value, OptionGroup)
+                else value
+            )
+            names = _flat_names(name)
+            of_group = {names.get(str(key), str(key)): item for key, item in given.items()}
+            sorted_[name] = {**of_group, **sorted_.get(name, {})}
+        elif name not in known:
+            raise unknown_option(name)
+    for name, value in values.items():
+        if name in known and not (name in _GROUPS and isinstance(value, (Mapping, OptionGroup))):
+            sorted_.setdefault(known[name].group, {})[name] = value
+    return sorted_

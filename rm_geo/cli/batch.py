@@ -63,13 +63,13 @@ def batch(
 
     options = settings_of(chosen)
     jobs = read_jobs(sources, output, options)
-    with open_cluster(scheduler, workers, options.device) as client:
+    with open_cluster(scheduler, workers, options.method.device) as client:
         states = run_batch(
             jobs,
             output,
             client,
             retries=retries,
-            fresh=options.fresh,
+            fresh=options.output.fresh,
             spread_tiles=spread_tiles,
             progress=console,
         )

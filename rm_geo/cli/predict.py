@@ -79,7 +79,7 @@ def predict(
 
             run_plan = plan_run(source, options, console)
             require_mappable_cell(run_plan)  # before workers are started
-            client = places.enter_context(open_cluster(scheduler, workers, options.device))
+            client = places.enter_context(open_cluster(scheduler, workers, options.method.device))
             tiles = places.enter_context(DaskTiles(client, options))
             results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)

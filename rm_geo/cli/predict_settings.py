@@ -185,7 +185,7 @@ def settings_of(chosen: Mapping[str, Any]) -> PredictOptions:
         eirp_dbm=chosen["eirp"],
         frequency_mhz=chosen["frequency"],
         assimilate=chosen["assimilate"],
-        trust=chosen["trust"],
+        method_weight=chosen["trust"],
         noise_db=chosen["noise"],
         min_pixels=chosen["min_pixels"],
         max_tiles=chosen["max_tiles"],

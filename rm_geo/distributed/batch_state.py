@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,7 +117,7 @@ class BatchRecord:
         state = JobState(job, _key(job, self._weights_of(job)))
         noted = self._jobs.get(job.name)
         try:
-            if noted is None or noted["key"] != state.key or job.options.fresh:
+            if noted is None or noted["key"] != state.key or job.options.output.fresh:
                 raise KeyError(job.name)
             results = [CellResult.restored(values) for values in noted["cells"]]
             complete = bool(noted["complete"])
@@ -135,9 +135,11 @@ class BatchRecord:
 
     def _weights_of(self, job: Job) -> str:
         """Tell which weights a job computes with."""
-        about = f"{job.options.method} {job.options.model}"
+        about = f"{job.options.method.name} {job.options.method.model}"
         if about not in self._weights:
-            self._weights[about] = weights_version(job.options.method, job.options.model)
+            self._weights[about] = weights_version(
+                job.options.method.name, job.options.method.model
+            )
         return self._weights[about]
 
     def note(self, state: JobState) -> None:
@@ -183,7 +185,7 @@ def _key(job: Job, weights: str) -> str:
     """Tell whether a job is the same as before: files, weights, options, and the version."""
     beside = [
         None if place is None else version_of(location_of(place))
-        for place in (job.options.sites, job.options.buildings)
+        for place in (job.options.site.sites, job.options.site.buildings)
     ]
     text = json.dumps(
         [
@@ -193,7 +195,7 @@ def _key(job: Job, weights: str) -> str:
             version_of(job.measurements),
             *beside,
             weights,
-            settings_text(replace(job.options, fresh=False)),
+            settings_text(job.options.replace(fresh=False)),
         ]
     )
     return hashlib.sha256(text.encode()).hexdigest()

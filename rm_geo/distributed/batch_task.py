@@ -80,7 +80,7 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     """
     begun = time.perf_counter()
     progress = _TaskProgress()
-    options = job.options if cell is None else replace(job.options, cells=(cell,))
+    options = job.options if cell is None else job.options.replace(cells=(cell,))
     try:
         with ExitStack() as places:
             outcome = _mapped(job, cell, options, spread_tiles, places, progress)
@@ -108,12 +108,12 @@ def _mapped(
         prepare_output_folder(job.output)
     copies = worker_file_cache()
     source = local(job.measurements, places, copies.copy_of)
-    if options.sites is not None:
-        sites = local(location_of(options.sites), places, copies.copy_of)
-        options = replace(options, sites=sites)
-    if options.buildings is not None:
-        buildings = local(location_of(options.buildings), places, copies.copy_of)
-        options = replace(options, buildings=buildings)
+    if options.site.sites is not None:
+        sites = local(location_of(options.site.sites), places, copies.copy_of)
+        options = options.replace(sites=sites)
+    if options.site.buildings is not None:
+        buildings = local(location_of(options.site.buildings), places, copies.copy_of)
+        options = options.replace(buildings=buildings)
     progress.call(source, job)
     run_plan = plan_run(source, options, progress)
     require_mappable_cell(run_plan)

@@ -63,7 +63,7 @@ def dry_run_on_cluster(
     run_plan = plan_run(measurements, options, progress)
     require_mappable_cell(run_plan)
     if scheduler is None:
-        found = local_workers(workers, options.device)
+        found = local_workers(workers, options.method.device)
         gpus = f", {_several(found.gpus, 'GPU')} for all" if found.gpus else ""
         share = f"{_several(found.cores, 'core')} for each{gpus}"
         where = f"{_several(found.number, 'worker')} on this machine, {share}"

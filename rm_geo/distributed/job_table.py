@@ -1,44 +1,26 @@
-"""Tables of jobs: CSV and its relatives, or YAML; every value read as what it stands for."""
+"""Tables of jobs: CSV and its relatives, or YAML."""
 
 from __future__ import annotations
 
 import csv
-import difflib
 import glob
 import io
-import re
-import types
-import typing
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from rm_geo.errors import ConfigError, InputError
+from rm_geo.errors import ConfigError, InputError, UsageError
 from rm_geo.io.metadata import exists, head_of
 from rm_geo.io.object_store import fetched, local
 from rm_geo.io.paths import Location, file_name
 from rm_geo.io.tables.delimited import SEPARATORS, is_preamble
-from rm_geo.options import PredictOptions
+from rm_geo.options import option_named
 
 _SUFFIXES: Final = (".csv", ".yaml", ".yml")
 _HEAD_BYTES: Final = 1 << 16
 _NEEDED: Final = "measurements"
 _OWN: Final = (_NEEDED, "output", "name")
-# As the options of ``rm-geo predict`` are called.
-_SHORT_NAMES: Final = {
-    "reach": "reach_m",
-    "resolution": "resolution_m",
-    "tile_size": "tile_size_px",
-    "overlap": "overlap_px",
-    "eirp": "eirp_dbm",
-    "frequency": "frequency_mhz",
-    "noise": "noise_db",
-    "cell": "cells",
-}
-_YES: Final = frozenset({"yes", "true", "1", "on"})
-_NO: Final = frozenset({"no", "false", "0", "off"})
 
 
 @dataclass(frozen=True)
@@ -54,7 +36,7 @@ class TableRow:
     name, output : str or None
         Name and folder of the job, if the table has them.
     settings : mapping of str to object
-        Fields of :class:`rm_geo.options.PredictOptions`; those that are not blank.
+        Options by their flat names, as the table has them; those that are not blank.
     """
 
     where: str
@@ -94,9 +76,9 @@ def read_table(table: Location) -> list[TableRow]:
     Raises
     ------
     ConfigError
-        If it has unknown columns, or values that are none.
+        If a column is unknown, or a row has no measurements.
     InputError
-        If it is missing, or is no text.
+        If it is missing, or is not text.
     FetchError
         If a storage cannot be read.
     """
@@ -194,70 +176,20 @@ def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
 
 
 def _table_row(row: Mapping[str, Any], where: str) -> TableRow:
-    """Read the values of a row as the options that they are."""
-    kinds = typing.get_type_hints(PredictOptions)
+    """Sort the columns of a row into the job's own and options."""
     settings: dict[str, Any] = {}
     for column, value in row.items():
         if column in _OWN:
             continue
-        name = _SHORT_NAMES.get(column, column)
-        if name not in kinds:
+        try:
+            settings[option_named(str(column), _OWN).name] = value
+        except UsageError as error:
             raise ConfigError(
-                f"The column {column!r} in {where} is not known.",
-                hint=_suggestion(str(column), kinds),
-            )
-        settings[name] = _converted(value, kinds[name], f"{column!r} in {where}")
+                f"The column {column!r} in {where} is not known.", hint=error.hint
+            ) from None
     measurements, name, output = (
         str(row.get(own, "")).strip() for own in (_NEEDED, "name", "output")
     )
     if not measurements:
         raise ConfigError(f"There is no {_NEEDED!r} in {where}.")
     return TableRow(where, measurements, name or None, output or None, settings)
-
-
-def _suggestion(column: str, kinds: Mapping[str, Any]) -> str:
-    """Name the columns that may have been meant."""
-    known = [*_OWN, *_SHORT_NAMES, *kinds]
-    close = difflib.get_close_matches(column, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(known))}."
-
-
-def _converted(value: object, kind: Any, where: str) -> Any:  # noqa: ANN401 - any option's type
-    """Read a value as the type of an option."""
-    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    listed = next((part for part in parts if typing.get_origin(part) is tuple), None)
-    origin = typing.get_origin(kind)
-    text = str(value).strip()
-    try:
-        if listed is not None:
-            number = typing.get_args(listed)[0] is float
-            items = value if isinstance(value, (list, tuple)) else _items(text, number)
-            return tuple(float(item) if number else str(item) for item in items)
-        if kind is bool:
-            return _truth(text)
-        if any(part is float for part in parts):
-            return float(text)
-        if any(part is int for part in parts) and str not in parts:
-            return int(text)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{text!r} is no value for {where}.") from None
-    if Path in parts and str not in parts:
-        return Path(text)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if origin is not None and not isinstance(kind, types.UnionType):
-        raise ConfigError(f"{text!r} is no value for {where}.", hint="Give a mapping, in YAML.")
-    return text
-
-
-def _items(text: str, number: bool) -> list[str]:
-    """Split a list in one field at commas and semicolons; names may hold blanks, numbers do not."""
-    parts = re.split(r"[,;\s]+" if number else r"[,;]", text)
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _truth(text: str) -> bool:
-    """Read yes or no."""
-    if text.lower() in _YES | _NO:
-        return text.lower() in _YES
-    raise ValueError(text)

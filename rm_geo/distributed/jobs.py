@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,17 +32,6 @@ MEASUREMENT_SUFFIXES: Final = (
 )
 _NO_MEASUREMENTS: Final = frozenset({*SUMMARY_NAMES, *BATCH_SUMMARY_NAMES})
 """What an earlier batch may have left in a folder that is mapped into itself."""
-# As the options of ``rm-geo predict`` are called.
-_SHORT_NAMES: Final = {
-    "reach": "reach_m",
-    "resolution": "resolution_m",
-    "tile_size": "tile_size_px",
-    "overlap": "overlap_px",
-    "eirp": "eirp_dbm",
-    "frequency": "frequency_mhz",
-    "noise": "noise_db",
-    "cell": "cells",
-}
 
 
 @dataclass(frozen=True)
@@ -179,9 +168,13 @@ def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptio
     if settings.get("model") is not None:
         settings["model"] = _model_beside(base, settings["model"])
     try:
-        options = replace(defaults, **settings)
+        options = defaults.replace(**settings)
     except RmGeoError as error:
-        raise ConfigError(f"{error.message.rstrip('.')} ({row.where}).", hint=error.hint) from error
+        raise ConfigError(
+            f"{error.message.rstrip('.')} ({row.where}).",
+            hint=error.hint,
+            parameter=error.parameter,
+        ) from error
     folder = below(output, name) if row.output is None else below(base, row.output)
     return Job(name, measurements, folder, options)
 
@@ -210,7 +203,7 @@ def _require_files(jobs: Sequence[Job]) -> None:
     users: dict[Location, Job] = {}
     for job in jobs:
         users.setdefault(job.measurements, job)
-        for place in (job.options.sites, job.options.buildings):
+        for place in (job.options.site.sites, job.options.site.buildings):
             if place is not None:
                 users.setdefault(location_of(place), job)
     missing = [
@@ -247,9 +240,15 @@ def _require_meant(jobs: Sequence[Job]) -> None:
     checked: set[str] = set()  # by what they say: most jobs say the same
     for job in jobs:
         options = job.options
-        crs = {f.name: getattr(options, f.name) for f in fields(options) if f.name.endswith("crs")}
-        told = options.buildings is not None
-        method = (options.method, options.model, options.device, options.method_options, told)
+        crs = {name: value for name, value in options.flat().items() if name.endswith("crs")}
+        told = options.site.buildings is not None
+        method = (
+            options.method.name,
+            options.method.model,
+            options.method.device,
+            options.method.method_options,
+            told,
+        )
         if (text := repr((method, crs))) in checked:
             continue
         checked.add(text)
@@ -260,10 +259,10 @@ def _require_meant(jobs: Sequence[Job]) -> None:
                     if name == "target_crs":
                         require_metric(parsed)
             check_method(
-                options.method,
-                model=options.model,
-                device=options.device,
-                options=options.method_options,
+                options.method.name,
+                model=options.method.model,
+                device=options.method.device,
+                options=options.method.method_options,
                 told=told,
             )
         except RmGeoError as error:
@@ -301,4 +300,4 @@ def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
 
 def settings_text(options: PredictOptions) -> dict[str, str]:
     """Give all options as text, to tell whether a job changed."""
-    return {field.name: repr(getattr(options, field.name)) for field in fields(options)}
+    return {name: repr(value) for name, value in options.flat().items()}

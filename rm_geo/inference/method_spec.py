@@ -35,19 +35,19 @@ class MethodRecipe:
     @classmethod
     def of(cls, options: PredictOptions) -> MethodRecipe:
         """Take what concerns the method from the options of a run."""
-        model = options.model
+        model = options.method.model
         if model is not None:
             path = Path(model)
             if path.exists() and (path.suffix or len(path.parts) > 1):  # a file, not a name
                 model = path.absolute()  # workers may run in another folder
         return cls(
-            options.method,
+            options.method.name,
             None if model is None else str(model),
-            options.device,
-            options.batch_size,
-            options.tile_size_px,
-            options.method_options,
-            told=options.buildings is not None,
+            options.method.device,
+            options.method.batch_size,
+            options.grid.tile_size_px,
+            options.method.method_options,
+            told=options.site.buildings is not None,
         )
 
     def opened(self) -> OpenMethod:

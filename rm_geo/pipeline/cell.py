@@ -77,15 +77,15 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     site = choose_site(
         cell.measurements,
         run.sites,
-        eirp_dbm=options.eirp_dbm,
-        frequency_mhz=options.frequency_mhz,
-        max_uncertainty_m=options.max_site_uncertainty_m,
+        eirp_dbm=options.site.eirp_dbm,
+        frequency_mhz=options.site.frequency_mhz,
+        max_uncertainty_m=options.site.max_site_uncertainty_m,
     )
-    site = with_known_buildings(site, run.buildings, cell.grid, options.buildings_layer)
+    site = with_known_buildings(site, run.buildings, cell.grid, options.site.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     key = run_key(cell.measurements, cell.grid, site.facts, options, run.tags)
-    journal = open_journal(run.folder, cell.cell, key, fresh=options.fresh)
+    journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
     if (done := _complete(journal, run.folder)) is not None:
         run.progress.log(f"Cell {cell.cell}: complete already")
@@ -141,12 +141,12 @@ def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions
         If it has fewer measured pixels than the options ask for.
     """
     measured = len(sparse)
-    if measured < options.min_pixels:
+    if measured < options.grid.min_pixels:
         source = cell.measurements.source
         raise TooSmallError(
             f"Cell {cell.cell}{'' if source is None else f' of {source}'} was measured in "
             f"{measured} pixel{'' if measured == 1 else 's'} only; at least "
-            f"{options.min_pixels} are needed.",
+            f"{options.grid.min_pixels} are needed.",
             hint="Collect more measurements, or leave the cell out.",
         )
 
@@ -157,7 +157,7 @@ def tiles_of(sparse: SparseRaster, options: PredictOptions) -> tuple[list[Tile],
     A tile in reach of a measurement that holds none is not computed: no method has anything
     to go by. Its pixels in reach continue its neighbours.
     """
-    all_tiles = sparse.grid.tiles(options.tile_size_px, options.overlap_px)
+    all_tiles = sparse.grid.tiles(options.grid.tile_size_px, options.grid.overlap_px)
     measured = sparse.tile_counts(all_tiles) > 0
     return [tile for tile, has in zip(all_tiles, measured, strict=True) if has], all_tiles
 
@@ -177,13 +177,13 @@ def _trust(
 ) -> MethodWeight:
     """Take the trust that is asked for; judge networks where it is left open."""
     options, method = run.options, run.method
-    if options.trust is not None:
-        return MethodWeight.given(options.trust)
-    if not options.assimilate or not method.is_network:
+    if options.method.method_weight is not None:
+        return MethodWeight.given(options.method.method_weight)
+    if not options.method.assimilate or not method.is_network:
         return MethodWeight()
     if (noted := journal.recall("trust")) is not None:
         return MethodWeight(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
-    trust = judge(sparse, plan.tiles, site.facts, method, options.reach_m, clock=run.clock)
+    trust = judge(sparse, plan.tiles, site.facts, method, options.grid.reach_m, clock=run.clock)
     journal.note("trust", asdict(trust))
     return trust
 
@@ -201,15 +201,15 @@ def _finish(
 ) -> CellResult:
     """Turn what was blended into files, and sum the cell up."""
     options = run.options
-    noise_db = options.noise_db
+    noise_db = options.method.noise_db
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
     trend = DistanceTrend.fit(sparse, site.facts)
     finishing = FinishingOptions(
-        options.reach_m,
-        RegressionKrigingOptions(noise_db=noise_db) if options.assimilate else None,
+        options.grid.reach_m,
+        RegressionKrigingOptions(noise_db=noise_db) if options.method.assimilate else None,
         trust,
-        options.uncertainty,
+        options.output.uncertainty,
         trend,
     )
     files = CellFiles(
@@ -218,17 +218,17 @@ def _finish(
         cell.cell,
         grid,
         has_buildings=blended.has_buildings,
-        has_std=blended.has_std and options.uncertainty,
-        mask_threshold=options.mask_threshold if options.mask else None,
-        preview=options.preview,
-        measured_when=MeasuringTime.of(cell.measurements) if options.stac else None,
+        has_std=blended.has_std and options.output.uncertainty,
+        mask_threshold=options.output.mask_threshold if options.output.mask else None,
+        preview=options.output.preview,
+        measured_when=MeasuringTime.of(cell.measurements) if options.output.stac else None,
     )
     tags = {
         **run.tags,
         **site.tags,
         **trust.tags,
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
-        **({"noise_db": f"{noise_db:.2f}"} if options.assimilate else {}),
+        **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
         "cell": cell.cell,
         "cell_name": cell.label,
         "measurements_used": str(len(cell.measurements)),

@@ -115,8 +115,8 @@ def rehearse(
     RmGeoError
         Whatever would stop the run before its first tile, or keep it from all cells.
     """
-    if chosen.buildings is not None:
-        require_accepts_buildings(chosen.method)
+    if chosen.site.buildings is not None:
+        require_accepts_buildings(chosen.method.name)
     listener = SilentProgress() if progress is None else progress
     open_sites(chosen, run_plan.measurements, listener)
     method = open_wanted_method(chosen)
@@ -148,7 +148,7 @@ def rehearse(
                     choose_site(cell.measurements, None),
                     local_buildings(chosen, places),
                     cell.grid,
-                    chosen.buildings_layer,
+                    chosen.site.buildings_layer,
                 )
                 speed = _speed(sparse, chosen_tiles, site, method)
     run_plan = replace(run_plan, cells=tuple(cells))
@@ -159,7 +159,11 @@ def rehearse(
 
 def _judged(tiles: int, options: PredictOptions, method: OpenMethod) -> int:
     """Count the tiles that are computed again to judge how far a network is to be believed."""
-    if options.trust is not None or not options.assimilate or not method.is_network:
+    if (
+        options.method.method_weight is not None
+        or not options.method.assimilate
+        or not method.is_network
+    ):
         return 0
     judgement = TrustOptions()
     return judgement.folds * min(tiles, judgement.max_tiles)
@@ -170,8 +174,8 @@ def _finishing_s(
 ) -> float:
     """Estimate the time of the second pass over a cell, most of which no tile tells."""
     pixels = math.prod(grid.shape)
-    own = min(len(tiles) * (options.tile_size_px - options.overlap_px) ** 2, pixels)
-    further = int(method.estimator.maps_buildings) + int(options.uncertainty)
+    own = min(len(tiles) * (options.grid.tile_size_px - options.grid.overlap_px) ** 2, pixels)
+    further = int(method.estimator.maps_buildings) + int(options.output.uncertainty)
     empty_s = (pixels - own) * _EMPTY_S * (1 + further)
     return own * (_FINISHING_S + further * _FURTHER_RASTER_S) + empty_s
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ def run_key(
         Provenance tags that are known beforehand: input, software, method, model, device.
     """
     parameters = describe_values(
-        {name: value for name, value in asdict(options).items() if name not in _IRRELEVANT}
+        {name: value for name, value in options.flat().items() if name not in _IRRELEVANT}
     )
     about = {
         **tags,

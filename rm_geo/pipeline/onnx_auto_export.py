@@ -45,9 +45,13 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
     from rm_geo.zoo.onnx_files import export_path, onnx_files
 
     try:
-        record = default_model("radiocycle") if options.model is None else find_model(options.model)
+        record = (
+            default_model("radiocycle")
+            if options.method.model is None
+            else find_model(options.method.model)
+        )
         record = verified(record)
-        told, size = options.buildings is not None, options.tile_size_px
+        told, size = options.site.buildings is not None, options.grid.tile_size_px
         if record.kind != "radiocycle-field" or size in onnx_files(record, told=told):
             return False
         path = export_path(record.sha256 or "", size, told=told)
@@ -65,9 +69,9 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
 def _is_wanted(options: PredictOptions) -> bool:
     """Whether ONNX Runtime would compute, were there an export."""
     return (
-        options.method.strip().lower() == "radiocycle"
-        and options.method_options.get("engine", "auto") == "auto"
-        and choose_device(options.device) == "cpu"
+        options.method.name.strip().lower() == "radiocycle"
+        and options.method.method_options.get("engine", "auto") == "auto"
+        and choose_device(options.method.device) == "cpu"
         and choose_precision("cpu") == "float32"
         and all(importlib.util.find_spec(name) is not None for name in _PACKAGES)
     )
@@ -75,8 +79,8 @@ def _is_wanted(options: PredictOptions) -> bool:
 
 def _tiles(options: PredictOptions, grids: Iterable[Grid]) -> int:
     """Count the tiles of all maps, empty ones included."""
-    size, overlap = options.tile_size_px, options.overlap_px
+    size, overlap = options.grid.tile_size_px, options.grid.overlap_px
     return sum(
-        check_area(grid, max_tiles=options.max_tiles, tile_size=size, overlap=overlap)
+        check_area(grid, max_tiles=options.grid.max_tiles, tile_size=size, overlap=overlap)
         for grid in grids
     )

@@ -100,10 +100,10 @@ def _wanted(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]
     UsageError
         If one that was asked for is not there.
     """
-    if not options.cells:
+    if not options.reading.cells:
         return list(parts)
     named = {part.original: name for name, part in parts.items() if part.original is not None}
-    asked = {cell: cell if cell in parts else named.get(cell) for cell in options.cells}
+    asked = {cell: cell if cell in parts else named.get(cell) for cell in options.reading.cells}
     if missing := [cell for cell, name in asked.items() if name is None]:
         known = [part.original or name for name, part in parts.items()]
         raise UsageError(
@@ -139,15 +139,15 @@ def _read(
         return measurements, 0
     points, report = read_measurements(
         measurements,
-        layer=options.layer,
-        rsrp_column=options.rsrp_column,
-        cell_column=options.cell_column,
-        x_column=options.x_column,
-        y_column=options.y_column,
-        time_column=options.time_column,
-        crs=options.crs,
-        target_crs=options.target_crs,
-        bounds=options.bbox,
+        layer=options.reading.layer,
+        rsrp_column=options.reading.rsrp_column,
+        cell_column=options.reading.cell_column,
+        x_column=options.reading.x_column,
+        y_column=options.reading.y_column,
+        time_column=options.reading.time_column,
+        crs=options.reading.crs,
+        target_crs=options.grid.target_crs,
+        bounds=options.reading.bbox,
     )
     for line in report.lines():
         progress.log(line)
@@ -164,11 +164,11 @@ def _plan_cell(
     try:
         check_area(
             points,
-            max_tiles=options.max_tiles,
-            tile_size=options.tile_size_px,
-            overlap=options.overlap_px,
-            spacing_m=options.resolution_m,
-            margin_m=options.reach_m,
+            max_tiles=options.grid.max_tiles,
+            tile_size=options.grid.tile_size_px,
+            overlap=options.grid.overlap_px,
+            spacing_m=options.grid.resolution_m,
+            margin_m=options.grid.reach_m,
         )
     except RmGeoError as error:
         return CellPlan(name, points, None, error, part.original)
@@ -177,7 +177,7 @@ def _plan_cell(
         (west, east),
         (south, north),
         points.crs,
-        spacing_m=options.resolution_m,
-        margin_m=options.reach_m,
+        spacing_m=options.grid.resolution_m,
+        margin_m=options.grid.reach_m,
     )
     return CellPlan(name, points, grid, None, part.original)

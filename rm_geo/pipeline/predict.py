@@ -123,8 +123,8 @@ def predict(
         else plan_run(measurements, chosen, listener)
     )
     require_mappable_cell(run_plan)
-    if chosen.buildings is not None:
-        require_accepts_buildings(chosen.method)
+    if chosen.site.buildings is not None:
+        require_accepts_buildings(chosen.method.name)
     sites = open_sites(chosen, run_plan.measurements, listener)
     computer = LocalExecutor() if tile_executor is None else tile_executor
     if computer.allows_onnx_export:
@@ -134,7 +134,7 @@ def predict(
     for line in unused_options(chosen, opened):
         listener.log(line)
     method = computer.prepare(opened, listener)
-    if chosen.stac:
+    if chosen.output.stac:
         require_pystac()
     allow_open_files(len(run_plan.cells))
     with ExitStack() as locks:
@@ -226,15 +226,15 @@ def open_sites(
     options: PredictOptions, measurements: Measurements, progress: Progress
 ) -> Sequence[Transmitter] | None:
     """Read the site table, if there is one, from wherever it is."""
-    if options.sites is None:
+    if options.site.sites is None:
         return None
     with ExitStack() as places:
-        table = local(location_of(options.sites), places, fetched)
+        table = local(location_of(options.site.sites), places, fetched)
         return read_sites(
             table,
             target_crs=measurements.crs,
-            crs=options.sites_crs,
-            usual_crs=options.crs,
+            crs=options.site.sites_crs,
+            usual_crs=options.reading.crs,
             progress=progress,
         )
 
@@ -247,9 +247,9 @@ def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
     InputError
         If there is none of that name.
     """
-    if options.buildings is None:
+    if options.site.buildings is None:
         return None
-    path = local(location_of(options.buildings), places, fetched)
+    path = local(location_of(options.site.buildings), places, fetched)
     if not path.exists():
         raise InputError(f"There is no file of buildings {path}.", hint="Check --buildings.")
     return path
@@ -267,11 +267,11 @@ def _common_tags(
         "method": method.estimator.name,
         **describe_values(
             {
-                "resolution_m": options.resolution_m,
-                "reach_m": options.reach_m,
-                "tile_size_px": options.tile_size_px,
-                "overlap_px": options.overlap_px,
-                "assimilated": options.assimilate,
+                "resolution_m": options.grid.resolution_m,
+                "reach_m": options.grid.reach_m,
+                "tile_size_px": options.grid.tile_size_px,
+                "overlap_px": options.grid.overlap_px,
+                "assimilated": options.method.assimilate,
                 "measurements_dropped": run_plan.dropped,
                 "device": method.device,
             }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +49,8 @@ def full_road_predictor(options: PredictOptions) -> Predictor:
     from rm_geo.pipeline.predict import predict
 
     def predictor(seen: Measurements, grid: Grid) -> FloatArray:
-        chosen = replace(
-            options, resolution_m=grid.spacing_m, target_crs=grid.crs, preview=False, cells=()
+        chosen = options.replace(
+            resolution_m=grid.spacing_m, target_crs=grid.crs, preview=False, cells=()
         )
         with tempfile.TemporaryDirectory(prefix="rm_geo_") as folder:
             result = predict(seen, folder, chosen)[0]
@@ -175,8 +175,8 @@ def named_predictor(
     if method.endswith(TOLD):
         if buildings is None:
             raise UsageError(f"{name} is told the buildings.", hint="Give them with --buildings.")
-        require_accepts_buildings(options.method)
-        options = replace(options, buildings=buildings, buildings_layer=buildings_layer)
+        require_accepts_buildings(options.method.name)
+        options = options.replace(buildings=buildings, buildings_layer=buildings_layer)
     return full_road_predictor(options)
 
 

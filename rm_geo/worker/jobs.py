@@ -7,14 +7,16 @@ give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from rm_geo._util.key_value import key_and_value
 from rm_geo.errors import UsageError
 from rm_geo.estimators.registry import method_info
 from rm_geo.progress import Progress
+
+if TYPE_CHECKING:
+    from rm_geo.options import PredictOptions
 
 Values: TypeAlias = Mapping[str, Any]
 Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
@@ -143,9 +145,11 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     require_mappable_cell(run_plan)
     cells = {cell.cell: cell.measurements for cell in run_plan.cells if cell.refusal is None}
     # A model is that of one kind of network: the others take their own.
-    model_of = {name: options.model if method_info(name).is_network else None for name in methods}
+    model_of = {
+        name: options.method.model if method_info(name).is_network else None for name in methods
+    }
     predictors = {
-        name: full_road_predictor(replace(options, method=name, model=model_of[name]))
+        name: full_road_predictor(options.replace(method=name, model=model_of[name]))
         for name in methods
     }
     scores = holdout_cells(
@@ -153,7 +157,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         predictors,
         folds=folds,
         block_m=block_m,
-        spacing_m=options.resolution_m,
+        spacing_m=options.grid.resolution_m,
         progress=progress,
     )
     write_csv(folder / _require(values, "name", str), scores)
@@ -171,30 +175,11 @@ JOBS: Final[Mapping[str, Job]] = {
 """The jobs by name; all but ``check`` write, into the folder ``output`` of the request."""
 
 
-def _predict_options(values: Values) -> Any:  # noqa: ANN401 - imported late
-    """Make the options of the main road of JSON."""
-    from rm_geo.options import PredictOptions
+def _predict_options(values: Values) -> PredictOptions:
+    """Make the options of a prediction of JSON."""
+    from rm_geo.options import PredictOptions, option_fields
 
-    options = _options(values, {field.name for field in fields(PredictOptions)})
-    if isinstance(options.get("cells"), list):
-        options["cells"] = tuple(str(cell) for cell in options["cells"])
-    for name in ("sites", "buildings"):
-        if isinstance(options.get(name), str):
-            options[name] = Path(options[name])
-    if isinstance(options.get("method_options"), list):
-        options["method_options"] = _method_options(options["method_options"])
-    try:
-        return PredictOptions(**options)
-    except TypeError as error:
-        raise UsageError(f"The options are of the wrong kind: {error}.") from error
-
-
-def _method_options(settings: Sequence[object]) -> dict[str, Any]:
-    """Read ``key=value`` as the command line does."""
-    try:
-        return dict(key_and_value(str(setting)) for setting in settings)
-    except ValueError as error:
-        raise UsageError(f"An option of the method is wrong: {error}") from error
+    return PredictOptions(**_options(values, set(option_fields())))
 
 
 def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:

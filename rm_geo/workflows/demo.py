@@ -12,7 +12,7 @@ import csv
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -140,7 +140,7 @@ def run_demo(
     _write_truth(world, folder)
     drive_test = _write_drive_test(world, folder, np.random.default_rng(seed + 1))
     sites = _write_sites(world, folder)
-    chosen = replace(options or PredictOptions(), sites=sites, crs=None)
+    chosen = (options or PredictOptions()).replace(sites=sites, crs=None)
     maps = folder / "maps"
     results = predict(drive_test, maps, chosen, listener)
     measured = {cell.cell: cell.measurements for cell in plan_run(drive_test, chosen).cells}

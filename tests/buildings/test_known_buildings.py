@@ -130,7 +130,7 @@ def files(tmp_path):
 
 
 def test_the_road_maps_what_it_was_told(files) -> None:
-    options = replace(FAST, buildings=files / "houses.gpkg", buildings_layer="houses", mask=True)
+    options = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="houses", mask=True)
     (cell, *_) = predict(files / "drive.gpkg", files / "told", options)
     made = read_raster(files / "told" / f"{cell.cell}_buildings.tif")
     expected = Outlines(
@@ -148,19 +148,19 @@ def test_the_road_maps_what_it_was_told(files) -> None:
 
 
 def test_a_raster_of_the_same_houses_gives_the_same_maps(files) -> None:
-    outlines = replace(FAST, buildings=files / "houses.gpkg", buildings_layer="houses")
+    outlines = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="houses")
     predict(files / "drive.gpkg", files / "a", outlines)
     grid = read_raster(next((files / "a").glob("*_rsrp.tif"))).grid
     houses = Outlines(list(geopandas.read_file(files / "houses.gpkg", layer="houses").geometry))
     write_raster(files / "b.tif", houses.mask(grid), grid, dtype="uint8", nodata=None)
-    predict(files / "drive.gpkg", files / "b", replace(FAST, buildings=files / "b.tif"))
+    predict(files / "drive.gpkg", files / "b", FAST.replace(buildings=files / "b.tif"))
     for first in (files / "a").glob("*_rsrp.tif"):
         again = read_raster(files / "b" / first.name).values
         np.testing.assert_array_equal(read_raster(first).values, again)
 
 
 def test_methods_that_look_at_no_buildings_refuse_them(files) -> None:
-    options = replace(FAST, method="knn", buildings=files / "houses.gpkg")
+    options = FAST.replace(method="knn", buildings=files / "houses.gpkg")
     with pytest.raises(UsageError, match="does not read buildings"):
         predict(files / "drive.gpkg", files / "out", options)
     assert not (files / "out").exists()
@@ -178,13 +178,13 @@ def test_files_that_hold_no_buildings_of_the_place_are_refused(files, name, matc
     far = geopandas.GeoDataFrame(geometry=[box(0, 0, 9, 9)], crs="EPSG:32633")
     far.to_file(files / "far.gpkg")
     with pytest.raises(InputError, match=match):
-        predict(files / "drive.gpkg", files / "out", replace(FAST, buildings=files / name))
+        predict(files / "drive.gpkg", files / "out", FAST.replace(buildings=files / name))
     assert not list(files.glob("out/*.tif"))
 
 
 def test_a_missing_file_is_noticed_before_anything_is_made(files) -> None:
     with pytest.raises(InputError, match="no file of buildings"):
-        predict(files / "drive.gpkg", files / "out", replace(FAST, buildings=files / "none.gpkg"))
+        predict(files / "drive.gpkg", files / "out", FAST.replace(buildings=files / "none.gpkg"))
     assert not (files / "out").exists()
 
 
@@ -253,7 +253,7 @@ def test_other_buildings_are_another_job(files) -> None:
     from rm_geo.distributed.batch_state import BatchRecord
     from rm_geo.distributed.jobs import Job
 
-    options = replace(FAST, buildings=files / "houses.gpkg", buildings_layer="one")
+    options = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="one")
     job = Job("a", files / "drive.gpkg", files / "out", options)
 
     def key() -> str:
@@ -275,7 +275,7 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
     def fail(*_args, **_kwargs):
         raise BrokenError
 
-    one = replace(FAST, buildings=files / "houses.gpkg", buildings_layer="one")
+    one = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="one")
     with monkeypatch.context() as patch:
         patch.setattr("rm_geo.pipeline.cell._finish", fail)
         patch.setattr("rm_geo.pipeline.predict.WORTH_RESUMING_S", 0.0)
@@ -285,7 +285,7 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
     frame = geopandas.read_file(files / "houses.gpkg", layer="one")
     frame.to_file(files / "other.gpkg", layer="one")
     with pytest.raises(JournalError) as refusal:
-        predict(files / "drive.gpkg", files / "out", replace(one, buildings=files / "other.gpkg"))
+        predict(files / "drive.gpkg", files / "out", one.replace(buildings=files / "other.gpkg"))
     assert "buildings" in json.dumps(str(refusal.value))
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -95,7 +94,7 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
         state.warnings for state in states if state.status == "done"
     ]
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
-    changed = read_jobs([f"{drives}/one.cs?"], tmp_path, replace(OPTIONS, reach_m=25.0))
+    changed = read_jobs([f"{drives}/one.cs?"], tmp_path, OPTIONS.replace(reach_m=25.0))
     assert not run_batch(changed, tmp_path, cluster)[0].skipped
 
 

@@ -57,7 +57,7 @@ def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
     (job,) = read_jobs([drive], tmp_path, options)
     shutil.rmtree(model)  # after the jobs were read
     assert weights_version("radiocycle", model) == ""
-    other = replace(job, options=replace(options, overlap_px=16))
+    other = replace(job, options=options.replace(overlap_px=16))
     record = BatchRecord(tmp_path / "state.json", fresh=True)
     assert record.restored(other).key != record.restored(job).key
 
@@ -125,5 +125,5 @@ def test_a_record_without_sizes_still_counts(complete, tmp_path):
 
 
 def test_a_job_that_is_to_begin_anew_is_never_complete(complete, tmp_path):
-    anew = replace(complete, options=replace(complete.options, fresh=True))
+    anew = replace(complete, options=complete.options.replace(fresh=True))
     assert not is_skipped(anew, tmp_path / "state.json")

@@ -222,7 +222,7 @@ def test_jobs_that_fill_all_workers_spread_their_tiles_all_the_same(cluster, tmp
     drives.mkdir()
     for number in range(2):
         write_drive(drives / f"d{number}.csv", ["1"], extent=120.0, seed=number)
-    options = replace(OPTIONS, crs="EPSG:32633")
+    options = OPTIONS.replace(crs="EPSG:32633")
     jobs = read_jobs([drives], tmp_path / "out", options)
     before = len(cluster.get_events("worker-client"))
     states = run_batch(jobs, tmp_path / "out", cluster, spread_tiles=8)
@@ -238,7 +238,7 @@ def test_a_batch_that_is_stopped_stops_its_tasks(cluster, tmp_path):
     (tmp_path / "drives").mkdir()
     write_drive(tmp_path / "drives" / "large.csv", ["1"], extent=700.0)
     write_drive(tmp_path / "drives" / "small.csv", ["1"], extent=20.0)
-    jobs = read_jobs([tmp_path / "drives"], tmp_path, replace(OPTIONS, crs="EPSG:32633"))
+    jobs = read_jobs([tmp_path / "drives"], tmp_path, OPTIONS.replace(crs="EPSG:32633"))
 
     finished = []
 

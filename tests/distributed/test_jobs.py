@@ -94,7 +94,7 @@ def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
         min_pixels=9,
         bbox=(1.0, 2.0, 3.0, 4.5),
     )
-    assert second.options == PredictOptions(trust=0.5, min_pixels=9)
+    assert second.options == PredictOptions(method_weight=0.5, min_pixels=9)
     assert second.output == tmp_path / "south"
 
 
@@ -110,10 +110,10 @@ def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
         "jobs.yaml",
     )
     first, second = read_jobs([path], tmp_path)
-    assert (first.options.method, first.options.method_options) == ("idw", {"power": 3})
-    assert (first.options.cells, first.options.noise_db) == (("7",), None)
-    assert first.options.sites == drives / "sites.csv"
-    assert (second.options.method, second.output) == ("knn", drives / "here")
+    assert (first.options.method.name, first.options.method.method_options) == ("idw", {"power": 3})
+    assert (first.options.reading.cells, first.options.method.noise_db) == (("7",), None)
+    assert first.options.site.sites == drives / "sites.csv"
+    assert (second.options.method.name, second.output) == ("knn", drives / "here")
 
 
 def test_null_says_nothing(drives, tmp_path):
@@ -126,7 +126,7 @@ def test_null_says_nothing(drives, tmp_path):
     )
     (job,) = read_jobs([path], tmp_path, PredictOptions(reach_m=7.0))
     assert (job.name, job.output) == ("north", tmp_path / "north")
-    assert (job.options.method, job.options.reach_m) == ("idw", 7.0)
+    assert (job.options.method.name, job.options.grid.reach_m) == ("idw", 7.0)
     with pytest.raises(ConfigError, match="no 'measurements' in job 1"):
         read_jobs([table(drives, "- {measurements: null}", "none.yaml")], tmp_path)
 
@@ -158,7 +158,7 @@ def test_a_model_beside_the_table_is_meant_before_one_elsewhere(drives, tmp_path
         drives,
         f"name,measurements,model\na,north.csv,mine\nb,north.csv,listed\nc,north.csv,{elsewhere}\n",
     )
-    models = [job.options.model for job in read_jobs([path], tmp_path)]
+    models = [job.options.method.model for job in read_jobs([path], tmp_path)]
     assert models == [drives / "mine", "listed", elsewhere]
 
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ from tests.support.measurements import CORNER, drive, together
 from tests.support.outputs import contents
 
 OPTIONS = PredictOptions(
-    method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, batch_size=3, trust=0.6
+    method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, batch_size=3, method_weight=0.6
 )
 KEY = JournalKey("abc", {"input": "a.csv", "method": "idw"})
 
@@ -75,7 +74,7 @@ def test_a_run_that_is_cut_off_goes_on_and_gives_the_same_bytes(tmp_path, keepin
     predict(points, tmp_path / "cut", OPTIONS, clock=clock)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
     # At most the batch that died, and nothing that was kept, is computed again.
-    assert clock.tiles <= whole.tiles - tiles + OPTIONS.batch_size
+    assert clock.tiles <= whole.tiles - tiles + OPTIONS.method.batch_size
 
 
 def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping):
@@ -101,12 +100,12 @@ def test_a_journal_of_other_inputs_is_refused_and_can_be_discarded(tmp_path, kee
         predict(points, tmp_path, OPTIONS, Dying(7))
     before = sorted(path.name for path in (tmp_path / ".7.rmgeo-journal").iterdir())
     with pytest.raises(JournalError, match="reach") as refused:
-        predict(points, tmp_path, replace(OPTIONS, reach_m=30.0))
+        predict(points, tmp_path, OPTIONS.replace(reach_m=30.0))
     assert "--fresh" in refused.value.hint
     with pytest.raises(JournalError, match="measurements"):
         predict(drive(299, (200.0, 260.0)), tmp_path, OPTIONS)
     assert sorted(path.name for path in (tmp_path / ".7.rmgeo-journal").iterdir()) == before
-    (result,) = predict(points, tmp_path, replace(OPTIONS, reach_m=30.0, fresh=True))
+    (result,) = predict(points, tmp_path, OPTIONS.replace(reach_m=30.0, fresh=True))
     assert result.is_mapped
     assert not (tmp_path / ".7.rmgeo-journal").exists()
 
@@ -254,7 +253,7 @@ def refused(tmp_path, photos, link, fresh, kept):
         predict(
             together(drive(90), drive(60, seed=1, cell="8")),
             tmp_path / "out",
-            replace(OPTIONS, fresh=fresh),
+            OPTIONS.replace(fresh=fresh),
         )
     assert str(link) in str(caught.value)
     assert "Remove the link" in str(caught.value)

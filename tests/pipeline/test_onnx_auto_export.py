@@ -1,7 +1,5 @@
 """A long run on a CPU without bfloat16 makes the faster engine ready; others do not."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -45,7 +43,7 @@ def options(tmp_path, monkeypatch):
 
 
 def sizes(options, told=False):
-    return list(onnx_files(verified(find_model(options.model)), told=told))
+    return list(onnx_files(verified(find_model(options.method.model)), told=told))
 
 
 def test_a_long_run_exports_once(options):
@@ -58,7 +56,7 @@ def test_a_long_run_exports_once(options):
 
 
 def test_a_long_run_that_is_told_the_buildings_exports_what_reads_them(options, tmp_path):
-    knowing = replace(options, buildings=tmp_path / "houses.gpkg")
+    knowing = options.replace(buildings=tmp_path / "houses.gpkg")
     assert preparation.prepare_onnx(knowing, grids(5), Heard())
     assert (sizes(options), sizes(options, told=True)) == ([], [SIZE])
     assert not preparation.prepare_onnx(knowing, grids(5), Heard())
@@ -73,7 +71,7 @@ def test_a_long_run_that_is_told_the_buildings_exports_what_reads_them(options, 
     ],
 )
 def test_what_would_not_gain_is_left_alone(options, tiles, changes):
-    assert not preparation.prepare_onnx(replace(options, **changes), grids(tiles), Heard())
+    assert not preparation.prepare_onnx(options.replace(**changes), grids(tiles), Heard())
     assert sizes(options) == []
 
 

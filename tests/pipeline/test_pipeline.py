@@ -71,7 +71,7 @@ def flat_method(monkeypatch):
 )
 def test_constant_in_is_the_same_constant_out_everywhere(tmp_path, width, height, overlap, reach):
     points = drive(40, (width, height), level=-87.5)
-    options = replace(FAST, overlap_px=overlap, reach_m=reach, min_pixels=1, assimilate=True)
+    options = FAST.replace(overlap_px=overlap, reach_m=reach, min_pixels=1, assimilate=True)
     (result,) = predict(points, tmp_path, options)
     values = read_raster(tmp_path / "7_rsrp.tif").values
     known = np.isfinite(values)
@@ -81,7 +81,7 @@ def test_constant_in_is_the_same_constant_out_everywhere(tmp_path, width, height
 
 def test_exactly_the_pixels_in_reach_have_a_value(tmp_path):
     points = drive(25, (300.0, 200.0))
-    predict(points, tmp_path, replace(FAST, reach_m=37.0))
+    predict(points, tmp_path, FAST.replace(reach_m=37.0))
     raster = read_raster(tmp_path / "7_rsrp.tif")
     rows, cols = raster.grid.to_pixel(points.x, points.y)
     measured = np.unique(np.column_stack([np.floor(rows), np.floor(cols)]), axis=0)
@@ -109,14 +109,14 @@ def test_the_map_is_where_the_measurements_are(tmp_path):
 
 @pytest.mark.parametrize("resolution", [0.5, 2.0, 5.0])
 def test_the_resolution_is_that_of_the_raster(tmp_path, resolution):
-    predict(drive(), tmp_path, replace(FAST, resolution_m=resolution))
+    predict(drive(), tmp_path, FAST.replace(resolution_m=resolution))
     assert read_raster(tmp_path / "7_rsrp.tif").grid.spacing_m == resolution
 
 
 def test_batches_do_not_change_the_map(tmp_path):
     points = drive(200, (200.0, 160.0))
     for batch_size in (1, 3, 50):
-        predict(points, tmp_path / str(batch_size), replace(FAST, batch_size=batch_size))
+        predict(points, tmp_path / str(batch_size), FAST.replace(batch_size=batch_size))
     contents = [read_raster(tmp_path / n / "7_rsrp.tif").values for n in ("1", "3", "50")]
     np.testing.assert_array_equal(contents[0], contents[1])
     np.testing.assert_array_equal(contents[0], contents[2])
@@ -124,7 +124,7 @@ def test_batches_do_not_change_the_map(tmp_path):
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):
     points = together(drive(), drive(seed=1, cell="8"))
-    options = replace(FAST, preview=True, assimilate=True)
+    options = FAST.replace(preview=True, assimilate=True)
     for name in ("a", "b"):
         predict(points, tmp_path / name, options)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
@@ -144,7 +144,7 @@ def test_assimilation_brings_the_map_nearer_to_its_measurements(tmp_path, flat_m
     points = drive(150)
     error = {}
     for assimilate in (True, False):
-        predict(points, tmp_path, replace(FAST, method="knn", assimilate=assimilate))
+        predict(points, tmp_path, FAST.replace(method="knn", assimilate=assimilate))
         raster = read_raster(tmp_path / "7_rsrp.tif")
         rows, cols = (np.floor(a).astype(int) for a in raster.grid.to_pixel(points.x, points.y))
         error[assimilate] = np.sqrt(np.mean((raster.values[rows, cols] - points.rsrp_dbm) ** 2))
@@ -152,7 +152,7 @@ def test_assimilation_brings_the_map_nearer_to_its_measurements(tmp_path, flat_m
 
 
 def test_methods_that_know_buildings_and_uncertainty_write_them(tmp_path, flat_method):
-    options = replace(FAST, method="knn", mask=True, uncertainty=True, mask_threshold=0.2)
+    options = FAST.replace(method="knn", mask=True, uncertainty=True, mask_threshold=0.2)
     (result,) = predict(drive(), tmp_path, options)
     assert result.files == (
         "7_rsrp.tif",
@@ -178,14 +178,14 @@ def test_methods_that_know_buildings_and_uncertainty_write_them(tmp_path, flat_m
 def test_a_tile_in_reach_without_measurements_leaves_no_hole(tmp_path):
     east = np.array([5.0, 10.0, 15.0, 20.0, 25.0, 180.0, 185.0, 190.0])
     points = replace(drive(8), x=CORNER[0] + east, y=CORNER[1] + np.zeros(8))
-    predict(points, tmp_path, replace(FAST, reach_m=90.0, tile_size_px=32, overlap_px=8))
+    predict(points, tmp_path, FAST.replace(reach_m=90.0, tile_size_px=32, overlap_px=8))
     values = read_raster(tmp_path / "7_rsrp.tif").values
     assert np.isfinite(values[values.shape[0] // 2]).all()
 
 
 def test_every_raster_says_where_it_comes_from(tmp_path, flat_method):
     site = Transmitter(x=CORNER[0], y=CORNER[1], eirp_dbm=15.0, frequency_mhz=2600.0, cell="7")
-    predict(drive(), tmp_path, replace(FAST, method="knn", sites=None, eirp_dbm=15.0))
+    predict(drive(), tmp_path, FAST.replace(method="knn", sites=None, eirp_dbm=15.0))
     for name in ("7_rsrp.tif", "7_buildings.tif"):
         tags = read_raster(tmp_path / name).tags
         assert tags["method"] == "knn"
@@ -222,10 +222,10 @@ def test_points_without_any_cell_are_one_map(tmp_path):
 
 def test_one_cell_can_be_chosen(tmp_path):
     points = together(drive(60), drive(30, seed=1, cell="8"))
-    results = predict(points, tmp_path, replace(FAST, cells=("8",)))
+    results = predict(points, tmp_path, FAST.replace(cells=("8",)))
     assert [result.cell for result in results] == ["8"]
     with pytest.raises(UsageError, match="no cell '9'"):
-        predict(points, tmp_path, replace(FAST, cells=("9",)))
+        predict(points, tmp_path, FAST.replace(cells=("9",)))
 
 
 def test_an_area_that_needs_too_many_tiles_is_refused_with_its_size(tmp_path):
@@ -237,7 +237,7 @@ def test_an_area_that_needs_too_many_tiles_is_refused_with_its_size(tmp_path):
 
 def test_one_stray_cell_does_not_stop_the_others(tmp_path):
     far = replace(drive(2, cell="far"), x=np.array([0.0, 400_000.0]) + CORNER[0])
-    results = predict(together(drive(), far), tmp_path, replace(FAST, max_tiles=100))
+    results = predict(together(drive(), far), tmp_path, FAST.replace(max_tiles=100))
     assert {result.cell: result.status for result in results} == {"7": "mapped", "far": "failed"}
 
 
@@ -245,9 +245,9 @@ def test_where_nothing_is_mapped_a_failure_is_told_before_cells_that_are_too_sma
     far = replace(drive(3, cell="far"), x=np.array([0.0, 1.0, 400_000.0]) + CORNER[0])
     few = together(far, drive(4, cell="few"), drive(2, seed=1, cell="fewer"))
     with pytest.raises(AreaTooLargeError):
-        predict(few, tmp_path / "out", replace(FAST, max_tiles=100))
+        predict(few, tmp_path / "out", FAST.replace(max_tiles=100))
     with pytest.raises(TooSmallError, match="Cell few was measured in 4 pixels"):
-        predict(few, tmp_path / "out", replace(FAST, max_tiles=100, cells=("few", "fewer")))
+        predict(few, tmp_path / "out", FAST.replace(max_tiles=100, cells=("few", "fewer")))
 
 
 def test_skipped_cells_are_one_line_that_stays_short():
@@ -279,7 +279,7 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr("rm_geo.products.preview.save_picture", full)
     with pytest.raises(OutputError, match="full"):
-        predict(drive(seed=3), tmp_path, replace(FAST, preview=True))
+        predict(drive(seed=3), tmp_path, FAST.replace(preview=True))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -297,7 +297,7 @@ def test_a_cancelled_run_leaves_what_was_there(tmp_path):
 def test_a_target_that_is_a_folder_is_found_before_any_file_moves(tmp_path, flat_method):
     (tmp_path / "7_buildings.tif").mkdir()
     with pytest.raises(OutputError, match="folder"):
-        predict(drive(), tmp_path, replace(FAST, method="knn"))
+        predict(drive(), tmp_path, FAST.replace(method="knn"))
     assert [path.name for path in tmp_path.iterdir()] == ["7_buildings.tif"]
 
 
@@ -329,7 +329,7 @@ def test_the_time_of_a_dry_run_has_more_than_tiles(tmp_path):
     """Two far clusters are two tiles, and a raster that takes most of the time."""
     near, far = drive(60), drive(60, seed=1)
     far = replace(far, x=far.x + 4000.0, y=far.y + 4000.0)
-    options = replace(FAST, max_tiles=100_000)
+    options = FAST.replace(max_tiles=100_000)
     one, both = dry_run(near, options), dry_run(together(near, far), options)
     empty_s = 0.05e-6 * (both.pixels - one.pixels)
     assert both.pixels > 100 * one.pixels
@@ -338,8 +338,8 @@ def test_the_time_of_a_dry_run_has_more_than_tiles(tmp_path):
 
 @pytest.mark.usefixtures("flat_method")
 def test_the_time_of_a_dry_run_has_the_tiles_that_judge_a_network():
-    options = replace(FAST, method="radiocycle", assimilate=True)
-    judged, given = dry_run(drive(), options), dry_run(drive(), replace(options, trust=0.5))
+    options = FAST.replace(method="radiocycle", assimilate=True)
+    judged, given = dry_run(drive(), options), dry_run(drive(), options.replace(method_weight=0.5))
     tiles = judged.tiles["7"]
     finishing_s = given.seconds - tiles / given.tiles_per_s
     again = 4 * min(tiles, 4)  # folds and tiles
@@ -349,7 +349,7 @@ def test_the_time_of_a_dry_run_has_the_tiles_that_judge_a_network():
 def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
     """A cell in too few pixels, in the words of the run; the first of them if all are."""
     points = together(drive(60), drive(3, seed=1, cell="8"))
-    options = replace(FAST, min_pixels=5)
+    options = FAST.replace(min_pixels=5)
     rehearsed = {plan.cell: plan for plan in dry_run(points, options).run_plan.cells}
     made = {result.cell: result for result in predict(points, tmp_path / "out", options)}
     assert rehearsed["7"].refusal is None
@@ -357,7 +357,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
     assert str(rehearsed["8"].refusal) == made["8"].message
     assert "8" not in dry_run(points, options).tiles
     with pytest.raises(InputError, match="at least 500"):
-        dry_run(points, replace(FAST, min_pixels=500))
+        dry_run(points, FAST.replace(min_pixels=500))
 
 
 def test_the_survey_lays_out_grids_on_whole_metres():
@@ -388,7 +388,7 @@ def test_no_measurements_at_all_are_refused(tmp_path):
         {"resolution_m": 1e-320},
         {"reach_m": math.inf},
         {"noise_db": math.inf},
-        {"trust": 0.5, "assimilate": False},
+        {"method_weight": 0.5, "assimilate": False},
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(wrong):
@@ -398,7 +398,7 @@ def test_options_that_cannot_be_meant_are_refused(wrong):
 
 def test_a_model_for_a_method_without_one_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no trained model"):
-        predict(drive(), tmp_path, replace(FAST, model="x"))
+        predict(drive(), tmp_path, FAST.replace(model="x"))
 
 
 def test_a_tiny_network_goes_the_whole_road(tmp_path):
@@ -408,7 +408,7 @@ def test_a_tiny_network_goes_the_whole_road(tmp_path):
     config = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
     model = tmp_path / "tiny"
     save_model(model, build("radiocycle-field", config), "radiocycle-field", config)
-    options = replace(FAST, method="radiocycle", model=model, uncertainty=True, device="cpu")
+    options = FAST.replace(method="radiocycle", model=model, uncertainty=True, device="cpu")
     (result,) = predict(drive(), tmp_path / "maps", options)
     assert result.files == ("7_rsrp.tif", "7_buildings.tif", "7_uncertainty.tif")
     raster = read_raster(tmp_path / "maps" / "7_buildings.tif")
@@ -419,13 +419,13 @@ def test_a_tiny_network_goes_the_whole_road(tmp_path):
 
 
 def test_what_an_earlier_run_made_of_the_cell_does_not_stay(tmp_path, flat_method):
-    options = replace(FAST, mask=True, uncertainty=True, preview=True)
+    options = FAST.replace(mask=True, uncertainty=True, preview=True)
     predict(drive(), tmp_path, options)
     (tmp_path / "7_notes.txt").write_text("somebody's")
     (tmp_path / "8_buildings.tif").write_text("of another cell")
     (tmp_path / "7_buildings_mask.tif").unlink()
     (tmp_path / "7_buildings_mask.tif").mkdir()  # a folder is nobody's map
-    (cell,) = predict(drive(), tmp_path, replace(FAST, preview=False))
+    (cell,) = predict(drive(), tmp_path, FAST.replace(preview=False))
     summaries = {"summary.csv", "summary.json"}
     there = {path.name for path in tmp_path.iterdir()}
     kept = {"7_notes.txt", "8_buildings.tif", "7_buildings_mask.tif"}
@@ -446,7 +446,7 @@ def test_a_cell_that_fails_for_good_does_not_stand_in_the_way_of_the_next_run(
     both = together(drive(level=-80.0), drive(level=-90.0, cell="8"))
     assert [cell.status for cell in predict(both, tmp_path, FAST)] == ["mapped", "failed"]
     assert not [path for path in tmp_path.iterdir() if "journal" in path.name]
-    again = predict(both, tmp_path, replace(FAST, reach_m=5.0))
+    again = predict(both, tmp_path, FAST.replace(reach_m=5.0))
     assert [cell.status for cell in again] == ["mapped", "failed"]
 
 
@@ -458,7 +458,7 @@ def test_many_cells_need_no_more_open_files_than_the_system_grants(tmp_path):
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
         many = [drive(6, extent=(4.0, 4.0), cell=f"c{number}") for number in range(80)]
-        options = replace(FAST, reach_m=1.0, min_pixels=1, preview=False)
+        options = FAST.replace(reach_m=1.0, min_pixels=1, preview=False)
         results = predict(together(*many), tmp_path, options)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
