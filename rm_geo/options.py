@@ -546,6 +546,7 @@ def describe_problem(found: ErrorDetails) -> str:
         One entry of ``ValidationError.errors()``.
     """
     text = re.sub(r"^(Input|Value) should ", "must ", found["msg"]).rstrip(".")
+    text = text.partition(", unable to ")[0]
     if "field" in found.get("ctx", {}) or found["type"] in {"settings", "missing"}:
         return text
     return f"{text}, not {found['input']!r}"

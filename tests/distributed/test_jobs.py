@@ -79,7 +79,7 @@ def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
 def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
     path = table(
         drives,
-        "measurements,name,method,reach,resolution_m,cell,mask,trust,bbox\n"
+        "measurements,name,method,reach,resolution_m,cell,mask,method_weight,bbox\n"
         'north.csv,n,knn,40,2,"7,Mast 8; 9",yes,,1 2 3 4.5\n'
         "south.gpkg,,,,,,,0.5,\n",
     )
@@ -173,8 +173,8 @@ def test_a_jobs_name_keeps_it_below_the_output(drives, tmp_path, name):
     ("text", "message"),
     [
         ("measurements,reech\nnorth.csv,4\n", "reech.*reach"),
-        ("measurements,reach\nnorth.csv,far\n", "far.*reach.*line 2"),
-        ("measurements,reach\nnorth.csv,-4\n", "negative.*line 2"),
+        ("measurements,reach\nnorth.csv,far\n", "reach_m.*number.*far.*line 2"),
+        ("measurements,reach\nnorth.csv,-4\n", "greater than or equal to 0.*line 2"),
         ("measurements,mask\nnorth.csv,perhaps\n", "perhaps"),
         ("file,method\nnorth.csv,idw\n", "no column 'measurements'"),
         ("measurements,method\nnorth.csv\n", "line 2"),
