@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 # pip takes its versions from here, so that every machine gets what was tested.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types unit qgis bench clean help
+.PHONY: demo test lint types docs unit qgis bench clean help
 
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
-	@echo "make test   set up an environment and run every check: ruff, mypy, pytest; as root on"
-	@echo "            Debian it installs QGIS for the tests of the plugin"
+	@echo "make test   set up an environment and run every check: ruff, mypy, documentation, pytest;"
+	@echo "            as root on Debian it installs QGIS for the tests of the plugin"
+	@echo "make docs   build the documentation: docs/_build/html/index.html"
 	@echo "make bench  measure start-up, reading, the pipeline, and what a city takes"
 
 $(BIN)/python:
@@ -31,7 +32,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.demo
 	$(BIN)/rm-geo demo --output demo
 
-test: lint types unit
+test: lint types docs unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -40,6 +41,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# Warnings are errors: broken links, docstrings that are no numpydoc, pages outside the contents.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -b html -W --keep-going --quiet docs docs/_build/html
 
 qgis:
 	@tests/install_qgis.sh
@@ -55,4 +60,4 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.suite
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo build dist docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache

@@ -54,7 +54,7 @@ _HOMES = {
     "list_models": "zoo.catalog",
     "load_network": "zoo.weights",
     "predict": "pipeline.predict",
-    "read_buildings": "workflows.simulate",
+    "read_buildings": "buildings.reader",
     "read_measurements": "measurements.reader",
     "read_raster": "io.cog",
     "read_sites": "sites.table",
