@@ -15,6 +15,9 @@ Float64Array: TypeAlias = NDArray[np.float64]
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
+IndexArray: TypeAlias = NDArray[np.int64]
+"""Offsets into, and positions in, other arrays."""
+
 PixelArray: TypeAlias = NDArray[np.int64]
 """Pixel numbers, ``row * columns + column``."""
 

@@ -1,4 +1,4 @@
-"""Transmitting antennas: where they stand, and how much they send into each direction."""
+"""Transmitting antennas: position, frequency and radiation pattern."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPEED_OF_LIGHT_M_S = 299_792_458.0
 
 @dataclass(frozen=True, slots=True)
 class SectorPattern:
-    """Element pattern of 3GPP TR 38.901, Table 7.3-1, turned and tilted as a sector.
+    """Sector antenna with the element pattern of 3GPP TR 38.901, Table 7.3-1.
 
     Parameters
     ----------
@@ -25,9 +25,20 @@ class SectorPattern:
     horizontal_beamwidth_deg, vertical_beamwidth_deg : float
         Half-power beamwidths, above 0 and up to 360 degrees.
     front_to_back_db : float
-        Limit of the attenuation, in each plane and in all (30 dB in the table).
+        Limit of the attenuation, in each plane and in total (30 dB in the table).
     max_gain_dbi : float
         Gain in the main beam.
+
+    Raises
+    ------
+    ConfigError
+        If a beamwidth is out of range.
+
+    Examples
+    --------
+    >>> pattern = SectorPattern(azimuth_deg=90.0)
+    >>> [round(float(gain), 2) for gain in pattern.gain_dbi([90.0, 122.5, 270.0], 0.0)]
+    [8.0, 5.0, -22.0]
     """
 
     azimuth_deg: float = 0.0
@@ -40,22 +51,25 @@ class SectorPattern:
     def __post_init__(self) -> None:
         for name in ("horizontal_beamwidth_deg", "vertical_beamwidth_deg"):
             if not 0.0 < getattr(self, name) <= 360.0:
-                raise ConfigError(f"{name} must lie above 0 and up to 360 degrees.")
+                raise ConfigError(
+                    f"{name} must be above 0 and at most 360 degrees, not {getattr(self, name)}."
+                )
 
     def gain_dbi(self, azimuth_deg: ArrayLike, elevation_deg: ArrayLike) -> NDArray[np.float64]:
-        """Gain towards a direction.
+        """Return the gain towards a direction.
 
         Parameters
         ----------
         azimuth_deg : array_like
-            Clockwise from north.
+            Azimuth in degrees, clockwise from north.
         elevation_deg : array_like
-            Above the horizon, -90 to 90.
+            Elevation in degrees above the horizon, -90 to 90.
 
         Returns
         -------
         ndarray of float64
-            dBi, from ``max_gain_dbi - front_to_back_db`` to ``max_gain_dbi``.
+            Gain in dBi, from ``max_gain_dbi - front_to_back_db`` to ``max_gain_dbi``, in the
+            broadcast shape of the inputs.
         """
         turn = np.asarray(azimuth_deg, dtype=np.float64) - self.azimuth_deg
         turn = (turn + 180.0) % 360.0 - 180.0
@@ -73,14 +87,24 @@ class Antenna:
     Parameters
     ----------
     x_m, y_m : float
-        Metres from the scene's north-west corner, to the east and to the south. It may
-        lie outside the scene.
+        Position in metres east and south of the north-west corner of the scene. It may lie
+        outside the scene.
     height_m : float
-        Above ground (not above the roof it stands on), 0.1 to 500 m.
+        Height above ground (not above a roof), 0.1 to 500 m.
     frequency_hz : float
         Carrier frequency, 1 MHz to 300 GHz.
     pattern : SectorPattern, optional
-        None is an isotropic antenna of 0 dBi.
+        Radiation pattern. Default: an isotropic antenna of 0 dBi.
+
+    Raises
+    ------
+    ConfigError
+        If the height or the frequency is out of range.
+
+    Examples
+    --------
+    >>> Antenna.at_pixel(10, 20, spacing_m=2.0).x_m
+    41.0
     """
 
     x_m: float
@@ -109,16 +133,20 @@ class Antenna:
         frequency_hz: float = 5.9e9,
         pattern: SectorPattern | None = None,
     ) -> Antenna:
-        """Stand an antenna on the centre of a pixel.
+        """Place an antenna at the centre of a pixel.
 
         Parameters
         ----------
         row, col : float
-            Index of the pixel; row 0 is the north one.
+            Index of the pixel; row 0 is the northern one.
         spacing_m : float
-            Size of a pixel.
+            Size of a pixel in metres.
         height_m, frequency_hz, pattern
-            As of the class.
+            See the class.
+
+        Returns
+        -------
+        Antenna
         """
         return cls(
             (col + 0.5) * spacing_m, (row + 0.5) * spacing_m, height_m, frequency_hz, pattern
@@ -126,5 +154,5 @@ class Antenna:
 
     @property
     def reference_gain_db(self) -> float:
-        """Path gain of free space at 1 m: ``-20 log10(4 pi f / c)``."""
+        """Free-space path gain at 1 m in dB, ``-20 log10(4 pi f / c)``."""
         return float(-20.0 * np.log10(4.0 * np.pi * self.frequency_hz / SPEED_OF_LIGHT_M_S))

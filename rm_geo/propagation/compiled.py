@@ -1,4 +1,4 @@
-"""The door to the modules that numba compiles: without numba they say what to install."""
+"""Import of the modules compiled by numba, with an error that names the missing extra."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import Any
 from rm_geo.errors import DependencyError
 
 
-def compiled(name: str) -> Any:  # noqa: ANN401 - a module
+def import_compiled(name: str) -> Any:  # noqa: ANN401 - a module
     """Import a module of this package that needs numba.
+
+    Parameters
+    ----------
+    name : str
+        Name of the module within :mod:`rm_geo.propagation`.
+
+    Returns
+    -------
+    module
 
     Raises
     ------

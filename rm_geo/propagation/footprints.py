@@ -1,8 +1,8 @@
-"""From a building mask to building outlines: staircases become straight walls.
+"""Building outlines with straight walls, traced from a building mask.
 
-A mask's outline is a staircase whose steps would each diffract. Straight runs are found by
-Douglas-Peucker, a line is fitted to the steps of each, and neighbouring lines are
-intersected, which places corners to a fraction of a pixel.
+The outline of a mask is a staircase, and each of its steps would diffract. Straight runs are
+found by the Douglas-Peucker algorithm, a line is fitted to the steps of each run, and
+neighbouring lines are intersected, which locates corners to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 
-from rm_geo.propagation.rings import Ring, oriented, signed_area
+from rm_geo.propagation.outlines import Ring, orient, signed_area
 
-TOLERANCE_PX = 1.3  # a staircase of any slope stays within 1; leaves 2-pixel features alone
-_BEVEL_PX = 2.3  # an edge this short between long ones is the pixel cut off a corner
-_HOOK_PX = 1.0  # an edge shorter than this is two walls that crossed beside their corner
-_REACH_PX = 2.0  # an intersection further than this from its corner is not that corner
+TOLERANCE_PX = 1.3  # a staircase of any slope stays within 1; features of 2 pixels are kept
+_BEVEL_PX = 2.3  # an edge up to this length between long ones is a corner cut off by one pixel
+_HOOK_PX = 1.0  # a shorter edge results from two walls that cross beside their corner
+_REACH_PX = 2.0  # largest distance of an intersection from its corner
 
 
 @njit(cache=True, nogil=True)
 def _split_run(
     points: Ring, first: int, last: int, tolerance: float, keep: NDArray[np.bool_]
 ) -> None:
-    """Mark the points that Douglas-Peucker keeps between two kept ones."""
+    """Mark the points that the Douglas-Peucker algorithm keeps between two kept ones."""
     stack = [(first, last)]
     while len(stack) > 0:
         a, b = stack.pop()
@@ -51,7 +51,7 @@ def _split_run(
 
 @njit(cache=True, nogil=True)
 def _fit_line(points: Ring, a: int, b: int) -> tuple[float, float, float, float]:
-    """Fit a line to the mid-points of the unit steps a..b: a point on it and its direction."""
+    """Fit a line to the mid-points of the unit steps a..b; return a point and its direction."""
     ex = points[b, 0] - points[a, 0]
     ey = points[b, 1] - points[a, 1]
     length = max(np.hypot(ex, ey), 1e-9)
@@ -89,7 +89,7 @@ def _fit_line(points: Ring, a: int, b: int) -> tuple[float, float, float, float]
 
 @njit(cache=True, nogil=True)
 def _straighten(points: Ring, tolerance: float) -> Ring:
-    """Turn a closed ring of unit steps (first point repeated) into one of walls."""
+    """Convert a closed ring of unit steps (first point repeated) to a ring of walls."""
     n = points.shape[0] - 1
     keep = np.zeros(n + 1, np.bool_)
     keep[0] = keep[n] = True
@@ -128,7 +128,7 @@ def _straighten(points: Ring, tolerance: float) -> Ring:
 
 @njit(cache=True, nogil=True)
 def _close_bevels(ring: Ring) -> Ring:
-    """Replace the pixel cut off a corner, or the hook at one, by the corner itself."""
+    """Replace bevels of one pixel, and hooks where walls cross, by their corners."""
     changed = True
     while changed and ring.shape[0] > 4:
         changed = False
@@ -152,7 +152,7 @@ def _close_bevels(ring: Ring) -> Ring:
             x, y = a[0] + t * ux, a[1] + t * uy
             crossed = t < 1 or (x - c[0]) * vx + (y - c[1]) * vy > 0
             if crossed and short >= _HOOK_PX:
-                continue  # a step in the wall, not a bevel
+                continue  # a step in the wall
             if max(np.hypot(x - b[0], y - b[1]), np.hypot(x - c[0], y - c[1])) > _REACH_PX:
                 continue
             out = np.empty((n - 1, 2))
@@ -173,12 +173,12 @@ def _close_bevels(ring: Ring) -> Ring:
 
 
 def _unit_steps(ring: Ring) -> Ring:
-    """Split a rectilinear closed ring into steps of one pixel, starting at an extreme corner."""
+    """Split a rectilinear closed ring into steps of one pixel, from an extreme corner on."""
     lengths = np.abs(np.diff(ring, axis=0)).sum(axis=1).round().astype(int)
     t = np.concatenate([[0], np.cumsum(lengths)])
     at = np.arange(t[-1])
     points = np.stack([np.interp(at, t, ring[:, 0]), np.interp(at, t, ring[:, 1])], axis=1)
-    # An extreme corner is a true one; a start in the middle of a wall would be kept as a corner.
+    # An extreme point is a corner; a first point within a wall would be kept as a false corner.
     points = np.roll(points, -int(np.argmax(points @ np.array([1.0, 0.37]))), axis=0)
     return np.ascontiguousarray(np.vstack([points, points[:1]]))
 
@@ -186,20 +186,20 @@ def _unit_steps(ring: Ring) -> Ring:
 def trace_footprints(
     values: NDArray[np.float32], *, tolerance_px: float = TOLERANCE_PX
 ) -> list[tuple[Ring, float]]:
-    """Trace the outlines of all regions of one positive value.
+    """Trace the outlines of all connected regions of equal positive value.
 
     Parameters
     ----------
     values : (H, W) ndarray of float32
-        0 outside buildings, the building's height inside.
+        Height of the building in metres, 0 outside buildings.
     tolerance_px : float
-        Departure from a straight wall that counts as a staircase.
+        Largest distance in pixels of a staircase from its straight wall.
 
     Returns
     -------
     list of (Ring, float)
-        Outer rings and courts in pixels, (0, 0) the north-west corner of the first pixel,
-        each with the value of its region.
+        Outer rings and courts in pixels, with (0, 0) at the north-west corner of the first
+        pixel, each with the value of its region.
     """
     rings: list[tuple[Ring, float]] = []
     shapes = rasterio.features.shapes(
@@ -210,5 +210,5 @@ def trace_footprints(
             steps = _unit_steps(np.asarray(coordinates, dtype=np.float64))
             ring = _close_bevels(_straighten(steps, tolerance_px))
             if len(ring) >= 3 and abs(signed_area(ring)) >= 0.3:
-                rings.append((oriented(ring, court=index > 0), float(value)))
+                rings.append((orient(ring, court=index > 0), float(value)))
     return rings

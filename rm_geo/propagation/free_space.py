@@ -1,4 +1,4 @@
-"""Free space: the least loss that any path has."""
+"""Free-space path loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ def free_space_path_loss_db(distance_m: ArrayLike, frequency_hz: ArrayLike) -> N
     Parameters
     ----------
     distance_m : array_like
-        Above 0; distances of the far field are meant.
+        Distance in metres, above 0, in the far field of the antennas.
     frequency_hz : array_like
-        Above 0.
+        Carrier frequency in Hz, above 0.
 
     Returns
     -------
     ndarray of float64
-        ``20 log10(4 pi d f / c)`` in dB (Friis; Recommendation ITU-R P.525, eq. 4).
+        ``20 log10(4 pi d f / c)`` in dB (Friis; Recommendation ITU-R P.525, eq. 4), in the
+        broadcast shape of the inputs.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Okumura-Hata and COST-231 Hata: median path loss of macro cells from distance alone.
+"""Okumura-Hata and COST-231 Hata models: median path loss of macro cells by distance.
 
 Sources: M. Hata, "Empirical formula for propagation loss in land mobile radio services",
 IEEE Trans. Veh. Technol. 29(3), 1980; COST Action 231 final report (EUR 18957), 4.4.1.
@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from rm_geo.errors import ConfigError
 
 Environment = Literal["large-city", "urban", "suburban", "open"]
-"""Kind of surroundings; "urban" is a small or medium city."""
+"""Propagation environment; "urban" is a small or medium city."""
 
-OKUMURA_TOP_MHZ = 1500.0
-"""Below this Okumura-Hata is used, from here on COST-231 Hata."""
+OKUMURA_HATA_LIMIT_MHZ = 1500.0
+"""Okumura-Hata is used below this frequency, COST-231 Hata from it on."""
 
-LEAST_DISTANCE_M = 20.0
-"""Nearer points take the loss at this distance: the formulas would fall without limit."""
+MIN_DISTANCE_M = 20.0
+"""Smaller distances are raised to this one, since the formulas are unbounded near 0."""
 
 RANGES: dict[str, tuple[float, float]] = {
     "frequency_mhz": (150.0, 2000.0),
@@ -28,7 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "mobile_height_m": (1.0, 10.0),
     "distance_m": (1000.0, 20000.0),
 }
-"""Ranges within which the formulas were fitted."""
+"""Ranges of the parameters for which the formulas were fitted."""
 
 
 def hata_path_loss_db(
@@ -39,32 +39,34 @@ def hata_path_loss_db(
     mobile_height_m: float = 1.5,
     environment: Environment = "urban",
 ) -> NDArray[np.float64]:
-    """Median path loss by Okumura-Hata below 1500 MHz, by COST-231 Hata from there on.
+    """Median path loss by Okumura-Hata (below 1500 MHz) or COST-231 Hata.
 
     Parameters
     ----------
     distance_m : array_like
-        Ground distance; see LEAST_DISTANCE_M. Fitted for 1 to 20 km.
+        Ground distance in metres, raised to :data:`MIN_DISTANCE_M`. Fitted for 1 to 20 km.
     frequency_mhz : float
-        Fitted for 150 to 1500 MHz (Okumura-Hata) and 1500 to 2000 MHz (COST-231).
+        Carrier frequency. Fitted for 150 to 1500 MHz (Okumura-Hata) and 1500 to 2000 MHz
+        (COST-231).
     base_height_m : float
-        Effective antenna height, fitted for 30 to 200 m, above the roofs around.
+        Effective height of the base station antenna. Fitted for 30 to 200 m, above the
+        surrounding roofs.
     mobile_height_m : float
-        Fitted for 1 to 10 m.
+        Height of the mobile antenna. Fitted for 1 to 10 m.
     environment : {"large-city", "urban", "suburban", "open"}
-        Above 1500 MHz COST-231 gives a correction for large cities alone (3 dB); Hata's
-        suburban and open-area corrections are carried on there, as is common in planning.
+        Above 1500 MHz, COST-231 defines only a correction for large cities (3 dB). Hata's
+        suburban and open-area corrections are used there too, as is common in planning.
 
     Returns
     -------
     ndarray of float64
-        Path loss in dB.
+        Path loss in dB, in the shape of ``distance_m``.
 
     Raises
     ------
     ConfigError
-        If a parameter is not above 0, or the environment is unknown. Values outside the
-        ranges of the fit are computed all the same: :func:`outside_hata_range` names them.
+        If the frequency or a height is not above 0, or the environment is unknown. Values
+        outside the ranges of the fit raise no error; see :func:`outside_hata_range`.
 
     Examples
     --------
@@ -78,10 +80,10 @@ def hata_path_loss_db(
             f"Unknown environment {environment!r}.",
             hint='Use one of "large-city", "urban", "suburban", "open".',
         )
-    km = np.maximum(np.asarray(distance_m, dtype=np.float64), LEAST_DISTANCE_M) / 1000.0
+    km = np.maximum(np.asarray(distance_m, dtype=np.float64), MIN_DISTANCE_M) / 1000.0
     f = float(np.log10(frequency_mhz))
     b = float(np.log10(base_height_m))
-    if frequency_mhz < OKUMURA_TOP_MHZ:
+    if frequency_mhz < OKUMURA_HATA_LIMIT_MHZ:
         at_1_km = 69.55 + 26.16 * f - 13.82 * b
     else:
         at_1_km = 46.3 + 33.9 * f - 13.82 * b + (3.0 if environment == "large-city" else 0.0)
@@ -94,7 +96,7 @@ def hata_path_loss_db(
 
 
 def outside_hata_range(**values: float) -> list[str]:
-    """Say which parameters lie outside the ranges of the fit.
+    """List the parameters that lie outside the ranges of the fit.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def outside_hata_range(**values: float) -> list[str]:
     Returns
     -------
     list of str
-        One sentence for each; empty if all lie inside.
+        One sentence for each parameter outside its range.
 
     Examples
     --------
@@ -119,8 +121,8 @@ def outside_hata_range(**values: float) -> list[str]:
 
 
 def _mobile_height_db(frequency_mhz: float, height_m: float, environment: Environment) -> float:
-    """Hata's correction a(h) for the height of the mobile."""
-    if environment == "large-city" and frequency_mhz < OKUMURA_TOP_MHZ:
+    """Hata's correction a(h) in dB for the height of the mobile antenna."""
+    if environment == "large-city" and frequency_mhz < OKUMURA_HATA_LIMIT_MHZ:
         if frequency_mhz < 300.0:
             return float(8.29 * np.log10(1.54 * height_m) ** 2 - 1.1)
         return float(3.2 * np.log10(11.75 * height_m) ** 2 - 4.97)

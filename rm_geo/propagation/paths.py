@@ -1,8 +1,8 @@
-"""Least-loss paths from one antenna to every pixel.
+"""Paths of least loss from one antenna to all pixels.
 
-Losses out of line of sight are kept as the *equivalent length* ``E`` in metres, for which
-``loss = nlos_exponent_db * log10(E)``: a turn then multiplies, and no logarithm is needed
-until the end.
+Losses without line of sight are stored as the *equivalent length* ``E`` in metres, defined by
+``loss = nlos_exponent_db * log10(E)``. A turn then is a factor, and one logarithm per pixel is
+taken at the end.
 """
 
 from __future__ import annotations
@@ -14,38 +14,51 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rm_geo.propagation.fans import side_of, stand
-from rm_geo.propagation.patterns import pattern_db
-from rm_geo.propagation.profile import clears, edge_before, last_edge, turn_loss
-
-F64 = NDArray[np.float64]
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from rm_geo._types import Float64Array, FloatArray, IndexArray
+from rm_geo.propagation.profile import edge_before, in_line_of_sight, last_edge, turn_loss
+from rm_geo.propagation.visibility import passing_side, viewpoint
 
 UNREACHED_M = np.float32(1e30)
-"""Equivalent length of a pixel that no path reaches."""
+"""Equivalent length of a pixel without a path."""
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def light_plane(
+def pattern_db(pattern: NDArray[np.float64], azimuth: float, elevation: float) -> float:
+    """Gain of a sector antenna in dBi towards a direction in radians; 0 for an empty pattern.
+
+    Compiled, scalar form of :meth:`rm_geo.propagation.antenna.SectorPattern.gain_dbi`: the path
+    loops call it once per path, and numba cannot call the method of a Python object.
+    """
+    if pattern.shape[0] == 0:
+        return 0.0
+    turn = math.degrees(azimuth) - pattern[0]
+    turn -= 360.0 * math.floor((turn + 180.0) / 360.0)
+    rise = math.degrees(elevation) + pattern[1]
+    across = min(12.0 * (turn / pattern[2]) ** 2, pattern[4])
+    upright = min(12.0 * (rise / pattern[3]) ** 2, pattern[4])
+    return float(pattern[5] - min(across + upright, pattern[4]))
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def vertical_plane_paths(
     x: float,
     y: float,
     z: float,
     indoor: NDArray[np.bool_],
     spacing: float,
-    offsets: I64,
-    edges: F64,
-    before: I64,
-    strings: F64,
-    law: F64,
-    pattern: F64,
-    gain: F32,
-    length: F32,
+    offsets: IndexArray,
+    edges: Float64Array,
+    before: IndexArray,
+    strings: Float64Array,
+    law: Float64Array,
+    pattern: Float64Array,
+    gain: FloatArray,
+    length: FloatArray,
 ) -> None:
-    """Fill each outdoor pixel from its vertical plane.
+    """Compute the path in the vertical plane to each outdoor pixel.
 
-    In line of sight ``gain`` is the path gain relative to 1 m and ``length`` 0; elsewhere
-    ``length`` is the equivalent length of the string over the roofs.
+    In line of sight, ``gain`` is set to the path gain relative to 1 m and ``length`` to 0. In
+    other pixels ``length`` is set to the equivalent length of the taut string over the roofs.
     """
     los, nlos, first_db, _, per_radian, cap, receiver_z, near, _ = law
     count = offsets.shape[0] - 1
@@ -83,24 +96,24 @@ def light_plane(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def reach_corners(
+def start_at_corners(
     x: float,
     y: float,
     z: float,
-    corners: F64,
-    offsets: I64,
-    edges: F64,
-    before: I64,
-    law: F64,
-    pattern: F64,
-) -> F64:
-    """Start paths at the corners that the antenna sees.
+    corners: Float64Array,
+    offsets: IndexArray,
+    edges: Float64Array,
+    before: IndexArray,
+    law: Float64Array,
+    pattern: Float64Array,
+) -> Float64Array:
+    """Compute the first segments of paths, to the corners visible from the antenna.
 
     Returns
     -------
-    starts : (2 N, 4) float64
-        Per state (corner, side): plan length (0 where unseen), unit direction, factor of
-        the antenna gain on the equivalent length.
+    starts : (2 N, 4) ndarray of float64
+        For each state (corner, side): horizontal length in metres (0 if not visible), unit
+        direction (2), factor of the antenna gain on the equivalent length.
     """
     nlos = law[1]
     count = offsets.shape[0] - 1
@@ -111,17 +124,19 @@ def reach_corners(
         far = math.hypot(dx, dy)
         if far < 1e-3:
             continue
-        side = side_of(corners[v], dx / far, dy / far)
+        side = passing_side(corners[v], dx / far, dy / far)
         if side < 0:
             continue
-        # The highest point of the corner that the antenna looks down on, or its own height.
+        # Aim at the top of the corner, at most at the height of the antenna.
         aim = min(corners[v, 6], z)
-        ox, oy = stand(corners[v])
+        ox, oy = viewpoint(corners[v])
         ray = int((math.atan2(oy - y, ox - x) % (2 * math.pi)) * scale)
         close = math.hypot(ox - x, oy - y) - 0.3
         seen = False
         for shift in range(-1, 2):
-            seen = seen or clears((ray + shift) % count, offsets, edges, before, z, close, aim)
+            seen = seen or in_line_of_sight(
+                (ray + shift) % count, offsets, edges, before, z, close, aim
+            )
         if seen:
             rise = math.atan2(aim - z, far)
             boost = pattern_db(pattern, math.atan2(dy, dx) + math.pi / 2, rise)
@@ -133,26 +148,26 @@ def reach_corners(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def wrap_corners(
-    starts: F64,
+def corner_paths(
+    starts: Float64Array,
     climb: float,
-    corners: F64,
-    link_offsets: I64,
-    targets: I64,
-    steps: F64,
-    run_offsets: I64,
+    corners: Float64Array,
+    link_offsets: IndexArray,
+    targets: IndexArray,
+    steps: Float64Array,
+    run_offsets: IndexArray,
     runs: NDArray[np.int16],
     spacing: float,
-    law: F64,
+    law: Float64Array,
     max_interactions: int,
     limit: float,
-    length: F32,
+    length: FloatArray,
 ) -> None:
-    """Lower ``length`` where a path around corners is shorter than what stands there.
+    """Lower the equivalent ``length`` of the pixels that have a shorter path around corners.
 
-    Dijkstra over states (corner, side), each keeping the direction of its best path.
-    ``climb`` is the height difference of the two ends: the whole length is that of the
-    unfolded path, straight in height.
+    Dijkstra's algorithm over states (corner, side), each with the direction of its best path.
+    ``climb`` is the height difference of the two ends in metres. Height changes linearly along
+    the unfolded path.
     """
     nlos, first_db, next_db, per_radian, cap = law[1], law[2], law[3], law[4], law[5]
     first_factor = 10.0 ** (first_db / nlos)
@@ -199,7 +214,7 @@ def wrap_corners(
                     continue
                 across = (vx * py - vy * px) * sign
                 along = vx * px + vy * py
-                # A pixel just inside the lit side is one that a wall's rounding shaded.
+                # A shaded pixel just inside the lit side is an effect of rounding at the wall.
                 if across < 0 and (across < -spacing or along < 0):
                     continue
                 turn = min(math.atan2(max(across, 0.0), along), cap)

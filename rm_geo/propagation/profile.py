@@ -1,8 +1,8 @@
-"""Paths in the vertical plane: line of sight over roofs, and taut strings across roof edges.
+"""Paths in the vertical plane: line of sight over roofs, and taut strings over roof edges.
 
-Around the antenna lies a fan of rays, each with the roof edges that it crosses. The string
-pulled tight from the antenna over the edges of a ray is a convex hull; each edge remembers
-the edge before it on that hull, so a pixel finds its own path in a step or two.
+Rays leave the antenna in all directions, each with the profile of roof edges that it crosses.
+The taut string from the antenna over the edges of a profile is an upper convex hull. Each edge
+stores its predecessor on that hull, so that the string to a pixel is found in one or two steps.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
+from rm_geo._types import Float64Array, IndexArray
 
-_TOUCH_M = 0.5  # an edge this far below the string between two others is still touched by it
-_GRAZE_RAD = math.radians(1.0)  # from this turn on an edge is an interaction in full
+_TOUCH_M = 0.5  # an edge up to this far below the string between its neighbours is on it
+_GRAZE_RAD = math.radians(1.0)  # from this turning angle on, an edge has the full loss
 
-# Columns of an edge: distance, height, +1 where a building begins and -1 where it ends.
+# Columns of an edge: distance, height, +1 at the start of a building and -1 at its end.
 _DISTANCE, _TOP, _ENTRY = 0, 1, 2
-# Columns of a string up to an edge: its length, elevation of its last piece, turning loss of
-# the edges before, departure elevation.
+# Columns of a string up to an edge: length, elevation of the last segment, loss of the edges
+# before, elevation at departure.
 _LENGTH, _RISE, _LOSS, _DEPARTURE = 0, 1, 2, 3
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def cross_roofs(x: float, y: float, walls: F64, count: int) -> tuple[I64, F64]:
+def roof_profiles(
+    x: float, y: float, walls: Float64Array, count: int
+) -> tuple[IndexArray, Float64Array]:
     """Find the wall tops that each of ``count`` rays around (x, y) crosses, near to far.
 
     Returns
     -------
-    offsets : (count + 1,) int64
-    edges : (M, 3) float64
-        Distance, height, and 1 where a building begins or -1 where it ends.
+    offsets : (count + 1,) ndarray of int64
+        Edges of ray k are ``edges[offsets[k]:offsets[k + 1]]``.
+    edges : (M, 3) ndarray of float64
+        Distance and height in metres, and 1 at the start of a building or -1 at its end.
     """
     step = 2 * math.pi / count
     n = walls.shape[0]
@@ -69,7 +70,7 @@ def cross_roofs(x: float, y: float, walls: F64, count: int) -> tuple[I64, F64]:
             k = j % count
             across = cosines[k] * ey - sines[k] * ex
             distance = cross / across if abs(across) > 1e-12 else 1e9
-            # Insert in order: the ray's edges so far are sorted.
+            # Insertion sort by distance.
             m = at[k]
             while m > offsets[k] and edges[m - 1, _DISTANCE] > distance:
                 edges[m] = edges[m - 1]
@@ -83,31 +84,32 @@ def cross_roofs(x: float, y: float, walls: F64, count: int) -> tuple[I64, F64]:
 
 @njit(cache=True, fastmath=True, nogil=True)
 def turn_loss(angle: float, cap: float, per_radian: float) -> float:
-    """Loss in dB of turning by an angle (radians)."""
+    """Loss in dB of a turn by an angle in radians, constant from ``cap`` on."""
     return per_radian * min(max(angle, 0.0), cap)
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def pull_strings(
-    offsets: I64,
-    edges: F64,
+def taut_strings(
+    offsets: IndexArray,
+    edges: Float64Array,
     antenna_z: float,
     cap: float,
     per_radian: float,
     each_db: float,
     graze_db: float,
-) -> tuple[I64, F64]:
-    """Pull a string from the antenna over the edges of each ray, edge by edge.
+) -> tuple[IndexArray, Float64Array]:
+    """Compute the taut string from the antenna to each edge of each ray.
 
-    An edge that turns the string costs ``each_db``, one that it merely touches ``graze_db``.
+    An edge that turns the string costs ``each_db``, one that the string only touches
+    ``graze_db``.
 
     Returns
     -------
-    before : (M,) int64
-        The edge before this one on its string, -1 for the antenna.
-    strings : (M, 4) float64
-        Length up to the edge, elevation (radians) of the last piece, loss in dB of all
-        edges before it, elevation at the antenna.
+    before : (M,) ndarray of int64
+        Previous edge on the string, -1 for the antenna.
+    strings : (M, 4) ndarray of float64
+        Length in metres up to the edge, elevation in radians of the last segment, loss in dB of
+        all edges before, elevation in radians at the antenna.
     """
     total = edges.shape[0]
     before = np.empty(total, np.int64)
@@ -138,8 +140,8 @@ def pull_strings(
 def last_edge(
     k: int,
     first: int,
-    edges: F64,
-    before: I64,
+    edges: Float64Array,
+    before: IndexArray,
     antenna_z: float,
     distance: float,
     z: float,
@@ -147,8 +149,8 @@ def last_edge(
 ) -> int:
     """Last edge on the string from the antenna to a point, at or before edge k; -1 if none.
 
-    Walks back along the hull of edge k and leaves out the edges that lie below the straight
-    line past them; between edges, those that lie below it by more than ``touch``.
+    Follows the hull of edge k backwards and skips edges below the straight line past them; on
+    the line between two edges, only those that are lower by more than ``touch``.
     """
     j = k if k >= first else -1
     while j >= 0:
@@ -165,11 +167,11 @@ def last_edge(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def edge_before(first: int, end: int, edges: F64, distance: float) -> int:
+def edge_before(first: int, end: int, edges: Float64Array, distance: float) -> int:
     """Last edge nearer than a point outside buildings; first - 1 if none.
 
-    A nearest ray is not quite the point's own. Where it ends inside a building, the point
-    lies before that building or behind it, whichever wall is nearer.
+    The nearest ray does not pass exactly through the point. If it ends inside a building, the
+    point is taken to lie on the side of the nearer wall.
     """
     lo, hi = first, end
     while lo < hi:
@@ -187,10 +189,16 @@ def edge_before(first: int, end: int, edges: F64, distance: float) -> int:
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def clears(
-    ray: int, offsets: I64, edges: F64, before: I64, antenna_z: float, distance: float, z: float
+def in_line_of_sight(
+    ray: int,
+    offsets: IndexArray,
+    edges: Float64Array,
+    before: IndexArray,
+    antenna_z: float,
+    distance: float,
+    z: float,
 ) -> bool:
-    """Whether a point on a ray is in line of sight of the antenna."""
+    """Whether a point on a ray, at height ``z``, is in line of sight of the antenna."""
     k = offsets[ray + 1] - 1
     while k >= offsets[ray] and edges[k, _DISTANCE] >= distance:
         k -= 1

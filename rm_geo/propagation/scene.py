@@ -1,4 +1,4 @@
-"""Scenes: buildings with heights, and the geometry that all transmitters share."""
+"""Scenes: buildings with heights, and the visibility geometry that all transmitters share."""
 
 from __future__ import annotations
 
@@ -11,43 +11,57 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rm_geo.errors import ConfigError, InputError
-from rm_geo.propagation.compiled import compiled
-from rm_geo.propagation.rings import Ring
+from rm_geo.propagation.compiled import import_compiled
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
+    from rm_geo.propagation.outlines import Ring
+
 DEFAULT_BUILDING_HEIGHT_M = 25.0
-_RAY_END_PX = 0.4  # neighbouring rays are at most this far apart at the scene's far corner
-_LEAST_RAYS = 4096
+_RAY_SPACING_PX = 0.4  # largest distance of neighbouring rays at the far corner of the scene
+_MIN_RAYS = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Buildings on flat ground, and what their corners see. Build it once per area.
+    """Buildings on flat ground with their precomputed visibility. Build one per area.
 
-    Make one with :meth:`from_mask` or :meth:`from_polygons`. Treat it as immutable: all
-    transmitters of a scene share its arrays.
+    Build a scene with :meth:`from_mask` or :meth:`from_polygons`. Treat it as immutable: all
+    transmitters of a scene share its arrays. Coordinates are metres from the north-west corner
+    of the scene, x to the east and y to the south.
 
     Attributes
     ----------
     indoor : (H, W) ndarray of bool
-        Pixels inside buildings: they get no gain.
+        Pixels inside buildings. They get the gain floor.
     roof_m : (H, W) ndarray of float32
-        Height of the building at each pixel, 0 outdoors.
+        Height of the building at each pixel in metres, 0 outdoors.
     spacing_m : float
-        Size of a pixel.
+        Size of a pixel in metres.
     solid : (H, W) ndarray of bool
-        Pixels whose centres lie inside the straightened outlines; differs from ``indoor``
-        at walls alone.
+        Pixels whose centres lie inside the straightened outlines. Differs from ``indoor``
+        only at walls.
     walls : (S, 5) ndarray of float64
-        x0, y0, x1, y1, height in metres, the building on the left in x right, y up reading.
+        x0, y0, x1, y1 and height in metres. The building is on the left of a wall, with x read
+        as right and y as up.
     corners : (N, 7) ndarray of float64
-        Convex corners: x, y, vector to the next and to the previous corner, height.
-    run_offsets, runs, link_offsets, targets, steps
-        What each corner sees; see :mod:`rm_geo.propagation.fans`.
-    nodes, node_offsets, node_runs
-        Roof edges and what they see; see :mod:`rm_geo.propagation.roofs`.
+        Convex corners: x, y, vector to the next corner, vector to the previous corner, height.
+    run_offsets, runs, link_offsets, targets, steps : ndarray
+        Pixels and corners visible from each corner; see
+        :mod:`rm_geo.propagation.visibility`.
+    nodes, node_offsets, node_runs : ndarray
+        Nodes on roof edges and the pixels visible from them; see
+        :mod:`rm_geo.propagation.roof_paths`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = np.zeros((40, 60))
+    >>> mask[10:20, 15:30] = 1
+    >>> scene = Scene.from_mask(mask, heights_m=12.0)
+    >>> scene.shape, len(scene.walls), float(scene.roof_m.max())
+    ((40, 60), 4, 12.0)
     """
 
     indoor: NDArray[np.bool_]
@@ -67,13 +81,13 @@ class Scene:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and columns."""
         return (int(self.indoor.shape[0]), int(self.indoor.shape[1]))
 
     @property
     def ray_count(self) -> int:
-        """Rays around a transmitter that keep neighbours closer than a pixel."""
-        return rays_for(self.shape)
+        """Number of rays around a transmitter; see :func:`rays_around`."""
+        return rays_around(self.shape)
 
     @classmethod
     def from_mask(
@@ -90,17 +104,17 @@ class Scene:
         Parameters
         ----------
         mask : (H, W) array_like
-            Non-zero where a building stands; at most 32,767 pixels a side.
+            Non-zero inside buildings. At most 32,767 pixels a side.
         heights_m : float or (H, W) array_like
-            Building heights in metres. An array is read inside the mask, and rounded to
-            ``height_step_m``: each region of one height is a building of its own.
+            Building heights in metres, above 0. An array is read inside the mask and rounded
+            to ``height_step_m``; each connected region of one height is one building.
         spacing_m : float
-            Size of a pixel in metres.
+            Size of a pixel in metres, above 0.
         offset_px : (float, float)
-            Shift (x, y) of the footprints against the mask in pixels. RadioMapSeer's gain
-            maps were computed with footprints at (+0.45, -0.45).
+            Shift (x, y) of the footprints against the mask in pixels. The gain maps of
+            RadioMapSeer were computed with footprints at (+0.45, -0.45).
         height_step_m : float
-            Rounding of an array of heights.
+            Step in metres to which an array of heights is rounded.
 
         Returns
         -------
@@ -109,36 +123,39 @@ class Scene:
         Raises
         ------
         InputError
-            If the mask is not two-dimensional, or the heights do not fit it.
+            If the mask is not two-dimensional, is too large, or does not match the heights, or
+            if a height is not finite and above 0 m.
+        ConfigError
+            If the spacing is not above 0 m.
         DependencyError
             If numba is not installed.
         """
         building = np.asarray(mask) != 0
         if building.ndim != 2 or 0 in building.shape or max(building.shape) > 32767:
             raise InputError(
-                f"A building mask of shape {building.shape} is not a scene.",
+                f"A scene cannot be built from a mask of shape {building.shape}.",
                 hint="Give a two-dimensional array of at most 32767 pixels a side.",
             )
         if not spacing_m > 0:
-            raise ConfigError("The spacing of a scene must be above 0 m.")
+            raise ConfigError(f"The pixel spacing must be above 0 m, not {spacing_m}.")
         given = np.asarray(heights_m, dtype=np.float32)
         if given.ndim and given.shape != building.shape:
             raise InputError(
-                f"Heights of shape {given.shape} do not fit a mask of shape {building.shape}."
+                f"Heights of shape {given.shape} do not match a mask of shape {building.shape}."
             )
         if given.ndim:
             given = np.maximum(np.round(given / height_step_m) * height_step_m, height_step_m)
         roof = np.where(building, given, 0).astype(np.float32)
         if not np.isfinite(roof).all() or (roof[building] <= 0).any():
             raise InputError("Building heights must be finite and above 0 m.")
-        footprints = compiled("footprints")
+        footprints = import_compiled("footprints")
         shift = np.asarray(offset_px, dtype=np.float64)
         parts = [
             ((ring + shift) * spacing_m, height)
             for ring, height in footprints.trace_footprints(roof)
         ]
         if given.ndim and len(np.unique(roof[building])) > 1:
-            # On the ground, touching buildings of unlike height are one: no slit between.
+            # At ground level, touching buildings of different heights form one obstacle.
             blocks = [
                 (ring + shift) * spacing_m
                 for ring, _ in footprints.trace_footprints(building.astype(np.float32))
@@ -163,14 +180,14 @@ class Scene:
         Parameters
         ----------
         polygons : sequence of shapely polygons or multipolygons
-            In a projected CRS in metres, y to the north. Polygons may overlap or touch;
-            those outside the scene by more than its own size are left out.
+            In a projected CRS in metres, y to the north. Polygons may overlap or touch. Those
+            further outside the scene than its longer side are ignored.
         heights_m : float or sequence of float
-            One height in metres, or one for each polygon.
+            One height in metres for all polygons, or one for each.
         origin : (float, float)
-            Easting and northing of the scene's north-west corner.
+            Easting and northing of the north-west corner of the scene in metres.
         shape : (int, int)
-            Rows and columns.
+            Number of rows and columns.
         spacing_m : float
             Size of a pixel in metres.
 
@@ -181,23 +198,35 @@ class Scene:
         Raises
         ------
         InputError
-            If the heights are not one per polygon, or not above 0 m.
+            If a height is not finite and above 0 m.
         DependencyError
             If numba is not installed.
         """
-        from rm_geo.propagation.outlines import outlines_of
+        from rm_geo.propagation.outlines import scene_outlines
 
         tops = np.broadcast_to(np.asarray(heights_m, dtype=np.float64), (len(polygons),))
         if not np.isfinite(tops).all() or (tops <= 0).any():
             raise InputError("Building heights must be finite and above 0 m.")
-        compiled("footprints")
-        blocks, parts, roof = outlines_of(polygons, tops, origin, shape, spacing_m)
+        import_compiled("footprints")
+        blocks, parts, roof = scene_outlines(polygons, tops, origin, shape, spacing_m)
         return _assemble(roof, spacing_m, blocks, parts, indoor=roof > 0)
 
 
-def rays_for(shape: tuple[int, int]) -> int:
-    """Rays of a full fan that are less than half a pixel apart at a scene's far corner."""
-    return max(_LEAST_RAYS, math.ceil(2 * math.pi * math.hypot(*shape) / _RAY_END_PX))
+def rays_around(shape: tuple[int, int]) -> int:
+    """Return the number of rays for a full circle in a scene.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the scene.
+
+    Returns
+    -------
+    int
+        At least 4096, and enough that neighbouring rays are less than half a pixel apart at
+        a distance of the diagonal.
+    """
+    return max(_MIN_RAYS, math.ceil(2 * math.pi * math.hypot(*shape) / _RAY_SPACING_PX))
 
 
 def _assemble(
@@ -208,22 +237,24 @@ def _assemble(
     *,
     indoor: NDArray[np.bool_] | None,
 ) -> Scene:
-    """Compute what all transmitters share. ``indoor`` None: as the outlines have it."""
-    fans = compiled("fans")
+    """Compute the geometry shared by all transmitters; ``indoor`` None: from the outlines."""
+    visibility = import_compiled("visibility")
     shape = (int(roof.shape[0]), int(roof.shape[1]))
     reach = 2.0 * spacing_m * math.hypot(*shape)
-    ground = walls_of([(ring, 0.0) for ring in blocks])
-    walls = walls_of(parts)
-    corners = corners_of(blocks, roof, spacing_m)
-    ray_step = (
-        2 * math.pi / max(_LEAST_RAYS, math.ceil(2 * math.pi * math.hypot(*shape) / _RAY_END_PX))
+    ground = list_walls([(ring, 0.0) for ring in blocks])
+    walls = list_walls(parts)
+    corners = convex_corners(blocks, roof, spacing_m)
+    ray_step = 2 * math.pi / rays_around(shape)
+    run_offsets, runs, seen = visibility.corner_visibility(
+        corners, ground, shape, spacing_m, ray_step, reach
     )
-    run_offsets, runs, seen = fans.look_around(corners, ground, shape, spacing_m, ray_step, reach)
-    link_offsets, targets, steps = fans.link_corners(corners, seen)
-    roofs = compiled("roofs")
-    nodes = roofs.roof_nodes(parts)
-    node_offsets, node_runs = roofs.look_down(nodes, ground, shape, spacing_m, 2.0 * ray_step)
-    solid = _rasterised(blocks, shape, spacing_m)
+    link_offsets, targets, steps = visibility.visibility_graph(corners, seen)
+    roof_paths = import_compiled("roof_paths")
+    nodes = roof_paths.roof_nodes(parts)
+    node_offsets, node_runs = roof_paths.node_visibility(
+        nodes, ground, shape, spacing_m, 2.0 * ray_step
+    )
+    solid = _rasterize(blocks, shape, spacing_m)
     return Scene(
         indoor=solid if indoor is None else indoor,
         roof_m=roof,
@@ -242,8 +273,8 @@ def _assemble(
     )
 
 
-def walls_of(rings: Sequence[tuple[Ring, float]]) -> NDArray[np.float64]:
-    """List the walls of rings with heights: (S, 5) x0, y0, x1, y1, height."""
+def list_walls(rings: Sequence[tuple[Ring, float]]) -> NDArray[np.float64]:
+    """Return the walls of rings with heights: (S, 5) float64 x0, y0, x1, y1, height."""
     rows = [
         np.column_stack([ring, np.roll(ring, -1, axis=0), np.full(len(ring), height)])
         for ring, height in rings
@@ -251,20 +282,20 @@ def walls_of(rings: Sequence[tuple[Ring, float]]) -> NDArray[np.float64]:
     return np.ascontiguousarray(np.concatenate(rows)) if rows else np.empty((0, 5))
 
 
-def corners_of(
+def convex_corners(
     rings: Sequence[Ring], roof: NDArray[np.float32], spacing_m: float
 ) -> NDArray[np.float64]:
-    """Find the convex corners of rings: (N, 7), see Scene."""
+    """Return the convex corners of rings: (N, 7) float64, see :class:`Scene`."""
     found = []
     for ring in rings:
         following = np.roll(ring, -1, axis=0) - ring
         previous = np.roll(ring, 1, axis=0) - ring
         cross = previous[:, 1] * following[:, 0] - previous[:, 0] * following[:, 1]
         sizes = np.hypot(*following.T) * np.hypot(*previous.T)
-        convex = cross > 0.02 * sizes  # flatter ones turn a path by nothing
+        convex = cross > 0.02 * sizes  # flatter corners do not turn a path
         found.append(np.column_stack([ring, following, previous])[convex])
     corners = np.concatenate(found) if found else np.empty((0, 6))
-    # The height is read from a pixel inside the building, towards the bisector.
+    # Read the height from a pixel inside the building, on the bisector of the corner.
     bisector = corners[:, 2:4] / _norm(corners[:, 2:4]) + corners[:, 4:6] / _norm(corners[:, 4:6])
     inside = (corners[:, :2] + bisector / _norm(bisector) * 1.5 * spacing_m) / spacing_m
     rows = np.clip(inside[:, 1].astype(int), 0, roof.shape[0] - 1)
@@ -276,12 +307,12 @@ def corners_of(
 
 
 def _norm(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lengths as a column, never 0."""
+    """Lengths of vectors as a column, at least 1e-9."""
     return np.asarray(np.maximum(np.hypot(vectors[:, 0], vectors[:, 1]), 1e-9)[:, None])
 
 
-def _rasterised(rings: list[Ring], shape: tuple[int, int], spacing_m: float) -> NDArray[np.bool_]:
-    """Find the pixels whose centres lie inside the rings (even-odd, so courts stay open)."""
+def _rasterize(rings: list[Ring], shape: tuple[int, int], spacing_m: float) -> NDArray[np.bool_]:
+    """Mask of the pixels whose centres lie inside the rings, by the even-odd rule."""
     height, width = shape
     flips = np.zeros((height, width + 1), dtype=np.int32)
     for ring in rings:

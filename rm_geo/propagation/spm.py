@@ -1,4 +1,4 @@
-"""The standard propagation model: Hata's form with constants fitted to measurements.
+"""Standard propagation model (SPM): Hata's form with constants fitted to measurements.
 
 Source: the standard propagation model of planning tools (Forsk, Atoll technical reference
 guide, "Standard Propagation Model").
@@ -13,14 +13,31 @@ from numpy.typing import ArrayLike, NDArray
 
 from rm_geo.errors import InputError
 
-_LEAST_DECADES = 0.15  # spread (std) of log10 distance below which a slope means nothing
+_MIN_DECADES = 0.15  # smallest standard deviation of log10 distance that determines a slope
 
 
 @dataclass(frozen=True, slots=True)
 class SpmConstants:
-    """K1 to K7 of the standard propagation model; see :func:`spm_predict`.
+    """Constants of the standard propagation model; see :func:`spm_predict` for the formula.
 
-    The defaults are those of Hata's urban formula at 1800 MHz, with distances in metres.
+    The defaults reproduce Hata's urban formula at 1800 MHz, with distances in metres.
+
+    Parameters
+    ----------
+    k1 : float
+        Offset in dB.
+    k2 : float
+        Loss in dB per decade of distance.
+    k3 : float
+        Factor of the logarithm of the base station height.
+    k4 : float
+        Factor of the diffraction loss.
+    k5 : float
+        Factor of the product of the logarithms of distance and base station height.
+    k6 : float
+        Factor of the mobile height in metres.
+    k7 : float
+        Factor of the logarithm of the mobile height.
     """
 
     k1: float = 22.0
@@ -50,20 +67,26 @@ def spm_predict(
     Parameters
     ----------
     distance_m : array_like
-        Distance, at least ``least_distance_m`` counted.
+        Distance in metres.
     constants : SpmConstants
         K1 to K7.
     base_height_m, mobile_height_m : array_like
-        Effective antenna heights above 0.
+        Effective antenna heights in metres, above 0.
     diffraction_loss_db, clutter_loss_db : array_like
-        Losses from a profile and from land use, in dB.
+        Losses from the terrain profile and from land use, in dB.
     least_distance_m : float
-        Nearer points take the loss at this distance.
+        Smaller distances are raised to this one.
 
     Returns
     -------
     ndarray of float64
         Path loss in dB, in the broadcast shape of the inputs.
+
+    Examples
+    --------
+    >>> loss = spm_predict([100.0, 1000.0], SpmConstants(), base_height_m=30.0)
+    >>> [round(float(db), 1) for db in loss]
+    [101.1, 136.3]
     """
     c = constants
     d = np.log10(np.maximum(np.asarray(distance_m, dtype=np.float64), least_distance_m))
@@ -92,29 +115,36 @@ def fit_spm(
     clutter_loss_db: ArrayLike = 0.0,
     least_distance_m: float = 20.0,
 ) -> SpmConstants:
-    """Fit K1 and K2 of one cell by least squares, the others as given.
+    """Fit K1 and K2 of one cell by least squares and keep the other constants.
 
     Parameters
     ----------
     distance_m, path_loss_db : array_like of shape (N,)
-        Measurements of one cell; EIRP minus RSRP will do for the loss, up to a constant
-        that K1 takes up. Pairs that are not finite are left out.
+        Distances in metres and losses in dB of one cell. EIRP minus RSRP may serve as the
+        loss: a constant offset is absorbed by K1. Pairs that are not finite are ignored.
     base_height_m, mobile_height_m : float
-        Effective antenna heights above 0.
+        Effective antenna heights in metres, above 0.
     start : SpmConstants, optional
-        The constants to keep; also K2, where all distances are much the same.
+        Constants to keep. Its K2 is kept too if the distances do not determine a slope.
     diffraction_loss_db, clutter_loss_db, least_distance_m
-        As of :func:`spm_predict`.
+        See :func:`spm_predict`.
 
     Returns
     -------
     SpmConstants
-        With K1 and K2 fitted, or K1 alone where the distances allow no slope.
+        With fitted K1 and K2, or only K1 if the distances do not determine a slope.
 
     Raises
     ------
     InputError
-        If no finite pair is left.
+        If no pair is finite.
+
+    Examples
+    --------
+    >>> distance = np.array([100.0, 300.0, 1000.0])
+    >>> loss = spm_predict(distance, SpmConstants(k1=30.0), base_height_m=25.0)
+    >>> round(fit_spm(distance, loss, base_height_m=25.0).k1, 2)
+    30.0
     """
     start = SpmConstants() if start is None else start
     distance = np.asarray(distance_m, dtype=np.float64).ravel()
@@ -131,10 +161,10 @@ def fit_spm(
     rest = loss - known
     usable = np.isfinite(rest)
     if not usable.any():
-        raise InputError("A cell without finite distances and losses has no model to fit.")
+        raise InputError("The model cannot be fitted: no distance and loss are both finite.")
     d = np.log10(np.maximum(distance[usable], least_distance_m))
     rest = rest[usable]
-    if d.std() < _LEAST_DECADES:
+    if d.std() < _MIN_DECADES:
         return replace(start, k1=float(np.mean(rest - start.k2 * d)))
     slope = float(np.mean((d - d.mean()) * (rest - rest.mean())) / d.var())
     return replace(start, k1=float(rest.mean() - slope * d.mean()), k2=slope)

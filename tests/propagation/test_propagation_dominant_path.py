@@ -26,7 +26,7 @@ SIZE = 96
 
 
 def town(size: int = SIZE) -> np.ndarray:
-    """A few blocks, one with a court."""
+    """Mask of a few blocks, one with a court."""
     mask = np.zeros((size, size), dtype=bool)
     mask[20:40, 20:45] = True
     mask[20:40, 55:80] = True
@@ -55,7 +55,9 @@ class TestFreeSpace:
         frequency_hz=st.sampled_from([7e8, 1.8e9, 5.9e9]),
         spacing_m=st.sampled_from([1.0, 2.0, 4.0]),
     )
-    def test_without_buildings_it_is_exact(self, row, col, height_m, frequency_hz, spacing_m):
+    def test_free_space_is_exact_without_buildings(
+        self, row, col, height_m, frequency_hz, spacing_m
+    ):
         scene = Scene.from_mask(np.zeros((40, 50)), spacing_m=spacing_m)
         antenna = Antenna.at_pixel(
             row, col, spacing_m=spacing_m, height_m=height_m, frequency_hz=frequency_hz
@@ -78,7 +80,7 @@ class TestFreeSpace:
 
 class TestPhysics:
     @pytest.mark.parametrize("sender", [(5, 5), (48, 30), (48, 90), (90, 66)])
-    def test_sender_and_receiver_may_change_places(self, town_scene, sender):
+    def test_path_gain_is_reciprocal(self, town_scene, sender):
         model = DominantPathModel()
         forth = model.path_gain(town_scene, Antenna.at_pixel(*sender))
         rng = np.random.default_rng(1)
@@ -88,22 +90,22 @@ class TestPhysics:
             back = model.path_gain(town_scene, Antenna.at_pixel(rows[k], cols[k]))
             pairs.append((forth[rows[k], cols[k]], back[sender]))
         difference = np.abs(np.subtract(*np.transpose(pairs)))
-        # Rays are discrete: a pair at a shadow's edge may fall to its two sides.
+        # Rays are discrete: the two directions may fall on different sides of a shadow edge.
         assert np.quantile(difference, 0.9) < 0.25
 
     def test_gain_falls_with_the_angle_turned_around_a_corner(self):
         mask = np.zeros((120, 120), dtype=bool)
-        mask[60:, :60] = True  # its corner at (60, 60)
+        mask[60:, :60] = True  # corner at (60, 60)
         scene = Scene.from_mask(mask, 200.0)
         gain = DominantPathModel().path_gain(scene, Antenna(x_m=20.0, y_m=50.0))
-        # On a circle around the corner, from straight on to back along the wall.
+        # On a circle around the corner, from the straight direction to the back of the wall.
         turns = np.radians(np.arange(18, 62, 4))
         straight_on = np.arctan2(60 - 50, 60 - 20)
         rows = np.floor(60 + 40 * np.sin(straight_on + turns)).astype(int)
         cols = np.floor(60 + 40 * np.cos(straight_on + turns)).astype(int)
         assert (np.diff(gain[rows, cols]) < 0).all()
 
-    def test_shadow_begins_with_a_jump_and_the_law_of_the_first_corner(self):
+    def test_gain_behind_one_corner_follows_the_formula(self):
         mask = np.zeros((120, 120), dtype=bool)
         mask[60:, :60] = True
         scene = Scene.from_mask(mask, 200.0)
@@ -125,7 +127,7 @@ class TestPhysics:
         )
         assert gain[100, 70] == pytest.approx(expected, abs=0.02)
 
-    def test_no_pixel_beats_free_space(self, town_scene):
+    def test_no_pixel_exceeds_free_space(self, town_scene):
         for height_m in (1.5, 20.0, 40.0):
             antenna = Antenna.at_pixel(48, 50, height_m=height_m)
             gain = DominantPathModel().path_gain(town_scene, antenna)
@@ -150,13 +152,13 @@ class TestPhysics:
 
 
 class TestHeights:
-    def test_lower_buildings_never_shade_more(self):
+    def test_lower_buildings_never_reduce_the_gain(self):
         high, scene = town_map(Antenna.at_pixel(48, 5), 30.0)
         low, _ = town_map(Antenna.at_pixel(48, 5), 8.0)
         assert (low >= high - 1e-3)[~scene.indoor].all()
         assert (low > high + 1.0).any()
 
-    def test_each_further_row_of_buildings_costs(self):
+    def test_each_further_row_of_buildings_adds_a_loss(self):
         def beyond(rows: int) -> float:
             mask = np.zeros((400, 260), dtype=bool)
             for k in range(rows):
@@ -169,10 +171,10 @@ class TestHeights:
         graze = DominantPathParameters().roof_graze_db
         np.testing.assert_allclose(np.diff(gains), -2 * graze, atol=0.02)
 
-    def test_a_roof_is_crossed_beside_the_straight_line_where_that_is_easier(self):
+    def test_a_roof_is_crossed_beside_the_vertical_plane_if_the_loss_is_lower(self):
         mask = np.zeros((160, 160), dtype=bool)
         mask[60:75, 10:150] = True  # the block to cross
-        mask[45:55, 60:90] = True  # and a tower in the straight way
+        mask[45:55, 60:90] = True  # and a tower in the direct path
         heights = np.where(mask, 20.0, 0.0)
         heights[45:55, 60:90] = 60.0
         scene = Scene.from_mask(mask, heights)
@@ -183,13 +185,13 @@ class TestHeights:
         assert (beside >= straight).all()
         assert (beside - straight).max() > 1.0
 
-    def test_sight_over_a_roof_is_geometry(self):
+    def test_line_of_sight_over_a_roof_is_exact(self):
         mask = np.zeros((20, 200), dtype=bool)
         mask[:, 40:60] = True
         scene = Scene.from_mask(mask, 20.0)
         antenna = Antenna.at_pixel(10, 9, height_m=40.0)
         gain = DominantPathModel().path_gain(scene, antenna)[10]
-        # The ray over the far wall (x = 60, 20 m high) comes down to 1.5 m at this distance:
+        # Distance at which the ray over the far wall (x = 60, 20 m high) falls to 1.5 m.
         reach = (60.0 - 9.5) * (40.0 - 1.5) / (40.0 - 20.0)
         centres = np.arange(200) + 0.5 - 9.5
         free = -free_space_path_loss_db(
@@ -199,7 +201,7 @@ class TestHeights:
         behind = centres > 60 - 9.5
         np.testing.assert_array_equal(sighted[behind], centres[behind] > reach)
 
-    def test_an_antenna_on_a_roof_sees_over_it(self):
+    def test_an_antenna_on_a_roof_has_line_of_sight_over_it(self):
         on_roof = Antenna.at_pixel(30, 30, height_m=45.0)
         gain, scene = town_map(on_roof)
         rows, cols = np.indices(gain.shape)
@@ -207,7 +209,7 @@ class TestHeights:
         free = -free_space_path_loss_db(distance, on_roof.frequency_hz)
         outdoor = ~scene.indoor
         assert (np.abs(gain - free)[outdoor] < 1e-3).mean() > 0.1
-        # Close to its own building the roof's edge is in the way.
+        # Close to its own building the edge of the roof obstructs the path.
         assert gain[41, 30] < free[41, 30] - 2.0
 
     def test_an_antenna_below_its_roof_is_moved_outdoors(self):
@@ -215,7 +217,7 @@ class TestHeights:
         beside, _ = town_map(Antenna.at_pixel(19, 30))
         np.testing.assert_array_equal(inside, beside)
 
-    def test_touching_buildings_of_unlike_height_leave_no_slit(self):
+    def test_touching_buildings_of_different_heights_leave_no_gap(self):
         mask = np.zeros((60, 60), dtype=bool)
         mask[25:35, 5:55] = True
         heights = np.where(mask, 30.0, 0.0)
@@ -233,7 +235,7 @@ class TestHeights:
 
 
 class TestPattern:
-    def test_in_sight_the_pattern_is_that_of_the_direct_direction(self):
+    def test_with_line_of_sight_the_pattern_applies_to_the_direct_direction(self):
         scene = Scene.from_mask(np.zeros((41, 41)))
         pattern = SectorPattern(azimuth_deg=90.0, downtilt_deg=10.0)
         sector = Antenna.at_pixel(20, 20, height_m=20.0, pattern=pattern)
@@ -246,7 +248,7 @@ class TestPattern:
         away = (rows != 20) | (cols != 20)
         np.testing.assert_allclose(gained[away], expected[away], atol=1e-3)
 
-    def test_no_path_gains_more_than_the_main_beam_gives(self, town_scene):
+    def test_no_gain_exceeds_the_main_beam(self, town_scene):
         pattern = SectorPattern(azimuth_deg=45.0)
         sector = Antenna.at_pixel(48, 50, pattern=pattern)
         omni = Antenna.at_pixel(48, 50)
@@ -257,27 +259,27 @@ class TestPattern:
 
 
 class TestOutput:
-    def test_indoor_pixels_have_the_floor_and_no_other_does(self, town_scene):
+    def test_only_indoor_pixels_have_the_floor(self, town_scene):
         gain = DominantPathModel().path_gain(town_scene, Antenna(48, 48))
         assert gain.dtype == np.float32
         np.testing.assert_array_equal(gain == FLOOR_DB, town_scene.indoor)
 
-    def test_the_floor_is_a_limit(self, town_scene):
+    def test_the_floor_is_a_lower_bound(self, town_scene):
         model = DominantPathModel(DominantPathParameters(gain_floor_db=-90.0))
         gain = model.path_gain(town_scene, Antenna(5, 5))
         assert gain.min() == -90.0
 
-    def test_the_same_twice(self, town_scene):
+    def test_results_are_deterministic(self, town_scene):
         model = DominantPathModel()
         antenna = Antenna(48.3, 47.9, height_m=12.0)
         np.testing.assert_array_equal(
             model.path_gain(town_scene, antenna), model.path_gain(town_scene, antenna)
         )
 
-    def test_a_batch_of_none(self, town_scene):
+    def test_no_antennas_give_an_empty_array(self, town_scene):
         assert DominantPathModel().path_gains(town_scene, []).shape == (0, SIZE, SIZE)
 
-    def test_nothing_but_buildings(self):
+    def test_a_scene_full_of_buildings(self):
         scene = Scene.from_mask(np.ones((16, 16)))
         assert (DominantPathModel().path_gain(scene, Antenna(8, 8)) == FLOOR_DB).all()
 
@@ -291,13 +293,13 @@ class TestOutput:
         {"near_distance_m": 0.0},
     ],
 )
-def test_parameters_out_of_range_are_refused(faulty):
+def test_parameters_out_of_range_are_rejected(faulty):
     with pytest.raises(ConfigError):
         DominantPathParameters(**faulty)
 
 
-def test_genuine_maps_are_met(shared_data: Path):
-    """RMSE on the noise-floor scale over RadioMapSeer's dominant path maps."""
+def test_rmse_against_radiomapseer(shared_data: Path):
+    """RMSE on the noise-floor scale over the dominant path maps of RadioMapSeer."""
     from matplotlib.image import imread
 
     folder = shared_data / "radiomapseer"

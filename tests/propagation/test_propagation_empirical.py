@@ -22,11 +22,11 @@ ENVIRONMENTS = ("large-city", "urban", "suburban", "open")
 
 class TestFreeSpace:
     @given(distance=st.floats(1, 1e5), frequency=st.floats(1e8, 1e11))
-    def test_ten_times_as_far_is_20_db(self, distance, frequency):
+    def test_loss_grows_by_20_db_per_decade(self, distance, frequency):
         near, far = free_space_path_loss_db([distance, 10 * distance], frequency)
         assert far - near == pytest.approx(20.0)
 
-    def test_agrees_with_the_antennas_constant(self):
+    def test_agrees_with_the_reference_gain_of_an_antenna(self):
         assert Antenna(0, 0).reference_gain_db == pytest.approx(
             -float(free_space_path_loss_db(1.0, 5.9e9))
         )
@@ -64,15 +64,15 @@ class TestHata:
         assert loss("urban", distance) > loss("suburban", distance) > loss("open", distance)
         assert loss("urban", distance) > float(free_space_path_loss_db(distance, frequency * 1e6))
 
-    def test_near_points_take_the_loss_of_the_least_distance(self):
+    def test_near_points_take_the_loss_of_the_minimum_distance(self):
         losses = hata_path_loss_db([0.0, 20.0], frequency_mhz=900.0, base_height_m=30.0)
         assert losses[0] == losses[1]
 
-    def test_outside_the_range_is_said(self):
+    def test_parameters_outside_the_range_are_listed(self):
         assert outside_hata_range(frequency_mhz=900.0, base_height_m=30.0) == []
         assert len(outside_hata_range(frequency_mhz=3500.0, distance_m=100.0)) == 2
 
-    def test_faults_are_refused(self):
+    def test_invalid_parameters_are_rejected(self):
         with pytest.raises(ConfigError):
             hata_path_loss_db(1000.0, frequency_mhz=900.0, base_height_m=0.0)
         with pytest.raises(ConfigError):
@@ -83,7 +83,7 @@ class TestHata:
 
 class TestSpm:
     @given(k1=st.floats(-50, 80), k2=st.floats(20, 60), base=st.floats(10, 60))
-    def test_fit_finds_what_made_the_losses(self, k1, k2, base):
+    def test_fit_recovers_the_constants(self, k1, k2, base):
         distance = np.geomspace(50, 3000, 40)
         truth = SpmConstants(k1=k1, k2=k2)
         loss = spm_predict(distance, truth, base_height_m=base)
@@ -91,7 +91,7 @@ class TestSpm:
         assert fitted.k1 == pytest.approx(k1, abs=1e-6)
         assert fitted.k2 == pytest.approx(k2, abs=1e-6)
 
-    def test_one_distance_fits_the_level_alone(self):
+    def test_one_distance_fits_only_the_offset(self):
         start = SpmConstants()
         loss = spm_predict(500.0, start, base_height_m=30.0) + np.array([7.0, 9.0])
         fitted = fit_spm([500.0, 500.0], loss, base_height_m=30.0, start=start)
@@ -104,36 +104,36 @@ class TestSpm:
         hata = hata_path_loss_db(distance, frequency_mhz=1800.0, base_height_m=30.0)
         np.testing.assert_allclose(spm, hata, atol=0.5)
 
-    def test_what_is_not_finite_is_left_out(self):
+    def test_pairs_that_are_not_finite_are_ignored(self):
         distance = np.array([100.0, 1000.0, 500.0])
         loss = spm_predict(distance, SpmConstants(), base_height_m=30.0)
         loss[2] = np.nan
         assert fit_spm(distance, loss, base_height_m=30.0).k2 == pytest.approx(44.9)
 
-    def test_nothing_finite_is_refused(self):
+    def test_no_finite_pair_is_rejected(self):
         with pytest.raises(InputError):
             fit_spm([100.0], [np.nan], base_height_m=30.0)
 
 
 class TestSectorPattern:
     @given(azimuth=st.floats(-720, 720), elevation=st.floats(-90, 90))
-    def test_gain_lies_between_main_beam_and_back(self, azimuth, elevation):
+    def test_gain_is_between_main_beam_and_back_lobe(self, azimuth, elevation):
         gain = float(SectorPattern(azimuth_deg=30.0).gain_dbi(azimuth, elevation))
         assert -22.0 <= gain <= 8.0
 
-    def test_half_power_at_half_the_beamwidth(self):
+    def test_gain_is_3_db_lower_at_half_the_beamwidth(self):
         pattern = SectorPattern(azimuth_deg=350.0, downtilt_deg=5.0)
         assert float(pattern.gain_dbi(350.0, -5.0)) == 8.0
         assert float(pattern.gain_dbi(350.0 + 32.5, -5.0)) == pytest.approx(5.0)
         assert float(pattern.gain_dbi(-10.0, -5.0 + 32.5)) == pytest.approx(5.0)
 
     @pytest.mark.parametrize("field", ["horizontal_beamwidth_deg", "vertical_beamwidth_deg"])
-    def test_a_beam_without_width_is_refused(self, field):
+    def test_zero_beamwidth_is_rejected(self, field):
         with pytest.raises(ConfigError):
             SectorPattern(**{field: 0.0})
 
 
 @pytest.mark.parametrize("fault", [{"height_m": 0.0}, {"frequency_hz": 1800.0}])
-def test_antennas_out_of_range_are_refused(fault):
+def test_antennas_out_of_range_are_rejected(fault):
     with pytest.raises(ConfigError):
         Antenna(0.0, 0.0, **fault)

@@ -9,9 +9,8 @@ import pytest
 from shapely.geometry import MultiPolygon, box
 
 from rm_geo.errors import ConfigError, DependencyError, InputError
-from rm_geo.propagation import Antenna, DominantPathModel, Scene
-from rm_geo.propagation import compiled as door
-from rm_geo.propagation.rings import oriented, signed_area
+from rm_geo.propagation import Antenna, DominantPathModel, Scene, compiled
+from rm_geo.propagation.outlines import orient, signed_area
 
 pytest.importorskip("numba")
 
@@ -24,21 +23,21 @@ def two_blocks() -> np.ndarray:
 
 
 class TestFromMask:
-    def test_walls_lie_on_the_mask(self):
+    def test_walls_follow_the_mask(self):
         scene = Scene.from_mask(two_blocks())
         np.testing.assert_array_equal(scene.solid, scene.indoor)
         assert scene.walls.shape == (8, 5)
         assert len(scene.corners) == 8
 
     @pytest.mark.parametrize("first", range(0, 300, 60))
-    def test_slanted_blocks_have_four_corners_near_their_own(self, first):
+    def test_slanted_blocks_have_corners_near_the_true_ones(self, first):
         for seed in range(first, first + 60):
             self.check_slanted_block(seed)
 
     @pytest.mark.parametrize("seed", [263, 775, 921, 947, 1052, 1073, 1359, 1456])
-    def test_walls_that_cross_beside_their_corner_lose_none(self, seed):
-        # Of these blocks two fitted walls met less than a pixel beside the corner that was kept,
-        # and the hook between them made a convex corner a reflex one.
+    def test_walls_that_cross_beside_a_corner_keep_the_corner(self, seed):
+        # In these blocks two fitted walls intersect less than a pixel beside the kept corner; the
+        # hook between them would turn a convex corner into a reflex one.
         self.check_slanted_block(seed)
 
     @staticmethod
@@ -66,13 +65,13 @@ class TestFromMask:
         mask[15:25, 15:25] = False
         scene = Scene.from_mask(mask)
         np.testing.assert_array_equal(scene.solid, mask)
-        # A court's corners are not convex: nothing wraps around them.
+        # Corners of a court are not convex, so no path diffracts around them.
         assert len(scene.corners) == 4
 
     def test_spacing_scales_the_scene(self):
         fine, coarse = Scene.from_mask(two_blocks()), Scene.from_mask(two_blocks(), spacing_m=4.0)
         np.testing.assert_allclose(coarse.walls[:, :4], 4.0 * fine.walls[:, :4])
-        # Corners look from a fixed distance in front of their walls: a run may shift by one.
+        # Viewpoints are a fixed distance in front of their walls: a run may shift by one pixel.
         assert np.abs(coarse.runs - fine.runs).max() <= 1
         assert (coarse.runs != fine.runs).mean() < 0.01
 
@@ -82,7 +81,7 @@ class TestFromMask:
         np.testing.assert_allclose(moved.walls[:, :4], still.walls[:, :4] + [2.0, -1.0, 2.0, -1.0])
         np.testing.assert_array_equal(moved.indoor[:-1, 2:], still.indoor[1:, :-2])
 
-    def test_heights_are_those_of_the_buildings(self):
+    def test_walls_and_corners_take_the_heights_of_their_buildings(self):
         mask = two_blocks()
         heights = np.where(np.arange(60)[None, :] < 30, 12.0, 33.0) * np.ones((50, 1))
         scene = Scene.from_mask(mask, heights)
@@ -100,11 +99,11 @@ class TestFromMask:
             (np.ones((4, 4)), np.nan),
         ],
     )
-    def test_what_is_no_scene_is_refused(self, mask, heights):
+    def test_invalid_masks_and_heights_are_rejected(self, mask, heights):
         with pytest.raises(InputError):
             Scene.from_mask(mask, heights)
 
-    def test_a_spacing_of_nothing_is_refused(self):
+    def test_zero_spacing_is_rejected(self):
         with pytest.raises(ConfigError):
             Scene.from_mask(two_blocks(), spacing_m=0.0)
 
@@ -119,7 +118,7 @@ class TestFromPolygons:
             box(east + 35, north - 40, east + 50, north - 20),
         ]
 
-    def test_polygons_and_their_mask_make_the_same_map(self):
+    def test_polygons_and_their_mask_give_the_same_map(self):
         drawn = Scene.from_polygons(self.blocks(), 25.0, origin=self.ORIGIN, shape=(50, 60))
         traced = Scene.from_mask(two_blocks())
         np.testing.assert_array_equal(drawn.indoor, traced.indoor)
@@ -128,11 +127,11 @@ class TestFromPolygons:
             model.path_gain(drawn, antenna), model.path_gain(traced, antenna), atol=0.01
         )
 
-    def test_one_height_for_each(self):
+    def test_one_height_per_polygon(self):
         scene = Scene.from_polygons(self.blocks(), [8.5, 21.0], origin=self.ORIGIN, shape=(50, 60))
         assert set(np.unique(scene.roof_m)) == {0.0, 8.5, 21.0}
 
-    def test_the_higher_of_two_that_overlap(self):
+    def test_overlapping_polygons_take_the_larger_height(self):
         east, north = self.ORIGIN
         tower = box(east + 14, north - 25, east + 20, north - 15)
         scene = Scene.from_polygons(
@@ -141,7 +140,7 @@ class TestFromPolygons:
         assert scene.roof_m[20, 16] == 60.0
         assert len(scene.corners) == 8  # on the ground the tower is inside its block
 
-    def test_terraced_houses_of_one_height_are_one_roof(self):
+    def test_terraced_houses_of_one_height_share_a_roof(self):
         east, north = self.ORIGIN
         houses = [box(east + x, north - 30, east + x + 5, north - 10) for x in (10, 15, 20)]
         scene = Scene.from_polygons(houses, 9.0, origin=self.ORIGIN, shape=(50, 60))
@@ -149,38 +148,38 @@ class TestFromPolygons:
             (scene.walls[:, 0] > 10) & (scene.walls[:, 0] < 25)
         ].any()
 
-    def test_multipolygons_are_taken_apart(self):
+    def test_multipolygons_are_split(self):
         one = Scene.from_polygons(
             [MultiPolygon(self.blocks())], 25.0, origin=self.ORIGIN, shape=(50, 60)
         )
         assert len(one.walls) == 8
 
-    def test_no_buildings(self):
+    def test_a_scene_without_buildings(self):
         scene = Scene.from_polygons([], origin=self.ORIGIN, shape=(20, 30))
         assert not scene.indoor.any()
         assert np.isfinite(DominantPathModel().path_gain(scene, Antenna(3, 3))).all()
 
-    def test_heights_below_ground_are_refused(self):
+    def test_negative_heights_are_rejected(self):
         with pytest.raises(InputError):
             Scene.from_polygons(self.blocks(), -1.0, origin=self.ORIGIN, shape=(50, 60))
 
 
-def test_orientation_keeps_the_building_to_the_left():
+def test_orient_puts_the_building_to_the_left():
     square = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
-    assert signed_area(oriented(square, court=False)) == 1.0
-    assert signed_area(oriented(square, court=True)) == -1.0
+    assert signed_area(orient(square, court=False)) == 1.0
+    assert signed_area(orient(square, court=True)) == -1.0
 
 
 class TestWithoutNumba:
-    def test_the_error_says_what_to_install(self, monkeypatch):
+    def test_the_error_names_the_extra_to_install(self, monkeypatch):
         def missing(name: str):
             raise ModuleNotFoundError("No module named 'numba'", name="numba")
 
         monkeypatch.setattr(importlib, "import_module", missing)
         with pytest.raises(DependencyError, match=r"rm-geo\[simulate\]"):
-            door.compiled("fans")
+            compiled.import_compiled("visibility")
 
-    def test_the_package_imports_without_it(self):
+    def test_the_package_imports_without_numba(self):
         code = (
             "import sys; sys.modules['numba'] = None; import rm_geo.propagation as p;"
             "p.DominantPathModel(); p.free_space_path_loss_db(1.0, 1e9)"

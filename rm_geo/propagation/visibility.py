@@ -1,11 +1,13 @@
-"""What each convex building corner sees: fans of rays, filled to runs of pixels.
+"""Visibility from convex building corners, by ray casting.
 
-A path wraps around a corner only if it arrives and leaves within one of two sectors: those
-in which both walls of the corner lie on the same side of it. Each sector is a fan of rays cut
-at the first wall; the polygon of their ends, filled row by row, is what a path can reach.
-Runs (row, first column, end column) are some ten times smaller than lists of pixels.
+A path diffracts around a corner only if it arrives and leaves within one of two sectors, those
+in which both walls of the corner lie on the same side of the path. Rays are cast over each
+sector up to the first wall. The polygon of their end points, filled row by row, is the set of
+pixels that a path from this corner can reach. It is stored as runs (row, first column, end
+column), which take about a tenth of the memory of a list of pixels.
 
-Lengths are metres, x to the east, y to the south, (0, 0) the scene's north-west corner.
+Lengths are metres, x to the east, y to the south, with (0, 0) at the north-west corner of the
+scene. A corner is a row of :attr:`rm_geo.propagation.scene.Scene.corners`.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
+from rm_geo._types import Float64Array, IndexArray
 
-CLEARANCE_M = 0.1  # a corner looks from this far in front of its building, not from the wall
-_SEEN_M = 0.3  # a corner this far behind a ray's end is still seen: it sits on that wall
-_GRAZING = 0.02  # sine of the angle by which a path along a wall may miss its sector
+CLEARANCE_M = 0.1  # distance of a viewpoint in front of its building
+_SEEN_M = 0.3  # a corner up to this far behind the end of a ray is visible: it lies on that wall
+_GRAZING = 0.02  # sine of the angle by which a path along a wall may lie outside its sector
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def sector(corner: F64, side: int) -> tuple[float, float]:
-    """First direction and width (radians) of the sector that keeps the corner on one side.
+def sector(corner: Float64Array, side: int) -> tuple[float, float]:
+    """Return the first direction and the width of a sector of a corner, in radians.
 
-    Side 0 has the building on the left of a path (in x right, y up reading), side 1 right.
+    A path of side 0 has the building on its left (x read as right, y as up), one of side 1 on
+    its right.
     """
     to_next = math.atan2(corner[3], corner[2])
     to_previous = math.atan2(corner[5], corner[4])
@@ -38,8 +40,8 @@ def sector(corner: F64, side: int) -> tuple[float, float]:
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def side_of(corner: F64, ux: float, uy: float) -> int:
-    """Side (0, 1) on which a path in direction (ux, uy) passes a corner, or -1 for neither."""
+def passing_side(corner: Float64Array, ux: float, uy: float) -> int:
+    """Side (0 or 1) of a path that passes a corner in direction (ux, uy); -1 if it cannot."""
     ahead = ux * corner[3] - uy * corner[2]
     behind = ux * corner[5] - uy * corner[4]
     if ahead >= -_GRAZING and behind >= -_GRAZING:
@@ -50,10 +52,16 @@ def side_of(corner: F64, ux: float, uy: float) -> int:
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def cast_fan(
-    x: float, y: float, start: float, step: float, walls: F64, reach: float, rays: F64
+def cast_rays(
+    x: float,
+    y: float,
+    start: float,
+    step: float,
+    walls: Float64Array,
+    reach: float,
+    rays: Float64Array,
 ) -> None:
-    """Cast a fan: fill rows of ``rays`` with direction and distance to the first wall front."""
+    """Fill ``rays`` (K, 3) with directions x, y and the distance to the first wall in metres."""
     count = rays.shape[0]
     for k in range(count):
         rays[k, 0] = math.cos(start + k * step)
@@ -65,11 +73,11 @@ def cast_fan(
         ax, ay = walls[w, 0] - x, walls[w, 1] - y
         bx, by = walls[w, 2] - x, walls[w, 3] - y
         cross = ax * by - ay * bx
-        if cross >= -1e-9:  # seen from behind, or edge on
+        if cross >= -1e-9:  # the back of the wall, or its edge
             continue
         if cross * cross > reach * reach * ((bx - ax) ** 2 + (by - ay) ** 2):
             continue
-        # Both ends on the wrong side of one border of the (convex) fan: nothing to do.
+        # Skip a wall with both ends outside one border of the (convex) sector.
         if c0 * ay - s0 * ax < 0 and c0 * by - s0 * bx < 0:
             continue
         if ax * s1 - ay * c1 < 0 and bx * s1 - by * c1 < 0:
@@ -90,16 +98,16 @@ def cast_fan(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def fill_fan(
+def visible_runs(
     x: float,
     y: float,
-    rays: F64,
+    rays: Float64Array,
     shape: tuple[int, int],
     spacing: float,
     runs: NDArray[np.int16],
     used: int,
 ) -> tuple[NDArray[np.int16], int]:
-    """Append the runs of pixels whose centres lie in a fan; the array grows as needed."""
+    """Append the runs of pixels whose centres the rays cover, enlarging ``runs`` as needed."""
     count = rays.shape[0]
     height, width = shape
     px = np.empty(count + 1)
@@ -153,19 +161,24 @@ def fill_fan(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def look_around(
-    corners: F64, walls: F64, shape: tuple[int, int], spacing: float, ray_step: float, reach: float
-) -> tuple[I64, NDArray[np.int16], NDArray[np.uint8]]:
-    """See every corner's pixels and other corners.
+def corner_visibility(
+    corners: Float64Array,
+    walls: Float64Array,
+    shape: tuple[int, int],
+    spacing: float,
+    ray_step: float,
+    reach: float,
+) -> tuple[IndexArray, NDArray[np.int16], NDArray[np.uint8]]:
+    """Find the pixels and the other corners visible from each corner.
 
     Returns
     -------
-    offsets : (2 N + 1,) int64
+    offsets : (2 N + 1,) ndarray of int64
         Runs of corner v on side s are ``runs[offsets[2 v + s]:offsets[2 v + s + 1]]``.
-    runs : (R, 3) int16
+    runs : (R, 3) ndarray of int16
         Row, first column, end column.
-    seen : (N, N) uint8
-        0, or 1 + 2 (side at the first corner) + 4 (side at the second).
+    seen : (N, N) ndarray of uint8
+        0 if not visible, else 1 + 2 (side at the first corner) + 4 (side at the second).
     """
     n = corners.shape[0]
     offsets = np.zeros(2 * n + 1, np.int64)
@@ -173,24 +186,24 @@ def look_around(
     used = 0
     seen = np.zeros((n, n), np.uint8)
     for v in range(n):
-        x, y = stand(corners[v])
+        x, y = viewpoint(corners[v])
         for side in range(2):
             start, width = sector(corners[v], side)
             count = max(2, math.ceil(width / ray_step) + 1)
             step = width / (count - 1)
             rays = np.empty((count, 3))
-            cast_fan(x, y, start, step, walls, reach, rays)
-            runs, used = fill_fan(x, y, rays, shape, spacing, runs, used)
+            cast_rays(x, y, start, step, walls, reach, rays)
+            runs, used = visible_runs(x, y, rays, shape, spacing, runs, used)
             offsets[2 * v + side + 1] = used
             for w in range(n):
                 dx, dy = corners[w, 0] - corners[v, 0], corners[w, 1] - corners[v, 1]
                 far = math.hypot(dx, dy)
-                if far < 1e-6 or side_of(corners[v], dx / far, dy / far) != side:
+                if far < 1e-6 or passing_side(corners[v], dx / far, dy / far) != side:
                     continue
-                arriving = side_of(corners[w], dx / far, dy / far)
+                arriving = passing_side(corners[w], dx / far, dy / far)
                 if arriving < 0:
                     continue
-                ox, oy = stand(corners[w])
+                ox, oy = viewpoint(corners[w])
                 turn = (math.atan2(oy - y, ox - x) - start + math.pi) % (2 * math.pi) - math.pi
                 k = min(max(round(turn / step), 0), count - 1)
                 open_to = max(rays[max(k - 1, 0), 2], rays[k, 2], rays[min(k + 1, count - 1), 2])
@@ -205,24 +218,27 @@ def look_around(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def stand(corner: F64) -> tuple[float, float]:
-    """Point from which a corner looks: just in front of its building."""
+def viewpoint(corner: Float64Array) -> tuple[float, float]:
+    """Point just in front of a corner, from which its rays are cast."""
     bx, by = corner[2] + corner[4], corner[3] + corner[5]
     size = math.hypot(bx, by) + 1e-9
     return corner[0] - CLEARANCE_M * bx / size, corner[1] - CLEARANCE_M * by / size
 
 
 @njit(cache=True, nogil=True)
-def link_corners(corners: F64, seen: NDArray[np.uint8]) -> tuple[I64, I64, F64]:
-    """Turn mutual visibility into lists: per state (corner, side) the states it leads to.
+def visibility_graph(
+    corners: Float64Array, seen: NDArray[np.uint8]
+) -> tuple[IndexArray, IndexArray, Float64Array]:
+    """Convert mutual visibility to adjacency lists of the states (corner, side).
 
     Returns
     -------
-    offsets : (2 N + 1,) int64
-    targets : (M,) int64
-        State 2 w + side.
-    steps : (M, 3) float64
-        Unit direction and length.
+    offsets : (2 N + 1,) ndarray of int64
+        Edges of state k are ``targets[offsets[k]:offsets[k + 1]]``.
+    targets : (M,) ndarray of int64
+        State 2 w + side that an edge leads to.
+    steps : (M, 3) ndarray of float64
+        Unit direction and length in metres of each edge.
     """
     n = corners.shape[0]
     offsets = np.zeros(2 * n + 1, np.int64)

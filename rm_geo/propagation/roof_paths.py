@@ -1,8 +1,8 @@
-"""Paths over a roof that leave the vertical plane: across its edges at nodes of their own.
+"""Paths over one roof that leave the vertical plane of transmitter and receiver.
 
-Where a long wall hides what lies beside the straight line, the best way over a building
-enters its roof at one edge and leaves it at another, off the straight line. Each wall carries
-nodes; a path goes antenna -> node -> node of the same building -> pixel.
+Behind a long wall the path of least loss may enter a roof at one edge and leave it at another
+one beside the straight line. Each wall has nodes, and a path runs from the antenna over a node
+and another node of the same building to a pixel.
 """
 
 from __future__ import annotations
@@ -13,36 +13,38 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rm_geo.propagation.fans import CLEARANCE_M, cast_fan, fill_fan
-from rm_geo.propagation.patterns import pattern_db
-from rm_geo.propagation.profile import clears, turn_loss
-from rm_geo.propagation.rings import Ring, signed_area
+from rm_geo._types import Float64Array, FloatArray, IndexArray
+from rm_geo.propagation.outlines import Ring, signed_area
+from rm_geo.propagation.paths import pattern_db
+from rm_geo.propagation.profile import in_line_of_sight, turn_loss
+from rm_geo.propagation.visibility import CLEARANCE_M, cast_rays, visible_runs
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
-
-REACH_M = 150.0  # further down, the descent is flat and the straight line is as good
-_PIECE_M = 30.0  # longest piece of wall with one node
-_LEAST_WALL_M = 2.5
+REACH_M = 150.0  # beyond this distance from a node, the path in the vertical plane is as good
+_PIECE_M = 30.0  # largest length of wall per node
+_MIN_WALL_M = 2.5
 
 
-def roof_nodes(parts: list[tuple[Ring, float]]) -> F64:
-    """Set nodes on the middles of walls, long walls in pieces.
+def roof_nodes(parts: list[tuple[Ring, float]]) -> Float64Array:
+    """Place nodes at the centres of walls, several on a long wall.
+
+    Parameters
+    ----------
+    parts : list of (Ring, float)
+        Outlines and heights of the buildings, each followed by its courts.
 
     Returns
     -------
     (K, 6) ndarray of float64
-        x, y, outward normal, height, number of the building (ascending).
+        x, y, outward normal (2), height, number of the building (ascending).
     """
     nodes = []
     building = -1
     for ring, height in parts:
-        building += signed_area(ring) > 0  # courts follow the outline that they belong to
+        building += signed_area(ring) > 0  # courts follow the outline of their building
         along = np.roll(ring, -1, axis=0) - ring
         for start, wall in zip(ring, along, strict=True):
             length = float(np.hypot(*wall))
-            if length < _LEAST_WALL_M:
+            if length < _MIN_WALL_M:
                 continue
             pieces = math.ceil(length / _PIECE_M)
             for k in range(pieces):
@@ -52,10 +54,22 @@ def roof_nodes(parts: list[tuple[Ring, float]]) -> F64:
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def look_down(
-    nodes: F64, walls: F64, shape: tuple[int, int], spacing: float, ray_step: float
-) -> tuple[I64, NDArray[np.int16]]:
-    """Find the pixels that each node sees in front of its wall: offsets and runs, as corners'."""
+def node_visibility(
+    nodes: Float64Array,
+    walls: Float64Array,
+    shape: tuple[int, int],
+    spacing: float,
+    ray_step: float,
+) -> tuple[IndexArray, NDArray[np.int16]]:
+    """Find the pixels in front of the wall of each node that are visible from the node.
+
+    Returns
+    -------
+    offsets : (K + 1,) ndarray of int64
+        Runs of node v are ``runs[offsets[v]:offsets[v + 1]]``.
+    runs : (R, 3) ndarray of int16
+        Row, first column, end column.
+    """
     offsets = np.zeros(nodes.shape[0] + 1, np.int64)
     runs = np.empty((1024, 3), np.int16)
     used = 0
@@ -65,30 +79,31 @@ def look_down(
         x = nodes[v, 0] + CLEARANCE_M * nodes[v, 2]
         y = nodes[v, 1] + CLEARANCE_M * nodes[v, 3]
         start = math.atan2(nodes[v, 3], nodes[v, 2]) - math.pi / 2
-        cast_fan(x, y, start, math.pi / (count - 1), walls, REACH_M, rays)
-        runs, used = fill_fan(x, y, rays, shape, spacing, runs, used)
+        cast_rays(x, y, start, math.pi / (count - 1), walls, REACH_M, rays)
+        runs, used = visible_runs(x, y, rays, shape, spacing, runs, used)
         offsets[v + 1] = used
     return offsets, runs[:used].copy()
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def climb_roofs(
+def paths_to_nodes(
     x: float,
     y: float,
     z: float,
-    nodes: F64,
-    offsets: I64,
-    edges: F64,
-    before: I64,
-    law: F64,
-    pattern: F64,
-) -> F64:
-    """Best way from the antenna to each node that a path may leave a roof by.
+    nodes: Float64Array,
+    offsets: IndexArray,
+    edges: Float64Array,
+    before: IndexArray,
+    law: Float64Array,
+    pattern: Float64Array,
+) -> Float64Array:
+    """Find the path of least loss from the antenna to each node.
 
     Returns
     -------
     (K, 5) ndarray of float64
-        Length (0 where there is none), loss in dB so far, unit direction of the last piece.
+        Length in metres (0 if there is no path), loss in dB, unit direction (3) of the last
+        segment.
     """
     next_db, per_radian, cap, nlos = law[8], law[4], law[5], law[1]
     scale = (offsets.shape[0] - 1) / (2 * math.pi)
@@ -105,11 +120,11 @@ def climb_roofs(
         if far < 0.5 or (facing >= 0 and dz >= 0):
             continue
         ray = int((math.atan2(dy, dx) % (2 * math.pi)) * scale) % (offsets.shape[0] - 1)
-        if not clears(ray, offsets, edges, before, z, far - 0.3, nodes[a, 4]):
+        if not in_line_of_sight(ray, offsets, edges, before, z, far - 0.3, nodes[a, 4]):
             continue
         whole = math.hypot(far, dz)
         sent = pattern_db(pattern, math.atan2(dy, dx) + math.pi / 2, math.atan2(dz, far))
-        if facing >= 0:  # seen over its own roof: it is the only edge
+        if facing >= 0:  # visible over its own roof: no other edge is crossed
             cost = nlos * math.log10(whole) - sent
             if cost < costs[a]:
                 costs[a] = cost
@@ -132,16 +147,16 @@ def climb_roofs(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def descend(
-    ways: F64,
-    nodes: F64,
-    run_offsets: I64,
+def paths_from_nodes(
+    ways: Float64Array,
+    nodes: Float64Array,
+    run_offsets: IndexArray,
     runs: NDArray[np.int16],
     spacing: float,
-    law: F64,
-    length: F32,
+    law: Float64Array,
+    length: FloatArray,
 ) -> None:
-    """Lower the equivalent ``length`` of pixels that a node lights better."""
+    """Lower the equivalent ``length`` of the pixels that have a shorter path over a node."""
     nlos, first_db, per_radian, cap, receiver_z = law[1], law[2], law[4], law[5], law[6]
     per_turn = per_radian / nlos * math.log(10.0)
     for v in range(nodes.shape[0]):
