@@ -1,4 +1,4 @@
-"""What stands in a city block: perimeter houses, rows, villas, towers, halls, parks."""
+"""Generators of the buildings of one city block, by type of development."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rm_geo.datasets.convex import Parcel, Point, rectangle
+from rm_geo.datasets.parcels import Parcel, Point, rectangle
 
 Building = tuple[tuple[Point, ...], float]
-"""Corners in metres and height in metres."""
+"""Corners (x, y) and height of a building, in metres."""
 
 BlockFiller = Callable[[np.random.Generator, Parcel], list[Building]]
+"""Function that draws the buildings of a block from a random generator and its parcel."""
 
 
 def perimeter_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Line the block's edges with attached houses around a courtyard, some lots empty."""
+    """Place attached houses along the edges around a courtyard, with some lots empty."""
     outer = block.inset(rng.uniform(1.0, 4.0))
     depth = rng.uniform(10.0, 14.0)
     if outer is None:
@@ -27,7 +28,7 @@ def perimeter_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
         return solid_block(rng, block) if block.area_m2 < 1800.0 else hall(rng, block)
     buildings: list[Building] = []
     count = len(outer.corners)
-    # Both rings start at the same edge: each edge gives a strip with mitred ends.
+    # Both rings start at the same edge, so that each edge gives a strip with mitred ends.
     for i in range(count):
         j = (i + 1) % count
         strip = (outer.corners[i], outer.corners[j], court.corners[j], court.corners[i])
@@ -50,7 +51,7 @@ def perimeter_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def slab_rows(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Set parallel slabs on a green, ends or fronts to the street."""
+    """Place parallel slab blocks, with their ends or their fronts to the street."""
     ground = block.inset(rng.uniform(3.0, 7.0))
     if ground is None:
         return []
@@ -83,7 +84,7 @@ def slab_rows(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def detached_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Set one house on each lot along the streets, gardens behind."""
+    """Place one house on each lot."""
     ground = block.inset(rng.uniform(2.0, 4.5))
     if ground is None:
         return []
@@ -110,7 +111,7 @@ def detached_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
             fitted = lot.inset((1.0 - dense) * 0.4 * min(high - low, right - left))
             if fitted is not None and fitted.area_m2 > 40.0:
                 buildings.append((fitted.corners, height_m))
-        if rng.random() < 0.3:  # a wing makes an L
+        if rng.random() < 0.3:  # a wing that gives an L shape
             wing = rectangle(
                 (centre[0] + along[0] * length * 0.3, centre[1] + along[1] * length * 0.3),
                 along,
@@ -123,7 +124,7 @@ def detached_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def towers(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Set high-rise buildings with low annexes far apart."""
+    """Place widely spaced high-rise buildings, some with a low annex."""
     ground = block.inset(5.0)
     if ground is None:
         return []
@@ -143,7 +144,7 @@ def towers(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def hall(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Set one or two large low buildings: a market, a school, a works."""
+    """Place one or two large low buildings, such as a market hall, a school or a factory."""
     ground = block.inset(rng.uniform(5.0, 10.0))
     if ground is None:
         return []
@@ -158,7 +159,7 @@ def hall(rng: np.random.Generator, block: Parcel) -> list[Building]:
         cx, cy = lot.centre
         shift = (right - left) * rng.uniform(-0.12, 0.12)
         parts = [rectangle((cx + across[0] * shift, cy + across[1] * shift), along, length, width)]
-        for end in (-0.38, 0.0, 0.38):  # wings make an E, an L or a T
+        for end in (-0.38, 0.0, 0.38):  # wings that give an E, L or T shape
             if rng.random() < 0.5:
                 wing = (cx + along[0] * length * end, cy + along[1] * length * end)
                 parts.append(rectangle(wing, along, length * 0.2, width * rng.uniform(1.4, 1.9)))
@@ -169,7 +170,7 @@ def hall(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def solid_block(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Build up a small block but for its pavement."""
+    """Cover a small block except its pavement with one building."""
     ground = block.inset(rng.uniform(2.0, 4.0))
     if ground is None or ground.area_m2 < 60.0:
         return []
@@ -177,7 +178,7 @@ def solid_block(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def park(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Leave the block green, but for a pavilion now and then."""
+    """Leave the block open, in half of the cases with a pavilion."""
     ground = block.inset(10.0)
     if ground is None or ground.area_m2 < 400.0 or rng.random() < 0.5:
         return []
@@ -186,7 +187,7 @@ def park(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def _lots(rng: np.random.Generator, ground: Parcel, area_m2: float) -> list[Parcel]:
-    """Halve a parcel across its longer side until the lots have about the wanted area."""
+    """Bisect a parcel across its longer side until the lots have about the requested area."""
     waiting, lots = [ground], []
     while waiting:
         lot = waiting.pop()
@@ -204,7 +205,7 @@ def _lots(rng: np.random.Generator, ground: Parcel, area_m2: float) -> list[Parc
 
 
 def _strip(ground: Parcel, direction: Point, low: float, high: float) -> Parcel | None:
-    """Cut a strip out of a parcel, between two coordinates along a unit vector."""
+    """Return the strip of a parcel between two coordinates along a unit vector."""
     _, upper, _ = ground.cut(low, direction, 0.0)
     return None if upper is None else upper.cut(high, direction, 0.0)[0]
 
@@ -220,7 +221,7 @@ def _inside(parcel: Parcel, point: Point, margin_m: float) -> bool:
 
 
 def _between(a: Point, b: Point, share: float) -> Point:
-    """Point on the way from a to b."""
+    """Point on the segment from a to b, at ``share`` of its length."""
     return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share)
 
 

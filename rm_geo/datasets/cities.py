@@ -1,7 +1,7 @@
-"""Procedurally generated cities: streets, footprints and heights without outside data.
+"""Procedurally generated cities: streets, footprints and heights without external data.
 
-A square is cut into blocks by straight streets, blocks are filled after the style of their
-quarter, and the whole is bent gently, so that streets curve as in grown cities.
+Straight streets divide a rectangle into blocks, the style of a quarter determines the buildings
+of its blocks, and a smooth displacement of the plane makes streets curve.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rasterio.features import rasterize
 
 from rm_geo._types import BoolArray
 from rm_geo.datasets import blocks
-from rm_geo.datasets.convex import Parcel, Point
+from rm_geo.datasets.parcels import Parcel, Point
 from rm_geo.errors import ConfigError
 
-_BUILT = (0.15, 0.40)
-_ATTEMPTS = 12
-_MARGIN_M = 120.0  # blocks go on beyond the scene, so that nothing ends at its edge
+_BUILT = (0.15, 0.40)  # accepted fraction of built-up pixels
+_ATTEMPTS = 12  # draws to reach that fraction
+_MARGIN_M = 120.0  # blocks continue beyond the edges of the scene by this distance
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class City:
     buildings : ndarray of bool, shape (H, W)
         Footprints.
     heights_m : ndarray of float32, shape (H, W)
-        Height of the building, 0 outdoors.
+        Height of the building in metres, 0 outdoors.
     roads : ndarray of bool, shape (H, W)
-        Centre lines of the streets, one pixel wide, never on a building.
+        Centre lines of the streets, one pixel wide, outside buildings.
     spacing_m : float
-        Size of a pixel.
+        Size of a pixel in metres.
     """
 
     buildings: BoolArray
@@ -49,7 +49,7 @@ class City:
 
 @dataclass(frozen=True, slots=True)
 class _Quarter:
-    """Part of a city in one style: block sizes, and how often each kind of block occurs."""
+    """Part of a city in one style, with its block size and the frequencies of block types."""
 
     seed: Point
     block_m: float
@@ -81,7 +81,7 @@ def generate_city(rng: np.random.Generator, shape: tuple[int, int], spacing_m: f
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness; the same state gives the same city.
+        Random generator. The same state gives the same city.
     shape : (int, int)
         Rows and columns.
     spacing_m : float
@@ -90,17 +90,23 @@ def generate_city(rng: np.random.Generator, shape: tuple[int, int], spacing_m: f
     Returns
     -------
     City
-        15 to 40 % of it built up, as most city maps are.
+        City with 15 to 40 % of its area built up, unless 12 draws do not reach that.
 
     Raises
     ------
     ConfigError
         If the scene is smaller than one block (100 m) or ``spacing_m`` is not positive.
+
+    Examples
+    --------
+    >>> city = generate_city(np.random.default_rng(0), (128, 128))
+    >>> city.buildings.shape, bool((city.buildings & city.roads).any())
+    ((128, 128), False)
     """
     if not spacing_m > 0 or min(shape) * spacing_m < 100.0:
         raise ConfigError(
             f"A city of {shape[0]} x {shape[1]} px of {spacing_m} m is smaller than a block.",
-            hint="Ask for 100 m and more.",
+            hint="Set a size of at least 100 m.",
         )
     city = _draw_city(rng, shape, spacing_m)
     for _ in range(_ATTEMPTS):
@@ -111,7 +117,7 @@ def generate_city(rng: np.random.Generator, shape: tuple[int, int], spacing_m: f
 
 
 def _draw_city(rng: np.random.Generator, shape: tuple[int, int], spacing_m: float) -> City:
-    """Draw one city, whatever its density."""
+    """Draw one city of any density."""
     height_m, width_m = shape[0] * spacing_m, shape[1] * spacing_m
     quarters = _draw_quarters(rng, width_m, height_m)
     parcels, streets = _draw_streets(rng, width_m, height_m, quarters)
@@ -123,16 +129,16 @@ def _draw_city(rng: np.random.Generator, shape: tuple[int, int], spacing_m: floa
             continue
         filler = quarter.fillers[int(rng.choice(len(quarter.fillers), p=quarter.weights))]
         if len(inner.corners) == 3 and rng.random() < 0.6:
-            filler = blocks.park  # wedges are squares and greens more often than not
+            filler = blocks.park  # most triangular blocks are open spaces
         buildings += filler(rng, inner)
     bend = _Bend.draw(rng, max(width_m, height_m))
     to_world = Affine.scale(spacing_m)
     outlines = [
-        ({"type": "Polygon", "coordinates": [_closed(bend.moved(corners))]}, top)
+        ({"type": "Polygon", "coordinates": [_close_ring(bend.moved(corners))]}, top)
         for corners, top in buildings
     ]
     lines = [
-        {"type": "LineString", "coordinates": bend.moved(_densified(line)).tolist()}
+        {"type": "LineString", "coordinates": bend.moved(_densify(line)).tolist()}
         for line in streets
     ]
     heights = np.zeros(shape, dtype=np.float32)
@@ -146,7 +152,7 @@ def _draw_city(rng: np.random.Generator, shape: tuple[int, int], spacing_m: floa
 
 
 def _draw_quarters(rng: np.random.Generator, width_m: float, height_m: float) -> list[_Quarter]:
-    """Draw seeds of quarters, one per 350 m square or so, each with a style."""
+    """Draw quarters with a style each, about one per square of 350 m."""
     count = max(2, round(width_m * height_m / 350.0**2))
     quarters = []
     for _ in range(count):
@@ -164,7 +170,7 @@ def _draw_quarters(rng: np.random.Generator, width_m: float, height_m: float) ->
 def _draw_streets(
     rng: np.random.Generator, width_m: float, height_m: float, quarters: Sequence[_Quarter]
 ) -> tuple[list[Parcel], list[tuple[Point, Point]]]:
-    """Cut the area into blocks: a main road, a diagonal, then street by street."""
+    """Divide the area into blocks: first by main roads and a diagonal, then by streets."""
     half = math.hypot(width_m, height_m) / 2 + _MARGIN_M
     angle = rng.uniform(0.0, math.pi)
     centre = (width_m / 2, height_m / 2)
@@ -201,7 +207,7 @@ def _draw_streets(
         margin = rng.uniform(4.0, 6.5) + (2.0 if length_m > 4 * size_m else 0.0)
         below, above, line = parcel.cut(at, direction, margin)
         parcels += [part for part in (below, above) if part is not None]
-        # Some ways through are closed to cars: two blocks, no street between.
+        # Some cuts separate two blocks without a street for cars.
         if line is not None and not (length_m < 2.2 * size_m and rng.random() < 0.12):
             streets.append(line)
     return done, streets
@@ -210,13 +216,13 @@ def _draw_streets(
 def _next_cut(
     rng: np.random.Generator, parcel: Parcel, size_m: float
 ) -> tuple[float, Point, float] | None:
-    """Choose where to cut a parcel, and its length there; None if it is a block already."""
+    """Return position, direction and extent of the next cut, None if the parcel is a block."""
     along = parcel.longest_direction()
     across = (-along[1], along[0])
     (low, high), (left, right) = parcel.extent(along), parcel.extent(across)
     long_m, wide_m = high - low, right - left
     if len(parcel.corners) == 3 and parcel.area_m2 > 0.8 * size_m**2:
-        # Cutting a wedge across gives two wedges; along its longest side, one and a block.
+        # A cut across a wedge gives two wedges, one along its longest side a wedge and a block.
         return right + (left - right) * rng.uniform(0.45, 0.55), across, wide_m
     if wide_m > long_m:
         along, low, long_m, wide_m = across, left, wide_m, long_m
@@ -237,7 +243,7 @@ def _quarter_at(quarters: Sequence[_Quarter], point: Point) -> _Quarter:
 
 
 def _overlaps(parcel: Parcel, width_m: float, height_m: float) -> bool:
-    """Whether a parcel may show in the scene, bent as it will be."""
+    """Whether a parcel may overlap the scene after the displacement."""
     (left, right), (low, high) = parcel.extent((1.0, 0.0)), parcel.extent((0.0, 1.0))
     slack = 40.0
     return right > -slack and left < width_m + slack and high > -slack and low < height_m + slack
@@ -245,13 +251,13 @@ def _overlaps(parcel: Parcel, width_m: float, height_m: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Bend:
-    """A smooth displacement of the plane, small against its wavelengths."""
+    """Smooth displacement of the plane, a sum of plane waves."""
 
     waves: NDArray[np.float64]  # (K, 5): wave vector, displacement vector, phase
 
     @classmethod
     def draw(cls, rng: np.random.Generator, size_m: float) -> _Bend:
-        """Draw a few waves, between a block and the city in length."""
+        """Draw five waves with wavelengths between the sizes of a block and of the city."""
         waves = []
         for _ in range(5):
             wavelength = rng.uniform(300.0, max(700.0, min(size_m, 1500.0)))
@@ -276,12 +282,12 @@ class _Bend:
         return np.asarray(xy + swing @ self.waves[:, 2:4])
 
 
-def _densified(line: tuple[Point, Point]) -> NDArray[np.float64]:
-    """Points every 10 m along a line, so that it can bend."""
+def _densify(line: tuple[Point, Point]) -> NDArray[np.float64]:
+    """Return points every 10 m along a line, so that the displacement can curve it."""
     count = max(2, math.ceil(math.dist(*line) / 10.0) + 1)
     return np.linspace(line[0], line[1], count)
 
 
-def _closed(ring: NDArray[np.float64]) -> list[list[float]]:
+def _close_ring(ring: NDArray[np.float64]) -> list[list[float]]:
     """Repeat the first point of a ring at its end."""
     return [*ring.tolist(), ring[0].tolist()]

@@ -1,4 +1,4 @@
-"""Made-up drive tests in a city, as a scanner logs them: for the demo and for tests."""
+"""Simulated drive tests in a generated city, as logged by a scanner."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from rm_geo.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class DriveTest:
-    """Rows of a log, in the order of time; one row per cell that was heard.
+    """Rows of a log in order of time, one row for each cell received at a position.
 
     Attributes
     ----------
     time : ndarray of datetime64[ms], shape (N,)
+        Time of the row.
     x, y : ndarray of float64, shape (N,)
-        Metres, to the east and to the north.
+        Easting and northing in metres.
     cell : ndarray of str, shape (N,)
+        Name of the cell.
     rsrp_dbm : ndarray of float32, shape (N,)
+        RSRP in dBm.
     """
 
     time: NDArray[np.datetime64]
@@ -49,32 +52,33 @@ def drive_test(
     speed_m_s: float = 8.0,
     start: str = "2024-05-14T09:00:00",
 ) -> DriveTest:
-    """Drive through a city and log every cell that can be heard.
+    """Simulate a drive through a city and log every cell above the sensitivity.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
     city : City
-        Streets to drive on.
+        City with the streets to drive on.
     gains_db : ndarray, shape (C, H, W)
-        Path gain of each cell.
+        Path gain of each cell in dB.
     cells : sequence of str, optional
-        Names of the cells; "101", "102", ... by default.
+        Names of the cells. Default: "101", "102", ...
     eirp_dbm : float
-        Power per resource element that each cell radiates.
+        Radiated power per resource element of each cell.
     coverage : float
-        Share of the outdoor pixels on the way, 0..1; less where streets end.
+        Fraction of the outdoor pixels that the drive visits, 0..1. It is less if the streets are
+        too short.
     origin : (float, float)
         Easting and northing of the north-west corner, in metres.
     corruption : Corruption, optional
-        Errors of the levels; 2 dB of noise, 1 dB steps and few outliers by default.
+        Errors of the levels. Default: 2 dB of noise, 1 dB steps and 0.2 % of outliers.
     sensitivity_dbm : float
         Weaker levels are not logged.
     position_error_m : float
-        Standard deviation of the slow error of the positions.
+        Standard deviation in metres of the correlated position error.
     speed_m_s : float
-        Mean speed, for the times.
+        Mean speed, from which the times are computed.
     start : str
         Time of the first row, ISO 8601.
 
@@ -85,13 +89,15 @@ def drive_test(
     Raises
     ------
     ConfigError
-        If gains, names and city do not fit each other.
+        If the sizes of gains, names and city do not match.
     """
     if gains_db.ndim != 3 or gains_db.shape[1:] != city.buildings.shape:
-        raise ConfigError(f"Gains {gains_db.shape} do not fit the city {city.buildings.shape}.")
+        raise ConfigError(
+            f"Path gains of shape {gains_db.shape} do not match a city of {city.buildings.shape}."
+        )
     names = [str(101 + i) for i in range(len(gains_db))] if cells is None else list(cells)
     if len(names) != len(gains_db):
-        raise ConfigError(f"{len(names)} names do not fit {len(gains_db)} cells.")
+        raise ConfigError(f"There are {len(names)} names for {len(gains_db)} cells.")
     errors = Corruption(noise_db=2.0, quantum_db=1.0, outlier_fraction=0.002)
     free = ~city.buildings
     order = route_order(rng, city.roads, free, coverage=coverage)
@@ -103,7 +109,7 @@ def drive_test(
     wander = _slow_error(rng, rows.size, position_error_m)
     x = origin[0] + (columns + 0.5) * city.spacing_m + wander[0]
     y = origin[1] - (rows + 0.5) * city.spacing_m + wander[1]
-    # Traffic: the time for a pixel varies, as the speed does.
+    # The time per pixel varies with the speed in traffic.
     seconds = np.cumsum(rng.gamma(2.0, city.spacing_m / speed_m_s / 2.0, rows.size))
     time = np.datetime64(start, "ms") + (1000 * seconds).astype("timedelta64[ms]")
     step, cell = np.nonzero((level >= sensitivity_dbm).T)
@@ -111,7 +117,7 @@ def drive_test(
 
 
 def _slow_error(rng: np.random.Generator, count: int, deviation_m: float) -> NDArray[np.float64]:
-    """Draw position errors that drift, as those of satellite navigation do: (2, count)."""
+    """Draw correlated position errors (2, count), like those of satellite navigation."""
     knots = np.arange(0, count + 40, 40)
     drawn = rng.standard_normal((2, knots.size)) * deviation_m
     return np.stack([np.interp(np.arange(count), knots, line) for line in drawn])

@@ -1,4 +1,7 @@
-"""Simulate a training or evaluation set: ``python -m rm_geo.datasets.generate --help``."""
+"""Command that simulates a training or evaluation set.
+
+See ``python -m rm_geo.datasets.generate --help``.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +17,44 @@ from click.core import ParameterSource
 from rm_geo.datasets.generation import generate
 from rm_geo.datasets.map_numbers import parse_maps
 from rm_geo.datasets.maps_archive import read_maps_archive
-from rm_geo.datasets.radiomapseer_names import GreyScale
-from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe
+from rm_geo.datasets.radiomapseer_recipes import (
+    RadioMapSeerRecipe,
+    ReferencesRecipe,
+    reference_pairs,
+)
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, Recipe
-from rm_geo.datasets.references_recipe import ReferencesRecipe, reference_pairs
+from rm_geo.datasets.splits import GreyScale
 from rm_geo.datasets.street_scenes import PaperRecipe
 from rm_geo.errors import ConfigError, RmGeoError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ALWAYS: Final = frozenset({"recipe", "out", "workers", "drives", "seed"})
+_COMMON: Final = frozenset({"recipe", "out", "workers", "drives", "seed"})
 
 _USED: Final = {
-    "paper": _ALWAYS | {"maps", "source", "transmitters"},
-    "field": _ALWAYS | {"maps", "source", "scenes", "transmitters"},
-    "city": _ALWAYS | {"scenes", "transmitters", "side_px"},
-    "radiomapseer": _ALWAYS | {"maps", "source", "transmitters", "simulation", "grey"},
-    "references": _ALWAYS | {"maps", "source", "gains", "grey", "simulate"},
+    "paper": _COMMON | {"maps", "source", "transmitters"},
+    "field": _COMMON | {"maps", "source", "scenes", "transmitters"},
+    "city": _COMMON | {"scenes", "transmitters", "side_px"},
+    "radiomapseer": _COMMON | {"maps", "source", "transmitters", "simulation", "grey"},
+    "references": _COMMON | {"maps", "source", "gains", "grey", "simulate"},
 }
-"""Parameters that each recipe uses."""
+"""Command-line parameters of each recipe."""
 
 
 class _LineProgress:
-    """One line of text now and then, on standard error."""
+    """Progress as lines of text on standard error."""
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Begin."""
+        """Start the clock."""
         self._total, self._unit, self._label = total, unit, label
         self._done, self._first = 0, -1
         self._began = self._shown = time.monotonic()
 
     def advance(self, amount: int = 1) -> None:
-        """Count, and print every ten seconds."""
+        """Count, and print a line every ten seconds."""
         self._done += amount
         now = time.monotonic()
-        if self._first < 0:  # the scenes found from an earlier run took no time now
+        if self._first < 0:  # scenes of an earlier run do not count for the remaining time
             self._first = self._done
         elif now - self._shown > 10 or self._done == self._total:
             self._shown = now
@@ -61,20 +67,27 @@ class _LineProgress:
         click.echo(message, err=True)
 
     def check(self) -> None:
-        """Never cancel: Ctrl-C does."""
+        """Do nothing: the command is cancelled with Ctrl-C."""
 
     def finish(self) -> None:
-        """Print how long it took."""
+        """Print the elapsed time."""
         self.log(f"{self._label}: done in {time.monotonic() - self._began:.0f} s")
 
 
-def refuse_idle_options(recipe: str, context: click.Context) -> None:
-    """Refuse options that were given and that the recipe does not use.
+def reject_unused_options(recipe: str, context: click.Context) -> None:
+    """Reject options on the command line that the recipe does not use.
+
+    Parameters
+    ----------
+    recipe : str
+        Name of the recipe.
+    context : click.Context
+        Context of the command.
 
     Raises
     ------
     UsageError
-        With the options, and the recipes that use them.
+        If such an option is set. The hint lists the recipes that use it.
     """
     for option in context.command.params:
         name = option.name or ""
@@ -82,13 +95,13 @@ def refuse_idle_options(recipe: str, context: click.Context) -> None:
         if given and name not in _USED[recipe]:
             users = ", ".join(other for other, used in _USED.items() if name in used)
             raise UsageError(
-                f"{option.opts[0]} is nothing to the recipe {recipe}.",
-                hint=f"Leave it out, or use another recipe: {users}.",
+                f"{option.opts[0]} is not used by the recipe {recipe}.",
+                hint=f"Omit it, or use another recipe: {users}.",
             )
 
 
 def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
-    """Make an option of a whole number."""
+    """Return a decorator for an integer option with a minimum."""
     return click.option(
         name, type=click.IntRange(least), default=default, show_default=True, help=what
     )
@@ -104,10 +117,14 @@ def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
     "--maps",
     default="1-500",
     show_default=True,
-    help="Map numbers, as 1-500 or 3,7 (not city).",
+    help="Map numbers, such as 1-500 or 3,7 (not city).",
 )
 @click.option(
-    "--scenes", type=click.IntRange(1), default=300, show_default=True, help="Scenes (field, city)."
+    "--scenes",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Number of scenes (field, city).",
 )
 @click.option(
     "--transmitters",
@@ -117,43 +134,53 @@ def _count(name: str, default: int, least: int, what: str) -> Callable[[F], F]:
     help="Antennas per scene (not references).",
 )
 @click.option(
-    "--drives", type=click.IntRange(0), default=3, show_default=True, help="Drives per scene."
+    "--drives",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Simulated drives per scene.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same set."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed; the same seed gives the same set.",
 )
 @click.option(
     "--side-px",
     type=click.IntRange(16),
     default=512,
     show_default=True,
-    help="Side of a scene (city).",
+    help="Side of a scene in pixels, a multiple of 8 (city).",
 )
-@_count("--workers", 2, 1, "Processes.")
+@_count("--workers", 2, 1, "Number of processes.")
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="Archive of maps (paper, field, references), or RadioMapSeer's folder (radiomapseer).",
+    help="Archive of maps (paper, field, references) or folder of RadioMapSeer (radiomapseer).",
 )
 @click.option(
     "--gains",
     type=click.Path(path_type=Path),
-    help="Folder of <map>_<transmitter>.png (references).",
+    help="Folder of gain images <map>_<transmitter>.png (references).",
 )
 @click.option(
     "--simulate",
     is_flag=True,
-    help="Simulate the gains of these transmitters instead (references).",
+    help="Simulate the gains of these transmitters instead of reading them (references).",
 )
-@click.option("--simulation", default="DPM", show_default=True, help="Gains (radiomapseer).")
+@click.option(
+    "--simulation", default="DPM", show_default=True, help="Folder of gains (radiomapseer)."
+)
 @click.option(
     "--grey",
     type=click.Choice(["published", "noise-floor"]),
     default="published",
     show_default=True,
-    help="How gains are coded in grey (radiomapseer, references).",
+    help="Encoding of gains as grey (radiomapseer, references).",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @click.pass_context
 def main(
     context: click.Context,
@@ -172,18 +199,20 @@ def main(
     grey: GreyScale,
     out: Path,
 ) -> None:
-    """Simulate city scenes with path gains, or unpack RadioMapSeer's own.
+    """Simulate city scenes with path gains, or convert the gains of RadioMapSeer.
 
-    Run it again to continue after an interruption.
+    After an interruption, the same command continues.
     """
     chosen: Recipe
     try:
-        refuse_idle_options(recipe, context)
+        reject_unused_options(recipe, context)
         if recipe == "paper":
             chosen = PaperRecipe(parse_maps(maps), transmitters, drives, seed)
         elif recipe == "radiomapseer":
             if source is None:
-                raise ConfigError("RadioMapSeer's folder is not named.", hint="Give --source DIR.")
+                raise ConfigError(
+                    "The folder of RadioMapSeer is required.", hint="Set --source DIR."
+                )
             chosen = RadioMapSeerRecipe(
                 str(source.resolve()),
                 parse_maps(maps),
@@ -199,7 +228,8 @@ def main(
             if source is None or gains is None:
                 lacking = "--source" if source is None else "--gains"
                 raise ConfigError(
-                    f"{lacking} is not given.", hint="Name both --source and --gains."
+                    f"{lacking} is required by the recipe references.",
+                    hint="Set both --source and --gains.",
                 )
             references = ReferencesRecipe(
                 str(gains.resolve()),
@@ -209,7 +239,7 @@ def main(
                 drives,
                 seed,
             )
-            references.require_fitting(read_maps_archive(source))
+            references.require_matching_images(read_maps_archive(source))
             chosen = references
         elif recipe == "field":
             chosen = FieldRecipe(parse_maps(maps), scenes, transmitters, drives, seed)

@@ -1,8 +1,8 @@
-"""Computing simulated sets: several processes, resumable scene by scene.
+"""Computation of simulated sets in several processes, resumable scene by scene.
 
-The set grows in ``<out>.part`` and takes its name when it is complete. A scene counts as
-done once its flag is written, after its data; a killed run goes on where it stood, and the
-result does not depend on interruptions or on the number of workers.
+The set is written to ``<out>.part``, which is renamed when it is complete. The flag of a scene is
+written after its data, so that an interrupted run can be continued. The result does not depend
+on interruptions or on the number of workers.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ def generate(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> SimulatedSet:
-    """Simulate the scenes of a recipe into a folder.
+    """Simulate the scenes of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
-        What the scenes consist of.
+        Recipe of the scenes.
     out : str or Path
-        The folder to make. If it exists and holds the same recipe, it is opened as it is;
-        if a run of the same recipe was interrupted, it is continued.
+        Folder to create. If it exists with the same recipe, it is opened without computation.
+        An interrupted run of the same recipe is continued.
     source : str or Path, optional
         Archive of maps (:func:`rm_geo.datasets.maps_archive.read_maps_archive`), for recipes
-        that are made of maps.
+        that need maps.
     workers : int
-        Processes; 1 works in this one.
+        Number of processes. With 1 the scenes are computed in the current process.
     progress : Progress, optional
-        Told of each scene, and asked whether to stop.
+        Receiver of the progress, which may also cancel.
 
     Returns
     -------
@@ -71,16 +71,16 @@ def generate(
     Raises
     ------
     ConfigError
-        If the recipe names maps that the archive does not have, or ``workers`` is below 1.
+        If the recipe contains maps that the archive does not have, or ``workers`` is below 1.
     InputError
         If the archive cannot be read.
     OutputError
-        If the folder holds something else, cannot be written, or the disk is too small.
+        If the folder has other contents or cannot be written, or the disk space is too small.
     CancelledError
-        If ``progress`` says so; the scenes done so far are kept.
+        If ``progress`` cancels. The completed scenes are kept.
     """
     if workers < 1:
-        raise ConfigError(f"{workers} workers simulate nothing.", hint="Give 1 or more.")
+        raise ConfigError(f"The number of workers must be at least 1, not {workers}.")
     out, progress = Path(out), progress or SilentProgress()
     maps = None if source is None else read_maps_archive(source)
     manifest = _manifest(recipe, maps)
@@ -103,18 +103,23 @@ def generate(
     except OSError as error:
         hint = "Run the same command again to continue."
         if isinstance(error, FileExistsError | NotADirectoryError):
-            hint = "Name a folder whose parents are folders."
+            hint = "Name another folder: a parent of this one is a file."
         raise OutputError(f"{part} cannot be written: {error}", hint=hint) from error
     return SimulatedSet.open(out)
 
 
 def simulate_gains(draft: SceneDraft) -> NDArray[np.float16]:
-    """Compute the path gains of a draft's antennas with the dominant path model.
+    """Compute the path gains of the antennas of a draft with the dominant path model.
+
+    Parameters
+    ----------
+    draft : SceneDraft
+        Scene with T antennas.
 
     Returns
     -------
     ndarray of float16, shape (T, H, W)
-        dB; 16 bits resolve 0.06 dB down to -128 dB, 0.13 dB below.
+        Path gains in dB. The resolution of float16 is 0.06 dB down to -128 dB and 0.13 dB below.
     """
     heights: NDArray[Any] | float = draft.heights_m.astype(np.float32)
     uniform_heights = np.unique(draft.heights_m[draft.buildings])
@@ -124,12 +129,12 @@ def simulate_gains(draft: SceneDraft) -> NDArray[np.float16]:
     model = DominantPathModel()
     gains = np.empty((len(draft.antennas), *draft.buildings.shape), dtype=np.float16)
     for index, row in enumerate(draft.antennas):
-        gains[index] = model.path_gain(scene, antenna_of(row))
+        gains[index] = model.path_gain(scene, antenna_from_row(row))
     return gains
 
 
-def antenna_of(row: NDArray[np.float32]) -> Antenna:
-    """Build the simulator's antenna from a row of an antenna table."""
+def antenna_from_row(row: NDArray[np.float32]) -> Antenna:
+    """Create an antenna of the simulator from a row of an antenna table."""
     values = dict(zip(ANTENNA_COLUMNS, row.astype(float).tolist(), strict=True))
     pattern = None
     if values["sector"]:
@@ -153,7 +158,7 @@ def antenna_of(row: NDArray[np.float32]) -> Antenna:
 def _scene_runner(
     recipe: Recipe, source: str | Path | None, maps: CityMaps | None, part: Path, workers: int
 ) -> Iterator[Any]:
-    """Provide a function that computes scenes and yields as each is done."""
+    """Provide a generator function that computes scenes and yields after each."""
     if workers == 1:
 
         def here(todo: list[int], progress: Progress) -> Iterator[None]:
@@ -165,7 +170,7 @@ def _scene_runner(
 
         yield here
         return
-    # Spawned, not forked: a caller may have threads of torch or GDAL.
+    # Spawn, because the parent process may have threads of torch or GDAL.
     with ProcessPoolExecutor(
         workers,
         mp_context=get_context("spawn"),
@@ -189,7 +194,7 @@ def _scene_runner(
 
 
 class _SceneWriter:
-    """Writes scenes into the growing arrays."""
+    """Writer of scenes to the arrays of an incomplete set."""
 
     def __init__(self, recipe: Recipe, maps: CityMaps | None, part: Path) -> None:
         self._recipe, self._maps = recipe, maps
@@ -197,7 +202,7 @@ class _SceneWriter:
         self._arrays = {name: open_memmap(part / f"{name}.npy", mode="r+") for name in names}
 
     def write(self, index: int) -> None:
-        """Compute and write one scene; its flag comes last."""
+        """Compute and write one scene, and its flag at the end."""
         draft = self._recipe.draft(index, self._maps)
         arrays = self._arrays
         arrays["buildings"][index] = np.packbits(draft.buildings, axis=-1)
@@ -211,30 +216,33 @@ class _SceneWriter:
         arrays["done"][index] = True
 
 
-_worker: list[_SceneWriter] = []  # each worker process holds the one writer it was started with
+_worker: list[_SceneWriter] = []  # the writer of a worker process, set by its initializer
 
 
 def _start_worker(recipe: Recipe, source: str | Path | None, part: Path) -> None:
-    """Open maps and arrays once per process, and keep numba to one thread of its own."""
+    """Open maps and arrays once per process, and limit numba to one thread."""
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     maps = None if source is None else read_maps_archive(source)
     _worker.append(_SceneWriter(recipe, maps, part))
 
 
 def _write_in_worker(index: int) -> None:
-    """Write one scene with the process's writer."""
+    """Write one scene with the writer of the process."""
     _worker[0].write(index)
 
 
 def _manifest(recipe: Recipe, maps: CityMaps | None) -> dict[str, Any]:
-    """Describe a set before it is computed."""
+    """Return the manifest of a set before its computation."""
     scenes, (rows, columns) = len(recipe.scene_ids), recipe.scene_shape(maps)
     map_ids = [recipe.map_ids(index, maps) for index in range(scenes)]
     largest = max((number for numbers in map_ids for number in numbers), default=0)
     if maps is not None and largest >= len(maps):
-        raise ConfigError(f"There is no map {largest}: the archive ends at {len(maps) - 1}.")
+        raise ConfigError(f"There is no map {largest}: the last in the archive is {len(maps) - 1}.")
     if scenes == 0 or columns % 8:
-        raise ConfigError(f"{scenes} scenes of {columns} columns: at least 1, a multiple of 8.")
+        raise ConfigError(
+            f"A set cannot have {scenes} scenes of {columns} columns: it needs at least one scene, "
+            "and a number of columns that is a multiple of 8."
+        )
     layout: dict[str, tuple[type, tuple[int, ...]]] = {
         "buildings": (np.uint8, (scenes, rows, columns // 8)),
         "heights_m": (np.uint8, (scenes, rows, columns)),
@@ -257,12 +265,12 @@ def _manifest(recipe: Recipe, maps: CityMaps | None) -> dict[str, Any]:
             for name, (dtype, shape) in layout.items()
         },
     }
-    # Through JSON, so that it compares equal to one that was read.
+    # Convert through JSON, so that it compares equal to a manifest read from disk.
     return dict(json.loads(json.dumps(manifest)))
 
 
 def _prepare(part: Path, manifest: dict[str, Any]) -> NDArray[np.bool_]:
-    """Make the arrays of a new run, or check those of one to be continued: scenes done."""
+    """Create the arrays of a new run or check those of an interrupted one; return the flags."""
     if (part / MANIFEST).exists():
         _require_same(part, manifest)
         try:
@@ -279,25 +287,25 @@ def _prepare(part: Path, manifest: dict[str, Any]) -> NDArray[np.bool_]:
     available = shutil.disk_usage(part.parent).free
     if needed * 1.02 > available:
         raise OutputError(
-            f"{part.parent} has {available / 1e9:.1f} GB, the set needs {needed / 1e9:.1f} GB.",
-            hint="Ask for fewer scenes or transmitters, or choose another disk.",
+            f"{part.parent} has {available / 1e9:.1f} GB free; {needed / 1e9:.1f} GB are needed.",
+            hint="Use fewer scenes or transmitters, or choose another disk.",
         )
     part.mkdir(exist_ok=True)
     for name, array in manifest["arrays"].items():
         open_memmap(part / f"{name}.npy", "w+", array["dtype"], tuple(array["shape"]))
     done = np.zeros(len(manifest["scene_ids"]), dtype=np.bool_)
     np.save(part / _DONE, done)
-    # Last: a folder with a manifest has all its arrays.
+    # Write the manifest last, so that a folder with a manifest has all arrays.
     (part / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return done
 
 
 def _require_same(path: Path, manifest: dict[str, Any]) -> None:
-    """Refuse to mix two recipes in one folder, or to overwrite one with another."""
+    """Raise OutputError if a folder contains anything but a set with this manifest."""
     hint = "Choose another folder, or remove this one."
     try:
         found = read_manifest(path)
     except InputError as error:
-        raise OutputError(f"{path} exists and holds no simulated scenes.", hint=hint) from error
+        raise OutputError(f"{path} exists and contains no simulated scenes.", hint=hint) from error
     if found != manifest:
-        raise OutputError(f"{path} holds scenes of another recipe.", hint=hint)
+        raise OutputError(f"{path} contains scenes of another recipe.", hint=hint)

@@ -1,4 +1,4 @@
-"""City maps without gains: RadioMapSeer's buildings, roads and transmitters in one archive."""
+"""Archives of city maps without gains: buildings, roads and transmitters of RadioMapSeer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rm_geo.errors import InputError
 
 @dataclass(frozen=True)
 class CityMaps:
-    """Maps of one size; index and map number are the same.
+    """City maps of one size, indexed by map number.
 
     Attributes
     ----------
     buildings_packed, roads_packed : ndarray of uint8, shape (N, H, W / 8)
-        Masks as :func:`numpy.packbits` packs them along the last axis.
+        Masks packed along the last axis by :func:`numpy.packbits`.
     transmitters : ndarray of int16, shape (N, T, 2)
         Row and column of each transmitter.
     """
@@ -34,15 +34,15 @@ class CityMaps:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of a map."""
+        """Number of rows and columns of a map."""
         return self.buildings_packed.shape[1], self.buildings_packed.shape[2] * 8
 
     def buildings(self, map_id: int) -> BoolArray:
-        """Return a map's buildings, (H, W)."""
+        """Return the buildings of a map, (H, W) bool."""
         return np.unpackbits(self.buildings_packed[map_id], axis=-1).astype(np.bool_)
 
     def roads(self, map_id: int) -> BoolArray:
-        """Return a map's streets as lines one pixel wide, (H, W)."""
+        """Return the streets of a map as lines one pixel wide, (H, W) bool."""
         return np.unpackbits(self.roads_packed[map_id], axis=-1).astype(np.bool_)
 
 
@@ -53,7 +53,7 @@ def read_maps_archive(path: str | Path) -> CityMaps:
     ----------
     path : str or Path
         A NumPy ``.npz`` archive with ``buildings`` and ``roads``, uint8 (N, H, W / 8) packed
-        masks with row 0 in the north, and ``transmitters``, integers (N, T, 2) of row and
+        masks with row 0 in the north, and ``transmitters``, integers (N, T, 2) with row and
         column.
 
     Returns
@@ -63,14 +63,14 @@ def read_maps_archive(path: str | Path) -> CityMaps:
     Raises
     ------
     InputError
-        If the file is missing, is no such archive, or its arrays do not fit each other.
+        If the file is missing or not such an archive, or its arrays do not match.
     """
     path = Path(path)
     hint = "It must be an .npz archive with buildings, roads and transmitters."
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
+            raise ValueError("it contains a single array")
         with loaded as archive:
             missing = {"buildings", "roads", "transmitters"} - set(archive.files)
             if missing:
@@ -78,7 +78,7 @@ def read_maps_archive(path: str | Path) -> CityMaps:
             buildings, roads = archive["buildings"], archive["roads"]
             transmitters = archive["transmitters"]
     except FileNotFoundError as error:
-        raise InputError(f"There is no archive of maps at {path}.", hint=hint) from error
+        raise InputError(f"There is no archive of maps {path}.", hint=hint) from error
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path} cannot be read as an archive of maps: {error}", hint=hint

@@ -1,9 +1,9 @@
-"""Simulated sets as one small file, to be carried to a machine that trains.
+"""Compression of a simulated set to one archive, for transfer to a training machine.
 
-Gains take 8 bits instead of 16 and everything is deflated: a tenth of the size or less. Only
-numpy is needed at either end.
+Gains are quantised to 8 bits and all arrays are compressed, which gives at most a tenth of the
+size. Packing and unpacking need only numpy.
 
-``python -m rm_geo.datasets.packing SET ARCHIVE.npz``
+Command: ``python -m rm_geo.datasets.packing SET ARCHIVE.npz``
 """
 
 from __future__ import annotations
@@ -24,16 +24,23 @@ from rm_geo.errors import InputError, OutputError, RmGeoError, UsageError
 from rm_geo.units import GAIN_FLOOR_DB
 
 FORMAT: Final = "rm-geo packed scenes, 1"
-_LOWEST_DB: Final = GAIN_FLOOR_DB - 18.0  # below it, training counts a pixel as without signal
-_NOTHING_DB: Final = -200.0
-_PLAIN: Final = ("buildings", "heights_m", "roads", "orders", "antennas")
+_LOWEST_DB: Final = GAIN_FLOOR_DB - 18.0  # training treats lower gains as no signal
+_NO_SIGNAL_DB: Final = -200.0
+_UNCHANGED: Final = ("buildings", "heights_m", "roads", "orders", "antennas")
 
 
 def pack(data: SimulatedSet, path: Path) -> None:
-    """Write a set into an archive.
+    """Write a set to an archive.
 
-    Gains are rounded to 255 steps between -145 dB and the strongest (about 0.35 dB; RadioMapSeer
-    has 0.39 dB); those below are not kept apart.
+    Gains are rounded to 255 steps between -145 dB and the largest gain (about 0.35 dB; the
+    images of RadioMapSeer have steps of 0.39 dB). Lower gains become -200 dB.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        The set.
+    path : Path
+        Archive to write, usually ``.npz``. An existing file is replaced.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def pack(data: SimulatedSet, path: Path) -> None:
     for code, gains in zip(codes, data.gains_db, strict=True):
         steps = np.round((gains.astype(np.float32) - _LOWEST_DB) / step_db) + 1.0
         code[:] = np.where(gains < _LOWEST_DB, 0.0, steps)
-    arrays: dict[str, Any] = {name: getattr(data, name) for name in _PLAIN}
+    arrays: dict[str, Any] = {name: getattr(data, name) for name in _UNCHANGED}
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(
             file,
@@ -59,12 +66,23 @@ def pack(data: SimulatedSet, path: Path) -> None:
 
 
 def unpack(path: Path, out: Path) -> SimulatedSet:
-    """Write the set of an archive into a folder; one that exists is opened as it is.
+    """Write the set of an archive to a folder.
+
+    Parameters
+    ----------
+    path : Path
+        Archive written by :func:`pack`.
+    out : Path
+        Folder to create. If it exists, it is opened and the archive is not read.
+
+    Returns
+    -------
+    SimulatedSet
 
     Raises
     ------
     InputError
-        If the archive is missing, damaged or none of ours.
+        If the archive is missing, damaged or of another format.
     OutputError
         If the folder cannot be written.
     """
@@ -73,14 +91,14 @@ def unpack(path: Path, out: Path) -> SimulatedSet:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if str(archive["format"]) != FORMAT:
-                raise ValueError("it is of another format")
+                raise ValueError("the format is another one")
             manifest = json.loads(str(archive["manifest"]))
-            arrays = {name: archive[name] for name in _PLAIN}
+            arrays = {name: archive[name] for name in _UNCHANGED}
             codes = archive["gain_codes"]
             step_db = float(archive["gain_step_db"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path} is no archive of packed scenes, or a damaged one: {error}.",
+            f"{path} is not an archive of packed scenes, or it is damaged: {error}.",
             hint="Pack the set again with: python -m rm_geo.datasets.packing SET ARCHIVE.npz",
         ) from error
     part = out.with_name(out.name + ".part")
@@ -90,7 +108,7 @@ def unpack(path: Path, out: Path) -> SimulatedSet:
         part.mkdir(parents=True)
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array)
-        np.save(part / "gains_db.npy", _decoded(codes, step_db))
+        np.save(part / "gains_db.npy", _decode(codes, step_db))
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         part.rename(out)
     except OSError as error:
@@ -98,18 +116,18 @@ def unpack(path: Path, out: Path) -> SimulatedSet:
     return SimulatedSet.open(out)
 
 
-def _decoded(codes: NDArray[np.uint8], step_db: float) -> NDArray[np.float16]:
-    """Turn codes into gains by table."""
+def _decode(codes: NDArray[np.uint8], step_db: float) -> NDArray[np.float16]:
+    """Convert 8-bit codes to path gains in dB."""
     table = (_LOWEST_DB + (np.arange(256) - 1.0) * step_db).astype(np.float16)
-    table[0] = _NOTHING_DB
+    table[0] = _NO_SIGNAL_DB
     return np.asarray(table[codes])
 
 
 def main(arguments: list[str]) -> int:
-    """Pack a set from the command line; gives the exit code."""
+    """Pack a set from the command line and return the exit code."""
     try:
         if len(arguments) != 2:
-            raise UsageError("Two arguments are needed: the folder of a set, and the archive.")
+            raise UsageError("Two arguments are required: the folder of a set and the archive.")
         pack(SimulatedSet.open(arguments[0]), Path(arguments[1]))
     except RmGeoError as error:
         print(f"Error: {error}", file=sys.stderr)

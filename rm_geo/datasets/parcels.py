@@ -1,4 +1,4 @@
-"""Convex polygons whose edges lie on streets: cutting them up and drawing them in."""
+"""Convex parcels bounded by streets: cutting and insetting."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ class Parcel:
     Attributes
     ----------
     corners : tuple of (float, float)
+        Corners (x, y) in metres.
     margins_m : tuple of float
-        How far the street along each edge (from corner i to i + 1) reaches into the parcel.
+        Width in metres that the street along each edge (from corner i to i + 1) takes from the
+        parcel.
+
+    Examples
+    --------
+    >>> parcel = rectangle((0.0, 0.0), (1.0, 0.0), 30.0, 20.0)
+    >>> parcel.area_m2, parcel.inset(5.0).area_m2
+    (600.0, 200.0)
     """
 
     corners: tuple[Point, ...]
@@ -24,7 +32,7 @@ class Parcel:
 
     @property
     def area_m2(self) -> float:
-        """Area by the shoelace formula."""
+        """Area in square metres."""
         return 0.5 * sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in _edges(self.corners))
 
     @property
@@ -46,33 +54,33 @@ class Parcel:
         return direction
 
     def extent(self, direction: Point) -> tuple[float, float]:
-        """Least and greatest coordinate along a unit vector."""
+        """Return the smallest and the largest coordinate along a unit vector."""
         along = [x * direction[0] + y * direction[1] for x, y in self.corners]
         return min(along), max(along)
 
     def cut(
         self, at: float, direction: Point, margin_m: float
     ) -> tuple[Parcel | None, Parcel | None, tuple[Point, Point] | None]:
-        """Cut across a unit vector.
+        """Cut the parcel along a line.
 
         Parameters
         ----------
         at : float
-            Coordinate of the cut along ``direction``.
+            Coordinate of the cut along ``direction`` in metres.
         direction : (float, float)
             Unit vector, normal to the cut.
         margin_m : float
-            Margin of the new edge, on both sides.
+            Margin in metres of the new edge, on both sides.
 
         Returns
         -------
         below, above : Parcel or None
-            The parts, None where there is nothing left.
+            Parts on both sides of the cut, None if empty.
         line : ((float, float), (float, float)) or None
-            The cut itself.
+            End points of the cut, None if it does not cross the parcel.
         """
-        below = self._kept(at, direction, 1.0, margin_m)
-        above = self._kept(at, direction, -1.0, margin_m)
+        below = self._clip(at, direction, 1.0, margin_m)
+        above = self._clip(at, direction, -1.0, margin_m)
         if below is None or above is None:
             return below, above, None
         ends = [
@@ -82,7 +90,7 @@ class Parcel:
         ]
         return below, above, (ends[0], ends[1]) if len(ends) == 2 else None
 
-    def _kept(self, at: float, direction: Point, sign: float, margin_m: float) -> Parcel | None:
+    def _clip(self, at: float, direction: Point, sign: float, margin_m: float) -> Parcel | None:
         """Keep the side of a cut where ``sign * (coordinate - at)`` is not above 0."""
         corners: list[Point] = []
         margins: list[float] = []
@@ -97,7 +105,7 @@ class Parcel:
                 x1, y1 = self.corners[j]
                 share = side[i] / (side[i] - side[j])
                 corners.append((x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
-                # Leaving the kept side, the polygon goes on along the cut.
+                # Where the boundary leaves the kept side, it continues along the cut.
                 margins.append(margin_m if side[i] <= 0 else self.margins_m[i])
         if len(corners) < 3:
             return None
@@ -105,7 +113,7 @@ class Parcel:
         return kept if kept.area_m2 > 1e-6 else None
 
     def inset(self, extra_m: float = 0.0) -> Parcel | None:
-        """Take off the margins and ``extra_m`` all round; None if nothing is left."""
+        """Return the parcel without its margins and ``extra_m`` metres more, None if empty."""
         result: Parcel | None = Parcel(self.corners, (0.0,) * len(self.corners))
         for margin, ((x0, y0), (x1, y1)) in zip(self.margins_m, _edges(self.corners), strict=True):
             length = math.hypot(x1 - x0, y1 - y0)
@@ -113,12 +121,12 @@ class Parcel:
                 continue
             outward = ((y1 - y0) / length, (x0 - x1) / length)
             edge = x0 * outward[0] + y0 * outward[1]
-            result = result._kept(edge - margin - extra_m, outward, 1.0, 0.0)
+            result = result._clip(edge - margin - extra_m, outward, 1.0, 0.0)
         return result
 
 
 def rectangle(centre: Point, direction: Point, length_m: float, width_m: float) -> Parcel:
-    """Make a rectangle, its length along a unit vector."""
+    """Return a rectangle with its length along a unit vector, without margins."""
     (cx, cy), (ux, uy) = centre, direction
     ax, ay = ux * length_m / 2, uy * length_m / 2
     bx, by = -uy * width_m / 2, ux * width_m / 2

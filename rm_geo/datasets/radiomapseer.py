@@ -1,12 +1,12 @@
-"""RadioMapSeer as published, read from disk (Yapar, Levie, Kutyniok, Caire; arXiv 2212.11777).
+"""Reader of RadioMapSeer in its published layout (Yapar et al., arXiv 2212.11777).
 
 ::
 
-    <root>/png/buildings_complete/<map>.png   buildings white
-           png/roads/<map>.png                streets white
-           png/cars/<map>.png                 cars white
-           antenna/<map>.json                 [[x, y], ...], y counted from the south
-           png/antennas/<map>_<tx>.png        the same as one white pixel
+    <root>/png/buildings_complete/<map>.png   buildings in white
+           png/roads/<map>.png                streets in white
+           png/cars/<map>.png                 cars in white
+           antenna/<map>.json                 [[x, y], ...], y from the south
+           png/antennas/<map>_<tx>.png        position of a transmitter as a white pixel
            gain/<simulation>/<map>_<tx>.png   path gain as grey
            dataset.csv                        names of all maps and gains
 """
@@ -25,42 +25,47 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from rm_geo._types import BoolArray
-from rm_geo.datasets.radiomapseer_names import SIMULATIONS, GreyScale
+from rm_geo.datasets.splits import SIMULATIONS, GreyScale
 from rm_geo.errors import ConfigError, InputError
 from rm_geo.units import GAIN_TOP_DB, unit_to_gain
 
 PUBLISHED_FLOOR_DB: Final = -147.0
-"""Path gain of grey 0 in the published images; grey 255 is -47.84 dB."""
+"""Path gain in dB of grey 0 in the published images. Grey 255 is -47.84 dB."""
 
-_NOTHING_DB: Final = -200.0
+_NO_SIGNAL_DB: Final = -200.0
 
 _HINT: Final = (
-    "Point to the folder that holds png, gain and antenna, as it comes out of the data set's "
-    "archive."
+    "Name the folder with the subfolders png, gain and antenna, as unpacked from the archive of "
+    "the data set."
 )
 
 
 def grey_to_gain_db(grey: NDArray[np.uint8], scale: GreyScale = "published") -> NDArray[np.float32]:
-    """Convert grey of a gain image to path gain.
+    """Convert grey values of a gain image to path gain.
 
     Parameters
     ----------
     grey : ndarray of uint8
-        0..255; 0 also stands for buildings.
+        Grey values 0..255. Buildings are 0 too.
     scale : {"published", "noise-floor"}
-        ``published``: -147 dB to -47.84 dB, as the data set is distributed.
-        ``noise-floor``: after ``max(g - 0.2, 0) / 0.8``, -127.14 dB to -47.84 dB, as some
-        copies are; see :func:`rm_geo.units.unit_to_gain`.
+        ``published``: -147 dB to -47.84 dB, the scale of the distributed data set.
+        ``noise-floor``: -127.14 dB to -47.84 dB, the scale of some copies, after
+        ``max(g - 0.2, 0) / 0.8``; see :func:`rm_geo.units.unit_to_gain`.
 
     Returns
     -------
     ndarray of float32
-        dB.
+        Path gain in dB, in the shape of ``grey``.
 
     Raises
     ------
     ConfigError
-        If ``scale`` is neither.
+        If the scale is unknown.
+
+    Examples
+    --------
+    >>> grey_to_gain_db(np.array([0, 255], dtype=np.uint8)).round(2).tolist()
+    [-147.0, -47.84000015258789]
     """
     unit = grey.astype(np.float32) / np.float32(255.0)
     if scale == "noise-floor":
@@ -68,45 +73,45 @@ def grey_to_gain_db(grey: NDArray[np.uint8], scale: GreyScale = "published") -> 
     if scale == "published":
         span = np.float32(GAIN_TOP_DB - PUBLISHED_FLOOR_DB)
         return np.asarray(unit * span + np.float32(PUBLISHED_FLOOR_DB), dtype=np.float32)
-    raise ConfigError(f"There is no grey scale {scale!r}.", hint="Use published or noise-floor.")
+    raise ConfigError(f"Unknown grey scale {scale!r}.", hint="Use published or noise-floor.")
 
 
-def marked_gains_db(
+def mask_missing_gains(
     gain_db: NDArray[np.float32], scale: GreyScale = "published"
 ) -> NDArray[np.float16]:
-    """Mark pixels without a gain, grey 0: a building or no signal.
+    """Replace the gain of pixels with grey 0, buildings or no signal, by -200 dB.
 
     Parameters
     ----------
     gain_db : ndarray of float32
-        From :func:`grey_to_gain_db`.
+        Path gain from :func:`grey_to_gain_db`.
     scale : {"published", "noise-floor"}
-        As there.
+        Scale of the gain image.
 
     Returns
     -------
     ndarray of float16
-        As in sets of scenes, -200 dB where there is none.
+        Path gain in dB as in sets of scenes, -200 dB for grey 0.
     """
-    nothing_db = grey_to_gain_db(np.zeros((), dtype=np.uint8), scale)
-    marked = np.where(gain_db <= nothing_db, np.float32(_NOTHING_DB), gain_db)
+    floor_db = grey_to_gain_db(np.zeros((), dtype=np.uint8), scale)
+    marked = np.where(gain_db <= floor_db, np.float32(_NO_SIGNAL_DB), gain_db)
     return marked.astype(np.float16)
 
 
 @dataclass(frozen=True, slots=True)
 class RadioMapSeer:
-    """The data set's folder. Files are read when they are asked for.
+    """Folder of the data set. Files are read on request.
 
     Attributes
     ----------
     root : Path
         The folder.
     map_ids : tuple of int
-        Maps whose buildings are there, in order.
+        Numbers of the maps with an image of buildings, ascending.
     shape : (int, int)
-        Rows and columns that every image must have, those of the first map.
+        Rows and columns of the first map, which all images must have.
     scale : {"published", "noise-floor"}
-        How gains are coded, see :func:`grey_to_gain_db`.
+        Encoding of gains, see :func:`grey_to_gain_db`.
     """
 
     root: Path
@@ -116,12 +121,23 @@ class RadioMapSeer:
 
     @classmethod
     def open(cls, root: str | Path, scale: GreyScale = "published") -> RadioMapSeer:
-        """Find the maps of a folder.
+        """Open a folder and list its maps.
+
+        Parameters
+        ----------
+        root : str or Path
+            Folder of the data set.
+        scale : {"published", "noise-floor"}
+            Encoding of gains, see :func:`grey_to_gain_db`.
+
+        Returns
+        -------
+        RadioMapSeer
 
         Raises
         ------
         InputError
-            If the folder or its buildings are missing.
+            If the folder or its images of buildings are missing.
         """
         root = Path(root)
         if not root.is_dir():
@@ -129,23 +145,23 @@ class RadioMapSeer:
         folder = root / "png" / "buildings_complete"
         ids = sorted(int(file.stem) for file in folder.glob("*.png") if file.stem.isdecimal())
         if not ids:
-            raise InputError(f"{folder} holds no maps.", hint=_HINT)
+            raise InputError(f"{folder} contains no maps.", hint=_HINT)
         return cls(root, tuple(ids), read_grey(folder / f"{ids[0]}.png").shape, scale)
 
     def buildings(self, map_id: int) -> BoolArray:
-        """Return a map's buildings, (H, W)."""
+        """Return the buildings of a map, (H, W) bool."""
         return self._mask("buildings_complete", f"{map_id}")
 
     def roads(self, map_id: int) -> BoolArray:
-        """Return a map's streets, (H, W)."""
+        """Return the streets of a map, (H, W) bool."""
         return self._mask("roads", f"{map_id}")
 
     def cars(self, map_id: int) -> BoolArray:
-        """Return a map's cars, (H, W)."""
+        """Return the cars of a map, (H, W) bool."""
         return self._mask("cars", f"{map_id}")
 
     def transmitters(self, map_id: int) -> NDArray[np.int16]:
-        """Return rows and columns of a map's transmitters, (T, 2).
+        """Return rows and columns of the transmitters of a map, (T, 2) int16.
 
         Raises
         ------
@@ -158,9 +174,9 @@ class RadioMapSeer:
         except FileNotFoundError as error:
             raise InputError(f"{file} is missing.", hint=_HINT) from error
         except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{file} is no list of positions: {error}", hint=_HINT) from error
+            raise InputError(f"{file} is not a list of positions: {error}", hint=_HINT) from error
         if xy.ndim != 2 or xy.shape[1] != 2 or not np.isfinite(xy).all():
-            raise InputError(f"{file} is no list of [x, y] pairs.", hint=_HINT)
+            raise InputError(f"{file} is not a list of [x, y] pairs.", hint=_HINT)
         # x counts from the west, y from the south: row 0 is the north.
         positions = np.stack([self.shape[0] - 1 - xy[:, 1], xy[:, 0]], axis=1)
         if (positions < 0).any() or (positions >= self.shape).any():
@@ -170,33 +186,33 @@ class RadioMapSeer:
     def gain_db(
         self, map_id: int, transmitter: int, simulation: str = "DPM"
     ) -> NDArray[np.float32]:
-        """Return the path gain of one transmitter, (H, W) in dB; the floor in buildings.
+        """Return the path gain of one transmitter in dB, (H, W) float32, the floor in buildings.
 
         Raises
         ------
         InputError
             If the image is missing, damaged or of another size.
         ConfigError
-            If there is no such simulation.
+            If the simulation is unknown.
         """
         return grey_to_gain_db(
             self._grey(self._gain_file(map_id, transmitter, simulation)), self.scale
         )
 
     def index(self) -> tuple[int, ...]:
-        """Return the maps that ``dataset.csv`` names, whether they are there or not.
+        """Return the numbers of all maps listed in ``dataset.csv``, ascending.
 
         Raises
         ------
         InputError
-            If the table is missing or has no column ``maps``.
+            If the table is missing or has no valid column ``maps``.
         """
         file = self.root / "dataset.csv"
         try:
             with file.open(newline="", encoding="utf-8") as stream:
                 return tuple(sorted(int(Path(row["maps"]).stem) for row in csv.DictReader(stream)))
         except (OSError, KeyError, ValueError, TypeError) as error:
-            raise InputError(f"{file} is missing or names no maps: {error}", hint=_HINT) from error
+            raise InputError(f"{file} is missing or lists no maps: {error}", hint=_HINT) from error
 
     def require(
         self,
@@ -204,34 +220,34 @@ class RadioMapSeer:
         transmitters: Iterable[int] = (),
         simulation: str = "DPM",
     ) -> None:
-        """Check that everything an experiment will read exists, before it starts.
+        """Check that all files of an experiment exist.
 
         Parameters
         ----------
         map_ids : iterable of int
-            Maps; their buildings and transmitters are looked for.
+            Maps whose images of buildings and lists of transmitters must exist.
         transmitters : iterable of int
-            Transmitters of each map; their gains are looked for.
+            Transmitters of each map whose gains must exist.
         simulation : str
-            One of :data:`SIMULATIONS`.
+            One of :data:`rm_geo.datasets.splits.SIMULATIONS`.
 
         Raises
         ------
         InputError
-            If files are missing: how many, and the first few by name.
+            If files are missing. The message has their number and the first names.
         """
         wanted = self._files(map_ids, transmitters, simulation)
-        # One listing per folder: asking for 40,000 files one by one takes minutes on a network.
+        # List each folder once: 40,000 single queries take minutes on a network drive.
         present = {
             folder: {file.name for file in folder.iterdir()} if folder.is_dir() else set()
             for folder in {file.parent for file in wanted}
         }
-        holes = [file for file in wanted if file.name not in present[file.parent]]
-        if holes:
-            shown = ", ".join(str(file.relative_to(self.root)) for file in holes[:5])
-            more = ", ..." if len(holes) > 5 else ""
+        missing = [file for file in wanted if file.name not in present[file.parent]]
+        if missing:
+            shown = ", ".join(str(file.relative_to(self.root)) for file in missing[:5])
+            more = ", ..." if len(missing) > 5 else ""
             raise InputError(
-                f"{self.root} lacks {len(holes)} of {len(wanted)} files: {shown}{more}.",
+                f"{self.root} lacks {len(missing)} of {len(wanted)} files: {shown}{more}.",
                 hint="Unpack the data set again, or leave these maps out.",
             )
 
@@ -241,12 +257,12 @@ class RadioMapSeer:
         transmitters: Iterable[int] = (),
         simulation: str = "DPM",
     ) -> None:
-        """Check that all images of an experiment have the first map's size; headers are read.
+        """Check by their headers that all images of an experiment have the size of the first map.
 
         Raises
         ------
         InputError
-            If one is damaged or of another size.
+            If an image is damaged or of another size.
         """
         for file in self._files(map_ids, transmitters, simulation):
             if file.suffix != ".png":
@@ -263,7 +279,7 @@ class RadioMapSeer:
     def _files(
         self, map_ids: Iterable[int], transmitters: Iterable[int], simulation: str
     ) -> list[Path]:
-        """Files that an experiment reads."""
+        """List the files of an experiment."""
         numbers = tuple(transmitters)
         files: list[Path] = []
         for map_id in map_ids:
@@ -273,47 +289,56 @@ class RadioMapSeer:
         return files
 
     def _require_shape(self, file: Path, shape: tuple[int, ...]) -> None:
-        """Refuse an image of another size than the first map's."""
+        """Raise InputError for an image of another size than the first map."""
         if shape != self.shape:
             raise InputError(
-                f"{file} has {shape[0]} x {shape[1]} px, the first map "
-                f"{self.shape[0]} x {self.shape[1]}: sizes are mixed.",
+                f"{file} has {shape[0]} x {shape[1]} px, but the first map "
+                f"{self.shape[0]} x {self.shape[1]} px.",
                 hint="Unpack the data set again.",
             )
 
     def _gain_file(self, map_id: int, transmitter: int, simulation: str) -> Path:
-        """Name the image of one transmitter's gain."""
+        """Return the path of the gain image of one transmitter."""
         if simulation not in SIMULATIONS:
             raise ConfigError(
-                f"There is no simulation {simulation!r}.", hint=f"Use {', '.join(SIMULATIONS)}."
+                f"Unknown simulation {simulation!r}.", hint=f"Use {', '.join(SIMULATIONS)}."
             )
         return self.root / "gain" / simulation / f"{map_id}_{transmitter}.png"
 
     def _mask(self, kind: str, name: str) -> BoolArray:
-        """Read an image that is black and white."""
+        """Read a black and white image as a mask."""
         return np.asarray(self._grey(self.root / "png" / kind / f"{name}.png") > 127)
 
     def _grey(self, file: Path) -> NDArray[np.uint8]:
-        """Read an image and hold it to the set's size."""
+        """Read an image and check its size."""
         grey = read_grey(file)
         self._require_shape(file, grey.shape)
         return grey
 
 
 def read_grey(file: Path, *, hint: str = _HINT) -> NDArray[np.uint8]:
-    """Read an image of one channel, 8 bits, shape (H, W).
+    """Read an 8-bit image as grey values.
 
-    The hint is what helps where it cannot be read.
+    Parameters
+    ----------
+    file : Path
+        The image.
+    hint : str
+        Advice in the error message if the image cannot be read.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W)
 
     Raises
     ------
     InputError
-        If it is missing, damaged or of another kind.
+        If the image is missing, damaged or of another pixel type.
     """
     try:
         with Image.open(file) as image:
             if image.mode not in ("L", "1", "P", "RGB", "RGBA"):
-                raise InputError(f"{file} has pixels of kind {image.mode}, not 8-bit grey.")
+                raise InputError(f"{file} has pixels of type {image.mode}, not 8-bit grey.")
             return np.asarray(image.convert("L"), dtype=np.uint8)
     except FileNotFoundError as error:
         raise InputError(f"{file} is missing.", hint=hint) from error

@@ -1,6 +1,7 @@
-"""What simulated scenes consist of: each recipe drafts scene number i, always the same way.
+"""Recipes of simulated scenes. A recipe drafts scene number i deterministically.
 
-A draft is everything but the path gains: buildings, streets, drives and antennas.
+A draft contains all parts of a scene except the path gains: buildings, streets, drives and
+antennas.
 """
 
 from __future__ import annotations
@@ -24,20 +25,22 @@ _FIELD_FREQUENCIES_MHZ = (800.0, 1800.0, 2100.0, 2600.0, 3500.0, 5900.0)
 
 @dataclass(frozen=True)
 class SceneDraft:
-    """A scene before its gains are computed.
+    """Scene before its path gains are computed.
 
     Attributes
     ----------
     buildings, roads : ndarray of bool, shape (H, W)
+        Masks of buildings and streets.
     heights_m : ndarray of uint8, shape (H, W)
-        0 outside buildings.
+        Height of the buildings in metres, 0 outdoors.
     orders : ndarray of int16, shape (R, H, W)
+        Drives, see :func:`rm_geo.datasets.routes.route_order`.
     antennas : ndarray of float32, shape (T, K)
         See :data:`rm_geo.datasets.simulated.ANTENNA_COLUMNS`.
     footprint_offset_px : (float, float)
-        Shift (x, y) of the walls that the waves meet against ``buildings``.
+        Shift (x, y) in pixels of the simulated walls against ``buildings``.
     gains_db : ndarray of float16, shape (T, H, W), optional
-        Path gains, where they need not be simulated.
+        Path gains in dB, if they are not to be simulated.
     """
 
     buildings: BoolArray
@@ -50,7 +53,7 @@ class SceneDraft:
 
 
 class Recipe(Protocol):
-    """What every recipe offers; recipes are plain values and can be sent to workers."""
+    """Protocol of recipes. Recipes are plain values that can be sent to worker processes."""
 
     @property
     def name(self) -> str:
@@ -58,37 +61,37 @@ class Recipe(Protocol):
 
     @property
     def scene_ids(self) -> tuple[str, ...]:
-        """Names of the scenes that the recipe drafts."""
+        """Names of the scenes."""
 
     @property
     def transmitters(self) -> int:
-        """Antennas in each scene."""
+        """Number of antennas in each scene."""
 
     @property
     def drives(self) -> int:
-        """Drives in each scene."""
+        """Number of drives in each scene."""
 
     @property
     def is_simulated(self) -> bool:
-        """Whether gains are simulated; otherwise the drafts bring them."""
+        """Whether gains are simulated. Otherwise the drafts contain them."""
 
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
-        """Rows and columns of each scene."""
+        """Return rows and columns of each scene."""
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Numbers of the maps that scene ``index`` is made of."""
+        """Return the numbers of the maps in scene ``index``."""
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Draft scene ``index``."""
+        """Return the draft of scene ``index``."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRecipe:
-    """Scenes as drive tests meet them: wider, uneven roofs, real sites.
+    """Recipe for scenes like those of drive tests: larger, with varying heights and real sites.
 
-    Four maps lie side by side, each turned or mirrored at random; each building has its
-    own height; antennas stand at street level, on masts and on roofs, anywhere in the
-    scene, with sectors. Crops of such a scene have their transmitter outside.
+    A scene is a mosaic of maps, each rotated or mirrored at random. Each building has its own
+    height. Antennas are placed at street level, on masts and on roofs anywhere in the scene, and
+    most have a sector pattern. The transmitter may lie outside a crop of such a scene.
 
     Attributes
     ----------
@@ -97,7 +100,7 @@ class FieldRecipe:
     scenes : int
         Number of scenes.
     transmitters, drives, seed : int
-        As for :class:`PaperRecipe`.
+        Antennas and drives per scene, and the seed of the random generator.
     side_maps : int
         Maps along each side of a scene.
     """
@@ -117,28 +120,30 @@ class FieldRecipe:
 
     @property
     def is_simulated(self) -> bool:
-        """They are."""
+        """Gains are simulated."""
         return True
 
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
-        """Rows and columns of a scene."""
-        rows, columns = required_maps(maps).shape
+        """Return rows and columns of a scene."""
+        rows, columns = require_maps(maps).shape
         if rows != columns:
-            raise ConfigError("Maps must be square to be turned and set side by side.")
+            raise ConfigError(
+                f"Maps of {rows} x {columns} px cannot be rotated and joined: they must be square."
+            )
         return rows * self.side_maps, columns * self.side_maps
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the maps of the scene, by rows."""
+        """Return the maps of the scene in row-major order."""
         drawn = self._rng(index).choice(self.maps, self.side_maps**2, replace=False)
         return tuple(int(number) for number in drawn)
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Draft scene ``index``."""
-        archive, rng = required_maps(maps), self._rng(index)
+        """Return the draft of scene ``index``."""
+        archive, rng = require_maps(maps), self._rng(index)
         numbers = rng.choice(self.maps, self.side_maps**2, replace=False)
         turns = rng.integers(8, size=numbers.size)
-        buildings = self._side_by_side([archive.buildings(int(n)) for n in numbers], turns)
-        roads = self._side_by_side([archive.roads(int(n)) for n in numbers], turns)
+        buildings = self._mosaic([archive.buildings(int(n)) for n in numbers], turns)
+        roads = self._mosaic([archive.roads(int(n)) for n in numbers], turns)
         heights_m = _draw_heights(rng, buildings)
         return SceneDraft(
             buildings=buildings,
@@ -149,11 +154,11 @@ class FieldRecipe:
         )
 
     def _rng(self, index: int) -> np.random.Generator:
-        """Return the scene's own source of randomness."""
+        """Return the random generator of one scene."""
         return np.random.default_rng([self.seed, 2, index])
 
-    def _side_by_side(self, masks: list[BoolArray], turns: NDArray[np.int64]) -> BoolArray:
-        """Turn each mask by one of the square's symmetries and join them."""
+    def _mosaic(self, masks: list[BoolArray], turns: NDArray[np.int64]) -> BoolArray:
+        """Apply one of the 8 symmetries of the square to each mask and join the masks."""
         turned = [
             np.rot90(mask.T if turn >= 4 else mask, int(turn) % 4)
             for mask, turn in zip(masks, turns, strict=True)
@@ -164,12 +169,12 @@ class FieldRecipe:
 
 @dataclass(frozen=True, slots=True)
 class CityRecipe:
-    """Procedurally generated cities with real sites: needs no data from elsewhere.
+    """Recipe for procedurally generated cities with realistic sites, without external data.
 
     Attributes
     ----------
     scenes, transmitters, drives, seed : int
-        As for :class:`FieldRecipe`.
+        Number of scenes, antennas and drives per scene, and the seed of the random generator.
     side_px : int
         Rows and columns of a scene, a multiple of 8.
     """
@@ -183,7 +188,9 @@ class CityRecipe:
 
     def __post_init__(self) -> None:
         if self.side_px % 8:
-            raise ConfigError(f"A side of {self.side_px} px is no multiple of 8.")
+            raise ConfigError(
+                f"The side of a scene must be a multiple of 8 px, not {self.side_px}."
+            )
 
     @property
     def scene_ids(self) -> tuple[str, ...]:
@@ -192,19 +199,19 @@ class CityRecipe:
 
     @property
     def is_simulated(self) -> bool:
-        """They are."""
+        """Gains are simulated."""
         return True
 
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
-        """Rows and columns of a scene."""
+        """Return rows and columns of a scene."""
         return self.side_px, self.side_px
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return no map at all."""
+        """Return an empty tuple, since the scene contains no map."""
         return ()
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Draft scene ``index``."""
+        """Return the draft of scene ``index``."""
         rng = np.random.default_rng([self.seed, 3, index])
         city = generate_city(rng, (self.side_px, self.side_px))
         heights_m = np.clip(np.round(city.heights_m), 0, 255).astype(np.uint8)
@@ -220,18 +227,18 @@ class CityRecipe:
 def draw_field_antennas(
     rng: np.random.Generator, heights_m: NDArray[np.uint8], count: int
 ) -> NDArray[np.float32]:
-    """Draw sites as operators build them.
+    """Draw sites with the distribution of real networks.
 
-    Three in ten stand at street level (1.5 to 10 m, mostly omnidirectional), two in ten on
-    masts (15 to 40 m), the rest on roofs (2 to 6 m above). Masts and roofs mostly carry
-    sectors with the 65 degree beam of 3GPP TR 38.901.
+    30 % are at street level (1.5 to 10 m, mostly omnidirectional), 20 % on masts (15 to 40 m) and
+    50 % on roofs (2 to 6 m above). Most antennas on masts and roofs are sectors with the 65 degree
+    beam of 3GPP TR 38.901.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
     heights_m : ndarray of uint8, shape (H, W)
-        Heights of the buildings, 0 outdoors. Without buildings, masts replace roofs.
+        Heights of the buildings in metres, 0 outdoors. Without buildings, masts replace roofs.
     count : int
         Number of antennas.
 
@@ -258,7 +265,7 @@ def draw_field_antennas(
             antenna[column("azimuth_deg")] = rng.uniform(0.0, 360.0)
             antenna[column("downtilt_deg")] = rng.uniform(0.0, 12.0)
             antenna[column("beamwidth_deg")] = 65.0
-            # The table's element is 65 degrees tall; a column of them is narrower.
+            # One element has a vertical beamwidth of 65 degrees, a column of elements less.
             antenna[column("vertical_beamwidth_deg")] = rng.choice((65.0, 20.0, 10.0))
             antenna[column("max_gain_dbi")] = 8.0
             antenna[column("sector")] = 1.0
@@ -266,7 +273,7 @@ def draw_field_antennas(
 
 
 def _draw_heights(rng: np.random.Generator, buildings: BoolArray) -> NDArray[np.uint8]:
-    """Give each building its own height: log-normal around the quarter's, 8 to 40 m."""
+    """Draw the height of each building, log-normal around one median, 8 to 40 m."""
     labels, count = ndimage.label(buildings)
     median_m = rng.uniform(10.0, 22.0)
     heights = np.exp(rng.normal(np.log(median_m), rng.uniform(0.1, 0.5), count + 1))
@@ -278,7 +285,7 @@ def _draw_heights(rng: np.random.Generator, buildings: BoolArray) -> NDArray[np.
 def draw_drives(
     rng: np.random.Generator, roads: BoolArray, free: BoolArray, drives: int
 ) -> NDArray[np.int16]:
-    """Draw several drives; 16 bits hold the 6 % of pixels of any scene up to 700 px."""
+    """Draw drives (R, H, W); 16 bits hold 6 % of the pixels of scenes up to 700 px a side."""
     orders = [route_order(rng, roads, free) for _ in range(drives)]
     limit = np.iinfo(np.int16).max
     stack = np.stack(orders) if orders else np.empty((0, *roads.shape), dtype=np.int32)
@@ -286,7 +293,7 @@ def draw_drives(
 
 
 def antenna_table(count: int) -> NDArray[np.float32]:
-    """Make a table of omnidirectional antennas without a place."""
+    """Return a table (count, K) of omnidirectional antennas without positions."""
     antennas = np.full((count, len(ANTENNA_COLUMNS)), np.nan, dtype=np.float32)
     antennas[:, column("sector")] = 0.0
     antennas[:, column("max_gain_dbi")] = 0.0
@@ -295,12 +302,12 @@ def antenna_table(count: int) -> NDArray[np.float32]:
 
 
 def column(name: str) -> int:
-    """Index of a column of the antenna table."""
+    """Return the index of a column of the antenna table."""
     return ANTENNA_COLUMNS.index(name)
 
 
-def required_maps(maps: CityMaps | None) -> CityMaps:
-    """Return the maps, or say that the recipe cannot do without."""
+def require_maps(maps: CityMaps | None) -> CityMaps:
+    """Return the maps, or raise ConfigError if there are none."""
     if maps is None:
-        raise ConfigError("This recipe is made of maps.", hint="Give the archive of maps.")
+        raise ConfigError("This recipe needs maps.", hint="Name the archive of maps.")
     return maps

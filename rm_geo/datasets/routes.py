@@ -1,4 +1,4 @@
-"""Drives along streets: in which order a measuring vehicle comes past the pixels."""
+"""Simulated drives along streets: the order in which a measurement vehicle visits pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rm_geo._types import BoolArray
 
 _STEPS = tuple((dr, dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1) if (dr, dc) != (0, 0))
-_MAX_DETOUR_PX = 120
+_MAX_DETOUR_PX = 120  # longest way over streets already driven to one that is not
 
 
 def route_order(
@@ -20,38 +20,45 @@ def route_order(
     *,
     coverage: float = 0.06,
 ) -> NDArray[np.int32]:
-    """Drive along the streets and number the pixels in the order of the first visit.
+    """Simulate a drive along streets and number the pixels in the order of their first visit.
 
-    The vehicle follows the streets' centre lines, turns at junctions at random, prefers
-    streets not driven yet, turns back at dead ends, and keeps to one side of the street with
-    a slow lateral wander, so that driving back adds a second lane. Where a part of the
-    network is not connected within the map, it goes on in the nearest part, as if it had
-    left the map and come back.
+    The vehicle follows the centre lines of the streets, turns at random at junctions, prefers
+    streets not driven before and turns back at dead ends. It keeps to one side of the street
+    with a slow lateral wander, so that the way back adds a second lane. From a part of the
+    network that is not connected to the rest within the map, it jumps to the nearest other part.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
     roads : ndarray of bool, shape (H, W)
         Streets, as centre lines one pixel wide (as in RadioMapSeer) or as wider bands.
     free : ndarray of bool, shape (H, W)
-        Pixels outdoors; the order never enters others.
+        Outdoor pixels. Only these are numbered.
     coverage : float
-        The drive ends after about this share of the free pixels.
+        Approximate fraction of the free pixels that the drive visits, 0..1.
 
     Returns
     -------
     ndarray of int32, shape (H, W)
-        0 at the first pixel, counting up without gaps; -1 where the drive never comes.
+        Numbers from 0 on without gaps; -1 for pixels that are not visited.
+
+    Examples
+    --------
+    >>> roads = np.zeros((32, 32), dtype=bool)
+    >>> roads[16] = True
+    >>> order = route_order(np.random.default_rng(0), roads, np.ones_like(roads))
+    >>> int(order.min()), int(order.max()) + 1 == int((order >= 0).sum())
+    (-1, True)
     """
     order = np.full(roads.shape, -1, dtype=np.int32)
-    centre = _thinned(roads)
-    # Lanes and wander overlap, so the way is somewhat longer than the pixels it gives.
+    centre = _thin(roads)
+    # Lanes and wander overlap, so a path visits fewer pixels than its length.
     length_px = int(1.6 * coverage * np.count_nonzero(free)) + 16
     cells = _drive(rng, centre, length_px)
     if len(cells) == 0:
         return order
-    rows, columns = _with_lateral_wander(rng, np.asarray(cells, dtype=np.float64))
+    rows, columns = _add_lateral_wander(rng, np.asarray(cells, dtype=np.float64))
     inside = (rows >= 0) & (rows < roads.shape[0]) & (columns >= 0) & (columns < roads.shape[1])
     visited = rows[inside] * roads.shape[1] + columns[inside]
     visited = visited[free.flat[visited]]
@@ -61,9 +68,9 @@ def route_order(
 
 
 def _drive(rng: np.random.Generator, centre: BoolArray, length_px: int) -> list[tuple[int, int]]:
-    """Walk over the centre lines, pixel by pixel, least visited pixels first."""
+    """Walk along the centre lines pixel by pixel, to the least visited pixels first."""
     rows, columns = np.nonzero(centre)
-    if rows.size < 2:  # nowhere to go
+    if rows.size < 2:  # no neighbour to walk to
         return list(zip(rows.tolist(), columns.tolist(), strict=True))
     neighbours = _neighbours(centre, rows, columns)
     positions = np.stack([rows, columns], axis=1)
@@ -97,13 +104,13 @@ def _drive(rng: np.random.Generator, centre: BoolArray, length_px: int) -> list[
                 if ahead + gumbel[index] > best:
                     best, chosen = ahead + gumbel[index], cell
             path = [chosen]
-            # Corners of the raster's staircase are passed with it and are no streets.
+            # Pixels at corners of the raster staircase are visited with it; they are no streets.
             beside = set(neighbours[chosen])
             for cell in fresh:
                 if cell in beside and cell != chosen:
                     visit(cell)
         else:
-            path = _shortest_way(neighbours, here, visits, lap)
+            path = _shortest_path(neighbours, here, visits, lap)
             if not path:
                 unseen = np.flatnonzero(np.asarray(visits) <= lap)
                 gap = np.abs(positions[unseen] - positions[here]).max(axis=1)
@@ -121,10 +128,10 @@ def _drive(rng: np.random.Generator, centre: BoolArray, length_px: int) -> list[
     return way[:length_px]
 
 
-def _shortest_way(
+def _shortest_path(
     neighbours: list[list[int]], start: int, visits: list[int], lap: int
 ) -> list[int]:
-    """Find the way to the nearest pixel not driven yet; empty if it is too far or none."""
+    """Return the path to the nearest pixel not driven before, empty if there is none in reach."""
     came_from = {start: start}
     queue = deque([(start, 0)])
     while queue:
@@ -146,35 +153,35 @@ def _shortest_way(
 def _neighbours(
     centre: BoolArray, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> list[list[int]]:
-    """List the numbers of the (up to 8) neighbours of each centre-line pixel."""
+    """Return the numbers of the up to 8 neighbours of each centre-line pixel."""
     number = np.full((centre.shape[0] + 2, centre.shape[1] + 2), -1, dtype=np.int64)
     number[rows + 1, columns + 1] = np.arange(rows.size)
     table = np.stack([number[rows + 1 + dr, columns + 1 + dc] for dr, dc in _STEPS], axis=1)
     return [[cell for cell in line if cell >= 0] for line in table.tolist()]
 
 
-def _with_lateral_wander(
+def _add_lateral_wander(
     rng: np.random.Generator, way: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Move a way of pixels (N, 2) to one lane with a slow wander, without breaking it."""
+    """Shift a path of pixels (N, 2) to one lane with a slow wander, keeping it connected."""
     jump = np.abs(np.diff(way, axis=0)).max(axis=1) > 1
     pieces = np.split(way, np.flatnonzero(jump) + 1)
     lane_px = rng.uniform(0.3, 1.6) * rng.choice((-1.0, 1.0))
     wander_px = rng.uniform(0.2, 0.6)
-    moved = [_moved_sideways(rng, piece, lane_px, wander_px) for piece in pieces]
+    moved = [_shift_sideways(rng, piece, lane_px, wander_px) for piece in pieces]
     cells = np.floor(np.concatenate(moved)).astype(np.int64)
     return cells[:, 0], cells[:, 1]
 
 
-def _moved_sideways(
+def _shift_sideways(
     rng: np.random.Generator, piece: NDArray[np.float64], lane_px: float, wander_px: float
 ) -> NDArray[np.float64]:
-    """Smooth one unbroken piece, shift it along its normals, and fill it to half pixels."""
+    """Smooth a connected section, shift it along its normals and resample it to half pixels."""
     centred = piece + 0.5
     if len(piece) < 5:
         return centred
-    smooth = _smoothed(centred, 7)
-    tangent = np.gradient(_smoothed(smooth, 7), axis=0)
+    smooth = _smooth(centred, 7)
+    tangent = np.gradient(_smooth(smooth, 7), axis=0)
     norm = np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-6)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / norm[:, None]
     knots = np.arange(0, len(piece) + 25, 25)
@@ -186,8 +193,8 @@ def _moved_sideways(
     return np.stack([np.interp(fine, along, shifted[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _smoothed(points: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Average neighbouring points of a way (N, 2); its ends stay where they are."""
+def _smooth(points: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Apply a moving average to a path (N, 2), with its ends repeated as padding."""
     half = min(width, len(points)) // 2
     padded = np.concatenate(
         [np.repeat(points[:1], half, 0), points, np.repeat(points[-1:], half, 0)]
@@ -197,8 +204,8 @@ def _smoothed(points: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.asarray((total[size:] - total[:-size]) / size)
 
 
-def _thinned(roads: BoolArray) -> BoolArray:
-    """Thin bands to centre lines (Zhang and Suen, CACM 27(3), 1984); lines stay as they are."""
+def _thin(roads: BoolArray) -> BoolArray:
+    """Thin bands to centre lines (Zhang and Suen, CACM 27(3), 1984); keep lines unchanged."""
     thick = roads[:-1, :-1] & roads[1:, :-1] & roads[:-1, 1:] & roads[1:, 1:]
     if np.count_nonzero(thick) < 0.2 * np.count_nonzero(roads):
         return roads

@@ -1,8 +1,8 @@
-"""Where measurements are taken, and how they err: masks of sampled pixels.
+"""Sampling of measured pixels, and measurement errors.
 
-Every function takes the pixels that may be sampled (``free``, those outdoors) and a
-:class:`numpy.random.Generator`, and returns a boolean mask. Only numpy is needed, so that
-training also runs where nothing else is installed.
+Sampling functions take the pixels that may be sampled (``free``, the outdoor ones) and a
+:class:`numpy.random.Generator`, and return a boolean mask. The module needs only numpy, so that
+training runs on machines without the other dependencies.
 """
 
 from __future__ import annotations
@@ -18,27 +18,34 @@ from rm_geo.errors import ConfigError
 
 
 def uniform(rng: np.random.Generator, free: BoolArray, fraction: float) -> BoolArray:
-    """Sample a fraction of the free pixels, each equally likely.
+    """Sample a fraction of the free pixels uniformly at random.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
     free : ndarray of bool, shape (H, W)
         Pixels that may be sampled.
     fraction : float
-        Share of the free pixels, 0..1. Exactly ``round(fraction * free.sum())`` are taken.
+        Fraction of the free pixels, 0..1. Exactly ``round(fraction * free.sum())`` are taken.
 
     Returns
     -------
     ndarray of bool, shape (H, W)
+        Sampled pixels.
 
     Raises
     ------
     ConfigError
         If ``fraction`` is outside 0..1.
+
+    Examples
+    --------
+    >>> free = np.ones((10, 10), dtype=bool)
+    >>> int(uniform(np.random.default_rng(0), free, 0.2).sum())
+    20
     """
-    _require_share(fraction, "fraction")
+    _require_fraction(fraction, "fraction")
     candidates = np.flatnonzero(free)
     count = round(fraction * candidates.size)
     sampled = np.zeros(free.shape, dtype=np.bool_)
@@ -48,7 +55,21 @@ def uniform(rng: np.random.Generator, free: BoolArray, fraction: float) -> BoolA
 
 
 def regular_grid(rng: np.random.Generator, free: BoolArray, step_px: int) -> BoolArray:
-    """Sample the free pixels of a square grid whose first row and column are random.
+    """Sample the free pixels of a square grid with a random first row and column.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    free : ndarray of bool, shape (H, W)
+        Pixels that may be sampled.
+    step_px : int
+        Spacing of the grid in pixels, at least 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        Sampled pixels.
 
     Raises
     ------
@@ -56,7 +77,7 @@ def regular_grid(rng: np.random.Generator, free: BoolArray, step_px: int) -> Boo
         If ``step_px`` is below 1.
     """
     if step_px < 1:
-        raise ConfigError(f"A sampling grid of step {step_px} px has no pixels.")
+        raise ConfigError(f"The step of a sampling grid must be at least 1 px, not {step_px}.")
     row, column = rng.integers(step_px, size=2)
     sampled = np.zeros(free.shape, dtype=np.bool_)
     sampled[row::step_px, column::step_px] = free[row::step_px, column::step_px]
@@ -64,20 +85,26 @@ def regular_grid(rng: np.random.Generator, free: BoolArray, step_px: int) -> Boo
 
 
 def along_route(order: NDArray[np.integer], count: int, start: int = 0) -> BoolArray:
-    """Sample ``count`` pixels of a drive, from its ``start``-th pixel on.
+    """Sample ``count`` pixels of a drive, beginning with pixel number ``start``.
 
     Parameters
     ----------
     order : ndarray of int, shape (H, W)
-        From :func:`rm_geo.datasets.routes.route_order`; -1 where the drive never comes.
+        From :func:`rm_geo.datasets.routes.route_order`; -1 for pixels that are not visited.
     count : int
-        Number of pixels; all that remain if the drive is shorter.
+        Number of pixels. If the drive is shorter, the remaining ones are taken.
     start : int
-        Where along the drive to begin.
+        Number of the first pixel; negative values count as 0.
 
     Returns
     -------
     ndarray of bool, shape (H, W)
+        Sampled pixels.
+
+    Examples
+    --------
+    >>> along_route(np.array([[0, 1, 2], [5, 4, 3]]), 2, start=1).tolist()
+    [[False, True, True], [False, False, False]]
     """
     first = max(start, 0)
     return np.asarray((order >= first) & (order < first + count))
@@ -86,18 +113,18 @@ def along_route(order: NDArray[np.integer], count: int, start: int = 0) -> BoolA
 def leave_blocks_out(
     rng: np.random.Generator, sampled: BoolArray, block_px: int, fraction: float
 ) -> BoolArray:
-    """Forget the samples of some square blocks, as where a drive test had no access.
+    """Remove the samples of random square blocks, like areas without access for a drive test.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
     sampled : ndarray of bool, shape (H, W)
-        The samples taken so far.
+        Sampled pixels.
     block_px : int
-        Side of a block. The blocks' grid starts at a random pixel.
+        Side of a block in pixels, at least 1. The grid of blocks has a random offset.
     fraction : float
-        Share of the blocks that are emptied, 0..1.
+        Fraction of the blocks to empty, 0..1.
 
     Returns
     -------
@@ -109,9 +136,9 @@ def leave_blocks_out(
     ConfigError
         If ``block_px`` is below 1 or ``fraction`` outside 0..1.
     """
-    _require_share(fraction, "fraction")
+    _require_fraction(fraction, "fraction")
     if block_px < 1:
-        raise ConfigError(f"Blocks of {block_px} px hold no samples.")
+        raise ConfigError(f"The side of a block must be at least 1 px, not {block_px}.")
     rows, columns = sampled.shape
     phase = rng.integers(block_px, size=2)
     block_row = (np.arange(rows) + phase[0]) // block_px
@@ -123,18 +150,29 @@ def leave_blocks_out(
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """How a receiver and an unknown link budget change true levels.
+    """Measurement errors of levels: unknown offset, noise, rounding, outliers.
 
     Attributes
     ----------
     offset_db : float
-        Added to all levels alike: unknown transmit power, cable and body loss.
+        Constant added to all levels, for unknown transmit power, cable and body loss.
     noise_db : float
-        Standard deviation of independent Gaussian errors (fading, receiver).
+        Standard deviation of independent Gaussian errors (fading, receiver), at least 0.
     quantum_db : float
-        Levels are rounded to multiples of this; 0 leaves them as they are.
+        Levels are rounded to multiples of this value; 0 means no rounding.
     outlier_fraction : float
-        Share of the levels that are wrong altogether, by 10 to 30 dB either way.
+        Fraction of the levels with an error of 10 to 30 dB in either direction, 0..1.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> exact = np.array([-80.2, np.nan])
+    >>> Corruption(offset_db=3.0, quantum_db=1.0).apply(np.random.default_rng(0), exact)
+    array([-77.,  nan], dtype=float32)
     """
 
     offset_db: float = 0.0
@@ -143,14 +181,29 @@ class Corruption:
     outlier_fraction: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_share(self.outlier_fraction, "outlier_fraction")
+        _require_fraction(self.outlier_fraction, "outlier_fraction")
         if self.noise_db < 0 or self.quantum_db < 0:
-            raise ConfigError("Noise and quantum of a corruption cannot be negative.")
+            raise ConfigError(
+                f"noise_db = {self.noise_db} and quantum_db = {self.quantum_db} must be at least 0."
+            )
 
     def apply(
         self, rng: np.random.Generator, levels_db: NDArray[np.floating]
     ) -> NDArray[np.float32]:
-        """Return corrupted copies of ``levels_db`` (any shape); NaN stays NaN."""
+        """Add errors to levels.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        levels_db : ndarray
+            Levels in dB or dBm, of any shape. NaN is kept.
+
+        Returns
+        -------
+        ndarray of float32
+            Levels with errors, a new array.
+        """
         levels = np.asarray(levels_db, dtype=np.float32) + np.float32(self.offset_db)
         if self.noise_db > 0:
             levels += rng.standard_normal(levels.shape, dtype=np.float32) * np.float32(
@@ -169,33 +222,42 @@ class Corruption:
 
 @dataclass(frozen=True, slots=True)
 class SamplingMixture:
-    """A distribution over drive tests, from which training draws one after the other.
+    """Distribution of drive tests from which training samples are drawn.
 
-    Weights need not sum to one. Where a scene has no drives, their weight goes to uniform
-    samples.
+    Weights need not sum to 1. For scenes without drives, ``route_weight`` is added to the
+    weight of uniform samples.
 
     Attributes
     ----------
     uniform_weight, grid_weight, route_weight : float
-        How often the samples are uniform, on a regular grid, along a drive.
+        Weights of uniform samples, of regular grids and of drives.
     uniform_fraction : (float, float)
-        Range of the share of free pixels, drawn log-uniformly.
+        Range of the fraction of free pixels for uniform samples, drawn log-uniformly.
     grid_step_px : (int, int)
-        Range of grid steps, both ends included.
+        Range of grid steps in pixels, both ends included.
     route_fraction : (float, float)
-        Range of the share of free pixels along drives, drawn log-uniformly.
-    blocks_out_probability, blocks_out_fraction, block_px
-        How often blocks are emptied, ranges of which share of them and of which size.
+        Range of the fraction of free pixels for drives, drawn log-uniformly.
+    blocks_out_probability : float
+        Probability that the samples of some blocks are removed, 0..1.
+    blocks_out_fraction : (float, float)
+        Range of the fraction of removed blocks.
+    block_px : (int, int)
+        Range of block sides in pixels, both ends included.
     corrupt_probability : float
-        How often levels are corrupted at all; the papers' samples are exact.
+        Probability that levels have errors, 0..1. The samples of the papers are exact.
     offset_db : float
-        The offset is uniform in plus or minus this.
+        Half-width of the uniform distribution of the offset.
     noise_db : (float, float)
-        Range of the noise's standard deviation.
+        Range of the standard deviation of the noise.
     quantum_probability : float
-        How often corrupted levels are rounded to 1 dB.
+        Probability that levels with errors are rounded to 1 dB, 0..1.
     outlier_fraction : (float, float)
-        Range of the share of outliers.
+        Range of the fraction of outliers.
+
+    Raises
+    ------
+    ConfigError
+        If a weight, probability or fraction is out of range.
     """
 
     uniform_weight: float = 0.5
@@ -216,9 +278,11 @@ class SamplingMixture:
     def __post_init__(self) -> None:
         weights = (self.uniform_weight, self.grid_weight, self.route_weight)
         if min(weights) < 0 or sum(weights) <= 0:
-            raise ConfigError(f"Sampling weights {weights} need a positive sum and no negatives.")
+            raise ConfigError(
+                f"Sampling weights {weights} must not be negative, and their sum must be positive."
+            )
         for name in ("blocks_out_probability", "corrupt_probability", "quantum_probability"):
-            _require_share(getattr(self, name), name)
+            _require_fraction(getattr(self, name), name)
         for name in ("uniform_fraction", "route_fraction"):
             low, high = getattr(self, name)
             if not 0 < low <= high <= 1:
@@ -235,16 +299,18 @@ class SamplingMixture:
         Parameters
         ----------
         rng : numpy.random.Generator
-            Source of randomness; the same state gives the same test.
+            Random generator. The same state gives the same test.
         free : ndarray of bool, shape (H, W)
             Pixels that may be sampled.
         orders : ndarray of int, shape (R, H, W), optional
-            Drives through the scene, one of which is taken, from a random point on.
+            Drives through the scene. A random section of one of them may be used.
 
         Returns
         -------
         sampled : ndarray of bool, shape (H, W)
+            Sampled pixels.
         corruption : Corruption
+            Measurement errors.
         """
         sampled = self.draw_mask(rng, free, orders)
         return sampled, self.draw_corruption(rng)
@@ -255,7 +321,7 @@ class SamplingMixture:
         free: BoolArray,
         orders: NDArray[np.integer] | None = None,
     ) -> BoolArray:
-        """Draw the sampled pixels of one test; see :meth:`draw`."""
+        """Draw the sampled pixels of one drive test; see :meth:`draw` for the parameters."""
         weights = np.array([self.uniform_weight, self.grid_weight, self.route_weight])
         kind = int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum(), "right"))
         sampled: BoolArray | None = None
@@ -270,12 +336,12 @@ class SamplingMixture:
             low, high = self.block_px
             block_px = int(rng.integers(low, high + 1))
             kept = leave_blocks_out(rng, sampled, block_px, rng.uniform(*self.blocks_out_fraction))
-            # A test without any measurement teaches nothing.
+            # Keep the samples if no measurement would be left to train with.
             sampled = kept if kept.any() else sampled
         return sampled
 
     def draw_corruption(self, rng: np.random.Generator) -> Corruption:
-        """Draw how the levels of one test err; no error at all for a share of the tests."""
+        """Draw the measurement errors of one drive test; see :meth:`draw`."""
         if rng.random() >= self.corrupt_probability:
             return Corruption()
         return Corruption(
@@ -288,14 +354,14 @@ class SamplingMixture:
     def _draw_route(
         self, rng: np.random.Generator, free: BoolArray, orders: NDArray[np.integer]
     ) -> BoolArray | None:
-        """Draw a stretch of one of the drives; None where it meets no free pixel."""
+        """Draw a section of one of the drives, None if the drive has no free pixel."""
         order = orders[int(rng.integers(len(orders)))]
         ranks = np.sort(order[(order >= 0) & free])
         if ranks.size == 0:
             return None
         wanted = max(1, round(_log_uniform(rng, self.route_fraction) * int(free.sum())))
         count = min(wanted, ranks.size)
-        # Ranks of a crop have gaps, so the stretch is chosen by position among those present.
+        # Numbers in a crop have gaps, so the section is chosen by position among those present.
         begin = int(rng.integers(ranks.size - count + 1))
         stretch = along_route(
             order, int(ranks[begin + count - 1] - ranks[begin]) + 1, int(ranks[begin])
@@ -304,11 +370,11 @@ class SamplingMixture:
 
 
 def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
-    """Draw from a range, evenly on a logarithmic scale."""
+    """Draw log-uniformly from a range."""
     return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
 
 
-def _require_share(value: float, name: str) -> None:
-    """Refuse a share outside 0..1."""
+def _require_fraction(value: float, name: str) -> None:
+    """Raise ConfigError for a value outside 0..1."""
     if not 0.0 <= value <= 1.0:
         raise ConfigError(f"{name} = {value} is outside 0..1.")

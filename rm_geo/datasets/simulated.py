@@ -1,7 +1,7 @@
 """Simulated training sets on disk: city scenes with path gains, memory-mapped.
 
-A set is a folder of ``.npy`` files and ``manifest.json``; nothing in it is pickled. It is
-written by :mod:`rm_geo.datasets.generation`.
+A set is a folder of ``.npy`` files and ``manifest.json``, without pickled objects. It is written
+by :mod:`rm_geo.datasets.generation`.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ ANTENNA_COLUMNS: Final = (
     "frequency_mhz",
     "transmitter",
 )
-"""Columns of an antenna table. Row and column are pixel indices, the antenna in the pixel's
-centre. Azimuth, tilt and beamwidths are NaN and ``sector`` is 0 where omnidirectional;
-``transmitter`` is RadioMapSeer's number, or -1."""
+"""Columns of an antenna table. Row and column are pixel indices; the antenna is at the centre of
+the pixel. For omnidirectional antennas azimuth, tilt and beamwidths are NaN and ``sector`` is 0.
+``transmitter`` is the number in RadioMapSeer, or -1."""
 
 _ARRAYS: Final = ("buildings", "heights_m", "roads", "orders", "gains_db", "antennas")
 
 
 @dataclass(frozen=True)
 class SimulatedScene:
-    """One scene, unpacked.
+    """One scene with unpacked masks.
 
     Attributes
     ----------
     scene_id : str
         Name of the scene, unique within its set.
     buildings, roads : ndarray of bool, shape (H, W)
-        Masks; roads are lines one pixel wide.
+        Masks. Roads are lines one pixel wide.
     heights_m : ndarray of uint8, shape (H, W)
-        Height of the buildings, 0 elsewhere.
+        Height of the buildings in metres, 0 outdoors.
     orders : ndarray of int16, shape (R, H, W)
-        Drives through the scene (:func:`rm_geo.datasets.routes.route_order`).
+        Drives through the scene, see :func:`rm_geo.datasets.routes.route_order`.
     gains_db : ndarray of float16, shape (T, H, W)
-        Path gains; at the simulator's floor inside buildings, whose walls may lie a
-        fraction of a pixel from ``buildings``, as in RadioMapSeer.
+        Path gains in dB, with the floor of the simulator inside buildings. The walls may be
+        offset from ``buildings`` by a fraction of a pixel, as in RadioMapSeer.
     antennas : ndarray of float32, shape (T, K)
         See :data:`ANTENNA_COLUMNS`.
     """
@@ -75,15 +75,15 @@ class SimulatedScene:
 class SimulatedSet:
     """A folder of simulated scenes of one size.
 
-    The arrays are memory-mapped and read-only; see :class:`SimulatedScene` for their
-    meaning. Indices ``N`` scenes, ``R`` drives, ``T`` antennas, ``K`` columns.
+    The arrays are memory-mapped and read-only; see :class:`SimulatedScene` for their meaning.
+    N, R, T and K are the numbers of scenes, drives, antennas and antenna columns.
 
     Attributes
     ----------
     path : Path
         The folder.
     manifest : dict
-        Recipe, seed, scene names, maps used.
+        Recipe, scene names, map numbers, and type and shape of each array.
     buildings, roads : ndarray of uint8, shape (N, H, W / 8)
         Packed masks.
     heights_m : ndarray of uint8, shape (N, H, W)
@@ -103,13 +103,22 @@ class SimulatedSet:
 
     @classmethod
     def open(cls, path: str | Path) -> SimulatedSet:
-        """Open a finished set.
+        """Open a complete set.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder of the set.
+
+        Returns
+        -------
+        SimulatedSet
 
         Raises
         ------
         InputError
-            If the folder is missing or unfinished, or a file is damaged or of another shape
-            than the manifest says.
+            If the folder is missing or incomplete, or a file is damaged or does not match the
+            manifest.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -121,7 +130,7 @@ class SimulatedSet:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of a scene."""
+        """Number of rows and columns of a scene."""
         return self.heights_m.shape[1], self.heights_m.shape[2]
 
     @property
@@ -131,24 +140,30 @@ class SimulatedSet:
 
     @property
     def map_ids(self) -> tuple[int, ...]:
-        """Numbers of all RadioMapSeer maps that the scenes are made of."""
+        """Numbers of all RadioMapSeer maps in the scenes, ascending."""
         return tuple(sorted({number for maps in self.manifest["map_ids"] for number in maps}))
 
     def require_trainable(self) -> None:
-        """Raise :class:`~rm_geo.errors.ConfigError` for a test map, or a set without drives."""
+        """Check that the set can be used for training.
+
+        Raises
+        ------
+        ConfigError
+            If the set contains a validation or test map, or no drives.
+        """
         require_training_maps(self.map_ids)
         if self.orders.shape[1] == 0:
             raise ConfigError(
-                f"{self.path} has no simulated drives, along which measurements are drawn.",
-                hint="Make it again with --drives 1 or more.",
+                f"{self.path} has no simulated drives, which training samples measurements along.",
+                hint="Generate it again with --drives 1 or more.",
             )
 
     def antenna_column(self, name: str) -> NDArray[np.float32]:
-        """Return one column of the antenna table, (N, T)."""
+        """Return the column ``name`` of :data:`ANTENNA_COLUMNS`, (N, T) float32."""
         return np.asarray(self.antennas[..., ANTENNA_COLUMNS.index(name)])
 
     def scene(self, index: int) -> SimulatedScene:
-        """Return one scene with its masks unpacked."""
+        """Return scene ``index`` with unpacked masks."""
         columns = self.shape[1]
         return SimulatedScene(
             scene_id=self.scene_ids[index],
@@ -162,23 +177,35 @@ class SimulatedSet:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Read and check a set's manifest.
+    """Read and check the manifest of a set.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the set.
+
+    Returns
+    -------
+    dict
+        The manifest.
 
     Raises
     ------
     InputError
-        If there is none, or it is not one of ours.
+        If the manifest is missing, incomplete or of another format.
     """
     file = path / MANIFEST
     hint = "Simulate a set with `python -m rm_geo.datasets.generate`."
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} holds no simulated scenes: no {MANIFEST}.", hint=hint) from error
+        raise InputError(
+            f"{path} contains no simulated scenes: {MANIFEST} is missing.", hint=hint
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {error}", hint=hint) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{file} is no manifest of the kind {FORMAT!r}.", hint=hint)
+        raise InputError(f"{file} is not a manifest of format {FORMAT!r}.", hint=hint)
     lacking = {"arrays", "scene_ids", "map_ids"} - set(manifest)
     if lacking or not set(_ARRAYS) <= set(manifest["arrays"]):
         raise InputError(f"{file} is incomplete.", hint="Simulate the set again.")
@@ -186,7 +213,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _open_array(path: Path, name: str, manifest: dict[str, Any]) -> NDArray[Any]:
-    """Map one array read-only and hold it to the manifest."""
+    """Memory-map one array read-only and check it against the manifest."""
     file = path / f"{name}.npy"
     hint = "Remove the folder and simulate the set again."
     try:
@@ -196,7 +223,7 @@ def _open_array(path: Path, name: str, manifest: dict[str, Any]) -> NDArray[Any]
     declared = manifest["arrays"][name]
     if [array.dtype.str, list(array.shape)] != [declared["dtype"], declared["shape"]]:
         raise InputError(
-            f"{file} holds {array.dtype.str} {array.shape}, its manifest says "
+            f"{file} contains {array.dtype.str} {array.shape}, but its manifest declares "
             f"{declared['dtype']} {tuple(declared['shape'])}.",
             hint=hint,
         )

@@ -1,4 +1,4 @@
-"""Scenes like RadioMapSeer's: 25 m buildings, omnidirectional antennas at street level."""
+"""Scenes as in RadioMapSeer: 25 m buildings, omnidirectional antennas at street level."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from numpy.typing import NDArray
 
 from rm_geo._types import BoolArray
 from rm_geo.datasets.maps_archive import CityMaps
-from rm_geo.datasets.recipes import SceneDraft, antenna_table, column, draw_drives, required_maps
+from rm_geo.datasets.recipes import SceneDraft, antenna_table, column, draw_drives, require_maps
 from rm_geo.errors import ConfigError
 
 FREQUENCY_MHZ: Final = 5900.0
 BUILDING_HEIGHT_M: Final = 25.0
 ANTENNA_HEIGHT_M: Final = 1.5
 FOOTPRINT_OFFSET_PX: Final = (0.45, -0.45)
-"""How far (x to the east, y to the south) the walls of RadioMapSeer's gain maps lie from its
-building images, as measured on its dominant path maps."""
+"""Offset (x to the east, y to the south) in pixels of the walls in RadioMapSeer's gain maps from
+its building images, measured on its dominant path maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaperRecipe:
-    """RadioMapSeer's maps as they are: 25 m buildings, omnidirectional antennas at 1.5 m.
+    """Recipe for maps of RadioMapSeer with 25 m buildings and omnidirectional antennas at 1.5 m.
 
     Attributes
     ----------
     maps : tuple of int
         Map numbers, one scene each.
     transmitters : int
-        Antennas per scene, chosen at random among the published ones that stand outdoors.
+        Antennas per scene, drawn from the published outdoor ones.
     drives : int
-        Drives per scene.
+        Simulated drives per scene.
     seed : int
-        Same seed, same set.
+        Seed of the random generator; the same seed gives the same set.
     """
 
     maps: tuple[int, ...]
@@ -50,28 +50,28 @@ class PaperRecipe:
 
     @property
     def is_simulated(self) -> bool:
-        """They are."""
+        """Gains are simulated."""
         return True
 
     def scene_shape(self, maps: CityMaps | None) -> tuple[int, int]:
-        """Rows and columns of a map."""
-        return required_maps(maps).shape
+        """Return rows and columns of a map."""
+        return require_maps(maps).shape
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
         """Return the one map of the scene."""
         return (self.maps[index],)
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Draft scene ``index``."""
-        archive, number = required_maps(maps), self.maps[index]
+        """Return the draft of scene ``index``."""
+        archive, number = require_maps(maps), self.maps[index]
         rng = np.random.default_rng([self.seed, 1, number])
         buildings, roads = archive.buildings(number), archive.roads(number)
         places = archive.transmitters[number].astype(np.int64)
         outdoors = np.flatnonzero(~buildings[places[:, 0], places[:, 1]])
         if outdoors.size < self.transmitters:
             raise ConfigError(
-                f"Map {number} has {outdoors.size} transmitters outdoors, "
-                f"{self.transmitters} are asked for."
+                f"Map {number} has {outdoors.size} transmitters outdoors, but "
+                f"{self.transmitters} are requested."
             )
         chosen = np.sort(rng.choice(outdoors, self.transmitters, replace=False))
         return street_draft(rng, buildings, roads, places[chosen], chosen, self.drives)
@@ -86,22 +86,26 @@ def street_draft(
     drives: int,
     gains_db: NDArray[np.float16] | None = None,
 ) -> SceneDraft:
-    """Draft a scene of one map.
+    """Draft a scene from one map.
 
     Parameters
     ----------
     rng : Generator
-        What the drives are drawn from.
+        Random generator for the drives.
     buildings, roads : ndarray of bool, shape (H, W)
-        Masks.
+        Masks of buildings and streets.
     places : ndarray of int, shape (T, 2)
-        Row and column of the transmitters.
+        Rows and columns of the transmitters.
     numbers : ndarray of int, shape (T,)
-        RadioMapSeer's numbers of them.
+        Numbers of the transmitters in RadioMapSeer.
     drives : int
-        Drives to draw.
+        Number of drives to draw.
     gains_db : ndarray of float16, shape (T, H, W), optional
-        Path gains, where they need not be simulated.
+        Path gains in dB, if they are not to be simulated.
+
+    Returns
+    -------
+    SceneDraft
     """
     antennas = antenna_table(len(numbers))
     antennas[:, column("row")] = places[:, 0]

@@ -21,7 +21,7 @@ from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.run import RadioMapSeerOptions
 
 if TYPE_CHECKING:
-    from rm_geo.datasets.radiomapseer_names import GreyScale
+    from rm_geo.datasets.splits import GreyScale
 
 
 def prepare_data(
@@ -100,12 +100,12 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
         )
     with needing("Pillow and SciPy", "RadioMapSeer's images"):
         from rm_geo.datasets.generation import generate
-        from rm_geo.datasets.radiomapseer_recipe import RadioMapSeerRecipe, maps_on_disk
+        from rm_geo.datasets.radiomapseer_recipes import RadioMapSeerRecipe, expected_maps
 
     wanted = tuple(range(LAST_TRAINING_MAP + 1))
     if config.split is not None:
         wanted = get_split(config.split).train_maps
-    maps = maps_on_disk(path, wanted)
+    maps = expected_maps(path, wanted)
     if not maps:
         raise ConfigError(f"{path} has none of the maps to be trained on.")
     how = make_options(RadioMapSeerOptions, config.radiomapseer, "radiomapseer")

@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from rm_geo._util.atomic import prepare_output_folder
-from rm_geo.datasets.radiomapseer_names import GREY_SCALES, SIMULATIONS
 from rm_geo.datasets.simulated import SimulatedSet
-from rm_geo.datasets.splits import get_split
+from rm_geo.datasets.splits import GREY_SCALES, SIMULATIONS, get_split
 from rm_geo.errors import ConfigError
 from rm_geo.networks import SuperResolutionNet, build, channels_last, kinds
 from rm_geo.networks.interpolation_net import InterpolationNet
@@ -41,7 +40,7 @@ class RadioMapSeerOptions:
     Attributes
     ----------
     simulation : str
-        Folder of its gains, one of :data:`rm_geo.datasets.radiomapseer_names.SIMULATIONS`.
+        Folder of its gains, one of :data:`rm_geo.datasets.splits.SIMULATIONS`.
     scale : {"published", "noise-floor"}
         How gains are coded in grey; some copies are in the noise-floor form.
     """

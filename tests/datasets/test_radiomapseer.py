@@ -39,7 +39,7 @@ def test_masks_positions_and_gains_are_read(folder):
     assert data.map_ids == (0, 7)
     assert data.buildings(7).sum() == 24
     assert (data.roads(0) == data.buildings(0).T).all()
-    # y counts from the south, rows from the north.
+    # y counts from the south, rows count from the north.
     assert data.transmitters(0).tolist() == [[15, 1], [0, 4], [12, 9]]
     gain = data.gain_db(7, 2)
     assert gain.dtype == np.float32
@@ -47,7 +47,7 @@ def test_masks_positions_and_gains_are_read(folder):
     assert gain[3, 4] == pytest.approx(-147)
 
 
-def test_both_published_scales_meet_at_the_top_and_above_the_floor():
+def test_both_grey_scales_agree_at_the_top_and_at_the_noise_floor():
     grey = np.array([0, 51, 255], np.uint8)
     published = grey_to_gain_db(grey)
     floor = grey_to_gain_db(np.array([0, 255], np.uint8), "noise-floor")
@@ -59,7 +59,7 @@ def test_both_published_scales_meet_at_the_top_and_above_the_floor():
         grey_to_gain_db(grey, "decibels")
 
 
-def test_holes_are_counted_and_named_before_an_experiment(folder):
+def test_missing_files_are_counted_and_listed(folder):
     data = RadioMapSeer.open(folder)
     data.require((0, 7), range(3))
     (folder / "gain" / "DPM" / "7_1.png").unlink()
@@ -76,11 +76,11 @@ def test_holes_are_counted_and_named_before_an_experiment(folder):
         (lambda file: file.unlink(), "missing"),
         (lambda file: file.write_bytes(file.read_bytes()[:40]), "damaged"),
         (lambda file: file.write_bytes(b"<html>"), "damaged"),
-        (lambda file: save(file, np.zeros((8, 8))), "sizes are mixed"),
+        (lambda file: save(file, np.zeros((8, 8))), "but the first map 16 x 16 px"),
     ],
     ids=["missing", "truncated", "no image", "other size"],
 )
-def test_a_spoilt_image_is_named(folder, spoil, message):
+def test_an_invalid_image_is_named(folder, spoil, message):
     file = folder / "gain" / "DPM" / "0_1.png"
     spoil(file)
     with pytest.raises(InputError, match=message) as caught:
@@ -89,25 +89,25 @@ def test_a_spoilt_image_is_named(folder, spoil, message):
 
 
 @pytest.mark.parametrize("text", ["[[1, 2", "{}", "[[1, 2, 3]]", "[[1, 99]]", '[["a", 1]]'])
-def test_a_spoilt_list_of_transmitters_is_named(folder, text):
+def test_an_invalid_list_of_transmitters_is_named(folder, text):
     (folder / "antenna" / "0.json").write_text(text)
     with pytest.raises(InputError, match=r"0\.json"):
         RadioMapSeer.open(folder).transmitters(0)
 
 
-def test_a_folder_without_maps_and_no_folder_are_told_apart(tmp_path):
-    with pytest.raises(InputError, match="holds no maps"):
+def test_a_missing_folder_and_one_without_maps_have_different_errors(tmp_path):
+    with pytest.raises(InputError, match="contains no maps"):
         RadioMapSeer.open(tmp_path)
     with pytest.raises(InputError, match="no folder"):
         RadioMapSeer.open(tmp_path / "nowhere")
 
 
-def test_an_unknown_simulation_is_refused(folder):
+def test_an_unknown_simulation_is_rejected(folder):
     with pytest.raises(ConfigError, match="carsIRT2"):
         RadioMapSeer.open(folder).gain_db(0, 0, "FDTD")
 
 
-def test_the_index_names_maps_that_should_be_there(folder):
+def test_the_index_lists_the_maps_of_the_complete_data_set(folder):
     (folder / "dataset.csv").write_text("maps,json,Gain1\n7.png,7.json,7_0.png\n0.png,0.json,a\n")
     assert RadioMapSeer.open(folder).index() == (0, 7)
     (folder / "dataset.csv").write_text("a,b\n1,2\n")
@@ -126,7 +126,7 @@ def write_archive(path, **changes):
     return path
 
 
-def test_an_archive_gives_maps_by_number(tmp_path):
+def test_maps_of_an_archive_are_indexed_by_number(tmp_path):
     mask = np.zeros((2, 16, 16), bool)
     mask[1, 3, 9] = True
     maps = read_maps_archive(write_archive(tmp_path / "m.npz", roads=np.packbits(mask, axis=-1)))
@@ -146,12 +146,12 @@ def test_an_archive_gives_maps_by_number(tmp_path):
         ({"roads": np.array([{}], dtype=object)}, "cannot be read"),
     ],
 )
-def test_an_archive_that_does_not_fit_is_refused(tmp_path, changes, message):
+def test_an_inconsistent_archive_is_rejected(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         read_maps_archive(write_archive(tmp_path / "m.npz", **changes))
 
 
-def test_no_archive_and_something_else_are_told_apart(tmp_path):
+def test_a_missing_archive_and_other_files_have_different_errors(tmp_path):
     with pytest.raises(InputError, match="no archive"):
         read_maps_archive(tmp_path / "m.npz")
     (tmp_path / "m.npz").write_bytes(b"PK\x03\x04 nothing")

@@ -14,7 +14,7 @@ SIDE = 64
 
 @pytest.fixture
 def inputs(tmp_path):
-    """Two maps, three transmitters each, and images of one transmitter of either."""
+    """Two maps with three transmitters each, and a gain image of one transmitter of each map."""
     buildings = np.zeros((2, SIDE, SIDE), np.uint8)
     buildings[:, 20:30, 24:40] = 1
     roads = np.zeros_like(buildings)
@@ -32,7 +32,7 @@ def inputs(tmp_path):
 
 
 def made(inputs, *more):
-    """Run the command; its result, and its folder."""
+    """Run the command and return its result and its folder."""
     out = inputs / "out"
     words = [
         "--recipe",
@@ -54,7 +54,7 @@ def made(inputs, *more):
     return CliRunner().invoke(main, [str(word) for word in words]), out
 
 
-def test_each_image_is_a_scene_with_its_own_transmitter(inputs):
+def test_each_image_gives_a_scene_with_its_transmitter(inputs):
     result, out = made(inputs)
     assert result.exit_code == 0, result.output
     data = SimulatedSet.open(out)
@@ -70,7 +70,7 @@ def test_each_image_is_a_scene_with_its_own_transmitter(inputs):
     assert "genuine" in describe_data(config)
 
 
-def test_the_same_transmitters_can_be_simulated_instead(inputs):
+def test_gains_can_be_simulated_for_the_same_transmitters(inputs):
     result, out = made(inputs, "--simulate")
     assert result.exit_code == 0, result.output
     data = SimulatedSet.open(out)
@@ -80,7 +80,7 @@ def test_the_same_transmitters_can_be_simulated_instead(inputs):
     assert data.manifest["dominant_path"] is not None
 
 
-def test_maps_that_are_not_asked_for_are_left_out(inputs):
+def test_only_requested_maps_are_included(inputs):
     result, out = made(inputs, "--maps", "1")
     assert result.exit_code == 0, result.output
     assert SimulatedSet.open(out).scene_ids == ("map_1_1",)
@@ -111,24 +111,24 @@ def no_folder(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (small_image, "8 x 8 px, its map 64 x 64"),
-        (no_such_transmitter, "none is number 7"),
+        (small_image, "8 x 8 px, but its map 64 x 64"),
+        (no_such_transmitter, "none with number 7"),
         (damaged, "1_1.png is damaged"),
-        (no_images, "holds no gains"),
+        (no_images, "contains no gain image"),
         (no_folder, "There is no folder"),
     ],
 )
-def test_inputs_that_do_not_fit_are_one_message(inputs, spoil, message):
+def test_inconsistent_inputs_give_one_error_message(inputs, spoil, message):
     spoil(inputs)
     result, out = made(inputs)
     assert result.exit_code != 0
     assert message in result.output
     assert "Traceback" not in result.output
     assert not out.exists()
-    assert not out.with_name("out.part").exists()  # a corrected folder is another recipe
+    assert not out.with_name("out.part").exists()  # corrected inputs would be another recipe
 
 
-def test_only_plain_numbers_are_names_of_images(inputs):
+def test_image_names_with_leading_zeros_are_ignored(inputs):
     (inputs / "gains" / "1_1.png").rename(inputs / "gains" / "01_01.png")
     result, out = made(inputs)
     assert result.exit_code == 0, result.output
@@ -138,21 +138,21 @@ def test_only_plain_numbers_are_names_of_images(inputs):
 @pytest.mark.parametrize(
     "words", [("--drives", "-1"), ("--seed", "-1"), ("--maps", "9-3"), ("--maps", "1-99999999999")]
 )
-def test_numbers_that_cannot_be_meant_are_refused(inputs, words):
+def test_invalid_numbers_are_rejected(inputs, words):
     result, out = made(inputs, *words)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
     assert not out.with_name("out.part").exists()
 
 
-def test_gains_must_be_named(inputs):
+def test_the_gains_option_is_required(inputs):
     words = ["--recipe", "references", "--source", inputs / "maps.npz", "--out", inputs / "out"]
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code != 0
     assert "--gains" in result.output
 
 
-def test_an_image_is_read_or_named(inputs):
+def test_a_missing_image_is_named(inputs):
     from rm_geo.datasets.radiomapseer import read_grey
 
     with pytest.raises(InputError, match=r"9_9\.png is missing"):

@@ -27,7 +27,7 @@ def rng(seed=0):
 
 
 def street_grid(side=64, pitch=16):
-    """A town of square blocks: streets one pixel wide, houses away from them."""
+    """Streets one pixel wide around square blocks with houses."""
     roads = np.zeros((side, side), bool)
     roads[pitch // 2 :: pitch] = True
     roads[:, pitch // 2 :: pitch] = True
@@ -43,7 +43,7 @@ def street_grid(side=64, pitch=16):
 
 @settings(max_examples=30, deadline=None)
 @given(masks, shares, seeds)
-def test_uniform_takes_exactly_its_share_of_the_free_pixels(free, fraction, seed):
+def test_uniform_samples_exactly_the_fraction_of_free_pixels(free, fraction, seed):
     sampled = uniform(rng(seed), free, fraction)
     assert not (sampled & ~free).any()
     assert sampled.sum() == round(fraction * free.sum())
@@ -51,7 +51,7 @@ def test_uniform_takes_exactly_its_share_of_the_free_pixels(free, fraction, seed
 
 @settings(max_examples=30, deadline=None)
 @given(masks, st.integers(1, 30), seeds)
-def test_grid_samples_are_free_and_a_step_apart(free, step, seed):
+def test_grid_samples_are_free_and_one_step_apart(free, step, seed):
     sampled = regular_grid(rng(seed), free, step)
     assert not (sampled & ~free).any()
     for places in np.nonzero(sampled):
@@ -60,7 +60,7 @@ def test_grid_samples_are_free_and_a_step_apart(free, step, seed):
 
 @settings(max_examples=30, deadline=None)
 @given(masks, st.integers(1, 30), shares, seeds)
-def test_blocks_left_out_only_take_samples_away(sampled, block_px, fraction, seed):
+def test_leave_blocks_out_only_removes_samples(sampled, block_px, fraction, seed):
     kept = leave_blocks_out(rng(seed), sampled, block_px, fraction)
     assert not (kept & ~sampled).any()
     if fraction == 0:
@@ -81,7 +81,7 @@ def test_a_drive_numbers_free_pixels_without_gaps(roads, free, seed):
 
 @settings(max_examples=25, deadline=None)
 @given(masks, seeds)
-def test_a_mixture_samples_free_pixels_and_repeats_itself(free, seed):
+def test_a_mixture_samples_free_pixels_and_is_deterministic(free, seed):
     orders = np.where(free, np.arange(free.size).reshape(free.shape), -1)[None].astype(np.int16)
     first = SamplingMixture().draw(rng(seed), free, orders)
     second = SamplingMixture().draw(rng(seed), free, orders)
@@ -92,7 +92,7 @@ def test_a_mixture_samples_free_pixels_and_repeats_itself(free, seed):
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-30, 30), st.sampled_from([0.0, 0.5, 1.0, 2.0]), seeds)
-def test_a_corruption_keeps_gaps_and_lands_on_its_quantum(offset, quantum, seed):
+def test_a_corruption_keeps_nan_and_rounds_to_its_quantum(offset, quantum, seed):
     levels = np.full((6, 6), -80.25, np.float32)
     levels[2] = np.nan
     wrong = Corruption(offset, 2.0, quantum, 0.1).apply(rng(seed), levels)
@@ -108,17 +108,17 @@ def test_a_corruption_keeps_gaps_and_lands_on_its_quantum(offset, quantum, seed)
 # --- drives -----------------------------------------------------------------------------
 
 
-def test_any_beginning_of_a_drive_is_one_unbroken_track():
+def test_consecutive_pixels_of_a_drive_are_neighbours():
     roads, free = street_grid()
     order = route_order(rng(3), roads, free, coverage=0.1)
     rows, columns = np.nonzero(order >= 0)
     along = np.argsort(order[rows, columns])
     step = np.maximum(np.abs(np.diff(rows[along])), np.abs(np.diff(columns[along])))
-    # Pixels visited before have a lower number, so a few gaps remain where lanes cross.
+    # Pixels visited before have lower numbers, so a few gaps remain where lanes cross.
     assert (step <= 2).mean() > 0.9
 
 
-def test_a_drive_stays_on_the_streets():
+def test_a_drive_stays_near_the_streets():
     roads, free = street_grid()
     order = route_order(rng(5), roads, free, coverage=0.1)
     near = np.zeros_like(roads)
@@ -128,7 +128,7 @@ def test_a_drive_stays_on_the_streets():
     assert near[order >= 0].all()
 
 
-def test_a_drive_covers_new_streets_before_it_repeats_old_ones():
+def test_a_drive_visits_new_streets_first():
     roads, free = street_grid(96, 24)
     order = route_order(rng(1), roads, free, coverage=0.3)
     early = along_route(order, int(roads.sum()))
@@ -139,7 +139,7 @@ def test_a_drive_covers_new_streets_before_it_repeats_old_ones():
     assert (blurred & roads).sum() > 0.75 * roads.sum()
 
 
-def test_wide_streets_are_driven_along_their_middle():
+def test_a_drive_follows_the_middle_of_wide_streets():
     roads = np.zeros((40, 60), bool)
     roads[15:25] = True
     order = route_order(rng(0), roads, np.ones_like(roads), coverage=0.05)
@@ -153,7 +153,7 @@ def test_a_map_without_streets_has_no_drive():
     assert (route_order(rng(), nothing, ~nothing) == -1).all()
 
 
-def test_a_stretch_of_a_drive_starts_where_it_is_told():
+def test_along_route_samples_a_section_of_a_drive():
     order = np.array([[0, 1, 2], [5, 4, 3], [-1, -1, -1]])
     assert along_route(order, 2).tolist() == [[True, True, False], [False] * 3, [False] * 3]
     assert along_route(order, 2, start=4).tolist() == [
@@ -166,7 +166,7 @@ def test_a_stretch_of_a_drive_starts_where_it_is_told():
 # --- mixtures ---------------------------------------------------------------------------
 
 
-def test_a_pure_mixture_of_drives_keeps_to_the_drive_and_its_length():
+def test_a_mixture_of_only_drives_samples_one_drive_up_to_its_fraction():
     roads, free = street_grid()
     orders = np.stack([route_order(rng(seed), roads, free, coverage=0.1) for seed in (0, 1)])
     drives = SamplingMixture(uniform_weight=0, grid_weight=0, blocks_out_probability=0)
@@ -176,10 +176,10 @@ def test_a_pure_mixture_of_drives_keeps_to_the_drive_and_its_length():
         assert 1 <= sampled.sum() <= math.ceil(0.05 * free.sum())
 
 
-def test_a_crop_of_a_drive_still_gives_as_many_samples_as_wanted():
+def test_a_crop_of_a_drive_gives_the_requested_number_of_samples():
     free = np.ones((32, 32), bool)
     order = np.full((32, 32), -1, np.int16)
-    order[10] = np.arange(0, 320, 10)  # the vehicle crossed the crop now and then
+    order[10] = np.arange(0, 320, 10)  # only every tenth pixel of the drive is in the crop
     mixture = SamplingMixture(
         uniform_weight=0, grid_weight=0, blocks_out_probability=0, route_fraction=(0.01, 0.01)
     )
@@ -187,20 +187,20 @@ def test_a_crop_of_a_drive_still_gives_as_many_samples_as_wanted():
         assert mixture.draw_mask(rng(seed), free, order[None]).sum() == round(0.01 * free.sum())
 
 
-def test_without_drives_their_share_is_sampled_uniformly():
+def test_without_drives_samples_are_uniform():
     free = np.ones((40, 40), bool)
     mixture = SamplingMixture(uniform_weight=0, grid_weight=0, blocks_out_probability=0)
     assert mixture.draw_mask(rng(), free, None).any()
     assert mixture.draw_mask(rng(), free, np.full((2, 40, 40), -1)).any()
 
 
-def test_an_exact_mixture_leaves_levels_alone():
+def test_a_mixture_without_errors_keeps_the_levels():
     levels = np.linspace(-120, -60, 9, dtype=np.float32)
     corruption = SamplingMixture(corrupt_probability=0).draw_corruption(rng())
     assert (corruption.apply(rng(), levels) == levels).all()
 
 
-def test_outliers_are_as_frequent_as_asked_and_far_off():
+def test_outliers_have_the_requested_frequency_and_size():
     true = np.zeros(20_000, np.float32)
     wrong = Corruption(outlier_fraction=0.1).apply(rng(), true)
     assert 0.09 < (wrong != 0).mean() < 0.11
@@ -219,6 +219,6 @@ def test_outliers_are_as_frequent_as_asked_and_far_off():
         lambda: SamplingMixture(uniform_fraction=(0.0, 0.5)),
     ],
 )
-def test_impossible_requests_are_refused(ask):
+def test_invalid_parameters_are_rejected(ask):
     with pytest.raises(ConfigError):
         ask()

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from rm_geo.datasets.generate import main as generate_command
-from rm_geo.datasets.generation import antenna_of, generate
+from rm_geo.datasets.generation import antenna_from_row, generate
 from rm_geo.datasets.maps_archive import read_maps_archive
 from rm_geo.datasets.recipes import CityRecipe, FieldRecipe, draw_field_antennas
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedSet
@@ -18,7 +18,7 @@ SIDE = 48
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """Six tiny maps: a house in each, a street, five transmitters, one of them indoors."""
+    """Six small maps with houses, streets and five transmitters, one of them indoors."""
     buildings = np.zeros((6, SIDE, SIDE), bool)
     roads = np.zeros_like(buildings)
     for number in range(6):
@@ -38,10 +38,10 @@ def archive(tmp_path_factory):
 
 
 class StopAfter(SilentProgress):
-    """Asks to stop when some scenes are done, as a person would."""
+    """Progress that cancels after a number of scenes."""
 
     def __init__(self, scenes):
-        self.left = scenes + 1  # the scenes found at the start are announced first
+        self.left = scenes + 1  # the first call reports the scenes of an earlier run
 
     def advance(self, amount=1):
         self.left -= 1
@@ -68,10 +68,10 @@ def paper_set(archive, tmp_path_factory):
     return generate(paper(), tmp_path_factory.mktemp("sets") / "p", source=archive, workers=1)
 
 
-# --- what a set holds -------------------------------------------------------------------
+# --- contents of a set ------------------------------------------------------------------
 
 
-def test_a_paper_scene_shows_its_map_and_its_published_transmitters(archive, paper_set):
+def test_a_paper_scene_has_its_map_and_published_transmitters(archive, paper_set):
     maps = read_maps_archive(archive)
     for index, scene_id in enumerate(("map_1", "map_2", "map_3")):
         scene = paper_set.scene(index)
@@ -83,12 +83,12 @@ def test_a_paper_scene_shows_its_map_and_its_published_transmitters(archive, pap
             number = int(column(antenna, "transmitter"))
             place = [column(antenna, "row"), column(antenna, "col")]
             assert place == maps.transmitters[index + 1, number].tolist()
-            assert number != 2  # that one stands in a house
+            assert number != 2  # the indoor one
             assert column(antenna, "sector") == 0
             assert np.isnan(column(antenna, "azimuth_deg"))
 
 
-def test_gains_fall_from_the_antenna_and_stop_at_walls(paper_set):
+def test_gains_are_largest_at_the_antenna_and_at_the_floor_indoors(paper_set):
     scene = paper_set.scene(0)
     inside = scene.buildings.copy()
     inside[1:-1, 1:-1] &= scene.buildings[:-2, 1:-1] & scene.buildings[2:, 1:-1]
@@ -107,7 +107,7 @@ def test_drives_number_outdoor_pixels(paper_set):
     assert not (scene.orders[:, scene.buildings] >= 0).any()
 
 
-def test_a_field_scene_is_made_of_whole_maps_with_uneven_roofs(archive, tmp_path):
+def test_a_field_scene_consists_of_whole_maps_with_varying_heights(archive, tmp_path):
     recipe = FieldRecipe(maps=(0, 1, 2, 3, 4), scenes=2, transmitters=2, drives=1)
     made = generate(recipe, tmp_path / "f", source=archive, workers=1)
     maps = read_maps_archive(archive)
@@ -121,14 +121,14 @@ def test_a_field_scene_is_made_of_whole_maps_with_uneven_roofs(archive, tmp_path
         assert len(np.unique(scene.heights_m)) > 2
 
 
-def test_a_city_needs_no_maps(tmp_path):
+def test_the_city_recipe_needs_no_maps(tmp_path):
     recipe = CityRecipe(scenes=1, transmitters=1, drives=1, side_px=104)
     made = generate(recipe, tmp_path / "c", workers=1)
     assert made.map_ids == ()
     assert np.isfinite(made.gains_db).all()
 
 
-def test_field_sites_stand_above_their_roofs_and_point_somewhere():
+def test_field_antennas_are_above_roofs_and_sectors_have_an_azimuth():
     heights = np.zeros((40, 40), np.uint8)
     heights[10:30, 10:30] = 20
     table = draw_field_antennas(np.random.default_rng(0), heights, 200)
@@ -139,14 +139,14 @@ def test_field_sites_stand_above_their_roofs_and_point_somewhere():
     sectors = column(table, "sector") == 1
     assert 0.3 < sectors.mean() < 0.8
     assert np.isfinite(column(table, "azimuth_deg")[sectors]).all()
-    assert antenna_of(table[sectors][0]).pattern is not None
-    assert antenna_of(table[~sectors][0]).pattern is None
+    assert antenna_from_row(table[sectors][0]).pattern is not None
+    assert antenna_from_row(table[~sectors][0]).pattern is None
 
 
 # --- resuming and repeating -------------------------------------------------------------
 
 
-def test_a_stopped_run_goes_on_and_ends_as_an_undisturbed_one(archive, paper_set, tmp_path):
+def test_a_resumed_run_gives_the_same_files(archive, paper_set, tmp_path):
     out = tmp_path / "p"
     with pytest.raises(CancelledError):
         generate(paper(), out, source=archive, workers=1, progress=StopAfter(1))
@@ -157,23 +157,23 @@ def test_a_stopped_run_goes_on_and_ends_as_an_undisturbed_one(archive, paper_set
     assert not (tmp_path / "p.part").exists()
 
 
-def test_workers_change_nothing(archive, paper_set, tmp_path):
+def test_the_number_of_workers_does_not_change_the_files(archive, paper_set, tmp_path):
     made = generate(paper(), tmp_path / "p", source=archive, workers=2)
     assert files(made.path) == files(paper_set.path)
 
 
-def test_a_finished_set_is_not_computed_again(archive, paper_set):
+def test_a_complete_set_is_not_computed_again(archive, paper_set):
     before = {file.name: file.stat().st_mtime_ns for file in paper_set.path.iterdir()}
     generate(paper(), paper_set.path, source=archive)
     assert {file.name: file.stat().st_mtime_ns for file in paper_set.path.iterdir()} == before
 
 
-def test_another_seed_draws_other_drives(archive, paper_set, tmp_path):
+def test_another_seed_gives_other_drives(archive, paper_set, tmp_path):
     other = generate(paper(seed=1), tmp_path / "p", source=archive, workers=1)
     assert (other.orders != paper_set.orders).any()
 
 
-# --- refusals ---------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------
 
 
 def test_another_recipe_does_not_overwrite_a_set(archive, paper_set):
@@ -181,15 +181,15 @@ def test_another_recipe_does_not_overwrite_a_set(archive, paper_set):
         generate(paper(transmitters=1), paper_set.path, source=archive)
 
 
-def test_a_folder_of_something_else_is_left_alone(archive, tmp_path):
+def test_a_folder_with_other_contents_is_kept(archive, tmp_path):
     (tmp_path / "thesis").mkdir()
-    with pytest.raises(OutputError, match="no simulated scenes"):
+    with pytest.raises(OutputError, match="contains no simulated scenes"):
         generate(paper(), tmp_path / "thesis", source=archive)
 
 
-def test_a_full_disk_is_noticed_before_the_work(archive, tmp_path, monkeypatch):
+def test_disk_space_is_checked_before_the_computation(archive, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    with pytest.raises(OutputError, match="needs"):
+    with pytest.raises(OutputError, match="are needed"):
         generate(paper(), tmp_path / "p", source=archive)
     assert not list(tmp_path.iterdir())
 
@@ -202,12 +202,12 @@ def test_a_full_disk_is_noticed_before_the_work(archive, tmp_path, monkeypatch):
         (paper(maps=()), "0 scenes"),
     ],
 )
-def test_maps_and_transmitters_that_are_not_there_are_named(archive, tmp_path, recipe, message):
+def test_missing_maps_and_transmitters_are_named(archive, tmp_path, recipe, message):
     with pytest.raises(ConfigError, match=message):
         generate(recipe, tmp_path / "p", source=archive, workers=1)
 
 
-def test_maps_are_needed_for_recipes_made_of_maps(tmp_path):
+def test_recipes_with_maps_require_an_archive(tmp_path):
     with pytest.raises(ConfigError, match="archive"):
         generate(paper(), tmp_path / "p")
 
@@ -217,7 +217,7 @@ def test_maps_are_needed_for_recipes_made_of_maps(tmp_path):
     [
         ("city", ("--maps", "1-6")),
         ("city", ("--source", "maps.npz")),
-        ("city", ("--maps", "1-500")),  # given, though it is what it would be
+        ("city", ("--maps", "1-500")),  # set explicitly to the default
         ("paper", ("--scenes", "3")),
         ("paper", ("--side-px", "64")),
         ("field", ("--side-px", "64")),
@@ -228,15 +228,15 @@ def test_maps_are_needed_for_recipes_made_of_maps(tmp_path):
         ("references", ("--transmitters", "4")),
     ],
 )
-def test_options_that_a_recipe_does_not_use_are_refused(tmp_path, recipe, option):
+def test_unused_options_are_rejected(tmp_path, recipe, option):
     words = ["--recipe", recipe, *option, "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(generate_command, words)
     assert result.exit_code == 2, result.output
-    assert f"{option[0]} is nothing to the recipe {recipe}" in result.output
+    assert f"{option[0]} is not used by the recipe {recipe}" in result.output
     assert not list(tmp_path.iterdir())
 
 
-def test_training_on_test_maps_is_refused(archive, paper_set):
+def test_training_on_test_maps_is_rejected(archive, paper_set):
     paper_set.require_trainable()
     manifest = {**paper_set.manifest, "map_ids": [[1], [601], [3]]}
     spoilt = SimulatedSet(**{**vars(paper_set), "manifest": manifest})
@@ -244,8 +244,8 @@ def test_training_on_test_maps_is_refused(archive, paper_set):
         spoilt.require_trainable()
 
 
-def test_an_unfinished_or_damaged_set_is_not_opened(paper_set, tmp_path):
-    with pytest.raises(InputError, match="holds no simulated scenes"):
+def test_an_incomplete_or_damaged_set_is_rejected(paper_set, tmp_path):
+    with pytest.raises(InputError, match="contains no simulated scenes"):
         SimulatedSet.open(tmp_path)
     for name, content in files(paper_set.path).items():
         (tmp_path / name).write_bytes(content)
@@ -254,14 +254,14 @@ def test_an_unfinished_or_damaged_set_is_not_opened(paper_set, tmp_path):
     with pytest.raises(InputError, match=r"gains_db\.npy"):
         SimulatedSet.open(tmp_path)
     np.save(gains, np.zeros((1, 2, 3), np.float16))
-    with pytest.raises(InputError, match="manifest says"):
+    with pytest.raises(InputError, match="manifest declares"):
         SimulatedSet.open(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"format": "other"}))
-    with pytest.raises(InputError, match="no manifest of the kind"):
+    with pytest.raises(InputError, match="not a manifest of format"):
         SimulatedSet.open(tmp_path)
 
 
-def test_objects_are_never_unpickled(paper_set, tmp_path):
+def test_pickled_objects_are_rejected(paper_set, tmp_path):
     for name, content in files(paper_set.path).items():
         (tmp_path / name).write_bytes(content)
     np.save(tmp_path / "antennas.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -269,7 +269,7 @@ def test_objects_are_never_unpickled(paper_set, tmp_path):
         SimulatedSet.open(tmp_path)
 
 
-def test_a_set_does_not_grow_behind_a_link(archive, tmp_path):
+def test_a_symbolic_link_instead_of_the_part_folder_is_rejected(archive, tmp_path):
     behind = tmp_path / "behind"
     behind.mkdir()
     (tmp_path / "p.part").symlink_to(behind)

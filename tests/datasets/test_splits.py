@@ -5,7 +5,7 @@ from rm_geo.errors import ConfigError
 
 
 @pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS.keys())
-def test_no_pair_of_map_and_transmitter_is_both_trained_on_and_tested(split):
+def test_training_validation_and_test_pairs_are_disjoint(split):
     def pairs(maps, transmitters):
         return {(number, transmitter) for number in maps for transmitter in transmitters}
 
@@ -18,7 +18,7 @@ def test_no_pair_of_map_and_transmitter_is_both_trained_on_and_tested(split):
 
 
 @pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS.keys())
-def test_every_split_trains_on_training_maps_only(split):
+def test_splits_train_only_on_training_maps(split):
     require_training_maps(split.train_maps)
 
 
@@ -29,17 +29,17 @@ def test_radiocycle_has_500_100_and_100_maps():
     assert (split.test_maps[0], split.test_maps[-1]) == (601, 700)
 
 
-def test_mars_tests_on_seen_maps_in_setting_one_and_on_unseen_ones_in_setting_two():
+def test_only_mars_setting_two_tests_on_unseen_maps():
     assert not get_split("mars-i").unseen_maps
     assert get_split("mars-ii").unseen_maps
     assert get_split("mars-ii").train_maps == tuple(range(1, 251))
 
 
-def test_training_on_a_test_map_is_refused_by_name():
+def test_training_on_test_maps_is_rejected_with_their_numbers():
     with pytest.raises(ConfigError, match="Maps 501, 650 "):
         require_training_maps([3, 650, 500, 501])
 
 
-def test_an_unknown_split_is_answered_with_the_known_ones():
+def test_the_error_for_an_unknown_split_lists_the_known_ones():
     with pytest.raises(ConfigError, match="radiocycle"):
         get_split("radiounet")

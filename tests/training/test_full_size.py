@@ -105,7 +105,7 @@ def test_every_line_of_the_mars_tables_has_a_model_in_the_plan_of_its_own_split(
         (["nowhere", "--minutes", "1", "--test-transmitters", "0"], "transmitters test nothing"),
         (
             ["x", "--minutes", "1", "--maps", "none.npz", "--test", "none"],
-            "none holds no simulated",
+            "none contains no simulated",
         ),
     ],
 )
