@@ -10,7 +10,7 @@ import torch
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db, transmitter_images
-from rm_geo.networks.interpolation_net import InterpolationNet
+from rm_geo.networks.radio_unet import InterpolationNet
 from rm_geo.units import gain_to_unit, unit_to_gain
 
 

@@ -11,8 +11,8 @@ from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db, transmitter_images
 from rm_geo.estimators.onnx_radiocycle import LOG_STD_BOUNDS
 from rm_geo.estimators.symmetries import orientations, turn, turn_back
-from rm_geo.networks.fields import SparseTiles
-from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle, RadioCycle
+from rm_geo.networks.features import SparseTiles
+from rm_geo.networks.radiocycle import DriveTestMaps, DriveTestRadioCycle, RadioCycle
 from rm_geo.units import LEVEL_SCALE_DB, gain_to_unit, unit_to_gain
 from rm_geo.zoo.catalog import ModelRecord
 
@@ -40,7 +40,7 @@ class TorchRadioCycle:
     def __init__(self, record: ModelRecord, device: str, symmetries: int = 1) -> None:
         self._symmetries = symmetries
         self._model = LoadedModel(record, "radiocycle", device)
-        self._model.require((FieldRadioCycle, RadioCycle), "RadioCycle")
+        self._model.require((DriveTestRadioCycle, RadioCycle), "RadioCycle")
 
     @torch.inference_mode()
     def estimate(self, batch: TileBatch) -> Estimate:
@@ -54,10 +54,10 @@ class TorchRadioCycle:
         network = self._model.network
         if isinstance(network, RadioCycle):
             return self._estimate_paper(network, batch)
-        assert isinstance(network, FieldRadioCycle)
+        assert isinstance(network, DriveTestRadioCycle)
         return self._estimate_field(network, batch)
 
-    def _estimate_field(self, network: FieldRadioCycle, batch: TileBatch) -> Estimate:
+    def _estimate_field(self, network: DriveTestRadioCycle, batch: TileBatch) -> Estimate:
         """Run the field pair in as many orientations as asked for, and average."""
         _require_multiple(batch, network.multiple)
         observed = batch.observed
@@ -76,7 +76,7 @@ class TorchRadioCycle:
             known = None if walls is None else turn(walls, turns, mirror)
             with self._model.autocast():
                 maps = network(_turn_tiles(tiles, turns, mirror), known)
-            assert isinstance(maps, FieldMaps)
+            assert isinstance(maps, DriveTestMaps)
             rsrp = rsrp + turn_back(maps.rsrp_dbm, turns, mirror)
             odds = torch.sigmoid(maps.building_logits.float())
             probability = probability + turn_back(odds, turns, mirror)

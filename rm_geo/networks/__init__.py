@@ -1,4 +1,7 @@
-"""Networks of the methods, as torch modules, and the one place that builds them by name."""
+"""Networks of the methods as PyTorch modules, and their construction by name.
+
+All sources of published networks are named in the docstrings of their classes.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ import torch
 from torch import nn
 
 from rm_geo.errors import ModelError
-from rm_geo.networks.interpolation_net import InterpolationNet
 from rm_geo.networks.mars import MARS
-from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
+from rm_geo.networks.radio_unet import InterpolationNet
+from rm_geo.networks.radiocycle import DriveTestRadioCycle, RadioCycle
 from rm_geo.networks.srresnet import SRResNet
 from rm_geo.networks.supreme import Supreme
 
 __all__ = [
     "MARS",
-    "FieldRadioCycle",
+    "DriveTestRadioCycle",
     "InterpolationNet",
     "RadioCycle",
     "SRResNet",
@@ -26,19 +29,19 @@ __all__ = [
     "Supreme",
     "build",
     "channels_last",
+    "complete_arguments",
     "kinds",
-    "settled_arguments",
 ]
 
 SuperResolutionNet: TypeAlias = MARS | SRResNet | Supreme
-"""Networks that enlarge coarse samples by their ``scale``."""
+"""Networks that enlarge a coarse radio map by their ``scale``."""
 
 
 def _kinds() -> dict[str, Callable[..., nn.Module]]:
-    """Constructors by the name that a model file carries."""
+    """Constructors by the name of the kind in a model file."""
     return {
         "radiocycle": RadioCycle,
-        "radiocycle-field": FieldRadioCycle,
+        "radiocycle-field": DriveTestRadioCycle,
         "interpolation-net": InterpolationNet,
         "mars": MARS,
         "srresnet": SRResNet,
@@ -47,24 +50,34 @@ def _kinds() -> dict[str, Callable[..., nn.Module]]:
 
 
 def kinds() -> tuple[str, ...]:
-    """Names of the kinds of network that :func:`build` knows."""
+    """Return the kinds of network that :func:`build` accepts."""
     return tuple(_kinds())
 
 
 def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
-    """Build an untrained network from what a model file says of itself.
+    """Build an untrained network from its description in a model file.
 
     Parameters
     ----------
     kind : str
         One of :func:`kinds`.
     config : mapping
-        Keyword arguments of the network's class.
+        Keyword arguments of the class of the network.
+
+    Returns
+    -------
+    torch.nn.Module
 
     Raises
     ------
     ModelError
-        If the kind or a key is unknown.
+        If the kind or an argument is unknown, or a value is invalid.
+
+    Examples
+    --------
+    >>> network = build("mars", {"scale": 4, "width": 16, "blocks": 1})
+    >>> network(torch.rand(1, 1, 8, 8)).shape
+    torch.Size([1, 1, 32, 32])
     """
     constructors = _kinds()
     if kind not in constructors:
@@ -77,10 +90,25 @@ def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
         raise ModelError(f"The network {kind!r} cannot be built: {error}.") from error
 
 
-def settled_arguments(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give all arguments of a network's class, those that a model file leaves out too.
+def complete_arguments(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments of the class of a network, including the default values.
 
-    Lists and tuples, of which JSON knows one, are the same.
+    Parameters
+    ----------
+    kind : str
+        One of :func:`kinds`.
+    config : mapping
+        Keyword arguments of the class of the network.
+
+    Returns
+    -------
+    dict
+        Value of each argument. Tuples are converted to lists, as in JSON.
+
+    Examples
+    --------
+    >>> complete_arguments("srresnet", {"scale": 8})
+    {'scale': 8, 'width': 64, 'blocks': 16}
     """
     bound = inspect.signature(_kinds()[kind]).bind(**config)
     bound.apply_defaults()
@@ -91,7 +119,20 @@ def settled_arguments(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """Lay out the 2-D convolutions of a network as CPUs and GPUs like it; gives it back."""
+    """Convert the 2-D convolutions of a network to the memory format channels-last.
+
+    This format is faster on CPUs and GPUs.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same network.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""A compact U-Net: pixel-unshuffle in front of residual blocks, for two cores and laptops."""
+"""Compact U-Net for CPUs: pixel-unshuffle in front of residual blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from torch.nn import functional
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity, which the block starts as."""
+    """Two 3x3 convolutions in parallel to the identity, initialised as the identity.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -20,37 +26,43 @@ class ResidualBlock(nn.Module):
         _start_at_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the correction."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         y = torch.relu(self.first(torch.relu(x)))
         return torch.add(x, self.second(y))
 
 
 def _start_at_zero(conv: nn.Conv2d) -> None:
-    """Make a convolution's output zero until it is trained."""
+    """Initialise a convolution with zeros."""
     nn.init.zeros_(conv.weight)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
 
 
 class CompactUNet(nn.Module):
-    """Residual U-Net at a quarter of the resolution, without normalisation.
+    """Residual U-Net at a quarter of the resolution, without normalisation layers.
 
     Parameters
     ----------
     fine_channels, smooth_channels : int
-        Inputs at full and at quarter resolution. The full-resolution ones are
-        pixel-unshuffled, so that no detail is lost.
+        Input channels at full and at quarter resolution. Those at full resolution are
+        pixel-unshuffled, which loses no detail.
     out_channels : int
-        Images in the output, at full resolution.
+        Output channels at full resolution.
     widths : sequence of int
         Channels at 1/4, 1/8, 1/16, ... of the resolution.
     depths : sequence of int
-        Residual blocks on the way down at each of these.
+        Residual blocks of the encoder at each of these resolutions.
 
     Notes
     -----
-    Height and width must be multiples of ``4 * 2 ** (len(widths) - 1)``. Nothing depends on
-    the other tiles of a batch.
+    Height and width must be multiples of ``4 * 2 ** (len(widths) - 1)``. The output of a tile
+    does not depend on the other tiles of a batch. An untrained network gives 0.
+
+    Examples
+    --------
+    >>> network = CompactUNet(3, 9, 1, widths=(8, 12), depths=(1, 1))
+    >>> network(torch.rand(2, 3, 32, 32), torch.rand(2, 9, 8, 8)).shape
+    torch.Size([2, 1, 32, 32])
     """
 
     def __init__(
@@ -75,7 +87,7 @@ class CompactUNet(nn.Module):
         _start_at_zero(self.head)
 
     def forward(self, fine: Tensor, smooth: Tensor) -> Tensor:
-        """Map (B, fine, H, W) and (B, smooth, H/4, W/4) to (B, out, H, W)."""
+        """Map (B, fine, H, W) and (B, smooth, H / 4, W / 4) to (B, out, H, W)."""
         x = torch.relu(self.stem(torch.cat([functional.pixel_unshuffle(fine, 4), smooth], 1)))
         skips: list[Tensor] = []
         for level, encode in enumerate(self.encode):

@@ -1,8 +1,8 @@
 """MARS: radio map super-resolution with CNN blocks and a light Transformer.
 
-The blocks are those of its parent ESRT (Lu et al., CVPRW 2022, arXiv 2108.11084), by the
-parameter counts of the paper. One decomposition reaches the paper's totals, 1,449,819 at
-4x and 1,523,803 at 8x; it is inferred from them, not published, and not the only one.
+The blocks are those of ESRT (Lu et al., CVPRW 2022, arXiv 2108.11084), on which MARS is based.
+Their arrangement is inferred from the parameter counts in the MARS paper, 1,449,819 at 4x and
+1,523,803 at 8x. It is not published, and other arrangements have the same counts.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rm_geo.networks.fields import pull_push
+from rm_geo.networks.features import pull_push
 from rm_geo.networks.upsampling import enlarge, upsampler, with_building_mask
 
 
 class _Scales(nn.Module):
-    """Learnt scalar factors, all one at the start."""
+    """Trainable scalar factors, initialised with 1."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.ones(count))
 
     def forward(self, index: int, x: Tensor) -> Tensor:
-        """Scale ``x`` by factor ``index``."""
+        """Multiply ``x`` by factor ``index``."""
         return torch.mul(self.value[index], x)
 
 
 class _ChannelAttention(nn.Module):
-    """Squeeze-and-excitation with a reduction to a sixteenth of the channels."""
+    """Squeeze-and-excitation with a reduction to 1/16 of the channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -44,13 +44,13 @@ class _ChannelAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight the channels."""
+        """Multiply the channels by their weights."""
         weighted: Tensor = x * self.gate(x)
         return weighted
 
 
 class _ResidualUnit(nn.Module):
-    """``s1 x + s2 conv(PReLU(conv(x)))`` through half the channels."""
+    """``s1 x + s2 conv(PReLU(conv(x)))`` with half of the channels inside."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -68,7 +68,13 @@ class _ResidualUnit(nn.Module):
 
 
 class ARFB(nn.Module):
-    """Adaptive residual feature block of ESRT; 29,995 parameters at 32 channels."""
+    """Adaptive residual feature block of ESRT, with 29,995 parameters at 32 channels.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels, even.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -82,7 +88,7 @@ class ARFB(nn.Module):
         self.scales = _Scales(5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Refine features (B, C, H, W)."""
+        """Map features (B, C, H, W) to (B, C, H, W)."""
         a = self.first(x)
         b = self.second(a)
         both = torch.cat([self.scales(0, b), self.scales(1, a)], 1)
@@ -91,10 +97,17 @@ class ARFB(nn.Module):
 
 
 class HPB(nn.Module):
-    """High-preserving block of ESRT; 122,190 parameters at 32 channels.
+    """High-preserving block of ESRT, with 122,190 parameters at 32 channels.
 
-    The high-frequency part (what average pooling loses) takes its own path; the low one is
-    refined at half the resolution by one block applied several times.
+    The high-frequency part, the difference to the average-pooled features, has its own branch.
+    The low-frequency part is refined at half the resolution by one block applied repeatedly.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels, even.
+    repeats : int
+        Applications of the low-frequency block.
     """
 
     def __init__(self, width: int, repeats: int = 5) -> None:
@@ -108,7 +121,7 @@ class HPB(nn.Module):
         self.last = ARFB(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Refine features (B, C, H, W); H and W even."""
+        """Map features (B, C, H, W) to (B, C, H, W), with even H and W."""
         features = self.first(x)
         low = functional.avg_pool2d(features, 2)
         high = self.high(features - enlarge(low, 2))
@@ -119,10 +132,20 @@ class HPB(nn.Module):
 
 
 class EfficientTransformer(nn.Module):
-    """ET of ESRT: attention over 3 x 3 patches; 188,424 parameters at 32 channels.
+    """Efficient Transformer (ET) of ESRT, with 188,424 parameters at 32 channels.
 
-    Tokens are the unfolded 3 x 3 neighbourhoods (9 C values each). Attention works on half
-    of that and within ``splits`` parts of the sequence, which bounds its memory.
+    Tokens are the unfolded 3 x 3 neighbourhoods (9 C values each). Attention is computed on half
+    of the values, and separately in ``splits`` parts of the sequence, which bounds its memory.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels C.
+    heads : int
+        Attention heads.
+    splits : int
+        Largest number of parts of the sequence; it must divide the number of tokens, otherwise
+        the greatest common divisor is used.
     """
 
     def __init__(self, width: int, heads: int = 8, splits: int = 4) -> None:
@@ -140,18 +163,18 @@ class EfficientTransformer(nn.Module):
         )
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        """Multi-head attention within each part of the sequence."""
+        """Apply multi-head attention within each part of the sequence."""
         batch, length, _ = tokens.shape
         splits = math.gcd(self.splits, length)
         qkv = self.qkv(self.reduce(tokens))
         qkv = qkv.reshape(batch * splits, length // splits, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = functional.scaled_dot_product_attention(q, k, v, scale=self.scale)
-        joined: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, length, -1))
-        return joined
+        combined: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, length, -1))
+        return combined
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix features (B, C, H, W) over the whole image."""
+        """Map features (B, C, H, W) to (B, C, H, W)."""
         size = (int(x.shape[-2]), int(x.shape[-1]))
         tokens = functional.unfold(x, 3, padding=1).transpose(1, 2)
         tokens = tokens + self._attend(self.norm1(tokens))
@@ -160,7 +183,15 @@ class EfficientTransformer(nn.Module):
 
 
 class PyramidAttention(nn.Module):
-    """PAU: an ET at full, half and quarter resolution, joined on the way up."""
+    """Pyramid attention unit (PAU): an ET at full, half and quarter resolution, combined.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels.
+    heads : int
+        Attention heads.
+    """
 
     def __init__(self, width: int, heads: int = 8) -> None:
         super().__init__()
@@ -173,7 +204,7 @@ class PyramidAttention(nn.Module):
         self.fuse = nn.Conv2d(3 * width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix features (B, C, H, W) at three scales; H and W multiples of 4."""
+        """Map features (B, C, H, W) to (B, C, H, W), with H and W multiples of 4."""
         full = self.mix_full(x)
         half = self.mix_half(functional.avg_pool2d(x, 2))
         quarter = self.mix_quarter(functional.avg_pool2d(x, 4))
@@ -184,40 +215,45 @@ class PyramidAttention(nn.Module):
 
 
 class MARS(nn.Module):
-    """Multi-scale attention radio map super-resolution.
+    """Multi-scale attention radio map super-resolution (MARS).
 
     Parameters
     ----------
     scale : {2, 4, 8}
-        Enlargement along each axis; the paper's "4x" is 64 x 64 in, 256 x 256 out.
+        Enlargement along each axis. "4x" in the paper maps 64 x 64 to 256 x 256.
     width : int
-        Channels; the paper's is 32. A multiple of 16 keeps the heads whole.
+        Number of channels, a multiple of 16; 32 in the paper.
     blocks : int
-        High-preserving blocks; the paper has 4.
+        Number of high-preserving blocks; 4 in the paper.
     repeats : int
-        Times that each block refines its low-frequency part; ESRT has 5.
+        Refinements of the low-frequency part in each block; 5 in ESRT.
     heads : int
-        Attention heads; ESRT has 8.
+        Attention heads; 8 in ESRT.
     residual : bool
-        Whether the network corrects a bilinear enlargement instead of painting the map.
-        False is the paper's.
+        Whether the network predicts a correction of the bilinear enlargement, not the map.
+        False in the paper.
     masked : bool
-        Whether the network reads a second channel that says which samples lie in buildings.
-        False is the paper's.
+        Whether the network has a second input channel, the mask of samples in buildings. False
+        in the paper.
     walled : bool
-        Whether the network is told where the walls are, at the resolution of its output: all
-        that is known of a known scene. Samples in buildings are filled from those around them
-        then, and the walls read as ``scale`` x ``scale`` channels. False is the paper's.
+        Whether the network has known buildings at the resolution of its output as an input, in
+        ``scale`` x ``scale`` channels. Samples in buildings are then interpolated from the
+        other samples. False in the paper.
 
     Raises
     ------
     ValueError
-        If it is to be both ``masked`` and ``walled``: walls tell which samples lie in buildings.
+        If both ``masked`` and ``walled`` are set, or ``scale`` is not a power of two.
 
     Notes
     -----
-    1,449,819 parameters at 4x and 1,523,803 at 8x with the paper's values. Input and
-    output are on the unit scale, see :mod:`rm_geo.units`; a sample inside a building is 0.
+    With the values of the paper it has 1,449,819 parameters at 4x and 1,523,803 at 8x. Input and
+    output are on the unit scale, see :mod:`rm_geo.units`. Samples inside buildings are 0.
+
+    Examples
+    --------
+    >>> MARS(4, width=16, blocks=1)(torch.rand(1, 1, 8, 12)).shape
+    torch.Size([1, 1, 32, 48])
     """
 
     def __init__(
@@ -245,23 +281,36 @@ class MARS(nn.Module):
         self.branch = nn.Sequential(
             upsampler(width, scale), nn.Conv2d(width, 1, 3, padding=1, bias=False)
         )
-        if residual:  # a correction starts at nothing: the first map is the bilinear one
+        if residual:  # an untrained network gives the bilinear enlargement
             for last in (self.tail[-1], self.branch[-1]):
                 for parameter in last.parameters():
                     nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, walls: Tensor | None = None) -> Tensor:
-        """Enlarge (B, 1, h, w) to (B, 1, scale h, scale w); h and w multiples of 4.
+    def forward(self, x: Tensor, buildings: Tensor | None = None) -> Tensor:
+        """Enlarge a coarse radio map.
 
-        ``walls``, shape (B, 1, scale h, scale w), are 1 in buildings; only a network that is
-        ``walled`` takes them, and then it needs them.
+        Parameters
+        ----------
+        x : Tensor, shape (B, 1, h, w)
+            Coarse map on the unit scale, with h and w multiples of 4.
+        buildings : Tensor, shape (B, 1, scale h, scale w), optional
+            1 in buildings, else 0. Required by a network with ``walled``, not accepted by others.
+
+        Returns
+        -------
+        Tensor, shape (B, 1, scale h, scale w)
+
+        Raises
+        ------
+        ValueError
+            If ``buildings`` are missing or not accepted.
         """
-        if (walls is not None) is not self.walled:
-            raise ValueError("walls are for a network that is walled, and it needs them")
-        if walls is not None:
+        if (buildings is not None) is not self.walled:
+            raise ValueError("buildings are required if walled is set, and not accepted otherwise")
+        if buildings is not None:
             known = (x > 0.0).to(x.dtype)
             x = pull_push(x, known)
-            outlines = functional.pixel_unshuffle(walls.to(x.dtype), self.scale)
+            outlines = functional.pixel_unshuffle(buildings.to(x.dtype), self.scale)
             shallow = self.head(torch.cat([x, 1.0 - known, outlines], 1))
         else:
             shallow = self.head(with_building_mask(x) if self.masked else x)

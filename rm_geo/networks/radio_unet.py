@@ -1,4 +1,4 @@
-"""RadioUNet: the U-Net of RadioCycle's generator G and of InterpolationNet."""
+"""RadioUNet, the U-Net of RadioCycle's generator G and of the baseline InterpolationNet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 _MEAN_LEVEL: Final = 0.3
-"""About the mean of radio maps on the 0..1 scale."""
+"""Approximate mean of radio maps on the unit scale."""
 
 
 def _down(n_in: int, n_out: int, kernel: int, pool: int = 1) -> nn.Sequential:
@@ -27,29 +27,39 @@ def _up(n_in: int, n_out: int, kernel: int) -> nn.Sequential:
 
 
 def _scaled(channels: int, width: float) -> int:
-    """Scale a channel count of the paper.
+    """Scale a channel count of the paper and round it to a multiple of 8.
 
-    Rounded to a multiple of 8, since vector units take channels by eights: at half the width a
-    step takes half the time that it takes with 3, 25, 75 or 250 channels.
+    Vector units process 8 channels at a time: at half the width, a step takes half the time of
+    one with 3, 25, 75 or 250 channels.
     """
     return channels if width == 1.0 else max(8, 8 * round(channels * width / 8))
 
 
 class RadioUNet(nn.Module):
-    """The first U of RadioWNet (Levie et al., IEEE TWC 2021, arXiv 1911.09002, Table I).
+    """First U-Net of RadioWNet (Levie et al., IEEE TWC 2021, arXiv 1911.09002, Table I).
 
     Parameters
     ----------
     in_channels : int
-        Images in the input; RadioCycle's G takes two, buildings and transmitter.
+        Input channels. RadioCycle's G has two, buildings and transmitter.
     width : float
-        Factor on every channel count but the input's and the output's, which are rounded to
-        multiples of 8; 1 is the paper's, with the paper's counts.
+        Factor on the channel counts except those of input and output, above 0. With 1 they are
+        those of the paper, otherwise they are rounded to multiples of 8.
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is not positive.
 
     Notes
     -----
     With two inputs and ``width=1`` it has 10,921,405 parameters. Height and width of the
     input must be multiples of 64.
+
+    Examples
+    --------
+    >>> RadioUNet(2, width=0.05)(torch.rand(1, 2, 64, 64)).shape
+    torch.Size([1, 1, 64, 64])
     """
 
     def __init__(self, in_channels: int = 2, width: float = 1.0) -> None:
@@ -79,11 +89,11 @@ class RadioUNet(nn.Module):
         self.dec0 = _up(2 * c40, c20, 6)
         self.dec00 = _down(c20 + c6 + n, c20, 5)
         self.head = nn.Conv2d(c20 + n, 1, 5, padding=2)
-        # Behind a ReLU, an output that starts below 0 everywhere never learns anything.
+        # Without this bias the output may be below 0 everywhere, where the ReLU has no gradient.
         nn.init.constant_(self.head.bias, _MEAN_LEVEL)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, n, H, W) to one non-negative image (B, 1, H, W)."""
+        """Map (B, in_channels, H, W) to one non-negative image (B, 1, H, W)."""
         e00 = self.enc00(x)
         e0 = self.enc0(e00)
         e1 = self.enc1(e0)
@@ -102,3 +112,29 @@ class RadioUNet(nn.Module):
         u = self.dec0(torch.cat([u, e0], 1))
         u = self.dec00(torch.cat([u, e00, x], 1))
         return torch.relu(self.head(torch.cat([u, x], 1)))
+
+
+class InterpolationNet(nn.Module):
+    """Baseline of the RadioCycle paper: one RadioUNet from sparse RSRP to the radio map.
+
+    Parameters
+    ----------
+    width : float
+        Factor on the channel counts, see :class:`RadioUNet`. With 1, the size of the paper, it
+        has 10,921,405 parameters.
+
+    Examples
+    --------
+    >>> rsrp = transmitter = torch.zeros(1, 1, 64, 64)
+    >>> InterpolationNet(width=0.05)(rsrp, transmitter).shape
+    torch.Size([1, 1, 64, 64])
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        self.unet = RadioUNet(2, width)
+
+    def forward(self, rsrp: Tensor, transmitter: Tensor) -> Tensor:
+        """Map sparse RSRP (unit scale) and transmitter, (B, 1, H, W) each, to (B, 1, H, W)."""
+        gain: Tensor = self.unet(torch.cat([rsrp, transmitter], 1))
+        return gain

@@ -1,4 +1,4 @@
-"""ResUNet: the network that RadioCycle's F uses to see buildings in sparse RSRP."""
+"""ResUNet, the network of RadioCycle's F."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class _Unit(nn.Module):
-    """Pre-activation residual unit: (BN, ReLU, 3x3) twice beside a 1x1 projection."""
+    """Pre-activation residual unit: twice (BN, ReLU, 3x3), in parallel to a 1x1 projection."""
 
     def __init__(self, n_in: int, n_out: int, stride: int, *, leading: bool = True) -> None:
         super().__init__()
@@ -33,24 +33,34 @@ class ResUNet(nn.Module):
     Parameters
     ----------
     in_channels : int
-        Images in the input; RadioCycle's F takes two, sparse RSRP and transmitter.
+        Input channels. RadioCycle's F has two, sparse RSRP and transmitter.
     width : float
-        Factor on the channel counts 64, 128, 256, 512, rounded to multiples of 8; 1 is the
-        paper's.
+        Factor on the channel counts 64, 128, 256, 512 of the paper, above 0. The results are
+        rounded to multiples of 8.
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is not positive.
 
     Notes
     -----
-    With two inputs and ``width=1`` it has 8,220,353 parameters. The output is a logit;
-    the paper's sigmoid belongs to the loss and to whoever reads a probability. Height and
+    With two inputs and ``width=1`` it has 8,220,353 parameters. The output are log-odds; the
+    sigmoid of the paper is applied in the loss and where a probability is needed. Height and
     width of the input must be multiples of 8.
+
+    Examples
+    --------
+    >>> ResUNet(2, width=0.125)(torch.rand(1, 2, 32, 32)).shape
+    torch.Size([1, 1, 32, 32])
     """
 
     def __init__(self, in_channels: int = 2, width: float = 1.0) -> None:
         super().__init__()
         if not width > 0.0:
             raise ValueError(f"width must be positive, not {width}")
-        # Multiples of 8: with others, such as 13, PyTorch's channels-last convolutions have
-        # crashed on CPUs, and none is quicker.
+        # With other channel counts, such as 13, PyTorch's channels-last convolutions have crashed
+        # on CPUs, and none is faster.
         c1, c2, c3, c4 = (max(8, 8 * round(c * width / 8)) for c in (64, 128, 256, 512))
         self.enc1 = _Unit(in_channels, c1, 1, leading=False)
         self.enc2 = _Unit(c1, c2, 2)
@@ -62,7 +72,7 @@ class ResUNet(nn.Module):
         self.head = nn.Conv2d(c1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (B, n, H, W) to building logits (B, 1, H, W)."""
+        """Map (B, in_channels, H, W) to building log-odds (B, 1, H, W)."""
         e1 = self.enc1(x)
         e2 = self.enc2(e1)
         e3 = self.enc3(e2)
@@ -74,5 +84,5 @@ class ResUNet(nn.Module):
 
 
 def _double(x: Tensor) -> Tensor:
-    """Upsample by two, bilinearly."""
+    """Upsample bilinearly by two."""
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

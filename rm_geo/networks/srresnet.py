@@ -1,4 +1,4 @@
-"""SRResNet without batch normalisation: a baseline of the MARS paper."""
+"""SRResNet without batch normalisation, a baseline of the MARS paper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rm_geo.networks.upsampling import upsampler
 
 
 class _Block(nn.Module):
-    """Convolution, PReLU, convolution beside the identity."""
+    """Convolution, PReLU and convolution, in parallel to the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -25,25 +25,30 @@ class _Block(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """The generator of SRGAN (Ledig et al., CVPR 2017, arXiv 1609.04802, figure 4).
+    """Generator of SRGAN (Ledig et al., CVPR 2017, arXiv 1609.04802, figure 4).
 
-    Batch normalisation is left out, which EDSR showed to be better in super-resolution (Lim
-    et al., CVPRW 2017), and the first and last convolutions are 3 x 3: that gives the
-    parameters that the MARS paper counts.
+    It has no batch normalisation, which is better in super-resolution (EDSR, Lim et al., CVPRW
+    2017), and the first and last convolutions are 3 x 3. This gives the parameter counts of the
+    MARS paper.
 
     Parameters
     ----------
     scale : {2, 4, 8}
         Enlargement along each axis.
     width : int
-        Channels.
+        Number of channels.
     blocks : int
-        Residual blocks.
+        Number of residual blocks.
 
     Notes
     -----
-    1,515,284 parameters at 4x and 1,662,997 at 8x with the values by default. Input and output
-    are on the unit scale, see :mod:`rm_geo.units`; a sample inside a building is 0.
+    With the defaults it has 1,515,284 parameters at 4x and 1,662,997 at 8x. Input and output are
+    on the unit scale, see :mod:`rm_geo.units`. Samples inside buildings are 0.
+
+    Examples
+    --------
+    >>> SRResNet(4, width=8, blocks=1)(torch.rand(1, 1, 8, 12)).shape
+    torch.Size([1, 1, 32, 48])
     """
 
     def __init__(self, scale: int = 4, width: int = 64, blocks: int = 16) -> None:

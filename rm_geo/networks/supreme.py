@@ -1,4 +1,4 @@
-"""Supreme: spatial-temporal radio map super-resolution, a baseline of the MARS paper."""
+"""Supreme: spatio-temporal radio map super-resolution, a baseline of the MARS paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rm_geo.networks.upsampling import upsampler
 
 
 class _SpatialTemporalBlock(nn.Module):
-    """A convolution in the plane and one along time, beside the identity."""
+    """A spatial and a temporal convolution, in parallel to the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -26,26 +26,31 @@ class _SpatialTemporalBlock(nn.Module):
 
 
 class Supreme(nn.Module):
-    """Supreme on a single radio map: 3-D convolutions over a history of one, nothing external.
+    """Supreme for a single radio map: 3-D convolutions over one time step, no external data.
 
-    Source: Li et al., Supreme, IPSN 2020, after its public code. That code builds a
-    convolution behind the residual blocks and one that folds the history up, and passes both
-    by; they are counted in the published size, and used here for what their shapes say.
+    Source: Li et al., Supreme, IPSN 2020, and its public code. The code defines a convolution
+    behind the residual blocks and one that reduces the time steps, but does not apply them. They
+    are part of the published size and are applied here according to their shapes.
 
     Parameters
     ----------
     scale : {2, 4, 8}
         Enlargement along each axis.
     width : int
-        Channels.
+        Number of channels.
     blocks : int
-        Spatial-temporal residual blocks.
+        Number of spatio-temporal residual blocks.
 
     Notes
     -----
-    1,514,451 parameters at 4x and 1,662,163 at 8x with the values by default. The network
-    corrects an enlargement that repeats samples. Input and output are on the unit scale, see
-    :mod:`rm_geo.units`; a sample inside a building is 0.
+    With the defaults it has 1,514,451 parameters at 4x and 1,662,163 at 8x. The network corrects
+    a nearest-neighbour enlargement. Input and output are on the unit scale, see
+    :mod:`rm_geo.units`. Samples inside buildings are 0.
+
+    Examples
+    --------
+    >>> Supreme(4, width=8, blocks=1)(torch.rand(1, 1, 8, 12)).shape
+    torch.Size([1, 1, 32, 48])
     """
 
     def __init__(self, scale: int = 4, width: int = 64, blocks: int = 16) -> None:

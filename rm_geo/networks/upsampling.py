@@ -1,4 +1,4 @@
-"""What all super-resolution networks share: enlargement, pixel shuffles, the building mask."""
+"""Layers shared by the super-resolution networks: enlargement, pixel shuffles, building mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
-    """Upsample (B, C, h, w) bilinearly by a whole factor, pixel corners fixed."""
+    """Upsample (B, C, h, w) bilinearly by an integer factor, with aligned image edges."""
     return functional.interpolate(
         x, scale_factor=float(factor), mode="bilinear", align_corners=False
     )
@@ -20,12 +20,26 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
 def upsampler(
     width: int, scale: int, activation: Callable[[], nn.Module] | None = None
 ) -> nn.Sequential:
-    """Pixel shuffles by two until ``scale`` is reached, an activation after each if given.
+    """Build an upsampling module of pixel shuffles by two.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels.
+    scale : int
+        Enlargement, a power of two from 2 on.
+    activation : callable, optional
+        Constructor of an activation after each pixel shuffle.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        Maps (B, width, h, w) to (B, width, scale h, scale w).
 
     Raises
     ------
     ValueError
-        If ``scale`` is no power of two from 2 on.
+        If ``scale`` is not a power of two from 2 on.
     """
     steps = round(math.log2(scale)) if scale > 0 else 0
     if steps < 1 or 2**steps != scale:
@@ -39,5 +53,5 @@ def upsampler(
 
 
 def with_building_mask(x: Tensor) -> Tensor:
-    """Add a channel that is 1 where a sample (B, 1, h, w) lies in a building, so is 0."""
+    """Append the mask of samples in buildings, which are 0, to (B, 1, h, w): (B, 2, h, w)."""
     return torch.cat([x, (x <= 0.0).to(x.dtype)], 1)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.fields import SparseTiles, TileFields
-from rm_geo.networks.radiocycle import FieldRadioCycle
+from rm_geo.networks.features import SparseTiles, TileFeatures
+from rm_geo.networks.radiocycle import DriveTestRadioCycle
 from rm_geo.training.coarse_scenes import coarser, fitting
 from rm_geo.training.dwa import DynamicWeightAverage
 from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
@@ -83,7 +83,7 @@ class FieldOptions:
 
 
 class DriveTestTask:
-    """F and G of :class:`~rm_geo.networks.radiocycle.FieldRadioCycle` with their losses.
+    """F and G of :class:`~rm_geo.networks.radiocycle.DriveTestRadioCycle` with their losses.
 
     ``l_G = MSE(G(z), y) + MSE(G(F(x)), y)`` outdoors and
     ``l_F = DiceBCE(F(x), z) + DiceBCE(F(G(z)), z)``, weighted by dynamic weight averaging
@@ -93,7 +93,7 @@ class DriveTestTask:
 
     def __init__(
         self,
-        network: FieldRadioCycle,
+        network: DriveTestRadioCycle,
         pool: CropSource,
         validation: CropSource,
         options: FieldOptions,
@@ -111,7 +111,7 @@ class DriveTestTask:
         self.dwa = DynamicWeightAverage(tasks=2)
 
     @property
-    def network(self) -> FieldRadioCycle:
+    def network(self) -> DriveTestRadioCycle:
         """The pair."""
         return self._network
 
@@ -121,11 +121,11 @@ class DriveTestTask:
         factor = self._factor(context.numpy_rng)
         crops = self._draw(self.pool, context.numpy_rng, batch, crop, factor)
         tiles = measure(crops, self.mixture, context.torch_rng)
-        fields = self.network.fields(tiles)
-        logits = self.network.building_logits(fields)
-        rsrp, log_std = self.network.radio_map(fields, torch.sigmoid(logits))
+        features = self.network.features(tiles)
+        logits = self.network.building_logits(features)
+        rsrp, log_std = self.network.radio_map(features, torch.sigmoid(logits))
         error = (rsrp - crops.gain_db) / LEVEL_SCALE_DB
-        map_loss = self._map_loss(rsrp, crops.gain_db, crops.free, fields)
+        map_loss = self._map_loss(rsrp, crops.gain_db, crops.free, features)
         building_loss = dice_bce(logits, crops.buildings)
         spread = masked_nll(error, log_std, crops.free)
         shown = {"map": map_loss, "buildings": building_loss, "spread": spread}
@@ -160,13 +160,13 @@ class DriveTestTask:
             factor = 1
         return coarser(source.draw(rng, batch, crop * factor), factor)
 
-    def _map_loss(self, rsrp: Tensor, gain: Tensor, free: Tensor, fields: TileFields) -> Tensor:
+    def _map_loss(self, rsrp: Tensor, gain: Tensor, free: Tensor, features: TileFeatures) -> Tensor:
         """Squared error outdoors, relative to the interpolation's or not."""
         if not self.options.relative:
             return masked_mse(rsrp / LEVEL_SCALE_DB, gain / LEVEL_SCALE_DB, free)
-        level = fields.level_dbm / LEVEL_SCALE_DB
+        level = features.level_dbm / LEVEL_SCALE_DB
         ours, truth = rsrp / LEVEL_SCALE_DB - level, gain / LEVEL_SCALE_DB - level
-        return relative_mse(ours, truth, fields.base, free)
+        return relative_mse(ours, truth, features.base, free)
 
     def _loops(self, crops: SceneCrops, tiles: SparseTiles) -> tuple[Tensor, Tensor]:
         """MSE(G(z), y) and DiceBCE(F(G(z)), z) on the first part of the batch."""
@@ -179,10 +179,10 @@ class DriveTestTask:
             spacing_m=tiles.spacing_m,
         )
         z, y, free = crops.buildings[:count], crops.gain_db[:count], crops.free[:count]
-        fields = self.network.fields(part)
-        rsrp, _ = self.network.radio_map(fields, z)
-        loop_map = self._map_loss(rsrp, y, free, fields)
-        again = self.network.fields(replace(part, rsrp_dbm=rsrp * part.observed))
+        features = self.network.features(part)
+        rsrp, _ = self.network.radio_map(features, z)
+        loop_map = self._map_loss(rsrp, y, free, features)
+        again = self.network.features(replace(part, rsrp_dbm=rsrp * part.observed))
         return loop_map, dice_bce(self.network.building_logits(again), z)
 
     def end_epoch(self, means: dict[str, float]) -> None:
@@ -230,12 +230,12 @@ class DriveTestTask:
         for _ in range(6):
             crops = self._draw(self.validation, rng, 4, self.options.final_crop, factor)
             tiles = measure(crops, mixture, random)
-            fields = self.network.fields(tiles)
+            features = self.network.features(tiles)
             maps = network(tiles)
             found = (maps.building_logits > 0).float()
             hits += float((found * crops.buildings).sum())
             sums += float(found.sum() + crops.buildings.sum())
-            base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
+            base = features.level_dbm + LEVEL_SCALE_DB * features.base
             squares += float(((maps.rsrp_dbm - crops.gain_db).square() * crops.free).sum())
             base_squares += float(((base - crops.gain_db).square() * crops.free).sum())
             pixels += float(crops.free.sum())

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.fields import SparseTiles
+from rm_geo.networks.features import SparseTiles
 from rm_geo.training.options import require_range, require_share
 from rm_geo.training.scenes import SceneCrops
 

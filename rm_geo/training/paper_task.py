@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.interpolation_net import InterpolationNet
+from rm_geo.networks.radio_unet import InterpolationNet
 from rm_geo.networks.radiocycle import RadioCycle
 from rm_geo.training.drive_task import MODES
 from rm_geo.training.dwa import DynamicWeightAverage

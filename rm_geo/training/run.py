@@ -16,8 +16,8 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import GREY_SCALES, SIMULATIONS, get_split
 from rm_geo.errors import ConfigError
 from rm_geo.networks import SuperResolutionNet, build, channels_last, kinds
-from rm_geo.networks.interpolation_net import InterpolationNet
-from rm_geo.networks.radiocycle import FieldRadioCycle, RadioCycle
+from rm_geo.networks.radio_unet import InterpolationNet
+from rm_geo.networks.radiocycle import DriveTestRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.config import TrainingConfig
 from rm_geo.training.device_pool import DevicePool, fits_device
@@ -254,7 +254,7 @@ def make_task(
         held.share_scenes(pool)
     pool.require_crop(max(options.crop, getattr(options, "final_crop", 0)))
     network = channels_last(network.to(device))
-    if isinstance(network, FieldRadioCycle):
+    if isinstance(network, DriveTestRadioCycle):
         return DriveTestTask(network, pool, held, options, mixture)
     if isinstance(network, SuperResolutionNet):
         return MarsTask(network, pool, held, options)

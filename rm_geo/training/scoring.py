@@ -18,7 +18,7 @@ from rm_geo.evaluation.cases import Sampling, require_alike
 from rm_geo.evaluation.mars import judge_mars, pairs_to_judge
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.networks import build
-from rm_geo.networks.radiocycle import FieldRadioCycle
+from rm_geo.networks.radiocycle import DriveTestRadioCycle
 from rm_geo.progress import Progress
 from rm_geo.training.plan import PlannedModel
 from rm_geo.validation.tables import markdown_table
@@ -151,7 +151,7 @@ def _require_size(model: PlannedModel, data: SimulatedSet) -> None:
     if model.kind == "radiocycle-field":
         with torch.device("meta"):
             network = build(model.kind, model.recipe.get("network", {}))
-        assert isinstance(network, FieldRadioCycle)
+        assert isinstance(network, DriveTestRadioCycle)
         multiple = network.multiple
     if any(side % multiple for side in data.shape):
         raise ConfigError(

@@ -15,7 +15,7 @@ from rm_geo._util.atomic import replacing
 from rm_geo.datasets.simulated import MANIFEST
 from rm_geo.errors import ConfigError
 from rm_geo.io.provenance import files_sha256
-from rm_geo.networks import build, settled_arguments
+from rm_geo.networks import build, complete_arguments
 from rm_geo.training.widening import widen
 from rm_geo.zoo.catalog import describe_network, find_model, verified
 from rm_geo.zoo.weights import load_network
@@ -151,7 +151,9 @@ def initial_network(config: TrainingConfig) -> nn.Module:
     trained, record = load_network(find_model(config.start_from, kind=config.kind))
     hint = "Use the network section of that model's recipe; widths may be whole multiples."
     described = describe_network(record)["network"]
-    own, others = (settled_arguments(config.kind, values) for values in (config.network, described))
+    own, others = (
+        complete_arguments(config.kind, values) for values in (config.network, described)
+    )
     if other := [key for key in own if key not in _SIZES and own[key] != others[key]]:
         raise ConfigError(
             f"The model {record.name!r} is of another kind than the network to be trained: its "

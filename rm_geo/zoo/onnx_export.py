@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from rm_geo._util.atomic import replacing, require_file_target
 from rm_geo.errors import DependencyError, ModelError, OutputError
-from rm_geo.networks.fields import SparseTiles
-from rm_geo.networks.radiocycle import FieldMaps, FieldRadioCycle
+from rm_geo.networks.features import SparseTiles
+from rm_geo.networks.radiocycle import DriveTestMaps, DriveTestRadioCycle
 from rm_geo.zoo.catalog import ModelRecord
 from rm_geo.zoo.onnx_session import INPUTS, KNOWN_BUILDINGS_INPUTS
 from rm_geo.zoo.weights import load_network
@@ -74,7 +74,7 @@ class _Plan:
 class _FieldForward(nn.Module):
     """The field pair with tensors for arguments."""
 
-    def __init__(self, network: FieldRadioCycle) -> None:
+    def __init__(self, network: DriveTestRadioCycle) -> None:
         super().__init__()
         self.network = network
 
@@ -91,7 +91,7 @@ class _FieldForward(nn.Module):
         tiles = SparseTiles(rsrp_dbm, observed, transmitter_rc, intercept_dbm)
         # A tensor in place of the number, so that the file works at every resolution.
         object.__setattr__(tiles, "spacing_m", spacing_m)
-        maps: FieldMaps = self.network(tiles, buildings)
+        maps: DriveTestMaps = self.network(tiles, buildings)
         return maps.rsrp_dbm, maps.building_logits, maps.log_std
 
 
@@ -173,12 +173,12 @@ def export_onnx(
 
 def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Plan:
     """Find out how a network is called."""
-    if told and not isinstance(network, FieldRadioCycle):
+    if told and not isinstance(network, DriveTestRadioCycle):
         raise ModelError(
             f"{record.name!r} is not exported with known buildings: it is a {record.kind}.",
             hint="Export it without --buildings, or choose a radiocycle-field model.",
         )
-    if isinstance(network, FieldRadioCycle):
+    if isinstance(network, DriveTestRadioCycle):
         if size % network.multiple:
             raise ModelError(
                 f"{record.name!r} takes no tiles of {size} pixels.",

@@ -21,8 +21,8 @@ from rm_geo.estimators.registry import create
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.batches import tile_batches
 from rm_geo.io.cog import read_raster, write_raster
-from rm_geo.networks import FieldRadioCycle, RadioCycle
-from rm_geo.networks.fields import SparseTiles
+from rm_geo.networks import DriveTestRadioCycle, RadioCycle
+from rm_geo.networks.features import SparseTiles
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.predict import predict
 from rm_geo.raster.sparse import SparseRaster
@@ -110,10 +110,10 @@ def test_both_pairs_give_g_the_known_buildings() -> None:
     logits, gain = paper(x, t, z)
     assert torch.equal(logits > 0, z > 0)
     assert torch.equal(gain, paper.radio_map(z, t))
-    field = FieldRadioCycle((8, 8, 8, 8), g_widths=(8, 8, 8, 8)).eval()
+    field = DriveTestRadioCycle((8, 8, 8, 8), g_widths=(8, 8, 8, 8)).eval()
     tiles = SparseTiles(-80.0 * z, z, torch.full((1, 2), 30.0), torch.full((1,), -40.0), 1.0)
     maps = field(tiles, z)
-    assert torch.equal(maps.rsrp_dbm, field.radio_map(field.fields(tiles), z)[0])
+    assert torch.equal(maps.rsrp_dbm, field.radio_map(field.features(tiles), z)[0])
     assert torch.equal(maps.building_logits > 0, z > 0)
 
 

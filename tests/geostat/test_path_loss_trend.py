@@ -12,7 +12,7 @@ from rm_geo.geostat import path_loss_trend
 from rm_geo.geostat.idw import SmoothMap
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.grid import Grid
-from rm_geo.networks import fields
+from rm_geo.networks import features
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 from rm_geo.units import SLOPE_DB
@@ -109,13 +109,13 @@ def test_a_network_sees_the_same_trend_in_a_tile(site):
     where = rng.random((SIDE, SIDE)) < 0.02
     level = law(-41.0, site=site) + rng.normal(0.0, 3.0, (SIDE, SIDE))
     trend = DistanceTrend.fit(drive(level, where), facts(*site))
-    tiles = fields.SparseTiles(
+    tiles = features.SparseTiles(
         torch.from_numpy(np.where(where, level, 0.0)[None, None]).float(),
         torch.from_numpy(where[None, None]).float(),
         torch.tensor([site]),
         torch.tensor([float("nan")]),
     )
-    seen = fields.distance_trend(tiles)[0, 0].numpy()
+    seen = features.distance_trend(tiles)[0, 0].numpy()
     np.testing.assert_allclose(seen, trend.on_rows(slice(0, SIDE), SIDE), atol=0.02)
 
 

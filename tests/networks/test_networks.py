@@ -1,4 +1,4 @@
-"""The networks have the papers' sizes, and depend on what they should depend on."""
+"""Sizes of the networks, and their invariances."""
 
 import pytest
 import torch
@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.errors import ModelError
-from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle, SRResNet, Supreme, build, kinds
-from rm_geo.networks.fields import SparseTiles, pull_push, tile_fields
-from rm_geo.networks.interpolation_net import InterpolationNet
+from rm_geo.networks import MARS, DriveTestRadioCycle, RadioCycle, SRResNet, Supreme, build, kinds
+from rm_geo.networks.features import SparseTiles, pull_push, tile_features
 from rm_geo.networks.mars import ARFB, HPB, EfficientTransformer
-from rm_geo.networks.radio_unet import RadioUNet
+from rm_geo.networks.radio_unet import InterpolationNet, RadioUNet
 from rm_geo.networks.res_unet import ResUNet
 from rm_geo.units import LEVEL_SCALE_DB
 
@@ -27,7 +26,7 @@ def parameters(module):
 
 
 def trained_like(network, seed=0):
-    """Give a fresh network weights that no layer starts at zero with."""
+    """Give a network random weights, none of them 0."""
     generator = torch.Generator().manual_seed(seed)
     for p in network.parameters():
         p.data = 0.1 * torch.randn(p.shape, generator=generator)
@@ -62,7 +61,7 @@ def tiles(seed=0, batch=2, side=32, share=0.2, known=True):
         (lambda: Supreme(8), 1_662_163),
     ],
 )
-def test_parameter_counts_are_the_papers(network, count):
+def test_parameter_counts_are_those_of_the_papers(network, count):
     assert parameters(network()) == count
 
 
@@ -90,19 +89,19 @@ def test_super_resolution_networks_enlarge_by_their_scale(make, scale):
 
 @pytest.mark.parametrize("kind", ["mars", "srresnet", "supreme"])
 @pytest.mark.parametrize("scale", [0, 1, 3, 6])
-def test_scales_that_pixel_shuffles_cannot_reach_are_refused(kind, scale):
+def test_scales_that_are_no_power_of_two_are_rejected(kind, scale):
     with pytest.raises(ModelError, match="power of two"):
         build(kind, {"scale": scale})
 
 
-def test_a_new_residual_mars_is_the_bilinear_enlargement():
+def test_an_untrained_residual_mars_is_the_bilinear_enlargement():
     coarse = torch.rand(1, 1, 8, 8)
     bilinear = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
     network = MARS(4, width=16, blocks=1, residual=True, masked=True)
     assert torch.allclose(network(coarse), bilinear, atol=1e-6)
 
 
-def test_a_masked_mars_tells_a_building_from_the_faintest_signal():
+def test_a_masked_mars_distinguishes_buildings_from_the_weakest_signal():
     network = trained_like(MARS(4, width=16, blocks=1, masked=True))
     faint, building = torch.full((1, 1, 8, 8), 1e-6), torch.zeros(1, 1, 8, 8)
     assert not torch.allclose(network(faint), network(building), atol=1e-3)
@@ -110,17 +109,17 @@ def test_a_masked_mars_tells_a_building_from_the_faintest_signal():
     assert torch.allclose(plain(faint), plain(building), atol=1e-3)
 
 
-def test_a_walled_mars_needs_walls_and_others_take_none():
-    coarse, walls = torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 32, 32)
-    with pytest.raises(ValueError, match="walls"):
+def test_only_a_walled_mars_accepts_buildings_and_requires_them():
+    coarse, buildings = torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 32, 32)
+    with pytest.raises(ValueError, match="buildings are required"):
         MARS(4, width=16, blocks=1, residual=True, walled=True)(coarse)
-    with pytest.raises(ValueError, match="walls"):
-        MARS(4, width=16, blocks=1)(coarse, walls)
+    with pytest.raises(ValueError, match="buildings are required"):
+        MARS(4, width=16, blocks=1)(coarse, buildings)
     with pytest.raises(ModelError, match="exclude"):
         build("mars", {"masked": True, "walled": True})
 
 
-def test_a_walled_mars_reads_every_wall_and_fills_samples_in_buildings():
+def test_a_walled_mars_depends_on_every_pixel_and_fills_samples_in_buildings():
     network = trained_like(MARS(4, width=16, blocks=1, residual=True, walled=True))
     coarse, walls = torch.rand(1, 1, 8, 8) + 0.1, torch.zeros(1, 1, 32, 32)
     plain = network(coarse, walls)
@@ -170,8 +169,8 @@ def test_pull_push_of_a_constant_is_the_constant():
 
 @pytest.mark.parametrize("trend", [True, False])
 @pytest.mark.parametrize("known", [True, False])
-def test_power_changes_the_map_by_its_offset_and_nothing_else(known, trend):
-    network = trained_like(FieldRadioCycle(**TINY, trend=trend))
+def test_a_constant_offset_of_all_levels_is_added_to_the_map(known, trend):
+    network = trained_like(DriveTestRadioCycle(**TINY, trend=trend))
     one = tiles(known=known)
     louder = SparseTiles(
         one.rsrp_dbm + 13.0 * one.observed,
@@ -185,31 +184,31 @@ def test_power_changes_the_map_by_its_offset_and_nothing_else(known, trend):
 
 
 @pytest.mark.parametrize("trend", [True, False])
-def test_an_untrained_field_pair_is_the_interpolation(trend):
+def test_an_untrained_drive_test_network_is_the_interpolation(trend):
     one = tiles()
-    fields = tile_fields(one, trend=trend)
-    base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
-    assert torch.allclose(FieldRadioCycle(**TINY, trend=trend)(one).rsrp_dbm, base, atol=1e-4)
+    features = tile_features(one, trend=trend)
+    base = features.level_dbm + LEVEL_SCALE_DB * features.base
+    assert torch.allclose(DriveTestRadioCycle(**TINY, trend=trend)(one).rsrp_dbm, base, atol=1e-4)
 
 
-def test_the_interpolation_keeps_what_was_measured_and_knows_distances():
+def test_the_interpolation_keeps_measurements_and_depends_on_the_trend():
     one = tiles()
     seen = one.observed > 0
     for trend in (True, False):
-        fields = tile_fields(one, trend=trend)
-        base = fields.level_dbm + LEVEL_SCALE_DB * fields.base
+        features = tile_features(one, trend=trend)
+        base = features.level_dbm + LEVEL_SCALE_DB * features.base
         assert torch.allclose(base[seen], one.rsrp_dbm[seen], atol=1e-3)
     known, unknown = tiles(known=True), tiles(known=False)
     assert not torch.allclose(
-        tile_fields(known, trend=True).base, tile_fields(known, trend=False).base, atol=1e-3
+        tile_features(known, trend=True).base, tile_features(known, trend=False).base, atol=1e-3
     )
     assert torch.equal(
-        tile_fields(unknown, trend=True).base, tile_fields(unknown, trend=False).base
+        tile_features(unknown, trend=True).base, tile_features(unknown, trend=False).base
     )
 
 
 def test_a_tile_does_not_depend_on_its_batch():
-    network = trained_like(FieldRadioCycle(**TINY))
+    network = trained_like(DriveTestRadioCycle(**TINY))
     both = tiles(batch=2)
     first = SparseTiles(
         both.rsrp_dbm[:1], both.observed[:1], both.transmitter_rc[:1], both.intercept_dbm[:1]
@@ -218,8 +217,8 @@ def test_a_tile_does_not_depend_on_its_batch():
     assert torch.allclose(together, alone, atol=1e-4)
 
 
-def test_the_field_pair_reads_the_transmitter():
-    network = trained_like(FieldRadioCycle(**TINY))
+def test_the_drive_test_network_depends_on_the_transmitter():
+    network = trained_like(DriveTestRadioCycle(**TINY))
     known, unknown = network(tiles(known=True)), network(tiles(known=False))
     assert not torch.allclose(known.rsrp_dbm, unknown.rsrp_dbm, atol=1e-3)
 
@@ -232,13 +231,13 @@ def test_a_tile_without_measurements_stays_finite():
         torch.full((1,), float("nan")),
     )
     for trend in (True, False):
-        pair = trained_like(FieldRadioCycle(**TINY, trend=trend))
+        pair = trained_like(DriveTestRadioCycle(**TINY, trend=trend))
         assert torch.isfinite(pair(empty).rsrp_dbm).all()
 
 
-def test_build_knows_every_kind_and_refuses_others():
+def test_build_accepts_every_kind_and_rejects_others():
     assert set(kinds()) >= {"radiocycle", "radiocycle-field", "interpolation-net", "mars"}
-    assert isinstance(build("radiocycle-field", TINY), FieldRadioCycle)
+    assert isinstance(build("radiocycle-field", TINY), DriveTestRadioCycle)
     with pytest.raises(ModelError, match="Unknown kind"):
         build("unet", {})
     with pytest.raises(ModelError, match="trend must be true or false"):
@@ -249,7 +248,7 @@ def test_build_knows_every_kind_and_refuses_others():
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("width", [0.05, 0.25])
-def test_a_new_radio_unet_is_not_dead_behind_its_last_relu(seed, width):
+def test_an_untrained_radio_unet_has_a_positive_output(seed, width):
     torch.manual_seed(seed)
     images = torch.zeros(1, 2, 64, 64)
     images[0, 0, 10:30, 20:40] = images[0, 1, 50, 50] = 1.0
@@ -259,6 +258,6 @@ def test_a_new_radio_unet_is_not_dead_behind_its_last_relu(seed, width):
 @pytest.mark.parametrize("unet", [ResUNet, RadioUNet])
 @given(width=st.floats(0.01, 0.99) | st.floats(1.01, 1.5))
 @settings(max_examples=10, deadline=None)
-def test_u_nets_of_any_width_have_channels_that_convolutions_like(unet, width):
+def test_channel_counts_are_multiples_of_8(unet, width):
     channels = {m.out_channels for m in unet(2, width).modules() if hasattr(m, "out_channels")}
     assert all(count % 8 == 0 for count in channels - {1})

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.errors import ConfigError
-from rm_geo.networks.fields import tile_fields
-from rm_geo.networks.radiocycle import FieldRadioCycle
+from rm_geo.networks.features import tile_features
+from rm_geo.networks.radiocycle import DriveTestRadioCycle
 from rm_geo.training.coarse_scenes import coarser, fitting
 from rm_geo.training.drive_task import DriveTestTask, FieldOptions
 from rm_geo.training.measure import MeasurementMixture, measure
@@ -47,7 +47,7 @@ def test_the_transmitter_stays_where_it_is(factor):
     torch.testing.assert_close(coarse.transmitter_rc * coarse.spacing_m, fine.transmitter_rc)
     tiles = measure(coarse, MeasurementMixture(unknown_transmitter=0.0), torch.Generator())
     assert tiles.spacing_m == factor
-    assert torch.isfinite(tile_fields(tiles, trend=True).base).all()
+    assert torch.isfinite(tile_features(tiles, trend=True).base).all()
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -90,7 +90,7 @@ def task(shares, side=128):
     sets = [free_space_set(scenes=3, side=side)]
     options = FieldOptions(batch=2, crop=32, final_crop=32, coarse_shares=shares)
     return DriveTestTask(
-        FieldRadioCycle(**TINY, trend=True),
+        DriveTestRadioCycle(**TINY, trend=True),
         ScenePool(sets, held_out=1),
         ScenePool(sets, held_out=1, validation=True),
         options,
@@ -122,8 +122,8 @@ def test_scenes_that_are_too_small_are_seen_at_their_own_pixels():
 
 
 def test_larger_pixels_are_judged_where_they_are_trained_on():
-    assert "route_4_by_4_db" in task((0.1, 0.1)).validate(FieldRadioCycle(**TINY))
-    assert "route_4_by_4_db" not in task((0.0, 0.0)).validate(FieldRadioCycle(**TINY))
+    assert "route_4_by_4_db" in task((0.1, 0.1)).validate(DriveTestRadioCycle(**TINY))
+    assert "route_4_by_4_db" not in task((0.0, 0.0)).validate(DriveTestRadioCycle(**TINY))
 
 
 @pytest.mark.parametrize("shares", [(-0.1, 0.0), (0.6, 0.6)])

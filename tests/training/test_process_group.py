@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rm_geo.errors import CancelledError
-from rm_geo.networks import FieldRadioCycle
+from rm_geo.networks import DriveTestRadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.checkpoint import load_checkpoint
 from rm_geo.training.drive_task import DriveTestTask, FieldOptions
@@ -33,7 +33,7 @@ def make_task():
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
     options = FieldOptions(batch=2, crop=32, final_crop=64)
-    return DriveTestTask(FieldRadioCycle(**TINY), pool, pool, options, MeasurementMixture())
+    return DriveTestTask(DriveTestRadioCycle(**TINY), pool, pool, options, MeasurementMixture())
 
 
 class StopAfter(SilentProgress):

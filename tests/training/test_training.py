@@ -12,7 +12,7 @@ import torch
 
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import CancelledError, ConfigError, ModelError, OutputError
-from rm_geo.networks import MARS, FieldRadioCycle, RadioCycle
+from rm_geo.networks import MARS, DriveTestRadioCycle, RadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
@@ -143,7 +143,7 @@ def drive_task(**options):
     pool = ScenePool([free_space_set()], held_out=1)
     held = ScenePool([free_space_set()], held_out=1, validation=True)
     chosen = FieldOptions(**{"batch": 4, "crop": 32, "final_crop": 64, **options})
-    return DriveTestTask(FieldRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
+    return DriveTestTask(DriveTestRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def short_training(**changes):
 def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
-    other = FieldRadioCycle(**TINY)
+    other = DriveTestRadioCycle(**TINY)
     save_model(tmp_path / "other", other, "radiocycle-field", TINY)
     config = short_training(start_from=str(tmp_path / "other"))
     started = make_task(config, CPU).network.state_dict()
@@ -373,7 +373,7 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
 
 def test_the_other_arguments_of_a_network_must_be_those_it_starts_from(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
-    save_model(tmp_path / "other", FieldRadioCycle(**TINY), "radiocycle-field", TINY)
+    save_model(tmp_path / "other", DriveTestRadioCycle(**TINY), "radiocycle-field", TINY)
     config = short_training(network={**TINY, "trend": True}, start_from=str(tmp_path / "other"))
     with pytest.raises(ConfigError, match="trend is False, not True"):
         make_task(config, CPU)
@@ -436,7 +436,7 @@ def test_the_log_of_a_resumed_training_begins_with_its_checkpoint(tmp_path, monk
 def test_a_resumed_training_needs_the_model_no_more_that_it_started_from(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     parent = tmp_path / "parent"
-    save_model(parent, FieldRadioCycle(**TINY), "radiocycle-field", TINY, {"minutes": 12.5})
+    save_model(parent, DriveTestRadioCycle(**TINY), "radiocycle-field", TINY, {"minutes": 12.5})
     config = short_training(start_from=str(parent))
     train(config, tmp_path / "run")
     shutil.rmtree(parent)
@@ -469,7 +469,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_message_and_the_old_one_stay
 def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
-    other = FieldRadioCycle(**TINY)
+    other = DriveTestRadioCycle(**TINY)
     save_model(tmp_path / "other", other, "radiocycle-field", TINY)
     config = short_training(
         network={**TINY, "f_widths": (16, 24)}, start_from=str(tmp_path / "other")

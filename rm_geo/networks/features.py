@@ -1,7 +1,7 @@
-"""Fields that a network can read: what sparse measurements and a transmitter say everywhere.
+"""Input features of the drive-test network, computed from sparse measurements and a transmitter.
 
-All functions work on torch tensors on any device, so that training and inference share
-them. Levels are in dB divided by :data:`~rm_geo.units.LEVEL_SCALE_DB`.
+All functions work on torch tensors on any device and are shared by training and inference. The
+features are dense images. Levels are in units of :data:`~rm_geo.units.LEVEL_SCALE_DB`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch.nn import functional
 from rm_geo.units import ALIKE, LEVEL_SCALE_DB, NEAREST_PX, RIDGE, SLOPE_DB
 
 COARSE: Final = 4
-"""Smooth fields are given at a quarter of the resolution, which is where networks work."""
+"""Factor between full resolution and the resolution of smooth features."""
 
 
 @dataclass(frozen=True)
 class SparseTiles:
-    """A batch of tiles as tensors.
+    """Batch of tiles as float32 tensors on one device.
 
     Attributes
     ----------
     rsrp_dbm : Tensor, shape (B, 1, H, W)
-        Mean RSRP; 0 where nothing was measured.
+        Mean RSRP in dBm, 0 in pixels without measurements.
     observed : Tensor, shape (B, 1, H, W)
-        1 where something was measured, else 0.
+        1 in measured pixels, else 0.
     transmitter_rc : Tensor, shape (B, 2)
-        Row and column of the transmitter in pixels; NaN where unknown.
+        Row and column of the transmitter in pixels, NaN if unknown.
     intercept_dbm : Tensor, shape (B,)
-        Free-space level at 1 m; NaN where unknown.
+        Free-space level in dBm at 1 m, NaN if unknown.
     spacing_m : float
         Side of a pixel in metres.
     """
@@ -45,20 +45,21 @@ class SparseTiles:
 
 
 @dataclass(frozen=True)
-class TileFields:
-    """The fields of a batch.
+class TileFeatures:
+    """Features of a batch of tiles.
 
     Attributes
     ----------
     level_dbm : Tensor, shape (B, 1, 1, 1)
-        Mean measured level, which everything else is relative to.
+        Mean measured level in dBm, the reference of all other levels.
     base : Tensor, shape (B, 1, H, W)
         Interpolated level relative to ``level_dbm``, in units of 20 dB.
     fine : Tensor, shape (B, 3, H, W)
-        ``base``, the measurement's departure from it, and the observed mask.
+        ``base``, the deviation of the measurements from its local mean, and the mask of measured
+        pixels.
     smooth : Tensor, shape (B, 9, H / 4, W / 4)
-        Sampling density at two scales, distance, bearing (2), nearness of the transmitter,
-        excess over free space, and whether position and intercept are known.
+        Sampling density at two scales, distance, bearing (2), proximity of the transmitter,
+        excess over free space, and indicators of a known position and a known intercept.
     """
 
     level_dbm: Tensor
@@ -67,28 +68,35 @@ class TileFields:
     smooth: Tensor
 
 
-FINE_FIELDS: Final = 3
-SMOOTH_FIELDS: Final = 9
+FINE_CHANNELS: Final = 3
+SMOOTH_CHANNELS: Final = 9
 
 
 def pull_push(values: Tensor, weights: Tensor) -> Tensor:
-    """Interpolate scattered values over the whole image by a resolution pyramid.
+    """Interpolate scattered values over the image with a resolution pyramid.
 
     Parameters
     ----------
     values, weights : Tensor, shape (B, 1, H, W)
-        Values, and 1 where they count (0 elsewhere).
+        Values, and their weights 0 or 1.
 
     Returns
     -------
     Tensor, shape (B, 1, H, W)
-        The values themselves where weights are 1, a smooth fill between; 0 in an image
-        without any.
+        The values in pixels of weight 1 and a smooth interpolation between them; 0 in an image
+        without values.
 
     Notes
     -----
-    Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4. Cost is linear in the pixels,
-    whatever the number of samples.
+    Pull-push algorithm of Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4. The cost is
+    linear in the number of pixels and does not depend on the number of values.
+
+    Examples
+    --------
+    >>> weights = torch.zeros(1, 1, 4, 4)
+    >>> weights[..., 0, 0] = 1.0
+    >>> bool((pull_push(3.0 * weights, weights) == 3.0).all())
+    True
     """
     levels = [(values * weights, weights)]
     while max(levels[-1][0].shape[-2:]) > 1:
@@ -117,9 +125,7 @@ def _centres(length: int, step: int, like: Tensor) -> Tensor:
 
 
 def distance_trend(tiles: SparseTiles) -> Tensor:
-    """Fit a level that falls with the logarithm of the distance to the transmitter.
-
-    The fit of one tile; :class:`~rm_geo.geostat.path_loss_trend.DistanceTrend` fits a whole cell.
+    """Fit a path loss trend, linear in the logarithm of the distance, to each tile.
 
     Parameters
     ----------
@@ -129,7 +135,15 @@ def distance_trend(tiles: SparseTiles) -> Tensor:
     Returns
     -------
     Tensor, shape (B, 1, H, W)
-        In dB relative to the mean measured level; 0 where the transmitter is not known.
+        Trend in dB relative to the mean measured level; 0 for an unknown transmitter.
+
+    Notes
+    -----
+    There are two implementations of this fit with the same constants and the same ridge towards
+    the prior slope (:mod:`rm_geo.units`). This one fits single tiles as a differentiable part of
+    the network, on the device, for training, inference and ONNX export.
+    :class:`~rm_geo.geostat.path_loss_trend.DistanceTrend` fits a whole cell with numpy, for the
+    classical methods, which work without PyTorch. A test compares the two.
     """
     observed = tiles.observed
     rows, cols = int(observed.shape[-2]), int(observed.shape[-1])
@@ -151,7 +165,7 @@ def distance_trend(tiles: SparseTiles) -> Tensor:
 
 
 def _offsets(position_rc: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns from each transmitter; an unknown one counts as at the corner."""
+    """Row and column offsets from each transmitter; an unknown one is put at the corner."""
     centre = torch.nan_to_num(position_rc)
     dy = rows[None, :, None] - centre[:, 0, None, None]
     dx = cols[None, None, :] - centre[:, 1, None, None]
@@ -159,7 +173,7 @@ def _offsets(position_rc: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, T
 
 
 def _transmitter_fields(tiles: SparseTiles, base: Tensor, level_dbm: Tensor) -> Tensor:
-    """Distance, bearing, nearness, excess over free space, and what is known."""
+    """Distance, bearing, proximity, excess over free space, and the two indicators."""
     rows, cols = int(base.shape[-2]), int(base.shape[-1])
     position = tiles.transmitter_rc
     known = torch.isfinite(position).all(1).to(base.dtype)[:, None, None]
@@ -185,18 +199,36 @@ def _transmitter_fields(tiles: SparseTiles, base: Tensor, level_dbm: Tensor) -> 
     )
 
 
-def tile_fields(tiles: SparseTiles, *, trend: bool = False) -> TileFields:
-    """Compute the fields of a batch; a constant added to all levels changes none of them.
+def tile_features(tiles: SparseTiles, *, trend: bool = False) -> TileFeatures:
+    """Compute the features of a batch of tiles.
 
-    Unknown power therefore costs nothing: a network sees levels relative to the tile's own
-    mean, and relative to free space where the intercept is known.
+    The features do not change if a constant is added to all levels: levels are relative to the
+    mean of the tile and, if the intercept is known, to free space. The network therefore does
+    not depend on an unknown transmit power.
 
     Parameters
     ----------
     tiles : SparseTiles
         The batch.
     trend : bool
-        Whether levels are interpolated as departures from their :func:`distance_trend`.
+        Whether to interpolate the residuals of :func:`distance_trend` instead of the levels.
+
+    Returns
+    -------
+    TileFeatures
+
+    Examples
+    --------
+    >>> observed = (torch.rand(1, 1, 32, 32) < 0.2).float()
+    >>> tiles = SparseTiles(
+    ...     rsrp_dbm=-80.0 * observed,
+    ...     observed=observed,
+    ...     transmitter_rc=torch.tensor([[10.0, 12.0]]),
+    ...     intercept_dbm=torch.tensor([float("nan")]),
+    ... )
+    >>> features = tile_features(tiles)
+    >>> features.fine.shape, features.smooth.shape
+    (torch.Size([1, 3, 32, 32]), torch.Size([1, 9, 8, 8]))
     """
     observed = tiles.observed
     count = observed.sum((2, 3), keepdim=True)
@@ -213,4 +245,4 @@ def tile_fields(tiles: SparseTiles, *, trend: bool = False) -> TileFields:
     near = torch.log10(functional.avg_pool2d(quarter, 3, 1, 1) + 1e-3) / 3.0 + 0.5
     far = torch.log10(functional.avg_pool2d(quarter, 15, 1, 7) + 1e-4) / 4.0 + 0.5
     smooth = torch.cat([near, far, _transmitter_fields(tiles, base, level_dbm)], 1)
-    return TileFields(level_dbm=level_dbm, base=base, fine=fine, smooth=smooth)
+    return TileFeatures(level_dbm=level_dbm, base=base, fine=fine, smooth=smooth)
