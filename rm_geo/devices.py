@@ -28,7 +28,7 @@ def likely_device() -> str:
     if spec is None or spec.origin is None:
         return "none"
     version = Path(spec.origin).with_name("version.py")
-    if is_rocm_build(version) or (is_cuda_build(version) and _cuda_devices() > 0):
+    if is_rocm_build(version) or (is_cuda_build(version) and count_cuda_devices() > 0):
         return "cuda"
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps"
@@ -54,8 +54,8 @@ def _names_version(version_file: Path, name: str) -> bool:
     return re.search(rf"^{name}\b[^=\n]*=\s*['\"]\d", text, re.MULTILINE) is not None
 
 
-def _cuda_devices() -> int:
-    """Ask NVIDIA's driver, if it is there, how many devices it has."""
+def count_cuda_devices() -> int:
+    """Count the GPUs that NVIDIA's driver reports; 0 without a driver. PyTorch is not needed."""
     for name in _DRIVERS:
         with contextlib.suppress(OSError, AttributeError):
             driver = ctypes.CDLL(name)

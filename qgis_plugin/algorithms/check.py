@@ -43,11 +43,10 @@ class CheckEnvironment(RmGeoAlgorithm):
         answer = self.work({"request": "check"}, run.feedback)
         for line in answer["text"]:
             run.feedback.pushInfo(line)
-        models = [name for name in answer["models"] if name != "folder"]
         return {
             "INTERPRETER": current_interpreter().path,
-            "VERSION": answer["rm_geo"]["version"],
-            "DEVICE": answer["device"].get("auto", "none"),
-            "MODELS": ", ".join(models),
+            "VERSION": answer["version"],
+            "DEVICE": answer["device"],
+            "MODELS": ", ".join(answer["models"]),
             "HINTS": "\n".join(answer["hints"]),
         }

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 @click.command()
 @console_options
 def doctor(console: Console) -> None:
-    """Check the environment: versions, device, models, drivers; tell how to mend it."""
-    from rm_geo.workflows.doctor import describe_environment, require_packages
+    """Check packages, folders, devices, formats and models, and say what to do.
+
+    The exit status is 1 if something that rm_geo needs is missing or broken.
+    """
+    from rm_geo.workflows.doctor import describe_environment, require_whole
 
     found = describe_environment()
-    console.result({**found.sections, "hints": list(found.hints)}, "\n".join(found.lines()))
-    require_packages(found)
+    console.result(found.as_dict(), "\n".join(found.lines()))
+    require_whole(found)

@@ -12,7 +12,6 @@ they have neither a size limit nor locks between threads. fsspec has no outbox.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from rm_geo._util.atomic import refuse_link
+from rm_geo._util.cache import user_cache_folder
 from rm_geo._util.tempdirs import owned_folder
 from rm_geo.errors import (
     DependencyError,
@@ -281,8 +281,7 @@ def outbox() -> Path:
     Path
         Below ``XDG_CACHE_HOME`` if that is set, else below ``~/.cache``.
     """
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rm_geo" / "outbox"
+    return user_cache_folder() / "outbox"
 
 
 def remote_path(location: str) -> UPath:

@@ -18,6 +18,9 @@ from typing import Any, Final
 
 from rm_geo.errors import DependencyError, OutputError
 
+PRIVATE_CACHE_PREFIX: Final = "rm_geo-numba-"
+"""First part of the name of the folder for compiled code below the temporary folder."""
+
 _NO_CACHE: Final = "no locator available"
 """Part of numba's message when none of its cache folders can be written."""
 
@@ -71,7 +74,8 @@ def private_cache_folder() -> Path:
     """
     user = os.getuid() if hasattr(os, "getuid") else None
     try:
-        folder = Path(tempfile.gettempdir()) / f"rm_geo-numba-{'cache' if user is None else user}"
+        name = f"{PRIVATE_CACHE_PREFIX}{'cache' if user is None else user}"
+        folder = Path(tempfile.gettempdir()) / name
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         found = folder.lstat()

@@ -27,11 +27,10 @@ _PRODUCTS: Final = ("rsrp", "buildings", "buildings_mask", "uncertainty", "measu
 
 def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]:
     """Describe the environment, as ``rm-geo doctor`` does."""
-    from rm_geo.workflows.doctor import describe_environment, require_packages
+    from rm_geo.workflows.doctor import describe_environment
 
     found = describe_environment()
-    require_packages(found)
-    return {**found.sections, "hints": list(found.hints), "text": found.lines()}
+    return {**found.as_dict(), "text": found.lines()}
 
 
 def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:

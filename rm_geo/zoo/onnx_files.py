@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from rm_geo._util.cache import user_cache_folder
 from rm_geo.zoo.catalog import ModelRecord
 
 
@@ -20,8 +21,7 @@ def export_folder() -> Path:
     chosen = os.environ.get("RM_GEO_ONNX")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rm_geo" / "onnx"
+    return user_cache_folder() / "onnx"
 
 
 def export_path(sha256: str, tile_size_px: int, *, told: bool = False) -> Path:
