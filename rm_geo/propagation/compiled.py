@@ -25,7 +25,7 @@ _NO_CACHE: Final = "no locator available"
 """Part of numba's message when none of its cache folders can be written."""
 
 
-def compiled(name: str) -> Any:  # noqa: ANN401 - a module
+def import_compiled(name: str) -> Any:  # noqa: ANN401 - a module
     """Import a module of this package that needs numba.
 
     Parameters

@@ -306,10 +306,10 @@ def _check_matplotlib() -> Iterator[Check]:
 
 def _check_numba() -> Iterator[Check]:
     """Check the folder of code that numba compiled."""
-    from rm_geo.propagation.compiled import PRIVATE_CACHE_PREFIX, compiled
+    from rm_geo.propagation.compiled import PRIVATE_CACHE_PREFIX, import_compiled
 
     try:
-        path = Path(compiled("patterns").pattern_db.stats.cache_path)
+        path = Path(import_compiled("profile").roof_profiles.stats.cache_path)
     except DependencyError:  # told among the extras
         return
     except Exception as error:

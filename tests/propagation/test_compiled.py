@@ -15,10 +15,10 @@ pytest.importorskip("numba")
 
 PACKAGE = Path(__file__).resolve().parents[2] / "rm_geo"
 CODE = """
-from rm_geo.propagation.compiled import compiled
+from rm_geo.propagation.compiled import import_compiled
 from numba import config
-patterns = compiled("patterns")
-print(patterns.pattern_db.stats.cache_path, repr(config.CACHE_DIR))
+profile = import_compiled("profile")
+print(profile.roof_profiles.stats.cache_path, repr(config.CACHE_DIR))
 """
 
 
