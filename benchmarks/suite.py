@@ -101,6 +101,25 @@ SIZES = {
 }
 
 
+DESCRIPTIONS = {
+    "reading": "Generated measurements in each format, read, cleaned and binned at 1 m, a process "
+    "for each row. `peak_mb` is the resident memory of the process.",
+    "tiles": "Tiles of 256 x 256 pixels of one cell. `bare` is the estimator alone, `road` the "
+    "whole computation of maps; `outside_estimator` is the share of the time that is not spent in "
+    "the estimator.",
+    "memory": "Streets 250 m apart with a reading every 2 m; radio map, buildings and uncertainty "
+    "are written. The method costs nothing.",
+    "writing": "One float32 raster, compressed, tiled and with overviews.",
+    "scaling": "Jobs of `rm-geo batch` on local worker processes.",
+    "tile-scaling": "Tiles of one cell on local worker processes; 0 workers is one process "
+    "without Dask.",
+    "resume": "A run that is stopped in the middle and continued by the same command.",
+    "rivals": "One square kilometre of simulated streets, each tool in a process of its own, start "
+    "included. `rmse_db` is the error at measurements that were held back.",
+}
+"""What is measured, for the report."""
+
+
 def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str, str, str]]:
     """Name -> (measurement, x column, y column, series column)."""
     batches = sizes.batches if device == "cpu" else (8, 16, 32, 64, 128)
@@ -188,12 +207,13 @@ def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
 
 def report(out: Path, names: Iterable[str]) -> str:
     """Put the tables of a folder together, those of earlier runs too."""
-    sections = [f"# Measurements\n\n{throughput.machine()}.\n"]
+    sections = [f"# Performance\n\n{throughput.machine()}.\n"]
     for name in names:
         if (out / f"{name}.csv").is_file():
             with (out / f"{name}.csv").open(encoding="utf-8", newline="") as file:
                 table = as_markdown(list(csv.DictReader(file)))
-            sections.append(f"## {name}\n\n{table}\n\n![{name}]({name}.png)\n")
+            what = f"{DESCRIPTIONS[name]} `python -m benchmarks.suite {name}`"
+            sections.append(f"## {name}\n\n{what}\n\n{table}\n\n![{name}]({name}.png)\n")
     return "\n".join(sections)
 
 
