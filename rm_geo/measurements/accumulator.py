@@ -8,7 +8,7 @@ when the last chunk is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,18 +19,20 @@ from rm_geo._util.disk_columns import DiskColumn, compress_in_place, empty_colum
 from rm_geo.errors import InputError
 from rm_geo.io.crs import CoordinateStats
 from rm_geo.io.tables import Source, Table
-from rm_geo.io.tables.arrow import CellReader, Numbers, TextShare, TimeReader, to_numbers
-from rm_geo.io.tables.cell_ids import CellColumn
+from rm_geo.io.tables.arrow import Numbers, TextShare, TimeReader, to_numbers
 from rm_geo.io.tables.source import Bounds
 from rm_geo.io.tables.wkb import Shapes
 from rm_geo.measurements.cleaning import (
     DropReason,
+    LevelCount,
     LongitudeCount,
-    SuspectCount,
     judge,
     sum_dropped,
     wrap_longitudes,
 )
+from rm_geo.measurements.identity import SHARED_ROLES, CombinationReader
+from rm_geo.measurements.neighbours import NeighbourColumns, explode_lists
+from rm_geo.measurements.row_filter import RowFilter
 
 Columns: TypeAlias = dict[str, NDArray[Any]]
 
@@ -42,14 +44,48 @@ class UsableRows:
     Attributes
     ----------
     columns : dict of str to ndarray, shape (N,)
-        ``x``, ``y``, ``rsrp_dbm`` (float32), and where they are known ``cell`` (numbers of
-        names), ``time`` (as the time reader left it) and ``earfcn``.
+        ``x``, ``y``, ``rsrp_dbm`` (float32), and where they are known ``combination`` (numbers of
+        the values that identify the cell) and ``time`` (as the time reader left it).
+    places : dict of str to ndarray, shape (M,)
+        ``x``, ``y`` and ``time`` of rows that have a position and no usable level: the
+        measuring device was there, too.
     dropped : mapping of DropReason to int
-        How many were not.
+        How many were not kept.
     """
 
     columns: Columns
+    places: Columns
     dropped: Mapping[DropReason, int]
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """Which columns of a file are read, and as what.
+
+    Attributes
+    ----------
+    taken : mapping of str to str
+        Columns of ``RSRP``, ``time``, and ``x`` and ``y`` where they are not the geometry.
+    identity : mapping of str to str
+        Columns that identify the cell; see :mod:`rm_geo.measurements.identity`.
+    neighbours : tuple of NeighbourColumns
+        Columns of further cells of each row.
+    where : RowFilter, optional
+        Rows that are read.
+    """
+
+    taken: Mapping[str, str]
+    identity: Mapping[str, str] = field(default_factory=dict)
+    neighbours: tuple[NeighbourColumns, ...] = ()
+    where: RowFilter | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, each once."""
+        names = [*self.taken.values(), *self.identity.values()]
+        names += [name for cell in self.neighbours for name in cell.columns]
+        names += [] if self.where is None else self.where.columns
+        return tuple(dict.fromkeys(names))
 
 
 class MeasurementAccumulator:
@@ -59,14 +95,16 @@ class MeasurementAccumulator:
     ----------
     source : Source
         The file.
-    taken : mapping of str to str
+    choice : ColumnChoice
         Which column was taken for which role.
     bounds : tuple of float, optional
         Other rows are left out and not counted.
     """
 
-    def __init__(self, source: Source, taken: Mapping[str, str], bounds: Bounds | None) -> None:
+    def __init__(self, source: Source, choice: ColumnChoice, bounds: Bounds | None) -> None:
+        taken = choice.taken
         self._source = source
+        self._choice = choice
         self._taken = taken
         self._bounds = bounds
         self._columns: dict[str, DiskColumn[Any]] = {
@@ -75,13 +113,20 @@ class MeasurementAccumulator:
             "rsrp_dbm": DiskColumn(np.float64),
             "is_text": DiskColumn(np.bool_),
         }
-        self._cells = CellReader()
+        keys = dict.fromkeys(choice.identity)
+        for cell in choice.neighbours:
+            keys |= dict.fromkeys(cell.identity)
+        self._combinations = CombinationReader(tuple(keys))
+        self._places: dict[str, DiskColumn[Any]] = {}
+        self._neighbour_levels = 0
+        self._unselected = 0
         self._times = TimeReader()
         self._has_times = "time" in taken
+        self._counts = np.zeros(0, dtype=np.int64)
         self._shares = {role: TextShare() for role in ("x", "y", "RSRP") if role in taken}
         self._shapes = Shapes()
         self._malformed = 0
-        self._suspects = SuspectCount()
+        self._levels = LevelCount()
         self._longitudes = LongitudeCount()
         self.look = CoordinateStats()
 
@@ -89,15 +134,15 @@ class MeasurementAccumulator:
     def of(
         cls,
         source: Source,
-        taken: Mapping[str, str],
+        choice: ColumnChoice,
         bounds: Bounds | None,
         tables: Iterable[Table],
     ) -> MeasurementAccumulator:
         """Gather all chunks of a file."""
-        gathering = cls(source, taken, bounds)
+        gathering = cls(source, choice, bounds)
         for table in tables:
             if table.begins_anew:
-                gathering = cls(source, taken, bounds)
+                gathering = cls(source, choice, bounds)
             else:
                 gathering._add(table)
         return gathering
@@ -110,7 +155,22 @@ class MeasurementAccumulator:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader did that a person may want to know."""
-        return self._shapes.notes
+        notes = self._shapes.notes
+        if self._neighbour_levels:
+            notes += (
+                f"{self._neighbour_levels:,} levels are those of neighbour cells in columns of "
+                "their own or in lists.",
+            )
+        if self._unselected and self._choice.where is not None:
+            notes += (
+                f"{self._unselected:,} rows do not fulfil {self._choice.where.text!r}: left out.",
+            )
+        return notes
+
+    @property
+    def combinations(self) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
+        """Roles of the identity, and the distinct combinations of their values."""
+        return self._combinations.keys, list(self._combinations.combinations)
 
     def require_coordinates(self) -> None:
         """Raise if the rows hold no points, or text for coordinates.
@@ -145,6 +205,13 @@ class MeasurementAccumulator:
                 f"{self._source.label} has no rows.", hint="Export the measurements again."
             )
         self._require_numbers("RSRP")
+        if likeness := self._levels.resembles():
+            raise InputError(
+                f"The column {self._taken['RSRP']!r} of {self._source.label} holds values from "
+                f"{self._levels.lowest:g} to {self._levels.highest:g}: they are no RSRP in "
+                f"dBm. They look like {likeness}.",
+                hint="Convert them to dBm, or choose another column.",
+            )
 
     def left_out(self) -> dict[DropReason, int]:
         """Rows that the reader itself left out."""
@@ -154,18 +221,23 @@ class MeasurementAccumulator:
         }
         return {reason: count for reason, count in counts.items() if count}
 
-    def usable(self, *, geographic: bool, in_degrees: bool) -> UsableRows:
-        """Judge all rows, and keep those that can be used; the gathering is empty then.
+    def usable(
+        self, *, geographic: bool, in_degrees: bool, legacy: NDArray[np.bool_] | None = None
+    ) -> UsableRows:
+        """Judge all rows, and keep those that can be used; the accumulator is empty then.
 
         Parameters
         ----------
         geographic : bool
             Whether x is a longitude, which may be counted 0..360.
         in_degrees : bool
-            Whether coordinates are degrees, of which there are so many.
+            Whether coordinates are degrees, whose range is limited.
+        legacy : ndarray of bool, shape (K,), optional
+            Combinations of identity values that are of 2G or 3G.
         """
         columns: Columns = {name: column.finish() for name, column in self._columns.items()}
         dropped: list[Mapping[DropReason, int]] = []
+        timed = "time" in columns
 
         def keep(rows: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
             if geographic:
@@ -176,9 +248,11 @@ class MeasurementAccumulator:
                 rows["rsrp_dbm"],
                 geographic=in_degrees,
                 is_text=rows["is_text"],
-                suspects=self._suspects,
+                levels=self._levels,
+                is_legacy=None if legacy is None else legacy[rows["combination"]],
             )
             dropped.append(verdict.dropped)
+            self._keep_places(rows, verdict.placed & ~verdict.keep, timed=timed)
             return verdict.keep
 
         columns = compress_in_place(columns, keep)
@@ -187,13 +261,12 @@ class MeasurementAccumulator:
         columns["rsrp_dbm"] = empty_column(wide.size, np.float32)
         for level_dbm, narrow in iter_blocks(wide, columns["rsrp_dbm"]):
             narrow[:] = level_dbm
-        return UsableRows(columns, self.left_out() | sum_dropped(dropped))
+        places: Columns = {name: column.finish() for name, column in self._places.items()}
+        return UsableRows(columns, places, self.left_out() | sum_dropped(dropped))
 
-    def cells(self, codes: NDArray[np.int32] | None, rows: int) -> CellColumn:
-        """Give the cells of rows that are left, by their numbers."""
-        if codes is None:
-            return CellColumn.unnamed(rows)
-        return CellColumn(codes, tuple(self._cells.names))
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each combination of identity values, shape (K,)."""
+        return self._counts
 
     def times(self, values: NDArray[Any] | None) -> NDArray[np.datetime64] | None:
         """Give the times of rows that are left; None where they are not understood."""
@@ -206,17 +279,85 @@ class MeasurementAccumulator:
         x, y = self._coordinates(table)
         self.look.add(x, y)
         inside = _inside(x, y, self._bounds)
-        level = self._numbers(table, "RSRP")
-        rows: Columns = {"x": x, "y": y, "rsrp_dbm": level.values, "is_text": level.is_text}
-        rows |= self._attributes(table)
+        if self._choice.where is not None and x.size:
+            wanted = self._choice.where.matches(table.columns, self._source.label)
+            self._unselected += int(
+                np.count_nonzero(~wanted if inside is None else inside & ~wanted)
+            )
+            inside = wanted if inside is None else inside & wanted
+        times = self._read_times(table)
+        serving = {key: table.columns[name] for key, name in self._choice.identity.items()}
+        level = table.columns[self._taken["RSRP"]]
+        self._append(x, y, level, self._taken["RSRP"], serving, times, inside, serving=True)
+        shared = {key: column for key, column in serving.items() if key in SHARED_ROLES}
+        for cell in self._choice.neighbours:
+            identity = {key: table.columns[name] for key, name in cell.identity.items()}
+            self._append(
+                x,
+                y,
+                table.columns[cell.level],
+                cell.level,
+                shared | identity,
+                times,
+                inside,
+                serving=False,
+            )
+
+    def _append(
+        self,
+        x: Float64Array,
+        y: Float64Array,
+        level: Any,  # noqa: ANN401 - pyarrow has no types
+        name: str,
+        identity: Mapping[str, Any],
+        times: NDArray[Any] | None,
+        inside: NDArray[np.bool_] | None,
+        *,
+        serving: bool,
+    ) -> None:
+        """Take the levels of one cell of each row."""
+        of_cell, parent = explode_lists({"": level, **identity})
+        level = of_cell.pop("")
+        numbers = to_numbers(level, name, self._source.label)
+        if serving:
+            self._shares["RSRP"].add(numbers)
+        rows: Columns = {"x": x, "y": y}
+        if times is not None:
+            rows["time"] = times
+        if parent is not None:
+            rows = {key: values[parent] for key, values in rows.items()}
+            inside = None if inside is None else inside[parent]
+        rows |= {"rsrp_dbm": numbers.values, "is_text": numbers.is_text}
+        if self._combinations.keys:
+            rows["combination"] = self._combinations.read(of_cell, numbers.values.size)
+        if not serving:  # a row has as many neighbours as it has
+            heard = np.isfinite(numbers.values)
+            inside = heard if inside is None else inside & heard
         if inside is not None:
-            rows = {name: values[inside] for name, values in rows.items()}
-        self._suspects += SuspectCount.of(rows["rsrp_dbm"])
+            rows = {key: values[inside] for key, values in rows.items()}
+        if not serving:
+            self._neighbour_levels += rows["x"].size
+        elif parent is not None:
+            self._neighbour_levels += parent.size - x.size
+        self._levels += LevelCount.of(rows["rsrp_dbm"])
         self._longitudes += LongitudeCount.of(rows["x"])
-        for name, values in rows.items():
-            if name not in self._columns:
-                self._columns[name] = DiskColumn(values.dtype)
-            self._columns[name].append(values)
+        if self._combinations.keys:
+            found = np.bincount(rows["combination"], minlength=len(self._combinations.combinations))
+            found[: self._counts.size] += self._counts
+            self._counts = found
+        for key, values in rows.items():
+            if key not in self._columns:
+                self._columns[key] = DiskColumn(values.dtype)
+            self._columns[key].append(values)
+
+    def _keep_places(
+        self, rows: Mapping[str, NDArray[Any]], chosen: NDArray[np.bool_], *, timed: bool
+    ) -> None:
+        """Keep positions and times of rows without a usable level."""
+        for key in ("x", "y", "time") if timed else ("x", "y"):
+            if key not in self._places:
+                self._places[key] = DiskColumn(rows[key].dtype)
+            self._places[key].append(rows[key][chosen])
 
     def _coordinates(self, table: Table) -> tuple[Float64Array, Float64Array]:
         """Coordinates of the geometry or of two columns."""
@@ -237,21 +378,15 @@ class MeasurementAccumulator:
             self._shares[role].add(numbers)
         return numbers
 
-    def _attributes(self, table: Table) -> Columns:
-        """Cell, time and channel number, where they are known."""
-        found: Columns = {}
-        if "cell" in self._taken:
-            found["cell"] = self._cells.read(table.columns[self._taken["cell"]])
-        if self._has_times:
-            times = self._times.read(table.columns[self._taken["time"]])
-            if times is None:
-                self._has_times = False
-                self._columns.pop("time", None)
-            else:
-                found["time"] = times
-        if "channel" in self._taken:
-            found["earfcn"] = self._numbers(table, "channel").values
-        return found
+    def _read_times(self, table: Table) -> NDArray[Any] | None:
+        """Read the times of some rows, where they are understood."""
+        if not self._has_times:
+            return None
+        times = self._times.read(table.columns[self._taken["time"]])
+        if times is None:
+            self._has_times = False
+            self._columns.pop("time", None)
+        return times
 
     def _require_numbers(self, role: str) -> None:
         """Raise if too much of a column is text."""

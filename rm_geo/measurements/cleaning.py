@@ -22,11 +22,23 @@ from rm_geo.units import RSRP_MAX_DBM, RSRP_MIN_DBM
 PLACEHOLDERS_DBM: Final = (-200.0, -205.0, -167.0)
 """What loggers write for "no value" below anything a receiver can report."""
 
-SUSPECT_DBM: Final = -30.0
-"""A placeholder of some loggers that is also a possible, very strong, value."""
+FILLERS_DBM: Final = (-24.0, -30.0)
+"""Placeholders of some loggers that are also possible, very strong, values."""
 
-SUSPECT_NEIGHBOURHOOD_DB: Final = 10.0
-"""How near to :data:`SUSPECT_DBM` other values must be to vouch for it."""
+REPORTED_DBM: Final = (-140.0, -44.0)
+"""Range in which LTE reports RSRP (3GPP TS 36.133, 9.1.4). Values at or below its lower end, or
+above its upper one, are possible, and suspect where one of them is far more frequent than its
+neighbourhood."""
+
+VOUCHING_DB: Final = 10.0
+"""Other values within this distance of a suspect value vouch for it."""
+
+_LEAST_REPEATS: Final = 10  # of a suspect value that is no known filler
+_LEAST_SHARE: Final = 0.01
+_FILLER_ROWS: Final = 5  # a file with so many rows of -24 dBm and nothing else has no levels
+_BIN_DB: Final = 0.1
+_LOWEST_BIN_DBM: Final = -200.0
+_BINS: Final = 2601  # to 60 dBm
 
 _GREENWICH_SHARE: Final = 0.01
 
@@ -43,7 +55,8 @@ class DropReason(str, Enum):
     TEXT_RSRP = "text_rsrp"
     INFINITE = "infinite_rsrp"
     PLACEHOLDER = "placeholder_rsrp"
-    LONE_SUSPECT = "lone_minus_30"
+    LONE_SUSPECT = "lone_filler"
+    NOT_LTE_OR_NR = "not_lte_or_nr"
     IMPOSSIBLE = "impossible_rsrp"
     OUTSIDE_CRS = "outside_crs"
 
@@ -63,7 +76,9 @@ _DESCRIPTIONS: Final[Mapping[DropReason, str]] = {
     DropReason.TEXT_RSRP: "with text for an RSRP",
     DropReason.INFINITE: "with an infinite RSRP",
     DropReason.PLACEHOLDER: "with a placeholder for an RSRP (-167, -200, -205)",
-    DropReason.LONE_SUSPECT: "with -30 dBm, far from all other values of the file",
+    DropReason.LONE_SUSPECT: "with a constant filler (such as -24, -30 or -140 dBm), far from all "
+    "other values of the file",
+    DropReason.NOT_LTE_OR_NR: "of 2G or 3G, whose level is RxLev or RSCP",
     DropReason.IMPOSSIBLE: f"with an RSRP outside {RSRP_MIN_DBM:g}..{RSRP_MAX_DBM:g} dBm",
     DropReason.OUTSIDE_CRS: "at positions that the CRS cannot express",
 }
@@ -171,9 +186,10 @@ def rows(count: int) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which rows to keep, and how many were dropped for which reason."""
+    """Which rows to keep, which have a usable position, and how many were dropped and why."""
 
     keep: BoolArray
+    placed: BoolArray
     dropped: Mapping[DropReason, int]
 
 
@@ -187,6 +203,7 @@ _JUDGED: Final = (
     DropReason.PLACEHOLDER,
     DropReason.LONE_SUSPECT,
     DropReason.IMPOSSIBLE,
+    DropReason.NOT_LTE_OR_NR,
 )
 
 
@@ -205,7 +222,8 @@ def judge(
     *,
     geographic: bool,
     is_text: BoolArray | None = None,
-    suspects: SuspectCount | None = None,
+    levels: LevelCount | None = None,
+    is_legacy: BoolArray | None = None,
 ) -> Verdict:
     """Judge rows by their position and RSRP.
 
@@ -220,17 +238,20 @@ def judge(
         Whether longitudes beyond 180 and latitudes beyond 90 degrees are impossible.
     is_text : ndarray of bool, optional
         Where the RSRP is text that is no number.
-    suspects : SuspectCount, optional
+    levels : LevelCount, optional
         That of the whole file, where these rows are a part of it.
+    is_legacy : ndarray of bool, optional
+        Rows of 2G or 3G.
 
     Notes
     -----
-    -30 dBm is a placeholder of some loggers and a possible value next to an antenna. It is
-    dropped when it is an outlier of its file: when it occurs more often than all other
-    possible values within 10 dB of it together, and other possible values exist. A
-    receiver that comes near enough for -30 dBm passes through its neighbours.
+    -24 and -30 dBm are placeholders of some loggers and possible values next to an antenna. One
+    is dropped when it occurs more often than all other possible values within 10 dB of it
+    together: a receiver that comes near enough for -30 dBm passes through its neighbours. So is
+    any other value outside of -140..-44 dBm that fills at least 1 % of the rows.
     """
     text = np.zeros(x.shape, dtype=bool) if is_text is None else is_text
+    legacy = np.zeros(x.shape, dtype=bool) if is_legacy is None else is_legacy
     far = (np.abs(x) > 180.0) | (np.abs(y) > 90.0) if geographic else np.zeros(x.shape, dtype=bool)
     possible = (rsrp_dbm >= RSRP_MIN_DBM) & (rsrp_dbm <= RSRP_MAX_DBM)
     tests: tuple[tuple[DropReason, BoolArray], ...] = (
@@ -241,9 +262,16 @@ def judge(
         (DropReason.NO_RSRP, np.isnan(rsrp_dbm)),
         (DropReason.INFINITE, np.isinf(rsrp_dbm)),
         (DropReason.PLACEHOLDER, np.isin(rsrp_dbm, PLACEHOLDERS_DBM)),
-        (DropReason.LONE_SUSPECT, lone_suspects(rsrp_dbm, suspects)),
+        (DropReason.LONE_SUSPECT, lone_fillers(rsrp_dbm, levels)),
         (DropReason.IMPOSSIBLE, ~possible),
+        (DropReason.NOT_LTE_OR_NR, legacy),
     )
+    of_position = {
+        DropReason.NO_POSITION,
+        DropReason.ZERO_POSITION,
+        DropReason.POSITION_OUT_OF_RANGE,
+    }
+    placed = np.ones(x.shape, dtype=bool)
     keep = np.ones(x.shape, dtype=bool)
     dropped: dict[DropReason, int] = {}
     for reason, failed in tests:
@@ -251,44 +279,112 @@ def judge(
         if count := int(newly.sum()):
             dropped[reason] = count
             keep &= ~failed
-    return Verdict(keep, dropped)
+        if reason in of_position:
+            placed &= ~failed
+    return Verdict(keep, placed, dropped)
 
 
 @dataclass(frozen=True)
-class SuspectCount:
-    """How often -30 dBm occurs in a file, and what vouches for it; see :func:`judge`.
+class LevelCount:
+    """How often which level occurs in a file. Counts of parts of a file add up.
 
-    Counts of parts of a file add up.
+    Attributes
+    ----------
+    bins : ndarray of int64
+        Rows in each tenth of a dB from -200 to 60 dBm.
+    whole, values : int
+        Values that are whole numbers, and all finite values.
+    lowest, highest : float
+        Extremes of the finite values.
     """
 
-    suspects: int = 0
-    others: int = 0
-    vouching: int = 0
+    bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
+    whole: int = 0
+    values: int = 0
+    lowest: float = np.inf
+    highest: float = -np.inf
 
     @classmethod
-    def of(cls, rsrp_dbm: Float64Array) -> SuspectCount:
+    def of(cls, rsrp_dbm: Float64Array) -> LevelCount:
         """Count in some rows."""
-        suspect = rsrp_dbm == SUSPECT_DBM
-        others = (rsrp_dbm >= RSRP_MIN_DBM) & (rsrp_dbm <= RSRP_MAX_DBM) & ~suspect
-        vouching = others & (np.abs(rsrp_dbm - SUSPECT_DBM) <= SUSPECT_NEIGHBOURHOOD_DB)
-        return cls(*(int(np.count_nonzero(mask)) for mask in (suspect, others, vouching)))
-
-    def __add__(self, other: SuspectCount) -> SuspectCount:
-        return SuspectCount(
-            self.suspects + other.suspects,
-            self.others + other.others,
-            self.vouching + other.vouching,
+        finite = rsrp_dbm[np.isfinite(rsrp_dbm)]
+        place = _bin_of(finite)
+        inside = (place >= 0) & (place < _BINS)
+        return cls(
+            np.bincount(place[inside], minlength=_BINS),
+            int(np.count_nonzero(finite == np.round(finite))),
+            finite.size,
+            float(finite.min(initial=np.inf)),
+            float(finite.max(initial=-np.inf)),
         )
 
-    @property
-    def are_lone(self) -> bool:
-        """Whether -30 dBm stands as an outlier of the file."""
-        return self.others > 0 and self.suspects > self.vouching
+    def __add__(self, other: LevelCount) -> LevelCount:
+        return LevelCount(
+            self.bins + other.bins,
+            self.whole + other.whole,
+            self.values + other.values,
+            min(self.lowest, other.lowest),
+            max(self.highest, other.highest),
+        )
+
+    def fillers(self) -> list[int]:
+        """Bins of the levels that are placeholders; see :func:`judge`."""
+        first, last = (int(_bin_of(np.array([x]))[0]) for x in (RSRP_MIN_DBM, RSRP_MAX_DBM))
+        possible = self.bins[first : last + 1]
+        total = int(possible.sum())
+        reach = round(VOUCHING_DB / _BIN_DB)
+        known = {int(_bin_of(np.array([level]))[0]) for level in FILLERS_DBM}
+        found = []
+        for place in (np.flatnonzero(possible) + first).tolist():
+            count = int(self.bins[place])
+            level_dbm = _LOWEST_BIN_DBM + place * _BIN_DB
+            if REPORTED_DBM[0] < level_dbm <= REPORTED_DBM[1]:
+                continue
+            near = self.bins[max(place - reach, first) : min(place + reach, last) + 1]
+            vouching = int(near.sum()) - count
+            if place in known:
+                alone = total == count and place == max(known)  # -24 dBm
+                if (total > count and count > vouching) or (alone and count >= _FILLER_ROWS):
+                    found.append(place)
+            elif total > count > vouching and count >= max(_LEAST_REPEATS, _LEAST_SHARE * total):
+                found.append(place)
+        return found
+
+    def resembles(self) -> str:
+        """Say what the values look like where they are no RSRP in dBm; empty where they may be.
+
+        Examples
+        --------
+        >>> LevelCount.of(np.array([54.0, 56.0, 60.0, 41.0, 70.0])).resembles()[:36]
+        'an index of reported RSRP (3GPP TS 3'
+        """
+        if self.values < _FILLER_ROWS or self.lowest < 0.0:
+            return ""
+        if self.whole == self.values and self.highest <= 127:
+            return (
+                "an index of reported RSRP (3GPP TS 36.133: level in dBm = index - 141 for LTE; "
+                "TS 38.133: index - 157 for NR)"
+            )
+        if self.highest <= 300.0 and self.lowest >= 30.0:
+            return "a path loss in dB, or levels without their sign"
+        return "positive numbers, such as powers in mW"
 
 
-def lone_suspects(rsrp_dbm: Float64Array, counted: SuspectCount | None = None) -> BoolArray:
-    """Where -30 dBm stands as an outlier of its file; see :func:`judge`."""
-    return np.asarray((rsrp_dbm == SUSPECT_DBM) & (counted or SuspectCount.of(rsrp_dbm)).are_lone)
+def _bin_of(level_dbm: Float64Array) -> NDArray[np.int64]:
+    """Bin of each level."""
+    clipped = np.clip(level_dbm, -1e6, 1e6)
+    return np.round((clipped - _LOWEST_BIN_DBM) / _BIN_DB).astype(np.int64)
+
+
+def lone_fillers(rsrp_dbm: Float64Array, counted: LevelCount | None = None) -> BoolArray:
+    """Where a level is a placeholder of its file; see :func:`judge`."""
+    fillers = (counted or LevelCount.of(rsrp_dbm)).fillers()
+    if not fillers:
+        return np.zeros(rsrp_dbm.shape, dtype=bool)
+    known = np.isfinite(rsrp_dbm)
+    found = np.zeros(rsrp_dbm.shape, dtype=bool)
+    found[known] = np.isin(_bin_of(rsrp_dbm[known]), fillers)
+    return found
 
 
 @dataclass(frozen=True)

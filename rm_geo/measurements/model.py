@@ -16,6 +16,8 @@ from rm_geo._types import Float64Array
 from rm_geo._util.disk_columns import empty_column, iter_blocks, release
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.measurements.cell_names import safe_file_names
+from rm_geo.measurements.identity import CellIdentity
+from rm_geo.measurements.visits import Visits
 
 
 class CellPart(NamedTuple):
@@ -45,6 +47,11 @@ class Measurements:
         EARFCN or NR-ARFCN of the carrier; NaN where unknown.
     source : Path, optional
         The file.
+    identities : tuple of CellIdentity
+        What is known of each cell of ``cell``: operator, technology, carrier, and the names under
+        which a site table may list it.
+    places : Visits, optional
+        Further places where the measuring device was and recorded no usable level.
 
     Notes
     -----
@@ -60,6 +67,8 @@ class Measurements:
     time: NDArray[np.datetime64] | None = None
     earfcn: Float64Array | None = None
     source: Path | None = None
+    identities: tuple[CellIdentity, ...] = ()
+    places: Visits | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cell", CellColumn.of(self.cell))
@@ -88,6 +97,26 @@ class Measurements:
             time=None if self.time is None else self.time[rows],
             earfcn=None if self.earfcn is None else self.earfcn[rows],
         )
+
+    def visits(self) -> Visits:
+        """Give the visited places, each once, whatever cell was reported there.
+
+        Rows of one time and position are one visit; without times, rows of one position.
+
+        Returns
+        -------
+        Visits
+            Those of all rows, and of places without a usable level.
+        """
+        own = Visits(self.x, self.y, self.time)
+        return own.distinct() if self.places is None else own.joined(self.places).distinct()
+
+    def identity_of(self, name: str | None) -> CellIdentity:
+        """Give what is known of a cell, by its name in ``cell``."""
+        for identity in self.identities:
+            if identity.name == name:
+                return identity
+        return CellIdentity(name, () if name is None else (name,))
 
     def by_cell(self) -> dict[str, Measurements]:
         """Split by cell, under names that are safe and unique as names of files.

@@ -10,17 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from rm_geo._util.disk_columns import compress_in_place
+from rm_geo._util.disk_columns import compress_in_place, computed
 from rm_geo.errors import InputError, UsageError
 from rm_geo.grid import CrsLike
 from rm_geo.io.crs import parse_crs, to_metres
 from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.tables import Request, Source, open_source
 from rm_geo.io.tables import column_roles as roles
+from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.io.tables.source import Bounds
-from rm_geo.measurements.accumulator import Columns, MeasurementAccumulator, require_kept
+from rm_geo.measurements.accumulator import (
+    ColumnChoice,
+    Columns,
+    MeasurementAccumulator,
+    require_kept,
+)
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
+from rm_geo.measurements.identity import (
+    SHARED_ROLES,
+    IdentityColumns,
+    Resolution,
+    choose_identity_columns,
+    resolve,
+)
 from rm_geo.measurements.model import Measurements
+from rm_geo.measurements.neighbours import find_neighbours
+from rm_geo.measurements.row_filter import RowFilter
+from rm_geo.measurements.spread import FAR_APART_M, cells_far_apart
+from rm_geo.measurements.visits import Visits
 
 __all__ = ["Measurements", "read_measurements"]
 
@@ -36,11 +53,22 @@ def read_measurements(
     x_column: str | None = None,
     y_column: str | None = None,
     time_column: str | None = None,
+    pci_column: str | None = None,
+    node_column: str | None = None,
+    carrier_column: str | None = None,
+    operator_column: str | None = None,
+    technology_column: str | None = None,
+    where: str | None = None,
+    strict: bool = False,
     crs: CrsLike | None = None,
     target_crs: CrsLike | None = None,
     bounds: Bounds | None = None,
 ) -> tuple[Measurements, CleaningReport]:
     """Read measurements from a file, clean them and bring them to metres.
+
+    Rows of one cell are those of one operator, technology, carrier and identity, by all columns
+    of the file that say something of these (:mod:`rm_geo.measurements.identity`). Neighbour cells
+    in columns of their own are measurements of their own.
 
     Parameters
     ----------
@@ -51,6 +79,13 @@ def read_measurements(
     rsrp_column, cell_column, x_column, y_column, time_column : str, optional
         Columns; found by their names where not given. Coordinate columns that are given
         take the place of the geometry.
+    pci_column, node_column, carrier_column, operator_column, technology_column : str, optional
+        Further columns of the cell's identity; found by their names where not given.
+    where : str, optional
+        Rows that are read, as an expression over columns: ``speed > 5 and tech == 'LTE'``; see
+        :class:`~rm_geo.measurements.row_filter.RowFilter`.
+    strict : bool
+        Refuse a file in which cells may be mixed up, instead of a warning.
     crs : CRS, str or int, optional
         CRS of the coordinates, where the file states none: its own is kept, and the report
         has a warning if they differ. The names of columns of coordinates are no statement.
@@ -80,18 +115,33 @@ def read_measurements(
     """
     source = open_source(path, layer=layer)
     target = None if target_crs is None else parse_crs(target_crs, "the target CRS")
-    taken = _choose_columns(source, rsrp_column, cell_column, x_column, y_column, time_column)
+    named = {
+        "cell": cell_column,
+        "pci": pci_column,
+        "node": node_column,
+        "carrier": carrier_column,
+        "operator": operator_column,
+        "technology": technology_column,
+    }
+    choice, identity = _choose_columns(
+        source, rsrp_column, x_column, y_column, time_column, named, where
+    )
+    taken = choice.taken
     stated = _stated_crs(source, taken, None if crs is None else parse_crs(crs))
     axes = (taken["x"], taken["y"]) if "x" in taken else None
-    request = Request(tuple(dict.fromkeys(taken.values())), bounds, axes)
-    gathering = MeasurementAccumulator.of(source, taken, bounds, source.chunks(request))
-    gathering.require_coordinates()
-    stated = stated.check(gathering.look, source.label)
+    request = Request(choice.names, bounds, axes)
+    rows = MeasurementAccumulator.of(source, choice, bounds, source.chunks(request))
+    rows.require_coordinates()
+    stated = stated.check(rows.look, source.label)
     file_crs = stated.crs
-    gathering.require_rows()
-    total = gathering.total
-    usable = gathering.usable(
-        geographic=file_crs.is_geographic, in_degrees=_is_in_degrees(file_crs)
+    rows.require_rows()
+    keys, combinations = rows.combinations
+    cells = resolve(keys, combinations, rows.counts())
+    total = rows.total
+    usable = rows.usable(
+        geographic=file_crs.is_geographic,
+        in_degrees=_is_in_degrees(file_crs),
+        legacy=cells.cell_of < 0 if keys else None,
     )
     columns, dropped = usable.columns, dict(usable.dropped)
     require_kept(columns["x"].size, source.label, dropped)
@@ -102,19 +152,32 @@ def read_measurements(
     placed = _placed(columns)
     if lost := columns["x"].size - placed["x"].size:
         dropped[DropReason.OUTSIDE_CRS] = lost
-    time = gathering.times(placed.get("time"))
+    time = rows.times(placed.get("time"))
     measurements = Measurements(
         x=placed["x"],
         y=placed["y"],
         rsrp_dbm=placed["rsrp_dbm"],
-        cell=gathering.cells(placed.get("cell"), placed["x"].size),
+        cell=_cell_column(cells, placed),
         crs=positions.crs,
         time=time,
-        earfcn=placed.get("earfcn"),
+        earfcn=_channels(cells, placed),
         source=source.path,
+        identities=cells.cells,
+        places=_places(usable.places, rows, file_crs, positions.crs, source.label),
     )
     repeated_positions, repeated_rows = _repeats(measurements)
-    notes = (*gathering.notes, positions.note, *_missing(taken, time))
+    doubts = [*cells.warnings, *_far_apart(measurements), *_overlooked(identity)]
+    if strict and doubts:
+        raise InputError(
+            f"{source.label} may mix up cells: {doubts[0]}",
+            hint="Name the columns that identify the cell, or read without the strict check.",
+        )
+    notes = (
+        *rows.notes,
+        *cells.notes,
+        positions.note,
+        *_missing(taken, identity, time),
+    )
     report = CleaningReport(
         source=source.label,
         total=total,
@@ -122,11 +185,100 @@ def read_measurements(
         dropped=dropped,
         repeated_positions=repeated_positions,
         repeated_rows=repeated_rows,
-        columns=taken,
+        columns={**taken, **_shown(identity, cells)},
         notes=tuple(note for note in notes if note),
-        warnings=tuple(text for text in (stated.warning, positions.warning) if text),
+        warnings=tuple(text for text in (stated.warning, positions.warning, *doubts) if text),
     )
     return measurements, report
+
+
+def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:
+    """Give the cell of each row."""
+    if "combination" not in placed:
+        return CellColumn.unnamed(placed["x"].size)
+    lookup = cells.cell_of
+    codes = computed(lambda rows: lookup[rows], placed["combination"], dtype=np.int32)
+    return CellColumn(codes, tuple(cell.name for cell in cells.cells))
+
+
+def _channels(cells: Resolution, placed: Columns) -> NDArray[np.float64] | None:
+    """Give the channel number of each row; None where none is known."""
+    lookup = cells.channel_of
+    if "combination" not in placed or not np.isfinite(lookup).any():
+        return None
+    found: NDArray[np.float64] = computed(
+        lambda rows: lookup[rows], placed["combination"], dtype=np.float64
+    )
+    return found
+
+
+def _places(
+    places: Columns, rows: MeasurementAccumulator, file_crs: CRS, target: CRS, label: str
+) -> Visits | None:
+    """Bring places without a usable level to metres."""
+    if not places or places["x"].size == 0:
+        return None
+    found = to_metres(places["x"], places["y"], file_crs, label, target=target)
+    time = rows.times(places.get("time"))
+    known = np.isfinite(found.x) & np.isfinite(found.y)
+    return Visits(found.x[known], found.y[known], None if time is None else time[known])
+
+
+def _far_apart(measurements: Measurements) -> list[str]:
+    """Warn of identities that are measured in places far apart."""
+    cell = measurements.cell
+    found = cells_far_apart(measurements.x, measurements.y, cell.codes, cell.names)
+    if not found:
+        return []
+    shown = ", ".join(f"{name or 'unknown'} ({gap / 1000:.0f} km)" for name, gap in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    noun = "cell is" if len(found) == 1 else "cells are"
+    return [
+        f"{len(found)} {noun} measured in places more than {FAR_APART_M / 1000:g} km apart: "
+        f"{shown}{more}. The identity may be that of several cells: name a column that tells them "
+        "apart with --cell-column, or read one place with --bbox."
+    ]
+
+
+def _overlooked(identity: IdentityColumns) -> list[str]:
+    """Warn where no column identifies the cell and the name of one suggests it."""
+    if identity.identify or not identity.overlooked:
+        return []
+    return [
+        "No cell column was recognised, and all rows are taken for one cell, but "
+        f"{roles.quoted(identity.overlooked)} may identify it: choose with --cell-column."
+    ]
+
+
+_SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "chosen": ("chosen",),
+    "global": ("global",),
+    "node and cell number": ("node", "number"),
+    "cell number": ("number",),
+    "name": ("name",),
+    "node and PCI": ("node", "pci"),
+    "PCI": ("pci",),
+    "sector number": ("number",),
+    "sector": ("name",),
+    "site": ("site",),
+    "node": ("node",),
+}
+
+
+def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
+    """Say which columns identify most cells, and which tell carriers and networks apart."""
+    shown: dict[str, str] = {}
+    parts = [identity.columns[key] for key in _SHOWN.get(cells.used, ()) if key in identity.columns]
+    if parts:
+        shown["cell"] = " and ".join(parts)
+    for label, keys in (
+        ("channel", ("channel", "frequency", "band")),
+        ("operator", ("plmn", "mnc", "operator")),
+        ("technology", ("technology",)),
+    ):
+        if found := next((identity.columns[k] for k in keys if k in identity.columns), None):
+            shown[label] = found
+    return shown
 
 
 def _placed(columns: Columns) -> Columns:
@@ -134,10 +286,12 @@ def _placed(columns: Columns) -> Columns:
     return compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
 
 
-def _missing(taken: Mapping[str, str], time: NDArray[np.datetime64] | None) -> list[str]:
+def _missing(
+    taken: Mapping[str, str], identity: IdentityColumns, time: NDArray[np.datetime64] | None
+) -> list[str]:
     """Say which attributes are not there."""
     notes = []
-    if "cell" not in taken:
+    if not identity.identify:
         notes.append("No cell column was found: all rows are one cell (--cell-column).")
     if "time" in taken and time is None:
         notes.append(f"The times in {taken['time']!r} are not understood: left out.")
@@ -147,11 +301,12 @@ def _missing(taken: Mapping[str, str], time: NDArray[np.datetime64] | None) -> l
 def _choose_columns(
     source: Source,
     rsrp: str | None,
-    cell: str | None,
     x: str | None,
     y: str | None,
     time: str | None,
-) -> dict[str, str]:
+    named: Mapping[str, str | None],
+    where: str | None,
+) -> tuple[ColumnChoice, IdentityColumns]:
     """Find the column of each role; ``x`` and ``y`` only where they are not the geometry."""
     names, label = source.names, source.label
     taken: dict[str, str] = {}
@@ -159,16 +314,26 @@ def _choose_columns(
         raise UsageError("--x-column and --y-column go together: give both or none.")
     if x is not None or not source.has_geometry:
         taken["x"], taken["y"] = _coordinate_columns(source, x, y)
-    taken["RSRP"] = roles.require_column(names, roles.RSRP, label, chosen=rsrp)
-    optional = (
-        ("cell", roles.CELL, cell),
-        ("time", roles.TIME, time),
-        ("channel", roles.EARFCN, None),
+    neighbours = () if rsrp is not None else find_neighbours(names)
+    own = [name for name in names if not any(name in cell.columns for cell in neighbours)]
+    serving: dict[str, str] = {}
+    if rsrp is None and neighbours and roles.find_column(own, roles.RSRP, label) is None:
+        first, *rest = neighbours  # a scanner numbers all of its cells
+        taken["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
+    else:
+        taken["RSRP"] = roles.require_column(
+            own if rsrp is None else names, roles.RSRP, label, chosen=rsrp
+        )
+    if (found := roles.find_column(names, roles.TIME, label, chosen=time)) is not None:
+        taken["time"] = found
+    identity = choose_identity_columns(
+        [name for name in own if name not in taken.values()], taken["RSRP"], label, chosen=named
     )
-    for key, role, chosen in optional:
-        if (found := roles.find_column(names, role, label, chosen=chosen)) is not None:
-            taken[key] = found
-    return taken
+    if serving:
+        network = {key: name for key, name in identity.columns.items() if key in SHARED_ROLES}
+        identity = IdentityColumns({**network, **serving}, identity.overlooked)
+    rows = None if where is None else RowFilter.parse(where, list(names), label)
+    return ColumnChoice(taken, identity.columns, neighbours, rows), identity
 
 
 def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[str, str]:

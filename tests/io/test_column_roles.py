@@ -190,11 +190,11 @@ def test_names_of_the_time(name: str) -> None:
     "name", ["earfcn", "EARFCN DL", "dl_earfcn", "nr_arfcn", "NR-ARFCN", "arfcn"]
 )
 def test_names_of_the_channel_number(name: str) -> None:
-    assert find_column(["rsrp", "ul_earfcn", name], column_roles.EARFCN, "f") == name
+    assert find_column(["rsrp", "ul_earfcn", name], column_roles.CHANNEL, "f") == name
 
 
 def test_a_role_that_decides_nothing_stays_empty_when_in_doubt() -> None:
-    assert find_column(["lte_earfcn", "nr_arfcn"], column_roles.EARFCN, "f") is None
+    assert find_column(["lte_earfcn", "nr_arfcn"], column_roles.CHANNEL, "f") is None
 
 
 def test_a_chosen_column_is_taken_whatever_its_name() -> None:

@@ -15,7 +15,7 @@ from rm_geo.measurements.cleaning import (
     DropReason,
     count_repeats,
     judge,
-    lone_suspects,
+    lone_fillers,
     wrap_longitudes,
 )
 
@@ -100,16 +100,16 @@ def test_the_limits_themselves_are_possible(rsrp: float) -> None:
 
 def test_minus_30_stays_where_its_neighbours_vouch_for_it() -> None:
     near_an_antenna = np.array([-30.0, -31.0, -33.5, -38.0, -60.0, -90.0])
-    assert not lone_suspects(near_an_antenna).any()
+    assert not lone_fillers(near_an_antenna).any()
 
 
 def test_minus_30_goes_where_it_piles_up_alone() -> None:
     placeholder = np.array([-30.0] * 5 + [-36.0] + [-90.0] * 50)
-    assert lone_suspects(placeholder).sum() == 5
+    assert lone_fillers(placeholder).sum() == 5
 
 
 def test_minus_30_stays_where_there_is_nothing_else() -> None:
-    assert not lone_suspects(np.array([-30.0, -30.0, np.nan])).any()
+    assert not lone_fillers(np.array([-30.0, -30.0, np.nan])).any()
 
 
 def test_longitudes_counted_to_360_are_wrapped() -> None:

@@ -21,6 +21,8 @@ _BRACKETED_UNIT: Final = re.compile(
     r"[\(\[\{<]\s*(?:dbm|db|deg|degrees|dd|decimal|decimal degrees|°|m|metres|meters|mhz|utc|"
     r"wgs ?84)\s*[\)\]\}>]"
 )
+_DBF_NAME_LENGTH: Final = 10
+_SHORTEST_CUT: Final = 7  # shorter beginnings fit too many names
 _TRAILING_UNIT: Final = re.compile(r"[\s_\-.,:;/]+(?:dbm|deg|degrees|dd|wgs84|utc)\s*$")
 
 
@@ -29,10 +31,11 @@ def normalise(name: str) -> str:
 
     Examples
     --------
-    >>> normalise("NR SS-RSRP [dBm]"), normalise("gps_Latitude_deg")
-    ('nrssrsrp', 'gpslatitude')
+    >>> normalise("NR SS-RSRP [dBm]"), normalise("gps_Latitude_deg"), normalise("Längengrad")
+    ('nrssrsrp', 'gpslatitude', 'langengrad')
     """
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    parts = unicodedata.normalize("NFKD", name).casefold().strip()
+    text = "".join(sign for sign in parts if not unicodedata.combining(sign))
     text = _BRACKETED_UNIT.sub(" ", text).strip()
     text = _TRAILING_UNIT.sub("", text)
     return re.sub(r"[\W_]+", "", text)
@@ -54,6 +57,9 @@ class Role:
         Parts of a normal form that rule a column out.
     decides : bool
         Whether two candidates on one rung are an error; otherwise the role stays empty.
+    words : tuple of str
+        Normal forms of long names: a column of a DBF, whose names end after ten characters, is
+        compared with their beginnings.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Role:
     rungs: tuple[re.Pattern[str], ...]
     refused: re.Pattern[str]
     decides: bool = True
+    words: tuple[str, ...] = ()
 
 
 def _whole(pattern: str) -> re.Pattern[str]:
@@ -100,27 +107,163 @@ RSRP: Final = Role(
 )
 """Reference signal received power; a plain ``rsrp`` before ports, filters and other words."""
 
+_GLOBAL_ID: Final = (
+    r"(?:n|e|nr|lte|eutran?)?(?:cgi|cellglobalid|cellglobalidentity|globalcellid|"
+    r"globalcellidentity)|(?:eci|nci|ecellid|cellidentity|cellidentifier|eutrancellid|"
+    r"nrcellid|nrcellidentity|eutrancellidentity)"
+)
+_CELL_NUMBER: Final = (
+    r"(?:cellid|cid|ci|uniquecellid|cellkey|cellno|cellnumber|cellnr|localcellid|lcid|"
+    r"zellid|zellnummer|zellkennung|idcelda|celdaid|idcellule|celluleid)"
+)
+_CELL_NAME: Final = (
+    r"(?:cell|cellname|sector|sectorname|sectorid|zelle|zellname|celda|nombrecelda|cellule|"
+    r"nomcellule)"
+)
+_PCI: Final = (
+    r"(?:pci|physicalcellid|physicalcellidentity|physicallayercellid|physicallayercellidentity|"
+    r"physicallayeridentity|physcellid|physicalid|pcid|phycid|phycellid|phyid|cellpci|pcinumber|"
+    r"physikalischezellid|identidadfisica|identitephysique|pscpci|pcipsc)"
+)
+_NODE: Final = (
+    r"(?:enb|enodeb|gnb|gnodeb|node|nodeb|basestation|bts|enbgnb|enbid|ennodeb)"
+    r"(?:id|number|no|nr|identity|nodeid)?"
+)
+
 CELL: Final = Role(
     "cell",
     "--cell-column",
     (
         _whole(rf"{_TECHNOLOGY}*(?:n|e|nr)?(?:cgi|cellglobalid|cellglobalidentity|globalcellid)"),
         _whole(rf"{_TECHNOLOGY}*(?:eci|nci|ecellid|cellidentity|cellidentifier|eutrancellid)"),
-        _whole(rf"{_TECHNOLOGY}*(?:cellid|cid|ci|uniquecellid|cellkey|cellno|cellnumber)"),
-        _whole(rf"{_TECHNOLOGY}*(?:cell|cellname|sector|sectorname|sectorid)|cell"),
-        _whole(
-            rf"{_TECHNOLOGY}*(?:pci|physicalcellid|physicalcellidentity|physcellid|pcid|phycid)"
-        ),
+        _whole(rf"{_TECHNOLOGY}*{_CELL_NUMBER}"),
+        _whole(rf"{_TECHNOLOGY}*{_CELL_NAME}"),
+        _whole(rf"{_TECHNOLOGY}*{_PCI}{_TECHNOLOGY}*"),
         _whole(r"(?:transmitter|tx|bs|basestation|enb|enodeb|gnb|gnodeb|site)(?:id|name)?"),
     ),
     re.compile(rf"type|tech|{_NOT_MINE}|{_STATISTIC}"),
 )
-"""Identity of the cell: globally unique numbers before names before the physical cell id."""
+"""Identity of the cell in a table with one identity column, such as a site table: globally
+unique numbers before names before the physical cell id."""
+
+_IDENTITY_REFUSED: Final = re.compile(
+    rf"type|tech|{_NOT_MINE}|{_STATISTIC}|^n\d+|target|^ul|earfcnul|uplink"
+)
+
+
+def _identity_role(name: str, option: str, *rungs: str, words: Sequence[str] = ()) -> Role:
+    """Make a role of an identity; a file may have several columns of it."""
+    patterns = tuple(_whole(rf"{_TECHNOLOGY}*(?:{rung}){_TECHNOLOGY}*") for rung in rungs)
+    return Role(name, option, patterns, _IDENTITY_REFUSED, decides=False, words=tuple(words))
+
+
+GLOBAL_ID: Final = _identity_role(
+    "global cell identity",
+    "--cell-column",
+    _GLOBAL_ID,
+    words=("cellglobalid", "cellglobalidentity", "cellidentity", "globalcellid"),
+)
+"""CGI, ECGI, NCGI, ECI or NCI."""
+
+NODE: Final = _identity_role("eNodeB or gNodeB", "--node-column", _NODE)
+"""Number of the eNodeB or gNodeB."""
+
+CELL_NUMBER: Final = _identity_role("cell number", "--cell-column", _CELL_NUMBER)
+"""A cell number, which may be local to its eNodeB."""
+
+PCI: Final = _identity_role(
+    "physical cell identity",
+    "--pci-column",
+    _PCI,
+    words=("physicalcellid", "physicalcellidentity", "physicallayercellidentity", "physcellid"),
+)
+"""Physical cell identity, 0..1007."""
+
+CELL_NAME: Final = _identity_role("cell name", "--cell-column", _CELL_NAME)
+"""Name of a cell or sector."""
+
+SITE_NAME: Final = _identity_role(
+    "site name", "--cell-column", r"(?:transmitter|tx|bs|basestation|site|gateway)(?:id|name)?"
+)
+"""Name of a transmitter or site with one cell."""
+
+CHANNEL: Final = _identity_role(
+    "channel number",
+    "--carrier-column",
+    r"(?:dl)?(?:earfcn|nrarfcn|arfcn)(?:dl)?",
+    r"(?:dl|downlink|rf|rx)?(?:channel|chan|kanal|canal)(?:number|no|nr|num|dl|downlink|id)?",
+    words=("channelnumber", "downlinkchannel", "earfcndl", "nrarfcndl"),
+)
+"""EARFCN or NR-ARFCN of the downlink carrier."""
+
+FREQUENCY: Final = _identity_role(
+    "carrier frequency",
+    "--carrier-column",
+    r"(?:dl|downlink|carrier|centre|center|rf|rx)*"
+    r"(?:frequency|freq|frequenz|frecuencia|frequence)(?:dl|downlink|mhz|khz)?",
+    words=("frequency", "carrierfrequency", "downlinkfrequency"),
+)
+"""Downlink frequency of the carrier."""
+
+BAND: Final = _identity_role(
+    "frequency band",
+    "--carrier-column",
+    r"(?:frequency|freq|operating|3gpp)?(?:band|banda|bande|frequenzband)(?:number|no|indicator)?",
+)
+"""Number or name of the frequency band."""
+
+_OPERATOR_REFUSED: Final = re.compile(rf"{_NOT_MINE}|{_STATISTIC}|type|tech|home|sim|delta")
+
+
+def _network_role(name: str, *rungs: str) -> Role:
+    """Make a role of a network's identity."""
+    patterns = tuple(_whole(rf"{_TECHNOLOGY}*(?:{rung})") for rung in rungs)
+    return Role(name, "--operator-column", patterns, _OPERATOR_REFUSED, decides=False)
+
+
+PLMN: Final = _network_role("PLMN", r"(?:network|operator)?(?:plmn|plmnid|mccmnc|mccandmnc)")
+"""Mobile country code and mobile network code in one column."""
+
+MCC: Final = _network_role("mobile country code", r"(?:network|operator)?mcc(?:code)?")
+"""Mobile country code."""
+
+MNC: Final = _network_role("mobile network code", r"(?:network|operator)?mnc(?:code)?")
+"""Mobile network code."""
+
+OPERATOR: Final = _network_role(
+    "operator",
+    r"(?:mobile|network|service|registered)?operator(?:name|alpha|long|short|id|code)?",
+    r"(?:network|net|carrier|provider|serviceprovider)(?:name|operator|operatorname)|provider|"
+    r"betreiber|netzbetreiber|operador|operateur|mno",
+)
+"""Name of the operator."""
+
+TECHNOLOGY: Final = Role(
+    "technology",
+    "--technology-column",
+    (
+        _whole(
+            r"(?:network|net|radio|access|cell|system|serving|data|current|mobile|radioaccess)*"
+            r"(?:technology|tech|rat|technologie|tecnologia|tecnologie)(?:name|type)?"
+        ),
+        _whole(
+            r"(?:network|net|cell|radio|data|system|connection)(?:type|mode|standard|mode)|"
+            r"netztyp|system|accesstype"
+        ),
+    ),
+    re.compile(rf"{_NOT_MINE}|{_STATISTIC}"),
+    decides=False,
+)
+"""Radio access technology of the row."""
 
 LONGITUDE: Final = Role(
     "longitude",
     "--x-column",
-    (_whole(rf"{_PLACE}*(?:longitude|lon|lng|long|longitud|laengengrad|längengrad){_PLACE}*"),),
+    (
+        _whole(
+            rf"{_PLACE}*(?:longitude|lon|lng|long|longitud|laengengrad|langengrad|laenge|lange|longitudine){_PLACE}*"
+        ),
+    ),
     re.compile(rf"target|site|{_NOT_MINE}"),
 )
 """Longitude in degrees."""
@@ -128,7 +271,7 @@ LONGITUDE: Final = Role(
 LATITUDE: Final = Role(
     "latitude",
     "--y-column",
-    (_whole(rf"{_PLACE}*(?:latitude|lat|latitud|breitengrad){_PLACE}*"),),
+    (_whole(rf"{_PLACE}*(?:latitude|lat|latitud|breitengrad|breite|latitudine){_PLACE}*"),),
     re.compile(rf"target|site|{_NOT_MINE}"),
 )
 """Latitude in degrees."""
@@ -168,15 +311,6 @@ TIME: Final = Role(
     decides=False,
 )
 """Time of the measurement."""
-
-EARFCN: Final = Role(
-    "channel number",
-    "--earfcn-column",
-    (_whole(rf"{_TECHNOLOGY}*(?:dl)?(?:earfcn|nrarfcn|arfcn)(?:dl|{_TECHNOLOGY})*"),),
-    re.compile(rf"^ul|earfcnul|{_NOT_MINE}|{_STATISTIC}"),
-    decides=False,
-)
-"""EARFCN or NR-ARFCN of the downlink carrier."""
 
 
 def find_column(
@@ -229,6 +363,56 @@ def candidates(names: Sequence[str], role: Role, rung: re.Pattern[str]) -> list[
     """Columns that stand on one rung of a role."""
     normal = {name: normalise(name) for name in names}
     return [n for n in names if rung.match(normal[n]) and not role.refused.search(normal[n])]
+
+
+def matching_columns(names: Sequence[str], role: Role) -> list[str]:
+    """List all columns of a role, the preferred ones first.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns of the file.
+    role : Role
+        What is looked for.
+
+    Examples
+    --------
+    >>> matching_columns(["lat", "NR_PCI", "PCI", "physical_c"], PCI)
+    ['NR_PCI', 'PCI', 'physical_c']
+    """
+    found = [name for rung in role.rungs for name in candidates(names, role, rung)]
+    found += [name for name in names if _is_cut_short(name, role)]
+    return list(dict.fromkeys(found))
+
+
+def column_technology(name: str) -> str | None:
+    """Tell the technology that the name of a column states: ``LTE``, ``NR`` or None.
+
+    Examples
+    --------
+    >>> column_technology("NR_SS_RSRP"), column_technology("EARFCN"), column_technology("PCI")
+    ('NR', 'LTE', None)
+    """
+    normal = normalise(name)
+    words = set(re.split(r"[\W_\d]+", name.casefold()))
+    if re.search(r"5g|nrarfcn|nrpci|ssrsrp|ssbrsrp|nrrsrp|ncgi|gnb|gnodeb|nrcell", normal):
+        return "NR"
+    if words & {"nr", "nci", "ssb", "scg", "pscell"}:
+        return "NR"
+    if re.search(r"4g|lte|eutra|earfcn|ecgi|enb|enodeb", normal) or "eci" in words:
+        return "LTE"
+    return None
+
+
+def _is_cut_short(name: str, role: Role) -> bool:
+    """Whether the name is the beginning of a long one, cut to the ten characters of a DBF."""
+    normal = normalise(name)
+    return (
+        len(name) == _DBF_NAME_LENGTH
+        and len(normal) >= _SHORTEST_CUT
+        and not role.refused.search(normal)
+        and any(word.startswith(normal) and word != normal for word in role.words)
+    )
 
 
 def require_column(

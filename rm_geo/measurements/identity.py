@@ -1,0 +1,680 @@
+"""Which cell each level belongs to: operator, technology, carrier and identity together.
+
+A log states the identity of a cell in several columns, and no single one of them is an identity
+everywhere: a physical cell identity is reused on every carrier and by every operator, a cell
+number may count the sectors of one eNodeB. The columns are read together: each distinct
+combination of their values gets a number, and :func:`resolve` decides for each combination,
+whatever the number of rows.
+
+Order of preference: a column that the caller names; CGI, ECI or NCI; eNodeB with local cell
+number; a cell number that is no sector; the name of a cell; eNodeB with PCI; PCI; a sector
+number or the name of a site. What remains the same in several networks, technologies or
+carriers is split by them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rm_geo.errors import InputError
+from rm_geo.io.tables import column_roles as roles
+from rm_geo.io.tables.arrow import CellReader
+from rm_geo.io.tables.column_roles import Role, column_technology, matching_columns, quoted
+
+IDENTITY_ROLES: Final[Mapping[str, Role]] = {
+    "global": roles.GLOBAL_ID,
+    "node": roles.NODE,
+    "number": roles.CELL_NUMBER,
+    "pci": roles.PCI,
+    "name": roles.CELL_NAME,
+    "site": roles.SITE_NAME,
+    "channel": roles.CHANNEL,
+    "frequency": roles.FREQUENCY,
+    "band": roles.BAND,
+    "plmn": roles.PLMN,
+    "mcc": roles.MCC,
+    "mnc": roles.MNC,
+    "operator": roles.OPERATOR,
+    "technology": roles.TECHNOLOGY,
+}
+"""What a column can say of a cell's identity, and how it is recognised."""
+
+SHARED_ROLES: Final = ("plmn", "mcc", "mnc", "operator", "technology")
+"""Roles of the network, which hold for the serving cell and its neighbours alike."""
+
+_LARGEST_SECTOR: Final = 255
+_LARGEST_PCI: Final = 1007
+# Android's and the loggers' words for "unknown": all bits of 28 and 36 bit identities are set.
+_NO_GLOBAL: Final = {0, 268435455, 68719476735, 2147483647, 4294967295, 9223372036854775807}
+_WHOLE: Final = re.compile(r"[+-]?\d+")
+_ROUNDED: Final = re.compile(r"\d[.,]?\d*[eE]\+?\d+")
+_ROUNDED_DIGITS: Final = re.compile(r"\d{11,}0{4,}")
+_LEGACY: Final = re.compile(
+    r"\b(?:2g|3g|gsm|edge|gprs|umts|w-?cdma|cdma|hs(?:pa|dpa|upa)\+?|evdo|td-?scdma|1x(?:rtt)?|utra)"
+    r"(?:\b|_)",
+    re.I,
+)
+_MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class IdentityColumns:
+    """The columns that identify the cell of one level column.
+
+    Attributes
+    ----------
+    columns : mapping of str to str
+        Column of each role of :data:`IDENTITY_ROLES`, and of ``chosen`` where the caller named
+        the cell's column.
+    overlooked : tuple of str
+        Columns whose names suggest an identity and that have no role.
+    """
+
+    columns: Mapping[str, str]
+    overlooked: tuple[str, ...] = ()
+
+    @property
+    def identify(self) -> bool:
+        """Whether any of the columns tells cells apart."""
+        telling = {"chosen", "global", "node", "number", "pci", "name", "site"}
+        return not telling.isdisjoint(self.columns)
+
+
+@dataclass(frozen=True)
+class CellIdentity:
+    """Identity of one cell of a log.
+
+    Attributes
+    ----------
+    name : str or None
+        Name of the cell in the results; None where nothing identifies it.
+    keys : tuple of str
+        Names under which a site table may list it, the most specific first.
+    operator, technology, carrier : str
+        What the log says of them; empty where it does not.
+    channel : float
+        EARFCN or NR-ARFCN; NaN where unknown.
+    """
+
+    name: str | None
+    keys: tuple[str, ...] = ()
+    operator: str = ""
+    technology: str = ""
+    carrier: str = ""
+    channel: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The cells of a log.
+
+    Attributes
+    ----------
+    cells : tuple of CellIdentity
+        Each cell once.
+    cell_of : ndarray of int32, shape (K,)
+        For each combination of values the place of its cell; -1 where its levels are no RSRP
+        (2G and 3G).
+    channel_of : ndarray of float64, shape (K,)
+        EARFCN or NR-ARFCN of each combination; NaN where unknown.
+    used : str
+        Role that most rows are identified by; empty where none is.
+    notes, warnings : tuple of str
+        What was done; what may be mixed up.
+    """
+
+    cells: tuple[CellIdentity, ...]
+    cell_of: NDArray[np.int32]
+    channel_of: NDArray[np.float64]
+    used: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def choose_identity_columns(
+    names: Sequence[str],
+    level_column: str,
+    source: str,
+    *,
+    chosen: Mapping[str, str | None] | None = None,
+) -> IdentityColumns:
+    """Find the identity columns that belong to a level column.
+
+    In a log of 5G beside 4G, the level of NR goes with the identity of NR. A column whose name
+    states the other technology is passed over.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns of the file, without those of neighbour cells.
+    level_column : str
+        The column of the level.
+    source : str
+        The file, for messages.
+    chosen : mapping of str to str, optional
+        Columns that the caller names: ``cell``, ``pci``, ``node``, ``carrier``, ``operator``,
+        ``technology``.
+
+    Raises
+    ------
+    UsageError
+        If a column that was named is not in the file.
+    InputError
+        If two columns of cell numbers fit equally well.
+    """
+    given = {key: name for key, name in (chosen or {}).items() if name is not None}
+    columns: dict[str, str] = {}
+    carrier = given.pop("carrier", None)
+    for key, name in given.items():
+        role = {"cell": roles.CELL, "technology": roles.TECHNOLOGY}.get(key)
+        role = role or IDENTITY_ROLES[key]
+        found = roles.find_column(names, role, source, chosen=name)
+        columns["chosen" if key == "cell" else key] = str(found)
+    if carrier is not None:
+        found = str(roles.find_column(names, roles.CHANNEL, source, chosen=carrier))
+        columns[_carrier_kind(found)] = found
+    level = column_technology(level_column)
+    tagged = any(column_technology(name) == level for name in names if name != level_column)
+    for key, role in IDENTITY_ROLES.items():
+        if key in columns or (carrier is not None and key in {"channel", "frequency", "band"}):
+            continue
+        fitting = _fitting(matching_columns(names, role), level, tagged=tagged)
+        taken = set(columns.values()) | {level_column}
+        fitting = [name for name in fitting if name not in taken]
+        if "chosen" in columns and key in {"global", "number", "name", "site", "node"}:
+            fitting = []
+        if len(fitting) > 1 and key in {"global", "pci", "number"}:
+            first = fitting[0]
+            rung = next(r for r in role.rungs if r.match(roles.normalise(first)))
+            alike = [n for n in fitting if rung.match(roles.normalise(n))]
+            best = [n for n in alike if column_technology(n) == level] or alike
+            if len(best) > 1 and key != "global":
+                raise InputError(
+                    f"{source} has {len(best)} columns that may hold the {role.name}: "
+                    f"{quoted(best)}.",
+                    hint=f"Choose one with {role.option}.",
+                )
+            fitting = best
+        if fitting:
+            columns[key] = fitting[0]
+    suspicious = re.compile(r"pci|cell|zell|celda|cellule|\bn?ci\b|nci|eci|cgi|identity|sector")
+    overlooked = [
+        name
+        for name in names
+        if name not in columns.values()
+        and name != level_column
+        and suspicious.search(name.casefold())
+        and not re.search(r"rsr|sinr|snr|type|tech|neigh|count|qual|load|lat|lon", name.casefold())
+    ]
+    return IdentityColumns(columns, tuple(overlooked))
+
+
+def _carrier_kind(name: str) -> str:
+    """Tell what a column of carriers holds, by its name."""
+    for kind in ("frequency", "band"):
+        if matching_columns([name], IDENTITY_ROLES[kind]):
+            return kind
+    return "channel"
+
+
+def _fitting(found: Sequence[str], level: str | None, *, tagged: bool) -> list[str]:
+    """Keep the columns that belong to the technology of the level."""
+    own = [name for name in found if column_technology(name) == level]
+    neutral = [name for name in found if column_technology(name) is None]
+    if level is None:
+        # A plain level beside columns of NR is that of LTE, or of whatever serves.
+        others = [name for name in found if column_technology(name) == "LTE"]
+        rest = [name for name in found if column_technology(name) == "NR"]
+        return neutral + others if neutral or others else rest
+    if level == "NR" and tagged:
+        return own or ([] if level == "NR" and _has_other(found) else neutral)
+    return own + neutral
+
+
+def _has_other(found: Sequence[str]) -> bool:
+    """Whether a column states LTE, so that neutral ones are LTE's as well."""
+    return any(column_technology(name) == "LTE" for name in found)
+
+
+class CombinationReader:
+    """Numbers the distinct combinations of values of identity columns, chunk by chunk.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Roles, in a fixed order.
+
+    Attributes
+    ----------
+    combinations : dict of tuple of (str or None) to int
+        The combinations so far, and their numbers.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = tuple(keys)
+        self.combinations: dict[tuple[str | None, ...], int] = {}
+        self._readers = {key: CellReader() for key in self.keys}
+
+    def read(self, columns: Mapping[str, pa.ChunkedArray], rows: int) -> NDArray[np.int32]:
+        """Give each row of a chunk the number of its combination, shape (rows,).
+
+        A role without a column counts as None.
+        """
+        codes = [
+            self._readers[key].read(columns[key])
+            for key in self.keys
+            if columns.get(key) is not None
+        ]
+        present = [key for key in self.keys if columns.get(key) is not None]
+        dense = np.zeros(rows, dtype=np.int64)
+        for values in codes:
+            width = int(values.max(initial=0)) + 1
+            encoded = pa.array(dense * width + values).dictionary_encode()
+            dense = encoded.indices.to_numpy().astype(np.int64)
+        _, first, inverse = np.unique(dense, return_index=True, return_inverse=True)
+        names = {key: list(self._readers[key].names) for key in present}
+        numbers = np.empty(first.size, dtype=np.int32)
+        for place, row in enumerate(first):
+            values_of = {
+                key: names[key][int(column[row])]
+                for key, column in zip(present, codes, strict=True)
+            }
+            combination = tuple(values_of.get(key) for key in self.keys)
+            numbers[place] = self.combinations.setdefault(combination, len(self.combinations))
+        return np.asarray(numbers[inverse])
+
+
+def usable_value(key: str, text: str | None) -> str | None:
+    """Bring a value of an identity column to its normal form; None for placeholders.
+
+    Examples
+    --------
+    >>> usable_value("pci", "008"), usable_value("pci", "-1"), usable_value("channel", "0")
+    ('8', None, '0')
+    >>> usable_value("global", "0"), usable_value("node", "1001")
+    (None, '1001')
+    """
+    if text is None:
+        return None
+    if key in {"operator", "name", "site", "chosen"}:
+        return None if text in {"-1", "-"} else text
+    if key == "technology":
+        return technology_of(text)
+    if key in {"band", "plmn", "mcc", "mnc"}:
+        return None if text in {"-1", "-"} or (key != "mnc" and text == "0") else text
+    number = _number(text)
+    if number is None:
+        return text
+    if key == "frequency":
+        return f"{number:g}" if number > 0 else None
+    if number != int(number):
+        return text
+    whole = int(number)
+    impossible = {
+        "pci": not 0 <= whole <= _LARGEST_PCI,
+        "channel": whole < 0 or whole == 2147483647,
+        "node": whole <= 0,
+        "number": whole < 0 or whole in _NO_GLOBAL - {0},
+        "global": whole <= 0 or whole in _NO_GLOBAL,
+    }
+    return None if impossible.get(key, False) else str(whole)
+
+
+def _number(text: str) -> float | None:
+    """Read a number; None where the text is none."""
+    if _WHOLE.fullmatch(text):
+        return float(text) if len(text) < 16 else int(text)
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def technology_of(text: str) -> str:
+    """Bring a technology to ``LTE``, ``NR``, ``2G/3G`` or itself.
+
+    Examples
+    --------
+    >>> technology_of("4G"), technology_of("LTE-A"), technology_of("5G NSA"), technology_of("UMTS")
+    ('LTE', 'LTE', 'NR', '2G/3G')
+    """
+    words = text.casefold()
+    if re.search(r"5g|\bnr|nr\b|new ?radio|en-?dc", words):
+        return "NR"
+    if re.search(r"4g|lte|e-?utra", words):
+        return "LTE"
+    return "2G/3G" if _LEGACY.search(words) else text.strip()
+
+
+def looks_rounded(text: str) -> bool:
+    """Whether a spreadsheet may have rounded an identity.
+
+    Examples
+    --------
+    >>> looks_rounded("9.99011E+14"), looks_rounded("999011001001000"), looks_rounded("26385409")
+    (True, False, False)
+    """
+    return bool(_ROUNDED.fullmatch(text) or _ROUNDED_DIGITS.fullmatch(text))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One combination of values."""
+
+    values: Mapping[str, str | None]
+    count: int
+
+    def get(self, key: str) -> str | None:
+        """Value of a role."""
+        return self.values.get(key)
+
+    @property
+    def operator(self) -> str | None:
+        """The network: PLMN, country and network code, network code, or name."""
+        if (plmn := self.get("plmn")) is not None:
+            return plmn
+        mcc, mnc = self.get("mcc"), self.get("mnc")
+        if mnc is not None:
+            return f"mnc{mnc}" if mcc is None else f"{mcc}-{mnc}"
+        return self.get("operator")
+
+    @property
+    def carrier(self) -> str | None:
+        """The carrier, by the first column that says."""
+        for key, shape in (("channel", "earfcn{}"), ("frequency", "{}MHz"), ("band", "band{}")):
+            if (value := self.get(key)) is not None:
+                return shape.format(value)
+        return None
+
+
+# Kinds of identities in order of preference, and how each is made; None where it is not there.
+_Maker = Callable[[_Row], "str | None"]
+_KINDS: Final[Mapping[str, _Maker]] = {
+    "chosen": lambda row: row.get("chosen"),
+    "global": lambda row: row.get("global"),
+    "node and cell number": lambda row: _pair(row.get("node"), row.get("number")),
+    "cell number": lambda row: _if(row.get("number"), lambda text: not _is_sector(text)),
+    "name": lambda row: _if(row.get("name"), lambda text: not _WHOLE.fullmatch(text)),
+    "node and PCI": lambda row: _pair(row.get("node"), row.get("pci"), "-pci"),
+    "PCI": lambda row: row.get("pci"),
+    "sector number": lambda row: row.get("number"),
+    "sector": lambda row: row.get("name"),
+    "site": lambda row: row.get("site"),
+    "node": lambda row: row.get("node"),
+}
+_UNIQUE_KINDS: Final = ("chosen", "global", "node and cell number", "cell number")
+_SPLIT_BY_TECHNOLOGY: Final = ("name", "node and PCI", "PCI", "sector number", "sector", "site")
+
+
+def _pair(first: str | None, second: str | None, joint: str = "-") -> str | None:
+    """Join two values that are both there."""
+    return None if first is None or second is None else f"{first}{joint}{second}"
+
+
+def _if(text: str | None, test: Callable[[str], bool]) -> str | None:
+    """Keep a value that passes a test."""
+    return text if text is not None and test(text) else None
+
+
+def _is_sector(text: str) -> bool:
+    """Whether a cell number is so small that it may count the sectors of a site."""
+    return bool(_WHOLE.fullmatch(text)) and 0 <= int(text) <= _LARGEST_SECTOR
+
+
+def resolve(
+    keys: Sequence[str], combinations: Sequence[tuple[str | None, ...]], counts: NDArray[np.int64]
+) -> Resolution:
+    """Decide which combinations of values are one cell.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Roles of the values.
+    combinations : sequence of tuple of (str or None)
+        Distinct combinations, as :class:`CombinationReader` numbers them.
+    counts : ndarray of int64, shape (K,)
+        Rows of each.
+
+    Returns
+    -------
+    Resolution
+
+    Examples
+    --------
+    >>> rows = [("101", "1300"), ("101", "6300"), ("102", "1300")]
+    >>> found = resolve(["pci", "channel"], rows, np.array([5, 5, 5]))
+    >>> [cell.name for cell in found.cells]
+    ['101_earfcn1300', '101_earfcn6300', '102']
+    """
+    warnings: list[str] = []
+    notes: list[str] = []
+    lost = _rounded_columns(keys, combinations, warnings)
+    table = [
+        _Row(
+            {
+                key: None if key in lost else usable_value(key, text)
+                for key, text in zip(keys, combination, strict=True)
+            },
+            int(count),
+        )
+        for combination, count in zip(combinations, counts, strict=True)
+    ]
+    legacy = [row.get("technology") == "2G/3G" for row in table]
+    rows = [place for place, old in enumerate(legacy) if not old]
+    base: dict[int, tuple[str, str | None]] = {p: _base(table[p]) for p in rows}
+    rows_by_kind: dict[str, int] = defaultdict(int)
+    for place in rows:
+        rows_by_kind[base[place][0]] += table[place].count
+    _adopt(table, base, notes)
+    groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for place in rows:
+        groups[base[place]].append(place)
+    parts: dict[tuple[str, str | None, str], list[int]] = {}
+    for (kind, name), members in groups.items():
+        shown = name
+        if kind == "PCI" and name is not None and _has_better(kind, groups):
+            shown = f"pci{name}"
+        for suffix, some in _split(kind, name, [(p, table[p]) for p in members], warnings).items():
+            parts[(kind, shown, suffix)] = some
+    cells: list[CellIdentity] = []
+    cell_of = np.full(len(table), -1, dtype=np.int32)
+    for (kind, name, suffix), members in parts.items():
+        label = None if name is None and not suffix else f"{name or 'unknown'}{suffix}"
+        cell_of[members] = len(cells)
+        cells.append(_identity(label, [table[p] for p in members], kind))
+    warnings += _doubts(cells, cell_of, table)
+    used = max(rows_by_kind, key=lambda kind: rows_by_kind[kind], default="")
+    channel_of = np.array([_channel(row) for row in table], dtype=np.float64)
+    return Resolution(tuple(cells), cell_of, channel_of, used, tuple(notes), tuple(warnings))
+
+
+def _channel(row: _Row) -> float:
+    """Give the channel number of a combination; NaN where unknown."""
+    text = row.get("channel")
+    number = None if text is None else _number(text)
+    return float("nan") if number is None else float(number)
+
+
+def _base(row: _Row) -> tuple[str, str | None]:
+    """Give the first kind of identity that the values allow."""
+    for kind, make in _KINDS.items():
+        if (name := make(row)) is not None:
+            return kind, name
+    return "", None
+
+
+def _has_better(kind: str, groups: Mapping[tuple[str, str | None], Sequence[int]]) -> bool:
+    """Whether other rows of the log have an identity of a preferred kind."""
+    better = list(_KINDS)[: list(_KINDS).index(kind)]
+    return any(other in better for other, _ in groups)
+
+
+def _adopt(
+    table: Sequence[_Row], base: dict[int, tuple[str, str | None]], notes: list[str]
+) -> None:
+    """Give rows that state a PCI alone the only cell that has it on their carrier and network.
+
+    Neighbour cells and rows between two registrations state no global identity.
+    """
+    owners: dict[str, list[tuple[tuple[str, str | None], _Row]]] = defaultdict(list)
+    for place, identity in base.items():
+        pci = table[place].get("pci")
+        if pci is not None and identity[0] in _UNIQUE_KINDS:
+            owners[pci].append((identity, table[place]))
+    adopted = 0
+    for place, (kind, _) in list(base.items()):
+        row = table[place]
+        pci = row.get("pci")
+        if kind not in {"PCI", "node and PCI"} or pci is None or pci not in owners:
+            continue
+        fitting = {
+            identity
+            for identity, other in owners[pci]
+            if _agree(row.carrier, other.carrier)
+            and _agree(row.operator, other.operator)
+            and _agree(row.get("node"), other.get("node"))
+            and _agree(row.get("technology"), other.get("technology"))
+        }
+        if len(fitting) == 1:
+            base[place] = fitting.pop()
+            adopted += row.count
+    if adopted:
+        notes.append(
+            f"{adopted:,} rows state a PCI only and belong to the one cell with this PCI on their "
+            "carrier."
+        )
+
+
+def _agree(first: str | None, second: str | None) -> bool:
+    """Whether two values are the same, or one is unknown."""
+    return first is None or second is None or first == second
+
+
+def _split(
+    kind: str, name: str | None, members: Sequence[tuple[int, _Row]], warnings: list[str]
+) -> dict[str, list[int]]:
+    """Split the rows of one identity by network, technology and carrier; give suffixes."""
+    parts: dict[str, list[tuple[int, _Row]]] = {"": list(members)}
+    tests: list[tuple[str, Callable[[_Row], str | None]]] = [
+        ("operator", lambda row: row.operator),
+        ("carrier", lambda row: row.carrier),
+    ]
+    if kind in _SPLIT_BY_TECHNOLOGY or not kind:
+        tests.insert(1, ("technology", lambda row: row.get("technology")))
+    for what, value_of in tests:
+        split: dict[str, list[tuple[int, _Row]]] = {}
+        for suffix, some in parts.items():
+            found = {value_of(row) for _, row in some}
+            stated = found - {None}
+            if len(stated) < 2:
+                split[suffix] = some
+                continue
+            unstated = sum(row.count for _, row in some if value_of(row) is None)
+            if unstated:
+                warnings.append(
+                    f"{unstated:,} rows of {name or 'the cell without an identity'} state no "
+                    f"{what}, and the log has {len(stated)} of them: these rows may be of any."
+                )
+            for place, row in some:
+                value = value_of(row)
+                longer = suffix if value is None else f"{suffix}_{_slug(value)}"
+                split.setdefault(longer, []).append((place, row))
+        parts = split
+    return {suffix: [place for place, _ in some] for suffix, some in parts.items()}
+
+
+def _slug(value: str) -> str:
+    """Shorten a value for the name of a cell."""
+    return re.sub(r"\s+", "-", value.strip())
+
+
+def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdentity:
+    """Put together what is known of a cell."""
+
+    def only(values: set[str | None]) -> str:
+        stated = sorted(value for value in values if value is not None)
+        return stated[0] if len(stated) == 1 else ""
+
+    keys: dict[str, None] = {} if name is None else {name: None}
+    for _, make in sorted(_KINDS.items(), key=lambda item: item[0] != kind):
+        if key := only({make(row) for row in members}):
+            keys[key] = None
+    channel = only({row.get("channel") for row in members})
+    number = _number(channel) if channel else None
+    return CellIdentity(
+        name,
+        tuple(keys),
+        operator=only({row.operator for row in members}),
+        technology=only({row.get("technology") for row in members}),
+        carrier=only({row.carrier for row in members}),
+        channel=float("nan") if number is None else float(number),
+    )
+
+
+def _rounded_columns(
+    keys: Sequence[str], combinations: Sequence[tuple[str | None, ...]], warnings: list[str]
+) -> set[str]:
+    """Find columns whose identities a spreadsheet rounded; they identify nothing."""
+    lost: set[str] = set()
+    for place, key in enumerate(keys):
+        if key not in {"chosen", "global", "number", "node", "name"}:
+            continue
+        texts = {c[place] for c in combinations if c[place] is not None}
+        rounded = sorted(text for text in texts if text is not None and looks_rounded(text))
+        if rounded and 2 * len(rounded) >= len(texts):
+            others = [k for k in keys if k in {"pci", "global", "number", "node"} and k != key]
+            warnings.append(
+                f"The identities in the column of the {_role_name(key)} look rounded by a "
+                f"spreadsheet ({quoted(rounded, _MOST_NAMED)}): several cells may be one. Export "
+                "them as text."
+            )
+            if others:
+                lost.add(key)
+    return lost
+
+
+def _role_name(key: str) -> str:
+    """Name of a role for messages."""
+    return "cell" if key == "chosen" else IDENTITY_ROLES[key].name
+
+
+def _doubts(
+    cells: Sequence[CellIdentity], cell_of: NDArray[np.int32], table: Sequence[_Row]
+) -> list[str]:
+    """Warn of cells that hold several values of another identity-like column."""
+    found: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for place, row in enumerate(table):
+        if (cell := int(cell_of[place])) < 0:
+            continue
+        for key, value in row.values.items():
+            if value is not None and key not in {"operator", "mcc", "mnc", "plmn", "band"}:
+                found[key][cell].add(value)
+        if row.operator is not None:
+            found["operator"][cell].add(row.operator)
+    warnings = []
+    for key, by_cell in found.items():
+        mixed = {cell: values for cell, values in by_cell.items() if len(values) > 1}
+        if not mixed:
+            continue
+        shown = ", ".join(
+            f"{cells[cell].name or 'unknown'} ({quoted(sorted(values), _MOST_NAMED)})"
+            for cell, values in list(mixed.items())[:_MOST_NAMED]
+        )
+        more = f" and {len(mixed) - _MOST_NAMED} more" if len(mixed) > _MOST_NAMED else ""
+        role = IDENTITY_ROLES.get(key)
+        option = "--cell-column" if role is None else role.option
+        noun = "cell holds" if len(mixed) == 1 else "cells hold"
+        warnings.append(
+            f"{len(mixed)} {noun} several values of the {_role_name(key)}: {shown}{more}. If they "
+            f"are different cells, choose the columns with {option}."
+        )
+    return warnings

@@ -1,0 +1,78 @@
+"""Cells whose measurements lie in places far apart: one identity may be several cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from rm_geo._types import Float64Array
+from rm_geo._util.disk_columns import iter_blocks
+
+FAR_APART_M: Final = 5000.0
+"""Measurements of one cell with a gap of this size may be those of two."""
+
+_BLOCK_M: Final = 500.0
+
+
+def cells_far_apart(
+    x: Float64Array, y: Float64Array, cell: NDArray[np.int32], names: Sequence[str | None]
+) -> list[tuple[str | None, float]]:
+    """Find cells whose measurements fall into groups more than 5 km apart.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (N,)
+        Positions in metres.
+    cell : ndarray of int32, shape (N,)
+        Place of each row's cell in ``names``.
+    names : sequence of (str or None)
+        The cells.
+
+    Returns
+    -------
+    list of (name, distance)
+        The cells, and the least distance in metres between the largest group and the rest.
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 10.0, 9000.0])
+    >>> cells_far_apart(x, np.zeros(3), np.zeros(3, np.int32), ["101"])[0][0]
+    '101'
+    """
+    blocks: set[tuple[int, int, int]] = set()
+    for some_x, some_y, codes in iter_blocks(x, y, cell):
+        rows = np.column_stack(
+            [codes, np.floor(some_x / _BLOCK_M), np.floor(some_y / _BLOCK_M)]
+        ).astype(np.int64)
+        blocks.update(map(tuple, np.unique(rows, axis=0).tolist()))
+    by_cell: dict[int, list[tuple[int, int]]] = {}
+    for code, column, row in blocks:
+        by_cell.setdefault(code, []).append((column, row))
+    found = []
+    for code in sorted(by_cell):
+        places = np.array(sorted(by_cell[code]), dtype=np.float64) * _BLOCK_M
+        if np.hypot(*np.ptp(places, axis=0)) <= FAR_APART_M:
+            continue
+        if (gap := _gap(places)) is not None:
+            found.append((names[code], gap))
+    return found
+
+
+def _gap(places: Float64Array) -> float | None:
+    """Distance between groups of places that are no nearer than 5 km; None for one group."""
+    tree = cKDTree(places)
+    pairs = tree.query_pairs(FAR_APART_M, output_type="ndarray")
+    size = len(places)
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
+    groups, label = connected_components(links, directed=False)
+    if groups < 2:
+        return None
+    largest = label == np.bincount(label).argmax()
+    distance, _ = cKDTree(places[largest]).query(places[~largest])
+    return float(np.min(distance))

@@ -1,0 +1,60 @@
+"""Visited places: where a measuring device was, whatever cell it reported there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo._types import Float64Array
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Positions in metres, with times where the log has them.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (M,)
+        Positions in the CRS of the measurements.
+    time : ndarray of datetime64[ms], shape (M,), optional
+        Times; NaT where unknown.
+    """
+
+    x: Float64Array
+    y: Float64Array
+    time: NDArray[np.datetime64] | None = None
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def joined(self, other: Visits) -> Visits:
+        """Put two sets of visits together; times are kept where both have them."""
+        timed = self.time is not None and other.time is not None
+        return Visits(
+            np.concatenate([self.x, other.x]),
+            np.concatenate([self.y, other.y]),
+            np.concatenate([self.time, other.time]) if timed else None,  # type: ignore[list-item]
+        )
+
+    def distinct(self) -> Visits:
+        """Keep each position and time once, in the order of their first occurrence.
+
+        Examples
+        --------
+        >>> visits = Visits(np.array([1.0, 1.0, 2.0]), np.array([5.0, 5.0, 5.0]))
+        >>> visits.distinct().x.tolist()
+        [1.0, 2.0]
+        """
+        columns: list[tuple[str, NDArray[Any]]] = [("x", self.x), ("y", self.y)]
+        if self.time is not None:
+            columns.append(("time", self.time.astype("datetime64[ms]").view(np.int64)))
+        rows = np.empty(len(self), dtype=[(name, values.dtype) for name, values in columns])
+        for name, values in columns:
+            rows[name] = values
+        _, first = np.unique(rows, return_index=True)
+        first.sort()
+        time = None if self.time is None else self.time[first]
+        return Visits(self.x[first], self.y[first], time)

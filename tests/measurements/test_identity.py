@@ -1,0 +1,367 @@
+"""Cells of a log: operator, technology, carrier and identity columns read together."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rm_geo.errors import InputError, UsageError
+from rm_geo.measurements.identity import choose_identity_columns, resolve, usable_value
+from rm_geo.measurements.model import Measurements
+from rm_geo.measurements.reader import read_measurements
+
+COUNT = 40
+
+
+def write_log(path: Path, columns: dict[str, list[object]], rows: int = COUNT) -> Path:
+    """Write a log whose values repeat, at positions 5 m apart."""
+    names = ["Latitude", "Longitude", *columns]
+    lines = [",".join(names)]
+    for row in range(rows):
+        values = [f"{52.52 + row * 4e-5:.6f}", f"{13.405 + row * 4e-5:.6f}"]
+        values += [str(column[row % len(column)]) for column in columns.values()]
+        lines.append(",".join(values))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def cells(path: Path, **options: object) -> dict[str, int]:
+    """Rows of each cell of a log."""
+    measurements, _ = read_measurements(path, **options)  # type: ignore[arg-type]
+    return {name: len(rows) for name, rows in measurements.by_cell().items()}
+
+
+LEVELS = [-86.5, -95.0]
+
+
+@pytest.mark.parametrize("node", ["Node", "eNB", "eNodeB ID", "gNB", "eNodeB", "ENODEB_ID"])
+@pytest.mark.parametrize("number", ["CellID", "Cell ID", "CID", "ci"])
+def test_a_cell_number_beside_its_enodeb_is_local(tmp_path, node, number):
+    log = write_log(
+        tmp_path / "log.csv", {node: [1001, 1002], number: [1], "PCI": [101], "RSRP": LEVELS}
+    )
+    assert cells(log) == {"1001-1": 20, "1002-1": 20}
+
+
+def test_a_sector_number_does_not_outrank_the_pci(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"CellID": [1], "PCI": [101, 202], "RSRP": LEVELS})
+    assert cells(log) == {"101": 20, "202": 20}
+
+
+@pytest.mark.parametrize("nothing", ["", -1, 0, 2147483647, 268435455, "n/a", 9223372036854775807])
+def test_a_column_without_a_usable_identity_is_passed_over(tmp_path, nothing):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"CI": [26385409, 26385410], "PCI": [101], "NCI": [nothing], "RSRP": LEVELS},
+    )
+    assert cells(log) == {"26385409": 20, "26385410": 20}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PCI (PCell)",
+        "Serving Physical Layer Cell Identity",
+        "physical_c",
+        "Physical Cell Id",
+        "LTE PCI",
+        "pci_serving",
+        "PhyCellId",
+        "Serving Cell PCI",
+    ],
+)
+def test_spellings_of_the_pci(tmp_path, name):
+    log = write_log(tmp_path / "log.csv", {name: [101, 202], "rsrp": LEVELS})
+    assert cells(log) == {"101": 20, "202": 20}
+
+
+def test_a_column_that_may_identify_the_cell_is_named_in_a_warning(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"my cell thing": [1, 2], "RSRP": LEVELS})
+    _, report = read_measurements(log)
+    assert any("my cell thing" in text for text in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "suffixes"),
+    [
+        ("EARFCN", [1300, 6300], ["earfcn1300", "earfcn6300"]),
+        ("Channel", [1300, 6300], ["earfcn1300", "earfcn6300"]),
+        ("DL Channel", [1300, 6300], ["earfcn1300", "earfcn6300"]),
+        ("Kanal", [1300, 6300], ["earfcn1300", "earfcn6300"]),
+        ("Frequency [MHz]", [1815.0, 796.0], ["1815MHz", "796MHz"]),
+        ("Frequenz", [1815.0, 796.0], ["1815MHz", "796MHz"]),
+        ("Band", [3, 20], ["band3", "band20"]),
+    ],
+)
+def test_one_pci_on_two_carriers_is_two_cells(tmp_path, name, values, suffixes):
+    log = write_log(tmp_path / "log.csv", {"PCI": [101], name: values, "RSRP": LEVELS})
+    assert cells(log) == {f"101_{suffix}": 20 for suffix in suffixes}
+
+
+def test_an_empty_carrier_column_does_not_void_a_filled_one(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv", {"PCI": [101], "EARFCN": [""], "Band": [3, 20], "RSRP": LEVELS}
+    )
+    assert cells(log) == {"101_band3": 20, "101_band20": 20}
+
+
+@pytest.mark.parametrize("nothing", [-1, 2147483647, ""])
+def test_a_placeholder_is_no_channel(tmp_path, nothing):
+    log = write_log(tmp_path / "log.csv", {"PCI": [101], "EARFCN": [nothing, 1300], "RSRP": LEVELS})
+    assert cells(log) == {"101": COUNT}
+
+
+def test_channel_0_is_one(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"PCI": [101], "EARFCN": [0, 1300], "RSRP": LEVELS})
+    assert cells(log) == {"101_earfcn0": 20, "101_earfcn1300": 20}
+
+
+def test_rows_without_a_carrier_among_several_are_doubtful(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv", {"PCI": [101], "EARFCN": [1300, 6300, ""], "RSRP": LEVELS}, rows=42
+    )
+    _, report = read_measurements(log)
+    assert any("carrier" in text and "14 rows" in text for text in report.warnings)
+    with pytest.raises(InputError, match="may mix up cells"):
+        read_measurements(log, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ({"MNC": [1, 2]}, {"101_mnc1", "101_mnc2"}),
+        ({"MCC": [999], "MNC": [1, 2]}, {"101_999-1", "101_999-2"}),
+        ({"Operator": ["Alpha", "Beta"]}, {"101_Alpha", "101_Beta"}),
+        ({"PLMN": [99901, 99902]}, {"101_99901", "101_99902"}),
+        ({"NetworkTech": ["4G", "5G"]}, {"101_LTE", "101_NR"}),
+    ],
+)
+def test_one_pci_in_two_networks_is_two_cells(tmp_path, columns, names):
+    log = write_log(tmp_path / "log.csv", {**columns, "PCI": [101], "RSRP": LEVELS})
+    assert set(cells(log)) == names
+
+
+@pytest.mark.parametrize("old", ["3G", "2G", "UMTS", "GSM", "WCDMA", "HSPA+", "EDGE"])
+def test_levels_of_2g_and_3g_are_left_out(tmp_path, old):
+    log = write_log(
+        tmp_path / "log.csv", {"NetworkTech": ["4G", old], "PCI": [101], "RSRP": LEVELS}
+    )
+    measurements, report = read_measurements(log)
+    assert len(measurements) == 20
+    assert {reason.value: count for reason, count in report.dropped.items()} == {
+        "not_lte_or_nr": 20
+    }
+    assert len(measurements.visits()) == COUNT  # the device was there all the same
+
+
+def test_the_level_of_nr_goes_with_the_identity_of_nr(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {
+            "ECI": [26385409],
+            "PCI": [101],
+            "EARFCN": [1300],
+            "RSRP": [-86.5],
+            "NR_PCI": [701, 700],
+            "NR_ARFCN": [632628],
+            "NR_SS_RSRP": LEVELS,
+        },
+    )
+    measurements, _ = read_measurements(log, rsrp_column="NR_SS_RSRP")
+    assert set(measurements.by_cell()) == {"700", "701"}
+    assert set(measurements.earfcn) == {632628.0}
+    assert cells(log, rsrp_column="RSRP") == {"26385409": COUNT}
+
+
+def test_rows_with_a_pci_alone_join_the_cell_that_has_it(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"ECI": [26385409, "", 26385410], "PCI": [101, 101, 102], "RSRP": LEVELS},
+        rows=42,
+    )
+    measurements, report = read_measurements(log)
+    assert {n: len(r) for n, r in measurements.by_cell().items()} == {
+        "26385409": 28,
+        "26385410": 14,
+    }
+    assert any("14 rows state a PCI only" in note for note in report.notes)
+
+
+def test_a_pci_that_two_cells_have_stays_apart(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv", {"ECI": [5001, 6001, ""], "PCI": [101], "RSRP": LEVELS}, rows=42
+    )
+    assert set(cells(log)) == {"5001", "6001", "pci101"}
+
+
+def test_several_pcis_under_one_identity_are_a_warning(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"ECI": [5001], "PCI": [101, 102], "RSRP": LEVELS})
+    _, report = read_measurements(log)
+    assert any("5001" in text and "'101'" in text for text in report.warnings)
+
+
+@pytest.mark.parametrize("text", ["9.99011E+14", "9,99011E+14", "999011000000000"])
+def test_an_identity_that_a_spreadsheet_rounded_is_a_warning(tmp_path, text):
+    log = write_log(tmp_path / "log.csv", {"CGI": [f'"{text}"'], "RSRP": LEVELS})
+    _, report = read_measurements(log)
+    assert any("rounded by a spreadsheet" in warning for warning in report.warnings)
+
+
+def test_one_identity_in_two_places_is_a_warning(tmp_path):
+    log = tmp_path / "log.csv"
+    rows = [f"{52.52 + (0.1 if k % 2 else 0.0) + k * 1e-5},13.4,101,-90" for k in range(COUNT)]
+    log.write_text("\n".join(["lat,lon,PCI,RSRP", *rows]), "utf-8")
+    _, report = read_measurements(log)
+    assert any("101 (11 km)" in text for text in report.warnings)
+
+
+def test_a_number_is_a_number_whatever_its_padding():
+    assert usable_value("pci", "008") == usable_value("pci", "8.0") == "8"
+
+
+def test_columns_can_be_named(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"A": [1, 2], "B": [7, 8], "RSRP": LEVELS})
+    assert set(cells(log, cell_column="A")) == {"1", "2"}
+    assert set(cells(log, pci_column="A", node_column="B")) == {"7-pci1", "8-pci2"}
+    assert set(cells(log, pci_column="A")) == {"1", "2"}
+    with pytest.raises(UsageError, match="no column 'C'"):
+        read_measurements(log, carrier_column="C")
+
+
+def test_two_equal_pci_columns_are_a_question():
+    with pytest.raises(InputError, match="2 columns"):
+        choose_identity_columns(["pci", "PCI_serving"], "RSRP", "log.csv")
+
+
+def test_neighbours_are_measurements_of_their_own(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {
+            "PCI": [101],
+            "RSRP": [-80],
+            "N1 PCI": [102, 103],
+            "N1 RSRP": [-95],
+            "N2 PCI": [104, ""],
+            "N2 RSRP": [-100, ""],
+        },
+    )
+    measurements, report = read_measurements(log)
+    found = {name: len(rows) for name, rows in measurements.by_cell().items()}
+    assert found == {"101": 40, "102": 20, "103": 20, "104": 20}
+    assert len(measurements.visits()) == COUNT
+    assert any("60 levels" in note for note in report.notes)
+
+
+def test_numbered_cells_of_a_scanner(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"PCI_1": [11], "RSRP_1": [-80], "PCI_2": [12], "RSRP_2": [-90], "EARFCN": [1300]},
+    )
+    assert cells(log) == {"11": 40, "12": 40}
+
+
+def test_lists_in_one_field(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"PCI": ["101;202"], "RSRP": ["-80;-95", "-81;-96"]})
+    measurements, _ = read_measurements(log)
+    by_cell = measurements.by_cell()
+    assert {name: len(rows) for name, rows in by_cell.items()} == {"101": 40, "202": 40}
+    assert set(by_cell["202"].rsrp_dbm) == {-95.0, -96.0}
+
+
+def test_ports_of_one_antenna_are_no_neighbours(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"PCI": [1], "RSRP": [-80], "rsrp_rx0": [-81], "rsrp_rx1": [-82]},
+    )
+    assert cells(log) == {"1": COUNT}
+
+
+@pytest.mark.parametrize("values", [[54, 56, 60, 41], [0, 97, 50, 20]])
+def test_an_index_of_rsrp_is_refused_by_name(tmp_path, values):
+    log = write_log(tmp_path / "log.csv", {"PCI": [1], "RSRP": values})
+    with pytest.raises(InputError, match="index of reported RSRP"):
+        read_measurements(log)
+
+
+def test_path_loss_is_refused_by_name(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"PCI": [1], "RSRP": [95.5, 101.2, 130.3]})
+    with pytest.raises(InputError, match="path loss"):
+        read_measurements(log)
+
+
+@pytest.mark.parametrize("filler", [-24, -30, -140, -141, -35])
+def test_a_constant_filler_is_left_out(tmp_path, filler):
+    levels = [filler if k % 3 == 0 else -80 - k % 20 for k in range(60)]
+    log = write_log(tmp_path / "log.csv", {"PCI": [1], "RSRP": levels}, rows=60)
+    measurements, report = read_measurements(log)
+    assert len(measurements) == 40
+    assert sum(report.dropped.values()) == 20
+
+
+def test_a_row_filter(tmp_path):
+    log = write_log(tmp_path / "log.csv", {"PCI": [1], "Speed km/h": [0, 30], "RSRP": LEVELS})
+    measurements, _ = read_measurements(log, where="`Speed km/h` > 5")
+    assert set(measurements.rsrp_dbm) == {-95.0}
+    with pytest.raises(UsageError, match="no column 'speed'"):
+        read_measurements(log, where="speed > 5")
+    for attack in ("__import__('os')", "PCI.x", "(lambda: 1)()", "[x for x in PCI]", "1 +"):
+        with pytest.raises(UsageError):
+            read_measurements(log, where=attack)
+
+
+VALUES = st.tuples(
+    st.sampled_from([None, "5001", "5002", "-1", "0"]),
+    st.sampled_from([None, "17", "18", "0"]),
+    st.sampled_from([None, "1", "2", "3000"]),
+    st.sampled_from([None, "101", "102", "-1", "65535"]),
+    st.sampled_from([None, "1300", "6300", "-1"]),
+    st.sampled_from([None, "Alpha", "Beta"]),
+    st.sampled_from([None, "LTE", "4G", "NR", "3G"]),
+)
+KEYS = ("global", "node", "number", "pci", "channel", "operator", "technology")
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=st.lists(VALUES, min_size=1, max_size=12, unique=True))
+def test_no_two_identities_share_a_map_without_a_warning(rows):
+    found = resolve(KEYS, rows, np.ones(len(rows), dtype=np.int64))
+    names = [cell.name for cell in found.cells]
+    assert len(set(names)) == len(names)
+    for first, second in itertools.combinations(range(len(rows)), 2):
+        if found.cell_of[first] < 0 or found.cell_of[first] != found.cell_of[second]:
+            continue
+        for place, key in enumerate(KEYS):
+            one, two = (usable_value(key, rows[k][place]) for k in (first, second))
+            if one is not None and two is not None and one != two:
+                assert found.warnings, (rows[first], rows[second], key)
+
+
+def test_the_order_of_combinations_does_not_matter():
+    rows = [(g, p, c) for g in ("5001", None) for p in ("101", "102") for c in ("1300", None)]
+    counts = np.arange(1, len(rows) + 1)
+    keys = ("global", "pci", "channel")
+    straight = resolve(keys, rows, counts)
+    order = np.random.default_rng(1).permutation(len(rows))
+    shuffled = resolve(keys, [rows[k] for k in order], counts[order])
+    for new, old in enumerate(order):
+        assert (
+            shuffled.cells[shuffled.cell_of[new]].name == straight.cells[straight.cell_of[old]].name
+        )
+
+
+def test_measurements_keep_what_is_known_of_their_cells(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"PLMN": [99901], "PCI": [101], "EARFCN": [1300, 6300], "RSRP": LEVELS},
+    )
+    measurements, _ = read_measurements(log)
+    assert isinstance(measurements, Measurements)
+    identity = measurements.identity_of("101_earfcn1300")
+    assert identity.channel == 1300.0
+    assert identity.operator == "99901"
+    assert "101" in identity.keys
