@@ -36,7 +36,7 @@ class Visits:
         return Visits(
             np.concatenate([self.x, other.x]),
             np.concatenate([self.y, other.y]),
-            np.concatenate([self.time, other.time]) if timed else None,  # type: ignore[list-item]
+            np.concatenate([self.time, other.time]) if timed else None,
         )
 
     def distinct(self) -> Visits:
