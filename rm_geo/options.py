@@ -24,6 +24,7 @@ from pydantic import (
     Field,
     ValidationError,
     WithJsonSchema,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -75,6 +76,11 @@ class OptionGroup(BaseModel):
                 super().__init__(**values)
             except ValidationError as error:
                 raise usage_error(error) from None
+
+    @field_serializer("crs", "target_crs", "sites_crs", check_fields=False, when_used="json")
+    def _write_crs(self, value: object) -> object:
+        """Write a CRS as text."""
+        return value.to_string() if hasattr(value, "to_string") else value
 
     @field_validator("*", mode="before")
     @classmethod
@@ -226,6 +232,12 @@ class MethodOptions(OptionGroup):
         "measured pixels.",
     )
 
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _read_auto(cls, value: object) -> object:
+        """Read ``auto`` as None."""
+        return None if value == "auto" else value
+
     @field_validator("method_options", mode="before")
     @classmethod
     def _read_settings(cls, value: object) -> object:
@@ -361,7 +373,7 @@ class PredictOptions(BaseModel):
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - options by flat names
         super().__init__(
-            **{group: _GROUPS[group](**chosen) for group, chosen in _by_group(values).items()}
+            **{group: GROUPS[group](**chosen) for group, chosen in _by_group(values).items()}
         )
 
     def flat(self) -> dict[str, Any]:
@@ -407,13 +419,14 @@ class PredictOptions(BaseModel):
         return PredictOptions(**flat)
 
 
-_GROUPS: Final[Mapping[str, type[OptionGroup]]] = {
+GROUPS: Final[Mapping[str, type[OptionGroup]]] = {
     "reading": ReadingOptions,
     "grid": GridOptions,
     "method": MethodOptions,
     "site": SiteOptions,
     "output": OutputOptions,
 }
+"""The groups by the names of their attributes."""
 
 
 @dataclass(frozen=True)
@@ -461,7 +474,7 @@ def option_fields() -> Mapping[str, OptionField]:
     """
     return {
         (name := info.alias or field): OptionField(name, group, field, info)
-        for group, model in _GROUPS.items()
+        for group, model in GROUPS.items()
         for field, info in model.model_fields.items()
     }
 
@@ -579,7 +592,7 @@ def _by_group(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sorted_: dict[str, dict[str, Any]] = {}
     known = option_fields()
     for name, value in values.items():
-        if name in _GROUPS and isinstance(value, (Mapping, OptionGroup)):
+        if name in GROUPS and isinstance(value, (Mapping, OptionGroup)):
             given = (
                 {field: getattr(value, field) for field in type(value).model_fields}
                 if isinstance(value, OptionGroup)
@@ -591,6 +604,6 @@ def _by_group(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         elif name not in known:
             raise unknown_option(name)
     for name, value in values.items():
-        if name in known and not (name in _GROUPS and isinstance(value, (Mapping, OptionGroup))):
+        if name in known and not (name in GROUPS and isinstance(value, (Mapping, OptionGroup))):
             sorted_.setdefault(known[name].group, {})[name] = value
     return sorted_

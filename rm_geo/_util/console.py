@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
@@ -57,9 +57,17 @@ class PlainConsole:
     ----------
     log_stream, result_stream : text file
         Where progress and where results go (standard error and output by default).
+    wording : callable
+        Translates the options that messages name.
     """
 
-    def __init__(self, log_stream: TextIO, result_stream: TextIO) -> None:
+    def __init__(
+        self,
+        log_stream: TextIO,
+        result_stream: TextIO,
+        wording: Callable[[str], str] = str,
+    ) -> None:
+        self._wording = wording
         self._log_stream, self._result_stream = log_stream, result_stream
         self._total, self._done, self._unit, self._label = 0, 0, "", ""
         self._begun = self._told = 0.0
@@ -86,7 +94,7 @@ class PlainConsole:
 
     def log(self, message: str) -> None:
         """Write one line."""
-        print(message, file=self._log_stream, flush=True)
+        print(self._wording(message), file=self._log_stream, flush=True)
 
     def check(self) -> None:
         """Never cancel: on a terminal, Ctrl-C does."""
@@ -98,13 +106,19 @@ class PlainConsole:
     def result(self, values: Mapping[str, Any], text: str = "") -> None:
         """Print the text."""
         if text:
-            print(text, file=self._result_stream, flush=True)
+            print(self._wording(text), file=self._result_stream, flush=True)
 
 
 class TerminalConsole:
     """A bar with units per second and the time left."""
 
-    def __init__(self, log_stream: TextIO, result_stream: TextIO) -> None:
+    def __init__(
+        self,
+        log_stream: TextIO,
+        result_stream: TextIO,
+        wording: Callable[[str], str] = str,
+    ) -> None:
+        self._wording = wording
         self._log_stream, self._result_stream = log_stream, result_stream
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -142,9 +156,11 @@ class TerminalConsole:
     def log(self, message: str) -> None:
         """Write one line above the bar."""
         if self._bar is None:
-            print(message, file=self._log_stream, flush=True)
+            print(self._wording(message), file=self._log_stream, flush=True)
         else:
-            self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(
+                self._wording(message), markup=False, highlight=False, soft_wrap=True
+            )
 
     def check(self) -> None:
         """Never cancel: Ctrl-C does."""
@@ -163,14 +179,14 @@ class TerminalConsole:
         """Print the text."""
         self.close()
         if text:
-            print(text, file=self._result_stream, flush=True)
+            print(self._wording(text), file=self._result_stream, flush=True)
 
 
 class JsonConsole:
     """JSON lines, one object each, flushed at once."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
+        self._stream, self._wording = stream, wording
         self._total = self._done = 0
         self._told = 0.0
 
@@ -189,7 +205,7 @@ class JsonConsole:
 
     def log(self, message: str) -> None:
         """Emit ``log``."""
-        self._emit("log", message=message)
+        self._emit("log", message=self._wording(message))
 
     def check(self) -> None:
         """Never cancel."""
@@ -214,17 +230,33 @@ def open_console(
     as_json: bool = False,
     log: TextIO | None = None,
     result: TextIO | None = None,
+    wording: Callable[[str], str] = str,
 ) -> Console:
-    """Choose the console for the options and for what standard error is connected to."""
+    """Choose the console for the options and for what standard error is connected to.
+
+    Parameters
+    ----------
+    quiet, as_json : bool
+        What the user asked for.
+    log, result : text file, optional
+        Where progress and results go; standard error and output if not given.
+    wording : callable
+        Translates the options that log lines and results name, see :mod:`rm_geo.errors`.
+
+    Returns
+    -------
+    Console
+        A progress listener that also writes results.
+    """
     log_stream = sys.stderr if log is None else log
     result_stream = sys.stdout if result is None else result
     mode = choose_mode(quiet=quiet, as_json=as_json, is_terminal=log_stream.isatty())
     if mode is Mode.JSON:
-        return JsonConsole(result_stream)
+        return JsonConsole(result_stream, wording)
     if mode is Mode.QUIET:
         return QuietConsole()
     kind = TerminalConsole if mode is Mode.TERMINAL else PlainConsole
-    return kind(log_stream, result_stream)
+    return kind(log_stream, result_stream, wording)
 
 
 def choose_mode(*, quiet: bool, as_json: bool, is_terminal: bool) -> Mode:

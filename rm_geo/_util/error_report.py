@@ -1,4 +1,4 @@
-"""What went wrong, in words: any exception as a message, a hint and an exit code."""
+"""Any exception as a message, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPORT_AT: Final = "the project's issue tracker"
 
 @dataclass(frozen=True)
 class Explanation:
-    """An error as a user is told of it.
+    """An error as it is shown to a user.
 
     Attributes
     ----------
@@ -24,17 +24,20 @@ class Explanation:
     hint : str or None
         What to do about it.
     exit_code : int
-        With which a command ends.
+        Exit code of a command.
+    parameter : str or None
+        Flat name of the option at fault, if one is.
     """
 
     kind: str
     message: str
     hint: str | None
     exit_code: int
+    parameter: str | None = None
 
 
 def explain(error: BaseException, *, details: str = "Run again with --debug") -> Explanation:
-    """Explain an error; one that nobody foresaw is called a fault of rm_geo.
+    """Explain an error; an unexpected one is reported as a fault of rm_geo.
 
     Parameters
     ----------
@@ -44,7 +47,9 @@ def explain(error: BaseException, *, details: str = "Run again with --debug") ->
         How the user gets a traceback.
     """
     if isinstance(error, RmGeoError):
-        return Explanation(type(error).__name__, error.message, error.hint, error.exit_code)
+        return Explanation(
+            type(error).__name__, error.message, error.hint, error.exit_code, error.parameter
+        )
     if isinstance(error, KeyboardInterrupt):
         return Explanation(
             CancelledError.__name__,
@@ -63,7 +68,7 @@ def explain(error: BaseException, *, details: str = "Run again with --debug") ->
         return Explanation(
             "MemoryError",
             "There is not enough memory.",
-            "Use a coarser --resolution, or split the area.",
+            "Use larger pixels (`resolution_m`), or split the area.",
             1,
         )
     return Explanation(

@@ -1,14 +1,17 @@
-"""Options that commands share, each said once."""
+"""Options that several commands share, each defined once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from rm_geo.options import OptionField
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def console_options(command: F) -> F:
     """Add ``--quiet``, ``--json`` and ``--debug``; the command gets a ``console``."""
 
-    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
     @click.option(
         "--json",
         "as_json",
@@ -27,8 +30,9 @@ def console_options(command: F) -> F:
     @wraps(command)
     def wrapper(*args: Any, quiet: bool, as_json: bool, debug: bool, **options: Any) -> Any:  # noqa: ANN401
         from rm_geo._util.console import TerminalConsole, open_console
+        from rm_geo.cli.option_names import in_words_of_options
 
-        console = open_console(quiet=quiet, as_json=as_json)
+        console = open_console(quiet=quiet, as_json=as_json, wording=in_words_of_options)
         try:
             return command(*args, console=console, **options)
         finally:
@@ -38,60 +42,112 @@ def console_options(command: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-def column_options(command: F) -> F:
-    """Add the options that name columns and layer; columns are found by their usual names."""
-    command = click.option(
-        "--layer", metavar="NAME", help="Layer of the measurements, where there are several."
-    )(command)
-    for name, what in reversed(
-        (
-            ("rsrp", "RSRP in dBm"),
-            ("cell", "cell (PCI, cell id)"),
-            ("x", "longitude or easting, for tables without geometry"),
-            ("y", "latitude or northing, for tables without geometry"),
-            ("time", "time"),
+_METAVARS: Final = {
+    "batch_size": "auto|N",
+    "bbox": "W,S,E,N",
+    "buildings": "FILE",
+    "device": "auto|cpu|cuda|mps",
+    "mask_threshold": "P",
+    "method_options": "KEY=VALUE",
+    "method_weight": "WEIGHT",
+    "model": "NAME|FILE",
+    "sites": "FILE",
+}
+_UNIT_METAVARS: Final = {"_m": "M", "_px": "PX", "_db": "DB", "_dbm": "DBM", "_mhz": "MHZ"}
+_FURTHER_NAMES: Final = {"method_options": ("-O",), "method_weight": ("--trust",)}
+
+
+def prediction_options(*names: str) -> Callable[[F], F]:
+    """Add options of :class:`rm_geo.options.PredictOptions`, as their model describes them.
+
+    Values are passed on as they were typed, under the flat names, and are None if not given: the
+    model validates them (:func:`given_options`).
+
+    Parameters
+    ----------
+    *names : str
+        Flat names; all options if none is given.
+    """
+    from rm_geo.options import option_fields
+
+    known = option_fields()
+    chosen = [known[name] for name in names] if names else list(known.values())
+
+    def add(command: F) -> F:
+        for field in reversed(chosen):
+            command = _option(field)(command)
+        return command
+
+    return add
+
+
+def _option(field: OptionField) -> Callable[[F], F]:
+    """Make the option of one field."""
+    from rm_geo.cli.option_names import flag_of
+
+    flag = flag_of(field.short_name)
+    default = field.info.default
+    text = field.info.description or ""
+    further = _FURTHER_NAMES.get(field.name, ())
+    if field.info.annotation is bool:
+        flags = f"{flag}/--no-{flag.removeprefix('--')}" if default else flag
+        return click.option(
+            field.name, flags, is_flag=True, default=None, help=_with_default(text, default)
         )
-    ):
-        command = click.option(
-            f"--{name}-column", metavar="NAME", help=f"Column of the {what}; found if not given."
-        )(command)
-    return command
+    is_list = field.name in {"cells", "method_options"}
+    return click.option(
+        field.name,
+        flag,
+        *further,
+        multiple=is_list,
+        default=None,
+        metavar=_metavar(field),
+        help=f"{text} Can be repeated." if is_list else _with_default(text, default),
+    )
 
 
-def grid_options(command: F) -> F:
-    """Add ``--crs``, ``--target-crs``, ``--resolution`` and ``--max-tiles``."""
-    command = click.option(
-        "--max-tiles",
-        type=click.IntRange(1),
-        default=1000,
-        show_default=True,
-        metavar="N",
-        help="Refuse a cell that would need more tiles.",
-    )(command)
-    command = click.option(
-        "--resolution",
-        type=Number(0, min_open=True),
-        default=1.0,
-        show_default=True,
-        metavar="M",
-        help="Side of a pixel in metres.",
-    )(command)
-    command = click.option(
-        "--target-crs",
-        metavar="CRS",
-        help="Projected CRS of the results; the UTM zone where the file's has no true metres.",
-    )(command)
-    return crs_option(command)
+def _with_default(text: str, default: object) -> str:
+    """Append a default to a help text; switches that are off, and None, need none."""
+    if default is None or default is False:
+        return text
+    shown = "on" if default is True else f"{default:g}" if isinstance(default, float) else default
+    return f"{text}  [default: {shown}]"
+
+
+def _metavar(field: OptionField) -> str:
+    """Name the value of an option in help texts."""
+    if field.name in _METAVARS:
+        return _METAVARS[field.name]
+    if field.name.endswith("crs"):
+        return "CRS"
+    unit = next((unit for unit in _UNIT_METAVARS if field.name.endswith(unit)), None)
+    if unit is not None:
+        return _UNIT_METAVARS[unit]
+    return "N" if field.info.annotation is int else "NAME"
+
+
+def given_options(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the options that were given on the command line.
+
+    Parameters
+    ----------
+    chosen : mapping
+        Values by flat names, as :func:`prediction_options` passes them.
+
+    Returns
+    -------
+    dict
+        Those that are not None or empty.
+    """
+    return {name: value for name, value in chosen.items() if value is not None and value != ()}
 
 
 crs_option = click.option(
-    "--crs", metavar="CRS", help="CRS of the coordinates, where the file does not state one."
+    "--crs", metavar="CRS", help="CRS of the coordinates, used if the file does not state one."
 )
 
 sites_crs_option = click.option(
-    "--sites-crs",
-    metavar="CRS",
-    help="CRS of the sites, where their table does not state one.",
+    "--sites-crs", metavar="CRS", help="CRS of the sites, used if their table does not state one."
 )
 
 device_option = click.option(
@@ -99,7 +155,7 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda|mps",
-    help="Where networks run.",
+    help="Device that runs networks.",
 )
 
 model_option = click.option(
@@ -108,7 +164,7 @@ model_option = click.option(
 
 
 class Number(click.FloatRange):
-    """A number in a range; what is not finite is refused, which a range lets pass."""
+    """A finite number in a range; click's own range accepts nan and inf."""
 
     def convert(
         self,
@@ -116,10 +172,10 @@ class Number(click.FloatRange):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Read it."""
+        """Convert the text and refuse nan and inf."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", param, ctx)
+            self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
 
@@ -160,34 +216,6 @@ output_folder_option = click.option(
     required=True,
     metavar="DIR",
     help="Folder of the results.",
-)
-
-
-class Box(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
-    """Four numbers with commas: west, south, east, north."""
-
-    name = "W,S,E,N"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's own
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[float, ...]:
-        """Split at the commas."""
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not four numbers with commas.", param, ctx)
-        if len(numbers) != 4:
-            self.fail(f"{value!r} has {len(numbers)} numbers, not four.", param, ctx)
-        return numbers
-
-
-bbox_option = click.option(
-    "--bbox",
-    type=Box(),
-    help="Read only what lies inside: west, south, east, north in the CRS of the file.",
 )
 
 
@@ -236,7 +264,7 @@ def cluster_options(alone: str) -> Callable[[F], F]:
     Parameters
     ----------
     alone : str
-        Ends the sentence of what happens where there are no workers given.
+        What happens without workers, for the help text.
     """
 
     def add(command: F) -> F:
@@ -249,8 +277,8 @@ def cluster_options(alone: str) -> Callable[[F], F]:
         return click.option(
             "--scheduler",
             metavar="ADDRESS",
-            help="A Dask scheduler that runs already, such as tcp://10.0.0.5:8786, whose workers "
-            "share the work instead.",
+            help="Address of a running Dask scheduler, such as tcp://10.0.0.5:8786; its workers "
+            "share the work.",
         )(command)
 
     return add
@@ -261,5 +289,5 @@ batch_size_option = click.option(
     type=Count(),
     default="auto",
     show_default=True,
-    help="Tiles computed at once; halved by itself where the memory does not suffice.",
+    help="Tiles computed at once; halved if the memory does not suffice.",
 )

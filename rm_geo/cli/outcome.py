@@ -9,7 +9,8 @@ from typing import IO, Any
 import click
 
 from rm_geo._util.console import json_line
-from rm_geo._util.error_report import explain
+from rm_geo._util.error_report import Explanation, explain
+from rm_geo.cli.option_names import in_words_of_options, option_names
 
 
 class Stopped(BaseException):
@@ -91,11 +92,23 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
     if isinstance(error, (click.ClickException, click.exceptions.Exit, BrokenPipeError)):
         return error
     told = explain(error)
+    message, hint = _in_words_of_options(told)
     return Failure(
-        told.message,
-        hint=told.hint,
+        message,
+        hint=hint,
         exit_code=told.exit_code,
         kind=told.kind,
         as_json=as_json,
         details="" if told.exit_code == 130 else details,
     )
+
+
+def _in_words_of_options(told: Explanation) -> tuple[str, str | None]:
+    """Write message and hint with the options of the command line; name the one at fault."""
+    message = in_words_of_options(told.message)
+    hint = None if told.hint is None else in_words_of_options(told.hint)
+    if told.parameter is not None:
+        option = option_names().get(told.parameter)
+        if option is not None and option not in f"{message} {hint}":
+            message = f"{message.rstrip('.')} ({option})."
+    return message, hint

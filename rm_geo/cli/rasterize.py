@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from rm_geo.cli.options import (
     Number,
-    bbox_option,
-    column_options,
     console_options,
-    grid_options,
+    given_options,
     measurements_argument,
     output_folder_option,
+    prediction_options,
 )
 
 if TYPE_CHECKING:
     from rm_geo._util.console import Console
     from rm_geo.workflows.rasterize import Statistic
+
+_COLUMNS: Final = (
+    "rsrp_column",
+    "cell_column",
+    "x_column",
+    "y_column",
+    "time_column",
+    "layer",
+)
 
 
 @click.command()
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
     type=click.Choice(["mean", "median", "max"]),
     default="mean",
     show_default=True,
-    help="What a pixel gets; mean is of the power.",
+    help="Value of a pixel; the mean is that of the power in milliwatts.",
 )
 @click.option(
     "--margin",
@@ -38,48 +46,24 @@ if TYPE_CHECKING:
     default=0.0,
     show_default=True,
     metavar="M",
-    help="Ground around the measurements.",
+    help="Margin around the measurements in metres.",
 )
-@grid_options
-@column_options
-@bbox_option
+@prediction_options("crs", "target_crs", "resolution_m", "max_tiles")
+@prediction_options(*_COLUMNS, "bbox")
 @console_options
 def rasterize(
     measurements: Path,
     output: Path,
     statistic: Statistic,
     margin: float,
-    crs: str | None,
-    target_crs: str | None,
-    resolution: float,
-    max_tiles: int,
-    layer: str | None,
-    rsrp_column: str | None,
-    cell_column: str | None,
-    x_column: str | None,
-    y_column: str | None,
-    time_column: str | None,
-    bbox: tuple[float, float, float, float] | None,
     console: Console,
+    **chosen: Any,  # noqa: ANN401 - the options of the model
 ) -> None:
     """Bin MEASUREMENTS on a grid: RSRP, count and standard deviation, a raster per cell."""
     from rm_geo.options import PredictOptions
     from rm_geo.workflows.rasterize import rasterize_file
 
-    options = PredictOptions(
-        crs=crs,
-        target_crs=target_crs,
-        layer=layer,
-        rsrp_column=rsrp_column,
-        cell_column=cell_column,
-        x_column=x_column,
-        y_column=y_column,
-        time_column=time_column,
-        resolution_m=resolution,
-        reach_m=margin,
-        max_tiles=max_tiles,
-        bbox=bbox,
-    )
+    options = PredictOptions(**given_options(chosen), reach_m=margin)
     made = rasterize_file(measurements, output, options, statistic=statistic, progress=console)
     lines = [
         f"{item.path}: {item.pixels} pixels measured of {item.rows} x {item.cols}"

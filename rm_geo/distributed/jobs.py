@@ -16,8 +16,8 @@ from rm_geo.io.metadata import exists, find, for_each
 from rm_geo.io.object_store import remote_path, require_writable
 from rm_geo.io.paths import Location, below, file_name, folder_of, identity, location_of, redacted
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.options_file import paths_below
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, SUMMARY_NAMES
-from rm_geo.zoo.catalog import list_models
 
 MEASUREMENT_SUFFIXES: Final = (
     ".shp",
@@ -161,14 +161,8 @@ def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptio
     measurements = below(base, row.measurements)
     name = row.name or _stem(file_name(measurements))
     _require_name(name, row.where)
-    settings = dict(row.settings)
-    for beside in ("sites", "buildings"):
-        if settings.get(beside) is not None:
-            settings[beside] = below(base, settings[beside])
-    if settings.get("model") is not None:
-        settings["model"] = _model_beside(base, settings["model"])
     try:
-        options = defaults.replace(**settings)
+        options = defaults.replace(**paths_below(base, row.settings))
     except RmGeoError as error:
         raise ConfigError(
             f"{error.message.rstrip('.')} ({row.where}).",
@@ -186,16 +180,6 @@ def _require_name(name: str, where: str) -> None:
             f"{name!r} is no name for a job ({where}).",
             hint="It names a folder below the output. The column 'output' names one elsewhere.",
         )
-
-
-def _model_beside(base: Location, model: str) -> str | Path:
-    """Give the file or folder of a model beside the table, if there is one; a listed name stays."""
-    if isinstance(base, str):
-        return model
-    place = base / model
-    if not place.exists() or model in {record.name for record in list_models()}:
-        return model
-    return place.absolute()  # workers may run in another folder
 
 
 def _require_files(jobs: Sequence[Job]) -> None:
