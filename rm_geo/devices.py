@@ -70,7 +70,7 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 CUDA_HINT: Final = (
     "PyTorch's CPU build cannot use a GPU: install the CUDA build that fits the driver "
-    "(https://pytorch.org/get-started/locally), or choose --device cpu."
+    "(https://pytorch.org/get-started/locally), or choose `device=cpu`."
 )
 
 
@@ -122,13 +122,13 @@ def choose_device(name: str = "auto") -> str:
         if number and int(number) >= torch.cuda.device_count():
             raise DeviceError(
                 f"There is no device {name!r}: the machine has {torch.cuda.device_count()} GPU(s).",
-                hint="Choose a smaller number, or --device cuda.",
+                hint="Choose a smaller number, or `device` cuda.",
             )
         return name
     if not torch.backends.mps.is_available():
         raise DeviceError(
             "The device 'mps' was asked for, but it exists on Apple silicon only.",
-            hint="Choose --device cpu or auto.",
+            hint="Choose `device` cpu or auto.",
         )
     return "mps"
 

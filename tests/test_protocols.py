@@ -156,7 +156,7 @@ class TestCases:
         cities = replace(dataset, manifest={**dataset.manifest, "map_ids": [[], []]})
         assert chosen_scenes(cities, None) == [0, 1]
         assert chosen_maps(cities, None) == ()
-        with pytest.raises(UsageError, match=r"made-up cities.*Leave out --maps"):
+        with pytest.raises(UsageError, match=r"made-up cities.*Leave out `maps`"):
             chosen_scenes(cities, [601])
 
 
@@ -268,7 +268,7 @@ class TestProtocol:
             "shifted": PipelineEstimator(oracle(error_db=6.0)),
         }
         partner, right, shifted = run_protocol(dataset, methods, samplings=[UNIFORM])
-        assert methods["right"].name == "road:oracle"
+        assert methods["right"].name == "pipeline:oracle"
         assert right.rmse_unobserved_db < partner.rmse_unobserved_db
         assert shifted.rmse_unobserved_db < partner.rmse_unobserved_db  # assimilation
         assert partner.missing == 0
@@ -358,7 +358,7 @@ class TestCommand:
         scores = {}
         for count in (1, 2):
             out = tmp_path / str(count)
-            methods = "knn,radiocycle,road:radiocycle+buildings"
+            methods = "knn,radiocycle,pipeline:radiocycle+buildings"
             result = self.run(*common, f"--methods={methods}", f"-O symmetries={count}", "-o", out)
             assert result.exit_code == 0, result.output
             with (out / "simulated.csv").open() as file:
@@ -366,7 +366,7 @@ class TestCommand:
                     row["method"]: row["rmse_outdoor_db"] for row in csv.DictReader(file)
                 }
         changed = {name for name in scores[1] if scores[1][name] != scores[2][name]}
-        assert changed == {"radiocycle", "road:radiocycle+buildings"}
+        assert changed == {"radiocycle", "pipeline:radiocycle+buildings"}
         for methods, option, message in (
             ("knn,partner", "symmetries=2", "no network among"),
             ("radiocycle", "symmetries=3", "1, 2, 4 or 8"),
@@ -415,7 +415,7 @@ class TestNames:
             (("--methods", "knn", "--model", "x"), "no network"),
             (("--methods", "knn", "--seed", "-1"), "-1"),
             (("--methods", "partner+buildings"), "stands alone"),
-            (("--methods", "road:partner,radiocycle", "-O", "symmetries=2"), "stands alone"),
+            (("--methods", "pipeline:partner,radiocycle", "-O", "symmetries=2"), "stands alone"),
             (("--methods", "radiocycle", "-O", "device=cpu"), "--device"),
             (("--methods", "knn", "--maps", "700-601"), "map numbers"),
         ],

@@ -111,7 +111,7 @@ def read_buildings(
         ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"{source} has no geometry.", hint="Buildings must be polygons.")
-    if near is not None and frame.crs is None:  # --crs is that of the measurements there
+    if near is not None and frame.crs is None:  # `crs` is that of the measurements there
         raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
     own = None if frame.crs is None else CRS.from_user_input(frame.crs)
     stated = CrsChoice.choose(own, None if crs is None else parse_crs(crs), str(source))
@@ -153,7 +153,7 @@ def _require_one_layer(source: Path, layer: str | None) -> None:
     if layer is None and len(names) > 1:
         raise InputError(
             f"{source} has {len(names)} layers: {', '.join(names)}.",
-            hint="Say which holds the buildings (--buildings-layer, or --layer of 'simulate').",
+            hint="Say which holds the buildings (`buildings_layer`, or `layer` of 'simulate').",
         )
 
 
@@ -164,7 +164,7 @@ def _heights(
     import pandas
 
     if column is not None and column not in frame:
-        raise UsageError(f"{source} has no column {column!r}.", hint="See --height-column.")
+        raise UsageError(f"{source} has no column {column!r}.", hint="See `height_column`.")
     found = column or next((name for name in DEFAULT_HEIGHT_COLUMNS if name in frame), None)
     if not (default_m > 0.0 and math.isfinite(default_m)):
         raise UsageError("The height of buildings must be above 0 m.")

@@ -37,7 +37,7 @@ _seed_option = click.option(
     default=0,
     show_default=True,
     metavar="N",
-    help="Of samples and folds.",
+    help="Seed of samples and folds.",
 )
 
 
@@ -53,13 +53,13 @@ def _models_option(command: F) -> F:
         "models",
         multiple=True,
         metavar="KEY=NAME|FILE",
-        help="Trained model of a line, such as radiocycle-ml=runs/ml/model; may be repeated.",
+        help="Trained model of a line, such as radiocycle-ml=runs/ml/model; can be repeated.",
     )(command)
 
 
 @click.group()
 def evaluate() -> None:
-    """Judge methods: tables and figures of the papers, simulated maps, hold-outs."""
+    """Evaluate methods: tables and figures of the papers, simulated maps, hold-outs."""
 
 
 @evaluate.command()
@@ -70,13 +70,13 @@ def evaluate() -> None:
     "--rates",
     default="0.01,0.05,0.1,0.2,0.3,0.4,0.5",
     show_default=True,
-    help="Shares of the outdoor pixels sampled uniformly, with commas.",
+    help="Fractions of the outdoor pixels sampled uniformly, with commas.",
 )
 @click.option(
     "--routes",
     default="0.01",
     show_default=True,
-    help="Shares of the outdoor pixels sampled along routes, with commas.",
+    help="Fractions of the outdoor pixels sampled along routes, with commas.",
 )
 @_maps_option
 @click.option(
@@ -85,7 +85,7 @@ def evaluate() -> None:
     default=10,
     show_default=True,
     metavar="N",
-    help="Of each map.",
+    help="Transmitters of each map.",
 )
 @device_option
 @_seed_option
@@ -147,11 +147,14 @@ def radiocycle(
     multiple=True,
     default=("4", "8"),
     show_default=True,
-    help="May be repeated.",
+    help="Can be repeated.",
 )
 @_maps_option
 @click.option(
-    "--transmitters", type=click.IntRange(1), metavar="N", help="At most so many of each map."
+    "--transmitters",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Maximum number of transmitters of each map.",
 )
 @device_option
 @console_options
@@ -214,7 +217,7 @@ def mars(
     multiple=True,
     default=("4",),
     show_default=True,
-    help="May be repeated.",
+    help="Can be repeated.",
 )
 @_maps_option
 @click.option(
@@ -223,7 +226,7 @@ def mars(
     default=1,
     show_default=True,
     metavar="N",
-    help="Of each map.",
+    help="Transmitters of each map.",
 )
 @device_option
 @console_options
@@ -237,7 +240,7 @@ def superres(
     device: str,
     console: Console,
 ) -> None:
-    """Judge 'rm-geo superres' against resampling on coarse rasters made of the set DATASET.
+    """Compare 'rm-geo superres' with resampling on coarse rasters made of the set DATASET.
 
     A coarse pixel is the mean of its outdoor pixels, nodata in buildings; errors are in dB,
     outdoors. Writes superres.csv and superres.md.
@@ -268,10 +271,9 @@ def superres(
     "--methods",
     default="knn,idw,linear",
     show_default=True,
-    help="Names, with commas; NAME+assimilate for the map brought back to the "
-    "measurements, NAME+buildings for one that is told the buildings, "
-    "road:NAME for all that 'predict' does, partner for what networks are mixed "
-    "with.",
+    help="Names, with commas; NAME+assimilate adds regression kriging, NAME+buildings gives the "
+    "method the buildings, pipeline:NAME runs all steps of 'predict', partner is the IDW baseline "
+    "that networks are weighted against.",
 )
 @model_option
 @click.option(
@@ -280,14 +282,14 @@ def superres(
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Parameter of the networks among them, such as symmetries=8; may be repeated.",
+    help="Parameter of the networks among them, such as symmetries=8; can be repeated.",
 )
 @device_option
 @click.option(
     "--samplings",
     default="uniform:0.01,uniform:0.05,uniform:0.2,route:0.01",
     show_default=True,
-    help="Drive tests, with commas.",
+    help="Sampling schemes, with commas.",
 )
 @_maps_option
 @click.option(
@@ -296,7 +298,7 @@ def superres(
     default=10,
     show_default=True,
     metavar="N",
-    help="Of each map.",
+    help="Transmitters of each map.",
 )
 @_seed_option
 @console_options
@@ -313,7 +315,7 @@ def simulated(
     seed: int,
     console: Console,
 ) -> None:
-    """Judge methods on the simulated set DATASET; write simulated.csv and simulated.md."""
+    """Evaluate methods on the simulated set DATASET; write simulated.csv and simulated.md."""
     from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
@@ -349,17 +351,17 @@ def simulated(
     "--methods",
     default="knn,idw,ordinary-kriging",
     show_default=True,
-    help="Names, with commas; road:NAME for the full road with that method, "
-    "road:NAME+buildings where it is told the buildings.",
+    help="Names, with commas; pipeline:NAME runs all steps of 'predict' with that method, "
+    "pipeline:NAME+buildings with known buildings.",
 )
 @click.option(
     "--buildings",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Outlines of the buildings, or a raster of them.",
+    help="Building footprints, or a raster of them.",
 )
-@click.option("--buildings-layer", metavar="NAME", help="Layer of the outlines.")
-@click.option("--model", metavar="NAME|FILE", help="Trained model of the full road's method.")
+@click.option("--buildings-layer", metavar="NAME", help="Layer of the building footprints.")
+@click.option("--model", metavar="NAME|FILE", help="Trained model of the pipeline's method.")
 @click.option("--rsrp-column", metavar="NAME", help="Column of RSRP in dBm; found if not given.")
 @click.option("--cell-column", metavar="NAME", help="Column of the cell.")
 @click.option("--cells", metavar="NAMES", help="Only these cells, with commas.")
@@ -371,9 +373,11 @@ def simulated(
     default=50.0,
     show_default=True,
     metavar="M",
-    help="Side of a block.",
+    help="Side of a block in metres.",
 )
-@click.option("--random", "random_split", is_flag=True, help="Single measurements, not blocks.")
+@click.option(
+    "--random", "random_split", is_flag=True, help="Hold out single measurements instead of blocks."
+)
 @click.option(
     "--resolution",
     "spacing_m",
@@ -402,21 +406,21 @@ def drive_test(
     seed: int,
     console: Console,
 ) -> None:
-    """Judge methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
+    """Evaluate methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
     from rm_geo._util.atomic import output_folder
     from rm_geo.errors import UsageError
     from rm_geo.measurements.reader import read_measurements
     from rm_geo.validation.cells import chosen_cells, holdout_cells, named_predictor
     from rm_geo.validation.known_buildings import TOLD
-    from rm_geo.validation.pipeline_estimator import ROAD_PREFIX
+    from rm_geo.validation.pipeline_estimator import PIPELINE_PREFIX
 
     names = split_names(methods)
     if buildings is not None and not any(TOLD in name for name in names):
         raise UsageError(
-            "No method here is told the buildings.", hint=f"Write road:radiocycle{TOLD}."
+            "None of these methods reads the buildings.", hint=f"Write pipeline:radiocycle{TOLD}."
         )
-    if model is not None and not any(name.startswith(ROAD_PREFIX) for name in names):
-        raise UsageError("No method here takes the model.", hint="Write road:radiocycle.")
+    if model is not None and not any(name.startswith(PIPELINE_PREFIX) for name in names):
+        raise UsageError("None of these methods uses the model.", hint="Write pipeline:radiocycle.")
     predictors = {name: named_predictor(name, model, buildings, buildings_layer) for name in names}
     by_cell = read_measurements(measurements, rsrp_column=rsrp_column, cell_column=cell_column)[
         0

@@ -155,7 +155,7 @@ class SimulatedSet:
         if self.orders.shape[1] == 0:
             raise ConfigError(
                 f"{self.path} has no simulated drives, which training samples measurements along.",
-                hint="Generate it again with --drives 1 or more.",
+                hint="Generate it again with `drives` 1 or more.",
             )
 
     def antenna_column(self, name: str) -> NDArray[np.float32]:

@@ -265,7 +265,8 @@ def _explained(error: Exception) -> ClusterError:
     if kind == "KilledWorker":
         return ClusterError(
             "One worker after another died while it computed the same tiles.",
-            hint="Most likely memory: use a smaller --batch-size or --tile-size, or fewer workers "
+            hint="Most likely memory: use a smaller `batch_size` or `tile_size_px`, or fewer "
+            "workers "
             "on a machine.",
         )
     if isinstance(error, (ImportError, AttributeError)):

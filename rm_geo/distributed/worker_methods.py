@@ -140,7 +140,7 @@ def estimate_remotely(
             raise ClusterError(
                 f"It computes otherwise than the others: {_differences(facts, here)}.",
                 hint="Workers need the same models and the same kind of device; choose it by "
-                "--device, or leave the worker out.",
+                "`device`, or leave the worker out.",
             )
         clock = Clock()
         with held.turn:

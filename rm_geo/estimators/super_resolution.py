@@ -141,7 +141,7 @@ class SuperResolutionEstimator:
                 f"The measurements are no regular lattice of {self.scale} pixels: "
                 f"{on_lattice} of {rows.size} lie on the best one, which has {nodes} nodes.",
                 hint=f"{self.name} enlarges regular grids, whose step must be {self.scale} pixels "
-                "(--resolution); use --method radiocycle for drive tests.",
+                "(`resolution_m`); use `method` radiocycle for drive tests.",
             )
         return row, col
 

@@ -128,7 +128,7 @@ def select_methods(
     if idle := sorted(set(models) - {c.model_key for c in chosen}):
         raise UsageError(
             f"The methods asked for leave out those of the model {', '.join(idle)}.",
-            hint=f"Add {', '.join(idle)} to --methods, or leave out that --model.",
+            hint=f"Add {', '.join(idle)} to `methods`, or leave out that `model`.",
         )
     return chosen
 

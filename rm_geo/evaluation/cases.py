@@ -242,7 +242,7 @@ def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
     if not data.map_ids:
         raise UsageError(
             f"{data.path} has no map numbers: its scenes are made-up cities.",
-            hint="Leave out --maps.",
+            hint="Leave out `maps`.",
         )
     wanted = set(maps)
     chosen = [

@@ -213,7 +213,7 @@ def judge_mars(
     """
     progress = progress or SilentProgress()
     if not any(line.estimators for line in lines.values()):
-        raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
+        raise UsageError("There is no method to judge.", hint="Give models with `model` KEY=FILE.")
     for scale, line in lines.items():
         _require_scale(line, scale)
     pairs = list(pairs_to_judge(data, setting, maps, transmitters))
@@ -252,7 +252,7 @@ def _require_scale(line: Line, scale: int) -> None:
         if isinstance(estimator, SuperResolutionEstimator) and estimator.scale != scale:
             raise UsageError(
                 f"The model of {label!r} refines {estimator.scale}x, not {scale}x.",
-                hint="Give another model, or another --scale.",
+                hint="Give another model, or another `scale`.",
             )
 
 

@@ -114,7 +114,7 @@ def evaluate_radiocycle(
         If nobody takes part.
     """
     if not line.estimators:
-        raise UsageError("There is no method to judge.", hint="Give models with --model KEY=FILE.")
+        raise UsageError("There is no method to judge.", hint="Give models with `model` KEY=FILE.")
     uniform = sorted({*rates, published.RADIOCYCLE_RATE})
     samplings = [
         *(Sampling("uniform", rate) for rate in uniform),

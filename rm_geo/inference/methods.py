@@ -152,12 +152,12 @@ def _refuse_own_options(options: Mapping[str, object]) -> None:
     if chosen := _OWN_OPTIONS & options.keys():
         raise UsageError(
             f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
-            hint="There are options for it: --model, --device, --tile-size, --buildings.",
+            hint="There are options for it: `model`, `device`, `tile_size_px`, `buildings`.",
         )
 
 
 def _no_model_to_choose(method: str) -> UsageError:
     """Tell that a method has no models."""
     return UsageError(
-        f"The method {method!r} has no trained model to choose.", hint="Leave out --model."
+        f"The method {method!r} has no trained model to choose.", hint="Leave out `model`."
     )

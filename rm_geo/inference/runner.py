@@ -108,7 +108,7 @@ def _estimate_within_memory(estimator: Estimator, batch: TileBatch, limit: _Limi
             if count == 1:
                 raise DeviceError(
                     "One tile does not fit the memory of the device.",
-                    hint="Use a smaller --tile-size, a smaller model (-s), or --device cpu.",
+                    hint="Use a smaller `tile_size_px`, a smaller model (-s), or `device=cpu`.",
                 ) from error
             limit.tiles = count // 2
             _release_memory()

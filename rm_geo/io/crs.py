@@ -18,7 +18,7 @@ from rm_geo.grid import CrsLike, is_metric, metric_crs_for
 WORST_SCALE_ERROR: Final = 0.01
 """A map metre that is more than 1 % off a metre on the ground is not taken for one."""
 
-_MISFIT_HINT: Final = "Correct the CRS in the file (ogr2ogr -a_srs), or --crs where it has none."
+_MISFIT_HINT: Final = "Correct the CRS in the file (ogr2ogr -a_srs), or `crs` where it has none."
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class MetricPositions:
     warning: str = ""
 
 
-def parse_crs(crs: CrsLike, option: str = "--crs") -> CRS:
+def parse_crs(crs: CrsLike, parameter: str = "crs") -> CRS:
     """Parse a CRS that a user gave.
 
     Raises
@@ -54,12 +54,12 @@ def parse_crs(crs: CrsLike, option: str = "--crs") -> CRS:
         return CRS.from_user_input(crs)
     except CRSError as error:
         raise CrsError(
-            f"{str(crs)[:80]!r} ({option}) is not a CRS.",
+            f"{str(crs)[:80]!r} (`{parameter}`) is not a CRS.",
             hint="Give an EPSG code such as EPSG:4326, or WKT.",
         ) from error
 
 
-def source_crs(crs: CRS | None, source: str, option: str = "--crs") -> CRS:
+def source_crs(crs: CRS | None, source: str, parameter: str = "crs") -> CRS:
     """Check that the coordinates of a file can be brought to metres; drop its heights.
 
     Parameters
@@ -68,7 +68,7 @@ def source_crs(crs: CRS | None, source: str, option: str = "--crs") -> CRS:
         What the file or the user says.
     source : str
         The file, for messages.
-    option : str
+    parameter : str
         By which a user says it, for hints.
 
     Raises
@@ -79,7 +79,7 @@ def source_crs(crs: CRS | None, source: str, option: str = "--crs") -> CRS:
     if crs is None:
         raise CrsError(
             f"{source} has no CRS.",
-            hint=f"Give the CRS of the coordinates with {option}, such as {option} EPSG:4326.",
+            hint=f"Give the CRS of the coordinates with `{parameter}`, such as EPSG:4326.",
         )
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
@@ -91,7 +91,7 @@ def source_crs(crs: CRS | None, source: str, option: str = "--crs") -> CRS:
         raise CrsError(
             f"The CRS of {source}, {crs.name!r}, is {crs.type_name}: its coordinates have no "
             "place on Earth in metres.",
-            hint=f"Give the true CRS with {option}.",
+            hint=f"Give the true CRS with `{parameter}`.",
         )
     return crs
 
@@ -138,14 +138,14 @@ class CoordinateStats:
             max(north, float(ys.max())),
         )
 
-    def check(self, crs: CRS, source: str, option: str = "--crs") -> None:
+    def check(self, crs: CRS, source: str, parameter: str = "crs") -> None:
         """Refuse coordinates that are plainly not in the CRS: metres for degrees, or the reverse.
 
         Raises
         ------
         CrsError
             If most coordinates of a geographic CRS are beyond its range, or all of a projected
-            CRS look like degrees; the hint names the option.
+            CRS look like degrees; the hint names the parameter.
         """
         if self._first is None:
             return
@@ -154,7 +154,7 @@ class CoordinateStats:
             raise CrsError(
                 f"The coordinates of {source} are not degrees, as {crs.name!r} says: "
                 f"({x:g}, {y:g}).",
-                hint=f"Give their CRS with {option}, such as {option} EPSG:32633.",
+                hint=f"Give their CRS with `{parameter}`, such as EPSG:32633.",
             )
         # A made-up scene may lie this near a projected origin; it spans more than a few metres.
         west, south, east, north = self._extent
@@ -165,7 +165,7 @@ class CoordinateStats:
             raise CrsError(
                 f"The coordinates of {source} look like degrees, and {crs.name!r} is projected: "
                 f"({x:g}, {y:g}).",
-                hint=f"Give their CRS with {option}, such as {option} EPSG:4326.",
+                hint=f"Give their CRS with `{parameter}`, such as EPSG:4326.",
             )
 
 

@@ -23,7 +23,7 @@ class CrsChoice:
         If the file and the user contradict each other: which CRS is used. Empty otherwise.
     alternative : pyproj.CRS or None
         The user's CRS, if the file declares another one; :meth:`check` may fall back to it.
-    option : str
+    parameter : str
         Option by which the user gives the CRS, for messages.
 
     Examples
@@ -35,11 +35,11 @@ class CrsChoice:
     crs: CRS
     warning: str = ""
     alternative: CRS | None = None
-    option: str = "--crs"
+    parameter: str = "crs"
 
     @classmethod
     def choose(
-        cls, own: CRS | None, given: CRS | None, source: str, option: str = "--crs"
+        cls, own: CRS | None, given: CRS | None, source: str, parameter: str = "crs"
     ) -> CrsChoice:
         """Choose between the CRS that a file declares and the one that a user gave.
 
@@ -50,8 +50,8 @@ class CrsChoice:
         ----------
         own, given : pyproj.CRS or None
             CRS of the file, and of the user.
-        source, option : str
-            The file, and the option for its CRS; for messages.
+        source, parameter : str
+            The file, and the parameter for its CRS; for messages.
 
         Returns
         -------
@@ -63,23 +63,25 @@ class CrsChoice:
             If there is no CRS, or it is local, vertical or geocentric.
         """
         if own is None or given is None:
-            return cls(source_crs(given if own is None else own, source, option), option=option)
-        wanted = source_crs(given, source, option)
+            return cls(
+                source_crs(given if own is None else own, source, parameter), parameter=parameter
+            )
+        wanted = source_crs(given, source, parameter)
         try:
-            kept = source_crs(own, source, option)
+            kept = source_crs(own, source, parameter)
         except CrsError as error:
-            return cls(wanted, _overridden(error, wanted, option), option=option)
+            return cls(wanted, _overridden(error, wanted, parameter), parameter=parameter)
         if _is_same(kept, wanted):
-            return cls(kept, option=option)
+            return cls(kept, parameter=parameter)
         warning = (
             f"{source} declares the CRS {kept.name!r}, which is used: "
-            f"{wanted.name!r} ({option}) applies to files that declare none."
+            f"{wanted.name!r} (`{parameter}`) applies to files that declare none."
         )
-        return cls(kept, warning, wanted, option)
+        return cls(kept, warning, wanted, parameter)
 
     @classmethod
     def choose_for_source(
-        cls, source: Source, given: CRS | None, option: str = "--crs"
+        cls, source: Source, given: CRS | None, parameter: str = "crs"
     ) -> CrsChoice:
         """Choose as :meth:`choose` does, for an opened file with a geometry.
 
@@ -89,7 +91,7 @@ class CrsChoice:
             The opened file.
         given : pyproj.CRS or None
             CRS of the user.
-        option : str
+        parameter : str
             Option for the CRS, for messages.
 
         Returns
@@ -102,8 +104,8 @@ class CrsChoice:
             As :meth:`choose`; also if the file's CRS is invalid and the user gave none.
         """
         if source.crs_fault and given is None:
-            raise CrsError(source.crs_fault, hint=f"Give it with {option}.")
-        return cls.choose(source.crs, given, source.label, option)
+            raise CrsError(source.crs_fault, hint=f"Give it with `{parameter}`.")
+        return cls.choose(source.crs, given, source.label, parameter)
 
     def check(self, stats: CoordinateStats, source: str) -> CrsChoice:
         """Check the choice against the coordinates.
@@ -129,19 +131,19 @@ class CrsChoice:
             If the coordinates contradict the CRS, and the alternative too if there is one.
         """
         try:
-            stats.check(self.crs, source, self.option)
+            stats.check(self.crs, source, self.parameter)
         except CrsError as error:
             if self.alternative is None:
                 raise
-            stats.check(self.alternative, source, self.option)
-            warning = _overridden(error, self.alternative, self.option)
-            return CrsChoice(self.alternative, warning, option=self.option)
+            stats.check(self.alternative, source, self.parameter)
+            warning = _overridden(error, self.alternative, self.parameter)
+            return CrsChoice(self.alternative, warning, parameter=self.parameter)
         return self
 
 
-def _overridden(error: CrsError, given: CRS, option: str) -> str:
+def _overridden(error: CrsError, given: CRS, parameter: str) -> str:
     """Say that the CRS of the user is used, and why."""
-    return f"{error.message} {given.name!r} is used instead, as given by {option}."
+    return f"{error.message} {given.name!r} is used instead, as given by `{parameter}`."
 
 
 def _is_same(first: CRS, second: CRS) -> bool:

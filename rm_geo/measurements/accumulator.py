@@ -366,7 +366,7 @@ class MeasurementAccumulator:
         if table.x is None or table.y is None:
             raise InputError(
                 f"{self._source.label} has a layer without geometry.",
-                hint="Name the coordinates with --x-column and --y-column.",
+                hint="Name the coordinates with `x_column` and `y_column`.",
             )
         return table.x, table.y
 

@@ -236,7 +236,7 @@ def _far_apart(measurements: Measurements) -> list[str]:
     return [
         f"{len(found)} {noun} measured in places more than {FAR_APART_M / 1000:g} km apart: "
         f"{shown}{more}. The identity may be that of several cells: name a column that tells them "
-        "apart with --cell-column, or read one place with --bbox."
+        "apart with `cell_column`, or read one place with --bbox."
     ]
 
 
@@ -246,7 +246,7 @@ def _overlooked(identity: IdentityColumns) -> list[str]:
         return []
     return [
         "No cell column was recognised, and all rows are taken for one cell, but "
-        f"{roles.quoted(identity.overlooked)} may identify it: choose with --cell-column."
+        f"{roles.quoted(identity.overlooked)} may identify it: choose with `cell_column`."
     ]
 
 
@@ -292,7 +292,7 @@ def _missing(
     """Say which attributes are not there."""
     notes = []
     if not identity.identify:
-        notes.append("No cell column was found: all rows are one cell (--cell-column).")
+        notes.append("No cell column was found: all rows are one cell (`cell_column`).")
     if "time" in taken and time is None:
         notes.append(f"The times in {taken['time']!r} are not understood: left out.")
     return notes
@@ -311,7 +311,7 @@ def _choose_columns(
     names, label = source.names, source.label
     taken: dict[str, str] = {}
     if (x is None) != (y is None):
-        raise UsageError("--x-column and --y-column go together: give both or none.")
+        raise UsageError("`x_column` and `y_column` go together: give both or none.")
     if x is not None or not source.has_geometry:
         taken["x"], taken["y"] = _coordinate_columns(source, x, y)
     neighbours = () if rsrp is not None else find_neighbours(names)
@@ -354,7 +354,7 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
     raise InputError(
         f"{label} has no geometry and no longitude and latitude columns. Its columns are "
         f"{roles.quoted(names)}.",
-        hint="Name the coordinates with --x-column and --y-column.",
+        hint="Name the coordinates with `x_column` and `y_column`.",
     )
 
 

@@ -102,7 +102,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     if blended is None or not np.isfinite(blended.at_measured_dbm).any():
         raise InputError(
             "The method says nothing about this cell.",
-            hint="Choose another --method, or give it what it needs ('rm-geo info').",
+            hint="Choose another `method`, or give it what it needs ('rm-geo info').",
         )
     result = _finish(run, cell, cell.grid, sparse, blended, trust, site, len(plan.tiles), journal)
     journal.finish(asdict(result))

@@ -258,7 +258,7 @@ def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = Fals
         raise JournalError(
             f"{folder} is the journal of an interrupted run with other "
             f"{_difference(manifest.get('about'), key.about)}.",
-            hint="Run that command again to complete it, or discard its work with --fresh.",
+            hint="Run that command again to complete it, or discard its work with `fresh`.",
         )
     else:
         shutil.rmtree(journal.staging, ignore_errors=True)

@@ -211,7 +211,7 @@ def _leave(run: CellRun, journals: Sequence[Journal], *, lost: bool = False) -> 
     """
     worth = run.clock.forward_s >= WORTH_RESUMING_S or any(journal.resumed for journal in journals)
     if journals and (worth or lost):
-        run.progress.log("The same command goes on from here; --fresh begins anew.")
+        run.progress.log("The same command goes on from here; `fresh` begins anew.")
         return
     for journal in journals:
         journal.remove()
@@ -251,7 +251,7 @@ def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
         return None
     path = local(location_of(options.site.buildings), places, fetched)
     if not path.exists():
-        raise InputError(f"There is no file of buildings {path}.", hint="Check --buildings.")
+        raise InputError(f"There is no file of buildings {path}.", hint="Check `buildings`.")
     return path
 
 

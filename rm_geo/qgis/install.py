@@ -82,7 +82,7 @@ def install(
     """
     interpreter = os.path.abspath(python or sys.executable)  # noqa: PTH100 - keeps a venv's link
     if not Path(interpreter).is_file():
-        raise InputError(f"There is no Python interpreter {interpreter}.", hint="See --python.")
+        raise InputError(f"There is no Python interpreter {interpreter}.", hint="See `python`.")
     folder = profile.plugins / FOLDER
     _require_ours(folder)
     record = json.dumps({"python": interpreter, "rm_geo": __version__}, indent=2) + "\n"

@@ -133,7 +133,7 @@ def choose_profiles(
     places = ", ".join(str(root) for root, _ in roots)
     raise InputError(
         f"There is no QGIS profile {name or 'default'!r} in {places}.",
-        hint=f"Profiles: {known}. Another folder is chosen with --profiles-path.",
+        hint=f"Profiles: {known}. Another folder is chosen with `profiles_path`.",
     )
 
 

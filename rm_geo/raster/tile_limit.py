@@ -57,7 +57,7 @@ def check_area(
         f"The area{of} is {width_km:,.1f} km x {height_km:,.1f} km: {tiles:,} tiles of "
         f"{tile_size * spacing_m:g} m, and {max_tiles:,} are allowed.",
         hint="Look for stray positions, cut the area with a bounding box, take coarser "
-        "pixels (--resolution) or allow more (--max-tiles).",
+        "pixels (`resolution_m`) or allow more (`max_tiles`).",
     )
 
 

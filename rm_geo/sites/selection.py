@@ -102,12 +102,12 @@ def choose_site(
     if guess is not None and guess.uncertainty_m <= max_uncertainty_m:
         warnings.append(
             "the transmitter's position is estimated from the measurements, to about "
-            f"{guess.uncertainty_m:.0f} m; a site table (--sites) is better."
+            f"{guess.uncertainty_m:.0f} m; a site table (`sites`) is better."
         )
         return _choice(
             guess, "estimated", measurements, eirp_dbm, mhz, guess.uncertainty_m, warnings
         )
-    warnings.append("the transmitter's position is unknown; a site table (--sites) is better.")
+    warnings.append("the transmitter's position is unknown; a site table (`sites`) is better.")
     return SiteChoice(
         SiteInfo(frequency_mhz=mhz),
         uncertainty_m=None if guess is None else guess.uncertainty_m,

@@ -25,7 +25,7 @@ from rm_geo.progress import Progress
 from rm_geo.sites.arfcn import carrier_mhz
 from rm_geo.sites.transmitter import DEFAULT_HEIGHT_M, Transmitter
 
-_CRS_OPTION: Final = "--sites-crs"
+_CRS_PARAMETER: Final = "sites_crs"
 _NOTHING: Final = re.compile(r"(?!)")
 _SITE: Final = r"(?:site|cell|sector|tx|transmitter|antenna|ant|bs|bts|enb|gnb|mast|tower|rs)*"
 
@@ -33,10 +33,10 @@ _SITE: Final = r"(?:site|cell|sector|tx|transmitter|antenna|ant|bs|bts|enb|gnb|m
 def _role(name: str, *rungs: str, refused: re.Pattern[str] = _NOTHING) -> Role:
     """Make a role of a site table; its columns cannot be named by options."""
     patterns = tuple(re.compile(rf"(?:{_SITE}(?:{rung}))\Z") for rung in rungs)
-    return Role(name, "another name in the file", patterns, refused)
+    return Role(name, None, patterns, refused)
 
 
-_CELL: Final = Role("cell", "another name in the file", roles.CELL.rungs, roles.CELL.refused)
+_CELL: Final = Role("cell", None, roles.CELL.rungs, roles.CELL.refused)
 _LONGITUDE: Final = _role("longitude", "longitude|lon|lng|long")
 _LATITUDE: Final = _role("latitude", "latitude|lat")
 _EASTING: Final = _role("x coordinate", "x|easting|east|utmx|xcoord|xm")
@@ -118,13 +118,13 @@ def read_sites(
     """
     source = open_source(path, layer=layer)
     target = parse_crs(target_crs, "the target CRS")
-    given = None if crs is None else parse_crs(crs, _CRS_OPTION)
+    given = None if crs is None else parse_crs(crs, _CRS_PARAMETER)
     usual = None if usual_crs is None else parse_crs(usual_crs)
     taken = _choose_columns(source)
     table = source.load(tuple(dict.fromkeys(taken.values())))
     x, y, own = _coordinates(source, table, taken)
     wanted = usual if given is None and own is None else given
-    stated = CrsChoice.choose_for_source(replace(source, crs=own), wanted, _CRS_OPTION)
+    stated = CrsChoice.choose_for_source(replace(source, crs=own), wanted, _CRS_PARAMETER)
     stated = stated.check(CoordinateStats.at(x, y), source.label)
     if stated.warning and progress is not None:
         progress.log(f"Warning: {stated.warning}")

@@ -120,7 +120,7 @@ def free_space_intercept(measurements: Measurements, transmitter: Transmitter) -
     if len(measurements) == 0:
         raise InputError(
             "The power of a transmitter cannot be fitted without measurements.",
-            hint="Give its EIRP with --eirp.",
+            hint="Give its EIRP with `eirp_dbm`.",
         )
     x, y, level_dbm = decluster(
         measurements.x, measurements.y, measurements.rsrp_dbm, _ENVELOPE_BLOCK_M

@@ -82,7 +82,7 @@ def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no training checkpoint, or a damaged one: {error}.",
-            hint="Remove it, or begin anew (--no-resume).",
+            hint="Remove it, or begin anew (`resume=False`).",
         ) from error
 
 

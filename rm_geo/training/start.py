@@ -131,7 +131,7 @@ def require_same(config: TrainingConfig, folder: Path) -> None:
     if changed:
         raise ConfigError(
             f"The training in {folder} was begun with another {', '.join(changed)}.",
-            hint="Go on as it was begun, train in another folder, or begin anew (--no-resume).",
+            hint="Go on as it was begun, train in another folder, or begin anew (`resume=False`).",
         )
 
 

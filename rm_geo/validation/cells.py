@@ -1,6 +1,6 @@
 """Hold-out on a file of measurements, cell by cell: estimators beside the full road.
 
-``rm-geo evaluate drive-test FILE --methods knn,idw,road:radiocycle -o DIR`` runs it, and so does
+``rm-geo evaluate drive-test FILE --methods knn,idw,pipeline:radiocycle -o DIR`` runs it, and so does
 ``python -m rm_geo.validation.cells`` with the same options.
 """
 
@@ -21,7 +21,7 @@ from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.validation.holdout import HoldoutScore, Predictor, Split, holdout, whole_area_predictor
 from rm_geo.validation.known_buildings import TOLD
-from rm_geo.validation.pipeline_estimator import ROAD_PREFIX
+from rm_geo.validation.pipeline_estimator import PIPELINE_PREFIX
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CellScore(HoldoutScore):
 
 
 def full_road_predictor(options: PredictOptions) -> Predictor:
-    """Judge the full road: site, tiles, blending, assimilation and reach.
+    """Judge the full pipeline: site, tiles, blending, assimilation and reach.
 
     Parameters
     ----------
@@ -168,13 +168,13 @@ def named_predictor(
     """
     from rm_geo.estimators.registry import create, require_accepts_buildings
 
-    if not name.startswith(ROAD_PREFIX):
+    if not name.startswith(PIPELINE_PREFIX):
         return whole_area_predictor(create(name))
-    method = name.removeprefix(ROAD_PREFIX)
+    method = name.removeprefix(PIPELINE_PREFIX)
     options = PredictOptions(method=method.removesuffix(TOLD), model=model)
     if method.endswith(TOLD):
         if buildings is None:
-            raise UsageError(f"{name} is told the buildings.", hint="Give them with --buildings.")
+            raise UsageError(f"{name} is told the buildings.", hint="Give them with `buildings`.")
         require_accepts_buildings(options.method.name)
         options = options.replace(buildings=buildings, buildings_layer=buildings_layer)
     return full_road_predictor(options)

@@ -11,7 +11,7 @@ from rm_geo.validation.corrected_estimator import SUFFIX, AssimilatedEstimator
 from rm_geo.validation.known_buildings import TOLD
 from rm_geo.validation.pipeline_estimator import (
     PARTNER,
-    ROAD_PREFIX,
+    PIPELINE_PREFIX,
     IdwBaselineEstimator,
     PipelineEstimator,
 )
@@ -25,7 +25,7 @@ def named_estimators(
     Parameters
     ----------
     names : sequence of str
-        ``NAME``, ``NAME+assimilate``, ``road:NAME``, each also with ``+buildings`` behind the
+        ``NAME``, ``NAME+assimilate``, ``pipeline:NAME``, each also with ``+buildings`` behind the
         name, or ``partner``.
     parameters : mapping
         Of the networks among them, such as ``model``, ``device`` and ``symmetries``.
@@ -57,8 +57,8 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
         require_accepts_buildings(_method(name))
     if name == PARTNER:
         return IdwBaselineEstimator()
-    if name.startswith(ROAD_PREFIX):
-        return PipelineEstimator(named_estimator(name.removeprefix(ROAD_PREFIX), parameters))
+    if name.startswith(PIPELINE_PREFIX):
+        return PipelineEstimator(named_estimator(name.removeprefix(PIPELINE_PREFIX), parameters))
     if name.endswith(SUFFIX):
         return AssimilatedEstimator(named_estimator(name.removesuffix(SUFFIX), parameters))
     return create(name, **parameters) if method_info(name).is_network else create(name)
@@ -71,4 +71,4 @@ def _is_network(name: str) -> bool:
 
 def _method(name: str) -> str:
     """Give the method alone."""
-    return name.replace(TOLD, "", 1).removeprefix(ROAD_PREFIX).removesuffix(SUFFIX)
+    return name.replace(TOLD, "", 1).removeprefix(PIPELINE_PREFIX).removesuffix(SUFFIX)

@@ -20,7 +20,7 @@ from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 from rm_geo.validation.corrected_estimator import CorrectedEstimator
 
-ROAD_PREFIX: Final = "road:"
+PIPELINE_PREFIX: Final = "pipeline:"
 """Before a method's name: what ``rm-geo predict`` makes with it, assimilation to trust."""
 
 PARTNER: Final = "partner"
@@ -39,8 +39,8 @@ class PipelineEstimator(CorrectedEstimator):
 
     @property
     def name(self) -> str:
-        """Name of the inner method, after :data:`ROAD_PREFIX`."""
-        return ROAD_PREFIX + self.inner.name
+        """Name of the inner method, after :data:`PIPELINE_PREFIX`."""
+        return PIPELINE_PREFIX + self.inner.name
 
     def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
         """Judge, honour the measurements of, and mix one tile; without any it stays as it is."""

@@ -156,7 +156,7 @@ def superresolve(
             hint="It is the EIRP less some 30 to 50 dB.",
         )
     if buildings_layer is not None and buildings is None:
-        raise UsageError("A layer of buildings is named, but no file.", hint="Add --buildings.")
+        raise UsageError("A layer of buildings is named, but no file.", hint="Add `buildings`.")
     raster = read_raster(source, band=band)
     if not np.isfinite(raster.values).any():
         raise InputError(f"{source} holds no data: all of it is nodata.")
@@ -166,7 +166,7 @@ def superresolve(
         raise AreaTooLargeError(
             f"{source} has {raster.grid.shape[0]} x {raster.grid.shape[1]} pixels: {len(tiles)} "
             f"windows, more than {max_tiles}.",
-            hint="Cut it, or allow more (--max-tiles).",
+            hint="Cut it, or allow more (`max_tiles`).",
         )
     record = refining_model(scale, model, walled=buildings is not None)
     place = choose_device(device)
@@ -342,7 +342,7 @@ def _require_levels(values: FloatArray, source: Path) -> None:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if -400.0 <= low < 0.0 and high <= 50.0:
         return
-    hint = "Choose the right --band, or declare its nodata value (gdal_edit.py -a_nodata)."
+    hint = "Choose the right `band`, or declare its nodata value (gdal_edit.py -a_nodata)."
     if low >= 0.0 and 0.0 < high <= 1.0:
         hint = "Power in milliwatts becomes dBm by 10 log10 (gdal_calc.py --calc '10*log10(A)')."
     elif low >= 0.0 and high <= 250.0:

@@ -95,7 +95,7 @@ def default_model(key: str, root: Path | None = None) -> ModelRecord:
     if name is None:
         raise ModelError(
             f"No trained model for {key!r} comes with this installation ({folder}).",
-            hint="Give one with --model FILE.safetensors, or train one with 'rm-geo train'.",
+            hint="Give one with `model` FILE.safetensors, or train one with 'rm-geo train'.",
         )
     return find_model(name, root=folder)
 

@@ -176,7 +176,7 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Pl
     if told and not isinstance(network, DriveTestRadioCycle):
         raise ModelError(
             f"{record.name!r} is not exported with known buildings: it is a {record.kind}.",
-            hint="Export it without --buildings, or choose a radiocycle-field model.",
+            hint="Export it without `buildings`, or choose a radiocycle-field model.",
         )
     if isinstance(network, DriveTestRadioCycle):
         if size % network.multiple:

@@ -23,7 +23,7 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
         If the scale cannot be meant.
     """
     if scale < 1:
-        raise UsageError(f"A scale of {scale} refines nothing.", hint="Use --scale 4.")
+        raise UsageError(f"A scale of {scale} refines nothing.", hint="Use `scale` 4.")
     if model is None:
         scales = sorted(
             {record.scale for record in list_models() if record.kind in KINDS and record.scale}
@@ -32,7 +32,7 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
             raise ModelError(
                 f"No trained model that refines {scale}x comes with this installation.",
                 hint=f"Scales: {', '.join(map(str, scales)) or 'none'}. Give a model of your own "
-                "with --model.",
+                "with `model`.",
             )
         if walled:
             return _model_told_buildings(scale)
@@ -50,13 +50,13 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
     if record.scale is not None and record.scale != scale:
         raise ModelError(
             f"The model {record.name!r} refines {record.scale}x, not {scale}x.",
-            hint=f"Use --scale {record.scale}, or another model.",
+            hint=f"Use `scale` {record.scale}, or another model.",
         )
     if bool(describe_network(record)["network"].get("walled", False)) is not walled:
         what, way = ("reads no", "Leave out") if walled else ("must be told the", "Give them with")
         raise ModelError(
             f"The model {record.name!r} {what} buildings.",
-            hint=f"{way} --buildings, or use another model.",
+            hint=f"{way} `buildings`, or use another model.",
         )
     return record
 
@@ -69,5 +69,5 @@ def _model_told_buildings(scale: int) -> ModelRecord:
         raise ModelError(
             f"No trained model that reads buildings and refines {scale}x comes with this "
             "installation.",
-            hint="Leave out --buildings, or give a model of your own with --model.",
+            hint="Leave out `buildings`, or give a model of your own with `model`.",
         ) from error

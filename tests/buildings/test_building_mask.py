@@ -69,7 +69,7 @@ def test_outlines_without_a_crs_are_refused(tmp_path):
     geopandas.GeoDataFrame(geometry=[BLOCK]).to_file(tmp_path / "b.gpkg")
     with pytest.raises(CrsError) as refusal:
         building_mask(tmp_path / "b.gpkg", GRID)
-    assert "--crs" not in refusal.value.hint  # that is the measurements'
+    assert "`crs`" not in refusal.value.hint  # that is the measurements'
 
 
 def test_rasters_that_are_no_buildings_are_refused(tmp_path):

@@ -306,15 +306,16 @@ def test_held_out_measurements_judge_a_road_that_is_told(files) -> None:
     ]
     told = ["--buildings", str(files / "houses.gpkg"), "--buildings-layer", "houses"]
     done = run.invoke(
-        rm_geo, [*arguments, "--methods", "road:radiocycle,road:radiocycle+buildings", *told]
+        rm_geo,
+        [*arguments, "--methods", "pipeline:radiocycle,pipeline:radiocycle+buildings", *told],
     )
     assert done.exit_code == 0, done.output
     table = (files / "out/holdout.csv").read_text().splitlines()
     scores = {line.split(",")[0]: line for line in table[1:]}
-    assert set(scores) == {"road:radiocycle", "road:radiocycle+buildings"}
+    assert set(scores) == {"pipeline:radiocycle", "pipeline:radiocycle+buildings"}
     for methods, more, words in (
-        ("road:radiocycle+buildings", [], "--buildings"),
-        ("road:knn+buildings", told, "does not read buildings"),
+        ("pipeline:radiocycle+buildings", [], "--buildings"),
+        ("pipeline:knn+buildings", told, "does not read buildings"),
     ):
         refused = run.invoke(rm_geo, [*arguments, "--methods", methods, *more])
         assert refused.exit_code != 0

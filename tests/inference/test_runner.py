@@ -70,7 +70,7 @@ def test_a_smaller_batch_is_kept_once_memory_ran_out():
 def test_one_tile_that_does_not_fit_is_an_error_with_a_way_out():
     with pytest.raises(DeviceError) as raised:
         list(run_tiles(Doubling(fits=0), [batch_of([1.0])]))
-    assert "--device cpu" in raised.value.hint
+    assert "`device=cpu`" in raised.value.hint
 
 
 def test_other_errors_of_an_estimator_pass():
@@ -159,7 +159,7 @@ def test_a_device_that_is_absent_is_refused_with_a_way_out(monkeypatch):
         with pytest.raises(DeviceError) as raised:
             choose_device(name)
         assert name in raised.value.message
-        assert "--device cpu" in raised.value.hint
+        assert "`device=cpu`" in raised.value.hint
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "CPU"])

@@ -117,7 +117,7 @@ def test_several_candidates_are_a_question_that_names_the_option(names: list[str
         find_column(["lat", *names], column_roles.RSRP, "drive.csv")
     text = str(caught.value)
     assert all(repr(name) in text for name in names)
-    assert "--rsrp-column" in text
+    assert "`rsrp_column`" in text
     assert "drive.csv" in text
 
 
@@ -203,10 +203,10 @@ def test_a_chosen_column_is_taken_whatever_its_name() -> None:
 
 
 def test_a_chosen_column_that_is_not_there_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"no column 'b'.*--rsrp-column.*'rsrp'"):
+    with pytest.raises(UsageError, match=r"no column 'b'.*`rsrp_column`.*'rsrp'"):
         find_column(["a", "rsrp"], column_roles.RSRP, "f", chosen="b")
 
 
 def test_a_missing_column_is_an_error_that_lists_what_is_there() -> None:
-    with pytest.raises(InputError, match=r"no RSRP column.*'lat', 'lon'.*--rsrp-column"):
+    with pytest.raises(InputError, match=r"no RSRP column.*'lat', 'lon'.*`rsrp_column`"):
         require_column(["lat", "lon"], column_roles.RSRP, "f")

@@ -23,7 +23,7 @@ def stats_of(x, y):
 def test_declared_crs_is_used_with_a_warning():
     choice = CrsChoice.choose(UTM_33, UTM_32, "d.gpkg")
     assert choice.crs == UTM_33
-    assert all(word in choice.warning for word in ("d.gpkg", UTM_33.name, UTM_32.name, "--crs"))
+    assert all(word in choice.warning for word in ("d.gpkg", UTM_33.name, UTM_32.name, "`crs`"))
     assert choice.check(stats_of([4e5], [5.8e6]), "d.gpkg") == choice
 
 

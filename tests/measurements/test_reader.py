@@ -374,7 +374,7 @@ def test_distances_are_true_anywhere_on_earth(tmp_path_factory, lon: float, lat:
 def test_no_crs_is_an_error_that_names_the_option(tmp_path: Path) -> None:
     for suffix in ("gpkg", "parquet", "shp"):
         path = write(tmp_path / f"bare.{suffix}", crs=None)
-        assert "--crs" in message_of(path)
+        assert "`crs`" in message_of(path)
         assert read_measurements(path, crs=4326)[0].crs.to_epsg() == 32633
 
 
@@ -387,7 +387,7 @@ def test_a_crs_of_the_files_own_outweighs_the_option(tmp_path: Path, suffix: str
     assert told.x.tolist() == plain.x.tolist()
     assert not plain_report.warnings
     (warning,) = report.warnings
-    assert "--crs" in warning
+    assert "`crs`" in warning
 
 
 def test_geoparquet_without_the_key_is_wgs84(tmp_path: Path) -> None:
@@ -406,14 +406,14 @@ def test_a_crs_that_is_none_can_be_replaced(tmp_path: Path) -> None:
     geo["columns"]["geometry"]["crs"] = {"type": "Nonsense"}
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
     assert "not valid" in message_of(path)
-    assert "--crs" in message_of(path)
+    assert "`crs`" in message_of(path)
     assert read_measurements(path, crs=4326)[0].crs.to_epsg() == 32633
 
 
 def test_x_and_y_in_text_need_a_crs(tmp_path: Path) -> None:
     path = tmp_path / "local.csv"
     path.write_text("x,y,rsrp\n400000,5800000,-80\n")
-    assert "--crs" in message_of(path)
+    assert "`crs`" in message_of(path)
     assert read_measurements(path, crs="EPSG:32633")[0].x.tolist() == [400_000.0]
 
 
@@ -422,7 +422,7 @@ def test_a_crs_without_a_place_on_earth_is_an_error(tmp_path: Path) -> None:
         'LOCAL_CS["site grid",LOCAL_DATUM["d",0],UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
     )
     path = write(tmp_path / "local.gpkg", lon=LON * 10, lat=LAT * 10, crs=local)
-    with pytest.raises(CrsError, match="--crs"):
+    with pytest.raises(CrsError, match="`crs`"):
         read_measurements(path)
 
 
@@ -547,7 +547,7 @@ def test_several_layers_are_a_question(tmp_path: Path) -> None:
     assert len(read_measurements(path)[0]) == 4
     write(path, layer="tuesday", append=True)
     text = message_of(path)
-    assert "--layer" in text
+    assert "`layer`" in text
     assert "'monday'" in text
     assert len(read_measurements(path, layer="tuesday")[0]) == 4
     with pytest.raises(UsageError, match="no layer 'sunday'"):
@@ -563,7 +563,7 @@ def test_no_rsrp_column_lists_what_is_there(tmp_path: Path) -> None:
 
 def test_two_rsrp_columns_are_a_question(tmp_path: Path) -> None:
     path = write(tmp_path / "d.gpkg", lte_rsrp=RSRP, nr_ss_rsrp=RSRP)
-    assert "--rsrp-column" in message_of(path)
+    assert "`rsrp_column`" in message_of(path)
     assert len(read_measurements(path, rsrp_column="lte_rsrp")[0]) == 4
 
 
@@ -677,7 +677,7 @@ def test_an_area_too_large_is_refused_with_its_size() -> None:
     assert "400.0 km x 0.3 km" in str(caught.value)
     assert "3,572 tiles" in str(caught.value)
     assert "drive.csv" in str(caught.value)
-    assert "--max-tiles" in str(caught.value)
+    assert "`max_tiles`" in str(caught.value)
 
 
 @settings(max_examples=40, deadline=None)

@@ -101,7 +101,7 @@ def test_a_journal_of_other_inputs_is_refused_and_can_be_discarded(tmp_path, kee
     before = sorted(path.name for path in (tmp_path / ".7.rmgeo-journal").iterdir())
     with pytest.raises(JournalError, match="reach") as refused:
         predict(points, tmp_path, OPTIONS.replace(reach_m=30.0))
-    assert "--fresh" in refused.value.hint
+    assert "`fresh`" in refused.value.hint
     with pytest.raises(JournalError, match="measurements"):
         predict(drive(299, (200.0, 260.0)), tmp_path, OPTIONS)
     assert sorted(path.name for path in (tmp_path / ".7.rmgeo-journal").iterdir()) == before

@@ -24,10 +24,10 @@ def test_nothing_is_said_of_options_that_were_not_chosen():
 
 def test_a_mask_needs_buildings_and_its_threshold_a_mask():
     (line,) = lines(mask=True, mask_threshold=0.7)
-    assert line.startswith("--mask ")
+    assert line.startswith("`mask` ")
     assert "'idw'" in line
     (line,) = lines(mask_threshold=0.7)
-    assert line.startswith("--mask-threshold ")
+    assert line.startswith("`mask_threshold` ")
 
 
 @pytest.mark.parametrize(

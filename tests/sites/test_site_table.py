@@ -69,7 +69,7 @@ def test_projected_columns_need_a_crs(tmp_path: Path) -> None:
     path = table(tmp_path, "cell,x,y\na,400000,5800000\n")
     with pytest.raises(CrsError, match="no CRS") as caught:
         read_sites(path, target_crs=UTM)
-    assert "--sites-crs" in str(caught.value.hint)
+    assert "`sites_crs`" in str(caught.value.hint)
     for how in ({"crs": UTM}, {"usual_crs": UTM}, {"crs": UTM, "usual_crs": 4326}):
         (site,) = read_sites(path, target_crs=UTM, **how)
         assert (site.x, site.y) == (400_000.0, 5_800_000.0)
@@ -88,7 +88,7 @@ def test_a_crs_that_the_table_states_is_kept(tmp_path: Path) -> None:
     assert read_sites(path, target_crs=UTM, usual_crs=UTM, progress=Log()) == plain
     assert said == []
     assert read_sites(path, target_crs=UTM, crs=UTM, progress=Log()) == plain
-    assert "--sites-crs" in said[0]
+    assert "`sites_crs`" in said[0]
 
 
 def test_points_with_a_geometry(tmp_path: Path) -> None:

@@ -366,7 +366,7 @@ def test_a_scale_without_a_model_that_reads_buildings_is_refused(tmp_path, monke
         superresolve(
             tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, buildings=tmp_path / "built.tif"
         )
-    assert "--buildings" in refusal.value.hint
+    assert "`buildings`" in refusal.value.hint
 
 
 def test_an_input_is_never_the_output(tmp_path, walled):

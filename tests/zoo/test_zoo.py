@@ -89,7 +89,7 @@ def test_a_method_without_a_default_model_says_what_to_do(root, tmp_path):
     for folder in (root, tmp_path / "nowhere"):
         with pytest.raises(ModelError) as raised:
             catalog.default_model("mars-4", folder)
-        assert "--model" in raised.value.hint
+        assert "`model`" in raised.value.hint
 
 
 @given(place=st.floats(0, 1), flip=st.integers(1, 255))

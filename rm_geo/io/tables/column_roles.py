@@ -49,8 +49,8 @@ class Role:
     ----------
     name : str
         For messages.
-    option : str
-        The command-line option that names the column.
+    parameter : str or None
+        Option that names the column, such as ``rsrp_column``; None if there is none.
     rungs : tuple of patterns
         Whole normal forms, the preferred ones first.
     refused : pattern
@@ -63,11 +63,16 @@ class Role:
     """
 
     name: str
-    option: str
+    parameter: str | None
     rungs: tuple[re.Pattern[str], ...]
     refused: re.Pattern[str]
     decides: bool = True
     words: tuple[str, ...] = ()
+
+    @property
+    def remedy(self) -> str:
+        """What names the column: the option, or the file itself."""
+        return "another name in the file" if self.parameter is None else f"`{self.parameter}`"
 
 
 def _whole(pattern: str) -> re.Pattern[str]:
@@ -90,7 +95,7 @@ _STATISTIC: Final = (
 
 RSRP: Final = Role(
     "RSRP",
-    "--rsrp-column",
+    "rsrp_column",
     (
         _whole(rf"{_TECHNOLOGY}*rsrp{_TECHNOLOGY}*(?:value|val|dbm)?"),
         _whole(r".*rsrp.*"),
@@ -132,7 +137,7 @@ _NODE: Final = (
 
 CELL: Final = Role(
     "cell",
-    "--cell-column",
+    "cell_column",
     (
         _whole(rf"{_TECHNOLOGY}*(?:n|e|nr)?(?:cgi|cellglobalid|cellglobalidentity|globalcellid)"),
         _whole(rf"{_TECHNOLOGY}*(?:eci|nci|ecellid|cellidentity|cellidentifier|eutrancellid)"),
@@ -159,7 +164,7 @@ def _identity_role(name: str, option: str, *rungs: str, words: Sequence[str] = (
 
 GLOBAL_ID: Final = _identity_role(
     "global cell identity",
-    "--cell-column",
+    "cell_column",
     _GLOBAL_ID,
     words=("cellglobalid", "cellglobalidentity", "cellidentity", "globalcellid"),
 )
@@ -168,7 +173,7 @@ GLOBAL_ID: Final = _identity_role(
 NODE: Final = _identity_role("eNodeB or gNodeB", "--node-column", _NODE)
 """Number of the eNodeB or gNodeB."""
 
-CELL_NUMBER: Final = _identity_role("cell number", "--cell-column", _CELL_NUMBER)
+CELL_NUMBER: Final = _identity_role("cell number", "cell_column", _CELL_NUMBER)
 """A cell number, which may be local to its eNodeB."""
 
 PCI: Final = _identity_role(
@@ -179,11 +184,11 @@ PCI: Final = _identity_role(
 )
 """Physical cell identity, 0..1007."""
 
-CELL_NAME: Final = _identity_role("cell name", "--cell-column", _CELL_NAME)
+CELL_NAME: Final = _identity_role("cell name", "cell_column", _CELL_NAME)
 """Name of a cell or sector."""
 
 SITE_NAME: Final = _identity_role(
-    "site name", "--cell-column", r"(?:transmitter|tx|bs|basestation|site|gateway)(?:id|name)?"
+    "site name", "cell_column", r"(?:transmitter|tx|bs|basestation|site|gateway)(?:id|name)?"
 )
 """Name of a transmitter or site with one cell."""
 
@@ -258,7 +263,7 @@ TECHNOLOGY: Final = Role(
 
 LONGITUDE: Final = Role(
     "longitude",
-    "--x-column",
+    "x_column",
     (
         _whole(
             rf"{_PLACE}*(?:longitude|lon|lng|long|longitud|laengengrad|langengrad|laenge|lange|longitudine){_PLACE}*"
@@ -270,7 +275,7 @@ LONGITUDE: Final = Role(
 
 LATITUDE: Final = Role(
     "latitude",
-    "--y-column",
+    "y_column",
     (_whole(rf"{_PLACE}*(?:latitude|lat|latitud|breitengrad|breite|latitudine){_PLACE}*"),),
     re.compile(rf"target|site|{_NOT_MINE}"),
 )
@@ -278,7 +283,7 @@ LATITUDE: Final = Role(
 
 EASTING: Final = Role(
     "x coordinate",
-    "--x-column",
+    "x_column",
     (_whole(rf"{_PLACE}*(?:x|easting|east|utmx|utme|xcoord|coordx|xcoordinate|utmeasting)(?:m)?"),),
     re.compile(_NOT_MINE),
 )
@@ -286,7 +291,7 @@ EASTING: Final = Role(
 
 NORTHING: Final = Role(
     "y coordinate",
-    "--y-column",
+    "y_column",
     (
         _whole(
             rf"{_PLACE}*(?:y|northing|north|utmy|utmn|ycoord|coordy|ycoordinate|utmnorthing)(?:m)?"
@@ -298,7 +303,7 @@ NORTHING: Final = Role(
 
 TIME: Final = Role(
     "time",
-    "--time-column",
+    "time_column",
     (
         _whole(
             r"(?:gps|utc|local|device|measurement|sample|log|event|unix|epoch)*"
@@ -352,7 +357,7 @@ def find_column(
             raise InputError(
                 f"{source} has {len(found)} columns that may hold the {role.name}: "
                 f"{quoted(found)}.",
-                hint=f"Choose one with {role.option}.",
+                hint=f"Choose one with {role.remedy}.",
             )
         if found:
             return None
@@ -429,7 +434,7 @@ def require_column(
     if found is None:
         raise InputError(
             f"{source} has no {role.name} column. Its columns are {quoted(names)}.",
-            hint=f"Name it with {role.option}.",
+            hint=f"Name it with {role.remedy}.",
         )
     return found
 
@@ -448,7 +453,7 @@ def _chosen_column(names: Sequence[str], role: Role, source: str, chosen: str) -
     if len(alike) == 1:
         return alike[0]
     raise UsageError(
-        f"{source} has no column {chosen!r} ({role.option}). Its columns are {quoted(names)}."
+        f"{source} has no column {chosen!r} ({role.remedy}). Its columns are {quoted(names)}."
     )
 
 

@@ -157,11 +157,11 @@ def _choose_layer(path: Path, layers: list[tuple[str, str | None]], layer: str |
             return fitting[0]
         if fitting:
             raise InputError(
-                f"{path} has several layers of points: {listing}.", hint="Choose one with --layer."
+                f"{path} has several layers of points: {listing}.", hint="Choose one with `layer`."
             )
     raise InputError(
         f"{path} has no layer of points: {listing}.",
-        hint="Give the file of the measured points, or choose a table with --layer.",
+        hint="Give the file of the measured points, or choose a table with `layer`.",
     )
 
 

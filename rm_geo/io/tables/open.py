@@ -95,7 +95,7 @@ def _open_vector(file: Path, layer: str | None) -> Source:
 def _refuse_layer(file: Path, layer: str | None) -> None:
     """Say that a file has no layers if one was asked for."""
     if layer is not None:
-        raise UsageError(f"{file} has no layers, so none called {layer!r} (--layer).")
+        raise UsageError(f"{file} has no layers, so none called {layer!r} (`layer`).")
 
 
 def _first_bytes(file: Path) -> bytes | None:
