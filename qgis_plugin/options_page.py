@@ -14,8 +14,8 @@ from qgis.PyQt.QtGui import QFontDatabase, QIcon
 from qgis.PyQt.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTextBrowser, QVBoxLayout
 
 from .interpreter import NoInterpreterError, choose_interpreter, worker_environment
+from .labels import with_labels
 from .settings import PLUGIN_FOLDER, interpreter_setting, set_interpreter
-from .wording import in_words_of_qgis
 from .worker_client import Listener, WorkerCancelled, WorkerError, run_job
 
 _ICON = str(Path(__file__).resolve().parent / "icon.svg")
@@ -148,7 +148,7 @@ class _Check(threading.Thread):
         except WorkerCancelled:
             self.report = "Given up."
         except WorkerError as error:
-            self.report = in_words_of_qgis(str(error))
+            self.report = with_labels(str(error), error.parameter)
         else:
             lines: list[str] = ["rm_geo works.", "", *answer["text"]]
             self.report = "\n".join(lines)

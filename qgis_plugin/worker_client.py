@@ -45,11 +45,19 @@ class WorkerError(Exception):
         What to do about it.
     kind : str
         The class of the error in rm_geo, or ``WorkerError``.
+    parameter : str, optional
+        The library's keyword of the option at fault, such as ``reach_m``.
     """
 
-    def __init__(self, message: str, hint: str | None = None, kind: str = "WorkerError") -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        kind: str = "WorkerError",
+        parameter: str | None = None,
+    ) -> None:
         super().__init__(message)
-        self.message, self.hint, self.kind = message, hint, kind
+        self.message, self.hint, self.kind, self.parameter = message, hint, kind, parameter
 
     def __str__(self) -> str:
         return self.message if not self.hint else f"{self.message}\n{self.hint}"
@@ -128,7 +136,10 @@ def run_job(
     if answer.get("class") == "CancelledError":
         raise WorkerCancelled
     raise WorkerError(
-        str(answer.get("message", "")), answer.get("hint"), str(answer.get("class", ""))
+        str(answer.get("message", "")),
+        answer.get("hint"),
+        str(answer.get("class", "")),
+        answer.get("parameter"),
     )
 
 

@@ -122,13 +122,13 @@ def choose_device(name: str = "auto") -> str:
         if number and int(number) >= torch.cuda.device_count():
             raise DeviceError(
                 f"There is no device {name!r}: the machine has {torch.cuda.device_count()} GPU(s).",
-                hint="Choose a smaller number, or `device` cuda.",
+                hint="Choose a smaller number, or `device=cuda`.",
             )
         return name
     if not torch.backends.mps.is_available():
         raise DeviceError(
             "The device 'mps' was asked for, but it exists on Apple silicon only.",
-            hint="Choose `device` cpu or auto.",
+            hint="Choose `device=cpu` or `device=auto`.",
         )
     return "mps"
 

@@ -134,7 +134,10 @@ class ReadingOptions(OptionGroup):
     @classmethod
     def _split_numbers(cls, value: object) -> object:
         """Split a text at commas, semicolons and blanks."""
-        return _items(value, _LIST_OF_NUMBERS)
+        box = _items(value, _LIST_OF_NUMBERS)
+        if isinstance(box, (list, tuple)) and len(box) != 4:
+            raise PydanticCustomError("bbox", "must be four numbers: west, south, east, north")
+        return box
 
     @field_validator("bbox")
     @classmethod
@@ -143,7 +146,7 @@ class ReadingOptions(OptionGroup):
     ) -> tuple[float, float, float, float] | None:
         """Refuse a box whose sides are exchanged."""
         if box is not None and not (box[0] <= box[2] and box[1] <= box[3]):
-            raise PydanticCustomError("bbox", "must be west, south, east, north")
+            raise PydanticCustomError("bbox", "must be in the order west, south, east, north")
         return box
 
     @field_validator("cells", mode="before")
@@ -193,7 +196,7 @@ class MethodOptions(OptionGroup):
     name: str = Field(
         "radiocycle",
         alias="method",
-        description="Name of the estimator; 'rm-geo info' lists the methods.",
+        description="Name of the estimator, such as radiocycle, knn or idw.",
     )
     model: str | Path | None = Field(
         None,
@@ -558,9 +561,11 @@ def describe_problem(found: ErrorDetails) -> str:
     found : pydantic_core.ErrorDetails
         One entry of ``ValidationError.errors()``.
     """
-    text = re.sub(r"^(Input|Value) should ", "must ", found["msg"]).rstrip(".")
-    text = text.partition(", unable to ")[0]
-    if "field" in found.get("ctx", {}) or found["type"] in {"settings", "missing"}:
+    if found["type"] == "missing":
+        return "has too few values"
+    text = re.sub(r"^\w+ should ", "must ", found["msg"]).rstrip(".")
+    text = text.partition(", unable to ")[0].replace(" after validation", "")
+    if "field" in found.get("ctx", {}) or found["type"] in {"settings", "too_long", "too_short"}:
         return text
     return f"{text}, not {found['input']!r}"
 

@@ -20,9 +20,9 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
+from ..labels import with_labels
 from ..results import LayerFinisher, ResultLayer, expect
 from ..settings import current_interpreter
-from ..wording import in_words_of_qgis
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
 from .run import Run
 
@@ -132,7 +132,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         except WorkerCancelled:
             raise QgsProcessingException("Cancelled; nothing is left behind.") from None
         except WorkerError as error:
-            raise QgsProcessingException(in_words_of_qgis(str(error))) from None
+            raise QgsProcessingException(with_labels(str(error), error.parameter)) from None
         except NoInterpreterError as error:
             raise QgsProcessingException(str(error)) from None
 
@@ -259,9 +259,9 @@ class FeedbackListener(Listener):
     def log(self, message: str) -> None:
         """Write a line; what failed stands out."""
         if message.startswith("Failed"):
-            self._feedback.reportError(in_words_of_qgis(message))
+            self._feedback.reportError(with_labels(message))
         else:
-            self._feedback.pushInfo(in_words_of_qgis(message))
+            self._feedback.pushInfo(with_labels(message))
 
 
 def result_layers(answer: Event) -> list[ResultLayer]:

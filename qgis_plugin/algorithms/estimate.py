@@ -1,4 +1,4 @@
-"""Estimate radio map: the main road."""
+"""Estimate radio map: the whole pipeline."""
 
 from __future__ import annotations
 
@@ -10,11 +10,25 @@ from qgis.core import (
     QgsProcessingOutputNumber,
 )
 
+from ..labels import with_labels
 from . import parameters as make
 from .base import MeasurementsAlgorithm, result_layers
 from .run import Run
 
 _OUTPUTS = {"RSRP": "rsrp", "BUILDINGS": "buildings", "UNCERTAINTY": "uncertainty"}
+
+_ADVANCED = (
+    ("ASSIMILATE", "Correct to the measurements", "assimilate"),
+    ("METHOD_WEIGHT", "Weight of the method", "method_weight"),
+    ("NOISE", "Error of a measured pixel [dB]", "noise_db"),
+    ("EIRP", "EIRP [dBm]", "eirp_dbm"),
+    ("FREQUENCY", "Carrier frequency [MHz]", "frequency_mhz"),
+    ("MIN_PIXELS", "Fewest measured pixels", "min_pixels"),
+    ("MASK", "Also write the building mask", "mask"),
+    ("WITH_UNCERTAINTY", "Also write the uncertainty", "uncertainty"),
+    ("PREVIEW", "Also write previews", "preview"),
+)
+"""Parameters that are options of the library: name, label, keyword."""
 
 
 class EstimateRadioMap(MeasurementsAlgorithm):
@@ -35,12 +49,12 @@ class EstimateRadioMap(MeasurementsAlgorithm):
     )
     SUMMARY = "Radio map and building map of each cell of a drive test."
     HELP = (
-        "Makes of the measurements of a drive test, for each cell, a radio map (RSRP everywhere "
-        "in reach, in dBm), a map of the probability of buildings (method radiocycle), and if "
-        "wished a map of the uncertainty.\n\n"
-        "The measurements are binned on a grid; the method estimates the map tile by tile; and "
-        "the measurements are honoured where they are. Pixels beyond reach of any measurement "
-        "stay empty.\n\n"
+        "Estimates from the measurements of a drive test, for each cell, a radio map (RSRP in dBm "
+        "within reach of the measurements), a map of the building probability (method radiocycle) "
+        "and, on request, a map of the uncertainty.\n\n"
+        "The measurements are binned on a grid, the method estimates the map tile by tile, and the "
+        "map is corrected to the measurements. Pixels beyond the reach of every measurement are "
+        "nodata.\n\n"
         "All files go into one folder, named by their cells, exactly as 'rm-geo predict' writes "
         "them, with a summary and previews. The outputs 'Radio map', 'Buildings' and "
         "'Uncertainty' are for layers of a single cell, for models and for batches: they get the "
@@ -52,8 +66,8 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         make.add_measurements(self)
         make.add(
             self,
-            make.choice("METHOD", "Method", make.METHODS, "radiocycle"),
-            "How the map is made: radiocycle is a network, the others interpolate or fit an "
+            make.choice("METHOD", "Method", make.METHODS, make.default_of("method")),
+            "Estimator of the map: radiocycle is a network, the others interpolate or fit an "
             "empirical model.",
         )
         make.add_sites(
@@ -64,24 +78,10 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         )
         make.add_outlines(self)
         make.add_grid(self)
-        make.add(
-            self,
-            make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
-            "Pixels further from any measurement stay empty.",
-        )
+        make.add_option(self, "REACH", "Reach [m]", "reach_m")
         make.add_model(self)
-        make.add(
-            self,
-            make.whole("OVERLAP", "Tile overlap [px]", 32, lowest=0),
-            "Least number of pixels that neighbouring tiles share.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.whole("TILE_SIZE", "Tile size [px]", 256, lowest=16),
-            "Side of a tile.",
-            advanced=True,
-        )
+        make.add_option(self, "OVERLAP", "Tile overlap [px]", "overlap_px", advanced=True)
+        make.add_option(self, "TILE_SIZE", "Tile size [px]", "tile_size_px", advanced=True)
         make.add(
             self,
             make.text("CELLS", "Only these cells"),
@@ -94,61 +94,8 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             "KEY=VALUE, separated by spaces, such as neighbors=8 for knn.",
             advanced=True,
         )
-        make.add(
-            self,
-            make.flag("ASSIMILATE", "Honour the measurements", True),
-            "Krige the residuals at the measurements back in.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.real("TRUST", "MethodWeight in the method", None, lowest=0.0, highest=1.0),
-            "Share of the method in the map, inverse distances have the rest. Judged on "
-            "measurements held back if left empty.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.real("NOISE", "Error of a measured pixel [dB]", None, lowest=0.0),
-            "Judged by neighbouring pixels if left empty; with 0 the map equals the measurement.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.real("EIRP", "EIRP [dBm]", None),
-            "Per resource element, where the sites do not say.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=1.0),
-            "Where neither sites nor measurements say.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.whole("MIN_PIXELS", "Fewest measured pixels", 5, lowest=1),
-            "A cell measured in fewer pixels is left out.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.flag("MASK", "Also write the building mask", False),
-            "1 where a building is more likely than not.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.flag("WITH_UNCERTAINTY", "Also write the uncertainty", False),
-            "Standard deviation in dB, of the methods that know it.",
-            advanced=True,
-        )
-        make.add(
-            self,
-            make.flag("PREVIEW", "Also write previews", True),
-            "A picture of each cell, in the folder.",
-            advanced=True,
-        )
+        for name, label, option in _ADVANCED:
+            make.add_option(self, name, label, option, advanced=True)
         make.add_folder(self, "Gets the files of every cell, a summary and previews.")
         make.add(
             self,
@@ -203,7 +150,7 @@ def _options(run: Run) -> dict[str, Any]:
         "eirp_dbm": run.number("EIRP"),
         "frequency_mhz": run.number("FREQUENCY"),
         "assimilate": run.flag("ASSIMILATE"),
-        "trust": run.number("TRUST"),
+        "method_weight": run.number("METHOD_WEIGHT"),
         "noise_db": run.number("NOISE"),
         "min_pixels": run.whole("MIN_PIXELS"),
         "mask": run.flag("MASK"),
@@ -226,6 +173,8 @@ def _report(cells: list[dict[str, Any]], skipped: str, feedback: QgsProcessingFe
                 f"dBm, transmitter: {cell['transmitter']}"
             )
         else:
-            feedback.reportError(f"Cell {title} could not be mapped: {cell['message']}")
+            feedback.reportError(
+                f"Cell {title} could not be mapped: {with_labels(cell['message'])}"
+            )
     if skipped:
         feedback.pushInfo(skipped)

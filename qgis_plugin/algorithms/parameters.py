@@ -1,8 +1,9 @@
-"""Parameters that algorithms share, each said once."""
+"""Parameters that algorithms share, each defined once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from qgis.core import (
     QgsProcessing,
@@ -18,6 +19,8 @@ from qgis.core import (
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
 )
+
+from ..descriptions import describe
 
 METHODS = (
     "radiocycle",
@@ -110,8 +113,49 @@ def raster_output(name: str, label: str) -> QgsProcessingParameterRasterDestinat
     return QgsProcessingParameterRasterDestination(name, label, None, True, False)
 
 
+def default_of(option: str) -> Any:
+    """Give the default of an option of rm_geo, by the library's keyword."""
+    return describe(option)["default"]
+
+
+def add_option(
+    algorithm: QgsProcessingAlgorithm,
+    name: str,
+    label: str,
+    option: str,
+    *,
+    default: Any = None,
+    advanced: bool = False,
+) -> None:
+    """Add a parameter for an option of rm_geo, with its description, default and bounds.
+
+    Parameters
+    ----------
+    algorithm : QgsProcessingAlgorithm
+        Gets the parameter.
+    name, label : str
+        Name in scripts and label in the dialog.
+    option : str
+        The library's keyword, such as ``reach_m``.
+    default : optional
+        Another default than the library's.
+    advanced : bool
+        Whether the dialog hides it at first.
+    """
+    facts = describe(option)
+    value = facts["default"] if default is None else default
+    if facts["type"] == "boolean":
+        parameter = flag(name, label, value)
+    else:
+        make = whole if facts["type"] == "integer" else real
+        lowest = facts.get("minimum", facts.get("exclusiveMinimum"))
+        highest = facts.get("maximum", facts.get("exclusiveMaximum"))
+        parameter = make(name, label, value, lowest=lowest, highest=highest)
+    add(algorithm, parameter, facts["description"], advanced=advanced)
+
+
 def add_sites(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
-    """Add the layer of the sites, which nobody has to give, and the CRS of a mere table."""
+    """Add the optional layer of the sites, and the CRS of a table without geometry."""
     add(
         algorithm,
         QgsProcessingParameterFeatureSource(
@@ -128,14 +172,14 @@ def add_sites(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
 
 
 def add_outlines(algorithm: QgsProcessingAlgorithm) -> None:
-    """Add the layer of the buildings that are known, which nobody has to give."""
+    """Add the optional layer of known buildings."""
     add(
         algorithm,
         QgsProcessingParameterFeatureSource(
             "OUTLINES", "Known buildings", [QgsProcessing.SourceType.TypeVectorPolygon], None, True
         ),
-        "Outlines of the buildings, such as those of OpenStreetMap: shadows fall where they belong "
-        "then. Only networks read them.",
+        "Building footprints, such as those of OpenStreetMap, for accurate shadowing. Only "
+        "networks read them.",
     )
 
 
@@ -179,11 +223,7 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
 
 def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> None:
     """Add resolution, CRS and the limit of the area."""
-    add(
-        algorithm,
-        real("RESOLUTION", "Resolution [m]", 1.0, lowest=0.01),
-        "Side of a pixel in metres.",
-    )
+    add_option(algorithm, "RESOLUTION", "Resolution [m]", "resolution_m")
     add(
         algorithm,
         QgsProcessingParameterCrs("TARGET_CRS", "CRS of the maps", None, True),
@@ -195,12 +235,7 @@ def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> No
 
 def add_most_tiles(algorithm: QgsProcessingAlgorithm, most_tiles: int) -> None:
     """Add the limit of the area."""
-    add(
-        algorithm,
-        whole("MAX_TILES", "Most tiles", most_tiles, lowest=1),
-        "An area that would need more tiles is refused, before any memory is taken.",
-        advanced=True,
-    )
+    add_option(algorithm, "MAX_TILES", "Most tiles", "max_tiles", default=most_tiles, advanced=True)
 
 
 def add_model(algorithm: QgsProcessingAlgorithm) -> None:
@@ -215,7 +250,7 @@ def add_model(algorithm: QgsProcessingAlgorithm) -> None:
     add(
         algorithm,
         choice("DEVICE", "Device", DEVICES, "auto"),
-        "Where networks run: auto takes a GPU if there is one.",
+        describe("device")["description"],
         advanced=True,
     )
 

@@ -105,11 +105,7 @@ class SimulateRadioMap(RmGeoAlgorithm):
             make.real("FREQUENCY", "Carrier frequency [MHz]", None, lowest=30.0, highest=300_000.0),
             "Of all sites, whatever their layer says.",
         )
-        make.add(
-            self,
-            make.real("RESOLUTION", "Resolution [m]", 1.0, lowest=0.01),
-            "Side of a pixel in metres.",
-        )
+        make.add_option(self, "RESOLUTION", "Resolution [m]", "resolution_m")
         make.add(
             self,
             make.real("MARGIN", "Margin [m]", 50.0, lowest=0.0),

@@ -57,12 +57,7 @@ class ValidateMethods(MeasurementsAlgorithm):
             "other, and would flatter every method.",
         )
         make.add_grid(self)
-        make.add(
-            self,
-            make.real("REACH", "Reach [m]", 100.0, lowest=0.0),
-            "Pixels further from any measurement stay empty, and do not count.",
-            advanced=True,
-        )
+        make.add_option(self, "REACH", "Reach [m]", "reach_m", advanced=True)
         make.add_model(self)
         make.add(
             self,

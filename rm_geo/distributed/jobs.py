@@ -239,7 +239,7 @@ def _require_meant(jobs: Sequence[Job]) -> None:
         try:
             for name, value in crs.items():
                 if value is not None:
-                    parsed = parse_crs(value, f"--{name.replace('_', '-')}")
+                    parsed = parse_crs(value, name)
                     if name == "target_crs":
                         require_metric(parsed)
             check_method(

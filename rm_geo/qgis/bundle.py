@@ -16,7 +16,7 @@ from rm_geo.errors import InputError
 FOLDER: Final = "rm_geo_qgis"
 """Name of the installed plugin: not that of the library, and a module's name for Python."""
 
-_SUFFIXES: Final = {".py", ".qml", ".svg", ".png", ".model3"}
+_SUFFIXES: Final = {".json", ".py", ".qml", ".svg", ".png", ".model3"}
 _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # the same files give the same zip
 
 

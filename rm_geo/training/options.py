@@ -1,81 +1,95 @@
-"""Configurations as people write them, turned into the dataclasses that trainings read."""
+"""Sections of a training configuration, validated as the dataclasses that trainings read."""
 
 from __future__ import annotations
 
-import math
-import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
+
 from rm_geo.errors import ConfigError
+from rm_geo.options import describe_problem
 
 T = TypeVar("T")
 
 
+class _Section(BaseModel):
+    """Base of the models: strict, but whole decimals are integers and lists are tuples."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_yaml_means(cls, value: object, info: Any) -> object:  # noqa: ANN401 - pydantic's
+        """Convert what YAML cannot tell apart."""
+        hint = cls.model_fields[info.field_name].annotation
+        if typing.get_origin(hint) is tuple and isinstance(value, Sequence):
+            kinds = typing.get_args(hint)
+            return value if isinstance(value, str) else tuple(_whole(v, kinds) for v in value)
+        return _whole(value, (hint, *typing.get_args(hint)))
+
+
+def _whole(value: object, kinds: Sequence[object]) -> object:
+    """Give a whole decimal as an integer where an integer is meant."""
+    if isinstance(value, float) and int in kinds and value.is_integer():
+        return int(value)
+    return value
+
+
 def make_options(cls: type[T], values: object, section: str) -> T:
-    """Make a dataclass from a mapping; the first thing that cannot be meant is an error.
+    """Make a dataclass from a section of a configuration.
 
     Parameters
     ----------
     cls : type
-        A dataclass whose fields are numbers, texts, truths, or pairs of numbers.
+        A dataclass whose fields are numbers, strings, booleans, or pairs of numbers.
     values : object
-        What the section holds: a mapping of keys to values.
+        The section: a mapping of keys to values.
     section : str
         Its name, for messages.
+
+    Returns
+    -------
+    object
+        An instance of ``cls``.
 
     Raises
     ------
     ConfigError
         If a key is unknown, or a value of the wrong type or out of its range; the message
         names section and key.
+
+    Examples
+    --------
+    >>> from rm_geo.training.loop import LoopOptions
+    >>> make_options(LoopOptions, {"max_steps": 10}, "loop").max_steps
+    10
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"Section {section!r} must be a mapping of keys to values.")
-    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    unknown = [str(key) for key in values if key not in known]
+    hints = typing.get_type_hints(cls)
+    known: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        for field in fields(cls)  # type: ignore[arg-type]
+    }
+    unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
         raise ConfigError(
-            f"Unknown key in section {section!r}: {', '.join(sorted(unknown))}.",
+            f"Unknown key in section {section!r}: {', '.join(unknown)}.",
             hint=f"Known: {', '.join(known)}.",
         )
-    hints = typing.get_type_hints(cls)
-    converted = {
-        key: _converted(value, hints[key], f"{section}.{key}") for key, value in values.items()
-    }
+    model = create_model(cls.__name__, __base__=_Section, **known)
     try:
-        return cls(**converted)
+        checked = model.model_validate(dict(values))
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        raise ConfigError(f"{section}.{found['loc'][0]} {describe_problem(found)}.") from None
+    try:
+        return cls(**{name: getattr(checked, name) for name in values})
     except ConfigError as error:
         raise ConfigError(f"Section {section!r}: {error.message}", hint=error.hint) from error
-
-
-def _converted(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any value, any type
-    """Hold a value to a type; whole numbers pass as decimal ones, lists as tuples."""
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        parts = typing.get_args(hint)
-        is_list = isinstance(value, Sequence) and not isinstance(value, str)
-        if is_list and len(value) == len(parts):
-            pairs = zip(value, parts, strict=True)
-            return tuple(_converted(item, part, name) for item, part in pairs)
-        raise ConfigError(f"{name} must be {len(parts)} values in a list, not {value!r}.")
-    if origin in {types.UnionType, typing.Union}:
-        choices = [part for part in typing.get_args(hint) if part is not type(None)]
-        return None if value is None else _converted(value, choices[0], name)
-    is_truth = isinstance(value, bool)
-    is_finite = isinstance(value, int | float) and not is_truth and math.isfinite(value)
-    if hint is float and isinstance(value, int | float) and not is_truth:
-        if not is_finite:
-            raise ConfigError(f"{name} must be finite, not {value}.")
-        return float(value)
-    if hint is int and is_finite and value == int(value):
-        return int(value)
-    if hint in {bool, str} and isinstance(value, hint):
-        return value
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
-    raise ConfigError(f"{name} must be {words.get(hint, hint)}, not {value!r}.")
 
 
 def require_range(name: str, bounds: tuple[float, float], low: float, high: float) -> None:

@@ -1,6 +1,6 @@
 """Hold-out on a file of measurements, cell by cell: estimators beside the full road.
 
-``rm-geo evaluate drive-test FILE --methods knn,idw,pipeline:radiocycle -o DIR`` runs it, and so does
+``rm-geo evaluate drive-test FILE --methods knn,idw -o DIR`` runs it, and so does
 ``python -m rm_geo.validation.cells`` with the same options.
 """
 

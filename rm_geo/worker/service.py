@@ -17,7 +17,9 @@ on one line each, and answers each with events:
     What the job found; files are named in ``files``, and in ``rasters`` with ``path``,
     ``kind``, ``cell`` and ``tags``. The last event of a request that succeeded.
 ``error``
-    ``class``, ``message`` and ``hint``. The last event of a request that failed.
+    ``class``, ``message``, ``hint`` and ``parameter``, the option at fault or null. Messages
+    name options as the library's keywords in backticks, see :mod:`rm_geo.errors`. The last event
+    of a request that failed.
 
 A request has the name of a job under ``request`` (see :mod:`rm_geo.worker.jobs`) and what the job
 takes; all but ``check`` need ``output``, the folder of the results. The end of standard input
@@ -187,7 +189,13 @@ class Worker:
         if self._staging is not None:
             hidden, known = str(self._staging.path), str(self._staging.folder)
             texts = [text and text.replace(hidden, known) for text in texts]
-        self._progress.event("error", **{"class": told.kind}, message=texts[0], hint=texts[1])
+        self._progress.event(
+            "error",
+            **{"class": told.kind},
+            message=texts[0],
+            hint=texts[1],
+            parameter=told.parameter,
+        )
 
 
 def hello() -> dict[str, Any]:

@@ -499,7 +499,11 @@ def test_a_bounding_box_maps_what_is_inside(tmp_path):
     cells = json.loads((tmp_path / "half" / "summary.json").read_text())["cells"]
     inside = int((whole.geometry.x <= middle).sum())
     assert 0 < sum(cell["measurements"] for cell in cells) <= inside < len(whole)
-    for wrong, message in (("1,2,3", "not four"), ("a,b,c,d", "four numbers"), ("3,0,1,2", "box")):
+    for wrong, message in (
+        ("1,2,3", "--bbox must be four numbers"),
+        ("a,b,c,d", "--bbox must be a valid number"),
+        ("3,0,1,2", "--bbox must be in the order west"),
+    ):
         result = predict(path, tmp_path / "none", "--bbox", wrong)
         assert result.exit_code == 2
         assert message in result.output

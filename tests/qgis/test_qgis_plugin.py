@@ -17,10 +17,11 @@ from qgis_plugin.interpreter import (
     choose_interpreter,
     worker_environment,
 )
-from qgis_plugin.wording import in_words_of_qgis
+from qgis_plugin.labels import LABELS, with_labels
 from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
-from rm_geo.cli.group import LazyGroup
+from rm_geo.cli.option_names import option_names
 from rm_geo.estimators.registry import available
+from rm_geo.qgis.option_descriptions import FILE, options_text
 from rm_geo.worker import jobs, service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -244,26 +245,19 @@ class TestAgreement:
                             asked.add(value.value)
         assert asked == set(jobs.JOBS)
 
-    def test_hints_speak_of_parameters_not_of_options(self):
-        assert in_words_of_qgis("Name it with --rsrp-column.") == (
+    def test_messages_name_parameters_by_their_labels(self):
+        assert with_labels("Name it with `rsrp_column`.") == (
             "Name it with the parameter 'RSRP field'."
         )
-        assert in_words_of_qgis("Choose --method knn; a --b.").startswith("Choose the parameter")
+        assert with_labels("Choose `method` knn; a `b`.").endswith("; a `b`.")
+        assert with_labels("It is too far.", "reach_m").endswith("See the parameter 'Reach [m]'.")
+        assert with_labels("Change `reach_m`.", "reach_m").count("Reach") == 1
 
-    def test_every_option_that_hints_name_has_words(self):
-        import click
+    def test_every_label_is_of_an_option_that_messages_name(self):
+        assert set(LABELS) <= set(option_names())
 
-        from qgis_plugin.wording import _LABELS
-
-        names = {"predict", "rasterize", "superres", "simulate"}
-        group = LazyGroup()
-        known = {
-            option
-            for name in names
-            for parameter in group.get_command(click.Context(group), name).params
-            for option in (*parameter.opts, *parameter.secondary_opts)
-        }
-        assert set(_LABELS) <= known
+    def test_the_descriptions_of_the_options_are_current(self):
+        assert (PLUGIN / FILE).read_text("utf-8") == options_text()
 
 
 # What QGIS 3.22 with Qt 5 and QGIS 4 with Qt 6 do not both have.

@@ -12,8 +12,8 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from rm_geo_qgis.algorithms.parameters import DEVICES
+from rm_geo_qgis.labels import LABELS
 from rm_geo_qgis.results import STYLES, ResultLayer, apply_style, expect
-from rm_geo_qgis.wording import _LABELS
 
 BREAKS = [-120.0, -110.0, -100.0, -90.0, -80.0, -70.0]
 
@@ -182,7 +182,7 @@ class DescriptionTests(QgisTestCase):
             for a in self.algorithms().values()
             for p in a.parameterDefinitions()
         }
-        for option, text in _LABELS.items():
+        for option, text in LABELS.items():
             if text.startswith("the parameter '"):
                 self.assertIn(text.split("'")[1], labels, option)
 

@@ -1,0 +1,83 @@
+"""Labels of the dialogs for the options that rm_geo's messages name.
+
+Messages name an option as the library's keyword in backticks, such as ```reach_m```.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+LABELS: Mapping[str, str] = {
+    "assimilate": "the parameter 'Correct to the measurements'",
+    "assimilate=False": "the parameter 'Correct to the measurements' switched off",
+    "band": "the parameter 'Band'",
+    "batch_size": "the number of tiles computed at once",
+    "buildings": "the parameter 'Known buildings'",
+    "buildings_layer": "another layer",
+    "cell_column": "the parameter 'Cell field'",
+    "cells": "the parameter 'Only these cells'",
+    "crs": "the layer's CRS (right-click the layer, Layer CRS)",
+    "default_height_m": "the parameter 'Height of other buildings [m]'",
+    "device": "the parameter 'Device'",
+    "device=auto": "the parameter 'Device' set to auto",
+    "device=cpu": "the parameter 'Device' set to cpu",
+    "device=cuda": "the parameter 'Device' set to cuda",
+    "eirp_dbm": "the parameter 'EIRP [dBm]'",
+    "fresh": "an empty folder",
+    "frequency_mhz": "the parameter 'Carrier frequency [MHz]'",
+    "height_column": "the parameter 'Height field'",
+    "intercept_dbm": "the parameter 'Level at 1 m [dBm]'",
+    "layer": "another layer",
+    "mask": "the parameter 'Also write the building mask'",
+    "max_tiles": "the parameter 'Most tiles'",
+    "method": "the parameter 'Method'",
+    "method_options": "the parameter 'Options of the method'",
+    "method_weight": "the parameter 'Weight of the method'",
+    "min_pixels": "the parameter 'Fewest measured pixels'",
+    "model": "the parameter 'Model'",
+    "noise_db": "the parameter 'Error of a measured pixel [dB]'",
+    "overlap_px": "the parameter 'Tile overlap [px]'",
+    "preview": "the parameter 'Also write previews'",
+    "reach_m": "the parameter 'Reach [m]'",
+    "resolution_m": "the parameter 'Resolution [m]'",
+    "rsrp_column": "the parameter 'RSRP field'",
+    "scale": "the parameter 'Scale'",
+    "sites": "the parameter 'Sites'",
+    "sites_crs": "the parameter 'CRS of the sites'",
+    "target_crs": "the parameter 'CRS of the maps'",
+    "tile_size_px": "the parameter 'Tile size [px]'",
+    "uncertainty": "the parameter 'Also write the uncertainty'",
+    "x_column": "the layer's geometry",
+    "y_column": "the layer's geometry",
+}
+"""What the dialogs call the library's keywords; a test compares it with the dialogs."""
+
+_TOKEN = re.compile(r"`([^`\n]+)`")
+
+
+def with_labels(text: str, parameter: str | None = None) -> str:
+    """Put the labels of the dialogs in the place of the library's keywords.
+
+    Parameters
+    ----------
+    text : str
+        A message of rm_geo.
+    parameter : str, optional
+        The option that the message is about; named at the end if the text does not name it.
+
+    Returns
+    -------
+    str
+        The text for a dialog.
+
+    Examples
+    --------
+    >>> with_labels("Name it with `rsrp_column`.")
+    "Name it with the parameter 'RSRP field'."
+    """
+    made = _TOKEN.sub(lambda found: LABELS.get(found.group(1), found.group()), text)
+    label = LABELS.get(parameter or "")
+    if label is None or label in made:
+        return made
+    return f"{made}\nSee {label}."
