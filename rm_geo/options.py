@@ -116,6 +116,32 @@ class ReadingOptions(OptionGroup):
         "if not given.",
     )
     time_column: str | None = Field(None, description="Column of the time; detected if not given.")
+    pci_column: str | None = Field(
+        None, description="Column of the physical cell identity; detected if not given."
+    )
+    node_column: str | None = Field(
+        None, description="Column of the base station (eNodeB, gNodeB); detected if not given."
+    )
+    carrier_column: str | None = Field(
+        None,
+        description="Column of the carrier (EARFCN, NR-ARFCN, frequency, band); detected if not "
+        "given.",
+    )
+    operator_column: str | None = Field(
+        None, description="Column of the operator; detected if not given."
+    )
+    technology_column: str | None = Field(
+        None, description="Column of the technology (LTE, NR); detected if not given."
+    )
+    where: str | None = Field(
+        None,
+        description="Read only rows for which this expression over columns holds, such as "
+        "\"speed > 5 and tech == 'LTE'\".",
+    )
+    strict: bool = Field(
+        False,
+        description="Refuse a file in which cells may be mixed up, instead of a warning.",
+    )
     layer: str | None = Field(
         None, description="Layer of the measurements, for files with several layers."
     )

@@ -16,7 +16,6 @@ _OTHERS: Final = {
     "device=cpu": "--device cpu",
     "device=cuda": "--device cuda",
     "drives": "--drives",
-    "earfcn_column": "--earfcn-column",
     "gains": "--gains",
     "height_column": "--height-column",
     "intercept_dbm": "--intercept",

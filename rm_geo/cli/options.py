@@ -52,6 +52,7 @@ _METAVARS: Final = {
     "method_weight": "WEIGHT",
     "model": "NAME|FILE",
     "sites": "FILE",
+    "where": "EXPRESSION",
 }
 _UNIT_METAVARS: Final = {"_m": "M", "_px": "PX", "_db": "DB", "_dbm": "DBM", "_mhz": "MHZ"}
 _FURTHER_NAMES: Final = {"method_options": ("-O",), "method_weight": ("--trust",)}

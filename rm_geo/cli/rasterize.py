@@ -26,6 +26,13 @@ _COLUMNS: Final = (
     "x_column",
     "y_column",
     "time_column",
+    "pci_column",
+    "node_column",
+    "carrier_column",
+    "operator_column",
+    "technology_column",
+    "where",
+    "strict",
     "layer",
 )
 

@@ -200,7 +200,7 @@ def choose_identity_columns(
                 raise InputError(
                     f"{source} has {len(best)} columns that may hold the {role.name}: "
                     f"{quoted(best)}.",
-                    hint=f"Choose one with {role.option}.",
+                    hint=f"Choose one with {role.remedy}.",
                 )
             fitting = best
         if fitting:
@@ -671,10 +671,10 @@ def _doubts(
         )
         more = f" and {len(mixed) - _MOST_NAMED} more" if len(mixed) > _MOST_NAMED else ""
         role = IDENTITY_ROLES.get(key)
-        option = "--cell-column" if role is None else role.option
+        remedy = "`cell_column`" if role is None else role.remedy
         noun = "cell holds" if len(mixed) == 1 else "cells hold"
         warnings.append(
             f"{len(mixed)} {noun} several values of the {_role_name(key)}: {shown}{more}. If they "
-            f"are different cells, choose the columns with {option}."
+            f"are different cells, choose the columns with {remedy}."
         )
     return warnings

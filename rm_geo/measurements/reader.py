@@ -236,7 +236,7 @@ def _far_apart(measurements: Measurements) -> list[str]:
     return [
         f"{len(found)} {noun} measured in places more than {FAR_APART_M / 1000:g} km apart: "
         f"{shown}{more}. The identity may be that of several cells: name a column that tells them "
-        "apart with `cell_column`, or read one place with --bbox."
+        "apart with `cell_column`, or read one place with `bbox`."
     ]
 
 

@@ -156,10 +156,10 @@ _IDENTITY_REFUSED: Final = re.compile(
 )
 
 
-def _identity_role(name: str, option: str, *rungs: str, words: Sequence[str] = ()) -> Role:
+def _identity_role(name: str, parameter: str, *rungs: str, words: Sequence[str] = ()) -> Role:
     """Make a role of an identity; a file may have several columns of it."""
     patterns = tuple(_whole(rf"{_TECHNOLOGY}*(?:{rung}){_TECHNOLOGY}*") for rung in rungs)
-    return Role(name, option, patterns, _IDENTITY_REFUSED, decides=False, words=tuple(words))
+    return Role(name, parameter, patterns, _IDENTITY_REFUSED, decides=False, words=tuple(words))
 
 
 GLOBAL_ID: Final = _identity_role(
@@ -170,7 +170,7 @@ GLOBAL_ID: Final = _identity_role(
 )
 """CGI, ECGI, NCGI, ECI or NCI."""
 
-NODE: Final = _identity_role("eNodeB or gNodeB", "--node-column", _NODE)
+NODE: Final = _identity_role("eNodeB or gNodeB", "node_column", _NODE)
 """Number of the eNodeB or gNodeB."""
 
 CELL_NUMBER: Final = _identity_role("cell number", "cell_column", _CELL_NUMBER)
@@ -178,7 +178,7 @@ CELL_NUMBER: Final = _identity_role("cell number", "cell_column", _CELL_NUMBER)
 
 PCI: Final = _identity_role(
     "physical cell identity",
-    "--pci-column",
+    "pci_column",
     _PCI,
     words=("physicalcellid", "physicalcellidentity", "physicallayercellidentity", "physcellid"),
 )
@@ -194,7 +194,7 @@ SITE_NAME: Final = _identity_role(
 
 CHANNEL: Final = _identity_role(
     "channel number",
-    "--carrier-column",
+    "carrier_column",
     r"(?:dl)?(?:earfcn|nrarfcn|arfcn)(?:dl)?",
     r"(?:dl|downlink|rf|rx)?(?:channel|chan|kanal|canal)(?:number|no|nr|num|dl|downlink|id)?",
     words=("channelnumber", "downlinkchannel", "earfcndl", "nrarfcndl"),
@@ -203,7 +203,7 @@ CHANNEL: Final = _identity_role(
 
 FREQUENCY: Final = _identity_role(
     "carrier frequency",
-    "--carrier-column",
+    "carrier_column",
     r"(?:dl|downlink|carrier|centre|center|rf|rx)*"
     r"(?:frequency|freq|frequenz|frecuencia|frequence)(?:dl|downlink|mhz|khz)?",
     words=("frequency", "carrierfrequency", "downlinkfrequency"),
@@ -212,7 +212,7 @@ FREQUENCY: Final = _identity_role(
 
 BAND: Final = _identity_role(
     "frequency band",
-    "--carrier-column",
+    "carrier_column",
     r"(?:frequency|freq|operating|3gpp)?(?:band|banda|bande|frequenzband)(?:number|no|indicator)?",
 )
 """Number or name of the frequency band."""
@@ -223,7 +223,7 @@ _OPERATOR_REFUSED: Final = re.compile(rf"{_NOT_MINE}|{_STATISTIC}|type|tech|home
 def _network_role(name: str, *rungs: str) -> Role:
     """Make a role of a network's identity."""
     patterns = tuple(_whole(rf"{_TECHNOLOGY}*(?:{rung})") for rung in rungs)
-    return Role(name, "--operator-column", patterns, _OPERATOR_REFUSED, decides=False)
+    return Role(name, "operator_column", patterns, _OPERATOR_REFUSED, decides=False)
 
 
 PLMN: Final = _network_role("PLMN", r"(?:network|operator)?(?:plmn|plmnid|mccmnc|mccandmnc)")
@@ -245,7 +245,7 @@ OPERATOR: Final = _network_role(
 
 TECHNOLOGY: Final = Role(
     "technology",
-    "--technology-column",
+    "technology_column",
     (
         _whole(
             r"(?:network|net|radio|access|cell|system|serving|data|current|mobile|radioaccess)*"
