@@ -12,8 +12,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias, TypeVar
 
+PathText: TypeAlias = str | os.PathLike[str]
+"""A path, or the address of a file as text."""
+
+_Error = TypeVar("_Error", bound="RmGeoError")
 _TOKEN: Final = re.compile(r"`([^`\n]+)`")
 
 
@@ -41,6 +45,26 @@ def in_words_of(names: Mapping[str, str], text: str) -> str:
     return _TOKEN.sub(lambda found: names.get(found[1], found[0]), text)
 
 
+def with_known_paths(text: str, names: Mapping[str, str]) -> str:
+    """Name files as the user knows them in a text about their copies.
+
+    Parameters
+    ----------
+    text : str
+        A message, or a line of the log.
+    names : mapping
+        Names for the user by the files or folders that were worked on.
+
+    Returns
+    -------
+    str
+        The text with every name replaced.
+    """
+    for hidden, known in names.items():
+        text = text.replace(hidden, known)
+    return text
+
+
 class RmGeoError(Exception):
     """Base of all exceptions that rm_geo raises on purpose.
 
@@ -64,13 +88,43 @@ class RmGeoError(Exception):
         *,
         hint: str | None = None,
         parameter: str | None = None,
-        path: str | os.PathLike[str] | None = None,
+        path: PathText | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.parameter = parameter
         self.path = path
+
+    def known_as(self: _Error, hidden: PathText, known: PathText) -> _Error:
+        """Give a copy that names a file as the user knows it.
+
+        Parameters
+        ----------
+        hidden : str or Path
+            The file or folder that was worked on: a local copy, or a folder for results in the
+            making.
+        known : str or Path
+            Its name for the user, such as a URL or the output folder.
+
+        Returns
+        -------
+        RmGeoError
+            An error of the same class, with ``path`` set if the message names the file.
+
+        Examples
+        --------
+        >>> InputError("/tmp/x/a.csv is empty.").known_as("/tmp/x/a.csv", "s3://b/a.csv").message
+        's3://b/a.csv is empty.'
+        """
+        names = {str(hidden): str(known)}
+        is_named = str(hidden) in self.message
+        return type(self)(
+            with_known_paths(self.message, names),
+            hint=self.hint and with_known_paths(self.hint, names),
+            parameter=self.parameter,
+            path=known if is_named else self.path,
+        )
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message} {self.hint}"

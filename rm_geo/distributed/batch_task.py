@@ -22,6 +22,7 @@ from rm_geo.errors import (
     OutputError,
     RmGeoError,
     TooSmallError,
+    with_known_paths,
 )
 from rm_geo.io.file_cache import worker_file_cache
 from rm_geo.io.object_store import local, stored
@@ -154,7 +155,8 @@ def _refused(run_plan: RunPlan, source: Path, job: Job) -> tuple[CellResult, ...
 def _called(result: CellResult, source: Path, job: Job) -> CellResult:
     """Name the job's file in a result's message, not its copy."""
     return replace(
-        result, message=result.message.replace(str(source), redacted(str(job.measurements)))
+        result,
+        message=with_known_paths(result.message, {str(source): redacted(str(job.measurements))}),
     )
 
 
@@ -178,9 +180,7 @@ class _TaskProgress(SilentProgress):
 
     def log(self, message: str) -> None:
         """Keep a line."""
-        for name, called in self._names.items():
-            message = message.replace(name, called)
-        self.lines.append(message)
+        self.lines.append(with_known_paths(message, self._names))
 
     def check(self) -> None:
         """Stop once the task was cancelled, or its worker ends."""

@@ -129,8 +129,7 @@ def named_as(copy: Path, location: str) -> Iterator[None]:
     try:
         yield
     except RmGeoError as error:
-        message = error.message.replace(str(copy), redacted(location))
-        raise type(error)(message, hint=error.hint) from error
+        raise error.known_as(copy, redacted(location)) from error
 
 
 @contextmanager

@@ -112,8 +112,7 @@ def write_cell(
                 names.append(item)
         except OutputError as error:
             # The user knows the folder of the results, not the one inside it.
-            message = error.message.replace(str(staging), str(files.folder))
-            raise OutputError(message, hint=error.hint) from error
+            raise error.known_as(staging, files.folder) from error
         _publish(staging, names, files)
     except OSError as error:
         raise output_error(files.folder / f"{files.cell}_rsrp.tif", error) from error

@@ -48,7 +48,7 @@ from rm_geo._util.error_report import explain
 from rm_geo._util.memory import tune_gc
 from rm_geo._version import __version__
 from rm_geo.devices import likely_device
-from rm_geo.errors import CancelledError, ModelError, UsageError
+from rm_geo.errors import CancelledError, ModelError, UsageError, with_known_paths
 from rm_geo.worker.jobs import JOBS
 from rm_geo.worker.staging import Staging
 
@@ -181,25 +181,29 @@ class Worker:
         self._progress.result({"files": files, "rasters": rasters, **found})
 
     def _fail(self, error: BaseException) -> None:
-        """Emit ``error``; paths in it are those that the user knows."""
-        told = explain(error, details="Set RM_GEO_DEBUG=1, run again")
+        """Emit ``error``, with paths as the user knows them."""
         if os.environ.get("RM_GEO_DEBUG", "") not in {"", "0"}:
             traceback.print_exception(error)
-        texts = [told.message, told.hint]
-        if self._staging is not None:
-            hidden, known = str(self._staging.path), str(self._staging.folder)
-            texts = [text and text.replace(hidden, known) for text in texts]
+        staging = self._staging
+        names = {} if staging is None else {str(staging.path): str(staging.folder)}
+        told = explain(error, details="Set RM_GEO_DEBUG=1, run again")
         self._progress.event(
             "error",
             **{"class": told.kind},
-            message=texts[0],
-            hint=texts[1],
+            message=with_known_paths(told.message, names),
+            hint=told.hint and with_known_paths(told.hint, names),
             parameter=told.parameter,
         )
 
 
 def hello() -> dict[str, Any]:
-    """Say who this is and what it can do; quick, so nothing heavy is imported."""
+    """Describe this installation for the greeting; imports nothing heavy.
+
+    Returns
+    -------
+    dict
+        Protocol, versions, interpreter, device, models and methods.
+    """
     from rm_geo.estimators.registry import available
     from rm_geo.zoo.catalog import list_models
 
