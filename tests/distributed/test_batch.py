@@ -98,7 +98,7 @@ def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, clust
     assert not run_batch(changed, tmp_path, cluster)[0].skipped
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path):
+def test_batch_survives_a_killed_worker(tmp_path):
     drives = tmp_path / "drives"
     drives.mkdir()
     for number in range(3):
@@ -125,13 +125,13 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path):
     assert not (tmp_path / "out" / STATE_NAME).exists()
 
 
-def test_two_batches_with_one_output_folder_are_one_too_many(drives, tmp_path, cluster):
+def test_second_batch_with_the_same_output_is_refused(drives, tmp_path, cluster):
     jobs = read_jobs([drives], tmp_path, OPTIONS)
     with output_lock(tmp_path / ".rmgeo-batch-lock", "it"), pytest.raises(OutputInUseError):
         run_batch(jobs, tmp_path, cluster)
 
 
-def test_a_scheduler_that_does_not_answer_is_told_in_seconds(monkeypatch):
+def test_scheduler_that_does_not_answer_is_an_error(monkeypatch):
     monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 1)
     with (
         pytest.raises(ClusterError, match="does not answer") as refused,
@@ -142,7 +142,7 @@ def test_a_scheduler_that_does_not_answer_is_told_in_seconds(monkeypatch):
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
-def test_a_port_that_is_no_schedulers_does_not_answer_either(monkeypatch, caplog, greeting):
+def test_port_of_another_service_is_not_taken_for_a_scheduler(monkeypatch, caplog, greeting):
     monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = []
@@ -198,7 +198,7 @@ def test_a_running_scheduler_is_used(drives, tmp_path, cluster):
     assert (tmp_path / "out" / "one" / "9_rsrp.tif").exists()
 
 
-def test_a_job_with_cells_that_are_too_small_is_done_and_is_complete(tmp_path, cluster):
+def test_job_with_skipped_cells_is_complete(tmp_path, cluster):
     from rm_geo.cli.group import rm_geo
 
     drive = tmp_path / "log.csv"

@@ -93,7 +93,7 @@ def summary(system, path="/maps/batch_summary.csv"):
     return {row["job"]: row for row in csv.DictReader(io.StringIO(system.cat(path).decode()))}
 
 
-def test_jobs_and_outputs_may_be_anywhere(drives, storage, address, tmp_path):
+def test_jobs_and_outputs_may_be_local_or_remote(drives, storage, address, tmp_path):
     storage.pipe(
         "/drives/jobs.csv",
         f"measurements,name,output\nmany.csv,,\n./one.csv,,../elsewhere\n"
@@ -132,7 +132,7 @@ def test_a_file_of_many_cells_is_fetched_once_by_a_worker(
     assert nothing_is_left(tmp_path)
 
 
-def test_an_output_that_takes_no_file_is_told_before_any_work(
+def test_unwritable_output_is_reported_before_any_work(
     drives, storage, address, tmp_path, monkeypatch
 ):
     healthy, fetched = type(storage).pipe_file, []
@@ -151,7 +151,7 @@ def test_an_output_that_takes_no_file_is_told_before_any_work(
     assert not fetched
 
 
-def test_a_site_table_that_changed_maps_its_job_anew(drives, storage, address):
+def test_changed_site_table_runs_its_job_again(drives, storage, address):
     sites = "cell,longitude,latitude\n9,15.000544,48.753373\n"
     storage.pipe("/drives/sites.csv", sites.encode())
     storage.pipe("/drives/broken.csv", b"x,y\n")  # the record stays, for there is work left
@@ -179,7 +179,7 @@ def test_a_site_table_that_changed_maps_its_job_anew(drives, storage, address):
     assert mapped_again()
 
 
-def test_a_fetch_that_fails_harms_its_job_only(drives, storage, address, tmp_path, monkeypatch):
+def test_failed_download_fails_only_its_job(drives, storage, address, tmp_path, monkeypatch):
     healthy, failures = type(storage).get_file, {"/drives/many.csv": 1, "/drives/one.csv": 99}
     write_drive(drives / "third.csv", ["5"], extent=60.0, seed=2)
     storage.pipe("/drives/third.csv", (drives / "third.csv").read_bytes())
@@ -293,7 +293,7 @@ def test_sites_are_fetched_too(drives, storage, address, tmp_path):
     assert "estimated" not in (tmp_path / "out" / "one" / "summary.csv").read_text()
 
 
-def test_files_folders_and_patterns_in_a_storage_are_jobs_each_once(drives, storage):
+def test_remote_files_folders_and_patterns_are_jobs_without_duplicates(drives, storage):
     storage.pipe("/drives/deep/far.gpkg", b"x")
     storage.pipe("/drives/notes.md", b"x")
     jobs = read_jobs(
@@ -315,7 +315,9 @@ def test_files_folders_and_patterns_in_a_storage_are_jobs_each_once(drives, stor
         read_jobs(["memory://drives/*.shp"], Path("out"))
 
 
-def test_what_cannot_be_meant_is_refused_before_any_work(drives, storage, tmp_path, monkeypatch):
+def test_invalid_remote_arguments_are_refused_before_any_work(
+    drives, storage, tmp_path, monkeypatch
+):
     table = drives.parent / "jobs.csv"
 
     def jobs(*lines, output="memory://maps"):

@@ -27,7 +27,7 @@ def drive(tmp_path):
     return folder
 
 
-def test_other_weights_in_the_same_file_are_another_job(drive, tmp_path):
+def test_changed_weights_in_the_same_file_change_the_job_key(drive, tmp_path):
     options = PredictOptions(model=tmp_path / "model", device="cpu")
     keys = []
     for seed in (0, 1, 0):
@@ -36,9 +36,7 @@ def test_other_weights_in_the_same_file_are_another_job(drive, tmp_path):
     assert keys[0] == keys[2] != keys[1]
 
 
-def test_another_default_model_is_another_job_and_no_matter_to_methods_without_any(
-    drive, tmp_path, monkeypatch
-):
+def test_changed_default_model_changes_the_key_of_network_jobs_only(drive, tmp_path, monkeypatch):
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
     network, plain = PredictOptions(device="cpu"), PredictOptions(method="idw", device="cpu")
     keys = []
@@ -50,7 +48,7 @@ def test_another_default_model_is_another_job_and_no_matter_to_methods_without_a
     assert keys[0][1] == keys[1][1]
 
 
-def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
+def test_missing_model_is_reported_by_the_job(drive, tmp_path):
     model = tmp_path / "model"
     options = PredictOptions(model=model, device="cpu")
     save_tiny_model(model, 0)
@@ -65,7 +63,7 @@ def test_a_model_that_is_not_there_is_for_the_job_to_tell(drive, tmp_path):
 @pytest.mark.parametrize(
     "noted", [5, {}, {"cells": 3, "complete": True}, {"complete": True}, {"cells": [1]}]
 )
-def test_a_record_of_another_form_counts_as_nothing(drive, tmp_path, noted):
+def test_record_of_another_format_is_ignored(drive, tmp_path, noted):
     (job,) = read_jobs([drive], tmp_path, PredictOptions(method="idw"))
     key = BatchRecord(tmp_path / "state.json", fresh=True).restored(job).key
     if isinstance(noted, dict):
@@ -75,7 +73,7 @@ def test_a_record_of_another_form_counts_as_nothing(drive, tmp_path, noted):
     assert (state.results, state.skipped) == ({}, False)
 
 
-def test_writing_a_large_record_waits_and_loses_nothing(drive, tmp_path, monkeypatch):
+def test_large_record_is_written_at_intervals_and_completely(drive, tmp_path, monkeypatch):
     (job,) = read_jobs([drive], tmp_path, PredictOptions(method="idw"))
     record = BatchRecord(tmp_path / "state.json", fresh=True)
     now_s = iter([0.0, 0.0, 2.0, 10.0, 50.0, 50.0, 51.0])
@@ -109,7 +107,7 @@ def is_skipped(job, record):
 
 
 @pytest.mark.parametrize("content", [b"", b"mop!", None])
-def test_a_file_that_was_cut_short_or_lost_is_made_again(complete, tmp_path, content):
+def test_truncated_or_missing_file_is_made_again(complete, tmp_path, content):
     assert is_skipped(complete, tmp_path / "state.json")
     path = complete.output / "7_rsrp.tif"
     path.unlink() if content is None else path.write_bytes(content)
@@ -124,6 +122,6 @@ def test_a_record_without_sizes_still_counts(complete, tmp_path):
     assert is_skipped(complete, path)
 
 
-def test_a_job_that_is_to_begin_anew_is_never_complete(complete, tmp_path):
+def test_fresh_job_is_never_complete(complete, tmp_path):
     anew = replace(complete, options=complete.options.replace(fresh=True))
     assert not is_skipped(anew, tmp_path / "state.json")

@@ -116,7 +116,7 @@ def batches(count, seen=None):
     )
 )
 @settings(max_examples=30)
-def test_a_batch_arrives_as_it_was_sent(level):
+def test_packed_batch_is_unpacked_unchanged(level):
     transmitter = np.zeros((len(level), 2), dtype=np.float32)
     batch = TileBatch(level, 2.0, transmitter, transmitter[:, 0], 800.0, 30.0)
     packed = PackedTiles.of(batch)
@@ -140,7 +140,7 @@ def test_workers_give_the_bytes_of_one_process(points, whole, cluster, tmp_path)
     assert not any(kept.values())
 
 
-def test_a_worker_that_is_killed_changes_nothing(points, whole, cluster, tmp_path):
+def test_killed_worker_does_not_change_the_result(points, whole, cluster, tmp_path):
     victim = next(iter(cluster.run(os.getpid).values()))
     progress = AtTile(4, lambda: os.kill(victim, signal.SIGKILL))
     with DaskTiles(cluster, OPTIONS) as tiles:
@@ -149,7 +149,7 @@ def test_a_worker_that_is_killed_changes_nothing(points, whole, cluster, tmp_pat
 
 
 @pytest.mark.parametrize("error", [KilledError, CancelledError])
-def test_what_was_stopped_goes_on_with_workers_or_without(
+def test_stopped_run_continues_with_or_without_workers(
     points, whole, cluster, tmp_path, monkeypatch, error
 ):
     monkeypatch.setattr(tile_pass, "_WORTH_KEEPING_S", 0.0)
@@ -168,7 +168,7 @@ def test_what_was_stopped_goes_on_with_workers_or_without(
     assert 0 < clock.tiles < result.tiles
 
 
-def test_few_batches_are_under_way_at_once(cluster):
+def test_number_of_batches_in_flight_is_bounded(cluster):
     seen: list[int] = []
     facts = MethodFacts.of(RECIPE.opened())
     found = spread(cluster, RECIPE, facts, batches(40, seen), SilentProgress(), Clock())
@@ -192,7 +192,7 @@ def test_few_batches_are_under_way_at_once(cluster):
         (replace(RECIPE, options={"neighbors": 3}), ClusterError, "neighbors 3 instead of"),
     ],
 )
-def test_a_worker_that_is_not_like_the_others_is_named(cluster, recipe, kind, words):
+def test_worker_with_another_configuration_is_named(cluster, recipe, kind, words):
     facts = MethodFacts.of(open_method("idw"))
     found = spread(cluster, recipe, facts, batches(2), SilentProgress(), Clock())
     with pytest.raises(kind, match=words):
@@ -204,7 +204,7 @@ def dying(*_):
     os._exit(1)
 
 
-def test_tiles_that_kill_their_workers_are_given_up(cluster, monkeypatch):
+def test_tiles_that_kill_their_workers_are_not_retried_forever(cluster, monkeypatch):
     monkeypatch.setattr(tiles, "estimate_remotely", dying)
     allowed = cluster.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures)
     set_allowed = "lambda dask_scheduler, n: setattr(dask_scheduler, 'allowed_failures', n)"
@@ -217,7 +217,7 @@ def test_tiles_that_kill_their_workers_are_given_up(cluster, monkeypatch):
         cluster.run_on_scheduler(eval(set_allowed), n=allowed)
 
 
-def test_jobs_that_fill_all_workers_spread_their_tiles_all_the_same(cluster, tmp_path):
+def test_jobs_spread_their_tiles_even_if_all_workers_have_jobs(cluster, tmp_path):
     drives = tmp_path / "drives"
     drives.mkdir()
     for number in range(2):
@@ -234,7 +234,7 @@ def test_jobs_that_fill_all_workers_spread_their_tiles_all_the_same(cluster, tmp
     wait_until_forgotten(cluster)
 
 
-def test_a_batch_that_is_stopped_stops_its_tasks(cluster, tmp_path):
+def test_stopping_a_batch_stops_its_tasks(cluster, tmp_path):
     (tmp_path / "drives").mkdir()
     write_drive(tmp_path / "drives" / "large.csv", ["1"], extent=700.0)
     write_drive(tmp_path / "drives" / "small.csv", ["1"], extent=20.0)
@@ -294,7 +294,7 @@ def test_the_command_spreads_over_a_running_scheduler(cluster, tmp_path):
     assert contents(tmp_path / "alone") == contents(tmp_path / "spread")
 
 
-def test_a_dry_run_tells_who_would_compute_and_hands_out_no_tile(cluster, tmp_path, monkeypatch):
+def test_dry_run_reports_the_workers_and_computes_no_tile(cluster, tmp_path, monkeypatch):
     from rm_geo.cli.group import rm_geo
 
     write_drive(tmp_path / "d.csv", ["1"], extent=60.0)
@@ -351,7 +351,7 @@ def test_a_dry_run_finds_a_worker_of_another_version(cluster, monkeypatch):
         )
 
 
-def test_a_stop_does_not_wait_for_the_workers(cluster, monkeypatch, tmp_path):
+def test_cancellation_does_not_wait_for_the_workers(cluster, monkeypatch, tmp_path):
     released, finished = tmp_path / "released", tmp_path / "finished"
 
     def waiting(*_):
@@ -380,7 +380,7 @@ def test_a_stop_does_not_wait_for_the_workers(cluster, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("chosen", "most"), [("1", 1), ("1000000", 1000000), ("", 1000000)])
-def test_local_workers_take_no_more_threads_than_were_granted(monkeypatch, chosen, most):
+def test_local_workers_respect_the_thread_limit(monkeypatch, chosen, most):
     monkeypatch.setenv("OMP_NUM_THREADS", chosen)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     assert local_workers(2, "cpu").cores == min(4, most)

@@ -27,7 +27,7 @@ def table(folder, text, name="jobs.csv"):
     return path
 
 
-def test_a_folder_is_its_files_of_measurements(drives, tmp_path):
+def test_folder_gives_a_job_for_each_file_of_measurements(drives, tmp_path):
     jobs = read_jobs([drives], tmp_path / "out")
     assert [(job.name, job.measurements.name) for job in jobs] == [
         ("north", "north.csv"),
@@ -36,7 +36,7 @@ def test_a_folder_is_its_files_of_measurements(drives, tmp_path):
     assert jobs[0].output == tmp_path / "out" / "north"
 
 
-def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
+def test_patterns_search_subfolders_and_give_no_duplicates(drives, tmp_path):
     jobs = read_jobs([f"{drives}/**/*.parquet", str(drives / "south.gpkg"), drives], tmp_path)
     assert sorted(job.measurements.name for job in jobs) == [
         "east.parquet",
@@ -45,14 +45,14 @@ def test_patterns_reach_further_and_name_each_file_once(drives, tmp_path):
     ]
 
 
-def test_a_pattern_of_csv_files_is_no_table(drives, tmp_path):
+def test_pattern_of_csv_files_is_not_a_job_table(drives, tmp_path):
     (jobs,) = read_jobs([f"{drives}/*.csv"], tmp_path)
     assert jobs.name == "north"
     path = table(drives, "measurements\nsouth.gpkg\n", "jobs[1].csv")
     assert [job.name for job in read_jobs([path], tmp_path)] == ["south"]
 
 
-def test_the_summaries_of_earlier_runs_are_no_measurements(drives, tmp_path):
+def test_summaries_of_earlier_runs_are_not_measurements(drives, tmp_path):
     for name in ("batch_summary.csv", "deep/summary.csv"):
         (drives / name).write_bytes(b"x")
     fsspec = pytest.importorskip("fsspec")
@@ -69,7 +69,7 @@ def test_the_summaries_of_earlier_runs_are_no_measurements(drives, tmp_path):
     memory.rm("/drives", recursive=True)
 
 
-def test_files_of_one_name_get_outputs_of_their_own(drives, tmp_path):
+def test_files_with_equal_names_get_different_outputs(drives, tmp_path):
     (drives / "north.gpkg").write_bytes(b"x")
     (drives / "deep" / "north.gpkg").write_bytes(b"x")
     jobs = read_jobs([drives, drives / "deep"], tmp_path)
@@ -116,7 +116,7 @@ def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
     assert (second.options.method.name, second.output) == ("knn", drives / "here")
 
 
-def test_null_says_nothing(drives, tmp_path):
+def test_null_keeps_the_default(drives, tmp_path):
     path = table(
         drives,
         "defaults: {method: idw, reach: 40}\n"
@@ -135,7 +135,7 @@ def test_null_says_nothing(drives, tmp_path):
     "text", ["sep=;\n# jobs\n{};{}\n{};{}\n", "{}\t{}\n{}\t{}\n", "{}|{}\n{}|{}"]
 )
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
-def test_tables_may_be_separated_as_measurements_are(drives, tmp_path, text, suffix):
+def test_job_tables_accept_the_separators_of_measurements(drives, tmp_path, text, suffix):
     content = text.format("name", "measurements", "a,b", "north.csv")
     (job,) = read_jobs([table(drives, content, f"jobs.{suffix}")], tmp_path)
     assert (job.name, job.measurements) == ("a,b", drives / "north.csv")
@@ -147,7 +147,7 @@ def test_a_tsv_without_the_column_is_measurements(drives, tmp_path):
     assert job.measurements == path
 
 
-def test_a_model_beside_the_table_is_meant_before_one_elsewhere(drives, tmp_path, monkeypatch):
+def test_model_beside_the_table_takes_precedence(drives, tmp_path, monkeypatch):
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
     for folder in (tmp_path / "models" / "listed", drives / "listed", drives / "mine"):
         save_tiny_model(folder, 0)
@@ -163,7 +163,7 @@ def test_a_model_beside_the_table_is_meant_before_one_elsewhere(drives, tmp_path
 
 
 @pytest.mark.parametrize("name", ["../esc", "a/b", "a\\b", "..", ".", "/tmp/a", "a\tb"])
-def test_a_jobs_name_keeps_it_below_the_output(drives, tmp_path, name):
+def test_job_name_cannot_lead_out_of_the_output_folder(drives, tmp_path, name):
     path = table(drives, json.dumps([{"measurements": "north.csv", "name": name}]), "jobs.yaml")
     with pytest.raises(ConfigError, match=r"no name for a job.*job 1 of"):
         read_jobs([path], tmp_path / "out")
@@ -211,7 +211,7 @@ def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
         ("{method: idw, buildings: north.csv}", "does not read buildings"),
     ],
 )
-def test_values_that_are_none_are_refused_before_any_work(drives, tmp_path, settings, message):
+def test_invalid_values_are_refused_before_any_work(drives, tmp_path, settings, message):
     path = table(
         drives,
         f"defaults: {settings if settings[0] == '{' else '{' + settings + '}'}\n"
@@ -232,7 +232,7 @@ def test_bad_yaml_is_refused(drives, tmp_path, text):
 
 
 @pytest.mark.parametrize("source", ["nothing/*.csv", "missing.gpkg", "jobs.csv"])
-def test_what_is_not_there_is_refused(tmp_path, source):
+def test_missing_files_in_a_table_are_refused(tmp_path, source):
     with pytest.raises(InputError):
         read_jobs([tmp_path / source], tmp_path)
 

@@ -108,7 +108,7 @@ def mapped(measurements, output, *more, command="predict"):
     return result.output
 
 
-def test_a_batch_without_its_scheduler_is_one_message_and_nothing_is_lost(tmp_path):
+def test_batch_reports_a_lost_scheduler_once_and_keeps_its_work(tmp_path):
     drives, out = tmp_path / "drives", tmp_path / "out"
     drives.mkdir()
     write_drive(drives / "a.csv", ["1"], extent=60.0)
@@ -138,7 +138,7 @@ def test_a_batch_without_its_scheduler_is_one_message_and_nothing_is_lost(tmp_pa
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
-def test_tiles_without_their_scheduler_are_one_message_and_nothing_is_lost(
+def test_predict_reports_a_lost_scheduler_once_and_keeps_its_work(
     tmp_path, caplog, monkeypatch, blow
 ):
     monkeypatch.setattr(pool, "_PATIENCE_S", 3.0)  # with a scheduler that hangs

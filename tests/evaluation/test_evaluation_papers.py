@@ -79,7 +79,7 @@ class TestRadioCycle:
         assert float(knn["outdoor_db"]) == pytest.approx(3.0, abs=0.01)
         assert (float(ours["published_f1"]), float(knn["published_rmse"])) == (0.95, 0.123)
 
-    def test_what_is_absent_is_said_and_has_no_figures(self, made):
+    def test_absent_methods_are_listed_without_scores(self, made):
         _, sl, _ = cells(made / "table2.csv")
         assert sl["note"] == "absent: no trained model radiocycle-sl"
         figures = [value for key, value in sl.items() if key not in {"method", "note"}]
@@ -93,12 +93,12 @@ class TestRadioCycle:
         assert {p["score"] for p in cells(made / "fig3.csv")} >= {"f1", "jaccard", "recall"}
         assert {p["method"] for p in cells(made / "fig5.csv")} == {"ML w/ DWA"}
 
-    def test_routes_are_judged_too_and_figures_are_pictures(self, made):
+    def test_routes_are_evaluated_and_figures_are_written(self, made):
         assert "route 5 %" in {row["sampling"] for row in cells(made / "scores.csv")}
         for name in ("fig3.png", "fig4.png", "fig5.png", "fig6.png"):
             assert (made / name).read_bytes().startswith(b"\x89PNG")
 
-    def test_an_empty_line_is_refused(self, tmp_path):
+    def test_empty_table_row_is_refused(self, tmp_path):
         with pytest.raises(UsageError, match="no method to judge"):
             evaluate_radiocycle(scenes(), Line({}, {}, ()), tmp_path)
 
@@ -121,7 +121,7 @@ class TestMars:
         assert (unit[observed & scene.buildings] == 0.0).all()
         assert not (cases.outdoor_batch.observed[0] & scene.buildings).any()
 
-    def test_walls_are_what_no_training_transmitter_reaches(self):
+    def test_walls_are_pixels_without_gain_in_all_training_maps(self):
         scene = free_space_set().scene(0)
         walls = known_buildings(scene, np.array([0, 1]))
         assert walls.any()
@@ -132,7 +132,7 @@ class TestMars:
         assert (cases.truth_unit[0][walls] == 0.0).all()
         assert cases.batch.walls.shape == cases.truth_unit.shape
 
-    def test_who_is_told_the_walls_sees_no_sample_in_them_and_paints_them(self):
+    def test_methods_with_known_walls_ignore_samples_in_them(self):
         data = scenes()
         scene = data.scene(0)
         walls = known_buildings(scene, np.array([0]))
@@ -148,7 +148,7 @@ class TestMars:
         alike = KnownBuildingsEstimator(create("linear")).estimate(unknown).rsrp_dbm[0]
         np.testing.assert_array_equal(alike, plain)
 
-    def test_only_known_scenes_have_a_method_that_is_told_the_walls(self):
+    def test_only_setting_1_has_a_method_with_known_walls(self):
         assert "mars-4-walls" in {c.model_key for c in contestants(4, setting=1)}
         assert "mars-4-walls" not in {c.model_key for c in contestants(4, setting=2)}
 
@@ -161,7 +161,7 @@ class TestMars:
         with pytest.raises(UsageError, match="setting 2 tests on"):
             list(pairs_to_judge(data, 2, [602], None))
 
-    def test_a_whole_set_is_judged_if_asked_for_whatever_its_maps(self):
+    def test_setting_all_evaluates_every_map(self):
         data = free_space_set(scenes=2, antennas=3, map_ids=[[3], [601]])
         pairs = list(pairs_to_judge(data, WHOLE_SET, None, 2))
         assert [(index, antennas.tolist()) for index, antennas in pairs] == [
@@ -203,13 +203,13 @@ class TestLineUp:
         assert line.absent == {"ML w/o DWA": "no trained model radiocycle-ml"}
         assert line.labels == ("KNN", "ML w/o DWA")
 
-    def test_a_given_model_takes_its_line(self, no_models, tmp_path):
+    def test_given_model_replaces_the_default_of_its_row(self, no_models, tmp_path):
         config = {"width": 8, "blocks": 1}
         save_model(tmp_path / "model", build("srresnet", config), "srresnet", config)
         line = load_methods(contestants(4), {"srresnet-4": tmp_path / "model"}, device="cpu")
         assert line.estimators["SRResNet"].scale == 4
 
-    def test_a_given_model_that_is_damaged_is_an_error_not_an_absence(self, no_models, tmp_path):
+    def test_damaged_given_model_is_an_error(self, no_models, tmp_path):
         (tmp_path / "bad.safetensors").write_bytes(b"nothing")
         with pytest.raises(ModelError):
             load_methods(contestants(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
@@ -271,7 +271,7 @@ class TestCommands:
             ("superres",),
         ],
     )
-    def test_made_up_cities_have_no_maps_to_choose(self, tmp_path, words):
+    def test_generated_cities_have_no_map_numbers_to_choose(self, tmp_path, words):
         folder = save_set(scenes(scenes=1, map_ids=[[]]), tmp_path / "scenes")
         result = self.run(*words, folder, "-o", tmp_path / "out", "--maps", "601")
         assert result.exit_code == 2, result.output
@@ -325,9 +325,7 @@ class TestCommands:
         assert float(bilinear["outdoor_db"]) > 0
         assert (tmp_path / "out" / "mars_all.md").exists()
 
-    def test_models_that_saw_its_transmitters_take_no_part_in_setting_1(
-        self, tmp_path, monkeypatch
-    ):
+    def test_setting_1_excludes_models_trained_on_its_transmitters(self, tmp_path, monkeypatch):
         # An installation whose only model is one of setting 2.
         models = tmp_path / "models"
         shutil.copytree(models_root() / "mars-4x-plus-s", models / "mars-4x-plus-s")

@@ -47,7 +47,7 @@ def test_resampling_leaves_a_plane_and_nodata_as_they_are(tmp_path, how):
     assert np.abs(fine.values - expected)[away].max() < tolerance
 
 
-def test_who_knows_the_truth_has_no_error():
+def test_true_map_has_no_error():
     data = free_space_set(scenes=2)
     truths = iter([unit for k in range(2) for unit in _truths(data, k)])
 
@@ -75,7 +75,7 @@ def test_all_lines_are_judged_on_the_same_pixels():
     assert all(0.0 < row.rmse_db < 10.0 and row.maximum_db > row.rmse_db for row in rows)
 
 
-def test_it_can_be_stopped():
+def test_evaluation_can_be_cancelled():
     class Stop(SilentProgress):
         def check(self):
             raise CancelledError("enough")

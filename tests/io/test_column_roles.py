@@ -112,7 +112,7 @@ def test_the_plain_quantity_goes_before_its_variants(names: list[str], expected:
 @pytest.mark.parametrize(
     "names", [["lte_rsrp", "nr_ss_rsrp"], ["rsrp_rx0", "rsrp_rx1"], ["rx_power", "received_power"]]
 )
-def test_several_candidates_are_a_question_that_names_the_option(names: list[str]) -> None:
+def test_several_candidates_are_an_error_that_names_the_option(names: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         find_column(["lat", *names], column_roles.RSRP, "drive.csv")
     text = str(caught.value)
@@ -193,7 +193,7 @@ def test_names_of_the_channel_number(name: str) -> None:
     assert find_column(["rsrp", "ul_earfcn", name], column_roles.CHANNEL, "f") == name
 
 
-def test_a_role_that_decides_nothing_stays_empty_when_in_doubt() -> None:
+def test_optional_role_is_empty_if_ambiguous() -> None:
     assert find_column(["lte_earfcn", "nr_arfcn"], column_roles.CHANNEL, "f") is None
 
 

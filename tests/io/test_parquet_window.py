@@ -50,7 +50,7 @@ def files(tmp_path_factory):
 @given(
     st.sampled_from(["plain", "covering", "native"]), st.floats(13.0, 13.9), st.floats(0.05, 0.6)
 )
-def test_it_finds_what_reading_everything_finds(files, kind, west, width) -> None:
+def test_row_group_filter_finds_the_rows_of_a_full_read(files, kind, west, width) -> None:
     path = files / f"{kind}.parquet"
     bounds = (west, 52.2, west + width, 52.9)
     everything, _ = read_measurements(path, target_crs=32633)

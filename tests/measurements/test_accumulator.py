@@ -157,7 +157,7 @@ def test_geometries_are_read_alike_in_chunks_of_any_size(
     assert in_chunks(path, rows, block, in_memory, bounds=box) == outcome(path, bounds=box)
 
 
-def test_a_late_odd_byte_begins_the_reading_anew(tmp_path) -> None:
+def test_late_undecodable_byte_restarts_reading_in_another_encoding(tmp_path) -> None:
     path = tmp_path / "drive.csv"
     rows = "13.4,52.52,-80,Zürich\n".encode() * 300_000
     path.write_bytes(b"lon,lat,rsrp,cell\n" + rows + b"13.4,52.52,-80,Z\xfcrich\n")

@@ -98,12 +98,12 @@ def test_the_limits_themselves_are_possible(rsrp: float) -> None:
     assert judge(one, one, np.array([rsrp]), geographic=True).keep.all()
 
 
-def test_minus_30_stays_where_its_neighbours_vouch_for_it() -> None:
+def test_minus_30_is_kept_beside_similar_levels() -> None:
     near_an_antenna = np.array([-30.0, -31.0, -33.5, -38.0, -60.0, -90.0])
     assert not lone_fillers(near_an_antenna).any()
 
 
-def test_minus_30_goes_where_it_piles_up_alone() -> None:
+def test_minus_30_is_dropped_where_it_is_isolated_and_frequent() -> None:
     placeholder = np.array([-30.0] * 5 + [-36.0] + [-90.0] * 50)
     assert lone_fillers(placeholder).sum() == 5
 
@@ -132,7 +132,7 @@ def test_repeats_are_rows_that_occurred_before() -> None:
     assert count_repeats(x, y, np.array([0, 1, 0, 0])) == 0
 
 
-def test_a_report_speaks_to_people_and_to_machines() -> None:
+def test_report_has_text_and_json() -> None:
     report = CleaningReport(
         source="drive.csv",
         total=10,

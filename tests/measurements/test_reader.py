@@ -151,7 +151,7 @@ def test_text_in_other_encodings(tmp_path: Path, encoding: str) -> None:
     assert read_measurements(path)[0].cell.tolist() == ["Zürich"]
 
 
-def test_a_late_odd_byte_does_not_stop_the_reading(tmp_path: Path) -> None:
+def test_late_undecodable_byte_does_not_stop_reading(tmp_path: Path) -> None:
     path = tmp_path / "drive.csv"
     rows = "13.4,52.52,-80,plain\n" * 5000
     path.write_bytes(f"lon,lat,rsrp,cell\n{rows}".encode() + b"13.4,52.52,-80,Z\xfcrich\n")
@@ -296,7 +296,7 @@ def test_times_in_other_notations(tmp_path: Path, stamp: str) -> None:
     assert time[0] == np.datetime64("2024-05-01T10:00:00", "ms")
 
 
-def test_times_that_nobody_understands_are_left_out_with_a_note(tmp_path: Path) -> None:
+def test_unreadable_times_are_dropped_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text("lon,lat,rsrp,time\n13.4,52.5,-80,half past nine\n")
     measurements, report = read_measurements(path)
@@ -342,7 +342,7 @@ def test_true_metres_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("epsg", [3857, 2263])
-def test_metres_that_are_none_are_reprojected(tmp_path: Path, epsg: int) -> None:
+def test_distorted_metres_are_reprojected(tmp_path: Path, epsg: int) -> None:
     lon, lat = np.array([-74.000, -73.999]), np.array([40.700, 40.700])
     x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
     path = write(tmp_path / "d.gpkg", lon=x, lat=y, crs=f"EPSG:{epsg}", rsrp=RSRP[:2])
@@ -399,7 +399,7 @@ def test_geoparquet_without_the_key_is_wgs84(tmp_path: Path) -> None:
     assert read_measurements(path)[0].crs.to_epsg() == 32633
 
 
-def test_a_crs_that_is_none_can_be_replaced(tmp_path: Path) -> None:
+def test_invalid_crs_can_be_replaced(tmp_path: Path) -> None:
     path = write(tmp_path / "d.parquet")
     table = pq.read_table(path)
     geo = json.loads(table.schema.metadata[b"geo"])
@@ -426,12 +426,12 @@ def test_a_crs_without_a_place_on_earth_is_an_error(tmp_path: Path) -> None:
         read_measurements(path)
 
 
-def test_metres_under_a_crs_of_degrees_are_found_out(tmp_path: Path) -> None:
+def test_metres_in_a_geographic_crs_are_detected(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.gpkg", lon=LON * 1e5, lat=LAT * 1e5)
     assert "not degrees" in message_of(path)
 
 
-def test_degrees_under_a_crs_of_metres_are_found_out(tmp_path: Path) -> None:
+def test_degrees_in_a_projected_crs_are_detected(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.gpkg", crs="EPSG:32633")
     assert "look like degrees" in message_of(path)
 
@@ -457,7 +457,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert "does not exist" in message_of(tmp_path / "nowhere.shp")
 
 
-def test_a_folder_names_what_could_be_meant(tmp_path: Path) -> None:
+def test_folder_error_names_its_readable_files(tmp_path: Path) -> None:
     write(tmp_path / "drive.gpkg")
     assert "drive.gpkg" in message_of(tmp_path)
 
@@ -538,7 +538,7 @@ def test_a_layer_without_geometry(tmp_path: Path) -> None:
     assert len(read_measurements(path)[0]) == 4
 
 
-def test_several_layers_are_a_question(tmp_path: Path) -> None:
+def test_several_layers_are_an_error_that_lists_them(tmp_path: Path) -> None:
     path = write(tmp_path / "many.gpkg", layer="monday")
     line = shapely.LineString([(13, 52), (14, 53)])
     write(
@@ -561,7 +561,7 @@ def test_no_rsrp_column_lists_what_is_there(tmp_path: Path) -> None:
     assert "'rsrq', 'sinr'" in message_of(path)
 
 
-def test_two_rsrp_columns_are_a_question(tmp_path: Path) -> None:
+def test_two_rsrp_columns_are_an_error_that_lists_them(tmp_path: Path) -> None:
     path = write(tmp_path / "d.gpkg", lte_rsrp=RSRP, nr_ss_rsrp=RSRP)
     assert "`rsrp_column`" in message_of(path)
     assert len(read_measurements(path, rsrp_column="lte_rsrp")[0]) == 4

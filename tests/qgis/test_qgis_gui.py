@@ -69,7 +69,7 @@ def test_the_layers_are_styled_and_drawn(opened):
     assert facts["drawn"] > 50  # colours on the canvas: a map, not a blank page
 
 
-def test_the_window_the_dialog_and_the_settings_were_pictured(opened):
+def test_screenshots_of_window_dialog_and_settings_exist(opened):
     _, folder = opened
     for name in ("window.png", "dialog.png", "log.png", "settings.png"):
         picture = (folder / name).read_bytes()
@@ -77,7 +77,7 @@ def test_the_window_the_dialog_and_the_settings_were_pictured(opened):
         assert len(picture) > 10_000
 
 
-def test_the_check_button_says_what_works_and_what_does_not(opened):
+def test_check_button_reports_success_and_failure(opened):
     page = opened[0]["page"]
     assert page["good"].startswith("rm_geo works.")
     assert "radiocycle-field-s" in page["good"]

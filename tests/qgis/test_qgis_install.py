@@ -135,7 +135,7 @@ def test_status_tells_of_a_plugin_that_is_not_enabled(root):
     assert "tick" in status["problem"]
 
 
-def test_a_folder_of_someone_else_is_not_touched(root):
+def test_folder_of_another_plugin_is_not_changed(root):
     folder_in(root).mkdir(parents=True)
     (folder_in(root) / "metadata.txt").write_text("[general]\nname=Other\n")
     for command in ("install", "uninstall"):

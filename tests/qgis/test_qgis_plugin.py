@@ -86,12 +86,12 @@ class TestInterpreter:
         assert choose_interpreter(" ", {}, tmp_path).path == pythons[2]
 
     @pytest.mark.parametrize("record", ["", "[]", "{}", '{"python": 3}', "no JSON"])
-    def test_none_at_all_says_what_to_do(self, tmp_path, record):
+    def test_missing_interpreter_gives_instructions(self, tmp_path, record):
         (tmp_path / "environment.json").write_text(record)
         with pytest.raises(NoInterpreterError, match="rm-geo qgis install"):
             choose_interpreter("", {}, tmp_path)
 
-    def test_one_that_is_gone_or_cannot_be_run_is_named_with_who_named_it(self, tmp_path):
+    def test_unusable_interpreter_is_named_with_the_setting_it_comes_from(self, tmp_path):
         with pytest.raises(NoInterpreterError, match=r"no such.*RM_GEO_PYTHON"):
             choose_interpreter("", {"RM_GEO_PYTHON": str(tmp_path / "no such")}, tmp_path)
         (tmp_path / "text").write_text("")
@@ -99,12 +99,12 @@ class TestInterpreter:
             with pytest.raises(NoInterpreterError, match=r"cannot be run.*setting"):
                 choose_interpreter(str(tmp_path / "text"), {}, tmp_path)
 
-    def test_quotes_and_a_tilde_are_understood(self, tmp_path, monkeypatch):
+    def test_quotes_and_tilde_are_expanded(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         python = script(tmp_path, "")
         assert choose_interpreter('"~/python"', {}, tmp_path).path == python
 
-    def test_nothing_of_qgis_reaches_the_worker(self):
+    def test_environment_of_qgis_is_removed_for_the_worker(self):
         foreign = {
             "PYTHONHOME": "x",
             "PYTHONPATH": "x",
@@ -129,7 +129,7 @@ class TestInterpreter:
 
 @pytest.mark.skipif(os.name != "posix", reason="the false workers are shell scripts")
 class TestClient:
-    def test_everything_on_the_way_is_passed_on(self, tmp_path):
+    def test_events_are_passed_to_the_listener(self, tmp_path):
         python = script(
             tmp_path,
             hello()
@@ -181,11 +181,11 @@ class TestClient:
         for word in words:
             assert word in str(caught.value)
 
-    def test_a_program_that_never_greets_is_given_up(self, tmp_path):
+    def test_program_without_a_hello_times_out(self, tmp_path):
         with pytest.raises(WorkerError, match="did not answer"):
             run_job(script(tmp_path, "cat"), {}, hello_timeout_s=0.3)
 
-    def test_a_python_without_rm_geo_is_said_to_have_none(self, tmp_path):
+    def test_python_without_rm_geo_is_reported(self, tmp_path):
         subprocess.run(
             [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True
         )
@@ -287,7 +287,7 @@ class TestCompatibility:
                 assert not name.startswith(("PyQt", "PySide")), name
 
     @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PLUGIN).as_posix())
-    def test_enumerations_are_scoped_and_old_and_new_names_are_avoided(self, path):
+    def test_enumerations_use_names_common_to_all_versions(self, path):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 for alias in node.names:

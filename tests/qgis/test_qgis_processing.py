@@ -304,7 +304,7 @@ def nothing_in(tmp_path):
         ("drive.gpkg", {"MAX_TILES": 1, "RESOLUTION": 0.1}, ["Most tiles"]),
     ],
 )
-def test_bad_input_fails_in_words_and_leaves_nothing(
+def test_invalid_input_gives_a_message_and_leaves_no_files(
     qgis, data, tmp_path, layer, parameters, words
 ):
     said = qgis.fail(
@@ -325,7 +325,7 @@ def test_bad_input_fails_in_words_and_leaves_nothing(
         ("/etc/passwd", ["cannot be run"]),
     ],
 )
-def test_a_wrong_interpreter_fails_in_words(qgis, data, tmp_path, python, words):
+def test_wrong_interpreter_gives_a_message(qgis, data, tmp_path, python, words):
     said = qgis.fail(
         "rm_geo:estimate",
         INPUT=data / "drive.gpkg",
@@ -336,7 +336,7 @@ def test_a_wrong_interpreter_fails_in_words(qgis, data, tmp_path, python, words)
         assert word in said
 
 
-def test_a_folder_that_cannot_be_written_fails_in_words(qgis, data, tmp_path):
+def test_unwritable_folder_gives_a_message(qgis, data, tmp_path):
     (tmp_path / "file").write_text("no folder")
     said = qgis.fail(
         "rm_geo:estimate", INPUT=data / "drive.gpkg", OUTPUT=tmp_path / "file" / "x", **FAST

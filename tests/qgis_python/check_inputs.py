@@ -45,14 +45,14 @@ class InputTests(QgisTestCase):
         self.project.addMapLayer(layer)
         self.assertEqual(self.look(layer).direct.layer, "second")
 
-    def test_a_filter_counts(self):
+    def test_filter_of_the_layer_is_applied(self):
         layer = self.layer("drive.gpkg")
         layer.setSubsetString("pci = '7'")
         found = self.look(layer)
         self.assertIsNone(found.direct)
         self.assertEqual(self.exported(found).featureCount(), 30)
 
-    def test_a_selection_counts_only_when_asked_for(self):
+    def test_selection_is_applied_only_on_request(self):
         layer = self.layer("drive.gpkg")
         layer.selectByExpression("fid <= 12")
         self.assertIsNotNone(self.look(layer).direct)
@@ -61,7 +61,7 @@ class InputTests(QgisTestCase):
         self.assertIsNone(found.direct)
         self.assertEqual(self.exported(found).featureCount(), 12)
 
-    def test_unsaved_edits_count(self):
+    def test_unsaved_edits_are_included(self):
         copy = self.folder / "edited.gpkg"
         shutil.copy(DATA / "drive.gpkg", copy)
         layer = QgsVectorLayer(str(copy), "edited", "ogr")
@@ -93,14 +93,14 @@ class InputTests(QgisTestCase):
         self.assertEqual([f["rsrp"] for f in out.getFeatures()], [-60.5 - i for i in range(20)])
         self.assertEqual(out.crs(), layer.crs())
 
-    def test_a_crs_of_the_users_own_counts(self):
+    def test_crs_set_by_the_user_is_used(self):
         layer = self.layer("drive.gpkg")
         layer.setCrs(QgsCoordinateReferenceSystem("EPSG:4258"))
         found = self.look(layer)
         self.assertIsNone(found.direct)
         self.assertEqual(self.exported(found).crs().authid(), "EPSG:4258")
 
-    def test_virtual_fields_count(self):
+    def test_virtual_fields_are_included(self):
         layer = self.layer("drive.gpkg")
         layer.addExpressionField('"rsrp" - 3', QgsField("corrected", QVariant.Double))
         found = self.look(layer)
@@ -139,7 +139,7 @@ class InputTests(QgisTestCase):
     def test_a_layer_that_is_not_there_is_refused(self):
         self.refused("cannot be opened", "nothing.gpkg", INPUT=str(DATA / "nothing.gpkg"))
 
-    def test_a_simulation_wants_either_sites_or_a_position(self):
+    def test_simulation_needs_either_sites_or_a_position(self):
         buildings = self.layer("buildings.gpkg", "buildings")
         either = "Give either"
         self.refused(either, algorithm="rm_geo:simulate", BUILDINGS=buildings)

@@ -127,7 +127,7 @@ class LoadingTests(QgisTestCase):
         self.assertEqual(list(context.layersToLoadOnCompletion()), [])
         self.assertTrue((self.folder / "maps" / "8_rsrp.tif").is_file())
 
-    def test_nothing_is_loaded_if_so_wished(self):
+    def test_layers_are_not_loaded_when_switched_off(self):
         self.load(self.parameters(LOAD=False))
         self.assertEqual(self.groups(), {})
 

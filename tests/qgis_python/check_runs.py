@@ -104,17 +104,17 @@ class RunTests(QgisTestCase):
             self.run_algorithm("rm_geo:estimate", self.parameters())
         return str(caught.exception)
 
-    def test_a_worker_that_crashes_gives_its_last_words(self):
+    def test_crashed_worker_is_reported_with_its_last_output(self):
         words = self.words_of("echo 'Fatal Python error: Segmentation fault' >&2\nexit 139")
         self.assertIn("Segmentation fault", words)
         self.assertIn("exit code 139", words)
 
-    def test_another_version_of_the_protocol_is_refused_in_words(self):
+    def test_another_protocol_version_is_refused_with_a_message(self):
         words = self.words_of('echo \'{"event": "hello", "protocol": 99, "version": "9.9"}\'\ncat')
         self.assertIn("version 99 of the protocol", words)
         self.assertIn("rm-geo qgis install", words)
 
-    def test_no_interpreter_at_all_is_an_error_in_words(self):
+    def test_missing_interpreter_is_an_error_with_a_message(self):
         from rm_geo_qgis import settings
 
         record = settings.PLUGIN_FOLDER / "environment.json"

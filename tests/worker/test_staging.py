@@ -17,14 +17,14 @@ def test_published_files_lie_in_the_folder_and_nothing_else_does(tmp_path):
     assert sorted(path.name for path in (tmp_path / "new" / "deep").iterdir()) == ["a.tif", "b.tif"]
 
 
-def test_discarding_takes_along_the_folders_that_were_made(tmp_path):
+def test_discarding_removes_created_folders(tmp_path):
     staging = Staging(tmp_path / "new" / "deep")
     (staging.path / "a.tif").write_text("a")
     staging.discard()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_discarding_leaves_what_was_there(tmp_path):
+def test_discarding_keeps_existing_files(tmp_path):
     (tmp_path / "a.tif").write_text("precious")
     staging = Staging(tmp_path)
     (staging.path / "a.tif").write_text("new")
@@ -33,14 +33,14 @@ def test_discarding_leaves_what_was_there(tmp_path):
     assert (tmp_path / "a.tif").read_text() == "precious"
 
 
-def test_what_was_discarded_cannot_be_published(tmp_path):
+def test_discarded_results_cannot_be_published(tmp_path):
     staging = Staging(tmp_path / "out")
     staging.discard()
     with pytest.raises(CancelledError):
         staging.publish()
 
 
-def test_a_discard_after_publishing_takes_nothing_away(tmp_path):
+def test_discarding_after_publishing_removes_nothing(tmp_path):
     staging = Staging(tmp_path / "out")
     (staging.path / "a.tif").write_text("a")
     staging.publish()
@@ -81,7 +81,7 @@ def test_discarding_from_another_thread_while_files_are_written(tmp_path, attemp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_in_place_of_the_hidden_folder_publishes_nothing_and_loses_nothing(tmp_path):
+def test_symbolic_link_in_place_of_the_staging_folder_is_refused(tmp_path):
     behind = tmp_path / "behind"
     behind.mkdir()
     (behind / "photo.jpg").write_text("precious")

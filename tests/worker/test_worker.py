@@ -104,7 +104,7 @@ def bytes_in(folder):
     return {path.name: path.read_bytes() for path in Path(folder).glob("*.tif")}
 
 
-def test_the_worker_greets_with_protocol_device_models_and_methods(worker):
+def test_hello_states_protocol_device_models_and_methods(worker):
     assert worker.hello["event"] == "hello"
     assert worker.hello["protocol"] == PROTOCOL
     assert worker.hello["device"] in {"cpu", "cuda", "mps"}
@@ -112,7 +112,7 @@ def test_the_worker_greets_with_protocol_device_models_and_methods(worker):
     assert [m["name"] for m in worker.hello["methods"]] == [m.name for m in available()]
 
 
-def test_the_greeting_imports_nothing_heavy():
+def test_hello_imports_no_heavy_library():
     code = (
         "import sys, rm_geo.worker.service as w; w.hello();"
         "heavy = {'torch', 'rasterio', 'geopandas', 'scipy', 'sklearn'} & set(sys.modules);"
@@ -223,7 +223,7 @@ def test_several_requests_are_answered_and_failures_do_not_end_the_worker(worker
     assert worker.close() == 0
 
 
-def test_what_libraries_print_does_not_reach_the_protocol():
+def test_output_of_libraries_does_not_reach_the_protocol():
     code = (
         "import sys, rm_geo.worker.jobs as jobs\n"
         "def noisy(values, folder, progress):\n"
@@ -241,7 +241,7 @@ def test_what_libraries_print_does_not_reach_the_protocol():
     assert b"more noise" in done.stderr
 
 
-def test_errors_name_the_folder_that_the_user_knows(worker, measurements, tmp_path):
+def test_errors_name_the_output_folder_of_the_user(worker, measurements, tmp_path):
     (tmp_path / "out" / "7_rsrp.tif").mkdir(parents=True)
     event = worker.ask(
         request="predict",
@@ -305,7 +305,7 @@ def test_a_killed_parent_leaves_no_worker(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m.gpkg"]
 
 
-def test_cells_that_are_too_small_are_told_in_one_line(worker, tmp_path):
+def test_skipped_cells_are_reported_in_one_line(worker, tmp_path):
     frame = pandas.concat([drive_frame(), drive_frame(1, cells=("few",))], ignore_index=True)
     path = write_frame(frame, tmp_path / "drive.gpkg")
     request = {"request": "predict", "measurements": str(path)}
