@@ -24,17 +24,7 @@ PAGES = sorted(
     ]
 )
 ROLES = {
-    role.name: role
-    for role in (
-        column_roles.RSRP,
-        column_roles.CELL,
-        column_roles.LONGITUDE,
-        column_roles.LATITUDE,
-        column_roles.EASTING,
-        column_roles.NORTHING,
-        column_roles.TIME,
-        column_roles.EARFCN,
-    )
+    role.name: role for role in vars(column_roles).values() if isinstance(role, column_roles.Role)
 }
 FORMATS = (REPOSITORY / "docs" / "reference" / "formats.md").read_text("utf-8")
 
@@ -100,6 +90,15 @@ def documented_names():
             rank, _, listed = part.partition(". ")
             for name in re.findall(r"`([^`]+)`", listed):
                 yield quantity, int(rank) - 1, name
+
+
+def test_documented_options_are_those_of_the_quantities():
+    table = FORMATS.partition("recognised names, by rank")[2].partition("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        quantity, option, _ = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        if option != "site tables":
+            parameter = ROLES[quantity].parameter
+            assert option == "--" + parameter.replace("_", "-"), quantity
 
 
 def test_documented_quantities_are_all_that_are_recognised():
