@@ -1,4 +1,4 @@
-"""Time of the main road: a job of 40 tiles and its share outside the network, start-up, demo.
+"""Time of the main pipeline: a job of 40 tiles and its share outside the network, start-up, demo.
 
 Run ``python -m benchmarks.pipeline``; parts by name: ``job``, ``startup``, ``fresh``, ``demo``. The
 job uses the default model, or one given with ``--model``; ``--method knn`` needs none. ``fresh`` is

@@ -51,7 +51,19 @@ def add(
     *,
     advanced: bool = False,
 ) -> None:
-    """Add a parameter with the help that belongs to it."""
+    """Add a parameter with its help text.
+
+    Parameters
+    ----------
+    algorithm : QgsProcessingAlgorithm
+        Gets the parameter.
+    parameter : QgsProcessingParameterDefinition
+        The parameter.
+    explanation : str
+        Its help text.
+    advanced : bool
+        Whether the dialog hides it at first.
+    """
     parameter.setHelp(explanation)
     if advanced:
         flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
@@ -67,7 +79,17 @@ def real(
     lowest: float | None = None,
     highest: float | None = None,
 ) -> QgsProcessingParameterNumber:
-    """Make a number; optional where there is no default."""
+    """Make a parameter for a number.
+
+    Parameters
+    ----------
+    name, label : str
+        Name in scripts and label in the dialog.
+    default : float, optional
+        None makes the parameter optional.
+    lowest, highest : float, optional
+        Range of the value.
+    """
     parameter = QgsProcessingParameterNumber(
         name, label, QgsProcessingParameterNumber.Type.Double, default, default is None
     )
@@ -83,7 +105,17 @@ def whole(
     lowest: float | None = None,
     highest: float | None = None,
 ) -> QgsProcessingParameterNumber:
-    """Make a whole number; optional where there is no default."""
+    """Make a parameter for an integer.
+
+    Parameters
+    ----------
+    name, label : str
+        Name in scripts and label in the dialog.
+    default : int, optional
+        None makes the parameter optional.
+    lowest, highest : float, optional
+        Range of the value.
+    """
     parameter = QgsProcessingParameterNumber(
         name, label, QgsProcessingParameterNumber.Type.Integer, default, default is None
     )

@@ -36,7 +36,7 @@ class Explanation:
     parameter: str | None = None
 
 
-def explain(error: BaseException, *, details: str = "Run again with --debug") -> Explanation:
+def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run again") -> Explanation:
     """Explain an error; an unexpected one is reported as a fault of rm_geo.
 
     Parameters

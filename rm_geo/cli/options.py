@@ -246,6 +246,20 @@ class Count(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
 def setting_of(text: str, option: str) -> tuple[str, Any]:
     """Read ``KEY=VALUE`` of an option.
 
+    Parameters
+    ----------
+    text : str
+        What was given.
+    option : str
+        Its option, for messages.
+
+    Returns
+    -------
+    key : str
+        The text before the sign.
+    value : object
+        A number, boolean, list or mapping where YAML reads one, otherwise text.
+
     Raises
     ------
     click.BadParameter

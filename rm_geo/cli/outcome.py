@@ -1,4 +1,4 @@
-"""What a command says when it cannot go on, and with which exit code."""
+"""Error messages and exit codes of commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Stopped(BaseException):
 
 
 class Failure(click.ClickException):
-    """An error on its way to the user: a message, a hint, an exit code."""
+    """An error as click shows it: a message, a hint and an exit code."""
 
     def __init__(
         self,
@@ -59,13 +59,37 @@ class Failure(click.ClickException):
 
 
 def wants_debug(ctx: click.Context) -> bool:
-    """Whether tracebacks are to be shown: ``--debug`` or ``RM_GEO_DEBUG=1``."""
+    """Tell whether tracebacks are shown: ``--debug`` or ``RM_GEO_DEBUG=1``.
+
+    Parameters
+    ----------
+    ctx : click.Context
+        Context of the command.
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
     chosen = os.environ.get("RM_GEO_DEBUG", "") not in {"", "0"}
     return chosen or bool(ctx.find_root().meta.get("rm_geo.debug"))
 
 
 def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
-    """Translate whatever a command raised; click's own signals pass unchanged."""
+    """Turn what a command raised into what click shows.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    ctx : click.Context
+        Context of the command, which says how errors are shown.
+
+    Returns
+    -------
+    BaseException
+        A :class:`Failure`, or the error itself where it is one of click's own.
+    """
     as_json = bool(ctx.meta.get("rm_geo.json"))
     details = ""
     if wants_debug(ctx) and not isinstance(error, click.exceptions.Exit):
@@ -91,7 +115,7 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
         error = KeyboardInterrupt()
     if isinstance(error, (click.ClickException, click.exceptions.Exit, BrokenPipeError)):
         return error
-    told = explain(error)
+    told = explain(error, details="Run again with --debug")
     message, hint = _in_words_of_options(told)
     return Failure(
         message,

@@ -1,4 +1,4 @@
-"""Options with several words in them, split into what they mean."""
+"""Values of options that contain several parts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,33 @@ def key_pairs(models: Sequence[str]) -> dict[str, str]:
 
 
 def optional_names(text: str | None) -> list[str] | None:
-    """Split names at commas; None where there is no text."""
+    """Split names at commas, as :func:`split_names`; None for None."""
     return None if text is None else split_names(text)
 
 
 def split_names(text: str) -> list[str]:
-    """Split names at commas, each once."""
+    """Split names at commas and drop repetitions.
+
+    Parameters
+    ----------
+    text : str
+        Names with commas between them.
+
+    Returns
+    -------
+    list of str
+        At least one name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+
+    Examples
+    --------
+    >>> split_names("knn, idw,knn")
+    ['knn', 'idw']
+    """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"{text!r} names nothing.", hint="Write names with commas between them.")
@@ -34,11 +55,34 @@ def split_names(text: str) -> list[str]:
 
 
 def split_shares(text: str, option: str) -> list[float]:
-    """Split shares at commas; none where the text is empty."""
+    """Split fractions at commas.
+
+    Parameters
+    ----------
+    text : str
+        Numbers with commas between them; can be empty.
+    option : str
+        Their option, for messages.
+
+    Returns
+    -------
+    list of float
+        The numbers.
+
+    Raises
+    ------
+    click.BadParameter
+        If one is not a number.
+
+    Examples
+    --------
+    >>> split_shares("0.05,0.2", "--rates")
+    [0.05, 0.2]
+    """
     try:
         shares = [float(piece) for piece in text.split(",") if piece.strip()]
     except ValueError as error:
         raise click.BadParameter(
-            f"{text!r} is no list of shares such as 0.05,0.2.", param_hint=option
+            f"{text!r} is not a list of fractions such as 0.05,0.2.", param_hint=option
         ) from error
     return shares

@@ -25,7 +25,7 @@ _OWN: Final = (_NEEDED, "output", "name")
 
 @dataclass(frozen=True)
 class TableRow:
-    """What a table says of one job.
+    """One job of a table.
 
     Attributes
     ----------
@@ -47,10 +47,20 @@ class TableRow:
 
 
 def is_table(place: Location) -> bool:
-    """Whether a place is a table of jobs, by its name.
+    """Tell whether a file is a table of jobs, by its name.
 
-    A pattern of tables is one of files. Files of tabs are mostly measurements: they are a table
-    if they have the column ``measurements``.
+    A glob pattern is not a table. A ``.tsv`` file is a table only if it has the column
+    ``measurements``, since most such files are measurements.
+
+    Parameters
+    ----------
+    place : Path or str
+        A file, folder or pattern, on this machine or in object storage.
+
+    Returns
+    -------
+    bool
+        Whether it is a table.
 
     Raises
     ------
@@ -72,6 +82,16 @@ def is_table(place: Location) -> bool:
 
 def read_table(table: Location) -> list[TableRow]:
     """Read a table of jobs.
+
+    Parameters
+    ----------
+    table : Path or str
+        CSV, TSV or YAML, on this machine or in object storage.
+
+    Returns
+    -------
+    list of TableRow
+        One for each job.
 
     Raises
     ------

@@ -265,7 +265,14 @@ def _require_storage(jobs: Sequence[Job], output: Location) -> None:
 def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
     """Refuse a batch of which an output in object storage cannot be written.
 
-    The folders of jobs below that of the batch are as that one.
+    Folders of jobs below that of the batch are not tested separately.
+
+    Parameters
+    ----------
+    output : Path or str
+        Folder of the batch.
+    jobs : sequence of Job
+        Its jobs.
 
     Raises
     ------
@@ -283,5 +290,16 @@ def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
 
 
 def settings_text(options: PredictOptions) -> dict[str, str]:
-    """Give all options as text, to tell whether a job changed."""
+    """Give all options as text, to detect changes of a job.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        Options of a job.
+
+    Returns
+    -------
+    dict of str to str
+        Flat names and values.
+    """
     return {name: repr(value) for name, value in options.flat().items()}

@@ -1,4 +1,4 @@
-"""One cell on the main road: from its measurements to its files."""
+"""One cell on the main pipeline: from its measurements to its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main road: measurements in, radio maps and building maps out.
+"""The main pipeline: measurements in, radio maps and building maps out.
 
 ``read -> clean -> split by cell -> site -> grid -> bin -> tiles -> estimate -> blend ->
 assimilate -> reach -> write``, each step in a module of its own. This one puts them in order.

@@ -93,7 +93,16 @@ def make_options(cls: type[T], values: object, section: str) -> T:
 
 
 def require_range(name: str, bounds: tuple[float, float], low: float, high: float) -> None:
-    """Refuse a pair that is not ``low <= first <= second <= high``, ``low`` itself excluded.
+    """Refuse a pair that is not ``low < first <= second <= high``.
+
+    Parameters
+    ----------
+    name : str
+        Key of the pair, for messages.
+    bounds : tuple of float
+        The pair.
+    low, high : float
+        Its range; ``low`` is excluded.
 
     Raises
     ------
@@ -106,7 +115,14 @@ def require_range(name: str, bounds: tuple[float, float], low: float, high: floa
 
 
 def require_share(name: str, value: float) -> None:
-    """Refuse a share outside 0..1.
+    """Refuse a fraction outside 0..1.
+
+    Parameters
+    ----------
+    name : str
+        Its key, for messages.
+    value : float
+        The fraction.
 
     Raises
     ------

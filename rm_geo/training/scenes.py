@@ -293,7 +293,7 @@ def split_pairs(
         raise ConfigError(
             f"{data.path} has no scene and transmitter for {part} in the split {split.name!r}.",
             hint=f"The split trains on maps {min(split.train_maps)}-{max(split.train_maps)}; "
-            "--set split=null trains on all scenes.",
+            "`split=null` trains on all scenes.",
         )
     return pairs
 

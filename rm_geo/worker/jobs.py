@@ -1,7 +1,17 @@
-"""What a worker can be asked to do: a request as JSON in, files in a folder and facts out.
+"""Jobs of the worker: a JSON request in, files in a folder and a JSON result out.
 
-Each job is the same call of the library that the command of that name makes, so that both
-give the same bytes.
+Each job makes the same call of the library as the command of that name, and writes the same
+bytes. All jobs are functions of three parameters:
+
+values : mapping
+    The request.
+folder : Path
+    Gets the files; the service publishes them.
+progress : Progress
+    Gets the progress, and is asked whether to stop.
+
+They return the facts of the result, and raise :class:`~rm_geo.errors.UsageError` for a request
+that is incomplete or of the wrong type, and what the library raises.
 """
 
 from __future__ import annotations
@@ -123,11 +133,11 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 
 
 def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Judge methods on measurements held out by blocks.
+    """Evaluate methods on measurements held out by blocks.
 
     Takes ``measurements``, ``methods`` (a list of names), ``folds``, ``block_m``, ``name`` of the
-    table to make, and ``options`` of :class:`PredictOptions`. Each method goes the whole main
-    road, from site to assimilation.
+    table to make, and ``options`` of :class:`PredictOptions`. Each method runs in the whole
+    pipeline, from site to regression kriging.
     """
     from rm_geo.pipeline.plan import plan_run, require_mappable_cell
     from rm_geo.validation.cells import full_road_predictor, holdout_cells
@@ -185,7 +195,7 @@ def _options(values: Values, known: set[str], key: str = "options") -> dict[str,
     """Take the options of a request; what is not known is refused, what is null is default."""
     given = values.get(key, {})
     if not isinstance(given, Mapping):
-        raise UsageError(f"{key!r} of the request is no object.")
+        raise UsageError(f"{key!r} of the request is not an object.")
     if unknown := sorted(set(given) - known):
         raise UsageError(
             f"There is no option {', '.join(unknown)}.",

@@ -186,7 +186,7 @@ class Worker:
             traceback.print_exception(error)
         staging = self._staging
         names = {} if staging is None else {str(staging.path): str(staging.folder)}
-        told = explain(error, details="Set RM_GEO_DEBUG=1, run again")
+        told = explain(error)
         self._progress.event(
             "error",
             **{"class": told.kind},
