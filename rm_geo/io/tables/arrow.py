@@ -33,6 +33,22 @@ _EXAMPLES: Final = 3
 # 1990 to 2100 in seconds and in milliseconds since 1970, and what scales them.
 _UNIX_EDGES: Final = np.array([6.3e8, 4.2e9, 6.3e11, 4.2e12])
 _UNIX_SCALES: Final = {1: 1000.0, 3: 1.0}
+_UNIX_TEXT: Final = r"^\d{9,13}([.,]\d+)?$"
+_CLOCK: Final = r"(\d{1,2})[:.h](\d{2})[:.m](\d{2}(?:[.,]\d+)?)"
+# Times as loggers write them, brought to ISO 8601.
+_VENDOR_TIMES: Final = (
+    (rf"^(\d{{4}})[./-](\d{{1,2}})[./-](\d{{1,2}})[ _T]+{_CLOCK}", r"\1-\2-\3 \4:\5:\6"),
+    (rf"^(\d{{1,2}})\.(\d{{1,2}})\.(\d{{4}})[ ,_T]+{_CLOCK}", r"\3-\2-\1 \4:\5:\6"),
+    (r"^(\d{4})(\d{2})(\d{2})[_T -](\d{2})(\d{2})(\d{2})$", r"\1-\2-\3 \4:\5:\6"),
+    (r"(:\d{2}),(\d+)", r"\1.\2"),
+    (r" UTC$", "Z"),
+)
+_PADDING: Final = (
+    (r"^(\d{4})-(\d)-", r"\1-0\2-"),
+    (r"^(\d{4}-\d{2})-(\d)([ T])", r"\1-0\2\3"),
+    (r"^(\d{4}-\d{2}-\d{2}[ T])(\d):", r"\10\2:"),
+    (r"(:\d{2}\.\d{9})\d+", r"\1"),
+)
 
 
 @dataclass(frozen=True)
@@ -164,10 +180,12 @@ def cell_text(value: object) -> str | None:
 
 
 class TimeReader:
-    """Converts a column of times (stamps, ISO 8601 text, Unix seconds or milliseconds) to UTC.
+    """Converts a column of times to UTC: stamps, text, Unix seconds or milliseconds.
 
-    The column may come in chunks: what it holds is decided by all of them, and
-    :meth:`finish` gives the same however it was cut.
+    Text may be ISO 8601, Unix time, day.month.year, or year.month.day_hour.minute.second, with
+    fractions of a second. Dates with slashes are not understood: day and month may be exchanged.
+    The column may come in chunks: its meaning is decided by all of them, and :meth:`finish`
+    gives the same however it was cut.
     """
 
     def __init__(self) -> None:
@@ -175,26 +193,35 @@ class TimeReader:
         self._notations: set[str] = set()
         self._sizes = np.zeros(len(_UNIX_EDGES) + 1, dtype=np.int64)
 
-    def read(self, column: pa.ChunkedArray) -> NDArray[Any] | None:
+    def read(self, column: pa.ChunkedArray) -> NDArray[np.float64] | None:
         """Convert a chunk as far as it can be without the others.
 
         Returns
         -------
-        ndarray of datetime64[ms] or float64, or None
-            What :meth:`finish` takes; None where the column cannot be understood.
+        ndarray of float64 or None
+            For :meth:`finish`: milliseconds since 1970 of stamps, numbers as they are; None
+            where the column cannot be understood.
         """
         column = _plain(column)
         kind = column.type
         try:
             if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-                column = self._parse(_null_words_to_null(pc.utf8_trim_whitespace(column)))
+                text = _null_words_to_null(pc.utf8_trim_whitespace(column))
+                if text.null_count < len(text) and _all_match(text, _UNIX_TEXT):
+                    plain = pc.replace_substring(text, ",", ".")
+                    self._notations.add("number")
+                    return self._measure(_numpy(plain.cast(pa.float64())))
+                column = self._parse(text)
             elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+                self._notations.add("number")
                 return self._measure(_numpy(column.cast(pa.float64())))
-            elif not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+                self._notations.add("stamp")
+            else:
                 self._understood = False
                 return None
-            stamps = column.cast(pa.timestamp("ms"), safe=False)
-            return np.asarray(stamps.to_numpy().astype("datetime64[ms]"))
+            stamps = column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+            return _numpy(stamps.cast(pa.float64(), safe=False))
         except pa.ArrowException:
             self._understood = False
             return None
@@ -210,26 +237,29 @@ class TimeReader:
         """
         if not self._understood or len(self._notations) > 1:
             return None
-        if values.dtype.kind == "M":
-            return values
-        scale = self._unix_scale()
+        scale = self._unix_scale() if "number" in self._notations else 1.0
         if scale is None:
             return None
         stamps = values.view("datetime64[ms]")
-        for seconds, target in iter_blocks(values, stamps):
-            sane = np.isfinite(seconds) & (np.abs(seconds) < 1e14)
-            rounded = np.round(np.where(sane, seconds, 0.0) * scale).astype(np.int64)
+        for numbers, target in iter_blocks(values, stamps):
+            sane = np.isfinite(numbers) & (np.abs(numbers) < 1e14)
+            rounded = np.round(np.where(sane, numbers, 0.0) * scale).astype(np.int64)
             target[:] = np.where(sane, rounded.astype("datetime64[ms]"), np.datetime64("NaT", "ms"))
         return stamps
 
     def _parse(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Parse ISO 8601 text with or without a zone, but not with both."""
+        """Parse text with or without a zone, but not with both."""
+        text = column
+        for pattern, replacement in _VENDOR_TIMES:
+            text = pc.replace_substring_regex(text, pattern, replacement)
+        for pattern, replacement in _PADDING:
+            text = pc.replace_substring_regex(text, pattern, replacement)
         try:
-            stamps = column.cast(pa.timestamp("ms"))
+            stamps = text.cast(pa.timestamp("ns"))
             notation = "without a zone"
         except pa.ArrowInvalid:
             # With a zone; "+01:00" and "Z" are turned to UTC.
-            stamps = column.cast(pa.timestamp("ms", tz="UTC"))
+            stamps = text.cast(pa.timestamp("ns", tz="UTC"))
             notation = "with a zone"
         if column.null_count < len(column):
             self._notations.add(notation)
@@ -249,6 +279,12 @@ class TimeReader:
             return None
         middle = int(np.searchsorted(np.cumsum(self._sizes), (count - 1) // 2, side="right"))
         return _UNIX_SCALES.get(middle)
+
+
+def _all_match(column: pa.ChunkedArray, pattern: str) -> bool:
+    """Whether all values that are not null match."""
+    found = pc.all(pc.match_substring_regex(column, pattern), skip_nulls=True).as_py()
+    return bool(found)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -86,7 +86,7 @@ _TECHNOLOGY: Final = (
     r"pcell|pcc|best|top1?|main|measured|meas|registered|ue|phone|radio|signal|data|dominant)"
 )
 _PLACE: Final = (
-    r"(?:gps|gnss|location|loc|geo|position|pos|point|map|start|wgs84|ue|phone|rx|receiver)"
+    r"(?:gps|gnss|current|location|loc|geo|position|pos|point|map|start|wgs84|ue|phone|rx|receiver)"
 )
 _NOT_MINE: Final = r"neigh|nbr|nbor|(?<!eutra)ncell|adjacent|detected|monitored"
 _STATISTIC: Final = (

@@ -9,12 +9,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from rm_geo.errors import InputError
+from rm_geo.io.tables import column_roles as roles
 from rm_geo.io.tables.source import Request, Source, Table, sliced
 
 _SNIFFED_BYTES: Final = 1 << 16
@@ -25,6 +26,10 @@ _BOMS: Final = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_SPACE: Final = " "
+_UNITS: Final = {"dbm", "db", "deg", "degrees", "°", "m", "mhz", "khz", "km/h", "m/s", "s", "ms"}
+_MOST_TITLE_LINES: Final = 40
+_LEAST_KNOWN: Final = 2  # columns that make a line below the first one a header
 _FALLBACK_ENCODING: Final = "latin-1"  # decodes any byte; Western logs are cp1252 or this
 
 
@@ -42,12 +47,18 @@ class Dialect:
         Lines before the header: comments, ``sep=;``.
     names : tuple of str
         Names of the columns, made unique.
+    data_line : int
+        Lines before the first row: the header, and a row of units where there is one.
+    spaces : bool
+        Fields are separated by any number of spaces and tabs.
     """
 
     separator: str
     encoding: str
     header_line: int
     names: tuple[str, ...]
+    data_line: int
+    spaces: bool = False
 
 
 def open_delimited(path: Path) -> Source:
@@ -93,14 +104,69 @@ def _guess(path: Path, head: bytes) -> Dialect:
         start += 1
     if start == len(lines):
         raise InputError(f"{path} has no header line.", hint="Export the measurements again.")
+    start = _find_header(lines, start, separator)
     separator = separator or _guess_separator(lines[start : start + 50])
-    fields = [f.strip() for f in next(csv.reader(io.StringIO(lines[start]), delimiter=separator))]
-    if fields and all(_is_number(field) for field in fields):
+    spaces = separator == _SPACE
+    rows = [_fields(line, separator) for line in lines[start : start + 50] if line.strip()]
+    fields, samples = rows[0], rows[1:]
+    if _is_data(fields):
+        shown = ", ".join(repr(field) for field in fields[:3])
         raise InputError(
-            f"{path} has no header: its first line holds only numbers.",
-            hint="Add a line with the names of the columns, such as longitude,latitude,rsrp.",
+            f"{path} has no header: its first line looks like a row of values ({shown}, ...).",
+            hint="Add a line with the names of the columns, such as longitude,latitude,pci,rsrp.",
         )
-    return Dialect(separator, encoding, start, _unique(fields))
+    longer = sum(len(row) == len(fields) + 1 and not row[-1] for row in samples)
+    if samples and longer > len(samples) // 2:  # every row ends in a separator, the header not
+        fields = [*fields, ""]
+    data = start + 1
+    if samples and _is_units(samples[0]) and len(samples) > 1 and not _is_units(samples[1]):
+        data += 1 + sum(not line.strip() for line in lines[start + 1 : start + 2])
+    return Dialect(separator, encoding, start, _unique(fields), data, spaces)
+
+
+def _find_header(lines: list[str], first: int, separator: str) -> int:
+    """Find the line of the column names, which titles and metadata may precede.
+
+    It is the first line if that names a known column; else the first of the next ones that names
+    a position and a level or cell and has as many fields as the line after it.
+    """
+    if _known_columns(lines[first], separator):
+        return first
+    for place in range(first + 1, min(first + _MOST_TITLE_LINES, len(lines) - 1)):
+        if lines[place].strip() and _known_columns(lines[place], separator) >= _LEAST_KNOWN:
+            return place
+    return first
+
+
+def _known_columns(line: str, separator: str) -> int:
+    """Count the fields of a line that are names of positions, levels and cells."""
+    fields = _fields(line, separator or _guess_separator([line]))
+    known = (roles.LONGITUDE, roles.LATITUDE, roles.RSRP, roles.PCI, roles.EASTING, roles.NORTHING)
+    return sum(any(roles.is_named(field, role) for role in known) for field in fields)
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """Split a line."""
+    if separator == _SPACE:
+        return line.split()
+    return [field.strip() for field in next(csv.reader(io.StringIO(line), delimiter=separator))]
+
+
+def _is_data(fields: list[str]) -> bool:
+    """Whether the fields are values and no names: most are numbers, and none is a known name."""
+    numbers = sum(_is_number(field) for field in fields)
+    if numbers == len(fields):
+        return True
+    every = (roles.LONGITUDE, roles.LATITUDE, roles.RSRP, roles.PCI, roles.CELL, roles.TIME)
+    named = any(roles.is_named(field, role) for field in fields for role in every)
+    return not named and numbers >= max(2, len(fields) // 2)
+
+
+def _is_units(fields: list[str]) -> bool:
+    """Whether a row below the header states units: no number, and one known unit."""
+    if any(_is_number(field) for field in fields if field):
+        return False
+    return any(field.strip("[]() ").casefold() in _UNITS for field in fields)
 
 
 def _decode(path: Path, head: bytes) -> tuple[str, str]:
@@ -134,7 +200,11 @@ def _guess_separator(lines: list[str]) -> str:
         return (alike if counts[0] > 1 else 0.0), counts[0]
 
     best = max(SEPARATORS, key=lambda s: (round(score(s)[0], 1), score(s)[1]))
-    return best if score(best)[1] > 1 else ","
+    if score(best)[1] > 1 and score(best)[0] > 0.0:
+        return best
+    counts = [len(line.split()) for line in lines if line.strip()]
+    alike = sum(count == counts[0] for count in counts) if counts else 0
+    return _SPACE if counts and counts[0] > 2 and alike > len(counts) // 2 else ","
 
 
 def _unique(fields: list[str]) -> tuple[str, ...]:
@@ -190,10 +260,10 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
     places = [str(place) for place in range(len(dialect.names))]
     chosen = {name: places[dialect.names.index(name)] for name in request.names}
     reader = pacsv.open_csv(
-        path,
+        pa.PythonFile(_SingleSpaces(path), mode="r") if dialect.spaces else path,
         read_options=pacsv.ReadOptions(
             column_names=places,
-            skip_rows=dialect.header_line + 1,
+            skip_rows=dialect.data_line,
             encoding=encoding,
             block_size=_BLOCK_BYTES,
         ),
@@ -210,6 +280,37 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
         for table in sliced(reader, request.rows):
             yield Table({name: table.column(place) for name, place in chosen.items()})
     yield Table({name: pa.chunked_array([], pa.string()) for name in chosen}, malformed=malformed)
+
+
+class _SingleSpaces(io.RawIOBase):
+    """A file whose runs of spaces and tabs are one space each, and none begins or ends a line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        is_packed = path.suffix.lower() == ".gz"
+        self._stream: Any = gzip.open(path, "rb") if is_packed else path.open("rb")  # noqa: SIM115
+        self._ready = b""
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read some bytes."""
+        wanted = -1 if size is None else size
+        while wanted < 0 or len(self._ready) < wanted:
+            lines = self._stream.readlines(_BLOCK_BYTES)
+            if not lines:
+                break
+            self._ready += b"".join(b" ".join(line.split()) + b"\n" for line in lines)
+        cut = len(self._ready) if wanted < 0 else wanted
+        given, self._ready = self._ready[:cut], self._ready[cut:]
+        return given
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        super().close()
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:

@@ -9,6 +9,8 @@ from typing import Final
 from rm_geo.errors import InputError, UsageError
 from rm_geo.io.tables.delimited import open_delimited
 from rm_geo.io.tables.geoparquet import open_geoparquet
+from rm_geo.io.tables.json_lines import is_json_lines, open_json_lines
+from rm_geo.io.tables.nmf import is_nmf, open_nmf
 from rm_geo.io.tables.source import Source
 
 DELIMITED_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -77,12 +79,45 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
             raise InputError(f"{file} is {kind}, not text.", hint="Correct its extension.")
     if file.suffix.lower() == ".shp" or head.startswith(tuple(_VECTOR_MAGICS)):
         return _open_vector(file, layer)
+    if is_nmf(head):
+        _refuse_layer(file, layer)
+        return open_nmf(file)
+    if is_json_lines(file, head):
+        _refuse_layer(file, layer)
+        return open_json_lines(file)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"<", b"["):
         return _open_vector(file, layer)
-    if is_delimited:
+    if file.suffix.lower() in _BINARY_LOGS:
+        raise InputError(
+            f"{file} is a binary log of {_BINARY_LOGS[file.suffix.lower()]}.",
+            hint="Export it from that tool as CSV, with position, PCI, EARFCN and RSRP.",
+        )
+    if is_delimited or _is_plain_text(file, head):
         _refuse_layer(file, layer)
         return open_delimited(file)
     return _open_vector(file, layer)
+
+
+_BINARY_LOGS: Final = {
+    ".trp": "TEMS",
+    ".log2": "TEMS",
+    ".isf": "QXDM",
+    ".dlf": "QXDM",
+    ".hdf": "QXDM",
+    ".drm": "XCAL",
+    ".mf": "QualiPoc",
+    ".sqz": "QualiPoc",
+    ".nbl": "Nemo",
+    ".qmdl": "Qualcomm",
+}
+_PLAIN_SUFFIXES: Final = (".dat", ".log", ".asc", ".xyz", ".out", ".prn", "")
+
+
+def _is_plain_text(file: Path, head: bytes) -> bool:
+    """Whether a file of no known extension may be delimited text."""
+    if file.suffix.lower() not in _PLAIN_SUFFIXES or b"\x00" in head:
+        return False
+    return not any(byte < 9 or 13 < byte < 32 for byte in head)
 
 
 def _open_vector(file: Path, layer: str | None) -> Source:
