@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rm_geo.products.summary import CellResult
     from rm_geo.progress import Progress
     from rm_geo.raster.binning import bin_measurements
+    from rm_geo.sites.site import Site
     from rm_geo.sites.table import read_sites
-    from rm_geo.sites.transmitter import Transmitter
     from rm_geo.workflows.simulate import simulate
     from rm_geo.workflows.superresolve import superresolve
     from rm_geo.zoo.catalog import find_model, list_models
@@ -45,7 +45,7 @@ _HOMES = {
     "SparseRaster": "raster.sparse",
     "Tile": "grid",
     "TileBatch": "estimators.base",
-    "Transmitter": "sites.transmitter",
+    "Site": "sites.site",
     "available_methods": "estimators.registry:available",
     "bin_measurements": "raster.binning",
     "create_estimator": "estimators.registry:create",
@@ -72,10 +72,10 @@ __all__ = [
     "PredictOptions",
     "Progress",
     "RmGeoError",
+    "Site",
     "SparseRaster",
     "Tile",
     "TileBatch",
-    "Transmitter",
     "__version__",
     "available_methods",
     "bin_measurements",

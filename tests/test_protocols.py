@@ -209,19 +209,19 @@ class TestProtocol:
         assert "f1" not in markdown_table([row])
 
     def test_all_methods_are_told_the_same(self, dataset):
-        told = {"a": [], "b": []}
+        known_buildings = {"a": [], "b": []}
 
         class Spy:
             def __init__(self, name):
                 self.name = name
 
             def estimate(self, batch):
-                told[self.name].append(batch.rsrp_dbm)
+                known_buildings[self.name].append(batch.rsrp_dbm)
                 return create("nearest").estimate(batch)
 
         run_protocol(dataset, {"a": Spy("a"), "b": Spy("b")}, samplings=[UNIFORM, ROUTE])
-        assert len(told["a"]) == SCENES * 2
-        for first, second in zip(told["a"], told["b"], strict=True):
+        assert len(known_buildings["a"]) == SCENES * 2
+        for first, second in zip(known_buildings["a"], known_buildings["b"], strict=True):
             np.testing.assert_array_equal(first, second)
 
     def test_assimilation_honours_the_measurements_and_keeps_the_building_map(self, dataset):
@@ -263,7 +263,7 @@ class TestProtocol:
             return Sage(all_cases(dataset, [UNIFORM]), error_db=error_db)
 
         methods = {
-            "partner": IdwBaselineEstimator(),
+            "idw-baseline": IdwBaselineEstimator(),
             "right": PipelineEstimator(oracle()),
             "shifted": PipelineEstimator(oracle(error_db=6.0)),
         }
@@ -368,7 +368,7 @@ class TestCommand:
         changed = {name for name in scores[1] if scores[1][name] != scores[2][name]}
         assert changed == {"radiocycle", "pipeline:radiocycle+buildings"}
         for methods, option, message in (
-            ("knn,partner", "symmetries=2", "no network among"),
+            ("knn,idw-baseline", "symmetries=2", "no network among"),
             ("radiocycle", "symmetries=3", "1, 2, 4 or 8"),
             ("radiocycle", "neighbors=3", "neighbors"),
             ("radiocycle", "symmetries", "KEY=VALUE"),

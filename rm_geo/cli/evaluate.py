@@ -111,12 +111,14 @@ def radiocycle(
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.benchmark_methods import load_methods
-    from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
+    from rm_geo.evaluation.radiocycle import RADIOCYCLE_METHODS, evaluate_radiocycle
 
     data = SimulatedSet.open(dataset)
     report = evaluate_radiocycle(
         data,
-        load_methods(CONTESTANTS, key_pairs(models), device=device, only=optional_names(methods)),
+        load_methods(
+            RADIOCYCLE_METHODS, key_pairs(models), device=device, only=optional_names(methods)
+        ),
         out,
         rates=split_shares(rates, "--rates"),
         routes=split_shares(routes, "--routes"),
@@ -179,12 +181,12 @@ def mars(
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.benchmark_methods import known_names, load_methods, select_methods
-    from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, setting_name
+    from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, setting_name
 
     data = SimulatedSet.open(dataset)
     given = key_pairs(models)
     number = WHOLE_SET if setting == "all" else int(setting)
-    at = {int(scale): contestants(int(scale), number) for scale in dict.fromkeys(scales)}
+    at = {int(scale): mars_methods(int(scale), number) for scale in dict.fromkeys(scales)}
     only = optional_names(methods)
     select_methods([c for line in at.values() for c in line], given, only)
     lines = {}
@@ -272,7 +274,7 @@ def superres(
     default="knn,idw,linear",
     show_default=True,
     help="Names, with commas; NAME+assimilate adds regression kriging, NAME+buildings gives the "
-    "method the buildings, pipeline:NAME runs all steps of 'predict', partner is the IDW baseline "
+    "method the buildings, pipeline:NAME runs all steps of 'predict', idw-baseline is the IDW map "
     "that networks are weighted against.",
 )
 @model_option
@@ -411,13 +413,14 @@ def drive_test(
     from rm_geo.errors import UsageError
     from rm_geo.measurements.reader import read_measurements
     from rm_geo.validation.cells import chosen_cells, holdout_cells, named_predictor
-    from rm_geo.validation.known_buildings import TOLD
+    from rm_geo.validation.known_buildings import WITH_BUILDINGS
     from rm_geo.validation.pipeline_estimator import PIPELINE_PREFIX
 
     names = split_names(methods)
-    if buildings is not None and not any(TOLD in name for name in names):
+    if buildings is not None and not any(WITH_BUILDINGS in name for name in names):
         raise UsageError(
-            "None of these methods reads the buildings.", hint=f"Write pipeline:radiocycle{TOLD}."
+            "None of these methods reads the buildings.",
+            hint=f"Write pipeline:radiocycle{WITH_BUILDINGS}.",
         )
     if model is not None and not any(name.startswith(PIPELINE_PREFIX) for name in names):
         raise UsageError("None of these methods uses the model.", hint="Write pipeline:radiocycle.")

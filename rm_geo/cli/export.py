@@ -59,7 +59,7 @@ def export(
     if beside:
         if path is not None:
             raise UsageError("--beside and --onnx exclude each other.", hint="Give one of them.")
-        graph = write_graph(record, tile_size, told=buildings)
+        graph = write_graph(record, tile_size, known_buildings=buildings)
         root = graph.parent.parent
         if (root / INDEX_NAME).is_file():
             write_index(root)
@@ -70,9 +70,9 @@ def export(
         return
     if path is None:
         record = verified(record)  # a file of the user's own gets its checksum here
-        path = export_path(record.sha256 or "", tile_size, told=buildings)
+        path = export_path(record.sha256 or "", tile_size, known_buildings=buildings)
         prepare_output_folder(path.parent)
-    made = export_onnx(record, path, tile_size, told=buildings)
+    made = export_onnx(record, path, tile_size, known_buildings=buildings)
     console.result(
         {
             "model": made.model,

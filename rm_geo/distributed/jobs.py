@@ -225,13 +225,13 @@ def _require_meant(jobs: Sequence[Job]) -> None:
     for job in jobs:
         options = job.options
         crs = {name: value for name, value in options.flat().items() if name.endswith("crs")}
-        told = options.site.buildings is not None
+        known_buildings = options.site.buildings is not None
         method = (
             options.method.name,
             options.method.model,
             options.method.device,
             options.method.method_options,
-            told,
+            known_buildings,
         )
         if (text := repr((method, crs))) in checked:
             continue
@@ -247,7 +247,7 @@ def _require_meant(jobs: Sequence[Job]) -> None:
                 model=options.method.model,
                 device=options.method.device,
                 options=options.method.method_options,
-                told=told,
+                known_buildings=known_buildings,
             )
         except RmGeoError as error:
             raise ConfigError(

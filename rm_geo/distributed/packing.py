@@ -52,7 +52,7 @@ class PackedTiles:
             batch.intercept_dbm,
             batch.frequency_mhz,
             batch.transmitter_height_m,
-            None if batch.walls is None else np.packbits(batch.walls, axis=-1),
+            None if batch.buildings is None else np.packbits(batch.buildings, axis=-1),
         )
 
     def unpacked(self) -> TileBatch:
@@ -66,10 +66,10 @@ class PackedTiles:
             self.intercept_dbm,
             self.frequency_mhz,
             self.transmitter_height_m,
-            self._walls(),
+            self._buildings(),
         )
 
-    def _walls(self) -> BoolArray | None:
+    def _buildings(self) -> BoolArray | None:
         """Unpack the known buildings."""
         if self.building_bits is None:
             return None

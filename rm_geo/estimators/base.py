@@ -30,9 +30,9 @@ class TileBatch:
         Carrier frequency; empirical models need it.
     transmitter_height_m : float
         Height of the antenna over ground; empirical models need it.
-    walls : ndarray of bool or None
-        Where buildings are known to be: shape (B, H, W), or (B, s H, s W) for estimates that are
-        ``s`` times as fine as the tiles. None, as of most measurements, where nobody knows.
+    buildings : ndarray of bool or None
+        Known buildings: shape (B, H, W), or (B, s H, s W) for estimates that are ``s`` times as
+        fine as the tiles. None where they are not known.
     """
 
     rsrp_dbm: FloatArray
@@ -41,7 +41,7 @@ class TileBatch:
     intercept_dbm: FloatArray
     frequency_mhz: float = 2000.0
     transmitter_height_m: float = 25.0
-    walls: BoolArray | None = None
+    buildings: BoolArray | None = None
 
     @property
     def observed(self) -> BoolArray:

@@ -22,7 +22,7 @@ class OnnxRadioCycle:
 
     Parameters
     ----------
-    files, told_files : dict of int to Path
+    files, known_buildings_files : dict of int to Path
         The exports by the side of their tiles in pixels; the second take known buildings.
     sha256 : str
         Checksum of the weights that they must hold.
@@ -33,23 +33,23 @@ class OnnxRadioCycle:
     def __init__(
         self,
         files: dict[int, Path],
-        told_files: dict[int, Path],
+        known_buildings_files: dict[int, Path],
         sha256: str,
         symmetries: int = 1,
     ) -> None:
         self.files = files
-        self.told_files = told_files
+        self.known_buildings_files = known_buildings_files
         self._sha256 = sha256
         self._symmetries = symmetries
         self._networks: dict[Path, OnnxField] = {}
 
-    def has(self, tile_size_px: int | None, *, told: bool) -> bool:
-        """Whether there is an export for tiles of a size, or any, told the buildings or not."""
-        files = self.told_files if told else self.files
+    def has(self, tile_size_px: int | None, *, known_buildings: bool) -> bool:
+        """Whether there is an export for tiles of a size (None: any size)."""
+        files = self.known_buildings_files if known_buildings else self.files
         return bool(files) if tile_size_px is None else tile_size_px in files
 
     def takes(self, batch: TileBatch) -> bool:
-        """Whether there is an export for tiles of this size, told the buildings or not."""
+        """Whether there is an export for tiles of this size, with known buildings or without."""
         _, rows, cols = batch.rsrp_dbm.shape
         return rows == cols and rows in self._files_for(batch)
 
@@ -72,7 +72,7 @@ class OnnxRadioCycle:
                 turned_position(batch.transmitter_rc, levels.shape[-1], turns, mirror),
                 batch.intercept_dbm,
                 batch.spacing_m,
-                None if batch.walls is None else _turned(batch.walls, turns, mirror),
+                None if batch.buildings is None else _turned(batch.buildings, turns, mirror),
             )
             level, logits, log_std = (_turned_back(part, turns, mirror) for part in maps)
             rsrp += level
@@ -87,7 +87,7 @@ class OnnxRadioCycle:
 
     def _files_for(self, batch: TileBatch) -> dict[int, Path]:
         """Choose the exports that take what a batch tells."""
-        return self.files if batch.walls is None else self.told_files
+        return self.files if batch.buildings is None else self.known_buildings_files
 
     def _network(self, path: Path) -> OnnxField:
         """Open an export, once."""

@@ -41,8 +41,8 @@ class RadioCycleEstimator:
         PyTorch, which is not even imported before it is needed.
     tile_size_px : int, optional
         Side of the tiles to come, for the tag that says what computes them; any if not given.
-    told : bool
-        Whether their buildings will be known, for the same tag.
+    known_buildings : bool
+        Whether the buildings of the tiles will be known, for the same tag.
 
     Raises
     ------
@@ -62,18 +62,18 @@ class RadioCycleEstimator:
         symmetries: int = 1,
         engine: str = "auto",
         tile_size_px: int | None = None,
-        told: bool = False,
+        known_buildings: bool = False,
     ) -> None:
         self.check_options(symmetries=symmetries, engine=engine)
         self.symmetries = symmetries
         self._wanted = engine
-        self._tile_size_px, self._told = tile_size_px, told
+        self._tile_size_px, self._known_buildings = tile_size_px, known_buildings
         self._device = choose_device(device)
         record = default_model(self.name) if model is None else find_model(model)
         self._record = verified(record)
         self._onnx = self._exported()
         if self._onnx is None and (engine != "onnx" or self._record.kind != FIELD_KIND):
-            _ = self._torch  # a model that cannot be used is told before any work
+            _ = self._torch  # a model that cannot be used fails before any work
 
     @staticmethod
     def check_options(*, symmetries: int = 1, engine: str = "auto", **_others: object) -> None:
@@ -96,7 +96,9 @@ class RadioCycleEstimator:
     @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision, symmetries and engine."""
-        by_onnx = self._onnx is not None and self._onnx.has(self._tile_size_px, told=self._told)
+        by_onnx = self._onnx is not None and self._onnx.has(
+            self._tile_size_px, known_buildings=self._known_buildings
+        )
         return {
             "model": self._record.name,
             "model_kind": self._record.kind,
@@ -129,9 +131,11 @@ class RadioCycleEstimator:
             return self._onnx
         if self._wanted == "onnx":
             name, size = self._record.name, batch.rsrp_dbm.shape[-1]
-            told, flag = ("", "") if batch.walls is None else (" with buildings", " --buildings")
+            what, flag = (
+                ("", "") if batch.buildings is None else (" with buildings", " --buildings")
+            )
             raise ModelError(
-                f"There is no export of {name!r} for tiles of {size} pixels{told}, or ONNX Runtime "
+                f"There is no export of {name!r} for tiles of {size} pixels{what}, or ONNX Runtime "
                 "is not installed.",
                 hint=f"Make one: rm-geo export {name} --tile-size {size}{flag}",
             )
@@ -145,10 +149,15 @@ class RadioCycleEstimator:
         wanted = faster if self._wanted == "auto" else self._wanted == "onnx"
         if not wanted or self._record.kind != FIELD_KIND:
             return None
-        files, told_files = (onnx_files(self._record, told=told) for told in (False, True))
-        if not files and not told_files:
+        files, known_buildings_files = (
+            onnx_files(self._record, known_buildings=known_buildings)
+            for known_buildings in (False, True)
+        )
+        if not files and not known_buildings_files:
             return None
-        return OnnxRadioCycle(files, told_files, self._record.sha256 or "", self.symmetries)
+        return OnnxRadioCycle(
+            files, known_buildings_files, self._record.sha256 or "", self.symmetries
+        )
 
     @cached_property
     def _torch(self) -> TorchRadioCycle:

@@ -31,7 +31,7 @@ class MethodInfo:
         What must be there besides rm-geo itself: an extra to install, a trained model, or
         knowledge of the transmitter. Empty for nothing.
     accepts_buildings : bool
-        Whether it can be told where buildings stand.
+        Whether it reads known buildings (``TileBatch.buildings``).
     """
 
     name: str
@@ -173,12 +173,12 @@ def method_info(name: str) -> MethodInfo:
 
 
 def require_accepts_buildings(name: str) -> None:
-    """Refuse to tell a method buildings that it would not look at.
+    """Refuse known buildings for a method that does not read them.
 
     Raises
     ------
     UsageError
-        If the method cannot be told where buildings stand, or there is no such method.
+        If the method does not read known buildings, or there is no such method.
     """
     if not method_info(name).accepts_buildings:
         raise UsageError(

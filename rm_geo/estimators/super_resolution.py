@@ -97,13 +97,13 @@ class SuperResolutionEstimator:
         InputError
             If the measurements of a tile are no lattice of the model's scale.
         UsageError
-            If the model must be told where buildings are, and the batch does not.
+            If the model needs known buildings and the batch has none.
         """
-        if not self._walled:
-            batch = replace(batch, walls=None)
-        elif batch.walls is None:
+        if not self._takes_buildings:
+            batch = replace(batch, buildings=None)
+        elif batch.buildings is None:
             raise UsageError(
-                f"The model {self._model.record.name!r} must be told where buildings are.",
+                f"The model {self._model.record.name!r} needs known buildings.",
                 hint="Use a model that finds them itself, such as the default.",
             )
         offset_db = gain_offset_db(batch)
@@ -118,10 +118,12 @@ class SuperResolutionEstimator:
                 for node, offset in zip(first, phase, strict=True)
             )
             size = (unit.shape[0] * self.scale, unit.shape[1] * self.scale)
-            walls = (
-                None if batch.walls is None else pad_window(batch.walls[index], (row, col), size)
+            buildings = (
+                None
+                if batch.buildings is None
+                else pad_window(batch.buildings[index], (row, col), size)
             )
-            fine = self._enlarge(np.asarray(unit, dtype=np.float32), walls)
+            fine = self._enlarge(np.asarray(unit, dtype=np.float32), buildings)
             level[index] = pad_window(
                 unit_to_gain(fine) + offset_db[index], (-row, -col), rsrp.shape
             )
@@ -145,25 +147,27 @@ class SuperResolutionEstimator:
             )
         return row, col
 
-    def _enlarge(self, unit: FloatArray, walls: BoolArray | None) -> FloatArray:
-        """Run the network on (h, w), padded to what its pyramid can halve; 0 in known walls."""
+    def _enlarge(self, unit: FloatArray, buildings: BoolArray | None) -> FloatArray:
+        """Run the network on (h, w), padded to what its pyramid can halve; 0 in known buildings."""
         rows, cols = unit.shape
         spare = (-rows % 4, -cols % 4)
         padded = np.pad(unit, ((0, spare[0]), (0, spare[1])), mode="edge")
         coarse = self._model.tensor(padded)[None, None]
         known = None
-        if walls is not None:
+        if buildings is not None:
             beyond = ((0, spare[0] * self.scale), (0, spare[1] * self.scale))
-            known = self._model.tensor(np.pad(walls, beyond, mode="edge").astype(np.float32))
+            known = self._model.tensor(np.pad(buildings, beyond, mode="edge").astype(np.float32))
             known = known[None, None]
         with self._model.autocast():
-            fine = averaged(self._model.network, coarse, self.symmetries, self.scale, walls=known)
+            fine = averaged(
+                self._model.network, coarse, self.symmetries, self.scale, buildings=known
+            )
         cut = as_array(fine)[0, : rows * self.scale, : cols * self.scale]
-        return cut if walls is None else np.where(walls, np.float32(0), cut)
+        return cut if buildings is None else np.where(buildings, np.float32(0), cut)
 
     @property
-    def _walled(self) -> bool:
-        """Whether the network is told where buildings are."""
+    def _takes_buildings(self) -> bool:
+        """Whether the network takes known buildings."""
         return bool(getattr(self._model.network, "walled", False))
 
 
@@ -174,7 +178,7 @@ def averaged(
     scale: int,
     *,
     centred: bool = False,
-    walls: Tensor | None = None,
+    buildings: Tensor | None = None,
 ) -> Tensor:
     """Enlarge samples at the cells' centre pixels in several orientations, and average.
 
@@ -190,8 +194,8 @@ def averaged(
         are moved by what that makes.
     centred : bool
         Whether samples are means of their cells instead, which need no moving.
-    walls : Tensor, shape (B, 1, scale h, scale w), optional
-        1 in buildings, for a network that is told.
+    buildings : Tensor, shape (B, 1, scale h, scale w), optional
+        1 in buildings, for a network that takes them.
 
     Returns
     -------
@@ -202,8 +206,8 @@ def averaged(
         backwards = reversed_axes(turns, mirror) if scale % 2 == 0 and not centred else ()
         axes = [axis for axis, runs in zip((-2, -1), backwards, strict=False) if runs]
         given = [turn(coarse, turns, mirror)]
-        if walls is not None:
-            given.append(turn(_shifted(walls, axes, 1), turns, mirror))
+        if buildings is not None:
+            given.append(turn(_shifted(buildings, axes, 1), turns, mirror))
         fine = turn_back(network(*given).float(), turns, mirror)
         total = total + _shifted(fine, axes, -1)
     return total / symmetries

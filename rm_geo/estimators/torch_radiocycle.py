@@ -71,9 +71,9 @@ class TorchRadioCycle:
         rsrp: Tensor | float = 0.0
         probability: Tensor | float = 0.0
         variance: Tensor | float = 0.0
-        walls = self._walls(batch)
+        buildings = self._buildings(batch)
         for turns, mirror in orientations(self._symmetries):
-            known = None if walls is None else turn(walls, turns, mirror)
+            known = None if buildings is None else turn(buildings, turns, mirror)
             with self._model.autocast():
                 maps = network(_turn_tiles(tiles, turns, mirror), known)
             assert isinstance(maps, DriveTestMaps)
@@ -93,17 +93,17 @@ class TorchRadioCycle:
             std_db=as_array(LEVEL_SCALE_DB * torch.sqrt(variance * share)),
         )
 
-    def _walls(self, batch: TileBatch) -> Tensor | None:
+    def _buildings(self, batch: TileBatch) -> Tensor | None:
         """Known buildings as a tensor (B, 1, H, W); None where nothing is known."""
-        if batch.walls is None:
+        if batch.buildings is None:
             return None
-        return self._model.tensor(batch.walls.astype(np.float32))[:, None]
+        return self._model.tensor(batch.buildings.astype(np.float32))[:, None]
 
     def _estimate_paper(self, network: RadioCycle, batch: TileBatch) -> Estimate:
         """Run the published pair on its unit scale, the transmitter as one pixel.
 
         Walls of RadioMapSeer's gains lie half a pixel from those of its building maps, always the
-        same way: the mean over orientations finds buildings better, and gains at walls worse.
+        same way: the mean over orientations improves building maps and worsens gains at edges.
         """
         _require_multiple(batch, 64)
         offset_db = np.nan_to_num(gain_offset_db(batch))[:, None, None]
@@ -113,8 +113,8 @@ class TorchRadioCycle:
             self._model.tensor(unit.astype(np.float32))[:, None],
             self._model.tensor(transmitter_images(batch))[:, None],
         )
-        if (walls := self._walls(batch)) is not None:
-            images = (*images, walls)
+        if (buildings := self._buildings(batch)) is not None:
+            images = (*images, buildings)
         gain: Tensor | float = 0.0
         probability: Tensor | float = 0.0
         for turns, mirror in orientations(self._symmetries):

@@ -37,11 +37,11 @@ class BenchmarkMethod:
     method: str
     model_key: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
-    told_walls: bool = False
+    known_buildings: bool = False
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodSet:
     """Who takes part.
 
     Attributes
@@ -60,17 +60,17 @@ class Line:
 
 
 def load_methods(
-    contestants: Sequence[BenchmarkMethod],
+    methods: Sequence[BenchmarkMethod],
     models: Mapping[str, str | Path],
     *,
     device: str = "auto",
     only: Sequence[str] | None = None,
-) -> Line:
+) -> MethodSet:
     """Open the methods of a comparison.
 
     Parameters
     ----------
-    contestants : sequence of BenchmarkMethod
+    methods : sequence of BenchmarkMethod
         All that the table has lines for.
     models : mapping of str to str or Path
         Trained models by key; others are the defaults that come with rm_geo.
@@ -86,24 +86,24 @@ def load_methods(
     ModelError
         If a model that is given cannot be used.
     """
-    chosen = select_methods(contestants, models, only)
-    line = Line({}, {}, tuple(contestant.label for contestant in chosen))
-    for contestant in chosen:
+    chosen = select_methods(methods, models, only)
+    method_set = MethodSet({}, {}, tuple(method.label for method in chosen))
+    for method in chosen:
         try:
-            line.estimators[contestant.label] = _open(contestant, models, device)
+            method_set.estimators[method.label] = _open(method, models, device)
         except (_AbsentError, DependencyError) as why:
-            line.absent[contestant.label] = str(why)
-    return line
+            method_set.absent[method.label] = str(why)
+    return method_set
 
 
 def select_methods(
-    contestants: Sequence[BenchmarkMethod], models: Iterable[str], only: Sequence[str] | None
+    methods: Sequence[BenchmarkMethod], models: Iterable[str], only: Sequence[str] | None
 ) -> list[BenchmarkMethod]:
-    """Give the contestants that are asked for, and hold the models' keys to them.
+    """Select the methods that are asked for; check the keys of the models.
 
     Parameters
     ----------
-    contestants, only
+    methods, only
         As for :func:`load_methods`.
     models : iterable of str
         Keys of the models that are given.
@@ -111,20 +111,20 @@ def select_methods(
     Raises
     ------
     UsageError
-        If a model is given for a key, or a method asked for, that no contestant has, or a model
+        If a model is given for a key, or a method asked for, that no method has, or a model
         for one that is not asked for.
     """
-    keys = {c.model_key for c in contestants if c.model_key}
+    keys = {c.model_key for c in methods if c.model_key}
     if unknown := sorted(set(models) - keys):
         raise UsageError(
             f"No method here takes the model {', '.join(unknown)}.",
             hint=f"Keys: {', '.join(sorted(keys))}.",
         )
     if only is None:
-        return list(contestants)
-    _require_known(only, contestants)
+        return list(methods)
+    _require_known(only, methods)
     wanted = {name.lower() for name in only}
-    chosen = [c for c in contestants if _names(c) & wanted]
+    chosen = [c for c in methods if _names(c) & wanted]
     if idle := sorted(set(models) - {c.model_key for c in chosen}):
         raise UsageError(
             f"The methods asked for leave out those of the model {', '.join(idle)}.",
@@ -133,18 +133,18 @@ def select_methods(
     return chosen
 
 
-def known_names(contestants: Iterable[BenchmarkMethod]) -> set[str]:
-    """Names by which some contestants can be asked for, in lower case."""
-    return {name for contestant in contestants for name in _names(contestant)}
+def known_names(methods: Iterable[BenchmarkMethod]) -> set[str]:
+    """Names by which methods can be selected, in lower case."""
+    return {name for method in methods for name in _names(method)}
 
 
-def _require_known(only: Iterable[str], contestants: Sequence[BenchmarkMethod]) -> None:
-    """Refuse names that no contestant has, and tell those that exist."""
-    if unknown := [name for name in only if name.lower() not in known_names(contestants)]:
-        methods = dict.fromkeys(c.model_key or c.method for c in contestants)
+def _require_known(only: Iterable[str], methods: Sequence[BenchmarkMethod]) -> None:
+    """Refuse unknown names; the error lists the known ones."""
+    if unknown := [name for name in only if name.lower() not in known_names(methods)]:
+        known = dict.fromkeys(c.model_key or c.method for c in methods)
         raise UsageError(
             f"There is no method {', '.join(unknown)} here.",
-            hint=f"Methods: {', '.join(methods)}.",
+            hint=f"Methods: {', '.join(known)}.",
         )
 
 
@@ -152,22 +152,22 @@ class _AbsentError(Exception):
     """There is no trained model of that key."""
 
 
-def _names(contestant: BenchmarkMethod) -> set[str]:
-    """Names by which a contestant can be asked for."""
-    names = {contestant.label, contestant.model_key or contestant.method}
+def _names(method: BenchmarkMethod) -> set[str]:
+    """Names by which a method can be selected."""
+    names = {method.label, method.model_key or method.method}
     return {name.lower() for name in names}
 
 
-def _open(contestant: BenchmarkMethod, models: Mapping[str, str | Path], device: str) -> Estimator:
+def _open(method: BenchmarkMethod, models: Mapping[str, str | Path], device: str) -> Estimator:
     """Make the estimator."""
-    if not method_info(contestant.method).is_network:
-        made = create(contestant.method, **contestant.options)
-        return KnownBuildingsEstimator(made) if contestant.told_walls else made
-    key = contestant.model_key or contestant.method
+    if not method_info(method.method).is_network:
+        made = create(method.method, **method.options)
+        return KnownBuildingsEstimator(made) if method.known_buildings else made
+    key = method.model_key or method.method
     model = models.get(key)
     if model is None:
         try:
             model = default_model(key).name
         except ModelError as error:
             raise _AbsentError(f"no trained model {key}") from error
-    return create(contestant.method, model=model, device=device, **contestant.options)
+    return create(method.method, model=model, device=device, **method.options)

@@ -123,9 +123,9 @@ class Cases:
         return self.batch.observed
 
     @property
-    def told(self) -> TileBatch:
-        """What methods see that are told where buildings stand."""
-        return replace(self.batch, walls=self.buildings)
+    def batch_with_buildings(self) -> TileBatch:
+        """The batch with the known buildings."""
+        return replace(self.batch, buildings=self.buildings)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def lattice_cases(
     scene: SimulatedScene,
     antennas: NDArray[np.int64],
     scale: int,
-    walls: BoolArray | None = None,
+    buildings: BoolArray | None = None,
 ) -> LatticeCases:
     """Sample a scene as the paper does: pixel ``scale // 2`` of each cell, along each axis.
 
@@ -60,6 +60,6 @@ def lattice_cases(
     level = unit_to_gain(whole.truth_unit)
     batch = whole.batch(np.where(nodes, level, np.float32(np.nan)))
     outdoor = whole.batch(np.where(nodes & ~whole.indoor, level, np.float32(np.nan)))
-    if walls is not None:
-        batch = replace(batch, walls=np.broadcast_to(walls, nodes.shape))
+    if buildings is not None:
+        batch = replace(batch, buildings=np.broadcast_to(buildings, nodes.shape))
     return LatticeCases(batch, outdoor, whole.truth_unit, whole.indoor)

@@ -21,7 +21,7 @@ from rm_geo.errors import DependencyError, UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
-from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line
+from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet
 from rm_geo.evaluation.cases import chosen_scenes
 from rm_geo.evaluation.lattice import LatticeCases, known_buildings, lattice_cases
 from rm_geo.progress import Progress, SilentProgress
@@ -54,7 +54,7 @@ _SCALES: Final = (
 )
 
 
-def contestants(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
+def mars_methods(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
     """Lines of the tables at a scale: the paper's, and this project's own variant.
 
     Setting 1 has models of its own, whose keys end in ``-i``: those of setting 2 learnt from
@@ -62,8 +62,8 @@ def contestants(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
     where their walls are; the paper's networks have to remember that.
     """
     own = "-i" if setting == 1 else ""
-    told = (
-        BenchmarkMethod("bilinear told the walls", "linear", told_walls=True),
+    known = (
+        BenchmarkMethod("bilinear told the walls", "linear", known_buildings=True),
         BenchmarkMethod("MARS told the walls", "mars", f"mars-{scale}-walls"),
         BenchmarkMethod(
             "MARS told the walls (8 turns)", "mars", f"mars-{scale}-walls", {"symmetries": 8}
@@ -80,7 +80,7 @@ def contestants(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
         BenchmarkMethod(
             "MARS of rm_geo (8 turns)", "mars", f"mars-{scale}{own}", {"symmetries": 8}
         ),
-        *(told if setting == 1 else ()),
+        *(known if setting == 1 else ()),
     )
 
 
@@ -174,7 +174,7 @@ def _all_pairs(
 
 def judge_mars(
     data: SimulatedSet,
-    lines: Mapping[int, Line],
+    method_sets: Mapping[int, MethodSet],
     *,
     setting: int = 2,
     maps: Sequence[int] | None = None,
@@ -188,8 +188,8 @@ def judge_mars(
     data : SimulatedSet
         Of the recipe ``paper``, or RadioMapSeer unpacked, with the setting's test maps: 1-250
         and transmitters 70-79 in setting 1, 601-700 in setting 2.
-    lines : mapping of int to Line
-        Who takes part at each scale, of :func:`contestants`.
+    method_sets : mapping of int to MethodSet
+        Methods at each scale, of :func:`mars_methods`.
     setting : {1, 2, 0}
         Unseen transmitters in known scenes, or unseen scenes; or :data:`WHOLE_SET`.
     maps : sequence of int, optional
@@ -212,23 +212,27 @@ def judge_mars(
         If nobody takes part, or the set has nothing to test on.
     """
     progress = progress or SilentProgress()
-    if not any(line.estimators for line in lines.values()):
+    if not any(method_set.estimators for method_set in method_sets.values()):
         raise UsageError("There is no method to judge.", hint="Give models with `model` KEY=FILE.")
-    for scale, line in lines.items():
-        _require_scale(line, scale)
+    for scale, method_set in method_sets.items():
+        _require_scale(method_set, scale)
     pairs = list(pairs_to_judge(data, setting, maps, transmitters))
-    sums = {(scale, label): _Sums() for scale, line in lines.items() for label in line.estimators}
+    sums = {
+        (scale, label): _Sums()
+        for scale, method_set in method_sets.items()
+        for label in method_set.estimators
+    }
     examples: dict[int, dict[str, FloatArray]] = {}
     progress.start(len(pairs), "scenes", f"MARS{_heading(setting)}")
     numbers = data.antenna_column("transmitter")
     learnt = SETTINGS[setting].train_transmitters if setting == 1 else ()
     for index, antennas in pairs:
         scene = data.scene(index)
-        walls = known_buildings(scene, np.flatnonzero(np.isin(numbers[index], learnt)))
-        for scale, line in lines.items():
-            cases = lattice_cases(scene, antennas, scale, walls)
+        buildings = known_buildings(scene, np.flatnonzero(np.isin(numbers[index], learnt)))
+        for scale, method_set in method_sets.items():
+            cases = lattice_cases(scene, antennas, scale, buildings)
             panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}
-            for label, estimator in line.estimators.items():
+            for label, estimator in method_set.estimators.items():
                 progress.check()
                 began = time.perf_counter()
                 map_unit = _map_unit(estimator, cases)
@@ -239,16 +243,16 @@ def judge_mars(
         progress.advance()
     progress.finish()
     rows = [
-        _row(setting, scale, label, line, sums.get((scale, label)))
-        for scale, line in lines.items()
-        for label in line.labels
+        _row(setting, scale, label, method_set, sums.get((scale, label)))
+        for scale, method_set in method_sets.items()
+        for label in method_set.labels
     ]
     return rows, examples
 
 
-def _require_scale(line: Line, scale: int) -> None:
+def _require_scale(method_set: MethodSet, scale: int) -> None:
     """Refuse models of another scale before anything is computed."""
-    for label, estimator in line.estimators.items():
+    for label, estimator in method_set.estimators.items():
         if isinstance(estimator, SuperResolutionEstimator) and estimator.scale != scale:
             raise UsageError(
                 f"The model of {label!r} refines {estimator.scale}x, not {scale}x.",
@@ -268,7 +272,7 @@ def setting_name(setting: int) -> str:
 
 def evaluate_mars(
     data: SimulatedSet,
-    lines: Mapping[int, Line],
+    method_sets: Mapping[int, MethodSet],
     out: Path,
     *,
     setting: int = 2,
@@ -296,7 +300,12 @@ def evaluate_mars(
     name = setting_name(setting)
     with output_folder(out):
         rows, examples = judge_mars(
-            data, lines, setting=setting, maps=maps, transmitters=transmitters, progress=progress
+            data,
+            method_sets,
+            setting=setting,
+            maps=maps,
+            transmitters=transmitters,
+            progress=progress,
         )
     pictures = []
     for scale, panels in examples.items():
@@ -322,10 +331,12 @@ def _shown(batch: TileBatch) -> FloatArray:
     return gain_to_unit(batch.rsrp_dbm[0][np.ix_(rows, cols)])
 
 
-def _row(setting: int, scale: int, label: str, line: Line, sums: _Sums | None) -> MarsRow:
+def _row(
+    setting: int, scale: int, label: str, method_set: MethodSet, sums: _Sums | None
+) -> MarsRow:
     """Turn sums into scores beside the published ones."""
     theirs = published.MARS.get((setting, scale, label), published.PublishedMars(math.nan))
-    estimator = line.estimators.get(label)
+    estimator = method_set.estimators.get(label)
     is_network = isinstance(estimator, SuperResolutionEstimator)
     parameters = estimator.parameters if is_network else None  # type: ignore[union-attr]
     judged = sums or _Sums()
@@ -345,7 +356,7 @@ def _row(setting: int, scale: int, label: str, line: Line, sums: _Sums | None) -
         published_psnr_db=theirs.psnr_db,
         published_ssim=theirs.ssim,
         seconds_per_map=judged.seconds / judged.maps if judged.maps else math.nan,
-        note=f"absent: {line.absent[label]}" if label in line.absent else "",
+        note=f"absent: {method_set.absent[label]}" if label in method_set.absent else "",
     )
 
 

@@ -17,7 +17,7 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator
 from rm_geo.evaluation import published
-from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line
+from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet
 from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
 from rm_geo.evaluation.simulated import TRANSMITTERS, ProtocolRow, run_protocol
 from rm_geo.progress import Progress
@@ -25,7 +25,7 @@ from rm_geo.units import gain_to_unit
 from rm_geo.validation.figures import draw_curves, draw_maps
 from rm_geo.validation.tables import markdown_table, write_csv
 
-CONTESTANTS: Final = (
+RADIOCYCLE_METHODS: Final = (
     BenchmarkMethod("KNN", "knn"),
     BenchmarkMethod("RF", "random-forest"),
     BenchmarkMethod("InterpolationNet", "interpolation-net", "interpolation-net"),
@@ -79,7 +79,7 @@ class Table2Row:
 
 def evaluate_radiocycle(
     data: SimulatedSet,
-    line: Line,
+    method_set: MethodSet,
     out: Path,
     *,
     rates: Sequence[float] = RATES,
@@ -95,8 +95,8 @@ def evaluate_radiocycle(
     ----------
     data : SimulatedSet
         Of the recipe ``paper``, or RadioMapSeer unpacked; the paper tests on maps 601-700.
-    line : Line
-        Who takes part, of :data:`CONTESTANTS`.
+    method_set : MethodSet
+        Methods, of :data:`RADIOCYCLE_METHODS`.
     out : Path
         Folder of ``scores.csv`` (everything), ``table2.csv``, figures as CSV and PNG, and
         ``report.md``.
@@ -113,7 +113,7 @@ def evaluate_radiocycle(
     UsageError
         If nobody takes part.
     """
-    if not line.estimators:
+    if not method_set.estimators:
         raise UsageError("There is no method to judge.", hint="Give models with `model` KEY=FILE.")
     uniform = sorted({*rates, published.RADIOCYCLE_RATE})
     samplings = [
@@ -123,7 +123,7 @@ def evaluate_radiocycle(
     with output_folder(out):
         rows = run_protocol(
             data,
-            line.estimators,
+            method_set.estimators,
             samplings=samplings,
             maps=maps,
             transmitters=transmitters,
@@ -131,28 +131,31 @@ def evaluate_radiocycle(
             progress=progress,
         )
     by_place = {(row.method, row.sampling): row for row in rows}
-    table = table2(by_place, line)
+    table = table2(by_place, method_set)
     write_csv(out / "scores.csv", rows)
     write_csv(out / "table2.csv", table)
-    figures = _figures(by_place, line, uniform, out)
+    figures = _figures(by_place, method_set, uniform, out)
     draw_maps(
         out / "fig6.png",
-        _example(data, line.estimators, maps, seed),
+        _example(data, method_set.estimators, maps, seed),
         title="Figure 6: a map sampled at 20 %, and what the methods make of it",
     )
     numbers = chosen_maps(data, maps)
-    report = _report(data.path.name, numbers, rows, table, line, [*figures, "fig6.png"], seed)
+    report = _report(data.path.name, numbers, rows, table, method_set, [*figures, "fig6.png"], seed)
     with replacing(out / "report.md") as part:
         part.write_text(report, encoding="utf-8")
     return report
 
 
-def table2(by_place: Mapping[tuple[str, str], ProtocolRow], line: Line) -> list[Table2Row]:
+def table2(
+    by_place: Mapping[tuple[str, str], ProtocolRow], method_set: MethodSet
+) -> list[Table2Row]:
     """Give the lines of table 2; those that are absent say why."""
     sampling = str(Sampling("uniform", published.RADIOCYCLE_RATE))
-    judged = {label: by_place[label, sampling] for label in line.estimators}
+    judged = {label: by_place[label, sampling] for label in method_set.estimators}
     return [
-        _table2_row(label, judged.get(label), line.absent.get(label, "")) for label in line.labels
+        _table2_row(label, judged.get(label), method_set.absent.get(label, ""))
+        for label in method_set.labels
     ]
 
 
@@ -194,12 +197,12 @@ class CurvePoint:
 
 def _figures(
     by_place: Mapping[tuple[str, str], ProtocolRow],
-    line: Line,
+    method_set: MethodSet,
     rates: Sequence[float],
     out: Path,
 ) -> list[str]:
     """Write figures 3 to 5 as far as their methods are there; gives the pictures' names."""
-    present = list(line.estimators)
+    present = list(method_set.estimators)
 
     def curve(label: str, score: str) -> list[tuple[float, float]]:
         values = [
@@ -207,7 +210,7 @@ def _figures(
         ]
         return list(zip(rates, values, strict=True))
 
-    mapping = [label for label in present if line.estimators[label].maps_buildings]
+    mapping = [label for label in present if method_set.estimators[label].maps_buildings]
     main = [label for label in ("ML w/ DWA", "RadioCycle for the field") if label in mapping][:1]
     theirs = {
         label: (published.RADIOCYCLE_RATE, figures.rmse)
@@ -282,7 +285,7 @@ def _report(
     numbers: Sequence[int],
     rows: Sequence[ProtocolRow],
     table: Sequence[Table2Row],
-    line: Line,
+    method_set: MethodSet,
     pictures: Sequence[str],
     seed: int,
 ) -> str:
@@ -295,8 +298,8 @@ def _report(
         "## Table 2: 20 % of the outdoor pixels",
         markdown_table(table),
     ]
-    if line.absent:
-        listed = "\n".join(f"- {label}: {why}" for label, why in line.absent.items())
+    if method_set.absent:
+        listed = "\n".join(f"- {label}: {why}" for label, why in method_set.absent.items())
         pieces += ["Absent, so not judged:", listed]
     pieces += ["## All samplings", markdown_table(rows), "## Figures"]
     pieces += [f"![{name.removesuffix('.png')}]({name})" for name in pictures]

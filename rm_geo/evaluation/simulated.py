@@ -18,7 +18,7 @@ from rm_geo.estimators.base import Estimate, Estimator
 from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, chosen_scenes, scene_cases
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
-from rm_geo.validation.known_buildings import TOLD
+from rm_geo.validation.known_buildings import WITH_BUILDINGS
 from rm_geo.validation.metrics import BuildingCounts, ErrorSums, Pixels
 
 TRANSMITTERS = 10
@@ -192,7 +192,9 @@ def run_protocol(
             for name, estimator in methods.items():
                 progress.check()
                 began = time.perf_counter()
-                estimate = estimator.estimate(cases.told if TOLD in name else cases.batch)
+                estimate = estimator.estimate(
+                    cases.batch_with_buildings if WITH_BUILDINGS in name else cases.batch
+                )
                 seconds = time.perf_counter() - began
                 key = (str(cases.sampling), name)
                 tallies[key] = tallies[key].add(cases, estimate, seconds, threshold)

@@ -114,17 +114,17 @@ def refiners(
     Where a model that is told the buildings comes for all scales, it has a line of its own.
     """
     for scale in scales:
-        refining_model(scale, model, walled=False)  # before any work
+        refining_model(scale, model, takes_buildings=False)  # before any work
 
     def network(
-        coarse: Path, fine: Path, scale: int, symmetries: int, *, told: bool = False
+        coarse: Path, fine: Path, scale: int, symmetries: int, *, known_buildings: bool = False
     ) -> None:
-        buildings = coarse.with_name(_BUILDINGS_NAME) if told else None
+        buildings = coarse.with_name(_BUILDINGS_NAME) if known_buildings else None
         superresolve(
             coarse,
             fine,
             scale,
-            model=None if told else model,
+            model=None if known_buildings else model,
             device=device,
             symmetries=symmetries,
             buildings=buildings,
@@ -135,16 +135,18 @@ def refiners(
         "bilinear": Resampling.bilinear,
         "cubic spline": Resampling.cubic_spline,
     }
-    told = {}
+    with_buildings = {}
     with suppress(ModelError):
         for scale in scales:
             default_model(f"superres-{scale}-walls")
-        told["rm-geo superres --buildings"] = partial(network, symmetries=1, told=True)
+        with_buildings["rm-geo superres --buildings"] = partial(
+            network, symmetries=1, known_buildings=True
+        )
     return {
         **{f"gdalwarp, {name}": partial(resampled, how=how) for name, how in ways.items()},
         "rm-geo superres": partial(network, symmetries=1),
         "rm-geo superres, 8 turns": partial(network, symmetries=8),
-        **told,
+        **with_buildings,
     }
 
 

@@ -50,11 +50,13 @@ def tile_batches(
             intercept_dbm=np.full(len(group), facts.intercept_dbm, dtype=np.float32),
             frequency_mhz=facts.frequency_mhz,
             transmitter_height_m=facts.transmitter_height_m,
-            walls=_walls(sparse.grid, group, facts.buildings),
+            buildings=_buildings(sparse.grid, group, facts.buildings),
         )
 
 
-def _walls(grid: Grid, tiles: Sequence[Tile], buildings: BuildingSource | None) -> BoolArray | None:
+def _buildings(
+    grid: Grid, tiles: Sequence[Tile], buildings: BuildingSource | None
+) -> BoolArray | None:
     """Where buildings are known to be in tiles, (B, H, W)."""
     if buildings is None:
         return None

@@ -17,7 +17,7 @@ class MethodRecipe:
 
     Attributes
     ----------
-    method, model, device, batch_size, tile_size_px, options, told
+    method, model, device, batch_size, tile_size_px, options, known_buildings
         As for :func:`rm_geo.inference.methods.open_method`.
     version : str
         Of the rm_geo that asks; workers must have the same.
@@ -29,7 +29,7 @@ class MethodRecipe:
     batch_size: int | None
     tile_size_px: int
     options: Mapping[str, object] = field(default_factory=dict)
-    told: bool = False
+    known_buildings: bool = False
     version: str = __version__
 
     @classmethod
@@ -47,7 +47,7 @@ class MethodRecipe:
             options.method.batch_size,
             options.grid.tile_size_px,
             options.method.method_options,
-            told=options.site.buildings is not None,
+            known_buildings=options.site.buildings is not None,
         )
 
     def opened(self) -> OpenMethod:
@@ -65,5 +65,5 @@ class MethodRecipe:
             batch_size=self.batch_size,
             tile_size_px=self.tile_size_px,
             options=self.options,
-            told=self.told,
+            known_buildings=self.known_buildings,
         )

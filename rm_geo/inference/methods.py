@@ -14,7 +14,7 @@ from rm_geo.estimators import registry
 from rm_geo.estimators.base import Estimator
 from rm_geo.zoo.catalog import find_model
 
-_OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "told"})
+_OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "known_buildings"})
 """What a run says in another way."""
 
 
@@ -58,7 +58,7 @@ def open_method(
     batch_size: int | None = None,
     tile_size_px: int = 256,
     options: Mapping[str, object] | None = None,
-    told: bool = False,
+    known_buildings: bool = False,
 ) -> OpenMethod:
     """Make an estimator by name.
 
@@ -76,7 +76,7 @@ def open_method(
         Side of the tiles to come.
     options : mapping, optional
         Further parameters of the method.
-    told : bool
+    known_buildings : bool
         Whether the buildings of the tiles will be known.
 
     Raises
@@ -98,7 +98,7 @@ def open_method(
         if model is not None:
             further["model"] = model
         if info is not None and info.accepts_buildings:
-            further.update(tile_size_px=tile_size_px, told=told)
+            further.update(tile_size_px=tile_size_px, known_buildings=known_buildings)
     else:
         if info is not None and model is not None:
             raise _no_model_to_choose(method)
@@ -115,13 +115,13 @@ def check_method(
     model: str | Path | None = None,
     device: str = "auto",
     options: Mapping[str, object] | None = None,
-    told: bool = False,
+    known_buildings: bool = False,
 ) -> None:
     """Refuse what :func:`open_method` would refuse on any machine, opening nothing.
 
     Parameters
     ----------
-    method, model, device, options, told
+    method, model, device, options, known_buildings
         As for :func:`open_method`.
 
     Raises
@@ -140,7 +140,7 @@ def check_method(
         raise _no_model_to_choose(method)
     if model is not None:
         find_model(model)
-    if told:
+    if known_buildings:
         registry.require_accepts_buildings(method)
     # Whoever computes may have packages that are not here.
     with contextlib.suppress(DependencyError, ImportError):

@@ -136,7 +136,7 @@ def _part(batch: TileBatch, start: int, count: int) -> TileBatch:
         rsrp_dbm=batch.rsrp_dbm[chosen],
         transmitter_rc=batch.transmitter_rc[chosen],
         intercept_dbm=batch.intercept_dbm[chosen],
-        walls=None if batch.walls is None else batch.walls[chosen],
+        buildings=None if batch.buildings is None else batch.buildings[chosen],
     )
 
 

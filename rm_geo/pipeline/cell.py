@@ -32,7 +32,7 @@ from rm_geo.progress import Progress
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.selection import SiteChoice, choose_site
-from rm_geo.sites.transmitter import Transmitter
+from rm_geo.sites.site import Site
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CellRun:
 
     folder: Path
     options: PredictOptions
-    sites: Sequence[Transmitter] | None
+    sites: Sequence[Site] | None
     method: OpenMethod
     tags: Mapping[str, str]
     progress: Progress

@@ -51,15 +51,17 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
             else find_model(options.method.model)
         )
         record = verified(record)
-        told, size = options.site.buildings is not None, options.grid.tile_size_px
-        if record.kind != "radiocycle-field" or size in onnx_files(record, told=told):
+        known_buildings, size = options.site.buildings is not None, options.grid.tile_size_px
+        if record.kind != "radiocycle-field" or size in onnx_files(
+            record, known_buildings=known_buildings
+        ):
             return False
-        path = export_path(record.sha256 or "", size, told=told)
+        path = export_path(record.sha256 or "", size, known_buildings=known_buildings)
         path.parent.mkdir(parents=True, exist_ok=True)
         progress.log(f"Exporting {record.name} for ONNX Runtime, once: the run is long")
         from rm_geo.zoo.onnx_export import export_onnx
 
-        export_onnx(record, path, size, told=told)
+        export_onnx(record, path, size, known_buildings=known_buildings)
     except (RmGeoError, OSError) as error:
         progress.log(f"Goes on with PyTorch: {error}")
         return False

@@ -46,8 +46,8 @@ from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.products.stac import require_pystac
 from rm_geo.products.summary import CellResult, failed, skipped, write_summary
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.sites.site import Site
 from rm_geo.sites.table import read_sites
-from rm_geo.sites.transmitter import Transmitter
 
 __all__ = ["CellResult", "PredictOptions", "predict"]
 
@@ -224,7 +224,7 @@ def open_wanted_method(options: PredictOptions) -> OpenMethod:
 
 def open_sites(
     options: PredictOptions, measurements: Measurements, progress: Progress
-) -> Sequence[Transmitter] | None:
+) -> Sequence[Site] | None:
     """Read the site table, if there is one, from wherever it is."""
     if options.site.sites is None:
         return None

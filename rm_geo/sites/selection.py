@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.facts import SiteInfo
-from rm_geo.sites.transmitter import (
+from rm_geo.sites.site import (
     DEFAULT_FREQUENCY_MHZ,
-    Transmitter,
+    Site,
     estimate_position,
     free_space_intercept,
-    match_transmitter,
+    match_site,
     measured_carrier_mhz,
 )
 
@@ -67,7 +67,7 @@ class SiteChoice:
 
 def choose_site(
     measurements: Measurements,
-    sites: Sequence[Transmitter] | None,
+    sites: Sequence[Site] | None,
     *,
     eirp_dbm: float | None = None,
     frequency_mhz: float | None = None,
@@ -79,7 +79,7 @@ def choose_site(
     ----------
     measurements : Measurements
         Those of the cell.
-    sites : sequence of Transmitter, optional
+    sites : sequence of Site, optional
         The site table, in the CRS of the measurements.
     eirp_dbm : float, optional
         EIRP per resource element, where the site table has none.
@@ -91,7 +91,7 @@ def choose_site(
     """
     warnings: list[str] = []
     mhz = measured_carrier_mhz(measurements) or frequency_mhz or DEFAULT_FREQUENCY_MHZ
-    listed = None if sites is None else match_transmitter(sites, measurements)
+    listed = None if sites is None else match_site(sites, measurements)
     if listed is not None:
         if listed.frequency_mhz is not None:
             mhz = listed.frequency_mhz
@@ -116,7 +116,7 @@ def choose_site(
 
 
 def _choice(
-    site: Transmitter,
+    site: Site,
     origin: str,
     measurements: Measurements,
     eirp_dbm: float | None,

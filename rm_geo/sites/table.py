@@ -23,7 +23,7 @@ from rm_geo.io.tables.arrow import to_cells, to_numbers
 from rm_geo.io.tables.column_roles import Role
 from rm_geo.progress import Progress
 from rm_geo.sites.arfcn import carrier_mhz
-from rm_geo.sites.transmitter import DEFAULT_HEIGHT_M, Transmitter
+from rm_geo.sites.site import DEFAULT_HEIGHT_M, Site
 
 _CRS_PARAMETER: Final = "sites_crs"
 _NOTHING: Final = re.compile(r"(?!)")
@@ -79,7 +79,7 @@ def read_sites(
     usual_crs: CrsLike | None = None,
     layer: str | None = None,
     progress: Progress | None = None,
-) -> tuple[Transmitter, ...]:
+) -> tuple[Site, ...]:
     """Read a site table: one row per cell.
 
     Columns, by their usual names: the cell (``pci``, ``cell``, ``eci``, ...); longitude and
@@ -105,7 +105,7 @@ def read_sites(
 
     Returns
     -------
-    tuple of Transmitter
+    tuple of Site
         In the order of the file; ``cell`` None where the table names none, and so are EIRP,
         azimuth and frequency where it does not say.
 
@@ -144,19 +144,19 @@ def read_sites(
             channels,
             "is in no band of LTE or NR",
         )
-    return tuple(_transmitter(i, positions.x, positions.y, cells, values) for i in range(x.size))
+    return tuple(_site(i, positions.x, positions.y, cells, values) for i in range(x.size))
 
 
-def _transmitter(
+def _site(
     i: int,
     x: Float64Array,
     y: Float64Array,
     cells: NDArray[np.object_],
     values: dict[str, Float64Array],
-) -> Transmitter:
+) -> Site:
     """Put one row together."""
     row = {key: float(column[i]) for key, column in values.items()}
-    site = Transmitter(
+    site = Site(
         x=float(x[i]),
         y=float(y[i]),
         height_m=row["height_m"],

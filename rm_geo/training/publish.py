@@ -65,8 +65,8 @@ def main(
         record = find_model(models / name)
         if record.kind == FIELD_KIND:
             try:
-                for told in (False, True):
-                    write_graph(record, told=told)
+                for known_buildings in (False, True):
+                    write_graph(record, known_buildings=known_buildings)
             except DependencyError as error:
                 click.echo(f"Without a network for ONNX Runtime: {error}", err=True)
         write_index(models, {**known, **chosen})

@@ -13,7 +13,7 @@ from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I
 from rm_geo.errors import ConfigError, RmGeoError
 from rm_geo.estimators.registry import create
-from rm_geo.evaluation.benchmark_methods import Line
+from rm_geo.evaluation.benchmark_methods import MethodSet
 from rm_geo.evaluation.cases import Sampling, require_alike
 from rm_geo.evaluation.mars import judge_mars, pairs_to_judge
 from rm_geo.evaluation.simulated import run_protocol
@@ -104,10 +104,10 @@ def judge(
     estimator = create(method, model=folder, device=device)
     if model.kind in REFINING_KINDS:
         scale = int(model.recipe.get("network", {}).get("scale", 4))
-        line = Line({model.key: estimator}, {}, (model.key,))
+        method_set = MethodSet({model.key: estimator}, {}, (model.key,))
         rows, _ = judge_mars(
             data,
-            {scale: line},
+            {scale: method_set},
             setting=setting_of(model),
             transmitters=transmitters,
             progress=progress,

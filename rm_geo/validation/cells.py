@@ -1,4 +1,4 @@
-"""Hold-out on a file of measurements, cell by cell: estimators beside the full road.
+"""Hold-out on measurements, cell by cell: estimators alone, or the whole pipeline.
 
 ``rm-geo evaluate drive-test FILE --methods knn,idw -o DIR`` runs it, and so does
 ``python -m rm_geo.validation.cells`` with the same options.
@@ -20,7 +20,7 @@ from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.validation.holdout import HoldoutScore, Predictor, Split, holdout, whole_area_predictor
-from rm_geo.validation.known_buildings import TOLD
+from rm_geo.validation.known_buildings import WITH_BUILDINGS
 from rm_geo.validation.pipeline_estimator import PIPELINE_PREFIX
 
 
@@ -37,7 +37,7 @@ class CellScore(HoldoutScore):
     cell: str = ""
 
 
-def full_road_predictor(options: PredictOptions) -> Predictor:
+def pipeline_predictor(options: PredictOptions) -> Predictor:
     """Judge the full pipeline: site, tiles, blending, assimilation and reach.
 
     Parameters
@@ -171,13 +171,13 @@ def named_predictor(
     if not name.startswith(PIPELINE_PREFIX):
         return whole_area_predictor(create(name))
     method = name.removeprefix(PIPELINE_PREFIX)
-    options = PredictOptions(method=method.removesuffix(TOLD), model=model)
-    if method.endswith(TOLD):
+    options = PredictOptions(method=method.removesuffix(WITH_BUILDINGS), model=model)
+    if method.endswith(WITH_BUILDINGS):
         if buildings is None:
             raise UsageError(f"{name} is told the buildings.", hint="Give them with `buildings`.")
         require_accepts_buildings(options.method.name)
         options = options.replace(buildings=buildings, buildings_layer=buildings_layer)
-    return full_road_predictor(options)
+    return pipeline_predictor(options)
 
 
 def chosen_cells(

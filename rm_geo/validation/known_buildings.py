@@ -1,4 +1,4 @@
-"""Methods that are told where buildings stand."""
+"""Methods that are given known buildings."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from rm_geo.estimators.base import Estimate, Estimator, TileBatch
 from rm_geo.units import GAIN_FLOOR_DB
 
-TOLD: Final = "+buildings"
-"""In a method's name: it is told where buildings stand. Its building scores say nothing then."""
+WITH_BUILDINGS: Final = "+buildings"
+"""Suffix of a method's name: it is given the known buildings; its building scores are void."""
 
 
 @dataclass(frozen=True)
 class KnownBuildingsEstimator:
-    """Lets another method see the samples outdoors alone, and paints walls into its map.
+    """Gives another method the outdoor samples only, and sets known buildings in its map.
 
     Attributes
     ----------
     base : Estimator
-        Makes the map between the walls.
+        Makes the outdoor map.
     """
 
     base: Estimator
@@ -35,14 +35,14 @@ class KnownBuildingsEstimator:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """The other method's, and that it was told."""
-        return {**self.base.provenance, "walls": "told"}
+        """The other method's tags, and that buildings were known."""
+        return {**self.base.provenance, "buildings": "known"}
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch of path gains; walls are at the bottom of the noise-floor scale."""
-        if batch.walls is None:
+        """Estimate a batch of path gains; buildings are at the bottom of the noise-floor scale."""
+        if batch.buildings is None:
             return self.base.estimate(batch)
-        outdoors = np.where(batch.walls, np.float32(np.nan), batch.rsrp_dbm)
-        estimate = self.base.estimate(replace(batch, rsrp_dbm=outdoors, walls=None))
-        level = np.where(batch.walls, np.float32(GAIN_FLOOR_DB), estimate.rsrp_dbm)
+        outdoors = np.where(batch.buildings, np.float32(np.nan), batch.rsrp_dbm)
+        estimate = self.base.estimate(replace(batch, rsrp_dbm=outdoors, buildings=None))
+        level = np.where(batch.buildings, np.float32(GAIN_FLOOR_DB), estimate.rsrp_dbm)
         return Estimate(np.asarray(level, dtype=np.float32), zero_in_buildings=True)

@@ -8,9 +8,9 @@ from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator
 from rm_geo.estimators.registry import create, method_info, require_accepts_buildings
 from rm_geo.validation.corrected_estimator import SUFFIX, AssimilatedEstimator
-from rm_geo.validation.known_buildings import TOLD
+from rm_geo.validation.known_buildings import WITH_BUILDINGS
 from rm_geo.validation.pipeline_estimator import (
-    PARTNER,
+    IDW_BASELINE,
     PIPELINE_PREFIX,
     IdwBaselineEstimator,
     PipelineEstimator,
@@ -50,12 +50,12 @@ def named_estimators(
 
 def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
     """Make one of :func:`named_estimators`."""
-    if _method(name) == PARTNER and name != PARTNER:
-        raise UsageError(f"There is no {name!r}.", hint=f"The {PARTNER} stands alone.")
-    if TOLD in name:
-        name = name.replace(TOLD, "", 1)
+    if _method(name) == IDW_BASELINE and name != IDW_BASELINE:
+        raise UsageError(f"There is no {name!r}.", hint=f"{IDW_BASELINE} stands alone.")
+    if WITH_BUILDINGS in name:
+        name = name.replace(WITH_BUILDINGS, "", 1)
         require_accepts_buildings(_method(name))
-    if name == PARTNER:
+    if name == IDW_BASELINE:
         return IdwBaselineEstimator()
     if name.startswith(PIPELINE_PREFIX):
         return PipelineEstimator(named_estimator(name.removeprefix(PIPELINE_PREFIX), parameters))
@@ -66,9 +66,9 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
 
 def _is_network(name: str) -> bool:
     """Whether a method is one that parameters are meant for."""
-    return _method(name) != PARTNER and method_info(_method(name)).is_network
+    return _method(name) != IDW_BASELINE and method_info(_method(name)).is_network
 
 
 def _method(name: str) -> str:
     """Give the method alone."""
-    return name.replace(TOLD, "", 1).removeprefix(PIPELINE_PREFIX).removesuffix(SUFFIX)
+    return name.replace(WITH_BUILDINGS, "", 1).removeprefix(PIPELINE_PREFIX).removesuffix(SUFFIX)

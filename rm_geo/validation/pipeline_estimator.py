@@ -23,7 +23,7 @@ from rm_geo.validation.corrected_estimator import CorrectedEstimator
 PIPELINE_PREFIX: Final = "pipeline:"
 """Before a method's name: what ``rm-geo predict`` makes with it, assimilation to trust."""
 
-PARTNER: Final = "partner"
+IDW_BASELINE: Final = "idw-baseline"
 """Name of what networks are mixed with, alone."""
 
 _ANY_CRS: Final = 32631
@@ -54,13 +54,13 @@ class PipelineEstimator(CorrectedEstimator):
         honoured = assimilate(level_dbm, sparse.rsrp_dbm, parameters=parameters).rsrp_dbm
         if trust.alone:
             return honoured
-        return combine_rows(honoured, _partner_dbm(sparse, facts, parameters), trust)
+        return combine_rows(honoured, _baseline_dbm(sparse, facts, parameters), trust)
 
 
 class IdwBaselineEstimator:
     """What a network is mixed with, alone."""
 
-    name = PARTNER
+    name = IDW_BASELINE
     maps_buildings = False
     provenance: dict[str, str] = {}  # noqa: RUF012 - nothing to choose
 
@@ -71,21 +71,21 @@ class IdwBaselineEstimator:
             sparse, facts = _cell(batch, index)
             if len(sparse):
                 parameters = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
-                maps[index] = _partner_dbm(sparse, facts, parameters)
+                maps[index] = _baseline_dbm(sparse, facts, parameters)
         return Estimate(maps)
 
 
 @dataclass(frozen=True)
-class _TileWalls:
+class _TileBuildings:
     """The known buildings of the one tile that a cell consists of."""
 
-    walls: BoolArray
+    buildings: BoolArray
 
     def mask(self, grid: Grid) -> BoolArray:
         """Give them."""
-        if grid.shape != self.walls.shape:
-            raise ValueError(f"buildings of {self.walls.shape} asked for on {grid.shape}")
-        return self.walls
+        if grid.shape != self.buildings.shape:
+            raise ValueError(f"buildings of {self.buildings.shape} asked for on {grid.shape}")
+        return self.buildings
 
 
 def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, SiteInfo]:
@@ -100,16 +100,16 @@ def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, SiteInfo]:
         intercept_dbm=float(batch.intercept_dbm[index]),
         frequency_mhz=batch.frequency_mhz,
         transmitter_height_m=batch.transmitter_height_m,
-        buildings=None if batch.walls is None else _TileWalls(batch.walls[index]),
+        buildings=None if batch.buildings is None else _TileBuildings(batch.buildings[index]),
     )
     return SparseRaster.from_levels(grid, rsrp_dbm), facts
 
 
-def _partner_dbm(
+def _baseline_dbm(
     sparse: SparseRaster, facts: SiteInfo, parameters: RegressionKrigingOptions
 ) -> FloatArray:
     """Map a tile by what networks are mixed with, shape (H, W)."""
-    partner = fit_idw_baseline(sparse, parameters, DistanceTrend.fit(sparse, facts))
+    baseline = fit_idw_baseline(sparse, parameters, DistanceTrend.fit(sparse, facts))
     shape = sparse.grid.shape
     everywhere = np.ones(shape, dtype=np.bool_)
-    return partner.on_rows(slice(0, shape[0]), sparse.rsrp_dbm, everywhere)
+    return baseline.on_rows(slice(0, shape[0]), sparse.rsrp_dbm, everywhere)

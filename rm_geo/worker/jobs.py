@@ -140,7 +140,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     pipeline, from site to regression kriging.
     """
     from rm_geo.pipeline.plan import plan_run, require_mappable_cell
-    from rm_geo.validation.cells import full_road_predictor, holdout_cells
+    from rm_geo.validation.cells import holdout_cells, pipeline_predictor
     from rm_geo.validation.tables import write_csv
 
     options = _predict_options(values)
@@ -158,7 +158,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         name: options.method.model if method_info(name).is_network else None for name in methods
     }
     predictors = {
-        name: full_road_predictor(options.replace(method=name, model=model_of[name]))
+        name: pipeline_predictor(options.replace(method=name, model=model_of[name]))
         for name in methods
     }
     scores = holdout_cells(

@@ -19,8 +19,8 @@ from rm_geo.measurements.cell_names import safe_file_names
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.raster.tile_limit import check_area
+from rm_geo.sites.site import DEFAULT_FREQUENCY_MHZ, Site
 from rm_geo.sites.table import read_sites
-from rm_geo.sites.transmitter import DEFAULT_FREQUENCY_MHZ, Transmitter
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SimulatedMap:
 
 def simulate(
     buildings: Buildings,
-    sites: str | os.PathLike[str] | Sequence[Transmitter],
+    sites: str | os.PathLike[str] | Sequence[Site],
     output_dir: str | os.PathLike[str],
     *,
     sites_crs: CrsLike | None = None,
@@ -52,7 +52,7 @@ def simulate(
     ----------
     buildings : Buildings
         See :func:`read_buildings`.
-    sites : path-like or sequence of Transmitter
+    sites : path-like or sequence of Site
         A site table, or transmitters in the CRS of the buildings.
     output_dir : path-like
         Gets ``<site>_rsrp.tif`` (dBm) where the EIRP is known, else ``<site>_gain.tif`` (dB).
@@ -127,7 +127,7 @@ def simulate(
 
 
 def _grid_around(
-    buildings: Buildings, table: Sequence[Transmitter], resolution_m: float, margin_m: float
+    buildings: Buildings, table: Sequence[Site], resolution_m: float, margin_m: float
 ) -> Grid:
     """Cover the buildings and the sites."""
     west, south, east, north = buildings.bounds
@@ -136,7 +136,7 @@ def _grid_around(
     return Grid.covering(xs, ys, buildings.crs, spacing_m=resolution_m, margin_m=margin_m)
 
 
-def _names(table: Sequence[Transmitter]) -> list[str]:
+def _names(table: Sequence[Site]) -> list[str]:
     """Name the files of the sites: the cell, or the number of the row; never two alike."""
     labels: list[str] = []
     for number, site in enumerate(table, start=1):
@@ -146,7 +146,7 @@ def _names(table: Sequence[Transmitter]) -> list[str]:
     return [names[label] for label in labels]
 
 
-def antenna_of(site: Transmitter, grid: Grid, frequency_mhz: float | None = None) -> Antenna:
+def antenna_of(site: Site, grid: Grid, frequency_mhz: float | None = None) -> Antenna:
     """Place a site's antenna in the scene that a grid covers."""
     west, _, _, north = grid.bounds
     pattern = None
@@ -165,11 +165,11 @@ def antenna_of(site: Transmitter, grid: Grid, frequency_mhz: float | None = None
     )
 
 
-def _carrier_mhz(site: Transmitter, wanted_mhz: float | None) -> float:
+def _carrier_mhz(site: Site, wanted_mhz: float | None) -> float:
     """Carrier that is simulated: the one asked for, the site's, or the usual one."""
     return wanted_mhz or site.frequency_mhz or DEFAULT_FREQUENCY_MHZ
 
 
-def _peak_gain_dbi(site: Transmitter) -> float:
+def _peak_gain_dbi(site: Site) -> float:
     """Gain that an EIRP contains already."""
     return 0.0 if site.azimuth_deg is None else SectorPattern().max_gain_dbi

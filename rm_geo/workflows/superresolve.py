@@ -168,14 +168,14 @@ def superresolve(
             f"windows, more than {max_tiles}.",
             hint="Cut it, or allow more (`max_tiles`).",
         )
-    record = refining_model(scale, model, walled=buildings is not None)
+    record = refining_model(scale, model, takes_buildings=buildings is not None)
     place = choose_device(device)
     fine = raster.grid.scaled(scale)
-    walls = None
+    building_pixels = None
     if buildings is not None:
         from rm_geo.buildings.mask import building_mask  # GeoPandas, and most runs need none
 
-        walls = building_mask(buildings, fine, layer=buildings_layer)
+        building_pixels = building_mask(buildings, fine, layer=buildings_layer)
     network, record = load_network(record)
     prepare_output_folder(target.parent)
     known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
@@ -201,7 +201,7 @@ def superresolve(
     with raster_sink(target, fine, unit="dBm", band_descriptions=["RSRP"], tags=tags) as sink:
         for row, values in _fine_rows(
             raster,
-            walls,
+            building_pixels,
             fine,
             tiles,
             refiner,
@@ -215,7 +215,7 @@ def superresolve(
 
 def _fine_rows(
     raster: Raster,
-    walls: BoolArray | None,
+    building_pixels: BoolArray | None,
     fine: Grid,
     tiles: Sequence[Tile],
     refiner: _Refiner,
@@ -244,7 +244,7 @@ def _fine_rows(
             yield row, np.full((1, count, fine.shape[1]), np.nan, np.float32)
 
     batches = (
-        _windows(filled, walls, useful[start : start + batch_size], raster.grid.spacing_m)
+        _windows(filled, building_pixels, useful[start : start + batch_size], raster.grid.spacing_m)
         for start in range(0, len(useful), batch_size)
     )
     position = 0
@@ -269,20 +269,20 @@ def _filled(values: FloatArray) -> FloatArray:
 
 
 def _windows(
-    filled: FloatArray, walls: BoolArray | None, tiles: Sequence[Tile], spacing_m: float
+    filled: FloatArray, building_pixels: BoolArray | None, tiles: Sequence[Tile], spacing_m: float
 ) -> TileBatch:
     """Cut windows; beyond the raster's edge its outermost pixels go on."""
     unknown = np.full(len(tiles), np.nan, dtype=np.float32)
     known = None
-    if walls is not None:
-        scale = walls.shape[0] // filled.shape[0]
-        known = np.stack([_through(tile.scaled(scale), walls) for tile in tiles])
+    if building_pixels is not None:
+        scale = building_pixels.shape[0] // filled.shape[0]
+        known = np.stack([_through(tile.scaled(scale), building_pixels) for tile in tiles])
     return TileBatch(
         np.stack([_through(tile, filled) for tile in tiles]),
         spacing_m,
         np.stack([unknown, unknown], axis=1),
         unknown,
-        walls=known,
+        buildings=known,
     )
 
 
@@ -317,9 +317,9 @@ class _Refiner:
         from rm_geo.estimators.super_resolution import averaged
 
         unit = torch.from_numpy(self.unit_scale.to_unit(batch.rsrp_dbm))[:, None]
-        walls = None
-        if batch.walls is not None:
-            walls = torch.from_numpy(batch.walls)[:, None].float().to(self.device)
+        outlines = None
+        if batch.buildings is not None:
+            outlines = torch.from_numpy(batch.buildings)[:, None].float().to(self.device)
         cast = (
             torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
             if self.precision == "bfloat16"
@@ -332,7 +332,7 @@ class _Refiner:
                 self.symmetries,
                 self.scale,
                 centred=True,
-                walls=walls,
+                buildings=outlines,
             )
         return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
 

@@ -96,7 +96,7 @@ class _FieldForward(nn.Module):
 
 
 def export_onnx(
-    record: ModelRecord, path: Path, tile_size_px: int = 256, *, told: bool = False
+    record: ModelRecord, path: Path, tile_size_px: int = 256, *, known_buildings: bool = False
 ) -> Export:
     """Write a trained network as an ONNX file.
 
@@ -109,7 +109,7 @@ def export_onnx(
     tile_size_px : int
         Side of the tiles that the file will take; their number is free. Of
         super-resolution models, the side of the enlarged tiles.
-    told : bool
+    known_buildings : bool
         Whether the file takes known buildings too; of field models alone.
 
     Returns
@@ -132,7 +132,7 @@ def export_onnx(
     onnx, runtime = (_require(name) for name in ("onnx", "onnxruntime"))
     _require("onnxscript")
     network, loaded = load_network(record)
-    plan = _plan(network.eval(), loaded, tile_size_px, told)
+    plan = _plan(network.eval(), loaded, tile_size_px, known_buildings)
     generator = torch.Generator().manual_seed(0)
     sample = plan.sample(2, generator)
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
@@ -171,9 +171,9 @@ def export_onnx(
     )
 
 
-def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Plan:
+def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: bool) -> _Plan:
     """Find out how a network is called."""
-    if told and not isinstance(network, DriveTestRadioCycle):
+    if known_buildings and not isinstance(network, DriveTestRadioCycle):
         raise ModelError(
             f"{record.name!r} is not exported with known buildings: it is a {record.kind}.",
             hint="Export it without `buildings`, or choose a radiocycle-field model.",
@@ -192,14 +192,14 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, told: bool) -> _Pl
             position[-1] = torch.nan  # one tile whose transmitter is unknown
             spacing_m = torch.tensor(1.0)
             sample = (level * observed, observed, position, position[:, 0] - 40.0, spacing_m)
-            if not told:
+            if not known_buildings:
                 return sample
             blocks = torch.rand(count, 1, size // 8, size // 8, generator=generator) < 0.3
             walls = blocks.float().repeat_interleave(8, 2).repeat_interleave(8, 3)
             return (*sample, functional.pad(walls, (0, size % 8, 0, size % 8)))
 
         outputs = ("rsrp_dbm_map", "building_logits", "log_std")
-        inputs = KNOWN_BUILDINGS_INPUTS if told else INPUTS
+        inputs = KNOWN_BUILDINGS_INPUTS if known_buildings else INPUTS
         return _Plan(_FieldForward(network), inputs, outputs, field_sample)
     if record.kind == "mars":
         small = size // (record.scale or 4)

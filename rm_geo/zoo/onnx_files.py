@@ -24,25 +24,25 @@ def export_folder() -> Path:
     return user_cache_folder() / "onnx"
 
 
-def export_path(sha256: str, tile_size_px: int, *, told: bool = False) -> Path:
+def export_path(sha256: str, tile_size_px: int, *, known_buildings: bool = False) -> Path:
     """Where the export of some weights for tiles of a size lies, if there is one."""
-    return export_folder() / f"{_made_prefix(sha256, told)}-{tile_size_px}.onnx"
+    return export_folder() / f"{_made_prefix(sha256, known_buildings)}-{tile_size_px}.onnx"
 
 
-def graph_path(weights: Path, tile_size_px: int, *, told: bool = False) -> Path:
+def graph_path(weights: Path, tile_size_px: int, *, known_buildings: bool = False) -> Path:
     """Where the network without its weights lies, beside them, if it comes with the model."""
-    return weights.with_name(f"{_shipped_prefix(told)}-{tile_size_px}.onnx")
+    return weights.with_name(f"{_shipped_prefix(known_buildings)}-{tile_size_px}.onnx")
 
 
-def onnx_files(record: ModelRecord, *, told: bool = False) -> dict[int, Path]:
+def onnx_files(record: ModelRecord, *, known_buildings: bool = False) -> dict[int, Path]:
     """Find the exports of a model, by the size of their tiles; none without ONNX Runtime.
 
     Parameters
     ----------
     record : ModelRecord
         The model. A file of the user's whose checksum is not known has none.
-    told : bool
-        Those that are told where buildings stand, instead of those that are not.
+    known_buildings : bool
+        Files of the network with known buildings, instead of the one without.
 
     Returns
     -------
@@ -52,20 +52,20 @@ def onnx_files(record: ModelRecord, *, told: bool = False) -> dict[int, Path]:
     """
     if not record.sha256 or importlib.util.find_spec("onnxruntime") is None:
         return {}
-    prefix = _made_prefix(record.sha256, told)
+    prefix = _made_prefix(record.sha256, known_buildings)
     made = _by_size(export_folder().glob(f"{prefix}-*.onnx"), prefix)
     listed = (record.path.with_name(name) for name in record.card.get("onnx", {}))
-    return dict(sorted({**made, **_by_size(listed, _shipped_prefix(told))}.items()))
+    return dict(sorted({**made, **_by_size(listed, _shipped_prefix(known_buildings))}.items()))
 
 
-def _made_prefix(sha256: str, told: bool) -> str:
+def _made_prefix(sha256: str, known_buildings: bool) -> str:
     """First part of the name of an export that was made here."""
-    return f"{sha256[:16]}-told" if told else sha256[:16]
+    return f"{sha256[:16]}-told" if known_buildings else sha256[:16]
 
 
-def _shipped_prefix(told: bool) -> str:
+def _shipped_prefix(known_buildings: bool) -> str:
     """First part of the name of an export that comes with a model."""
-    return "told" if told else "tiles"
+    return "told" if known_buildings else "tiles"
 
 
 def _by_size(paths: Iterable[Path], prefix: str) -> dict[int, Path]:

@@ -29,7 +29,9 @@ MOST_BYTES: Final = 8192
 _PREFIX: Final = "network."
 
 
-def write_graph(record: ModelRecord, tile_size_px: int = 256, *, told: bool = False) -> Path:
+def write_graph(
+    record: ModelRecord, tile_size_px: int = 256, *, known_buildings: bool = False
+) -> Path:
     """Export a network, write it without weights beside them, and list it in the model's card.
 
     Parameters
@@ -38,7 +40,7 @@ def write_graph(record: ModelRecord, tile_size_px: int = 256, *, told: bool = Fa
         A model in a folder of its own, with its card.
     tile_size_px : int
         Side of the tiles that it takes.
-    told : bool
+    known_buildings : bool
         Whether it takes known buildings too.
 
     Returns
@@ -64,11 +66,11 @@ def write_graph(record: ModelRecord, tile_size_px: int = 256, *, told: bool = Fa
         )
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.onnx"
-        export_onnx(record, whole, tile_size_px, told=told)
+        export_onnx(record, whole, tile_size_px, known_buildings=known_buildings)
         import onnx
 
         graph = detached(onnx.load(whole), record.path)
-    target = graph_path(record.path, tile_size_px, told=told)
+    target = graph_path(record.path, tile_size_px, known_buildings=known_buildings)
     data = graph.SerializeToString()
     with replacing(target) as part:
         part.write_bytes(data)

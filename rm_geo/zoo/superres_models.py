@@ -12,7 +12,7 @@ KINDS: Final = ("mars", "srresnet", "supreme")
 """Kinds of network that refine rasters."""
 
 
-def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> ModelRecord:
+def refining_model(scale: int, model: str | Path | None, *, takes_buildings: bool) -> ModelRecord:
     """Find the model for a scale, one that reads buildings or one that does not.
 
     Raises
@@ -34,8 +34,8 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
                 hint=f"Scales: {', '.join(map(str, scales)) or 'none'}. Give a model of your own "
                 "with `model`.",
             )
-        if walled:
-            return _model_told_buildings(scale)
+        if takes_buildings:
+            return _model_with_known_buildings(scale)
         try:  # the model for rasters of means, where it is another than the one for points
             return default_model(f"superres-{scale}")
         except ModelError:
@@ -52,8 +52,10 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
             f"The model {record.name!r} refines {record.scale}x, not {scale}x.",
             hint=f"Use `scale` {record.scale}, or another model.",
         )
-    if bool(describe_network(record)["network"].get("walled", False)) is not walled:
-        what, way = ("reads no", "Leave out") if walled else ("must be told the", "Give them with")
+    if bool(describe_network(record)["network"].get("walled", False)) is not takes_buildings:
+        what, way = (
+            ("reads no", "Leave out") if takes_buildings else ("needs the", "Give them with")
+        )
         raise ModelError(
             f"The model {record.name!r} {what} buildings.",
             hint=f"{way} `buildings`, or use another model.",
@@ -61,7 +63,7 @@ def refining_model(scale: int, model: str | Path | None, *, walled: bool) -> Mod
     return record
 
 
-def _model_told_buildings(scale: int) -> ModelRecord:
+def _model_with_known_buildings(scale: int) -> ModelRecord:
     """Find the default model that reads buildings."""
     try:
         return default_model(f"superres-{scale}-walls")

@@ -32,7 +32,7 @@ from tests.support.measurements import CORNER, drive_frame, write_frame
 FAST = PredictOptions(tile_size_px=64, overlap_px=16, reach_m=20.0, preview=False, crs="EPSG:4326")
 
 
-def batch_of(seed: int, shape=(2, 64, 64), *, walls: bool = True) -> TileBatch:
+def batch_of(seed: int, shape=(2, 64, 64), *, buildings: bool = True) -> TileBatch:
     rng = np.random.default_rng(seed)
     level = rng.uniform(-110.0, -60.0, shape).astype(np.float32)
     level[rng.random(shape) > 0.1] = np.nan
@@ -41,21 +41,21 @@ def batch_of(seed: int, shape=(2, 64, 64), *, walls: bool = True) -> TileBatch:
         1.0,
         np.full((shape[0], 2), 20.0, np.float32),
         np.full(shape[0], -40.0, np.float32),
-        walls=rng.random(shape) < 0.3 if walls else None,
+        buildings=rng.random(shape) < 0.3 if buildings else None,
     )
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 20), st.booleans())
-def test_tiles_travel_with_their_walls(seed, count, side, walls) -> None:
-    batch = batch_of(seed, (count, side, side), walls=walls)
+def test_tiles_travel_with_their_walls(seed, count, side, buildings) -> None:
+    batch = batch_of(seed, (count, side, side), buildings=buildings)
     back = PackedTiles.of(batch).unpacked()
     np.testing.assert_array_equal(back.rsrp_dbm, batch.rsrp_dbm)
-    if walls:
-        np.testing.assert_array_equal(back.walls, batch.walls)
-        assert back.walls.dtype == np.bool_
+    if buildings:
+        np.testing.assert_array_equal(back.buildings, batch.buildings)
+        assert back.buildings.dtype == np.bool_
     else:
-        assert back.walls is None
+        assert back.buildings is None
 
 
 @settings(max_examples=20, deadline=None)
@@ -70,7 +70,9 @@ def test_a_tile_is_told_the_buildings_that_stand_in_it(row, col) -> None:
     (batch,) = tile_batches(sparse, [Tile(row, col, 32)], facts, 4)
     whole = np.zeros((160, 160), bool)
     whole[60:80, 50:70] = True
-    np.testing.assert_array_equal(batch.walls[0], whole[row + 40 : row + 72, col + 40 : col + 72])
+    np.testing.assert_array_equal(
+        batch.buildings[0], whole[row + 40 : row + 72, col + 40 : col + 72]
+    )
 
 
 def test_a_cell_does_not_say_where_its_buildings_come_from() -> None:
@@ -84,8 +86,8 @@ def test_the_building_map_is_what_was_told_and_the_radio_map_heeds_it(symmetries
     batch = batch_of(0)
     estimator = create("radiocycle", device="cpu", symmetries=symmetries)
     told = estimator.estimate(batch)
-    np.testing.assert_allclose(told.building_probability, batch.walls, atol=1e-5)
-    unaware = estimator.estimate(replace(batch, walls=None))
+    np.testing.assert_allclose(told.building_probability, batch.buildings, atol=1e-5)
+    unaware = estimator.estimate(replace(batch, buildings=None))
     assert np.abs(told.rsrp_dbm - unaware.rsrp_dbm).max() > 1.0
     assert 0.0 < unaware.building_probability.mean() < 1.0
 
@@ -98,7 +100,7 @@ def test_the_default_model_is_told_by_either_engine() -> None:
         for engine in ("onnx", "torch")
     )
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=2e-3)
-    np.testing.assert_allclose(ours.building_probability, batch.walls, atol=1e-5)
+    np.testing.assert_allclose(ours.building_probability, batch.buildings, atol=1e-5)
     np.testing.assert_allclose(ours.std_db, theirs.std_db, rtol=1e-3, atol=1e-3)
 
 

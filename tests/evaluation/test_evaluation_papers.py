@@ -14,10 +14,10 @@ from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import create
-from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, Line, load_methods
+from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet, load_methods
 from rm_geo.evaluation.lattice import known_buildings, lattice_cases
-from rm_geo.evaluation.mars import WHOLE_SET, contestants, evaluate_mars, pairs_to_judge
-from rm_geo.evaluation.radiocycle import CONTESTANTS, evaluate_radiocycle
+from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, pairs_to_judge
+from rm_geo.evaluation.radiocycle import RADIOCYCLE_METHODS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
 from rm_geo.validation.known_buildings import KnownBuildingsEstimator
@@ -54,7 +54,7 @@ class Truth:
     def estimate(self, batch):
         found = [self.known[tuple(place)] for place in batch.transmitter_rc]
         level = unit_to_gain(gain_to_unit(np.stack([gains for gains, _ in found])))
-        buildings = np.stack([walls for _, walls in found]).astype(np.float32)
+        buildings = np.stack([buildings for _, buildings in found]).astype(np.float32)
         return Estimate(level + np.float32(self.error_db), buildings, zero_in_buildings=True)
 
 
@@ -63,7 +63,7 @@ class TestRadioCycle:
     def made(self, tmp_path):
         data = scenes(scenes=2, map_ids=[[601], [602]])
         data = save_and_open(data, tmp_path / "scenes")
-        line = Line(
+        line = MethodSet(
             {"ML w/ DWA": Truth(data), "KNN": Truth(data, -3.0)},
             {"SL": "no trained model radiocycle-sl"},
             ("KNN", "SL", "ML w/ DWA"),
@@ -100,7 +100,7 @@ class TestRadioCycle:
 
     def test_empty_table_row_is_refused(self, tmp_path):
         with pytest.raises(UsageError, match="no method to judge"):
-            evaluate_radiocycle(scenes(), Line({}, {}, ()), tmp_path)
+            evaluate_radiocycle(scenes(), MethodSet({}, {}, ()), tmp_path)
 
 
 def save_and_open(data, folder):
@@ -123,34 +123,34 @@ class TestMars:
 
     def test_walls_are_pixels_without_gain_in_all_training_maps(self):
         scene = free_space_set().scene(0)
-        walls = known_buildings(scene, np.array([0, 1]))
-        assert walls.any()
-        assert (walls <= scene.buildings).all()
-        assert (walls != scene.buildings).any()  # a rim of the building has a gain
+        buildings = known_buildings(scene, np.array([0, 1]))
+        assert buildings.any()
+        assert (buildings <= scene.buildings).all()
+        assert (buildings != scene.buildings).any()  # a rim of the building has a gain
         assert known_buildings(scene, np.array([], dtype=np.int64)) is None
-        cases = lattice_cases(scene, np.array([1]), 4, walls)
-        assert (cases.truth_unit[0][walls] == 0.0).all()
-        assert cases.batch.walls.shape == cases.truth_unit.shape
+        cases = lattice_cases(scene, np.array([1]), 4, buildings)
+        assert (cases.truth_unit[0][buildings] == 0.0).all()
+        assert cases.batch.buildings.shape == cases.truth_unit.shape
 
     def test_methods_with_known_walls_ignore_samples_in_them(self):
         data = scenes()
         scene = data.scene(0)
-        walls = known_buildings(scene, np.array([0]))
-        cases = lattice_cases(scene, np.array([1]), 4, walls)
+        buildings = known_buildings(scene, np.array([0]))
+        cases = lattice_cases(scene, np.array([1]), 4, buildings)
         plain, told = (
             wrap(create("linear")).estimate(cases.batch).rsrp_dbm[0]
             for wrap in (lambda e: e, KnownBuildingsEstimator)
         )
         truth = unit_to_gain(cases.truth_unit[0])
-        assert (gain_to_unit(told)[walls] == 0.0).all()
+        assert (gain_to_unit(told)[buildings] == 0.0).all()
         assert np.abs(told - truth).mean() < 0.5 * np.abs(plain - truth).mean()
-        unknown = replace(cases.batch, walls=None)
+        unknown = replace(cases.batch, buildings=None)
         alike = KnownBuildingsEstimator(create("linear")).estimate(unknown).rsrp_dbm[0]
         np.testing.assert_array_equal(alike, plain)
 
     def test_only_setting_1_has_a_method_with_known_walls(self):
-        assert "mars-4-walls" in {c.model_key for c in contestants(4, setting=1)}
-        assert "mars-4-walls" not in {c.model_key for c in contestants(4, setting=2)}
+        assert "mars-4-walls" in {c.model_key for c in mars_methods(4, setting=1)}
+        assert "mars-4-walls" not in {c.model_key for c in mars_methods(4, setting=2)}
 
     def test_settings_judge_their_own_maps_and_transmitters(self):
         data = free_space_set(scenes=2, antennas=75, map_ids=[[250], [601]])
@@ -175,7 +175,7 @@ class TestMars:
 
     def test_the_table_has_the_scores_of_the_truth_beside_the_published(self, tmp_path):
         data = save_and_open(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
-        line = Line(
+        line = MethodSet(
             {"MARS": Truth(data, 1.0)}, {"Supreme": "no trained model"}, ("Supreme", "MARS")
         )
         evaluate_mars(data, {4: line}, tmp_path / "out")
@@ -198,7 +198,7 @@ class TestLineUp:
         monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
 
     def test_networks_without_a_model_are_absent_and_named(self, no_models):
-        line = load_methods(CONTESTANTS, {}, only=["knn", "radiocycle-ml"])
+        line = load_methods(RADIOCYCLE_METHODS, {}, only=["knn", "radiocycle-ml"])
         assert list(line.estimators) == ["KNN"]
         assert line.absent == {"ML w/o DWA": "no trained model radiocycle-ml"}
         assert line.labels == ("KNN", "ML w/o DWA")
@@ -206,17 +206,17 @@ class TestLineUp:
     def test_given_model_replaces_the_default_of_its_row(self, no_models, tmp_path):
         config = {"width": 8, "blocks": 1}
         save_model(tmp_path / "model", build("srresnet", config), "srresnet", config)
-        line = load_methods(contestants(4), {"srresnet-4": tmp_path / "model"}, device="cpu")
+        line = load_methods(mars_methods(4), {"srresnet-4": tmp_path / "model"}, device="cpu")
         assert line.estimators["SRResNet"].scale == 4
 
     def test_damaged_given_model_is_an_error(self, no_models, tmp_path):
         (tmp_path / "bad.safetensors").write_bytes(b"nothing")
         with pytest.raises(ModelError):
-            load_methods(contestants(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
+            load_methods(mars_methods(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
 
     def test_unknown_names_are_refused_with_those_that_exist(self):
         with pytest.raises(UsageError, match=r"Keys: .*radiocycle-sl"):
-            load_methods(CONTESTANTS, {"unet": "x"})
+            load_methods(RADIOCYCLE_METHODS, {"unet": "x"})
         with pytest.raises(UsageError, match=r"Methods: .*knn"):
             load_methods([BenchmarkMethod("KNN", "knn")], {}, only=["kn"])
 

@@ -42,8 +42,10 @@ def options(tmp_path, monkeypatch):
     return PredictOptions(model=tmp_path / "tiny", device="cpu", tile_size_px=SIZE, overlap_px=0)
 
 
-def sizes(options, told=False):
-    return list(onnx_files(verified(find_model(options.method.model)), told=told))
+def sizes(options, known_buildings=False):
+    return list(
+        onnx_files(verified(find_model(options.method.model)), known_buildings=known_buildings)
+    )
 
 
 def test_a_long_run_exports_once(options):
@@ -58,7 +60,7 @@ def test_a_long_run_exports_once(options):
 def test_a_long_run_that_is_told_the_buildings_exports_what_reads_them(options, tmp_path):
     knowing = options.replace(buildings=tmp_path / "houses.gpkg")
     assert preparation.prepare_onnx(knowing, grids(5), Heard())
-    assert (sizes(options), sizes(options, told=True)) == ([], [SIZE])
+    assert (sizes(options), sizes(options, known_buildings=True)) == ([], [SIZE])
     assert not preparation.prepare_onnx(knowing, grids(5), Heard())
 
 

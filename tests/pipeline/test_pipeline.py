@@ -28,7 +28,7 @@ from rm_geo.pipeline.predict import predict
 from rm_geo.products.summary import CellResult, skipped, skipped_line
 from rm_geo.progress import SilentProgress
 from rm_geo.sites.selection import choose_site
-from rm_geo.sites.transmitter import Transmitter
+from rm_geo.sites.site import Site
 from tests.support.measurements import CORNER, drive, together
 
 FAST = PredictOptions(
@@ -184,7 +184,7 @@ def test_a_tile_in_reach_without_measurements_leaves_no_hole(tmp_path):
 
 
 def test_every_raster_says_where_it_comes_from(tmp_path, flat_method):
-    site = Transmitter(x=CORNER[0], y=CORNER[1], eirp_dbm=15.0, frequency_mhz=2600.0, cell="7")
+    site = Site(x=CORNER[0], y=CORNER[1], eirp_dbm=15.0, frequency_mhz=2600.0, cell="7")
     predict(drive(), tmp_path, FAST.replace(method="knn", sites=None, eirp_dbm=15.0))
     for name in ("7_rsrp.tif", "7_buildings.tif"):
         tags = read_raster(tmp_path / name).tags

@@ -10,7 +10,7 @@ from pyproj import CRS
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites import selection
 from rm_geo.sites.selection import choose_site
-from rm_geo.sites.transmitter import Transmitter, free_space_loss_1m_db
+from rm_geo.sites.site import Site, free_space_loss_1m_db
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def with_estimate(monkeypatch, guess):
 
 
 def test_the_site_table_is_believed(points):
-    site = Transmitter(x=0.0, y=0.0, cell="7", frequency_mhz=3500.0, height_m=25.0)
+    site = Site(x=0.0, y=0.0, cell="7", frequency_mhz=3500.0, height_m=25.0)
     choice = choose_site(points, [site], frequency_mhz=700.0)
     assert choice.origin == "site table"
     assert choice.facts.transmitter_xy == (0.0, 0.0)
@@ -42,17 +42,17 @@ def test_the_site_table_is_believed(points):
 
 
 def test_without_an_eirp_the_intercept_is_the_free_space_envelope(points):
-    choice = choose_site(points, [Transmitter(x=0.0, y=0.0, cell="7")])
+    choice = choose_site(points, [Site(x=0.0, y=0.0, cell="7")])
     assert choice.intercept_origin == "free-space envelope"
     assert choice.facts.intercept_dbm == pytest.approx(-30.0, abs=1.0)
 
 
 def test_an_eirp_gives_the_intercept_exactly(points):
-    site = Transmitter(x=0.0, y=0.0, cell="7", eirp_dbm=18.0, frequency_mhz=2600.0)
+    site = Site(x=0.0, y=0.0, cell="7", eirp_dbm=18.0, frequency_mhz=2600.0)
     choice = choose_site(points, [site], eirp_dbm=99.0)
     assert choice.intercept_origin == "eirp"
     assert choice.facts.intercept_dbm == pytest.approx(18.0 - free_space_loss_1m_db(2600.0))
-    given = choose_site(points, [Transmitter(x=0.0, y=0.0, cell="7")], eirp_dbm=18.0)
+    given = choose_site(points, [Site(x=0.0, y=0.0, cell="7")], eirp_dbm=18.0)
     assert given.intercept_origin == "eirp"
 
 
@@ -74,7 +74,7 @@ def test_the_carrier_is_the_tables_the_measurements_the_options_or_the_usual_one
 ):
     """So is the level at 1 m that an EIRP gives."""
     heard = replace(points, earfcn=np.full(len(points), earfcn))
-    sites = [Transmitter(x=0.0, y=0.0, cell="7", frequency_mhz=table_mhz)] if listed else None
+    sites = [Site(x=0.0, y=0.0, cell="7", frequency_mhz=table_mhz)] if listed else None
     if not listed and table_mhz is not None:
         expected = MEASURED_MHZ
     choice = choose_site(heard, sites, eirp_dbm=18.0, frequency_mhz=option_mhz)
@@ -85,7 +85,7 @@ def test_the_carrier_is_the_tables_the_measurements_the_options_or_the_usual_one
 
 
 def test_a_certain_estimate_is_used_with_a_warning(points, monkeypatch):
-    with_estimate(monkeypatch, Transmitter(x=3.0, y=4.0, uncertainty_m=12.0))
+    with_estimate(monkeypatch, Site(x=3.0, y=4.0, uncertainty_m=12.0))
     choice = choose_site(points, None)
     assert choice.origin == "estimated"
     assert choice.uncertainty_m == choice.facts.uncertainty_m == 12.0
@@ -93,7 +93,7 @@ def test_a_certain_estimate_is_used_with_a_warning(points, monkeypatch):
     assert math.isfinite(choice.facts.intercept_dbm)
 
 
-@pytest.mark.parametrize("guess", [None, Transmitter(x=3.0, y=4.0, uncertainty_m=300.0)])
+@pytest.mark.parametrize("guess", [None, Site(x=3.0, y=4.0, uncertainty_m=300.0)])
 def test_an_uncertain_estimate_is_as_good_as_none(points, monkeypatch, guess):
     with_estimate(monkeypatch, guess)
     choice = choose_site(points, None, frequency_mhz=700.0)
@@ -107,6 +107,6 @@ def test_an_uncertain_estimate_is_as_good_as_none(points, monkeypatch, guess):
 
 def test_a_table_without_the_cell_is_mentioned(points, monkeypatch):
     with_estimate(monkeypatch, None)
-    choice = choose_site(points, [Transmitter(x=0.0, y=0.0, cell="8")])
+    choice = choose_site(points, [Site(x=0.0, y=0.0, cell="8")])
     assert choice.origin == "unknown"
     assert "does not name it" in choice.warnings[0]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS
 from rm_geo.errors import ConfigError
-from rm_geo.evaluation.mars import contestants
+from rm_geo.evaluation.mars import mars_methods
 from rm_geo.progress import SilentProgress
 from rm_geo.training.full_size import PlannedModel, Work, full_size_plan, main, make_models
 from rm_geo.training.run import check_config, read_config
@@ -86,11 +86,11 @@ def test_every_planned_recipe_can_be_meant(model):
 @pytest.mark.parametrize("scale", [4, 8])
 def test_every_line_of_the_mars_tables_has_a_model_in_the_plan_of_its_own_split(setting, scale):
     plan = {model.key: model for model in full_size_plan("full")}
-    for contestant in contestants(scale, setting):
-        if contestant.model_key is not None:
-            model = plan[contestant.model_key]
+    for method in mars_methods(scale, setting):
+        if method.model_key is not None:
+            model = plan[method.model_key]
             assert (model.recipe.get("split") == "mars-i") is (setting == 1)
-            assert (model.kind, model.recipe["network"]["scale"]) == (contestant.method, scale)
+            assert (model.kind, model.recipe["network"]["scale"]) == (method.method, scale)
 
 
 @pytest.mark.parametrize(

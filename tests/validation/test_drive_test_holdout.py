@@ -14,7 +14,7 @@ from rm_geo.cli.group import rm_geo
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.validation.cells import align, full_road_predictor, holdout_cells
+from rm_geo.validation.cells import align, holdout_cells, pipeline_predictor
 from rm_geo.validation.holdout import whole_area_predictor
 
 
@@ -66,7 +66,7 @@ def test_cells_together_count_by_measurement():
 
 def test_the_full_road_is_judged_like_an_estimator():
     cell = drive(80, -90.0)
-    road = full_road_predictor(PredictOptions(method="knn"))
+    road = pipeline_predictor(PredictOptions(method="knn"))
     from rm_geo.estimators.registry import create
 
     predictors = {"road": road, "knn": whole_area_predictor(create("knn"))}

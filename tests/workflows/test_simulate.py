@@ -10,7 +10,7 @@ from rm_geo.buildings.reader import read_buildings
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import CrsError, InputError, UsageError
 from rm_geo.io.cog import read_raster
-from rm_geo.sites.transmitter import Transmitter, free_space_loss_1m_db
+from rm_geo.sites.site import Site, free_space_loss_1m_db
 from rm_geo.workflows.simulate import simulate
 
 pytest.importorskip("numba")
@@ -35,7 +35,7 @@ def buildings(tmp_path):
 
 @pytest.fixture
 def site():
-    return Transmitter(
+    return Site(
         x=WEST + 40.5, y=SOUTH + 40.5, height_m=5.0, eirp_dbm=20.0, frequency_mhz=2600.0, cell="7"
     )
 

@@ -344,7 +344,7 @@ def test_models_and_buildings_must_suit_each_other(tmp_path, model, walled):
     built = np.ones(grid.shape, bool)
     write_raster(tmp_path / "built.tif", built, grid, dtype="uint8", nodata=None)
     arguments = tmp_path / "coarse.tif", tmp_path / "fine.tif", 4
-    with pytest.raises(ModelError, match="must be told the buildings"):
+    with pytest.raises(ModelError, match="needs the buildings"):
         superresolve(*arguments, model=walled)
     with pytest.raises(ModelError, match="reads no buildings"):
         superresolve(*arguments, model=model, buildings=tmp_path / "built.tif")

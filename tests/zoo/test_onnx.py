@@ -84,9 +84,9 @@ def test_the_estimator_says_the_same_with_both_engines(field_model, exported, sy
 
 
 def told(tiles):
-    walls = np.zeros(tiles.rsrp_dbm.shape, bool)
-    walls[:, 20:40, 8:50] = True
-    return replace(tiles, walls=walls)
+    buildings = np.zeros(tiles.rsrp_dbm.shape, bool)
+    buildings[:, 20:40, 8:50] = True
+    return replace(tiles, buildings=buildings)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_known_buildings_are_read_alike_by_both_engines(field_model, exported_to
     assert fast.provenance["engine"] == "onnx"
     ours, theirs = plain.estimate(told(batch())), fast.estimate(told(batch()))
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
-    np.testing.assert_allclose(theirs.building_probability, told(batch()).walls, atol=1e-5)
+    np.testing.assert_allclose(theirs.building_probability, told(batch()).buildings, atol=1e-5)
     assert np.abs(theirs.rsrp_dbm - fast.estimate(batch()).rsrp_dbm).max() > 0.1
 
 
@@ -117,7 +117,7 @@ def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(
 ):
     monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
     monkeypatch.setattr("rm_geo.estimators.radiocycle.choose_precision", lambda _: "float32")
-    chosen = RadioCycleEstimator(with_graph, "cpu", told=True)
+    chosen = RadioCycleEstimator(with_graph, "cpu", known_buildings=True)
     assert chosen.provenance["engine"] == "torch"
     plain = RadioCycleEstimator(with_graph, "cpu", engine="torch")
     ours, theirs = (estimator.estimate(told(batch())) for estimator in (chosen, plain))
@@ -135,7 +135,7 @@ def test_exports_that_a_run_does_not_use_are_none_of_its_provenance(
 
     def engine(size, told):
         options = {"model": str(field_model.path), "device": "cpu", "tile_size_px": size}
-        return open_method("radiocycle", **options, told=told).provenance["engine"]
+        return open_method("radiocycle", **options, known_buildings=told).provenance["engine"]
 
     assert [engine(SIZE, told) for told in (False, True)] == ["onnx", "onnx"]
     assert engine(2 * SIZE, False) == "torch"
@@ -147,7 +147,7 @@ def test_exports_that_a_run_does_not_use_are_none_of_its_provenance(
 def test_only_field_models_are_exported_with_buildings(tmp_path):
     record = saved(tmp_path / "model", "mars", {"width": 16, "blocks": 1, "repeats": 1})
     with pytest.raises(ModelError, match="not exported with known buildings"):
-        export_onnx(record, tmp_path / "model.onnx", SIZE, told=True)
+        export_onnx(record, tmp_path / "model.onnx", SIZE, known_buildings=True)
 
 
 def test_without_an_export_pytorch_computes_unless_onnx_was_asked_for(
@@ -278,7 +278,7 @@ def test_constants_that_are_no_weights_are_not_shipped(field_model, exported):
 
 def test_the_default_model_comes_with_a_graph_that_says_what_it_says():
     record = verified(default_model("radiocycle"))
-    assert list(onnx_files(record)) == list(onnx_files(record, told=True)) == [256]
+    assert list(onnx_files(record)) == list(onnx_files(record, known_buildings=True)) == [256]
     rng = np.random.default_rng(3)
     seen = rng.random((2, 256, 256)) < 0.01
     level = np.where(seen, rng.normal(-90, 8, seen.shape), np.nan).astype(np.float32)

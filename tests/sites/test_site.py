@@ -14,12 +14,12 @@ from rm_geo._util import disk_columns
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.reader import read_measurements
 from rm_geo.sites.localization import decluster, locate
-from rm_geo.sites.transmitter import (
-    Transmitter,
+from rm_geo.sites.site import (
+    Site,
     estimate_position,
     free_space_intercept,
     free_space_loss_1m_db,
-    match_transmitter,
+    match_site,
 )
 
 HEIGHT_M = 20.0
@@ -165,13 +165,13 @@ def test_the_envelope_finds_the_free_space_level(seed, intercept) -> None:
         points.cell,
         points.crs,
     )
-    site = Transmitter(x=400_220.0, y=5_800_260.0, height_m=HEIGHT_M)
+    site = Site(x=400_220.0, y=5_800_260.0, height_m=HEIGHT_M)
     assert free_space_intercept(shadowed, site) == pytest.approx(intercept, abs=3.5)
 
 
 def test_a_known_eirp_is_believed() -> None:
     points = drive(np.random.default_rng(0), position=(200, 300))
-    site = Transmitter(x=0.0, y=0.0, eirp_dbm=15.0, frequency_mhz=3600.0)
+    site = Site(x=0.0, y=0.0, eirp_dbm=15.0, frequency_mhz=3600.0)
     expected = 15.0 - free_space_loss_1m_db(3600.0)
     assert free_space_intercept(points, site) == pytest.approx(expected)
     # 20 log10(4 pi / wavelength).
@@ -182,11 +182,11 @@ def test_a_known_eirp_is_believed() -> None:
 
 def test_of_a_reused_identity_the_nearest_site_is_taken() -> None:
     points = drive(np.random.default_rng(0), position=(100, 100))
-    near = Transmitter(x=400_150.0, y=5_800_150.0, cell="7")
-    far = Transmitter(x=450_000.0, y=5_800_150.0, cell="7")
-    other = Transmitter(x=400_100.0, y=5_800_100.0, cell="8")
-    assert match_transmitter([far, other, near], points) == near
-    assert match_transmitter([other], points) is None
+    near = Site(x=400_150.0, y=5_800_150.0, cell="7")
+    far = Site(x=450_000.0, y=5_800_150.0, cell="7")
+    other = Site(x=400_100.0, y=5_800_100.0, cell="8")
+    assert match_site([far, other, near], points) == near
+    assert match_site([other], points) is None
 
 
 def test_the_duke_campus(shared_data: Path) -> None:

@@ -29,7 +29,7 @@ _ENOUGH_BLOCKS: Final = 20
 
 
 @dataclass(frozen=True)
-class Transmitter:
+class Site:
     """One cell's antenna.
 
     Attributes
@@ -69,7 +69,7 @@ class Transmitter:
 
 def estimate_position(
     measurements: Measurements, *, height_m: float = DEFAULT_HEIGHT_M
-) -> Transmitter | None:
+) -> Site | None:
     """Estimate a cell's transmitter from its measurements.
 
     Parameters
@@ -81,7 +81,7 @@ def estimate_position(
 
     Returns
     -------
-    Transmitter or None
+    Site or None
         With the spread of what the levels allow as ``uncertainty_m``, which is as large as
         the area where they do not tell; None from fewer than 8 places. The carrier is that
         of the channel numbers, where there are any.
@@ -89,7 +89,7 @@ def estimate_position(
     found = locate(measurements.x, measurements.y, measurements.rsrp_dbm, height_m=height_m)
     if found is None:
         return None
-    return Transmitter(
+    return Site(
         x=found.x,
         y=found.y,
         height_m=height_m,
@@ -99,7 +99,7 @@ def estimate_position(
     )
 
 
-def free_space_intercept(measurements: Measurements, transmitter: Transmitter) -> float:
+def free_space_intercept(measurements: Measurements, transmitter: Site) -> float:
     """Level that free space would give at 1 m from a transmitter, in dBm.
 
     With a known EIRP, that minus the free-space loss at 1 m (ITU-R P.525), at 2000 MHz where
@@ -146,9 +146,7 @@ def free_space_loss_1m_db(frequency_mhz: float) -> float:
     return 20.0 * math.log10(frequency_mhz) - 27.55
 
 
-def match_transmitter(
-    sites: Sequence[Transmitter], measurements: Measurements
-) -> Transmitter | None:
+def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None:
     """Find a cell's transmitter in a site table.
 
     Physical cell ids are reused across a network: of several sites with the identity, the
@@ -156,14 +154,14 @@ def match_transmitter(
 
     Parameters
     ----------
-    sites : sequence of Transmitter
+    sites : sequence of Site
         A site table, in the CRS of the measurements.
     measurements : Measurements
         Of one cell.
 
     Returns
     -------
-    Transmitter or None
+    Site or None
         None if the table does not have the cell.
     """
     cells = set(measurements.cell.present()) - {None}
