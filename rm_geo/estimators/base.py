@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rm_geo._types import BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    from rm_geo.raster.sparse import SparseRaster
+    from rm_geo.sites.facts import SiteInfo
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,32 @@ class Estimator(Protocol):
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; the same batch gives the same result."""
+
+
+@runtime_checkable
+class PointEstimator(Estimator, Protocol):
+    """An estimator that also answers at positions: all classical methods."""
+
+    def estimate_at(
+        self,
+        sparse: SparseRaster,
+        row: ArrayLike,
+        col: ArrayLike,
+        site: SiteInfo | None = None,
+    ) -> FloatArray:
+        """Estimate at positions in pixels of a grid, from all its measured pixels.
+
+        Parameters
+        ----------
+        sparse : SparseRaster
+            The measured pixels.
+        row, col : array_like of float, shape (m,)
+            Positions; 0.5 is the centre of the first pixel.
+        site : SiteInfo, optional
+            What is known of the transmitter.
+
+        Returns
+        -------
+        ndarray of float32, shape (m,)
+            RSRP in dBm.
+        """

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, estimate_by_distance
+from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, DistanceLawEstimator
+from rm_geo.estimators.tilewise import TileSamples
 from rm_geo.propagation.hata import Environment, hata_path_loss_db
 
 
 @dataclass(frozen=True)
-class Cost231HataEstimator:
+class Cost231HataEstimator(DistanceLawEstimator):
     """Median path loss by distance; the samples set the level, the formula the slope.
 
     Parameters
@@ -32,27 +32,23 @@ class Cost231HataEstimator:
     environment: Environment = "urban"
 
     name = "cost231-hata"
-    maps_buildings = False
 
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
         return {"method": self.name, "environment": self.environment}
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
+    def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
+        """Fit the level to samples at distances in metres, shape (n,)."""
 
         def loss_db(distance_m: Float64Array) -> Float64Array:
             return hata_path_loss_db(
                 distance_m,
-                frequency_mhz=batch.frequency_mhz,
-                base_height_m=batch.transmitter_height_m,
+                frequency_mhz=samples.frequency_mhz,
+                base_height_m=samples.transmitter_height_m,
                 mobile_height_m=MOBILE_HEIGHT_M,
                 environment=self.environment,
             )
 
-        def fit(distance_m: Float64Array, rsrp_dbm: Float64Array) -> DistanceLaw:
-            level_dbm = float(np.median(rsrp_dbm + loss_db(distance_m)))
-            return lambda at_m: level_dbm - loss_db(at_m)
-
-        return Estimate(estimate_by_distance(batch, fit))
+        level_dbm = float(np.median(samples.rsrp_dbm + loss_db(distance_m)))
+        return lambda at_m: level_dbm - loss_db(at_m)

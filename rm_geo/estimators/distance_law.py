@@ -1,15 +1,15 @@
-"""What the empirical models share: levels by distance from the transmitter, fitted per tile."""
+"""Base of the empirical models: RSRP as a law of the distance from the transmitter."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 
-from rm_geo._types import Float64Array, FloatArray
-from rm_geo.estimators.base import TileBatch
-from rm_geo.estimators.tilewise import TileSamples, evaluate_field, samples_of
+from rm_geo._types import Float64Array
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 from rm_geo.sites.localization import locate
 
 DistanceLaw: TypeAlias = Callable[[Float64Array], Float64Array]
@@ -19,43 +19,42 @@ MOBILE_HEIGHT_M = 1.5
 """Height of the receiver: on foot or in a car."""
 
 
-def estimate_by_distance(
-    batch: TileBatch, fit: Callable[[Float64Array, Float64Array], DistanceLaw]
-) -> FloatArray:
-    """Fit a law to each tile's samples and evaluate it at all its pixels.
+class DistanceLawEstimator(FieldEstimator):
+    """An empirical model: a law over the distance from the transmitter, fitted to the samples.
 
-    Parameters
-    ----------
-    batch : TileBatch
-        Where a transmitter is not known, its position is estimated from the samples of the
-        tile.
-    fit : callable
-        Takes the distances in metres and RSRP in dBm of at least one sample to a law.
-
-    Returns
-    -------
-    ndarray of float32, shape (B, H, W)
-        RSRP in dBm; NaN in tiles without a sample.
+    Where the transmitter is not known, its position is estimated from the samples.
     """
-    rsrp_dbm = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
-    for index, tile_dbm in enumerate(batch.rsrp_dbm):
-        samples = samples_of(tile_dbm, batch.spacing_m)
-        if not len(samples):
-            continue
-        transmitter_m = batch.transmitter_rc[index].astype(np.float64) * batch.spacing_m
-        if not np.isfinite(transmitter_m).all():
-            transmitter_m = locate_from_samples(samples, batch.transmitter_height_m)
-        law = fit(_distance_m(samples.position_m, transmitter_m), samples.rsrp_dbm)
 
-        def field(
-            position_m: Float64Array,
-            law: DistanceLaw = law,
-            transmitter_m: Float64Array = transmitter_m,
-        ) -> Float64Array:
+    interpolates = False
+
+    @abstractmethod
+    def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
+        """Fit the law.
+
+        Parameters
+        ----------
+        distance_m : ndarray of float64, shape (n,)
+            Ground distances of the samples from the transmitter in metres.
+        samples : TileSamples
+            The samples, at least one.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm at distances in metres.
+        """
+
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
+        transmitter_m = samples.transmitter_m
+        if not np.isfinite(transmitter_m).all():
+            transmitter_m = locate_from_samples(samples, samples.transmitter_height_m)
+        law = self.fit_law(_distance_m(samples.position_m, transmitter_m), samples)
+
+        def field(position_m: Float64Array) -> Float64Array:
             return law(_distance_m(position_m, transmitter_m))
 
-        evaluate_field(field, rsrp_dbm[index], batch.spacing_m)
-    return rsrp_dbm
+        return field
 
 
 def locate_from_samples(samples: TileSamples, height_m: float) -> Float64Array:

@@ -8,13 +8,12 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_not_negative, require_whole
-from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 
 
 @dataclass(frozen=True)
-class IdwEstimator:
+class IdwEstimator(FieldEstimator):
     """Mean of the nearest samples, weighted by distance to a negative power.
 
     Parameters
@@ -38,7 +37,6 @@ class IdwEstimator:
     neighbors: int = 16
 
     name = "idw"
-    maps_buildings = False
 
     def __post_init__(self) -> None:
         require_not_negative(self.name, "power", self.power)
@@ -53,11 +51,8 @@ class IdwEstimator:
             "neighbors": str(self.neighbors),
         }
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        return Estimate(interpolate_tiles(batch, self._fit))
-
-    def _fit(self, samples: TileSamples) -> FittedField:
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
         tree = KDTree(samples.position_m)
         ranks = np.arange(1, min(self.neighbors, len(samples)) + 1)
 

@@ -8,13 +8,12 @@ import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
-from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 
 
 @dataclass(frozen=True)
-class KnnEstimator:
+class KnnEstimator(FieldEstimator):
     """Mean of the nearest samples, weighted by the inverse of their distance.
 
     Parameters
@@ -36,7 +35,6 @@ class KnnEstimator:
     neighbors: int = 5
 
     name = "knn"
-    maps_buildings = False
 
     def __post_init__(self) -> None:
         require_whole(self.name, "neighbors", self.neighbors, least=1)
@@ -46,11 +44,8 @@ class KnnEstimator:
         """Parameters as tags."""
         return {"method": self.name, "neighbors": str(self.neighbors)}
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        return Estimate(interpolate_tiles(batch, self._fit))
-
-    def _fit(self, samples: TileSamples) -> FittedField:
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
         model = KNeighborsRegressor(
             n_neighbors=min(self.neighbors, len(samples)), weights="distance"
         ).fit(samples.position_m, samples.rsrp_dbm)

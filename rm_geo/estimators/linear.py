@@ -9,13 +9,12 @@ from scipy.interpolate import LinearNDInterpolator, RegularGridInterpolator
 from scipy.spatial import Delaunay, QhullError
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.nearest import nearest_field
-from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 
 
 @dataclass(frozen=True)
-class LinearEstimator:
+class LinearEstimator(FieldEstimator):
     """Linear between the samples, nearest sample beyond their hull.
 
     Notes
@@ -27,23 +26,18 @@ class LinearEstimator:
     """
 
     name = "linear"
-    maps_buildings = False
 
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
         return {"method": self.name}
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        return Estimate(interpolate_tiles(batch, _fit))
-
-
-def _fit(samples: TileSamples) -> FittedField:
-    axes = tuple(np.unique(samples.position_m[:, axis]) for axis in (0, 1))
-    if axes[0].size * axes[1].size == len(samples):
-        return _lattice_field(axes[0], axes[1], samples)
-    return _triangle_field(samples)
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
+        axes = tuple(np.unique(samples.position_m[:, axis]) for axis in (0, 1))
+        if axes[0].size * axes[1].size == len(samples):
+            return _lattice_field(axes[0], axes[1], samples)
+        return _triangle_field(samples)
 
 
 def _lattice_field(rows: Float64Array, cols: Float64Array, samples: TileSamples) -> FittedField:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
+
+if TYPE_CHECKING:
+    from rm_geo.raster.sparse import SparseRaster
+    from rm_geo.sites.facts import SiteInfo
 
 VALIDATION_SHARE = 0.1
 """Share of the samples that choose the shrinkage."""
@@ -67,8 +73,49 @@ class MatrixCompletionEstimator:
         }
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
+        """Estimate all pixels of a batch of tiles.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of any size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm, shape (B, H, W); NaN in tiles without a sample.
+        """
         return Estimate(np.stack([self._complete(tile_dbm) for tile_dbm in batch.rsrp_dbm]))
+
+    def estimate_at(
+        self,
+        sparse: SparseRaster,
+        row: ArrayLike,
+        col: ArrayLike,
+        site: SiteInfo | None = None,
+    ) -> FloatArray:
+        """Estimate at pixels, by completing the whole raster: a matrix has no single entry.
+
+        Parameters
+        ----------
+        sparse : SparseRaster
+            The measured pixels. The raster is held in memory as a dense matrix.
+        row, col : array_like of float, shape (m,)
+            Positions in pixels of the grid; the pixel around each is read.
+        site : SiteInfo, optional
+            Not used.
+
+        Returns
+        -------
+        ndarray of float32, shape (m,)
+            RSRP in dBm; NaN without any sample, and beyond the grid.
+        """
+        rows, cols = np.broadcast_arrays(np.floor(row), np.floor(col))
+        pixel = np.column_stack([rows.ravel(), cols.ravel()]).astype(np.int64)
+        inside = ((pixel >= 0) & (pixel < sparse.grid.shape)).all(axis=1)
+        rsrp_dbm = np.full(len(pixel), np.nan, dtype=np.float32)
+        rsrp_dbm[inside] = self._complete(sparse.rsrp_dbm)[tuple(pixel[inside].T)]
+        return rsrp_dbm
 
     def _complete(self, tile_dbm: FloatArray) -> FloatArray:
         observed = np.isfinite(tile_dbm)

@@ -8,12 +8,22 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 
 
 def nearest_field(samples: TileSamples) -> FittedField:
-    """Give each position the value of its nearest sample."""
+    """Give each position the value of its nearest sample.
+
+    Parameters
+    ----------
+    samples : TileSamples
+        At least one.
+
+    Returns
+    -------
+    callable
+        Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+    """
     tree = KDTree(samples.position_m)
 
     def field(position_m: Float64Array) -> Float64Array:
@@ -24,17 +34,26 @@ def nearest_field(samples: TileSamples) -> FittedField:
 
 
 @dataclass(frozen=True)
-class NearestEstimator:
-    """Every pixel takes the value of the nearest measured one."""
+class NearestEstimator(FieldEstimator):
+    """Every pixel takes the value of the nearest measured one (Voronoi or Thiessen polygons).
+
+    Notes
+    -----
+    A. H. Thiessen, "Precipitation averages for large areas", Monthly Weather Review 39 (1911).
+
+    Examples
+    --------
+    >>> NearestEstimator().provenance
+    {'method': 'nearest'}
+    """
 
     name = "nearest"
-    maps_buildings = False
 
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
         return {"method": self.name}
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        return Estimate(interpolate_tiles(batch, nearest_field))
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
+        return nearest_field(samples)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array, FloatArray
@@ -15,13 +17,16 @@ from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import (
     TileSamples,
     pixel_blocks,
-    samples_of,
+    pixel_centres_m,
     single_threaded_algebra,
 )
 from rm_geo.geostat.variogram import Variogram, fit_variogram
+from rm_geo.sites.facts import SiteInfo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from rm_geo.raster.sparse import SparseRaster
 
 KRIGING_BLOCK_PIXELS = 32
 """Side of a block: PyKrige holds all pairs of the samples that it is given."""
@@ -74,41 +79,129 @@ class OrdinaryKrigingEstimator:
         }
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
+        """Estimate all pixels of a batch of tiles.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of any size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm and kriging standard deviation in dB, shape (B, H, W); NaN in tiles
+            without a sample, and the deviation also where no variogram can be fitted.
+        """
         rsrp_dbm = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
         std_db = np.full_like(rsrp_dbm, np.nan)
+        height, width = batch.rsrp_dbm.shape[1:]
         with single_threaded_algebra():
-            for index, tile_dbm in enumerate(batch.rsrp_dbm):
-                samples = samples_of(tile_dbm, batch.spacing_m)
-                if len(samples):
-                    self._estimate_tile(samples, batch.spacing_m, rsrp_dbm[index], std_db[index])
+            for index in range(len(batch)):
+                samples = TileSamples.of_tile(batch, index)
+                if not len(samples):
+                    continue
+                window = self._moving_window(samples)
+                if window is None:
+                    rsrp_dbm[index] = samples.rsrp_dbm.mean()
+                    continue
+                for block, centres_m in pixel_blocks(
+                    (height, width), batch.spacing_m, KRIGING_BLOCK_PIXELS
+                ):
+                    mean_dbm, std = window.krige(centres_m, centres_m)
+                    rsrp_dbm[index][block] = mean_dbm.reshape(rsrp_dbm[index][block].shape)
+                    std_db[index][block] = std.reshape(rsrp_dbm[index][block].shape)
         return Estimate(rsrp_dbm, std_db=std_db)
 
-    def _estimate_tile(
-        self, samples: TileSamples, spacing_m: float, out_dbm: FloatArray, out_std_db: FloatArray
-    ) -> None:
+    def estimate_at(
+        self,
+        sparse: SparseRaster,
+        row: ArrayLike,
+        col: ArrayLike,
+        site: SiteInfo | None = None,
+    ) -> FloatArray:
+        """Estimate at positions, without a raster: all measured pixels are used at once.
+
+        Parameters
+        ----------
+        sparse : SparseRaster
+            The measured pixels.
+        row, col : array_like of float, shape (m,)
+            Positions in pixels of the grid; 0.5 is the centre of the first pixel.
+        site : SiteInfo, optional
+            Not used.
+
+        Returns
+        -------
+        ndarray of float32, shape (m,)
+            RSRP in dBm; NaN without any sample. At a pixel's centre it is what
+            :meth:`estimate` gives that pixel, if the raster is one tile: positions are solved
+            with the samples of their block of pixels.
+        """
+        rows, cols = np.broadcast_arrays(np.asarray(row, np.float64), np.asarray(col, np.float64))
+        position_px = np.column_stack([rows.ravel(), cols.ravel()])
+        rsrp_dbm = np.full(len(position_px), np.nan, dtype=np.float32)
+        samples = TileSamples.of_raster(sparse, site or SiteInfo())
+        if not len(samples):
+            return rsrp_dbm
+        window = self._moving_window(samples)
+        if window is None:
+            rsrp_dbm[:] = samples.rsrp_dbm.mean()
+            return rsrp_dbm
+        blocks = np.floor(position_px / KRIGING_BLOCK_PIXELS).astype(np.int64)
+        corners, of_block = np.unique(blocks, axis=0, return_inverse=True)
+        spacing_m = sparse.grid.spacing_m
+        with single_threaded_algebra():
+            for number, corner in enumerate(corners * KRIGING_BLOCK_PIXELS):
+                own = of_block.ravel() == number
+                first_row, first_col = (int(start) for start in corner)
+                end_row, end_col = (
+                    max(min(start + KRIGING_BLOCK_PIXELS, length), start + 1)
+                    for start, length in zip((first_row, first_col), sparse.grid.shape, strict=True)
+                )
+                block = (slice(first_row, end_row), slice(first_col, end_col))
+                centres_m = pixel_centres_m(block, spacing_m)
+                rsrp_dbm[own], _ = window.krige(centres_m, position_px[own] * spacing_m)
+        return rsrp_dbm
+
+    def _moving_window(self, samples: TileSamples) -> _MovingWindow | None:
+        """Prepare kriging; None where nothing tells how the field varies."""
         variogram = self.variogram
         if variogram is None and not samples.is_constant:
             variogram = fit_variogram(samples.position_m, samples.rsrp_dbm)
         if samples.is_constant or variogram is None or variogram.partial_sill_db2 <= 0.0:
-            # Nothing tells how the field varies: one value, and no claim about its error.
-            out_dbm[:] = samples.rsrp_dbm.mean()
-            return
-        tree = KDTree(samples.position_m)
-        window_ranks = np.arange(1, min(self.neighbors, len(samples)) + 1)
-        shape = (out_dbm.shape[0], out_dbm.shape[1])
-        for window, centres_m in pixel_blocks(shape, spacing_m, KRIGING_BLOCK_PIXELS):
-            _, nearest = tree.query(centres_m, k=window_ranks)
-            used = np.unique(nearest)
-            mean_dbm, std_db = krige(
-                samples.position_m[used],
-                samples.rsrp_dbm[used],
-                centres_m,
-                variogram,
-                neighbors=len(window_ranks),
-            )
-            out_dbm[window] = mean_dbm.reshape(out_dbm[window].shape)
-            out_std_db[window] = std_db.reshape(out_dbm[window].shape)
+            return None
+        return _MovingWindow(samples, variogram, min(self.neighbors, len(samples)))
+
+
+@dataclass(frozen=True)
+class _MovingWindow:
+    """Kriging from the nearest samples of each position."""
+
+    samples: TileSamples
+    variogram: Variogram
+    neighbors: int
+
+    @cached_property
+    def _tree(self) -> KDTree:
+        return KDTree(self.samples.position_m)
+
+    def krige(
+        self, block_m: Float64Array, position_m: Float64Array
+    ) -> tuple[Float64Array, Float64Array]:
+        """Give mean and standard deviation at positions in a block, whose pixels are given.
+
+        The system holds the union of the windows of the block's pixels, whichever positions are
+        asked for: of equally distant samples it is always the same one that is taken.
+        """
+        _, nearest = self._tree.query(block_m, k=np.arange(1, self.neighbors + 1))
+        used = np.unique(nearest)
+        return krige(
+            self.samples.position_m[used],
+            self.samples.rsrp_dbm[used],
+            position_m,
+            self.variogram,
+            neighbors=self.neighbors,
+        )
 
 
 def krige(

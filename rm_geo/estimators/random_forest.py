@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from rm_geo._types import Float64Array, FloatArray
-from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo._types import Float64Array
 from rm_geo.estimators.parameters import require_whole
-from rm_geo.estimators.tilewise import evaluate_field, samples_of
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 
 
 @dataclass(frozen=True)
-class RandomForestEstimator:
+class RandomForestEstimator(FieldEstimator):
     """Regression trees over the place of a pixel in its tile.
 
     Parameters
@@ -43,7 +42,6 @@ class RandomForestEstimator:
     seed: int = 0
 
     name = "random-forest"
-    maps_buildings = False
 
     def __post_init__(self) -> None:
         require_whole(self.name, "trees", self.trees, least=1)
@@ -60,30 +58,23 @@ class RandomForestEstimator:
             "seed": str(self.seed),
         }
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        rsrp_dbm = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
-        for index in range(len(batch)):
-            self._estimate_tile(batch, index, rsrp_dbm[index])
-        return Estimate(rsrp_dbm)
-
-    def _estimate_tile(self, batch: TileBatch, index: int, out_dbm: FloatArray) -> None:
-        samples = samples_of(batch.rsrp_dbm[index], batch.spacing_m)
-        if not len(samples):
-            return
-        extent_m = np.asarray(out_dbm.shape, dtype=np.float64) * batch.spacing_m
-        transmitter_m = batch.transmitter_rc[index].astype(np.float64) * batch.spacing_m
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
         forest = RandomForestRegressor(
             n_estimators=self.trees,
             min_samples_leaf=self.min_samples_leaf,
             random_state=self.seed,
-        ).fit(place_features(samples.position_m, extent_m, transmitter_m), samples.rsrp_dbm)
+        ).fit(_features(samples.position_m, samples), samples.rsrp_dbm)
 
         def field(position_m: Float64Array) -> Float64Array:
-            features = place_features(position_m, extent_m, transmitter_m)
-            return np.asarray(forest.predict(features), dtype=np.float64)
+            return np.asarray(forest.predict(_features(position_m, samples)), dtype=np.float64)
 
-        evaluate_field(field, out_dbm, batch.spacing_m)
+        return field
+
+
+def _features(position_m: Float64Array, samples: TileSamples) -> Float64Array:
+    """Describe positions in the tile of some samples."""
+    return place_features(position_m, samples.extent_m, samples.transmitter_m)
 
 
 def place_features(

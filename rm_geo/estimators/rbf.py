@@ -10,16 +10,15 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_not_negative, require_whole
-from rm_geo.estimators.tilewise import FittedField, TileSamples, interpolate_tiles
+from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
 
 THINNEST_NEIGHBOURHOOD = 0.1
 """Width over length (standard deviations) below which samples count as lying on a line."""
 
 
 @dataclass(frozen=True)
-class RbfEstimator:
+class RbfEstimator(FieldEstimator):
     """Thin plate splines through the nearest samples of each pixel.
 
     Parameters
@@ -49,7 +48,6 @@ class RbfEstimator:
     overshoot_db: float = 5.0
 
     name = "rbf"
-    maps_buildings = False
 
     def __post_init__(self) -> None:
         require_whole(self.name, "neighbors", self.neighbors, least=1)
@@ -66,11 +64,8 @@ class RbfEstimator:
             "overshoot_db": f"{self.overshoot_db:g}",
         }
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        return Estimate(interpolate_tiles(batch, self._fit))
-
-    def _fit(self, samples: TileSamples) -> FittedField:
+    def fit(self, samples: TileSamples) -> FittedField:
+        """Fit a field to samples."""
         neighbors = min(self.neighbors, len(samples))
         tree = KDTree(samples.position_m)
         low_dbm = samples.rsrp_dbm.min() - self.overshoot_db

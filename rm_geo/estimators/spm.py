@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rm_geo._types import Float64Array
-from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, estimate_by_distance
+from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, DistanceLawEstimator
+from rm_geo.estimators.tilewise import TileSamples
 from rm_geo.propagation.spm import SpmConstants, fit_spm, spm_predict
 
 
 @dataclass(frozen=True)
-class SpmEstimator:
+class SpmEstimator(DistanceLawEstimator):
     """Level and slope by distance, tuned to the samples as planners tune it.
 
     Parameters
@@ -31,16 +31,16 @@ class SpmEstimator:
     constants: SpmConstants = field(default_factory=SpmConstants)
 
     name = "spm"
-    maps_buildings = False
 
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
         return {"method": self.name, "constants": repr(self.constants)}
 
-    def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a sample are NaN."""
-        base_height_m = batch.transmitter_height_m
+    def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
+        """Fit K1 and K2 to samples at distances in metres, shape (n,)."""
+        base_height_m = samples.transmitter_height_m
+        loss_of_samples_db = -samples.rsrp_dbm
 
         def loss_db(distance_m: Float64Array, constants: SpmConstants) -> Float64Array:
             return spm_predict(
@@ -50,18 +50,15 @@ class SpmEstimator:
                 mobile_height_m=MOBILE_HEIGHT_M,
             )
 
-        def fit(distance_m: Float64Array, rsrp_dbm: Float64Array) -> DistanceLaw:
-            fitted = fit_spm(
-                distance_m,
-                -rsrp_dbm,
-                base_height_m=base_height_m,
-                mobile_height_m=MOBILE_HEIGHT_M,
-                start=self.constants,
-            )
-            if fitted.k2 + fitted.k5 * np.log10(base_height_m) <= 0.0:
-                without_k1 = replace(self.constants, k1=0.0)
-                k1 = float(np.mean(-rsrp_dbm - loss_db(distance_m, without_k1)))
-                fitted = replace(self.constants, k1=k1)
-            return lambda at_m: -loss_db(at_m, fitted)
-
-        return Estimate(estimate_by_distance(batch, fit))
+        fitted = fit_spm(
+            distance_m,
+            loss_of_samples_db,
+            base_height_m=base_height_m,
+            mobile_height_m=MOBILE_HEIGHT_M,
+            start=self.constants,
+        )
+        if fitted.k2 + fitted.k5 * np.log10(base_height_m) <= 0.0:
+            without_k1 = replace(self.constants, k1=0.0)
+            k1 = float(np.mean(loss_of_samples_db - loss_db(distance_m, without_k1)))
+            fitted = replace(self.constants, k1=k1)
+        return lambda at_m: -loss_db(at_m, fitted)
