@@ -209,19 +209,19 @@ class TestProtocol:
         assert "f1" not in markdown_table([row])
 
     def test_all_methods_are_told_the_same(self, dataset):
-        known_buildings = {"a": [], "b": []}
+        seen = {"a": [], "b": []}
 
         class Spy:
             def __init__(self, name):
                 self.name = name
 
             def estimate(self, batch):
-                known_buildings[self.name].append(batch.rsrp_dbm)
+                seen[self.name].append(batch.rsrp_dbm)
                 return create("nearest").estimate(batch)
 
         run_protocol(dataset, {"a": Spy("a"), "b": Spy("b")}, samplings=[UNIFORM, ROUTE])
-        assert len(known_buildings["a"]) == SCENES * 2
-        for first, second in zip(known_buildings["a"], known_buildings["b"], strict=True):
+        assert len(seen["a"]) == SCENES * 2
+        for first, second in zip(seen["a"], seen["b"], strict=True):
             np.testing.assert_array_equal(first, second)
 
     def test_assimilation_honours_the_measurements_and_keeps_the_building_map(self, dataset):
@@ -267,11 +267,11 @@ class TestProtocol:
             "right": PipelineEstimator(oracle()),
             "shifted": PipelineEstimator(oracle(error_db=6.0)),
         }
-        partner, right, shifted = run_protocol(dataset, methods, samplings=[UNIFORM])
+        baseline, right, shifted = run_protocol(dataset, methods, samplings=[UNIFORM])
         assert methods["right"].name == "pipeline:oracle"
-        assert right.rmse_unobserved_db < partner.rmse_unobserved_db
-        assert shifted.rmse_unobserved_db < partner.rmse_unobserved_db  # assimilation
-        assert partner.missing == 0
+        assert right.rmse_unobserved_db < baseline.rmse_unobserved_db
+        assert shifted.rmse_unobserved_db < baseline.rmse_unobserved_db  # assimilation
+        assert baseline.missing == 0
 
     def test_tiles_without_a_measurement_stay_unknown_on_the_road(self, dataset):
         nothing = TileBatch(
@@ -414,8 +414,8 @@ class TestNames:
             (("--methods", " ,"), "names nothing"),
             (("--methods", "knn", "--model", "x"), "no network"),
             (("--methods", "knn", "--seed", "-1"), "-1"),
-            (("--methods", "partner+buildings"), "stands alone"),
-            (("--methods", "pipeline:partner,radiocycle", "-O", "symmetries=2"), "stands alone"),
+            (("--methods", "idw-baseline+buildings"), "stands alone"),
+            (("--methods", "pipeline:idw-baseline,knn", "--seed", "1"), "stands alone"),
             (("--methods", "radiocycle", "-O", "device=cpu"), "--device"),
             (("--methods", "knn", "--maps", "700-601"), "map numbers"),
         ],

@@ -160,7 +160,7 @@ def run_protocol(
     data : SimulatedSet
         Of the recipe ``paper``; the papers test on maps 601-700.
     methods : mapping of str to Estimator
-        Names for the table, and what to judge; with :data:`WITH_BUILDINGS` in a name it is given the
+        Names for the table, and what to judge; with :data:`WITH_BUILDINGS` in a name it gets the
         buildings.
     samplings : sequence of Sampling
         Drive tests; uniform 1, 5 and 20 % and routes 1 % by default. Each counts once, however

@@ -26,7 +26,7 @@ def named_estimators(
     ----------
     names : sequence of str
         ``NAME``, ``NAME+assimilate``, ``pipeline:NAME``, each also with ``+buildings`` behind the
-        name, or ``partner``.
+        name, or ``idw-baseline``.
     parameters : mapping
         Of the networks among them, such as ``model``, ``device`` and ``symmetries``.
     needed : bool

@@ -1,4 +1,4 @@
-"""The full road on single tiles, for the protocols: assimilation, partner and trust."""
+"""The steps of ``rm-geo predict`` on single tiles: correction, IDW baseline, method weight."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PipelineEstimator(CorrectedEstimator):
     """Another estimator's map as ``rm-geo predict`` would write it.
 
     Each square tile is taken for a cell of its own: the method is judged on measurements held back
-    from it, brought back to all of them, and mixed with its partner.
+    from it, brought back to all of them, and combined with the IDW baseline.
     """
 
     @property
