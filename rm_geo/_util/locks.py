@@ -1,4 +1,4 @@
-"""One writer at a time for each output."""
+"""Lock files: one writer at a time for each output."""
 
 from __future__ import annotations
 
@@ -15,32 +15,40 @@ from filelock import FileLock, Timeout
 from rm_geo._util.atomic import output_error, refuse_link
 from rm_geo.errors import OutputInUseError
 
-_FILES_BESIDE: Final = 256
-"""Files that a run holds open beside its locks."""
+_OTHER_FILES: Final = 256
+"""Files that a run holds open besides its locks."""
 
 
 @contextlib.contextmanager
 def output_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file for the length of a block; the file is gone afterwards.
+    """Hold a lock file for the time of a block, and remove it afterwards.
 
-    The lock is the operating system's: it falls with the process that holds it, however it
-    ends, so that a file left behind by a killed process locks nothing.
+    The operating system holds the lock and releases it when the process ends in any way: a file
+    that a killed process left behind locks nothing.
 
     Parameters
     ----------
     path : Path
-        The lock file; holds the number of the process and the name of its machine.
+        The lock file. It contains the process number and the machine, where the system allows
+        writing to a locked file.
     what : str
         What is being written, for messages.
 
     Raises
     ------
     OutputInUseError
-        If another process holds it.
+        If another process holds the lock.
     OutputError
-        If the file cannot be made, or there is a symbolic link in its place.
+        If the file cannot be created, or there is a symbolic link in its place.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, output_lock(Path(folder, "lock"), "maps"):
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['lock']
     """
-    refuse_link(path)  # the lock's own opening would empty what is behind it
+    refuse_link(path)  # opening the lock file would truncate the target of the link
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -48,7 +56,9 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
         while not path.exists():
             lock.release()
             lock.acquire(timeout=0)
-        path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")
+        # Windows refuses to write to a file that is locked through another handle.
+        with contextlib.suppress(PermissionError):
+            path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")
     except Timeout as error:
         raise OutputInUseError(
             f"{_holder(path)} is writing {what}.",
@@ -59,21 +69,32 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # Before the release, so that no other process loses its lock file. Windows cannot
+        # remove an open file; there, the release of filelock does.
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()
 
 
 def allow_open_files(locks: int) -> None:
-    """Let this process hold so many locks beside its other files, as far as the system does.
+    """Raise the limit of open files of this process, as far as the system allows.
 
-    Each is an open file, of which many systems grant 256 or 1024 to who does not ask.
+    Many systems grant 256 or 1024 open files by default. Windows has no such limit.
+
+    Parameters
+    ----------
+    locks : int
+        Number of locks to be held at the same time; each is an open file.
+
+    Examples
+    --------
+    >>> allow_open_files(1)
     """
     if sys.platform == "win32":
         return
     import resource
 
-    wanted = locks + _FILES_BESIDE
+    wanted = locks + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
@@ -83,7 +104,7 @@ def allow_open_files(locks: int) -> None:
 
 
 def _holder(path: Path) -> str:
-    """Who holds a lock, as far as its file says."""
+    """Describe the holder of a lock, as far as its file can be read."""
     try:
         name = path.read_text("utf-8").strip()
     except (OSError, UnicodeError):

@@ -1,4 +1,4 @@
-"""Temporary folders that do not outlive their process for long, however it ends."""
+"""Temporary folders that are removed even if their process was killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rm_geo._util.atomic import output_error
+from rm_geo._util.atomic import is_link, output_error
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -20,15 +20,26 @@ _LOCK: Final = ".lock"
 
 @contextmanager
 def owned_folder() -> Iterator[Path]:
-    """Give a temporary folder for the time of a block.
+    """Provide a temporary folder for the time of a block.
 
-    Whoever makes one removes those of processes that were killed: the lock in each is the
-    operating system's, and falls with its process.
+    Each call also removes the folders of processes that were killed: the lock file in each
+    folder is released by the operating system when its process ends.
+
+    Yields
+    ------
+    Path
+        An empty folder.
 
     Raises
     ------
     OutputError
-        If it cannot be made.
+        If it cannot be created.
+
+    Examples
+    --------
+    >>> with owned_folder() as folder:
+    ...     folder.is_dir()
+    True
     """
     remove_abandoned()
     folder, lock = _made()
@@ -42,21 +53,28 @@ def owned_folder() -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Remove the folders whose processes are gone; those of other users, and links, stay."""
+    """Remove temporary folders whose process is gone, except those of other users and links.
+
+    Examples
+    --------
+    >>> remove_abandoned()
+    """
     from filelock import FileLock  # slow to import, for the commands that need none
 
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if folder.is_symlink() or (folder / _LOCK).is_symlink():
-            continue  # none of ours, and others may write here: what is behind it stays
-        with suppress(OSError):  # Timeout, too: its process lives
+        if is_link(folder) or is_link(folder / _LOCK):
+            continue  # not created by rm_geo: other users may write to this folder
+        with suppress(OSError):  # includes Timeout: its process is alive
             lock = FileLock(folder / _LOCK)
             lock.acquire(timeout=0)
             shutil.rmtree(folder, ignore_errors=True)
             lock.release()
+            # Windows kept the lock file while it was open.
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _made() -> tuple[Path, FileLock]:
-    """Make a folder, and lock it."""
+    """Create a folder, and lock it."""
     from filelock import FileLock, Timeout
 
     while True:
@@ -64,12 +82,12 @@ def _made() -> tuple[Path, FileLock]:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         except OSError as error:
             raise output_error(Path(tempfile.gettempdir()), error) from error
-        # Not of a thread: whoever removes the folder may be another one.
+        # Not bound to a thread: another one may remove the folder.
         lock = FileLock(folder / _LOCK, thread_local=False)
         with suppress(Timeout, FileNotFoundError):
             lock.acquire(timeout=0)
             if (folder / _LOCK).exists():
                 return folder, lock
             lock.release()
-        # Before it was locked, somebody took it for abandoned.
+        # Another process removed it as abandoned before it was locked.
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._types import FloatArray
-from rm_geo._util.atomic import output_error, refuse_link
+from rm_geo._util.atomic import output_error, publish_files, refuse_link
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import Colour, OverviewResampling, write_raster
@@ -269,20 +269,12 @@ def _rasters(files: CellFiles) -> list[_Raster]:
 
 
 def _publish(staging: Path, names: Sequence[str], files: CellFiles) -> None:
-    """Move finished files into place; a target that cannot be replaced is found before.
+    """Move finished files into place, and remove products of an earlier run that are missing now.
 
-    What an earlier run made of this cell and this one does not is removed: nothing would tell
-    that it belongs to another map.
+    Nothing would show that they belong to another map.
     """
     folder = files.folder
-    for name in names:
-        if (folder / name).is_dir():
-            raise OutputError(
-                f"Cannot write {folder / name}: it is a folder.",
-                hint="Move it away, or choose another output folder.",
-            )
-    for name in names:
-        (staging / name).replace(folder / name)
+    publish_files([staging / name for name in names], folder)
     for ending in PRODUCT_ENDINGS:
         name = f"{files.cell}{ending}"
         if name not in names and (folder / name).is_file():

@@ -7,16 +7,14 @@ at any moment leaves the last complete one.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from rm_geo._util.atomic import output_error, refuse_link
+from rm_geo._util.atomic import replacing
 from rm_geo.errors import ModelError
 from rm_geo.zoo.safetensors import dump_tensors, parse_tensors
 
@@ -52,20 +50,10 @@ def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]
     OutputError
         If it cannot be written; the one before stays.
     """
-    part = path.with_name(path.name + ".part")
-    refuse_link(part)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     data = dump_tensors(plain, {_KEY: json.dumps(asdict(state))})
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise output_error(path, error) from error
+    with replacing(path, single_writer=True) as part:
+        part.write_bytes(data)
 
 
 def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:

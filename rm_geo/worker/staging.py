@@ -9,8 +9,14 @@ import tempfile
 import threading
 from pathlib import Path
 
-from rm_geo._util.atomic import PART_SUFFIX, output_error, prepare_output_folder, refuse_link
-from rm_geo.errors import CancelledError, OutputError
+from rm_geo._util.atomic import (
+    PART_SUFFIX,
+    output_error,
+    prepare_output_folder,
+    publish_files,
+    refuse_link,
+)
+from rm_geo.errors import CancelledError
 
 
 class Staging:
@@ -66,18 +72,7 @@ class Staging:
                 raise CancelledError("The work was given up.")
             refuse_link(self.path)
             files = sorted(path for path in self.path.iterdir() if path.is_file())
-            targets = tuple(self.folder / file.name for file in files)
-            for target in targets:
-                if target.is_dir():
-                    raise OutputError(
-                        f"Cannot write {target}: it is a folder.",
-                        hint="Move it away, or choose another output.",
-                    )
-            for file, target in zip(files, targets, strict=True):
-                try:
-                    file.replace(target)
-                except OSError as error:
-                    raise output_error(target, error) from error
+            targets = publish_files(files, self.folder)
             self._close()
             return targets
 

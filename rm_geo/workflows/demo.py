@@ -20,7 +20,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from rm_geo._types import BoolArray, FloatArray
-from rm_geo._util.atomic import prepare_output_folder, replacing
+from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
 from rm_geo.datasets.cities import City, generate_city
 from rm_geo.datasets.routes import route_order
 from rm_geo.datasets.sampling import Corruption
@@ -224,7 +224,7 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".rm_geo_") as staging:
         made = Path(staging) / path.name
         frame.to_file(made, layer="measurements", driver="GPKG")
-        made.replace(path)
+        publish_files([made], folder)
     return path
 
 

@@ -34,7 +34,7 @@ def target(tmp_path: Path) -> Path:
     return path
 
 
-def test_new_content_takes_the_place_of_the_old(target: Path) -> None:
+def test_new_content_replaces_the_old(target: Path) -> None:
     with replacing(target) as part:
         part.write_text("after")
         assert target.read_text() == "before"
@@ -42,7 +42,7 @@ def test_new_content_takes_the_place_of_the_old(target: Path) -> None:
     assert names_in(target.parent) == ["map.tif"]
 
 
-def test_new_file_is_made(tmp_path: Path) -> None:
+def test_new_file_is_created(tmp_path: Path) -> None:
     with replacing(tmp_path / "new.txt") as part:
         part.write_text("x")
     assert names_in(tmp_path) == ["new.txt"]
@@ -57,7 +57,7 @@ def test_any_failure_leaves_the_old_content_and_nothing_else(target, error) -> N
     assert names_in(target.parent) == ["map.tif"]
 
 
-def test_part_lies_beside_the_target_and_says_what_it_is(target: Path) -> None:
+def test_part_is_beside_the_target_with_its_suffix(target: Path) -> None:
     with replacing(target) as part:
         part.write_text("x")
         assert part.parent == target.parent
@@ -73,7 +73,7 @@ def test_two_runs_with_one_target_do_not_share_a_part(target: Path) -> None:
     assert target.read_text() == "first"
 
 
-def test_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+def test_new_file_has_default_permissions(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("x")
     with replacing(tmp_path / "replaced") as part:
         part.write_text("x")
@@ -167,7 +167,7 @@ def test_name_that_is_too_long_is_an_output_error(tmp_path: Path) -> None:
         pytest.fail("the work must not begin")
 
 
-def test_output_folder_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> None:
+def test_output_folder_is_created_with_its_parents(tmp_path: Path) -> None:
     folder = prepare_output_folder(tmp_path / "a" / "b")
     assert names_in(folder) == []
     assert prepare_output_folder(folder) == folder
@@ -180,7 +180,7 @@ def test_output_folder_that_is_a_file_is_refused(target: Path) -> None:
         prepare_output_folder(target / "sub")
 
 
-def test_output_folder_that_takes_no_file_is_refused(tmp_path, monkeypatch) -> None:
+def test_output_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
@@ -190,7 +190,7 @@ def test_output_folder_that_takes_no_file_is_refused(tmp_path, monkeypatch) -> N
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such files")
-def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
+def test_devices_are_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(OutputError, match="a device"), replacing(pipe):
@@ -200,12 +200,12 @@ def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
-def test_a_name_of_no_file_is_refused(name: str) -> None:
+def test_invalid_file_names_are_refused(name: str) -> None:
     with pytest.raises(OutputError), replacing(name):
         raise AssertionError
 
 
-def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
+def test_refused_output_leaves_no_new_folders(tmp_path: Path) -> None:
     with pytest.raises(KeyError), output_folder(tmp_path / "new" / "results"):
         raise KeyError
     assert names_in(tmp_path) == []
@@ -218,13 +218,13 @@ def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "nu\0ll"])
-def test_names_that_no_folder_can_have_are_one_message(tmp_path: Path, name: str) -> None:
+def test_invalid_folder_names_are_one_message(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError), output_folder(tmp_path / name):
         raise AssertionError
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_link_is_refused_by_its_name_with_the_way_out(tmp_path: Path, is_there: bool) -> None:
+def test_symbolic_link_is_refused_with_a_hint(tmp_path: Path, is_there: bool) -> None:
     behind = tmp_path / "behind"
     if is_there:
         behind.mkdir()
