@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.errors import ModelError
+from rm_geo.zoo.safetensors import read_header
 
 METADATA_KEY: Final = "rm_geo"
 """Key of the safetensors header under which a model says what network it is."""
 
 WEIGHTS_NAME: Final = "model.safetensors"
 CARD_NAME: Final = "card.json"
-_MAX_HEADER_BYTES: Final = 100_000_000  # the limit of the safetensors format itself
 
 
 def tensor_header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
@@ -33,11 +32,8 @@ def tensor_header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
         If it is none.
     """
     try:
-        (length,) = struct.unpack("<Q", data[:8])
-        if length > min(_MAX_HEADER_BYTES, len(data) - 8):
-            raise ValueError("the header is longer than the file")
-        return dict(json.loads(data[8 : 8 + length])), 8 + length
-    except (struct.error, ValueError, TypeError) as error:
+        return read_header(data)
+    except ValueError as error:
         raise damaged_model(path, f"it is not a safetensors file ({error})") from error
 
 

@@ -1,7 +1,9 @@
-"""Named tensors in one file, in the safetensors format: no pickle, readable by any tool.
+"""Reading and writing safetensors data: named tensors without pickle, readable by any tool.
 
-The safetensors library does it where it is installed. Trainings also run on machines that
-have torch and numpy and nothing else; there this module lays out the same format itself.
+The safetensors library reads and writes the tensors where it is installed. It returns neither
+metadata nor byte offsets of data in memory, so that :func:`read_header` parses those, without
+PyTorch. Trainings also run on machines with only PyTorch and NumPy; there this module reads and
+writes the same format itself.
 """
 
 from __future__ import annotations
@@ -9,28 +11,30 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DTYPES: Final = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
-_CODES: Final = {dtype: code for code, dtype in _DTYPES.items()}
+"""Names of PyTorch's types by those of the format."""
+_CODES: Final = {name: code for code, name in _DTYPES.items()}
+_MAX_HEADER_BYTES: Final = 100_000_000  # the limit of the format itself
 
 
 def dump_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Lay out tensors with their metadata; the same input gives the same bytes.
+    """Write tensors and metadata as safetensors data; the same input gives the same bytes.
 
     Parameters
     ----------
@@ -38,16 +42,25 @@ def dump_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         On the CPU, contiguous.
     metadata : mapping of str to str
         Kept in the header.
+
+    Returns
+    -------
+    bytes
     """
     try:
         from safetensors.torch import save
     except ImportError:
-        return lay_out(tensors, metadata)
+        return write_tensors(tensors, metadata)
     return bytes(save(dict(tensors), dict(metadata)))
 
 
 def parse_tensors(data: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Read what :func:`dump_tensors` gave.
+    """Read tensors and metadata from safetensors data.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
 
     Returns
     -------
@@ -59,39 +72,79 @@ def parse_tensors(data: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
     ValueError
         If the data is damaged or of another format.
     """
-    metadata = read_metadata(data)
+    metadata = dict(read_header(data)[0].get("__metadata__", {}))
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load
     except ImportError:
-        return metadata, take_apart(data)
+        return metadata, read_tensors(data)
     try:
         return metadata, load(data)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
 
 
-def read_metadata(data: bytes) -> dict[str, str]:
-    """Read the header's metadata alone.
+def read_header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Parse the header of safetensors data.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file, or its beginning with the header.
+
+    Returns
+    -------
+    header : dict
+        ``dtype``, ``shape`` and ``data_offsets`` of each tensor; strings under ``__metadata__``.
+    start : int
+        Byte from which ``data_offsets`` count.
 
     Raises
     ------
     ValueError
         If the data does not begin with a header.
+
+    Examples
+    --------
+    >>> read_header(struct.pack("<Q", 2) + b"{}")
+    ({}, 10)
     """
-    return dict(_header(data)[0].get("__metadata__", {}))
+    try:
+        (length,) = struct.unpack("<Q", data[:8])
+        if length > min(_MAX_HEADER_BYTES, len(data) - 8):
+            raise ValueError("the header is longer than the file")
+        header = json.loads(data[8 : 8 + length])
+    except (struct.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"there is no header: {error}") from error
+    if not isinstance(header, dict):
+        raise ValueError("the header is not a table of tensors")
+    return header, 8 + int(length)
 
 
-def lay_out(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Lay out tensors without the library: length, header as JSON, then the values."""
+def write_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Write safetensors data without the library: length, header as JSON, then the values.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        On the CPU.
+    metadata : mapping of str to str
+        Kept in the header.
+
+    Returns
+    -------
+    bytes
+    """
+    import torch
+
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     pieces: list[bytes] = []
     offset = 0
-    # Wide types first, as the library does: every tensor stays aligned to its items.
+    # Wide types first, as the library does: every tensor is aligned to its item size.
     for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
         values = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         header[name] = {
-            "dtype": _CODES[tensor.dtype],
+            "dtype": _CODES[str(tensor.dtype).removeprefix("torch.")],
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + len(values)],
         }
@@ -102,9 +155,26 @@ def lay_out(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes
     return b"".join([struct.pack("<Q", len(text)), text, *pieces])
 
 
-def take_apart(data: bytes) -> dict[str, Tensor]:
-    """Read tensors without the library."""
-    header, start = _header(data)
+def read_tensors(data: bytes) -> dict[str, Tensor]:
+    """Read safetensors data without the library.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    ValueError
+        If the data is damaged or of another format.
+    """
+    import torch
+
+    header, start = read_header(data)
     tensors: dict[str, Tensor] = {}
     for name, entry in header.items():
         if name == "__metadata__":
@@ -112,7 +182,7 @@ def take_apart(data: bytes) -> dict[str, Tensor]:
         try:
             first, last = entry["data_offsets"]
             piece = data[start + first : start + last]
-            dtype = _DTYPES[entry["dtype"]]
+            dtype = getattr(torch, _DTYPES[entry["dtype"]])
             # torch makes no tensor of an empty buffer
             values = (
                 torch.frombuffer(bytearray(piece), dtype=dtype)
@@ -123,17 +193,3 @@ def take_apart(data: bytes) -> dict[str, Tensor]:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"tensor {name!r} is damaged: {error}") from error
     return tensors
-
-
-def _header(data: bytes) -> tuple[dict[str, dict[str, Any]], int]:
-    """Header and the position of the first value."""
-    try:
-        (length,) = struct.unpack("<Q", data[:8])
-        if length > len(data) - 8:
-            raise ValueError("the header is longer than the file")
-        header = json.loads(data[8 : 8 + length])
-    except (struct.error, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"there is no header: {error}") from error
-    if not isinstance(header, dict):
-        raise ValueError("the header is no table of tensors")
-    return header, 8 + int(length)

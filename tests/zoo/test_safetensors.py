@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rm_geo.zoo.safetensors import dump_tensors, lay_out, parse_tensors, read_metadata, take_apart
+from rm_geo.zoo.safetensors import (
+    dump_tensors,
+    parse_tensors,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8]
 
@@ -29,10 +35,10 @@ def same(a, b):
 
 @given(tables(), st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=3))
 def test_the_library_reads_what_is_laid_out_here_and_the_other_way_round(tensors, metadata):
-    assert same(safetensors.torch.load(lay_out(tensors, metadata)), tensors)
-    assert same(take_apart(safetensors.torch.save(tensors, metadata)), tensors)
-    assert same(take_apart(lay_out(tensors, metadata)), tensors)
-    assert read_metadata(lay_out(tensors, metadata)) == metadata
+    assert same(safetensors.torch.load(write_tensors(tensors, metadata)), tensors)
+    assert same(read_tensors(safetensors.torch.save(tensors, metadata)), tensors)
+    assert same(read_tensors(write_tensors(tensors, metadata)), tensors)
+    assert read_header(write_tensors(tensors, metadata))[0]["__metadata__"] == metadata
 
 
 def test_damaged_data_is_a_value_error():
@@ -41,4 +47,4 @@ def test_damaged_data_is_a_value_error():
         with pytest.raises(ValueError, match=r".+"):
             parse_tensors(damaged)
         with pytest.raises(ValueError, match=r".+"):
-            take_apart(damaged)
+            read_tensors(damaged)
