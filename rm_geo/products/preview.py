@@ -1,7 +1,8 @@
-"""One picture of a result: the measured points, the radio map and the buildings.
+"""A PNG preview of a cell: the measured points, the radio map and the building map.
 
-Drawn with Pillow: importing matplotlib and drawing with it took as long as the network needed for a
-square kilometre.
+The maps are read from the GeoTIFFs that were just written, by GDAL from their overviews. Drawn with
+Pillow: importing matplotlib and drawing with it takes as long as the network needs for a square
+kilometre.
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from rasterio.enums import Resampling
 from scipy import ndimage
 
 from rm_geo._types import FloatArray
 from rm_geo._util.atomic import replacing
+from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
+from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason
 from rm_geo.products.colormap import BUILDING_RAMP, RSRP_BREAKS_DBM, RSRP_RAMP, ColourRamp
-from rm_geo.products.preview_layers import Picture, PictureBuilder
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels of the picture."""
 
+_LONGEST_SIDE_PX: Final = 600  # of a layer; the panel that shows it has fewer pixels
 _PANEL_PX: Final = 546
 _ASPECTS: Final = (0.35, 2.2)  # of a panel
 _EDGE_PX, _GAP_PX, _BAR_PX, _BAR_ROOM_PX, _HEAD_PX = 16, 16, 20, 110, 98
@@ -38,12 +43,73 @@ _PAPER: Final = "#ffffff"
 _HEADING_PX, _TITLE_PX, _LABEL_PX = 18, 22, 14
 
 
+class MeasuredPoints:
+    """The measured pixels of a raster, averaged in blocks small enough for a preview.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the raster.
+
+    Attributes
+    ----------
+    grid : Grid
+        Grid of the raster.
+    factor : int
+        Side of a block in pixels.
+    count : int
+        Measured pixels so far.
+
+    Examples
+    --------
+    >>> grid = Grid.create(500_000.0, 5_000_000.0, (2, 2), 1.0, 32633)
+    >>> points = MeasuredPoints(grid)
+    >>> points.add_rows(0, np.array([[-80.0, np.nan], [np.nan, np.nan]]))
+    >>> points.mean_dbm().tolist(), points.count
+    ([[-80.0, nan], [nan, nan]], 1)
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.factor = max(1, math.ceil(max(grid.shape) / _LONGEST_SIDE_PX))
+        self.count = 0
+        rows, cols = (-(-length // self.factor) for length in grid.shape)
+        self._total = np.zeros((rows, cols))
+        self._number = np.zeros((rows, cols))
+
+    def add_rows(self, row: int, measured_dbm: NDArray[np.floating]) -> None:
+        """Add rows of the raster; the number of rows per call does not change the result.
+
+        Parameters
+        ----------
+        row : int
+            Index of the first row.
+        measured_dbm : ndarray, shape (rows, W)
+            RSRP in dBm; NaN where nothing was measured.
+        """
+        rows, cols = np.nonzero(np.isfinite(measured_dbm))
+        blocks = ((row + rows) // self.factor, cols // self.factor)
+        np.add.at(self._total, blocks, measured_dbm[rows, cols])
+        np.add.at(self._number, blocks, 1.0)
+        self.count += rows.size
+
+    def mean_dbm(self) -> FloatArray:
+        """Average the measured pixels of each block.
+
+        Returns
+        -------
+        ndarray of float32, shape (ceil(H / factor), ceil(W / factor))
+            NaN where nothing was measured.
+        """
+        mean = self._total / np.maximum(self._number, 1.0)
+        return np.where(self._number > 0, mean, np.nan).astype(np.float32)
+
+
 def save_preview(
     path: str | os.PathLike[str],
-    sparse_dbm: NDArray[np.floating],
-    radio_map_dbm: NDArray[np.floating],
-    building_probability: NDArray[np.floating] | None,
-    grid: Grid,
+    points: MeasuredPoints,
+    radio_map: Path,
+    buildings: Path | None = None,
     title: str = "",
 ) -> None:
     """Draw measured points, radio map and building map side by side into a PNG.
@@ -51,62 +117,69 @@ def save_preview(
     Parameters
     ----------
     path : path-like
-        The PNG to make or to replace.
-    sparse_dbm : ndarray, shape (H, W)
-        Measured RSRP in dBm; NaN where nothing was measured.
-    radio_map_dbm : ndarray, shape (H, W)
-        RSRP everywhere in dBm; NaN where unknown.
-    building_probability : ndarray, shape (H, W), or None
-        0..1, NaN where unknown; without it the picture has two panels.
-    grid : Grid
-        Where the pixels are; for the scale bar.
+        The PNG to create or replace.
+    points : MeasuredPoints
+        Measured RSRP.
+    radio_map : Path
+        GeoTIFF of RSRP in dBm.
+    buildings : Path, optional
+        GeoTIFF of building probabilities, 0..1; without it the preview has two panels.
     title : str
-        Heading, such as the cell's name.
+        Heading, such as the name of the cell.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
-    ValueError
-        If a raster does not have the grid's shape.
+        If the PNG cannot be written, or a GeoTIFF cannot be read.
+
+    Examples
+    --------
+    >>> save_preview("7.png", points, Path("7_rsrp.tif"))  # doctest: +SKIP
     """
-    rasters = [sparse_dbm, radio_map_dbm]
-    if building_probability is not None:
-        rasters.append(building_probability)
-    for raster in rasters:
-        if raster.shape != grid.shape:
-            raise ValueError(f"a raster of shape {raster.shape} on a grid of {grid.shape}")
-    builder = PictureBuilder(grid, buildings=building_probability is not None)
-    builder.add_rows(0, rasters)
-    save_picture(path, builder.picture(), title)
-
-
-def save_picture(path: str | os.PathLike[str], picture: Picture, title: str = "") -> None:
-    """Draw a picture whose layers were gathered before into a PNG.
-
-    Parameters
-    ----------
-    path : path-like
-        The PNG to make or to replace.
-    picture : Picture
-        As :class:`PictureBuilder` gives it.
-    title : str
-        Heading, such as the cell's name.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    drawn = _draw(picture, "".join(c if c.isprintable() else " " for c in title))
+    maps = [(RSRP_RAMP, _read_reduced(radio_map))]
+    if buildings is not None:
+        maps.append((BUILDING_RAMP, _read_reduced(buildings)))
+    drawn = _draw(points, maps, "".join(c if c.isprintable() else " " for c in title))
     buffer = io.BytesIO()
     drawn.save(buffer, format="png", compress_level=3)
     with replacing(path) as part:
         part.write_bytes(buffer.getvalue())
 
 
+def _read_reduced(path: Path) -> FloatArray:
+    """Read a raster at the size of a preview, from its overviews; NaN where it has no data."""
+    try:
+        with rasterio.open(path) as dataset:
+            share = min(1.0, _LONGEST_SIDE_PX / max(dataset.shape))
+            shape = tuple(max(1, round(length * share)) for length in dataset.shape)
+            values = dataset.read(1, out_shape=shape, resampling=Resampling.average, masked=True)
+    except GDAL_ERRORS as error:
+        raise OutputError(
+            f"{path} cannot be read for its preview: {gdal_reason(error)}",
+            hint="Run the command again, on another disk if it fails again.",
+        ) from error
+    return np.asarray(values.astype(np.float32).filled(np.nan))
+
+
 def thicken(sparse_dbm: FloatArray, radius_px: int) -> FloatArray:
-    """Give each measured pixel a disk of its level; the strongest wins where they meet."""
+    """Draw a disk around each measured pixel; where disks overlap, the strongest level is kept.
+
+    Parameters
+    ----------
+    sparse_dbm : ndarray of float32, shape (H, W)
+        NaN where nothing was measured.
+    radius_px : int
+        Radius of the disks.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+
+    Examples
+    --------
+    >>> thicken(np.array([[np.nan, -80.0, np.nan]], np.float32), 1).tolist()
+    [[-80.0, -80.0, -80.0]]
+    """
     if radius_px < 1:
         return sparse_dbm
     offsets = np.arange(-radius_px, radius_px + 1)
@@ -153,36 +226,36 @@ def _lay_out(panels: int, aspect: float) -> _Layout:
     return _Layout((left + _EDGE_PX, bottom + _EDGE_PX), tuple(boxes), tuple(bars))
 
 
-def _draw(picture: Picture, title: str) -> Image.Image:
-    """Draw the panels, colour bars and heading of one figure."""
-    height, width = picture.grid.shape
-    layers = [
-        (RSRP_RAMP, thicken(picture.points, _point_radius(picture.points))),
-        (RSRP_RAMP, picture.radio_map),
-    ]
-    if picture.buildings is not None:
-        layers.append((BUILDING_RAMP, picture.buildings))
+def _draw(
+    points: MeasuredPoints, maps: Sequence[tuple[ColourRamp, FloatArray]], title: str
+) -> Image.Image:
+    """Draw the panels, colour bars and heading of one preview."""
+    height, width = points.grid.shape
+    measured = points.mean_dbm()
+    layers = [(RSRP_RAMP, thicken(measured, _point_radius(measured))), *maps]
     layout = _lay_out(len(layers), height / width)
     drawn = Image.new("RGB", layout.size, _PAPER)
     pen = ImageDraw.Draw(drawn)
 
-    share = 100.0 * picture.measured / (height * width)
-    headings = (f"Measured: {picture.measured:,} pixels ({share:.2g} %)", "Radio map", "Buildings")
-    # Blocks may hang over the raster's southern and eastern edge, where they are cut.
-    source = (0.0, 0.0, width / picture.factor, height / picture.factor)
+    share = 100.0 * points.count / (height * width)
+    headings = (f"Measured: {points.count:,} pixels ({share:.2g} %)", "Radio map", "Buildings")
+    # Blocks of points may extend beyond the southern and eastern edge of the raster.
+    source: tuple[float, float, float, float] | None
+    source = (0.0, 0.0, width / points.factor, height / points.factor)
     for box, (ramp, values), heading in zip(layout.panels, layers, headings, strict=False):
         left, top, right, bottom = box
         image = Image.fromarray(ramp.rgb(values))
         # A box filter repeats pixels that grow and loses none that shrink.
         size = (right - left, bottom - top)
         drawn.paste(image.resize(size, Image.Resampling.BOX, box=source), (left, top))
+        source = None  # maps fill their layers
         _frame(pen, box)
         _write(pen, heading, ((left + right) / 2, top - 8), _HEADING_PX, "ms", right - left)
     _draw_bar(drawn, layout.bars[0], RSRP_RAMP, RSRP_BREAKS_DBM, "RSRP in dBm")
     for bar in layout.bars[1:]:
         ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
         _draw_bar(drawn, bar, BUILDING_RAMP, ticks, "Probability of a building")
-    _draw_scale(pen, layout.panels[-1], width * picture.grid.spacing_m)
+    _draw_scale(pen, layout.panels[-1], width * points.grid.spacing_m)
     _write(
         pen,
         title,

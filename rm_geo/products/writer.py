@@ -19,7 +19,6 @@ from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import Colour, OverviewResampling, write_raster
 from rm_geo.products import preview
-from rm_geo.products.preview_layers import PictureBuilder
 from rm_geo.products.rows import CellRows
 from rm_geo.products.stac import ITEM_SUFFIX, MeasuringTime, write_item
 from rm_geo.units import NODATA_DBM
@@ -172,7 +171,7 @@ def _write_into(
     """Write rasters and preview of a cell into an empty folder; gives their names."""
     rasters = _rasters(files)
     names = [raster.name for raster in rasters]
-    builder = _picture_builder(files)
+    points = preview.MeasuredPoints(files.grid) if files.preview else None
     # Compression lets go of the interpreter: side by side the files take half the time.
     with ThreadPoolExecutor(len(rasters), thread_name_prefix="rm_geo-write") as pool:
         feeds = [_Feed() for _ in rasters]
@@ -196,10 +195,8 @@ def _write_into(
             for rows in bands:
                 for raster, feed, writer in zip(rasters, feeds, writers, strict=True):
                     feed.put(raster.values(rows), writer)
-                if builder is not None:
-                    layers = [rows.measured_dbm, rows.rsrp_dbm, rows.building_probability]
-                    present = [layer for layer in layers if layer is not None]
-                    builder.add_rows(rows.rows.start, present)
+                if points is not None:
+                    points.add_rows(rows.rows.start, rows.measured_dbm)
             for feed, writer in zip(feeds, writers, strict=True):
                 feed.put(None, writer)
         except BaseException as error:
@@ -207,24 +204,23 @@ def _write_into(
                 with contextlib.suppress(BaseException):
                     feed.put(_Abandoned(error), writer)
             raise
-        if builder is not None:
-            names.append(f"{files.cell}_preview.png")
-            title = f"Cell {files.cell}"
-            preview.save_picture(staging / names[-1], builder.picture(), title)
         for writer in writers:
             writer.result()
+    if points is not None:
+        names.append(f"{files.cell}_preview.png")
+        buildings = staging / f"{files.cell}_buildings.tif" if files.has_buildings else None
+        preview.save_preview(
+            staging / names[-1],
+            points,
+            staging / f"{files.cell}_rsrp.tif",
+            buildings,
+            f"Cell {files.cell}",
+        )
     return names
 
 
 class _Abandoned(Exception):  # noqa: N818 - no error of its own
     """The rows that a writer waits for will not come."""
-
-
-def _picture_builder(files: CellFiles) -> PictureBuilder | None:
-    """Make what gathers the preview, if there is to be one."""
-    if not files.preview:
-        return None
-    return PictureBuilder(files.grid, buildings=files.has_buildings)
 
 
 def _rasters(files: CellFiles) -> list[_Raster]:

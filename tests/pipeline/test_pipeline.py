@@ -277,7 +277,7 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OutputError("Cannot write: the disk is full.")
 
-    monkeypatch.setattr("rm_geo.products.preview.save_picture", full)
+    monkeypatch.setattr("rm_geo.products.preview.save_preview", full)
     with pytest.raises(OutputError, match="full"):
         predict(drive(seed=3), tmp_path, FAST.replace(preview=True))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
