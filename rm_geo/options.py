@@ -142,6 +142,26 @@ class ReadingOptions(OptionGroup):
         False,
         description="Refuse a file in which cells may be mixed up, instead of a warning.",
     )
+    time_from: str | None = Field(
+        None,
+        description="Use only measurements from this time on (2024-05-01 or 2024-05-01T10:30).",
+    )
+    time_to: str | None = Field(None, description="Use only measurements up to this time.")
+    technologies: tuple[str, ...] = Field(
+        (), description="Use only measurements of these technologies (LTE, NR)."
+    )
+    operators: tuple[str, ...] = Field(
+        (), description="Use only measurements of these operators, as the log names them."
+    )
+    channels: tuple[int, ...] = Field(
+        (), description="Use only measurements on these channels (EARFCN, NR-ARFCN)."
+    )
+    min_points: int = Field(
+        0, ge=0, description="Leave out cells with fewer measurements than this."
+    )
+    top: int | None = Field(
+        None, ge=1, description="Use only this number of cells, those with the most measurements."
+    )
     layer: str | None = Field(
         None, description="Layer of the measurements, for files with several layers."
     )
@@ -175,7 +195,13 @@ class ReadingOptions(OptionGroup):
             raise PydanticCustomError("bbox", "must be in the order west, south, east, north")
         return box
 
-    @field_validator("cells", mode="before")
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _split_channels(cls, value: object) -> object:
+        """Split a text at commas, semicolons and blanks."""
+        return _items(value, _LIST_OF_NUMBERS)
+
+    @field_validator("cells", "technologies", "operators", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Split a text at commas and semicolons; names may contain blanks."""

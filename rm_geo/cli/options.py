@@ -55,7 +55,15 @@ _METAVARS: Final = {
     "where": "EXPRESSION",
 }
 _UNIT_METAVARS: Final = {"_m": "M", "_px": "PX", "_db": "DB", "_dbm": "DBM", "_mhz": "MHZ"}
-_FURTHER_NAMES: Final = {"method_options": ("-O",), "method_weight": ("--trust",)}
+_FURTHER_NAMES: Final = {
+    "channels": ("--earfcn",),
+    "method_options": ("-O",),
+    "method_weight": ("--trust",),
+    "operators": ("--operator",),
+    "technologies": ("--technology",),
+    "time_from": ("--from",),
+    "time_to": ("--to",),
+}
 
 
 def prediction_options(*names: str) -> Callable[[F], F]:

@@ -11,6 +11,7 @@ from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import CellPart, Measurements
 from rm_geo.measurements.reader import read_measurements
+from rm_geo.measurements.selection import Selection, parse_time
 from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.tile_limit import check_area
@@ -158,9 +159,30 @@ def _read(
     )
     for line in report.lines():
         progress.log(line)
+    points, notes = _selection(options).apply(points)
+    for note in notes:
+        progress.log(f"  {note}")
     release_arrow_pool()
     trim_malloc()
     return points, report.dropped_total
+
+
+def _selection(options: PredictOptions) -> Selection:
+    """Give the selection that the options ask for."""
+    reading = options.reading
+    begin, end = (
+        None if text is None else parse_time(text, parameter)
+        for text, parameter in ((reading.time_from, "time_from"), (reading.time_to, "time_to"))
+    )
+    return Selection(
+        begin,
+        end,
+        reading.technologies,
+        reading.operators,
+        reading.channels,
+        reading.min_points,
+        reading.top,
+    )
 
 
 def _plan_cell(
