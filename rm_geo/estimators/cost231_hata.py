@@ -9,6 +9,7 @@ import numpy as np
 from rm_geo._types import Float64Array
 from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, DistanceLawEstimator
 from rm_geo.estimators.tilewise import TileSamples
+from rm_geo.io.provenance import describe_method
 from rm_geo.propagation.hata import Environment, hata_path_loss_db
 
 
@@ -36,7 +37,7 @@ class Cost231HataEstimator(DistanceLawEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {"method": self.name, "environment": self.environment}
+        return describe_method(self.name, environment=self.environment)
 
     def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
         """Fit the level to samples at distances in metres, shape (n,)."""

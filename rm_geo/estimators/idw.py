@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from rm_geo._types import Float64Array
 from rm_geo.estimators.parameters import require_not_negative, require_whole
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.io.provenance import describe_method
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,7 @@ class IdwEstimator(FieldEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {
-            "method": self.name,
-            "power": f"{self.power:g}",
-            "neighbors": str(self.neighbors),
-        }
+        return describe_method(self.name, power=self.power, neighbors=self.neighbors)
 
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""

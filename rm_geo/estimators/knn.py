@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from rm_geo._types import Float64Array
 from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.io.provenance import describe_method
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class KnnEstimator(FieldEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {"method": self.name, "neighbors": str(self.neighbors)}
+        return describe_method(self.name, neighbors=self.neighbors)
 
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""

@@ -11,6 +11,7 @@ from scipy.spatial import Delaunay, QhullError
 from rm_geo._types import Float64Array
 from rm_geo.estimators.nearest import nearest_field
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.io.provenance import describe_method
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class LinearEstimator(FieldEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {"method": self.name}
+        return describe_method(self.name)
 
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""

@@ -12,6 +12,7 @@ from scipy.linalg import eigh
 from rm_geo._types import BoolArray, Float64Array, FloatArray
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
+from rm_geo.io.provenance import describe_method
 
 if TYPE_CHECKING:
     from rm_geo.raster.sparse import SparseRaster
@@ -65,12 +66,12 @@ class MatrixCompletionEstimator:
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {
-            "method": self.name,
-            "shrinkages": str(self.shrinkages),
-            "iterations": str(self.iterations),
-            "seed": str(self.seed),
-        }
+        return describe_method(
+            self.name,
+            shrinkages=self.shrinkages,
+            iterations=self.iterations,
+            seed=self.seed,
+        )
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate all pixels of a batch of tiles.

@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.io.provenance import describe_method
 
 
 def nearest_field(samples: TileSamples) -> FittedField:
@@ -52,7 +53,7 @@ class NearestEstimator(FieldEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {"method": self.name}
+        return describe_method(self.name)
 
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""

@@ -76,12 +76,7 @@ class LoadedModel:
     def provenance(self) -> dict[str, str]:
         """Name and checksum of the model, and the precision it ran in."""
         record: ModelRecord = self.record
-        return {
-            "model": record.name,
-            "model_kind": record.kind,
-            "model_sha256": record.sha256 or "",
-            "precision": choose_precision(self.device_name),
-        }
+        return {**record.provenance, "precision": choose_precision(self.device_name)}
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """Copy an array to the device."""

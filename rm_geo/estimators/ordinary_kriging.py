@@ -21,6 +21,7 @@ from rm_geo.estimators.tilewise import (
     single_threaded_algebra,
 )
 from rm_geo.geostat.variogram import Variogram, fit_variogram
+from rm_geo.io.provenance import describe_method
 from rm_geo.sites.facts import SiteInfo
 
 if TYPE_CHECKING:
@@ -72,11 +73,7 @@ class OrdinaryKrigingEstimator:
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
         variogram = "fitted" if self.variogram is None else repr(self.variogram)
-        return {
-            "method": self.name,
-            "neighbors": str(self.neighbors),
-            "variogram": variogram,
-        }
+        return describe_method(self.name, neighbors=self.neighbors, variogram=variogram)
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate all pixels of a batch of tiles.

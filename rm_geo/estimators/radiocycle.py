@@ -100,9 +100,7 @@ class RadioCycleEstimator:
             self._tile_size_px, known_buildings=self._known_buildings
         )
         return {
-            "model": self._record.name,
-            "model_kind": self._record.kind,
-            "model_sha256": self._record.sha256 or "",
+            **self._record.provenance,
             "precision": choose_precision(self._device),
             "symmetries": str(self.symmetries),
             "engine": "onnx" if by_onnx else "torch",

@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 from rm_geo._types import Float64Array
 from rm_geo.estimators.parameters import require_whole
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.io.provenance import describe_method
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class RandomForestEstimator(FieldEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {
-            "method": self.name,
-            "trees": str(self.trees),
-            "min_samples_leaf": str(self.min_samples_leaf),
-            "seed": str(self.seed),
-        }
+        return describe_method(
+            self.name,
+            trees=self.trees,
+            min_samples_leaf=self.min_samples_leaf,
+            seed=self.seed,
+        )
 
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""

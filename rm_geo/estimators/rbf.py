@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from rm_geo._types import Float64Array
 from rm_geo.estimators.parameters import require_not_negative, require_whole
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.io.provenance import describe_method
 
 THINNEST_NEIGHBOURHOOD = 0.1
 """Width over length (standard deviations) below which samples count as lying on a line."""
@@ -57,12 +58,12 @@ class RbfEstimator(FieldEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {
-            "method": self.name,
-            "neighbors": str(self.neighbors),
-            "smoothing": f"{self.smoothing:g}",
-            "overshoot_db": f"{self.overshoot_db:g}",
-        }
+        return describe_method(
+            self.name,
+            neighbors=self.neighbors,
+            smoothing=self.smoothing,
+            overshoot_db=self.overshoot_db,
+        )
 
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""

@@ -9,6 +9,7 @@ import numpy as np
 from rm_geo._types import Float64Array
 from rm_geo.estimators.distance_law import MOBILE_HEIGHT_M, DistanceLaw, DistanceLawEstimator
 from rm_geo.estimators.tilewise import TileSamples
+from rm_geo.io.provenance import describe_method
 from rm_geo.propagation.spm import SpmConstants, fit_spm, spm_predict
 
 
@@ -35,7 +36,7 @@ class SpmEstimator(DistanceLawEstimator):
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        return {"method": self.name, "constants": repr(self.constants)}
+        return describe_method(self.name, constants=repr(self.constants))
 
     def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
         """Fit K1 and K2 to samples at distances in metres, shape (n,)."""

@@ -57,6 +57,11 @@ class ModelRecord:
     summary: str = ""
     card: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Name, kind and checksum as tags of the results."""
+        return {"model": self.name, "model_kind": self.kind, "model_sha256": self.sha256 or ""}
+
 
 def models_root() -> Path:
     """Folder of the models that come with rm_geo: a wheel's own, or a checkout's.
