@@ -17,6 +17,7 @@ from rm_geo.cli.outcome import Failure, Stopped, failure_of, wants_debug
 
 COMMANDS: Final = {
     "predict": "Turn measurements into radio maps and building maps.",
+    "inspect": "Describe a file of measurements: columns, cells, carriers, doubts.",
     "batch": "Map many drive tests on all cores, GPUs or machines there are.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rm_geo._util.console import Console
     from rm_geo.workflows.rasterize import Statistic
 
-_COLUMNS: Final = (
+COLUMN_OPTIONS: Final = (
     "rsrp_column",
     "cell_column",
     "x_column",
@@ -33,8 +33,16 @@ _COLUMNS: Final = (
     "technology_column",
     "where",
     "strict",
+    "time_from",
+    "time_to",
+    "technologies",
+    "operators",
+    "channels",
+    "min_points",
+    "top",
     "layer",
 )
+"""Options of reading that commands besides ``predict`` have too."""
 
 
 @click.command()
@@ -56,7 +64,7 @@ _COLUMNS: Final = (
     help="Margin around the measurements in metres.",
 )
 @prediction_options("crs", "target_crs", "resolution_m", "max_tiles")
-@prediction_options(*_COLUMNS, "bbox")
+@prediction_options(*COLUMN_OPTIONS, "bbox")
 @console_options
 def rasterize(
     measurements: Path,

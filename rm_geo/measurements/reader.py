@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -36,8 +37,10 @@ from rm_geo.measurements.identity import (
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.neighbours import find_neighbours
 from rm_geo.measurements.row_filter import RowFilter
+from rm_geo.measurements.selection import Selection, parse_time
 from rm_geo.measurements.spread import FAR_APART_M, cells_far_apart
 from rm_geo.measurements.visits import Visits
+from rm_geo.options import PredictOptions
 
 __all__ = ["Measurements", "read_measurements"]
 
@@ -190,6 +193,67 @@ def read_measurements(
         warnings=tuple(text for text in (stated.warning, positions.warning, *doubts) if text),
     )
     return measurements, report
+
+
+def read_selected(
+    path: str | os.PathLike[str], options: PredictOptions
+) -> tuple[Measurements, CleaningReport]:
+    """Read the measurements that the options of a run ask for.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    options : PredictOptions
+        Columns, CRS, bounding box, row filter and selection.
+
+    Returns
+    -------
+    measurements : Measurements
+        At least one row.
+    report : CleaningReport
+        As of :func:`read_measurements`; the selection is one of the notes.
+
+    Raises
+    ------
+    RmGeoError
+        If the file cannot be used, or nothing is left by the selection.
+    """
+    reading = options.reading
+    measurements, report = read_measurements(
+        path,
+        layer=reading.layer,
+        rsrp_column=reading.rsrp_column,
+        cell_column=reading.cell_column,
+        x_column=reading.x_column,
+        y_column=reading.y_column,
+        time_column=reading.time_column,
+        pci_column=reading.pci_column,
+        node_column=reading.node_column,
+        carrier_column=reading.carrier_column,
+        operator_column=reading.operator_column,
+        technology_column=reading.technology_column,
+        where=reading.where,
+        strict=reading.strict,
+        crs=reading.crs,
+        target_crs=options.grid.target_crs,
+        bounds=reading.bbox,
+    )
+    begin, end = (
+        None if text is None else parse_time(text, parameter)
+        for text, parameter in ((reading.time_from, "time_from"), (reading.time_to, "time_to"))
+    )
+    selection = Selection(
+        begin,
+        end,
+        reading.technologies,
+        reading.operators,
+        reading.channels,
+        reading.min_points,
+        reading.top,
+    )
+    selected, notes = selection.apply(measurements)
+    return selected, replace(report, notes=(*report.notes, *notes))
 
 
 def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:

@@ -10,8 +10,7 @@ from rm_geo._util.memory import release_arrow_pool, trim_malloc
 from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import CellPart, Measurements
-from rm_geo.measurements.reader import read_measurements
-from rm_geo.measurements.selection import Selection, parse_time
+from rm_geo.measurements.reader import read_selected
 from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.tile_limit import check_area
@@ -138,51 +137,12 @@ def _read(
         if len(measurements) == 0:
             raise InputError("There are no measurements.")
         return measurements, 0
-    points, report = read_measurements(
-        measurements,
-        layer=options.reading.layer,
-        rsrp_column=options.reading.rsrp_column,
-        cell_column=options.reading.cell_column,
-        x_column=options.reading.x_column,
-        y_column=options.reading.y_column,
-        time_column=options.reading.time_column,
-        pci_column=options.reading.pci_column,
-        node_column=options.reading.node_column,
-        carrier_column=options.reading.carrier_column,
-        operator_column=options.reading.operator_column,
-        technology_column=options.reading.technology_column,
-        where=options.reading.where,
-        strict=options.reading.strict,
-        crs=options.reading.crs,
-        target_crs=options.grid.target_crs,
-        bounds=options.reading.bbox,
-    )
+    points, report = read_selected(measurements, options)
     for line in report.lines():
         progress.log(line)
-    points, notes = _selection(options).apply(points)
-    for note in notes:
-        progress.log(f"  {note}")
     release_arrow_pool()
     trim_malloc()
     return points, report.dropped_total
-
-
-def _selection(options: PredictOptions) -> Selection:
-    """Give the selection that the options ask for."""
-    reading = options.reading
-    begin, end = (
-        None if text is None else parse_time(text, parameter)
-        for text, parameter in ((reading.time_from, "time_from"), (reading.time_to, "time_to"))
-    )
-    return Selection(
-        begin,
-        end,
-        reading.technologies,
-        reading.operators,
-        reading.channels,
-        reading.min_points,
-        reading.top,
-    )
 
 
 def _plan_cell(
