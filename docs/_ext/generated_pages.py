@@ -30,6 +30,9 @@ def write_pages(app: Sphinx, _config: object) -> None:
     """Write all generated files."""
     folder = Path(app.srcdir) / "generated"
     folder.mkdir(exist_ok=True)
+    for page in (folder / "api").glob("rm_geo.*.rst"):  # of names that no longer exist
+        if page.stem.removeprefix("rm_geo.") not in rm_geo.__all__:
+            page.unlink()
     _write(folder / "api.rst", api_page())
     _write(folder / "methods.md", methods_table())
     _write(folder / "models.md", models_table())
