@@ -1,4 +1,4 @@
-"""``rm-geo batch``: many drive tests, on all cores, GPUs or machines there are."""
+"""``rm-geo batch``: many drive tests, on several cores, GPUs or machines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("sources", metavar="JOBS...", nargs=-1, required=True)
 @location_option
-@cluster_options("one a GPU, or one for four cores,")
+@cluster_options("one per GPU, or one per four cores,")
 @click.option(
     "--retries",
     type=click.IntRange(0),
     default=1,
     show_default=True,
     metavar="N",
-    help="Further tries of what failed by no fault of its input.",
+    help="Further attempts after failures that the input did not cause.",
 )
 @click.option(
     "--spread-tiles",
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     default=64,
     show_default=True,
     metavar="N",
-    help="Cells of so many tiles are computed by all workers together, and of a quarter "
-    "as many where workers would be idle; 0 for none.",
+    help="Compute cells of at least this many tiles on all workers together, or a quarter as "
+    "many while workers are idle; 0 for never.",
 )
 @predict_settings
 @console_options
@@ -51,8 +51,8 @@ def batch(
 
     JOBS is a table (CSV or YAML) with a column "measurements" and columns named like the
     options of 'rm-geo predict', or folders, files and patterns of measurements. The options
-    below hold where the table says nothing. Every job gets a folder of its own under the
-    output folder; batch_summary.csv says what became of each. Files, folders, patterns, tables
+    below are defaults for what the table does not state. Every job gets a folder of its own in
+    the output folder; batch_summary.csv has a row for each job. Files, folders, patterns, tables
     and DIR may lie in object storage, as s3://bucket/name or /vsis3/bucket/name.
     """
     from rm_geo.distributed.batch import run_batch

@@ -1,4 +1,4 @@
-"""``rm-geo demo``: the whole road on a made-up city."""
+"""``rm-geo demo``: the whole pipeline on a simulated city."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     default="radiocycle",
     show_default=True,
     metavar="NAME",
-    help="How the maps are made; 'rm-geo info' lists the methods.",
+    help="Name of the estimator; 'rm-geo info' lists the methods.",
 )
 @model_option
 @device_option
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     default=7,
     show_default=True,
     metavar="N",
-    help="Another seed, another city.",
+    help="Seed of the simulated city.",
 )
 @console_options
 def demo(
@@ -58,7 +58,7 @@ def demo(
     seed: int,
     console: Console,
 ) -> None:
-    """Simulate a drive test in a made-up city, map it, and compare with the truth."""
+    """Simulate a city and a drive test in it, map it, and compare with the simulated maps."""
     from rm_geo.options import PredictOptions
     from rm_geo.workflows.demo import run_demo
 

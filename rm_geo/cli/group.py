@@ -1,4 +1,4 @@
-"""The root command: commands loaded when named, errors told in one message."""
+"""The root command: commands are imported when named, errors are one message."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rm_geo.cli.outcome import Failure, Stopped, failure_of, wants_debug
 COMMANDS: Final = {
     "predict": "Turn measurements into radio maps and building maps.",
     "inspect": "Describe a file of measurements: columns, cells, carriers, doubts.",
-    "batch": "Map many drive tests on all cores, GPUs or machines there are.",
+    "batch": "Map many drive tests on several cores, GPUs or machines.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",
     "simulate": "Simulate radio maps of sites among buildings.",
-    "demo": "Run the whole road on a made-up city; needs no data.",
+    "demo": "Run the whole pipeline on a simulated city; needs no data.",
     "train": "Train a network.",
-    "evaluate": "Judge methods: the papers' tables and figures, simulated maps, hold-outs.",
+    "evaluate": "Evaluate methods: tables and figures of the papers, simulated maps, hold-outs.",
     "export": "Export a trained network to ONNX.",
     "models": "List, show and verify trained models.",
     "qgis": "Install the QGIS plugin, which runs rm_geo in this environment.",
@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Note who reads the errors before anything can go wrong."""
+        """Note how errors are shown, before any can occur."""
         ctx.meta["rm_geo.json"] = "--json" in args
         ctx.meta["rm_geo.debug"] = "--debug" in args
         return super().parse_args(ctx, args)
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one may have been meant."""
+        """Find the command, or suggest the closest one."""
         import difflib
 
         name = args[0]
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
-        """Run the command; whatever goes wrong becomes one message and an exit code."""
+        """Run the command; every error becomes one message and an exit code."""
         _stop_on_sigterm()
         if not wants_debug(ctx):
             warnings.simplefilter("ignore")
@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
             _fail(error, ctx)
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]  # noqa: ANN401 - click's own
-        """Run as a program; a reader that went away is no error worth a message."""
+        """Run as a program; a closed pipe ends it without a message."""
         try:
             return super().main(args, **extra)
         except BrokenPipeError:
@@ -116,7 +116,7 @@ def _stop_on_sigterm() -> None:
     name="rm-geo",
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="'rm-geo COMMAND --help' tells more. Start with 'rm-geo demo'.",
+    epilog="'rm-geo COMMAND --help' shows the options of a command. Start with 'rm-geo demo'.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="rm-geo")
 def rm_geo() -> None:

@@ -55,6 +55,7 @@ _METAVARS: Final = {
     "where": "EXPRESSION",
 }
 _UNIT_METAVARS: Final = {"_m": "M", "_px": "PX", "_db": "DB", "_dbm": "DBM", "_mhz": "MHZ"}
+_FURTHER_HELP: Final = {"method": "'rm-geo info' lists the methods."}
 _FURTHER_NAMES: Final = {
     "channels": ("--earfcn",),
     "method_options": ("-O",),
@@ -96,7 +97,7 @@ def _option(field: OptionField) -> Callable[[F], F]:
 
     flag = flag_of(field.short_name)
     default = field.info.default
-    text = field.info.description or ""
+    text = f"{field.info.description} {_FURTHER_HELP.get(field.name, '')}".rstrip()
     further = _FURTHER_NAMES.get(field.name, ())
     if field.info.annotation is bool:
         flags = f"{flag}/--no-{flag.removeprefix('--')}" if default else flag

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 @location_argument
 @location_option
 @predict_settings
-@cluster_options("this one computes all tiles")
+@cluster_options("this process computes all tiles")
 @click.option(
-    "--dry-run", is_flag=True, help="Say what would be done, how long and by whom; write nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Show cells, tiles, workers and the expected time; write nothing.",
 )
 @console_options
 def predict(
@@ -42,8 +44,8 @@ def predict(
 ) -> None:
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
 
-    Reads SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV. Columns are found by the names
-    that drive-test tools use. MEASUREMENTS, sites and DIR may lie in object storage, as
+    Reads SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV. Columns are detected by the
+    names that drive-test tools use. MEASUREMENTS, sites and DIR may lie in object storage, as
     s3://bucket/name or /vsis3/bucket/name.
 
     Cells measured in too few pixels are skipped. The exit status is 0 if a cell was mapped, and 1

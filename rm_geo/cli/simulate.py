@@ -1,4 +1,4 @@
-"""``rm-geo simulate``: radio maps of known sites among known buildings."""
+"""``rm-geo simulate``: radio maps of sites among buildings, by the dominant path model."""
 
 from __future__ import annotations
 
@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     help="Table of the sites.",
 )
 @output_folder_option
-@click.option("--layer", metavar="NAME", help="Layer of the buildings, where there are several.")
-@click.option("--height-column", metavar="NAME", help="Heights of the buildings in metres.")
+@click.option(
+    "--layer", metavar="NAME", help="Layer of the buildings, for files with several layers."
+)
+@click.option(
+    "--height-column", metavar="NAME", help="Column of the heights of the buildings in metres."
+)
 @click.option(
     "--building-height",
     type=Number(0, min_open=True),
     default=25.0,
     show_default=True,
     metavar="M",
-    help="Height of buildings without one.",
+    help="Height in metres of buildings whose height is not stated.",
 )
 @click.option(
     "--resolution",
@@ -53,20 +57,20 @@ if TYPE_CHECKING:
     default=50.0,
     show_default=True,
     metavar="M",
-    help="Ground around the buildings and sites.",
+    help="Margin around the buildings and sites in metres.",
 )
 @click.option(
     "--eirp",
     type=Number(),
     metavar="DBM",
-    help="EIRP per resource element, where the sites do not say; without any, "
+    help="EIRP per resource element in dBm, used if the sites do not state it; without any, "
     "path gain is written.",
 )
 @click.option(
     "--frequency",
     type=Number(1),
     metavar="MHZ",
-    help="Carrier of all sites, whatever their table says.",
+    help="Carrier frequency in MHz of all sites; replaces that of their table.",
 )
 @click.option(
     "--max-tiles",

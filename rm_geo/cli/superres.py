@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="GeoTIFF to make.",
+    help="GeoTIFF to write.",
 )
 @click.option(
     "--scale",
@@ -35,17 +35,22 @@ if TYPE_CHECKING:
     default=4,
     show_default=True,
     metavar="N",
-    help="Fine pixels along each coarse one.",
+    help="Number of fine pixels along each side of a coarse one.",
 )
 @model_option
 @device_option
 @batch_size_option
-@click.option("--band", type=click.IntRange(1), metavar="N", help="Band, where there are several.")
+@click.option(
+    "--band",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Band to read, for rasters with several bands.",
+)
 @click.option(
     "--intercept",
     type=Number(),
     metavar="DBM",
-    help="Level that free space would give at 1 m, if known.",
+    help="Free-space level at 1 m in dBm, if known.",
 )
 @click.option(
     "--symmetries",
@@ -53,16 +58,18 @@ if TYPE_CHECKING:
     default="1",
     show_default=True,
     metavar="1|2|4|8",
-    help="Orientations that are averaged: more is slower and better.",
+    help="Number of orientations that are averaged: more is slower and more accurate.",
 )
 @click.option(
     "--buildings",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Outlines of the buildings, or a raster of them, where they are known.",
+    help="Building footprints, or a raster of them.",
 )
 @click.option(
-    "--buildings-layer", metavar="NAME", help="Layer of the outlines, where there are several."
+    "--buildings-layer",
+    metavar="NAME",
+    help="Layer of the building footprints, for files with several layers.",
 )
 @click.option(
     "--max-tiles",
@@ -70,7 +77,7 @@ if TYPE_CHECKING:
     default=10_000,
     show_default=True,
     metavar="N",
-    help="Refuse a raster that would need more windows.",
+    help="Refuse a raster that would need more tiles than this.",
 )
 @console_options
 def superres(
