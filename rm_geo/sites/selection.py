@@ -10,7 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from pyproj import Geod, Transformer
+
+from rm_geo.errors import InputError
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.facts import SiteInfo
 from rm_geo.sites.site import (
@@ -21,6 +25,9 @@ from rm_geo.sites.site import (
     match_site,
     measured_carrier_mhz,
 )
+
+_USUAL_REACH_M: Final = 20_000.0
+_LARGEST_REACH_M: Final = 100_000.0  # of the timing advance of LTE and NR
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,8 @@ def choose_site(
     if listed is not None:
         if listed.frequency_mhz is not None:
             mhz = listed.frequency_mhz
-        return _choice(listed, "site table", measurements, eirp_dbm, mhz, None, ())
+        doubts = require_near(listed, measurements)
+        return _choice(listed, "site table", measurements, eirp_dbm, mhz, None, doubts)
     if sites is not None:
         warnings.append("the site table does not name it.")
     guess = estimate_position(measurements)
@@ -112,6 +120,60 @@ def choose_site(
         SiteInfo(frequency_mhz=mhz),
         uncertainty_m=None if guess is None else guess.uncertainty_m,
         warnings=tuple(warnings),
+    )
+
+
+def require_near(site: Site, measurements: Measurements) -> tuple[str, ...]:
+    """Refuse a site that cannot be that of the measurements, because it is too far away.
+
+    Parameters
+    ----------
+    site : Site
+        A row of the site table, in the CRS of the measurements.
+    measurements : Measurements
+        Those of the cell.
+
+    Returns
+    -------
+    tuple of str
+        A warning, if the site is further away than cells usually reach.
+
+    Raises
+    ------
+    InputError
+        If the site is more than 100 km from all measurements; with what exchanging longitude and
+        latitude would give.
+    """
+    west, south, east, north = measurements.bounds
+    away_m = math.hypot(
+        max(west - site.x, 0.0, site.x - east), max(south - site.y, 0.0, site.y - north)
+    )
+    if away_m <= _USUAL_REACH_M:
+        return ()
+    text = f"the site of the cell is {away_m / 1000.0:,.0f} km from its measurements"
+    if away_m <= _LARGEST_REACH_M:
+        return (f"{text}; check its coordinates and CRS.",)
+    centre = (0.5 * (west + east), 0.5 * (south + north))
+    to_degrees = Transformer.from_crs(measurements.crs, 4326, always_xy=True)
+    here, there = to_degrees.transform(*centre), to_degrees.transform(site.x, site.y)
+    geod = Geod(ellps="WGS84")
+    for whose, (lon, lat), other in (
+        ("measurements", here, there),
+        ("site", there, here),
+    ):
+        if abs(lon) <= 90.0:  # it can be a latitude
+            _, _, exchanged_m = geod.inv(lat, lon, *other)
+            if exchanged_m < _USUAL_REACH_M:
+                raise InputError(
+                    f"{text[0].upper()}{text[1:]}. With longitude and latitude of the {whose} "
+                    f"exchanged they would be {exchanged_m:,.0f} m apart.",
+                    parameter="sites",
+                    hint=f"Exchange the columns of the coordinates of the {whose}.",
+                )
+    raise InputError(
+        f"{text[0].upper()}{text[1:]}.",
+        parameter="sites",
+        hint="Check the coordinates and the CRS of the site table and of the measurements.",
     )
 
 

@@ -23,6 +23,7 @@ DEFAULT_HEIGHT_M: Final = 25.0
 DEFAULT_FREQUENCY_MHZ: Final = 2000.0
 """Carrier where nothing is known: the middle of the bands in use."""
 
+_SAME_CARRIER_MHZ: Final = 0.5
 _ENVELOPE_PERCENTILE: Final = 95.0
 _ENVELOPE_BLOCK_M: Final = 5.0
 _ENOUGH_BLOCKS: Final = 20
@@ -149,8 +150,9 @@ def free_space_loss_1m_db(frequency_mhz: float) -> float:
 def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None:
     """Find a cell's transmitter in a site table.
 
-    Physical cell ids are reused across a network: of several sites with the identity, the
-    one nearest to the strongest measurements is taken.
+    Sites match by cell and carrier, then by cell. A number is compared as a number: ``008`` is
+    8. A physical cell identity is reused across a network: of several sites that match, the one
+    nearest to the strongest measurements is taken.
 
     Parameters
     ----------
@@ -164,25 +166,54 @@ def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None
     Site or None
         None if the table does not have the cell.
     """
-    cells = set(measurements.cell.present()) - {None}
-    fitting = [site for site in sites if site.cell is not None and site.cell in cells]
-    if not fitting:
+    names = [name for name in measurements.cell.present() if name is not None]
+    keys = [key for name in names for key in measurements.identity_of(name).keys]
+    wanted = {_as_number(key): rank for rank, key in reversed(list(enumerate([*names, *keys])))}
+    ranked = [
+        (wanted[_as_number(s.cell)], s) for s in sites if s.cell and _as_number(s.cell) in wanted
+    ]
+    if not ranked:
         return None
+    best = min(rank for rank, _ in ranked)  # the most specific name of the cell
+    fitting = [site for rank, site in ranked if rank == best]
+    carrier = measured_carrier_mhz(measurements)
+    if carrier is not None:
+        stated = [s for s in fitting if s.frequency_mhz is not None]
+        same = [
+            s for s in stated if abs(float(s.frequency_mhz or 0.0) - carrier) <= _SAME_CARRIER_MHZ
+        ]
+        fitting = same or [s for s in fitting if s.frequency_mhz is None] or fitting
     strongest = _strongest(measurements.rsrp_dbm, 20)
     x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
     return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
 
 
+def _as_number(text: str) -> str:
+    """Give a cell's name without leading zeros, where it is a whole number."""
+    return str(int(text)) if text.isdecimal() else text
+
+
 def measured_carrier_mhz(measurements: Measurements) -> float | None:
-    """Carrier of the channel number that most measurements name; None where none does."""
-    if measurements.earfcn is None:
-        return None
+    """Give the carrier of most measurements in MHz; None where the log does not state it.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Of one cell; its channel numbers count, else a frequency of its identity.
+    """
     counts: Counter[float] = Counter()
-    for (channels,) in iter_blocks(measurements.earfcn):
-        found, times = np.unique(channels[np.isfinite(channels)], return_counts=True)
+    channels = () if measurements.earfcn is None else iter_blocks(measurements.earfcn)
+    for (block,) in channels:
+        found, times = np.unique(block[np.isfinite(block)], return_counts=True)
         counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
-    most = max(counts.values(), default=0)
-    return carrier_mhz(min(c for c in counts if counts[c] == most)) if counts else None
+    if counts:
+        most = max(counts.values())
+        return carrier_mhz(min(c for c in counts if counts[c] == most))
+    for name in measurements.cell.present():
+        carrier = measurements.identity_of(name).carrier
+        if carrier.endswith("MHz"):
+            return float(carrier.removesuffix("MHz"))
+    return None
 
 
 def _strongest(rsrp_dbm: NDArray[np.float32], count: int) -> NDArray[np.int64]:

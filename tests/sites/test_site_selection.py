@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
+from rm_geo.errors import InputError
+from rm_geo.measurements.identity import CellIdentity
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites import selection
 from rm_geo.sites.selection import choose_site
-from rm_geo.sites.site import Site, free_space_loss_1m_db
+from rm_geo.sites.site import Site, free_space_loss_1m_db, match_site
 
 
 @pytest.fixture
@@ -110,3 +112,53 @@ def test_a_table_without_the_cell_is_mentioned(points, monkeypatch):
     choice = choose_site(points, [Site(x=0.0, y=0.0, cell="8")])
     assert choice.origin == "unknown"
     assert "does not name it" in choice.warnings[0]
+
+
+def test_a_site_too_far_away_is_refused(points):
+    with pytest.raises(InputError, match="150 km from its measurements"):
+        choose_site(points, [Site(x=150_000.0, y=0.0, cell="7")])
+
+
+def test_a_site_further_than_usual_is_doubtful(points):
+    choice = choose_site(points, [Site(x=40_000.0, y=0.0, cell="7")])
+    assert choice.origin == "site table"
+    assert any("40 km" in text for text in choice.warnings)
+
+
+def test_exchanged_coordinates_are_named(points):
+    berlin = Transformer.from_crs(4326, 32639, always_xy=True)
+    x, y = berlin.transform(52.52, 13.405)  # latitude and longitude exchanged
+    swapped = replace(points, x=points.x + x, y=points.y + y, crs=CRS.from_epsg(32639))
+    site = Site(*berlin.transform(13.405, 52.52), cell="7")
+    with pytest.raises(InputError, match="latitude of the measurements exchanged they would be"):
+        choose_site(swapped, [site])
+
+
+@pytest.mark.parametrize(("channel", "eirp"), [(1300, 15.0), (6300, 30.0)])
+def test_each_carrier_takes_its_own_row(points, channel, eirp):
+    heard = replace(points, earfcn=np.full(len(points), float(channel)))
+    sites = [
+        Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0, eirp_dbm=30.0),
+        Site(x=0.0, y=0.0, cell="7", frequency_mhz=1815.0, eirp_dbm=15.0),
+    ]
+    assert match_site(sites, heard).eirp_dbm == eirp
+
+
+def test_a_carrier_that_the_table_lacks_falls_back_to_the_cell(points):
+    heard = replace(points, earfcn=np.full(len(points), 3000.0))
+    assert match_site([Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0)], heard) is not None
+
+
+@pytest.mark.parametrize("cell", ["7", "007"])
+def test_a_number_is_compared_as_a_number(points, cell):
+    assert match_site([Site(x=0.0, y=0.0, cell=cell)], points) is not None
+
+
+def test_a_split_cell_is_found_by_its_identity(points):
+    name = "7_earfcn1300"
+    split = replace(
+        points,
+        cell=np.array([name] * len(points), dtype=object),
+        identities=(CellIdentity(name, (name, "7"), carrier="earfcn1300", channel=1300.0),),
+    )
+    assert match_site([Site(x=0.0, y=0.0, cell="7")], split) is not None

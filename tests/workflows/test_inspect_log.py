@@ -31,7 +31,7 @@ def test_cells_times_and_places(log):
     ]
     assert summary.first == "2024-05-01T10:00:00.000"
     assert summary.visits == 30
-    assert summary.bounds_lonlat == pytest.approx((13.4, 52.5, 13.4, 52.50029), abs=1e-5)
+    assert summary.bounds_lonlat == pytest.approx((13.4, 52.5, 13.4, 52.50029), abs=3e-5)
     assert len(summary.sample) == 5
     assert summary.report.columns["technology"] == "NetworkTech"
 
