@@ -57,7 +57,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"quickstart": [], "changelog": []}
+html_sidebars = {page: [] for page in ("quickstart", "tutorial", "models", "results", "changelog")}
 html_context = {"default_mode": "light"}
 
 copybutton_prompt_text = ">>> "
