@@ -1,4 +1,4 @@
-"""Any exception as a message, a hint and an exit code."""
+"""Conversion of any exception to a message, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run aga
         Whatever was raised.
     details : str
         How the user gets a traceback.
+
+    Returns
+    -------
+    Explanation
+
+    Examples
+    --------
+    >>> explain(MemoryError()).message
+    'There is not enough memory.'
     """
     if isinstance(error, RmGeoError):
         return Explanation(

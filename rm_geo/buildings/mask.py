@@ -1,4 +1,4 @@
-"""Where buildings stand on a grid, by outlines that somebody drew or a raster of them."""
+"""Building masks of grids, from footprints or from a raster."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _BUILT_FROM: Final = 0.5  # probability of a building, as in rm_geo's own buildi
 
 
 class BuildingSource(Protocol):
-    """Knows where buildings stand."""
+    """Source of building masks."""
 
     def mask(self, grid: Grid) -> BoolArray:
-        """Tell which pixels of a grid are buildings: those whose centre is in one.
+        """Compute the building mask of a grid: pixels whose centre is in a building.
 
         Parameters
         ----------
         grid : Grid
-            The pixels, anywhere.
+            Any part of the area.
 
         Returns
         -------
@@ -47,7 +47,7 @@ class BuildingSource(Protocol):
 def open_buildings(
     path: str | os.PathLike[str], grid: Grid, *, layer: str | None = None
 ) -> BuildingSource:
-    """Open a file of buildings, for a grid and the parts of it.
+    """Open a file of buildings for the area of a grid.
 
     Parameters
     ----------
@@ -56,9 +56,13 @@ def open_buildings(
         numbers, where all but 0 is a building, or of probabilities, such as rm_geo's building
         maps, where 0.5 and more is one. A raster is read by windows, polygons are kept.
     grid : Grid
-        Where buildings will be asked for.
+        Area in which masks will be computed.
     layer : str, optional
-        Which layer of polygons, where there are several.
+        Layer of polygons; required if there are several.
+
+    Returns
+    -------
+    BuildingSource
 
     Raises
     ------
@@ -86,7 +90,7 @@ def open_buildings(
 def building_mask(
     path: str | os.PathLike[str], grid: Grid, *, layer: str | None = None
 ) -> BoolArray:
-    """Tell which pixels of a grid are buildings.
+    """Compute the building mask of a grid from a file.
 
     Parameters
     ----------
@@ -108,7 +112,7 @@ def building_mask(
 
 
 class Outlines:
-    """Polygons of buildings in the CRS of the grids that ask for them.
+    """Building footprints in the CRS of the grids.
 
     Parameters
     ----------
@@ -119,12 +123,32 @@ class Outlines:
         self._tree = shapely.STRtree(polygons)
 
     def near(self, grid: Grid) -> list[BaseGeometry]:
-        """Polygons that may reach into a grid, in the order of the file."""
+        """List the polygons whose bounds intersect a grid, in the order of the file.
+
+        Parameters
+        ----------
+        grid : Grid
+            In the CRS of the polygons.
+
+        Returns
+        -------
+        list of shapely geometries
+        """
         found = np.sort(self._tree.query(box(*grid.bounds)))
         return list(self._tree.geometries.take(found))
 
     def mask(self, grid: Grid) -> BoolArray:
-        """Burn the polygons into a grid."""
+        """Compute the building mask of a grid.
+
+        Parameters
+        ----------
+        grid : Grid
+            In the CRS of the polygons.
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
+        """
         polygons = self.near(grid)
         if not polygons:
             return np.zeros(grid.shape, dtype=np.bool_)
@@ -162,12 +186,31 @@ class BuildingRaster:
         self._least = _BUILT_FROM if is_share else 1
 
     def reaches(self, grid: Grid) -> bool:
-        """Whether the raster and a grid have ground in common."""
+        """Whether the raster and a grid overlap.
+
+        Parameters
+        ----------
+        grid : Grid
+            In any CRS.
+
+        Returns
+        -------
+        bool
+        """
         bounds = transform_bounds(self._crs, grid.crs, *self._bounds)
         return bool(box(*bounds).intersects(box(*grid.bounds)))
 
     def mask(self, grid: Grid) -> BoolArray:
-        """Bring the raster to a grid, pixel by nearest pixel.
+        """Compute the building mask of a grid by nearest neighbour.
+
+        Parameters
+        ----------
+        grid : Grid
+            In any CRS.
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
 
         Raises
         ------

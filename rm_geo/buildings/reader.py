@@ -64,24 +64,28 @@ def read_buildings(
     near: Grid | None = None,
     progress: Progress | None = None,
 ) -> Buildings:
-    """Read building polygons and bring them to metres.
+    """Read building footprints and convert them to metres.
 
     Parameters
     ----------
     path : path-like
-        Any layer of polygons that OGR reads.
+        Any layer of polygons in a format of OGR.
     layer : str, optional
-        Which layer, where there are several.
+        Name of the layer; required if there are several.
     height_column : str, optional
-        Heights in metres; a column named ``height`` or the like if not given.
+        Column of heights in metres. Default: the first of :data:`DEFAULT_HEIGHT_COLUMNS`.
     default_height_m : float
-        Height of buildings without one.
+        Height of buildings without one, in metres.
     crs : CRS, optional
         Where the file does not state one: its own is kept, with a warning if they differ.
     near : Grid, optional
-        Only what reaches into its bounds is read: a country's buildings need not fit in memory.
+        Read only buildings that intersect its bounds, such as from a file of a whole country.
     progress : Progress, optional
-        Told of the warning.
+        Receives warnings.
+
+    Returns
+    -------
+    Buildings
 
     Raises
     ------
@@ -90,7 +94,7 @@ def read_buildings(
     CrsError
         If there is no CRS.
     UsageError
-        If the column that was named is not there.
+        If the named column does not exist.
     """
     import geopandas
     import pyogrio
@@ -139,7 +143,7 @@ def read_buildings(
 
 
 def _require_one_layer(source: Path, layer: str | None) -> None:
-    """Refuse a layer that is not there, and a choice among several that nobody made."""
+    """Refuse a layer that does not exist, and several layers if none was chosen."""
     import pyogrio
 
     try:
@@ -160,7 +164,7 @@ def _require_one_layer(source: Path, layer: str | None) -> None:
 def _heights(
     frame: Mapping[str, Sequence[object]], column: str | None, default_m: float, source: Path
 ) -> FloatArray:
-    """Read heights from a column; the default where there is none."""
+    """Read heights from a column; the default where a height is missing."""
     import pandas
 
     if column is not None and column not in frame:

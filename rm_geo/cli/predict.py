@@ -94,7 +94,7 @@ def _tell_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console)
 
     from rm_geo._util.console import duration
     from rm_geo.errors import TooSmallError
-    from rm_geo.products.summary import titled, told_skipped
+    from rm_geo.products.summary import skipped_message, titled
 
     cells = []
     small = []
@@ -124,7 +124,7 @@ def _tell_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console)
             + (f"  refused: {refusal}" if refusal else "")
         )
     if small:
-        lines.append(told_skipped(small))
+        lines.append(skipped_message(small))
     total = sum(run.tiles.values())
     lines.append(
         f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "

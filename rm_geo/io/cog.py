@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs, written whole or not at all."""
+"""Cloud-optimised GeoTIFFs, written complete or not at all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _COMPRESSION_LEVEL: Final = "3"  # within 2 % of the default levels' size at hal
 
 
 class RasterSink:
-    """Takes the rows of a raster from north to south; made by :func:`raster_sink`."""
+    """Writes the rows of a raster from north to south; created by :func:`raster_sink`."""
 
     def __init__(self, dataset: DatasetWriter, path: Path) -> None:
         self._dataset = dataset
@@ -93,16 +93,15 @@ def raster_sink(
     resampling: OverviewResampling = "average",
     colormap: Mapping[int, Colour] | None = None,
 ) -> Iterator[RasterSink]:
-    """Write a cloud-optimised GeoTIFF row by row, in memory that does not grow with it.
+    """Write a cloud-optimised GeoTIFF row by row; memory does not grow with its size.
 
-    The file appears under its name when the block has ended without an error; otherwise
-    what stood there before is untouched. The same input gives the same bytes: the file
-    carries no time and no version.
+    The file appears when the block ends without an error; otherwise a file of this name stays
+    unchanged. The same input gives the same bytes: the file contains no time and no version.
 
     Parameters
     ----------
     path : path-like
-        The file to make or to replace.
+        The file to create or replace.
     grid : Grid
         Shape and georeferencing.
     bands : int
@@ -190,7 +189,7 @@ def write_raster(
     resampling: OverviewResampling = "average",
     colormap: Mapping[int, Colour] | None = None,
 ) -> None:
-    """Write a raster, whole or from blocks of rows, as a cloud-optimised GeoTIFF.
+    """Write an array, or blocks of rows, as a cloud-optimised GeoTIFF.
 
     Parameters
     ----------
@@ -209,6 +208,14 @@ def write_raster(
         If the file cannot be written, or the disk is full.
     ValueError
         If the values do not fit the grid.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     grid = Grid.create(500_000.0, 5_000_000.0, (1, 2), 1.0, 32633)
+    ...     write_raster(Path(folder, "a.tif"), np.array([[-80.0, np.nan]], np.float32), grid)
+    ...     read_raster(Path(folder, "a.tif")).values.tolist()
+    [[-80.0, nan]]
     """
     whole = isinstance(values, np.ndarray)
     if isinstance(values, np.ndarray):
@@ -241,7 +248,7 @@ def _georeferencing(grid: Grid) -> dict[str, Any]:
 
 
 def _require_space(target: Path, profile: Mapping[str, Any]) -> None:
-    """Refuse before the work, where the disk cannot even take the scratch file."""
+    """Check before the work that the disk has room for the scratch file."""
     pixels = int(profile["height"]) * int(profile["width"]) * int(profile["count"])
     needed = pixels * np.dtype(profile["dtype"]).itemsize * 4 // 3  # a third for overviews
     if shutil.disk_usage(target.parent).free < needed:

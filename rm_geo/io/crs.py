@@ -1,4 +1,4 @@
-"""From the CRS of a file to metres on the ground."""
+"""Coordinate reference systems: checks, and conversion to projected metres."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rm_geo.errors import CrsError
 from rm_geo.grid import CrsLike, is_metric, metric_crs_for
 
 WORST_SCALE_ERROR: Final = 0.01
-"""A map metre that is more than 1 % off a metre on the ground is not taken for one."""
+"""Largest scale error of a projection that is accepted as metric (1 %)."""
 
 _MISFIT_HINT: Final = "Correct the CRS in the file (ogr2ogr -a_srs), or `crs` where it has none."
 
@@ -32,7 +32,7 @@ class MetricPositions:
     crs : pyproj.CRS
         The projected CRS.
     note, warning : str
-        What was done; empty where nothing was.
+        What was changed; empty if nothing was.
     """
 
     x: Float64Array
@@ -45,10 +45,26 @@ class MetricPositions:
 def parse_crs(crs: CrsLike, parameter: str = "crs") -> CRS:
     """Parse a CRS that a user gave.
 
+    Parameters
+    ----------
+    crs : CrsLike
+        EPSG code, WKT, PROJ text or a CRS.
+    option : str
+        The option that gave it, for messages.
+
+    Returns
+    -------
+    pyproj.CRS
+
     Raises
     ------
     CrsError
-        If it is not one.
+        If it is not a CRS.
+
+    Examples
+    --------
+    >>> parse_crs("EPSG:32633").name
+    'WGS 84 / UTM zone 33N'
     """
     try:
         return CRS.from_user_input(crs)
@@ -60,16 +76,21 @@ def parse_crs(crs: CrsLike, parameter: str = "crs") -> CRS:
 
 
 def source_crs(crs: CRS | None, source: str, parameter: str = "crs") -> CRS:
-    """Check that the coordinates of a file can be brought to metres; drop its heights.
+    """Check that coordinates can be converted to metres; drop the vertical part of the CRS.
 
     Parameters
     ----------
     crs : pyproj.CRS or None
-        What the file or the user says.
+        CRS of the file, or of the user.
     source : str
         The file, for messages.
     parameter : str
-        By which a user says it, for hints.
+        The option for the CRS, for hints.
+
+    Returns
+    -------
+    pyproj.CRS
+        Geographic or projected, two-dimensional.
 
     Raises
     ------
@@ -97,7 +118,7 @@ def source_crs(crs: CRS | None, source: str, parameter: str = "crs") -> CRS:
 
 
 class CoordinateStats:
-    """What the coordinates of a file look like, whatever chunks they come in."""
+    """Statistics of the coordinates of a file, collected in chunks."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -110,13 +131,29 @@ class CoordinateStats:
 
     @classmethod
     def at(cls, x: Float64Array, y: Float64Array) -> CoordinateStats:
-        """Look at all coordinates at once."""
+        """Collect the statistics of all coordinates at once.
+
+        Parameters
+        ----------
+        x, y : ndarray of float64, shape (N,)
+            Coordinates.
+
+        Returns
+        -------
+        CoordinateStats
+        """
         look = cls()
         look.add(x, y)
         return look
 
     def add(self, x: Float64Array, y: Float64Array) -> None:
-        """Look at more coordinates."""
+        """Add coordinates.
+
+        Parameters
+        ----------
+        x, y : ndarray of float64, shape (N,)
+            Coordinates; those that are not finite, or (0, 0), are ignored.
+        """
         finite = np.isfinite(x) & np.isfinite(y) & ~((x == 0.0) & (y == 0.0))
         if not finite.any():
             return
@@ -139,7 +176,14 @@ class CoordinateStats:
         )
 
     def check(self, crs: CRS, source: str, parameter: str = "crs") -> None:
-        """Refuse coordinates that are plainly not in the CRS: metres for degrees, or the reverse.
+        """Check that coordinates fit a CRS: not metres in place of degrees, or the reverse.
+
+        Parameters
+        ----------
+        crs : pyproj.CRS
+            The CRS.
+        source, option : str
+            The file, and the option for its CRS, for messages.
 
         Raises
         ------
@@ -178,7 +222,7 @@ def to_metres(
     target: CRS | None = None,
     in_place: bool = False,
 ) -> MetricPositions:
-    """Bring positions to a projected CRS with metres.
+    """Convert positions to a projected CRS in metres.
 
     A projected CRS with true metres is kept. Degrees, feet, and projections whose metre is
     off (Web Mercator's by half at 50 degrees of latitude) go to the UTM zone of the
@@ -195,12 +239,16 @@ def to_metres(
     target : pyproj.CRS, optional
         The projected CRS to use.
     in_place : bool
-        Whether the result takes the memory of ``x`` and ``y``, whose values are lost.
+        Whether to overwrite ``x`` and ``y`` with the result.
+
+    Returns
+    -------
+    MetricPositions
 
     Raises
     ------
     CrsError
-        If the target has no metres, or the positions have no place in either CRS.
+        If the unit of the target is not the metre, or no position can be converted.
     """
     if target is not None:
         require_metric(target)
@@ -235,12 +283,21 @@ def to_metres(
 
 
 def require_metric(target: CRS) -> None:
-    """Refuse a CRS for maps that has no metres.
+    """Check that a CRS is projected, with metres as its unit.
+
+    Parameters
+    ----------
+    target : pyproj.CRS
+        CRS for maps.
 
     Raises
     ------
     CrsError
-        If it has none.
+        If it is not.
+
+    Examples
+    --------
+    >>> require_metric(CRS.from_epsg(32633))
     """
     if not is_metric(target):
         raise CrsError(
@@ -250,10 +307,25 @@ def require_metric(target: CRS) -> None:
 
 
 def scale_error(crs: CRS, longitude_deg: float, latitude_deg: float) -> float:
-    """How far a metre of a projected CRS is off a metre on the ground, as a share.
+    """Compute the relative scale error of a projection at a position.
 
-    The worse of the scales along meridian and parallel; infinite where the projection
-    does not reach.
+    Parameters
+    ----------
+    crs : pyproj.CRS
+        A projected CRS.
+    longitude_deg, latitude_deg : float
+        The position.
+
+    Returns
+    -------
+    float
+        The larger of the errors along meridian and parallel; infinite where the projection is
+        not defined.
+
+    Examples
+    --------
+    >>> round(scale_error(CRS.from_epsg(3857), 13.0, 50.0), 2)
+    0.56
     """
     try:
         factors = Proj(crs).get_factors(longitude_deg, latitude_deg)
@@ -265,7 +337,7 @@ def scale_error(crs: CRS, longitude_deg: float, latitude_deg: float) -> float:
 
 
 def _middle(x: Float64Array, y: Float64Array, crs: CRS, source: str) -> tuple[float, float]:
-    """Longitude and latitude of a position that is really there, near the middle."""
+    """Give longitude and latitude of the position nearest to the median."""
     middle_x = median(lambda: (block for (block,) in iter_blocks(x)))
     middle_y = median(lambda: (block for (block,) in iter_blocks(y)))
     nearest, best, begin = 0, np.inf, 0
@@ -288,7 +360,7 @@ def _transform(
     source: str,
     into: tuple[Float64Array, Float64Array] | None = None,
 ) -> tuple[Float64Array, Float64Array]:
-    """Transform positions; infinite where that is not possible, an error if nowhere is it."""
+    """Transform positions; infinite where that fails, an error if it fails for all."""
     xs, ys = into or (empty_column(x.size, np.float64), empty_column(x.size, np.float64))
     possible = False
     try:

@@ -1,4 +1,4 @@
-"""Rasters from other programs, read with errors that a person understands."""
+"""Reading rasters of other programs, with clear errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rm_geo.errors import CrsError, InputError
 from rm_geo.grid import Grid
 
 GDAL_ERRORS: Final = (RasterioError, CPLE_BaseError)
-"""All that GDAL and rasterio raise on purpose."""
+"""The errors of GDAL and rasterio."""
 
 
 class Raster(NamedTuple):
@@ -50,7 +50,12 @@ def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
     path : path-like
         Any raster that GDAL reads.
     band : int, optional
-        Which band, from 1; needed where there are several.
+        Number of the band, from 1; required if there are several.
+
+    Returns
+    -------
+    Raster
+        Values in the unit of the file, with its grid and tags.
 
     Raises
     ------
@@ -78,7 +83,7 @@ def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
 
 
 def _chosen_band(dataset: DatasetReader, path: Path, band: int | None) -> int:
-    """Index of the band to read, or why there is none."""
+    """Choose the band to read, or explain why there is none."""
     if dataset.count == 0:
         raise InputError(f"{path} holds no raster band.", hint="Name one of its sub-datasets.")
     if band is None and dataset.count > 1:
@@ -140,7 +145,23 @@ def _decode(dataset: DatasetReader, band: int) -> FloatArray:
 
 
 def gdal_reason(error: Exception) -> str:
-    """Give GDAL's own words, from the error underneath where there is one."""
+    """Give the message of GDAL for an error of rasterio.
+
+    Parameters
+    ----------
+    error : Exception
+        Its cause is preferred, if it has one.
+
+    Returns
+    -------
+    str
+        One sentence.
+
+    Examples
+    --------
+    >>> gdal_reason(RasterioError("not recognized"))
+    'not recognized.'
+    """
     cause = error.__cause__ if error.__cause__ is not None else error
     text = str(getattr(cause, "errmsg", "")) or str(cause)
     return text.strip().rstrip(".") + "."

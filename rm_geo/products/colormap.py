@@ -1,4 +1,4 @@
-"""Colours of levels and probabilities, as pictures show them."""
+"""Colour ramps of levels and probabilities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS: Final = 256  # of a ramp; more cannot be told apart
 
 @dataclass(frozen=True)
 class ColourRamp:
-    """Colours that run from one to the next between evenly spaced breaks.
+    """Linear colour ramp between evenly spaced breaks.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class ColourRamp:
     missing: str = "#ffffff"
 
     def rgb(self, values: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Give the colours of values.
+        """Map values to colours.
 
         Parameters
         ----------
@@ -75,12 +75,28 @@ class ColourRamp:
 
 
 def rgb_of(colour: str) -> Colour:
-    """Read a colour, such as ``#d7301f``."""
+    """Parse a colour.
+
+    Parameters
+    ----------
+    colour : str
+        As ``#rrggbb``.
+
+    Returns
+    -------
+    tuple of int
+        Red, green and blue, 0..255.
+
+    Examples
+    --------
+    >>> rgb_of("#d7301f")
+    (215, 48, 31)
+    """
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 RSRP_BREAKS_DBM: Final = (-120.0, -110.0, -100.0, -90.0, -80.0, -70.0)
-"""Breaks of the planners' colour ramp."""
+"""Breaks of the colour ramp that radio planners use."""
 
 RSRP_RAMP: Final = ColourRamp(
     RSRP_BREAKS_DBM[0],

@@ -1,4 +1,4 @@
-"""A band of rows of a cell's maps."""
+"""A block of rows of the maps of a cell."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from rm_geo._types import FloatArray
 
 @dataclass(frozen=True)
 class CellRows:
-    """Some rows of a cell's maps; arrays have shape (rows, W), NaN where nothing is known.
+    """Consecutive rows of the maps of a cell; arrays of shape (rows, W), NaN where unknown.
 
     Attributes
     ----------
     rows : slice
         Rows of the grid.
     measured_dbm : ndarray of float32
-        What was measured.
+        Measured RSRP.
     rsrp_dbm : ndarray of float32
         The radio map.
     building_probability, std_db : ndarray of float32 or None
-        From methods that know.
+        None for methods that do not estimate it.
     """
 
     rows: slice

@@ -1,4 +1,4 @@
-"""A STAC item beside the files of a cell, for catalogues that search by place and time."""
+"""STAC items of cells, for catalogues that search by place and time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ASSETS: Final[Mapping[str, tuple[str, str, str, float, str | None]]] = {
 
 @dataclass(frozen=True)
 class MeasuringTime:
-    """When a cell was measured.
+    """Time range of the measurements of a cell.
 
     Attributes
     ----------
@@ -47,15 +47,19 @@ class MeasuringTime:
 
     @classmethod
     def of(cls, measurements: Measurements, fallback: datetime | None = None) -> MeasuringTime:
-        """Take the times of measurements.
+        """Get the time range of measurements.
 
         Parameters
         ----------
         measurements : Measurements
-            Of one cell; their times are taken to be UTC.
+            Measurements of one cell; times are interpreted as UTC.
         fallback : datetime, optional
-            Where none has a time: the modification time of their file if not given, or now
-            for measurements that come from memory. An item without a time is not valid.
+            Used if no measurement has a time. Default: the modification time of the file, or
+            the current time for measurements in memory. STAC requires a time.
+
+        Returns
+        -------
+        MeasuringTime
         """
         times = measurements.time
         blocks = () if times is None else iter_blocks(times)
@@ -72,6 +76,10 @@ class MeasuringTime:
 
 def require_pystac() -> Any:  # noqa: ANN401 - a module
     """Import pystac, or say how to install it.
+
+    Returns
+    -------
+    module
 
     Raises
     ------
@@ -101,17 +109,22 @@ def write_item(
     Parameters
     ----------
     path : Path
-        The JSON file to make.
+        The JSON file to create.
     cell : str
         Identifier of the item.
     grid : Grid
         Geometry of the rasters.
     files : sequence of str
-        Names of the cell's files, which lie beside the item.
+        Names of the files of the cell, in the folder of the item.
     tags : mapping of str to str
         Provenance; each becomes a property ``rm_geo:<name>``.
     time : MeasuringTime
-        When the cell was measured.
+        Time range of the measurements.
+
+    Raises
+    ------
+    DependencyError
+        If pystac is not installed.
 
     Notes
     -----
@@ -215,6 +228,6 @@ def _outline_degrees(grid: Grid) -> list[tuple[float, float]]:
 
 
 def _utc(moment: np.datetime64) -> datetime:
-    """Turn numpy's time into one that knows its zone."""
+    """Convert a time of NumPy to one in UTC."""
     value: datetime = moment.astype("datetime64[ms]").astype(datetime)
     return value.replace(tzinfo=timezone.utc)

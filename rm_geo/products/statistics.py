@@ -1,4 +1,4 @@
-"""What a map holds, summed up while its rows go by."""
+"""Statistics of a map, collected while its rows are written."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rm_geo.products.rows import CellRows
 
 @dataclass
 class MapStatistics:
-    """Extent of a radio map's levels, and mean building probability.
+    """Range and mean of the levels of a radio map, and mean building probability.
 
     Attributes
     ----------
     mapped_pixels : int
         Pixels that are not nodata.
     rsrp_min_dbm, rsrp_max_dbm : float
-        Of those pixels; infinite while there are none.
+        Range of those pixels; infinite if there are none.
     """
 
     mapped_pixels: int = 0
@@ -30,7 +30,18 @@ class MapStatistics:
     _probability_pixels: int = 0
 
     def watch(self, bands: Iterable[CellRows]) -> Iterator[CellRows]:
-        """Hand bands on, and take notes."""
+        """Pass blocks of rows through, and add them to the statistics.
+
+        Parameters
+        ----------
+        bands : iterable of CellRows
+            All rows of the map.
+
+        Yields
+        ------
+        CellRows
+            The same blocks.
+        """
         for band in bands:
             known = band.rsrp_dbm[np.isfinite(band.rsrp_dbm)]
             if known.size:
@@ -46,12 +57,12 @@ class MapStatistics:
 
     @property
     def rsrp_mean_dbm(self) -> float:
-        """Mean of the levels in dBm; NaN of an empty map."""
+        """Mean of the levels in dBm; NaN for an empty map."""
         return self._rsrp_sum / self.mapped_pixels if self.mapped_pixels else float("nan")
 
     @property
     def building_share(self) -> float | None:
-        """Mean building probability; None where there is no building map."""
+        """Mean building probability; None without a building map."""
         if self._probability_pixels == 0:
             return None
         return self._probability_sum / self._probability_pixels

@@ -1,4 +1,4 @@
-"""What became of each cell, and the summary of all cells."""
+"""Results of cells, and the summary files of a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
 _NAMES: Final = 5
 _NAME_CHARS: Final = 28
-"""So many names of skipped cells are told, and so much of each."""
+"""Most names of skipped cells in a message, and most characters of each."""
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of one cell: a row of the summary.
+    """Result of one cell: a row of the summary.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class CellResult:
     status : str
         ``mapped``, ``skipped`` (measured in too few pixels) or ``failed``.
     cell_name : str
-        Name, as in the measurements; empty where nobody has looked.
+        Name, as in the measurements; empty if not known.
     message : str
         Why it was skipped or failed; empty otherwise.
     measurements : int
@@ -52,15 +52,15 @@ class CellResult:
     building_share : float or None
         Mean building probability.
     transmitter, intercept : str
-        How they were found.
+        How they were determined.
     method : str
         Name of the estimator.
     files : tuple of str
         Names of the files, in the output folder.
     file_bytes : tuple of int
-        Their sizes; none in what an earlier version noted.
+        Their sizes in bytes; empty in records of an earlier version.
     warnings : tuple of str
-        What a person should look at.
+        Doubts about the result.
     """
 
     cell: str
@@ -87,12 +87,16 @@ class CellResult:
     warnings: tuple[str, ...] = ()
 
     def is_whole(self, sizes: Mapping[str, int | None]) -> bool:
-        """Whether all files are there, in the sizes in which they were written.
+        """Whether all files exist with the sizes in which they were written.
 
         Parameters
         ----------
         sizes : mapping of str to int or None
-            Names and sizes of the files that there are; None where nobody says.
+            Sizes of the existing files by name; None if a size is not known.
+
+        Returns
+        -------
+        bool
         """
         if not sizes.keys() >= set(self.files):
             return False
@@ -101,13 +105,28 @@ class CellResult:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> CellResult:
-        """Make a result from what :func:`dataclasses.asdict` and JSON made of one."""
+        """Create a result from its JSON form.
+
+        Parameters
+        ----------
+        values : mapping
+            As :func:`dataclasses.asdict` gives it, after a way through JSON.
+
+        Returns
+        -------
+        CellResult
+
+        Raises
+        ------
+        TypeError
+            If the values are not those of a result.
+        """
         listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes", "warnings")}
         return cls(**{**values, **listed})
 
     @property
     def title(self) -> str:
-        """Name for people: that of the files, and that in the measurements where it differs."""
+        """Name in messages: as in the file names, and as in the measurements if that differs."""
         return titled(self.cell, self.cell_name)
 
     @property
@@ -117,7 +136,7 @@ class CellResult:
 
     @property
     def is_skipped(self) -> bool:
-        """Whether the cell was measured in too few pixels, which is no failure."""
+        """Whether the cell was measured in too few pixels, which is not a failure."""
         return self.status == "skipped"
 
     @property
@@ -127,7 +146,18 @@ class CellResult:
 
 
 def titled(cell: str, original: str) -> str:
-    """Name a cell for people.
+    """Name a cell in messages.
+
+    Parameters
+    ----------
+    cell : str
+        Name, as in the file names.
+    original : str
+        Name, as in the measurements; may be empty.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -138,26 +168,75 @@ def titled(cell: str, original: str) -> str:
 
 
 def failed(cell: str, cell_name: str, measurements: int, error: RmGeoError) -> CellResult:
-    """Give the result of a cell that could not be mapped."""
+    """Create the result of a cell that could not be mapped.
+
+    Parameters
+    ----------
+    cell, cell_name : str
+        Name, as in the file names and as in the measurements.
+    measurements : int
+        Number of measurements of the cell.
+    error : RmGeoError
+        The reason.
+
+    Returns
+    -------
+    CellResult
+    """
     return CellResult(cell, "failed", cell_name, str(error), measurements)
 
 
 def skipped(cell: str, cell_name: str, measurements: int, error: TooSmallError) -> CellResult:
-    """Give the result of a cell that was measured in too few pixels."""
+    """Create the result of a cell that was measured in too few pixels.
+
+    Parameters
+    ----------
+    cell, cell_name : str
+        Name, as in the file names and as in the measurements.
+    measurements : int
+        Number of measurements of the cell.
+    error : RmGeoError
+        The reason.
+
+    Returns
+    -------
+    CellResult
+    """
     return CellResult(cell, "skipped", cell_name, str(error), measurements)
 
 
 def skipped_line(results: Iterable[CellResult]) -> str:
-    """Say in one line which cells were skipped; empty if none was."""
-    return told_skipped([result.title for result in results if result.is_skipped])
+    """Describe in one line which cells were skipped.
+
+    Parameters
+    ----------
+    results : iterable of CellResult
+        Results of a run.
+
+    Returns
+    -------
+    str
+        Empty if no cell was skipped.
+    """
+    return skipped_message([result.title for result in results if result.is_skipped])
 
 
-def told_skipped(names: Sequence[str]) -> str:
-    """Say in one line, of bounded length, that these cells are skipped; empty if there are none.
+def skipped_message(names: Sequence[str]) -> str:
+    """Say in one line of bounded length that cells are skipped.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the cells.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
 
     Examples
     --------
-    >>> told_skipped(["7", "26_1-c9490292 (26/1)"])
+    >>> skipped_message(["7", "26_1-c9490292 (26/1)"])
     '2 cells were skipped, measured in too few pixels to be mapped: 7, 26_1-c9490292 (26/1).'
     """
     if not names:
@@ -173,6 +252,13 @@ def told_skipped(names: Sequence[str]) -> str:
 
 def write_summary(results: Sequence[CellResult], folder: Path) -> None:
     """Write ``summary.csv`` and ``summary.json``, one row for each cell.
+
+    Parameters
+    ----------
+    results : sequence of CellResult
+        Results of a run.
+    folder : Path
+        Output folder, which exists.
 
     Raises
     ------

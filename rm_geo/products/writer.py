@@ -1,4 +1,4 @@
-"""The files of one cell, written row by row; they appear together or not at all."""
+"""Writing the files of one cell row by row; they appear together or not at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRODUCT_ENDINGS: Final = (
     "_preview.png",
     ".stac.json",
 )
-"""What may be made of a cell, behind its name."""
+"""Endings of all products of a cell, after its name."""
 
 _MASK_COLOURS: Final = {0: (255, 255, 255), 1: (120, 94, 68)}
 _WAITING: Final = 2

@@ -1,4 +1,4 @@
-"""The whole road on a made-up city, compared with the truth that a real city never tells.
+"""Demonstration: simulated measurements of a synthetic city are mapped and compared with the truth.
 
 A generated city and the dominant path model give a drive test of three cells, as a GeoPackage
 with all that real ones have: routes along streets, noise, whole dBm, values that mean nothing.
@@ -52,7 +52,7 @@ _FAINTEST_DBM: Final = -135.0  # what a receiver still hears
 
 @dataclass(frozen=True)
 class Comparison:
-    """How near one cell's maps come to the truth.
+    """Errors of the maps of one cell against the simulation.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made.
+    """Files and comparison of the demo.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class DemoResult:
 
 @dataclass(frozen=True)
 class _World:
-    """The city, and the true levels of its cells."""
+    """The city, and the simulated levels of its cells."""
 
     city: City
     grid: Grid
@@ -154,7 +154,7 @@ def run_demo(
 
 
 def _simulate(size_px: int, rng: np.random.Generator) -> _World:
-    """Build the city, its cells and their routes."""
+    """Create the city, its cells and their routes."""
     city = generate_city(rng, (size_px, size_px))
     grid = Grid.create(*_CORNER, (size_px, size_px), 1.0, _CRS)
     outdoors = ~city.buildings
@@ -229,7 +229,7 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
 
 
 def _write_sites(world: _World, folder: Path) -> Path:
-    """Write the site table, as an operator would give it."""
+    """Write the site table in the form that operators use."""
     path = folder / "sites.csv"
     west, _, _, north = world.grid.bounds
     to_degrees = Transformer.from_crs(_CRS, CRS.from_epsg(4326), always_xy=True)
@@ -264,7 +264,7 @@ def _write_sites(world: _World, folder: Path) -> Path:
 
 
 def _write_truth(world: _World, folder: Path) -> None:
-    """Write what the simulation knows."""
+    """Write the simulated maps and buildings."""
     truth = prepare_output_folder(folder / "truth")
     tags = describe_software() | {"method": "dominant path model, generated city"}
     write_raster(
@@ -287,7 +287,7 @@ def _write_truth(world: _World, folder: Path) -> None:
 
 
 def _compare(world: _World, cell: str, maps: Path, measured: Measurements) -> Comparison:
-    """Compare one cell with the truth, where both methods say something."""
+    """Compare one cell with the simulation, where both methods have an estimate."""
     level = _on_grid(maps / f"{cell}_rsrp.tif", world.grid)
     knn = _nearest_neighbours(bin_measurements(measured, world.grid))
     outdoors = ~world.city.buildings

@@ -1,4 +1,4 @@
-"""Measurements of a file as rasters, one file per cell."""
+"""Binning the measurements of a file into rasters, one file per cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
 
 @dataclass(frozen=True)
 class BinnedRaster:
-    """One raster that was written: its cell, by both names, file, measured pixels and shape."""
+    """One raster that was written: both names of its cell, file, measured pixels and shape."""
 
     cell: str
     cell_name: str
@@ -54,9 +54,9 @@ def rasterize_file(
     options : PredictOptions, optional
         Columns, CRS, resolution and ``max_tiles``; ``reach_m`` is the margin.
     statistic : {"mean", "median", "max"}
-        What a pixel gets.
+        Statistic of the measurements in a pixel.
     progress : Progress, optional
-        Told of every cell.
+        Receives the progress.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Radio maps of known sites among known buildings, by the dominant path model."""
+"""Simulated radio maps of sites among buildings, by the dominant path model."""
 
 from __future__ import annotations
 
@@ -61,15 +61,20 @@ def simulate(
     resolution_m : float
         Side of a pixel.
     margin_m : float
-        Ground around the buildings and sites.
+        Margin around the buildings and sites, in metres.
     eirp_dbm : float, optional
         EIRP per resource element of sites without one.
     frequency_mhz : float, optional
-        Carrier of all sites, whatever the table says.
+        Carrier of all sites; overrides the table.
     max_tiles : int
         An area that would need more tiles of 256 pixels is refused.
     progress : Progress, optional
-        Told of every site.
+        Receives the progress.
+
+    Returns
+    -------
+    list of SimulatedMap
+        In the order of the sites.
 
     Raises
     ------
@@ -147,7 +152,21 @@ def _names(table: Sequence[Site]) -> list[str]:
 
 
 def antenna_of(site: Site, grid: Grid, frequency_mhz: float | None = None) -> Antenna:
-    """Place a site's antenna in the scene that a grid covers."""
+    """Place the antenna of a site in the scene of a grid.
+
+    Parameters
+    ----------
+    site : Transmitter
+        In the CRS of the grid.
+    grid : Grid
+        Area of the scene.
+    frequency_mhz : float, optional
+        Carrier; overrides the site.
+
+    Returns
+    -------
+    Antenna
+    """
     west, _, _, north = grid.bounds
     pattern = None
     if site.azimuth_deg is not None:

@@ -1,4 +1,4 @@
-"""A coarse radio map made finer by a super-resolution network.
+"""Super-resolution of a coarse radio map by a network.
 
 The network (MARS, SRResNet, Supreme) was trained on path gains on the unit scale; see
 :class:`rm_geo.inference.unit_scale.UnitScale` for how a raster in dBm is brought there.
@@ -49,14 +49,14 @@ OVERLAP_PX: Final = 16
 """Coarse pixels that neighbouring windows share."""
 
 _MOST_INTERCEPT: Final = 150.0
-"""No level at 1 m, in dBm, is further from 0."""
+"""Largest magnitude of a level in dBm that is accepted."""
 
 _SUFFIXES: Final = (".tif", ".tiff", ".gtif", ".gtiff")
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """What was written.
+    """Result of a super-resolution run.
 
     Attributes
     ----------
@@ -222,7 +222,7 @@ def _fine_rows(
     batch_size: int,
     progress: Progress,
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Refine window by window; gives finished rows, masked like the coarse raster."""
+    """Refine window by window; yields finished rows, masked like the coarse raster."""
     scale = refiner.scale
     valid = np.isfinite(raster.values)
     filled = _filled(raster.values)
@@ -271,7 +271,7 @@ def _filled(values: FloatArray) -> FloatArray:
 def _windows(
     filled: FloatArray, building_pixels: BoolArray | None, tiles: Sequence[Tile], spacing_m: float
 ) -> TileBatch:
-    """Cut windows; beyond the raster's edge its outermost pixels go on."""
+    """Cut windows; pixels beyond the edge of the raster repeat the outermost ones."""
     unknown = np.full(len(tiles), np.nan, dtype=np.float32)
     known = None
     if building_pixels is not None:
@@ -287,13 +287,13 @@ def _windows(
 
 
 def _through(tile: Tile, image: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Cut a tile out of an image that goes on beyond its edge."""
+    """Cut a tile out of an image, repeating its outermost pixels beyond the edge."""
     return pad_window(image, (tile.row, tile.col), (tile.size, tile.size))
 
 
 @dataclass(frozen=True)
 class _Refiner:
-    """The network behind the interface that the engine runs; its estimates are finer."""
+    """The network as an estimator for the runner; its estimates are finer than its input."""
 
     network: nn.Module
     unit_scale: UnitScale
@@ -307,7 +307,7 @@ class _Refiner:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Nothing: the caller knows the model."""
+        """Empty: the caller adds the tags of the model."""
         return {}
 
     def estimate(self, batch: TileBatch) -> Estimate:
@@ -338,7 +338,7 @@ class _Refiner:
 
 
 def _require_levels(values: FloatArray, source: Path) -> None:
-    """Refuse values that are no levels in dBm: other units, or a nodata value not declared."""
+    """Refuse values that are not levels in dBm: other units, or an undeclared nodata value."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if -400.0 <= low < 0.0 and high <= 50.0:
         return
@@ -353,7 +353,7 @@ def _require_levels(values: FloatArray, source: Path) -> None:
 
 
 def _learnt_from_points(record: ModelRecord) -> bool:
-    """Whether a model's recipe says, or implies, that a coarse value was a single pixel."""
+    """Whether a model was trained on coarse values that are single pixels, not means."""
     recipe = describe_network(record).get("recipe")
     if not isinstance(recipe, Mapping) or not isinstance(recipe.get("task"), Mapping):
         return False
@@ -361,7 +361,7 @@ def _learnt_from_points(record: ModelRecord) -> bool:
 
 
 def _tagged_intercept(tags: Mapping[str, str]) -> float | None:
-    """Read the intercept that rm_geo's own maps carry."""
+    """Read the intercept from the tags of a map of rm_geo."""
     try:
         return float(tags["intercept_dbm"])
     except (KeyError, ValueError):
