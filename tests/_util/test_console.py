@@ -22,7 +22,7 @@ from rm_geo._util.console import (
 from rm_geo.progress import Progress
 
 
-def test_machines_come_before_quiet_before_terminal():
+def test_json_precedes_quiet_precedes_terminal():
     assert choose_mode(quiet=True, as_json=True, is_terminal=True) is Mode.JSON
     assert choose_mode(quiet=True, as_json=False, is_terminal=True) is Mode.QUIET
     assert choose_mode(quiet=False, as_json=False, is_terminal=True) is Mode.TERMINAL
@@ -40,7 +40,7 @@ def test_every_console_is_a_progress():
         assert isinstance(console, Progress)
 
 
-def test_json_lines_tell_every_event_and_the_last_unit():
+def test_json_lines_contain_every_event():
     stream = io.StringIO()
     console = JsonConsole(stream)
     console.start(3, "tiles", "cell 7")
@@ -62,7 +62,7 @@ def test_json_is_strict_about_numbers_that_are_not_finite():
     assert json.loads(line) == {"a": None, "b": 1.5, "c": [2, None]}
 
 
-def test_plain_lines_say_what_began_and_ended():
+def test_plain_lines_report_start_and_end():
     log, result = io.StringIO(), io.StringIO()
     console = PlainConsole(log, result)
     console.start(2, "tiles", "cell 7")
@@ -75,7 +75,7 @@ def test_plain_lines_say_what_began_and_ended():
     assert result.getvalue() == "the end\n"
 
 
-def test_plain_lines_tell_rate_and_time_left(monkeypatch):
+def test_plain_lines_report_rate_and_time_left(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("rm_geo._util.console.time.monotonic", lambda: now[0])
     log = io.StringIO()
@@ -86,7 +86,7 @@ def test_plain_lines_tell_rate_and_time_left(monkeypatch):
     assert "10/30 tiles, 0.5 tiles/s, 40 s left" in log.getvalue()
 
 
-def test_the_bar_gives_the_terminal_back_after_an_error():
+def test_progress_bar_restores_the_terminal_after_an_error():
     stream = io.StringIO()
     console = TerminalConsole(stream, stream)
     console.start(2, "tiles", "cell 7")
@@ -107,5 +107,5 @@ def test_open_console_follows_the_stream():
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.25, "0.2 s"), (59.4, "59 s"), (61, "1 min 1 s"), (3720, "1 h 2 min")]
 )
-def test_durations_read_well(seconds, text):
+def test_duration_format(seconds, text):
     assert duration(seconds) == text

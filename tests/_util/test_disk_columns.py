@@ -21,7 +21,7 @@ BLOCKS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9), max_si
 
 @settings(deadline=None, max_examples=40)
 @given(blocks=BLOCKS, limit=st.integers(0, 40), dtype=st.sampled_from(["i4", "f8", "M8[ms]"]))
-def test_it_holds_what_was_appended_in_memory_or_on_disk(blocks, limit, dtype) -> None:
+def test_column_holds_appended_values_in_memory_or_on_disk(blocks, limit, dtype) -> None:
     column = DiskColumn(dtype, limit)
     for block in blocks:
         column.append(np.array(block, dtype="i8").astype(dtype))
@@ -34,7 +34,7 @@ def test_it_holds_what_was_appended_in_memory_or_on_disk(blocks, limit, dtype) -
 
 
 @pytest.mark.parametrize("in_memory", [10**6, 10])
-def test_a_computed_column_is_that_of_all_rows_at_once(monkeypatch, in_memory) -> None:
+def test_computed_column_equals_whole_computation(monkeypatch, in_memory) -> None:
     monkeypatch.setattr(disk_columns, "IN_MEMORY_ROWS", in_memory)
     monkeypatch.setattr(disk_columns, "BLOCK_ROWS", 7)
     left, right = np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
@@ -62,7 +62,7 @@ def test_an_appended_view_does_not_keep_the_whole() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files by /proc")
-def test_the_file_has_no_name_and_goes_with_its_array(tmp_path, monkeypatch) -> None:
+def test_file_is_nameless_and_removed_with_its_array(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def mapped() -> bool:
@@ -81,7 +81,7 @@ def test_the_file_has_no_name_and_goes_with_its_array(tmp_path, monkeypatch) -> 
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc for the memory")
-def test_what_was_seen_does_not_stay_in_memory() -> None:
+def test_visited_blocks_leave_memory() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -94,7 +94,7 @@ def test_what_was_seen_does_not_stay_in_memory() -> None:
     assert column[-1] == 1.0
 
 
-def test_a_full_disk_is_told(monkeypatch) -> None:
+def test_full_disk_is_an_output_error(monkeypatch) -> None:
     def full(*_arguments: object) -> None:
         raise OSError(28, "No space left on device")
 

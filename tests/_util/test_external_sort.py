@@ -44,6 +44,6 @@ def test_a_part_has_about_the_keys_of_a_run() -> None:
     block=st.integers(1, 20),
     gathered=st.integers(1, 10),
 )
-def test_the_median_by_counting_is_the_median(values, block, gathered) -> None:
+def test_median_by_counting_equals_numpy(values, block, gathered) -> None:
     array = np.array(values)
     assert median(lambda: cut(array, block), gathered) == np.median(array)

@@ -41,7 +41,7 @@ def test_autocorrelation_sums_the_products_at_each_offset(shape, seed):
 
 
 @given(shapes)
-def test_distances_on_a_torus_are_the_shorter_way_round(shape):
+def test_periodic_distance_is_the_shorter_way(shape):
     distance = periodic_distance(shape)
     assert distance[0, 0] == 0.0
     assert distance.max() <= np.hypot(shape[0] // 2, shape[1] // 2) + 1e-6

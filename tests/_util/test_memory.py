@@ -21,7 +21,7 @@ def resident_mb() -> float:
 
 
 @glibc
-def test_free_memory_between_arrays_in_use_is_given_back():
+def test_trim_malloc_returns_free_memory():
     # Of a size that comes from the pool, not from the system one by one.
     arrays = [np.full(8192, value, np.float64) for value in range(1500)]
     kept = arrays[::10]
@@ -32,7 +32,7 @@ def test_free_memory_between_arrays_in_use_is_given_back():
     assert [array[-1] for array in kept] == list(range(0, 1500, 10))
 
 
-def test_tables_in_use_stay():
+def test_release_arrow_pool_keeps_tables_in_use():
     import pyarrow as pa
 
     table = pa.table({"x": np.arange(100_000.0)})
@@ -41,6 +41,6 @@ def test_tables_in_use_stay():
     assert table.column("x").to_numpy().sum() == 4_999_950_000.0
 
 
-def test_a_c_library_that_cannot_is_left_alone(monkeypatch):
+def test_trim_malloc_without_support_does_nothing(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     trim_malloc()

@@ -9,7 +9,7 @@ CORNERS = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
 
 
 @given(SIZES, SIZES, SIZES, SIZES, CORNERS)
-def test_a_frame_shows_the_nearest_pixel_of_the_image(rows, cols, height, width, corner):
+def test_padding_repeats_the_nearest_pixel(rows, cols, height, width, corner):
     image = np.arange(rows * cols).reshape(rows, cols)
     shown = pad_window(image, corner, (height, width))
     assert shown.shape == (height, width)
@@ -23,7 +23,7 @@ def test_a_frame_shows_the_nearest_pixel_of_the_image(rows, cols, height, width,
 
 
 @given(SIZES, SIZES, CORNERS)
-def test_a_frame_that_is_moved_back_shows_what_it_showed(rows, cols, corner):
+def test_padding_inside_the_image_keeps_its_pixels(rows, cols, corner):
     image = np.arange(rows * cols).reshape(rows, cols)
     larger = pad_window(image, (-9, -9), (rows + 18, cols + 18))
     there = pad_window(larger, corner, larger.shape)

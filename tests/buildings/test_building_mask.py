@@ -19,7 +19,7 @@ EXPECTED[20:30, 10:30] = True
 
 @pytest.mark.parametrize("crs", [32633, 4326])
 @pytest.mark.parametrize("name", ["b.gpkg", "b.geojson", "b.shp"])
-def test_polygons_fill_the_pixels_whose_centres_they_hold(tmp_path, name, crs):
+def test_polygons_fill_pixels_by_centre(tmp_path, name, crs):
     frame = geopandas.GeoDataFrame(geometry=[BLOCK], crs=32633).to_crs(crs)
     frame.to_file(tmp_path / name)
     mask = building_mask(tmp_path / name, GRID)
@@ -28,7 +28,7 @@ def test_polygons_fill_the_pixels_whose_centres_they_hold(tmp_path, name, crs):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-def test_rasters_are_brought_to_the_grid(tmp_path, dtype):
+def test_rasters_are_resampled_to_the_grid(tmp_path, dtype):
     wider = Grid.create(499_990.0, 5_400_020.0, (40, 60), 2.0, 32633)
     built = np.zeros(wider.shape, dtype)
     built[20:25, 10:20] = 1
@@ -42,7 +42,7 @@ def test_rasters_are_brought_to_the_grid(tmp_path, dtype):
     np.testing.assert_array_equal(building_mask(tmp_path / "b.tif", GRID), EXPECTED)
 
 
-def test_unlikely_buildings_and_nodata_are_none(tmp_path):
+def test_low_probabilities_and_nodata_are_not_buildings(tmp_path):
     values = np.full(GRID.shape, 0.4, np.float32)
     values[:10] = np.nan
     values[EXPECTED] = 0.6
@@ -72,7 +72,7 @@ def test_outlines_without_a_crs_are_refused(tmp_path):
     assert "`crs`" not in refusal.value.hint  # that is the measurements'
 
 
-def test_rasters_that_are_no_buildings_are_refused(tmp_path):
+def test_invalid_building_rasters_are_refused(tmp_path):
     write_raster(tmp_path / "rsrp.tif", np.full(GRID.shape, -90.0, np.float32), GRID)
     with pytest.raises(InputError, match="no raster of buildings: it has values of -90"):
         building_mask(tmp_path / "rsrp.tif", GRID)
@@ -90,7 +90,7 @@ def test_rasters_that_are_no_buildings_are_refused(tmp_path):
         building_mask(tmp_path / "two.tif", GRID)
 
 
-def test_the_layer_is_chosen_where_there_are_several(tmp_path):
+def test_layer_must_be_chosen_among_several(tmp_path):
     file = tmp_path / "b.gpkg"
     for name, shape in (("houses", BLOCK), ("parks", box(500_000, 5_399_990, 500_005, 5_399_999))):
         geopandas.GeoDataFrame(geometry=[shape], crs=32633).to_file(file, layer=name)

@@ -60,7 +60,7 @@ def test_tiles_travel_with_their_walls(seed, count, side, buildings) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(-20, 60), st.integers(-20, 60))
-def test_a_tile_is_told_the_buildings_that_stand_in_it(row, col) -> None:
+def test_tile_has_the_buildings_inside_it(row, col) -> None:
     grid = Grid.create(500_000.0, 5_400_000.0, (80, 80), 1.0, 32633)
     house = box(500_010.0, 5_399_960.0, 500_030.0, 5_399_980.0)  # rows 20-39, columns 10-29
     level = np.full(grid.shape, np.nan, np.float32)
@@ -82,7 +82,7 @@ def test_a_cell_does_not_say_where_its_buildings_come_from() -> None:
 
 
 @pytest.mark.parametrize("symmetries", [1, 8])
-def test_the_building_map_is_what_was_told_and_the_radio_map_heeds_it(symmetries) -> None:
+def test_building_map_equals_known_buildings_and_changes_the_radio_map(symmetries) -> None:
     batch = batch_of(0)
     estimator = create("radiocycle", device="cpu", symmetries=symmetries)
     told = estimator.estimate(batch)
@@ -92,7 +92,7 @@ def test_the_building_map_is_what_was_told_and_the_radio_map_heeds_it(symmetries
     assert 0.0 < unaware.building_probability.mean() < 1.0
 
 
-def test_the_default_model_is_told_by_either_engine() -> None:
+def test_default_model_takes_buildings_in_both_engines() -> None:
     pytest.importorskip("onnxruntime")
     batch = batch_of(0, (2, 256, 256))
     ours, theirs = (
@@ -131,7 +131,7 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_the_road_maps_what_it_was_told(files) -> None:
+def test_predict_uses_known_buildings(files) -> None:
     options = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="houses", mask=True)
     (cell, *_) = predict(files / "drive.gpkg", files / "told", options)
     made = read_raster(files / "told" / f"{cell.cell}_buildings.tif")
@@ -149,7 +149,7 @@ def test_the_road_maps_what_it_was_told(files) -> None:
     assert "buildings_input" not in plain.tags
 
 
-def test_a_raster_of_the_same_houses_gives_the_same_maps(files) -> None:
+def test_building_raster_equals_footprints(files) -> None:
     outlines = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="houses")
     predict(files / "drive.gpkg", files / "a", outlines)
     grid = read_raster(next((files / "a").glob("*_rsrp.tif"))).grid
@@ -161,7 +161,7 @@ def test_a_raster_of_the_same_houses_gives_the_same_maps(files) -> None:
         np.testing.assert_array_equal(read_raster(first).values, again)
 
 
-def test_methods_that_look_at_no_buildings_refuse_them(files) -> None:
+def test_methods_without_building_input_refuse_buildings(files) -> None:
     options = FAST.replace(method="knn", buildings=files / "houses.gpkg")
     with pytest.raises(UsageError, match="does not read buildings"):
         predict(files / "drive.gpkg", files / "out", options)
@@ -176,7 +176,7 @@ def test_methods_that_look_at_no_buildings_refuse_them(files) -> None:
         ("far.gpkg", "no building where the map is"),
     ],
 )
-def test_files_that_hold_no_buildings_of_the_place_are_refused(files, name, match) -> None:
+def test_files_without_buildings_in_the_area_are_refused(files, name, match) -> None:
     far = geopandas.GeoDataFrame(geometry=[box(0, 0, 9, 9)], crs="EPSG:32633")
     far.to_file(files / "far.gpkg")
     with pytest.raises(InputError, match=match):
@@ -184,7 +184,7 @@ def test_files_that_hold_no_buildings_of_the_place_are_refused(files, name, matc
     assert not list(files.glob("out/*.tif"))
 
 
-def test_a_missing_file_is_noticed_before_anything_is_made(files) -> None:
+def test_missing_building_file_is_an_error_before_any_output(files) -> None:
     with pytest.raises(InputError, match="no file of buildings"):
         predict(files / "drive.gpkg", files / "out", FAST.replace(buildings=files / "none.gpkg"))
     assert not (files / "out").exists()
@@ -291,7 +291,7 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
     assert "buildings" in json.dumps(str(refusal.value))
 
 
-def test_held_out_measurements_judge_a_road_that_is_told(files) -> None:
+def test_holdout_of_predictions_with_known_buildings(files) -> None:
     run = CliRunner()
     arguments = [
         "evaluate",

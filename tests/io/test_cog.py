@@ -61,7 +61,7 @@ def make_tiff(path: Path, values: np.ndarray, **profile: object) -> Path:
     st.integers(0, 1000),
 )
 @example(rows=257, cols=1, spacing_m=1.0, seed=0)  # a street: its overviews are one column too
-def test_what_is_written_is_read_back_to_the_bit(tmp_path_factory, rows, cols, spacing_m, seed):
+def test_write_and_read_are_bit_exact(tmp_path_factory, rows, cols, spacing_m, seed):
     path = tmp_path_factory.mktemp("rasters") / "map.tif"
     grid = grid_of(rows, cols, spacing_m)
     values = levels_of((rows, cols), seed)
@@ -74,7 +74,7 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path_factory, rows, cols, s
     assert raster.tags["method"] == "knn"
 
 
-def test_file_is_a_cog_with_everything_that_gis_programs_ask_for(tmp_path: Path) -> None:
+def test_file_is_a_valid_cog_with_crs_nodata_and_overviews(tmp_path: Path) -> None:
     path = tmp_path / "map.tif"
     grid = grid_of(700, 1030)
     write_raster(
@@ -118,7 +118,7 @@ def test_rows_in_blocks_give_the_same_bytes_as_the_whole(tmp_path: Path, height:
     assert (tmp_path / "whole.tif").read_bytes() == (tmp_path / "blocks.tif").read_bytes()
 
 
-def test_overviews_of_levels_are_averages_that_leave_nodata_out(tmp_path: Path) -> None:
+def test_overviews_of_levels_are_averages_without_nodata(tmp_path: Path) -> None:
     grid = grid_of(512, 512)
     values = np.full(grid.shape, -100.0, np.float32)
     values[::2, ::2] = -80.0
@@ -166,7 +166,7 @@ def test_infinite_values_become_nodata(tmp_path: Path) -> None:
     assert np.isnan(read_raster(tmp_path / "m.tif").values).tolist() == [[True, True, False]]
 
 
-def test_gap_without_a_nodata_value_is_refused(tmp_path: Path) -> None:
+def test_missing_values_need_a_nodata_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nodata"):
         write_raster(tmp_path / "m.tif", np.full((2, 2), np.nan), grid_of(2, 2), nodata=None)
     assert list(tmp_path.iterdir()) == []
@@ -189,7 +189,7 @@ def test_a_build_without_zstandard_falls_back_to_deflate(tmp_path, monkeypatch) 
         assert dataset.compression.value == "DEFLATE"
 
 
-def test_rows_that_are_missing_or_out_of_order_leave_the_old_file(tmp_path: Path) -> None:
+def test_missing_or_unordered_rows_leave_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "m.tif"
     path.write_text("before")
     grid = grid_of(10, 5)
@@ -218,7 +218,7 @@ def test_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> None:
         write_raster(tmp_path / "no" / "m.tif", np.zeros((2, 2)), grid_of(2, 2))
 
 
-def test_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path: Path) -> None:
+def test_full_disk_is_an_output_error_and_leaves_the_old_file(tmp_path: Path) -> None:
     # 640 x 640 random floats: 2.4 MB of scratch, 3.2 MB with overviews. The limits stop the
     # first block, a later one, the overviews and the last flush.
     resource = pytest.importorskip("resource")
@@ -260,7 +260,7 @@ def test_integers_with_scale_and_offset_are_read_in_their_unit(tmp_path: Path) -
     assert np.isnan(values[0, 2])
 
 
-def test_nodata_that_is_nan_is_a_gap(tmp_path: Path) -> None:
+def test_nan_nodata_is_missing(tmp_path: Path) -> None:
     path = make_tiff(tmp_path / "m.tif", np.array([[np.nan, -90.0]], np.float32), nodata=np.nan)
     assert np.isnan(read_raster(path).values).tolist() == [[True, False]]
 
@@ -281,7 +281,9 @@ LEVELS = np.full((4, 4), -90.0, np.float32)
     ],
     ids=["nothing", "no crs", "geographic", "feet", "rotated", "oblong", "south up"],
 )
-def test_place_that_cannot_be_used_is_named_with_the_file(tmp_path, profile, error, words) -> None:
+def test_unusable_georeferencing_is_an_error_with_the_file_name(
+    tmp_path, profile, error, words
+) -> None:
     path = make_tiff(tmp_path / "m.tif", LEVELS, **profile)
     with pytest.raises(error, match=words) as caught:
         read_raster(path)

@@ -83,7 +83,7 @@ def test_row_groups_outside_are_not_read(files, kind, monkeypatch) -> None:
     assert 1 <= len(chosen[0]) <= 4
 
 
-def test_a_box_without_any_row_group_has_no_rows(files) -> None:
+def test_window_without_row_groups_is_empty(files) -> None:
     source = open_source(files / "covering.parquet")
     assert list(source.chunks(Request(["rsrp"], bounds=(0.0, 0.0, 1.0, 1.0)))) == []
 

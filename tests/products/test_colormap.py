@@ -11,7 +11,7 @@ levels = st.floats(RSRP_BREAKS_DBM[0], RSRP_BREAKS_DBM[-1], allow_nan=False)
 
 
 @given(levels)
-def test_colour_lies_between_those_of_its_neighbouring_breaks(level: float) -> None:
+def test_colours_are_interpolated_between_breaks(level: float) -> None:
     above = int(np.searchsorted(RSRP_BREAKS_DBM, level).clip(1, len(RSRP_BREAKS_DBM) - 1))
     ends = np.array([rgb_of(RSRP_RAMP.colours[above - 1]), rgb_of(RSRP_RAMP.colours[above])])
     colour = RSRP_RAMP.rgb(np.array([level]))[0].astype(int)
@@ -36,17 +36,17 @@ def test_colour_lies_between_those_of_its_neighbouring_breaks(level: float) -> N
         (np.nan, "#ffffff"),
     ],
 )
-def test_planners_breaks_have_their_colours(level: float, colour: str) -> None:
+def test_breaks_have_their_colours(level: float, colour: str) -> None:
     assert RSRP_RAMP.rgb(np.array([level], np.float32))[0].tolist() == list(rgb_of(colour))
 
 
-def test_ends_serve_for_what_is_outside_where_no_colour_is_given() -> None:
+def test_end_colours_are_used_outside_by_default() -> None:
     shown = BUILDING_RAMP.rgb(np.array([-0.5, 0.0, 1.0, 1.5]))
     assert (shown[0] == shown[1]).all()
     assert (shown[2] == shown[3]).all()
 
 
-def test_any_shape_gets_a_last_axis_of_colours() -> None:
+def test_rgb_adds_a_last_axis() -> None:
     ramp = ColourRamp(0.0, 2.0, ("#000000", "#804020", "#ffffff"))
     assert ramp.rgb(np.full((3, 4), 1.0)).shape == (3, 4, 3)
     assert np.abs(ramp.rgb(np.array(1.0)).astype(int) - rgb_of("#804020")).max() <= 1

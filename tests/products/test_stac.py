@@ -38,7 +38,7 @@ def item_of(tmp_path, grid=GRID, files=("7_rsrp.tif",), time=None):
     return pystac.Item.from_file(str(tmp_path / "7.stac.json"))
 
 
-def test_the_footprint_is_the_grid_in_degrees(tmp_path):
+def test_footprint_is_the_grid_in_degrees(tmp_path):
     item = item_of(tmp_path)
     outline = shape(item.geometry)
     assert outline.is_valid
@@ -59,7 +59,7 @@ def test_only_files_that_exist_are_assets(tmp_path):
     assert (band["unit"], band["nodata"]) == ("dBm", -9999.0)
 
 
-def test_a_drive_has_a_beginning_and_an_end(tmp_path):
+def test_item_has_the_time_range_of_the_drive(tmp_path):
     start = np.datetime64("2024-05-14T09:00:00", "ms")
     time = start + np.arange(60) * np.timedelta64(1000, "ms")
     time[3] = np.datetime64("NaT")
@@ -69,7 +69,7 @@ def test_a_drive_has_a_beginning_and_an_end(tmp_path):
     assert item.properties["end_datetime"] == "2024-05-14T09:00:59Z"
 
 
-def test_without_times_the_file_says_when(tmp_path):
+def test_file_time_is_used_without_measurement_times(tmp_path):
     source = tmp_path / "drive.csv"
     source.write_text("x")
     stamp = datetime.fromtimestamp(int(source.stat().st_mtime), timezone.utc)
@@ -77,7 +77,7 @@ def test_without_times_the_file_says_when(tmp_path):
     assert MeasuringTime.of(points(), fallback=NOON) == MeasuringTime(NOON, NOON)
 
 
-def test_the_road_writes_an_item_that_names_its_files(tmp_path):
+def test_predict_writes_an_item_with_its_files(tmp_path):
     options = PredictOptions(method="knn", stac=True, reach_m=20.0)
     (result,) = predict(points(), tmp_path, options)
     item = pystac.Item.from_file(str(tmp_path / "7.stac.json"))

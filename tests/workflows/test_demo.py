@@ -22,7 +22,7 @@ def demo(tmp_path_factory):
     return folder, json.loads(result.stdout.splitlines()[-1])
 
 
-def test_everything_lies_in_one_folder(demo):
+def test_demo_writes_all_files_into_one_folder(demo):
     folder, _ = demo
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert {
@@ -37,13 +37,13 @@ def test_everything_lies_in_one_folder(demo):
     } <= made
 
 
-def test_the_site_table_is_used(demo):
+def test_demo_uses_the_site_table(demo):
     folder, _ = demo
     for cell in ("101", "205", "206"):
         assert read_raster(folder / "maps" / f"{cell}_rsrp.tif").tags["transmitter"] == "site table"
 
 
-def test_the_comparison_is_in_numbers_that_can_be(demo):
+def test_demo_comparison_has_plausible_errors(demo):
     _, result = demo
     for row in result["cells"]:
         assert 0.0 < row["measured_share"] < 0.5
@@ -52,7 +52,7 @@ def test_the_comparison_is_in_numbers_that_can_be(demo):
         assert row["rmse_db"] == pytest.approx(row["knn_rmse_db"], abs=1.5)
 
 
-def test_maps_lie_on_the_truth(demo):
+def test_demo_maps_share_the_grid_of_the_truth(demo):
     folder, _ = demo
     level = read_raster(folder / "maps" / "101_rsrp.tif")
     truth = read_raster(folder / "truth" / "101_rsrp.tif")

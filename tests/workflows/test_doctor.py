@@ -148,7 +148,7 @@ class TestDevice:
         assert "CPUExecutionProvider" in found["ONNX Runtime"].detail
 
 
-def test_proj_data_of_another_program_is_found_out(tmp_path):
+def test_proj_data_of_another_program_is_detected(tmp_path):
     code = (
         "from rm_geo.workflows.doctor import _check_formats\n"
         "print([c.line() for c in _check_formats() if c.status == 'error'])"

@@ -46,7 +46,7 @@ def test_heights_come_from_the_layer_or_the_default(buildings):
     assert read.bounds == (WEST, SOUTH, WEST + 80, SOUTH + 90)
 
 
-def test_degrees_are_brought_to_metres(tmp_path, buildings):
+def test_degrees_are_converted_to_metres(tmp_path, buildings):
     path = tmp_path / "degrees.geojson"
     geopandas.read_file(buildings).to_crs(4326).to_file(path)
     read = read_buildings(path)
@@ -65,7 +65,7 @@ def test_line_of_sight_is_free_space_and_buildings_are_empty(tmp_path, buildings
     assert np.isnan(raster.values[row, col])
 
 
-def test_without_an_eirp_the_gain_is_written(tmp_path, buildings, site):
+def test_gain_is_written_without_an_eirp(tmp_path, buildings, site):
     from dataclasses import replace
 
     (made,) = simulate(read_buildings(buildings), [replace(site, eirp_dbm=None)], tmp_path)
@@ -73,12 +73,12 @@ def test_without_an_eirp_the_gain_is_written(tmp_path, buildings, site):
     assert np.nanmax(read_raster(made.path).values) < 0.0
 
 
-def test_sites_of_one_name_get_a_file_each(tmp_path, buildings, site):
+def test_sites_with_the_same_name_get_different_files(tmp_path, buildings, site):
     made = simulate(read_buildings(buildings), [site, site], tmp_path / "out")
     assert len({one.path for one in made}) == 2
 
 
-def test_the_command_makes_the_same(tmp_path, buildings):
+def test_simulate_command_equals_the_function(tmp_path, buildings):
     sites = tmp_path / "sites.gpkg"
     frame = geopandas.GeoDataFrame(
         {"pci": ["7"], "height_m": [5.0]},
@@ -105,13 +105,13 @@ def test_the_command_makes_the_same(tmp_path, buildings):
     assert (tmp_path / "out" / "7_rsrp.tif").exists()
 
 
-def test_a_crs_of_the_buildings_own_is_kept(tmp_path, buildings):
+def test_declared_crs_of_buildings_is_used(tmp_path, buildings):
     assert read_buildings(buildings, crs="EPSG:32632").crs.to_epsg() == 32633
     geopandas.read_file(buildings).set_crs(None, allow_override=True).to_file(tmp_path / "b.shp")
     assert read_buildings(tmp_path / "b.shp", crs="EPSG:32632").crs.to_epsg() == 32632
 
 
-def test_layers_that_are_no_buildings_are_refused(tmp_path, buildings):
+def test_layers_without_polygons_are_refused(tmp_path, buildings):
     with pytest.raises(InputError, match=r"gone\.gpkg"):
         read_buildings(tmp_path / "gone.gpkg")
     points = geopandas.GeoDataFrame(geometry=[Point(0, 0)], crs="EPSG:32633")

@@ -50,7 +50,7 @@ def coarse_map(path, values, spacing_m=4.0, tags=None):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 70), (64, 64), (65, 64), (130, 90)])
-def test_every_size_works_and_every_pixel_comes_from_its_coarse_one(tmp_path, model, shape):
+def test_every_raster_size_is_refined_in_place(tmp_path, model, shape):
     rng = np.random.default_rng(0)
     values = rng.uniform(-120, -60, shape)
     grid = coarse_map(tmp_path / "coarse.tif", values)
@@ -64,7 +64,7 @@ def test_every_size_works_and_every_pixel_comes_from_its_coarse_one(tmp_path, mo
     np.testing.assert_allclose(fine.values, expected, atol=1e-3)
 
 
-def test_nodata_stays_nodata_and_spreads_nowhere(tmp_path, model):
+def test_nodata_stays_nodata_and_does_not_spread(tmp_path, model):
     values = np.full((80, 80), -90.0)
     values[10:20, 30:60] = np.nan
     values[70:, :] = np.nan
@@ -82,7 +82,7 @@ def test_nodata_stays_nodata_and_spreads_nowhere(tmp_path, model):
     intercept=st.one_of(st.none(), st.floats(-60, 20), st.just(math.nan)),
 )
 @settings(max_examples=60, deadline=None)
-def test_no_raster_is_clipped_and_the_way_back_is_exact(low, span, intercept):
+def test_scaling_never_clips_and_is_invertible(low, span, intercept):
     values = np.array([low, low + span], np.float32)
     scale = UnitScale.fit(values, intercept)
     unit = scale.to_unit(values)
@@ -92,25 +92,25 @@ def test_no_raster_is_clipped_and_the_way_back_is_exact(low, span, intercept):
     np.testing.assert_allclose(scale.to_dbm(unit), values, atol=1e-3)
 
 
-def test_a_raster_that_fits_keeps_the_slope_of_the_training():
+def test_raster_in_range_keeps_the_training_slope():
     values = np.array([-110, -60], np.float32)
     assert UnitScale.fit(values).span_db == GAIN_SPAN_DB
 
 
-def test_a_known_intercept_is_the_top_of_the_scale():
+def test_known_intercept_is_the_top_of_the_scale():
     values = np.array([-80, -60], np.float32)
     scale = UnitScale.fit(values, -40.0)
     assert scale.to_unit(np.float32([-40.0]))[0] == pytest.approx(1.0)
 
 
-def test_the_intercept_is_read_from_our_own_maps(tmp_path, model):
+def test_intercept_is_read_from_tags(tmp_path, model):
     coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0), tags={"intercept_dbm": "-30.0"})
     superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
     tags = read_raster(tmp_path / "fine.tif").tags
     assert f"zero at {-30.0 - GAIN_SPAN_DB:.2f} dBm" in tags["unit_scale"]
 
 
-def test_the_output_says_where_it_comes_from(tmp_path, model):
+def test_output_has_provenance_tags(tmp_path, model):
     coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0), tags={"cell": "7"})
     superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model)
     tags = read_raster(tmp_path / "fine.tif").tags
@@ -127,7 +127,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path, model):
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
 
 
-def test_another_scale_than_the_models_is_refused(tmp_path, model):
+def test_scale_must_match_the_model(tmp_path, model):
     coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0))
     with pytest.raises(ModelError, match="refines 4x, not 8x"):
         superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 8, model=model)
@@ -149,7 +149,7 @@ def test_too_many_windows_are_refused_with_the_size(tmp_path, model):
         superresolve(tmp_path / "coarse.tif", tmp_path / "f.tif", 4, model=model, max_tiles=3)
 
 
-def test_the_input_is_never_overwritten(tmp_path, model):
+def test_input_is_not_overwritten(tmp_path, model):
     coarse_map(tmp_path / "coarse.tif", np.full((4, 4), -70.0))
     with pytest.raises(UsageError):
         superresolve(tmp_path / "coarse.tif", tmp_path / "coarse.tif", 4, model=model)
@@ -217,7 +217,7 @@ PLANE = (-80.0 - 0.4 * np.arange(40)[:, None] - 0.2 * np.arange(30)).astype(np.f
         ({"values": PLANE + 1j * PLANE, "nodata": None}, "complex"),
     ],
 )
-def test_what_cannot_be_refined_is_refused_and_nothing_written(tmp_path, model, options, match):
+def test_invalid_input_is_refused_and_nothing_written(tmp_path, model, options, match):
     source = tmp_path / "coarse.tif"
     foreign_raster(source, **{"values": PLANE, **options})
     with pytest.raises(InputError, match=match):
@@ -226,7 +226,7 @@ def test_what_cannot_be_refined_is_refused_and_nothing_written(tmp_path, model, 
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float64])
-def test_other_types_of_numbers_are_levels_too(tmp_path, model, dtype):
+def test_other_number_types_are_accepted(tmp_path, model, dtype):
     foreign_raster(tmp_path / "coarse.tif", PLANE.astype(dtype))
     superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 4, model=model, device="cpu")
     fine = read_raster(tmp_path / "fine.tif")
@@ -234,7 +234,7 @@ def test_other_types_of_numbers_are_levels_too(tmp_path, model, dtype):
     np.testing.assert_allclose(fine.values[::4, ::4], PLANE.astype(dtype), atol=0.01)
 
 
-def test_islands_of_data_and_of_nodata_stay_where_they_are(tmp_path, model):
+def test_islands_of_data_and_nodata_keep_their_position(tmp_path, model):
     values = PLANE.copy()
     values[3:6, 4:7] = values[20:] = -9999.0
     values[30, 20:22] = -80.0
@@ -258,7 +258,7 @@ class PointNet(torch.nn.Module):
 
 
 @pytest.mark.parametrize(("sampling", "largest_db"), [("point", 0.01), ("cell", 0.2)])
-def test_a_network_that_learnt_from_points_does_not_shift_rasters_of_means(
+def test_network_trained_on_points_does_not_shift_means(
     tmp_path, monkeypatch, sampling, largest_db
 ):
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: PointNet(**config))
@@ -277,21 +277,21 @@ def test_a_network_that_learnt_from_points_does_not_shift_rasters_of_means(
     assert sampling == "point" or error > 0.05
 
 
-def test_scales_without_a_model_name_those_that_have_one(tmp_path):
+def test_missing_scale_lists_available_scales(tmp_path):
     foreign_raster(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(ModelError, match=r"refines 3x.*installation") as refusal:
         superresolve(tmp_path / "coarse.tif", tmp_path / "fine.tif", 3, device="cpu")
     assert "Scales: 4" in refusal.value.hint
 
 
-def test_networks_that_refine_nothing_are_refused(tmp_path, monkeypatch):
+def test_other_kinds_of_networks_are_refused(tmp_path, monkeypatch):
     weights.save_model(tmp_path / "net", Enlarger(4), "radiocycle", {"scale": 4})
     foreign_raster(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(ModelError, match="refines no rasters"):
         superresolve(tmp_path / "coarse.tif", tmp_path / "f.tif", 4, model=tmp_path / "net")
 
 
-def test_the_model_for_rasters_goes_before_the_one_for_points(tmp_path, monkeypatch):
+def test_model_for_means_precedes_the_one_for_points(tmp_path, monkeypatch):
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
     monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "models"))
     for name in ("points", "rasters"):
@@ -319,7 +319,7 @@ def walled(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("symmetries", [1, 8])
 @pytest.mark.parametrize("shape", [(3, 5), (70, 90)])
-def test_buildings_are_told_where_they_stand(tmp_path, walled, shape, symmetries):
+def test_building_input_is_aligned_with_the_raster(tmp_path, walled, shape, symmetries):
     grid = coarse_map(tmp_path / "coarse.tif", np.full(shape, -90.0))
     fine_grid = grid.scaled(4)
     built = np.random.default_rng(0).random(fine_grid.shape) < 0.2
@@ -339,7 +339,7 @@ def test_buildings_are_told_where_they_stand(tmp_path, walled, shape, symmetries
         assert dataset.tags()["buildings_input"] == "built.tif"
 
 
-def test_models_and_buildings_must_suit_each_other(tmp_path, model, walled):
+def test_model_and_buildings_must_match(tmp_path, model, walled):
     grid = coarse_map(tmp_path / "coarse.tif", PLANE)
     built = np.ones(grid.shape, bool)
     write_raster(tmp_path / "built.tif", built, grid, dtype="uint8", nodata=None)
@@ -396,7 +396,7 @@ def test_an_input_is_never_the_output(tmp_path, walled):
         {"symmetries": True},
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(tmp_path, model, options):
+def test_invalid_options_are_refused(tmp_path, model, options):
     coarse_map(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(UsageError):
         superresolve(tmp_path / "coarse.tif", tmp_path / "new" / "f.tif", 4, model=model, **options)
@@ -404,7 +404,7 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path, model, options):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300 + ".tif", "nu\0ll.tif"])
-def test_outputs_that_no_file_can_be_named_are_refused(tmp_path, model, name):
+def test_invalid_output_names_are_refused(tmp_path, model, name):
     coarse_map(tmp_path / "coarse.tif", PLANE)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(OutputError):
@@ -413,7 +413,7 @@ def test_outputs_that_no_file_can_be_named_are_refused(tmp_path, model, name):
 
 
 @pytest.mark.parametrize("name", ["fine.png", "fine", "fine.v2"])
-def test_a_geotiff_gets_no_other_formats_name(tmp_path, model, name):
+def test_output_needs_a_geotiff_extension(tmp_path, model, name):
     coarse_map(tmp_path / "coarse.tif", PLANE)
     with pytest.raises(UsageError, match="GeoTIFF") as caught:
         superresolve(tmp_path / "coarse.tif", tmp_path / name, 4, model=model)
