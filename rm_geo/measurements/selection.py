@@ -163,6 +163,7 @@ def parse_time(text: str, parameter: str) -> np.datetime64:
     >>> str(parse_time("2024-05-01T10:30", "time_from"))
     '2024-05-01T10:30:00.000'
     """
+    moment: np.datetime64
     try:
         moment = np.datetime64(text.strip().removesuffix("Z").replace(" ", "T"), "ms")
     except ValueError:
