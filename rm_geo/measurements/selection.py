@@ -165,9 +165,7 @@ def parse_time(text: str, parameter: str) -> np.datetime64:
     """
     moment: np.datetime64
     try:
-        moment: np.datetime64 = np.datetime64(
-            text.strip().removesuffix("Z").replace(" ", "T"), "ms"
-        )
+        moment = np.datetime64(text.strip().removesuffix("Z").replace(" ", "T"), "ms")
     except ValueError:
         moment = np.datetime64("NaT", "ms")
     if np.isnat(moment):
