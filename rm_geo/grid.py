@@ -259,12 +259,35 @@ def tile_starts(length: int, size: int, overlap: int) -> list[int]:
     >>> tile_starts(100, 256, 64)
     [-78]
     """
-    if not 0 <= overlap < size:
-        raise ValueError(f"overlap must be in 0..{size - 1}, not {overlap}")
+    count = tile_count(length, size, overlap)
     if length <= size:
         return [-((size - length) // 2)]
-    count = math.ceil((length - overlap) / (size - overlap))
     return [round(k * (length - size) / (count - 1)) for k in range(count)]
+
+
+def tile_count(length: int, size: int, overlap: int) -> int:
+    """Count the tiles along one axis, as :func:`tile_starts` lays them out.
+
+    Parameters
+    ----------
+    length, size : int
+        Pixels along the axis, and along a tile.
+    overlap : int
+        Fewest pixels that neighbours share.
+
+    Raises
+    ------
+    ValueError
+        If ``overlap`` is not in 0..size - 1.
+
+    Examples
+    --------
+    >>> tile_count(600, 256, 64)
+    3
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"overlap must be in 0..{size - 1}, not {overlap}")
+    return 1 if length <= size else math.ceil((length - overlap) / (size - overlap))
 
 
 def is_metric(crs: CRS) -> bool:

@@ -28,7 +28,7 @@ def test_a_part_writes_a_table_a_plot_and_a_report(tmp_path, monkeypatch):
 def test_the_error_of_a_map_is_that_at_the_held_out_pixels(tmp_path):
     sparse, held = rivals.scene(150.0)
     assert 0.05 < held.mean() < 0.6
-    truth = sparse.rsrp_dbm
+    truth = sparse.dense_rsrp_dbm()
     wrong = np.where(np.isfinite(truth), truth + 3.0, -90.0).astype(np.float32)
     write_raster(tmp_path / "map.tif", wrong, sparse.grid)
     assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4

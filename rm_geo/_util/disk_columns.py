@@ -113,7 +113,7 @@ def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int | None = None)
     return _mapped(file, kind, rows)
 
 
-def computed(
+def map_blocks(
     function: Callable[..., NDArray[Any]], *columns: NDArray[Any], dtype: DTypeLike
 ) -> NDArray[Any]:
     """Compute a column row by row from others, in memory or on disk.
@@ -134,7 +134,7 @@ def computed(
 
     Examples
     --------
-    >>> computed(np.add, np.arange(3), np.ones(3), dtype=np.float32)
+    >>> map_blocks(np.add, np.arange(3), np.ones(3), dtype=np.float32)
     array([1., 2., 3.], dtype=float32)
     """
     result = empty_column(columns[0].shape[0], dtype)
@@ -162,7 +162,7 @@ def iter_blocks(
     for start in range(0, columns[0].shape[0], step):
         yield tuple(column[start : start + step] for column in columns)
         for column in columns:
-            release(column)
+            drop_pages(column)
 
 
 def compress_in_place(
@@ -190,20 +190,48 @@ def compress_in_place(
     return {name: column[:end] for name, column in columns.items()}
 
 
-def release(column: NDArray[Any]) -> None:
+def drop_pages(column: NDArray[Any]) -> None:
     """Take the pages of a column that lies on disk out of this process's memory.
 
     Nothing is lost: what is looked at again is read again, from the system's cache where it
     is still there. Ordinary arrays stay as they are.
     """
+    mapped = _map_of(column)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def copy_rows(column: NDArray[Scalar], rows: slice) -> NDArray[Scalar]:
+    """Read some rows of a column into memory.
+
+    Parameters
+    ----------
+    column : ndarray, shape (N,)
+        Column, in memory or on disk.
+    rows : slice
+        Rows.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        A view of a column in memory; a copy of one on disk, whose pages are dropped.
+    """
+    if _map_of(column) is None:
+        return np.asarray(column[rows])
+    copied = np.array(column[rows])
+    drop_pages(column)
+    return copied
+
+
+def _map_of(column: NDArray[Any]) -> mmap.mmap | None:
+    """Give the mapped file under a column; None for a column in memory."""
     base: object = column
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap):
             mapped = getattr(base, "_mmap", None)
-            if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-                mapped.madvise(mmap.MADV_DONTNEED)
-            return
+            return mapped if isinstance(mapped, mmap.mmap) else None
         base = base.base
+    return None
 
 
 def _open_file() -> IO[bytes]:

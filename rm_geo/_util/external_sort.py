@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._util import disk_columns
-from rm_geo._util.disk_columns import DiskColumn, release
+from rm_geo._util.disk_columns import DiskColumn, drop_pages
 
 Keys: TypeAlias = NDArray[np.uint64]
 
@@ -86,7 +86,7 @@ def _merged(runs: list[Keys], group_bits: int) -> Iterator[Keys]:
         ends = [r.size if cut is None else int(np.searchsorted(r, cut)) for r in runs]
         part = np.concatenate([r[b:e] for r, b, e in zip(runs, begins, ends, strict=True)])
         for run in runs:
-            release(run)
+            drop_pages(run)
         begins = ends
         if part.size:
             part.sort()

@@ -18,10 +18,28 @@ def padded_shape(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
     return rows, cols
 
 
+def periodic_lags(shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Rows and columns from each cell to the first one on a torus, the shorter way round.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the torus.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, 1)
+        Lags along the rows.
+    ndarray of float32, shape (1, W)
+        Lags along the columns.
+    """
+    row, col = (offset.astype(np.float32) for offset in _offsets(shape))
+    return row[:, None], col[None, :]
+
+
 def periodic_distance(shape: tuple[int, int]) -> FloatArray:
     """Distance of each cell from the first one on a torus, in cells."""
-    row, col = (offset.astype(np.float32) for offset in _offsets(shape))
-    return np.asarray(np.hypot(row[:, None], col[None, :]), dtype=np.float32)
+    return np.asarray(np.hypot(*periodic_lags(shape)), dtype=np.float32)
 
 
 def periodic_disk(shape: tuple[int, int], radius: float) -> BoolArray:

@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from rm_geo._types import Float64Array
 from rm_geo.estimators.parameters import require_not_negative, require_whole
 from rm_geo.estimators.tilewise import FieldEstimator, FittedField, TileSamples
+from rm_geo.geostat.idw import idw_mean
 from rm_geo.io.provenance import describe_method
 
 
@@ -51,17 +52,11 @@ class IdwEstimator(FieldEstimator):
     def fit(self, samples: TileSamples) -> FittedField:
         """Fit a field to samples."""
         tree = KDTree(samples.position_m)
-        ranks = np.arange(1, min(self.neighbors, len(samples)) + 1)
 
         def field(position_m: Float64Array) -> Float64Array:
-            distance_m, index = tree.query(position_m, k=ranks)
-            # Relative to the nearest, so that no power of a distance over- or underflows.
-            nearest_m = distance_m[:, :1]
-            measured = nearest_m == 0.0
-            ratio = np.where(measured, distance_m == 0.0, 0.0)
-            np.divide(nearest_m, distance_m, out=ratio, where=~measured)
-            weight = ratio**self.power
-            total = (weight * samples.rsrp_dbm[index]).sum(axis=1)
-            return np.asarray(total / weight.sum(axis=1))
+            mean_dbm, _ = idw_mean(
+                tree, samples.rsrp_dbm, position_m, neighbors=self.neighbors, power=self.power
+            )
+            return mean_dbm
 
         return field

@@ -115,7 +115,7 @@ class MatrixCompletionEstimator:
         pixel = np.column_stack([rows.ravel(), cols.ravel()]).astype(np.int64)
         inside = ((pixel >= 0) & (pixel < sparse.grid.shape)).all(axis=1)
         rsrp_dbm = np.full(len(pixel), np.nan, dtype=np.float32)
-        rsrp_dbm[inside] = self._complete(sparse.rsrp_dbm)[tuple(pixel[inside].T)]
+        rsrp_dbm[inside] = self._complete(sparse.dense_rsrp_dbm())[tuple(pixel[inside].T)]
         return rsrp_dbm
 
     def _complete(self, tile_dbm: FloatArray) -> FloatArray:

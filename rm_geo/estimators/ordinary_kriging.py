@@ -20,7 +20,8 @@ from rm_geo.estimators.tilewise import (
     pixel_centres_m,
     single_threaded_algebra,
 )
-from rm_geo.geostat.variogram import Variogram, fit_variogram
+from rm_geo.geostat.covariance import NestedExponentialCovariance
+from rm_geo.geostat.variogram import fit_variogram, semivariance
 from rm_geo.io.provenance import describe_method
 from rm_geo.sites.facts import SiteInfo
 
@@ -41,8 +42,8 @@ class OrdinaryKrigingEstimator:
     ----------
     neighbors : int
         Samples in the moving window of each pixel.
-    variogram : Variogram or None
-        Given, or fitted robustly to each tile's samples.
+    covariance : NestedExponentialCovariance or None
+        A model of one structure, in metres; None fits one robustly to each tile's samples.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class OrdinaryKrigingEstimator:
     """
 
     neighbors: int = 16
-    variogram: Variogram | None = None
+    covariance: NestedExponentialCovariance | None = None
 
     name = "ordinary-kriging"
     maps_buildings = False
@@ -72,7 +73,7 @@ class OrdinaryKrigingEstimator:
     @property
     def provenance(self) -> dict[str, str]:
         """Parameters as tags."""
-        variogram = "fitted" if self.variogram is None else repr(self.variogram)
+        variogram = "fitted" if self.covariance is None else repr(self.covariance)
         return describe_method(self.name, neighbors=self.neighbors, variogram=variogram)
 
     def estimate(self, batch: TileBatch) -> Estimate:
@@ -162,12 +163,12 @@ class OrdinaryKrigingEstimator:
 
     def _moving_window(self, samples: TileSamples) -> _MovingWindow | None:
         """Prepare kriging; None where nothing tells how the field varies."""
-        variogram = self.variogram
-        if variogram is None and not samples.is_constant:
-            variogram = fit_variogram(samples.position_m, samples.rsrp_dbm)
-        if samples.is_constant or variogram is None or variogram.partial_sill_db2 <= 0.0:
+        covariance = self.covariance
+        if covariance is None and not samples.is_constant:
+            covariance = fit_variogram(samples.position_m, samples.rsrp_dbm)
+        if samples.is_constant or covariance is None or covariance.sill <= 0.0:
             return None
-        return _MovingWindow(samples, variogram, min(self.neighbors, len(samples)))
+        return _MovingWindow(samples, covariance, min(self.neighbors, len(samples)))
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class _MovingWindow:
     """Kriging from the nearest samples of each position."""
 
     samples: TileSamples
-    variogram: Variogram
+    covariance: NestedExponentialCovariance
     neighbors: int
 
     @cached_property
@@ -196,7 +197,7 @@ class _MovingWindow:
             self.samples.position_m[used],
             self.samples.rsrp_dbm[used],
             position_m,
-            self.variogram,
+            self.covariance,
             neighbors=self.neighbors,
         )
 
@@ -205,7 +206,7 @@ def krige(
     sample_m: Float64Array,
     value_db: Float64Array,
     position_m: Float64Array,
-    variogram: Variogram,
+    covariance: NestedExponentialCovariance,
     *,
     neighbors: int = 16,
 ) -> tuple[Float64Array, Float64Array]:
@@ -219,8 +220,8 @@ def krige(
         Values in dB or dBm.
     position_m : ndarray of float64, shape (m, 2)
         Where to estimate.
-    variogram : Variogram
-        With a positive partial sill.
+    covariance : NestedExponentialCovariance
+        A model of one structure with a positive sill, in metres.
     neighbors : int
         Samples in each position's window, at least 2 where there are 2.
 
@@ -232,17 +233,17 @@ def krige(
     if len(value_db) == 1:
         # The variance of a difference to the only sample is twice the semivariance.
         distance_m = np.linalg.norm(position_m - sample_m[0], axis=1)
-        semivariance = np.where(distance_m > 0.0, variogram(distance_m), 0.0)
-        return np.full(len(position_m), value_db[0]), np.sqrt(2.0 * semivariance)
+        half_db2 = np.where(distance_m > 0.0, semivariance(covariance, distance_m), 0.0)
+        return np.full(len(position_m), value_db[0]), np.sqrt(2.0 * half_db2)
     kriging = _import_ordinary_kriging()(
         sample_m[:, 0],
         sample_m[:, 1],
         value_db,
         variogram_model="exponential",
         variogram_parameters={
-            "psill": variogram.partial_sill_db2,
-            "range": variogram.range_m,
-            "nugget": variogram.nugget_db2,
+            "psill": covariance.sill,
+            "range": covariance.practical_range,
+            "nugget": covariance.nugget,
         },
         nlags=2,  # PyKrige computes an empirical variogram even where it is given one
     )

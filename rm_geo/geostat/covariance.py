@@ -1,15 +1,16 @@
-"""The covariance under which a few scattered values are most likely.
+"""Covariance models, and their fit by restricted maximum likelihood (REML).
 
 The empirical covariance of values around their own mean is biased: it falls below zero at
-long distances however far they correlate, so that a covariance fitted to it forgets too soon.
-The restricted likelihood (Patterson and Thompson, "Recovery of inter-block information when
-block sizes are unequal", Biometrika 58, 1971) takes the unknown mean out first. It costs a
-Cholesky decomposition for each candidate, which a few hundred values can afford.
+long distances however far the values correlate, so that a model fitted to it has too short a
+range. REML removes the unknown mean first (Patterson and Thompson, "Recovery of inter-block
+information when block sizes are unequal", Biometrika 58, 1971). It costs a Cholesky
+decomposition for each candidate, which is affordable for a few hundred values.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +19,117 @@ from scipy.spatial.distance import cdist
 
 from rm_geo._types import Float64Array
 
-_NUGGET_SHARES: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Candidates for the nugget, as shares of the sill."""
+_NUGGET_RATIOS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Candidates for the nugget, relative to the sill."""
 
 _MAX_VALUES: Final = 400
-"""A random subset of this size stands for more values: the cost grows with the cube."""
+"""Largest sample; more values are replaced by a random subset: the cost is cubic."""
 
-_WORTHWHILE: Final = 3.0
-"""Log-likelihood that two more parameters, chosen among many, must gain over no correlation."""
+_MIN_GAIN: Final = 3.0
+"""Log-likelihood that a correlation must gain over none; it adds two chosen parameters."""
 
 
-class ExponentialCovariance(NamedTuple):
-    """An exponential covariance ``sill * exp(-h / range)`` with a nugget.
+@dataclass(frozen=True)
+class NestedExponentialCovariance:
+    """A sum of exponential covariances, ``sum of sill * exp(-h / range)``, and a nugget.
 
-    Attributes
+    The only covariance model of the package, with the only convention of range: the distance
+    at which the correlation has fallen to 1/e. The *practical* range (95 % of the sill), which
+    variograms of PyKrige and GSLIB state, is three times as long.
+
+    Callers pass positions (:meth:`between`) or lags along the two axes (:meth:`at_lags`), not
+    distances, so that a model whose range depends on the direction needs no other caller.
+
+    Parameters
     ----------
-    sill, nugget : float
-        Variances of the part that correlates and of the part that does not.
-    range : float
-        Distance at which the correlation has fallen to 1/e.
+    sills : sequence of float, shape (K,)
+        Variances of the structures.
+    ranges : sequence of float, shape (K,)
+        Range of each structure, in the unit of the positions.
+    nugget : float
+        Variance without spatial correlation.
+
+    Examples
+    --------
+    >>> covariance = NestedExponentialCovariance.single(sill=4.0, range=10.0, nugget=1.0)
+    >>> covariance.at_lags(np.array([0.0, 6.0]), np.array([0.0, 8.0])).round(3).tolist()
+    [4.0, 1.472]
     """
 
-    sill: float
-    range: float
-    nugget: float
+    sills: tuple[float, ...]
+    ranges: tuple[float, ...]
+    nugget: float = 0.0
 
-    def __call__(self, distance: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Covariance at distances, without the nugget; same shape."""
-        return np.asarray(self.sill * np.exp(-distance / self.range))
+    @classmethod
+    def single(cls, sill: float, range: float, nugget: float = 0.0) -> NestedExponentialCovariance:
+        """Make a model of one structure."""
+        return cls((sill,), (range,), nugget)
+
+    @property
+    def sill(self) -> float:
+        """Variance of all structures together, without the nugget."""
+        return float(np.sum(self.sills))
+
+    @property
+    def longest_range(self) -> float:
+        """Longest range of a structure that has a sill; 0 without one."""
+        return max(
+            (r for s, r in zip(self.sills, self.ranges, strict=True) if s > 0.0), default=0.0
+        )
+
+    @property
+    def practical_range(self) -> float:
+        """Distance at which less than a twentieth of the longest structure is left."""
+        return 3.0 * self.longest_range
+
+    def between(self, first: Float64Array, second: Float64Array) -> Float64Array:
+        """Covariance between two sets of positions, without the nugget.
+
+        Parameters
+        ----------
+        first, second : ndarray of float64, shapes (N, 2) and (M, 2)
+            Positions.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, M)
+        """
+        return self._at_distance(cdist(first, second))
+
+    def at_lags(self, du: NDArray[Any], dw: NDArray[Any]) -> NDArray[Any]:
+        """Covariance at lags along the two axes, without the nugget.
+
+        Parameters
+        ----------
+        du, dw : ndarray of floating
+            Differences of the positions along each axis, of shapes that broadcast.
+
+        Returns
+        -------
+        ndarray
+            Of the broadcast shape and the type of the lags.
+        """
+        return self._at_distance(np.hypot(du, dw))
+
+    def _at_distance(self, distance: NDArray[Any]) -> NDArray[Any]:
+        """Covariance at distances; the same shape and type."""
+        total = np.zeros_like(distance)
+        kind = distance.dtype.type
+        for sill, length in zip(self.sills, self.ranges, strict=True):
+            if sill > 0.0:
+                total += kind(sill) * np.exp(distance / -kind(length))
+        return total
 
 
-def fit_reml(position: Float64Array, value: Float64Array) -> ExponentialCovariance | None:
-    """Fit an exponential covariance by restricted maximum likelihood.
+class _Candidate(NamedTuple):
+    """Log-likelihood of a covariance up to its scale, and the most likely scale."""
+
+    log_likelihood: float
+    variance: float
+
+
+def fit_reml(position: Float64Array, value: Float64Array) -> NestedExponentialCovariance | None:
+    """Fit a covariance of one structure by restricted maximum likelihood.
 
     Parameters
     ----------
@@ -60,15 +140,15 @@ def fit_reml(position: Float64Array, value: Float64Array) -> ExponentialCovarian
 
     Returns
     -------
-    ExponentialCovariance or None
-        The likeliest of candidates whose ranges double from the shortest distances to four
+    NestedExponentialCovariance or None
+        The most likely of candidates whose ranges double from the shortest distances to four
         times the longest; None where no correlation is as likely, or with fewer than four
         values.
 
     Examples
     --------
     >>> line = np.column_stack([np.arange(50.0), np.zeros(50)])
-    >>> fit_reml(line, np.cumsum(np.random.default_rng(0).normal(size=50))).range
+    >>> fit_reml(line, np.cumsum(np.random.default_rng(0).normal(size=50))).longest_range
     16.0
     """
     if len(value) > _MAX_VALUES:
@@ -81,32 +161,40 @@ def fit_reml(position: Float64Array, value: Float64Array) -> ExponentialCovarian
     nearest = np.min(distance + np.diag(np.full(len(value), longest)), axis=1)
     shortest = max(float(np.median(nearest)), 1e-3 * longest)
     ranges = shortest * 2.0 ** np.arange(0.0, np.log2(4.0 * longest / shortest) + 1.0)
-    unrelated, _ = _log_likelihood(np.eye(len(value)), value)
-    best, found = unrelated + _WORTHWHILE, None
+    identity = np.eye(len(value))
+    best, found = _evaluate(identity, value).log_likelihood + _MIN_GAIN, None
     for length in ranges:
-        correlation = np.exp(distance / -length)
-        for share in _NUGGET_SHARES:
-            log_likelihood, variance = _log_likelihood(
-                correlation + share * np.eye(len(value)), value
-            )
-            if log_likelihood > best:
-                best = log_likelihood
-                found = ExponentialCovariance(variance, float(length), share * variance)
+        correlation = NestedExponentialCovariance.single(1.0, float(length)).between(
+            position, position
+        )
+        for ratio in _NUGGET_RATIOS:
+            candidate = _evaluate(correlation + ratio * identity, value)
+            if candidate.log_likelihood > best:
+                best = candidate.log_likelihood
+                variance = candidate.variance
+                found = NestedExponentialCovariance.single(
+                    variance, float(length), ratio * variance
+                )
     return found
 
 
 def shrink_mean(mean: float, variance: float) -> float:
-    """Shrink an estimated mean to 0 by how uncertain it is.
+    """Shrink an estimated mean towards 0 by its uncertainty.
 
-    Where a mean of 0 is expected, as of residuals, ordinary kriging would carry a chance
-    mean of the data into all the area. The factor is James and Stein's, positive part.
+    Where a mean of 0 is expected, as of residuals, ordinary kriging would extrapolate a chance
+    mean of the data over the whole area. The factor is that of James and Stein, positive part.
 
     Parameters
     ----------
     mean : float
         Estimate.
     variance : float
-        Of the estimate.
+        Variance of the estimate.
+
+    Returns
+    -------
+    float
+        The shrunk mean.
 
     Examples
     --------
@@ -117,8 +205,8 @@ def shrink_mean(mean: float, variance: float) -> float:
     return mean * (1.0 - variance / square) if square > variance else 0.0
 
 
-def _log_likelihood(relative: Float64Array, value: Float64Array) -> tuple[float, float]:
-    """Restricted log-likelihood of a covariance up to its scale, and the likeliest scale."""
+def _evaluate(relative: Float64Array, value: Float64Array) -> _Candidate:
+    """Restricted log-likelihood of a covariance matrix up to its scale."""
     factor = linalg.cho_factor(relative, lower=True, check_finite=False)
     ones = np.ones_like(value)
     weighted = linalg.cho_solve(factor, np.column_stack([value, ones]), check_finite=False)
@@ -127,4 +215,5 @@ def _log_likelihood(relative: Float64Array, value: Float64Array) -> tuple[float,
     freedom = len(value) - 1
     variance = max(float((value - mean) @ weighted[:, 0]), 1e-12) / freedom
     log_determinant = 2.0 * float(np.log(np.diag(factor[0])).sum()) + float(np.log(precision))
-    return -0.5 * (freedom * float(np.log(variance)) + log_determinant), variance
+    likelihood = -0.5 * (freedom * float(np.log(variance)) + log_determinant)
+    return _Candidate(likelihood, variance)

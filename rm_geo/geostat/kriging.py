@@ -1,4 +1,4 @@
-"""Kriging of a few scattered values by solving their dense system."""
+"""Kriging of few scattered values by the direct solution of their dense system."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from scipy import linalg
-from scipy.spatial.distance import cdist
 
 from rm_geo._types import Float64Array
-from rm_geo.geostat.covariance import ExponentialCovariance, shrink_mean
+from rm_geo.geostat.covariance import NestedExponentialCovariance, shrink_mean
 
 FEW_VALUES: Final = 1000
-"""Up to so many, a dense system costs less than finding a way around it."""
+"""Largest number of values whose dense system is solved directly."""
 
 
 class ExactWeights(NamedTuple):
@@ -21,10 +20,10 @@ class ExactWeights(NamedTuple):
     Attributes
     ----------
     mean : float
-        What is expected far from all values.
+        Estimate far from all values.
     weights : ndarray of float64, shape (N,)
-        The estimate at a place is the mean, plus the sum of the covariances between the
-        place and the values times these.
+        The estimate at a position is the mean, plus the sum of the covariances between the
+        position and the values, times these weights.
     """
 
     mean: float
@@ -32,27 +31,31 @@ class ExactWeights(NamedTuple):
 
 
 def solve_exactly(
-    place: Float64Array,
+    position: Float64Array,
     value: Float64Array,
-    covariance: ExponentialCovariance,
-    number: Float64Array | None = None,
+    covariance: NestedExponentialCovariance,
+    count: Float64Array | None = None,
 ) -> ExactWeights:
-    """Solve for values of which a mean of 0 is expected, and another as far as it shows.
+    """Solve a kriging system; the mean is estimated, and shrunk towards 0.
 
     Parameters
     ----------
-    place : ndarray of float64, shape (N, 2)
+    position : ndarray of float64, shape (N, 2)
         Distinct positions, in the unit of the covariance's range.
     value : ndarray of float64, shape (N,)
         Values, such as residuals.
-    covariance : ExponentialCovariance
-        Theirs.
-    number : ndarray of float64, shape (N,), optional
-        How many measurements each value is the mean of; more of them are less noisy.
+    covariance : NestedExponentialCovariance
+        Covariance of the values.
+    count : ndarray of float64, shape (N,), optional
+        Measurements that each value is the mean of; the nugget falls with their number.
+
+    Returns
+    -------
+    ExactWeights
     """
-    matrix = covariance(cdist(place, place))
-    share = 1.0 if number is None else float(number.mean()) / number
-    matrix[np.diag_indices(value.size)] += covariance.nugget * share
+    matrix = covariance.between(position, position)
+    ratio = 1.0 if count is None else float(count.mean()) / count
+    matrix[np.diag_indices(value.size)] += covariance.nugget * ratio
     right = np.column_stack([value, np.ones_like(value)])
     solved = linalg.solve(matrix, right, assume_a="pos", overwrite_a=True, overwrite_b=True)
     precision = float(solved[:, 1].sum())
@@ -61,26 +64,30 @@ def solve_exactly(
 
 
 def krige_at(
-    place: Float64Array,
+    position: Float64Array,
     value: Float64Array,
     target: Float64Array,
-    covariance: ExponentialCovariance,
+    covariance: NestedExponentialCovariance,
 ) -> Float64Array:
-    """Krige values onto M other places, shape (M,).
+    """Krige values at other positions.
 
     Parameters
     ----------
-    place, value, covariance
+    position, value, covariance
         As for :func:`solve_exactly`.
     target : ndarray of float64, shape (M, 2)
-        Where.
+        Positions of the estimates.
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
 
     Examples
     --------
-    >>> law = ExponentialCovariance(sill=4.0, range=10.0, nugget=0.0)
-    >>> place = np.array([[0.0, 0.0], [0.0, 5.0]])
-    >>> krige_at(place, np.array([2.0, -2.0]), place, law).round(6).tolist()
+    >>> model = NestedExponentialCovariance.single(sill=4.0, range=10.0)
+    >>> position = np.array([[0.0, 0.0], [0.0, 5.0]])
+    >>> krige_at(position, np.array([2.0, -2.0]), position, model).round(6).tolist()
     [2.0, -2.0]
     """
-    mean, weights = solve_exactly(place, value, covariance)
-    return np.asarray(mean + covariance(cdist(target, place)) @ weights)
+    mean, weights = solve_exactly(position, value, covariance)
+    return np.asarray(mean + covariance.between(target, position) @ weights)

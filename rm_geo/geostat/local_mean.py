@@ -1,4 +1,4 @@
-"""What neighbouring pixels share beyond coarser cells, where measurements are dense."""
+"""Local mean of dense measurements: the structure of single pixels below coarser blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from rm_geo._types import FloatArray
-from rm_geo._util.row_blocks import row_bands, widened
+from rm_geo._util.row_blocks import widened
 from rm_geo.raster.points import Points
 
 _SIGMA_PX: Final = 1.2
@@ -24,13 +24,13 @@ class FineStructure:
     Attributes
     ----------
     points : Points
-        The values, row by row.
+        Values, row by row.
     shape : tuple of int
         Rows and columns of the raster.
     shrink : float
-        The factor, 0..1.
+        Factor, 0..1.
     prior : float
-        Weight for "no difference".
+        Weight of the value 0.
     """
 
     points: Points
@@ -39,14 +39,14 @@ class FineStructure:
     prior: float
 
     def on_rows(self, rows: slice) -> FloatArray:
-        """Give the mean on some rows, shape (rows, W)."""
+        """Evaluate the mean on some rows, shape (rows, W)."""
         total, weight = _smoothed(self.points, self.shape, rows)
         mean = np.float32(self.shrink) * total / (weight + np.float32(self.prior))
         return np.asarray(mean, dtype=np.float32)
 
 
 def fit_fine_structure(points: Points, shape: tuple[int, int]) -> tuple[FineStructure, FloatArray]:
-    """Find the factor that would have predicted each point best from the others.
+    """Fit the factor that predicts each point best from the others.
 
     Parameters
     ----------
@@ -58,21 +58,21 @@ def fit_fine_structure(points: Points, shape: tuple[int, int]) -> tuple[FineStru
     Returns
     -------
     structure : FineStructure
+        The local mean.
     at_points : ndarray of float32, shape (N,)
         Its values at the points.
     """
     centre = np.zeros((9, 9), np.float32)
     centre[4, 4] = 1.0
     own = float(_gaussian(centre)[4, 4])
-    # As much weight for "no difference" as a point two pixels away would have.
+    # The value 0 has the weight of a point two pixels away.
     prior = 0.25 * own
     total = np.empty_like(points.value)
     weight = np.empty_like(points.value)
-    for rows in row_bands(shape):
-        inside = _in_rows(points, rows)
-        where = (points.row[inside] - rows.start, points.col[inside])
-        band_total, band_weight = _smoothed(points, shape, rows)
-        total[inside], weight[inside] = band_total[where], band_weight[where]
+    for band in points.bands(shape):
+        band_total, band_weight = _smoothed(points, shape, band.rows)
+        total[band.index] = band.from_dense(band_total)
+        weight[band.index] = band.from_dense(band_weight)
     others = (total - own * points.value) / (weight - own + prior)
     power = float(np.vdot(others, others))
     shrink = float(np.vdot(others, points.value)) / power if power > 0.0 else 0.0
@@ -82,14 +82,11 @@ def fit_fine_structure(points: Points, shape: tuple[int, int]) -> tuple[FineStru
 
 
 def _smoothed(points: Points, shape: tuple[int, int], rows: slice) -> tuple[FloatArray, FloatArray]:
-    """Weighted sum of the values around each pixel of some rows, and the weights' sum."""
+    """Weighted sum of the values around each pixel of some rows, and the sum of the weights."""
     around = widened(rows, _RADIUS_PX, shape[0])
-    inside = _in_rows(points, around)
-    where = (points.row[inside] - around.start, points.col[inside])
-    values = np.zeros((around.stop - around.start, shape[1]), np.float32)
-    known = np.zeros_like(values)
-    values[where] = points.value[inside]
-    known[where] = 1.0
+    band = points.band(around, shape[1])
+    values = band.to_dense(band.value, 0.0)
+    known = band.to_dense(np.ones(len(band), dtype=np.float32), 0.0)
     chosen = slice(rows.start - around.start, rows.stop - around.start)
     return _gaussian(values)[chosen], _gaussian(known)[chosen]
 
@@ -97,9 +94,3 @@ def _smoothed(points: Points, shape: tuple[int, int], rows: slice) -> tuple[Floa
 def _gaussian(values: FloatArray) -> FloatArray:
     """Smooth a raster."""
     return np.asarray(ndimage.gaussian_filter(values, _SIGMA_PX, truncate=_TRUNCATE))
-
-
-def _in_rows(points: Points, rows: slice) -> slice:
-    """Points of some rows."""
-    first, last = np.searchsorted(points.row, [rows.start, rows.stop])
-    return slice(int(first), int(last))

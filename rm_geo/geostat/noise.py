@@ -1,4 +1,4 @@
-"""How noisy measurements are, judged by measurements right beside each other."""
+"""Noise of the measurements, estimated from neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._util.median import median
-from rm_geo._util.row_blocks import row_bands
 from rm_geo.raster.sparse import SparseRaster
 
 _PAIRS: Final = 30
-"""Fewer neighbours than this say nothing."""
+"""Fewest pairs of neighbours of an estimate."""
 
 
 def measurement_noise_db(sparse: SparseRaster) -> float:
     """Estimate the standard deviation of the error of one measured pixel.
 
-    The field itself hardly changes over one pixel, so what neighbours differ by is their
-    noise, fast fading and quantisation included. The median of the differences is used:
-    shadow boundaries and outliers do not count.
+    The field hardly changes over one pixel, so that differences between neighbours are noise,
+    fast fading and quantisation included. The median of the differences is robust against
+    shadow boundaries and outliers.
 
     Parameters
     ----------
     sparse : SparseRaster
-        What was measured.
+        Measurements.
 
     Returns
     -------
@@ -48,20 +47,17 @@ def measurement_noise_db(sparse: SparseRaster) -> float:
 
 
 def _differences_db(sparse: SparseRaster) -> Iterator[NDArray[np.float64]]:
-    """Give what neighbours differ by, band by band: the columns may lie on disk."""
+    """Give the differences between neighbours, band by band."""
     height, width = sparse.grid.shape
-    for rows in row_bands(sparse.grid.shape):
-        own = sparse.in_rows(rows)
-        number = own.stop - own.start
-        if number == 0:
-            continue
-        around = sparse.in_rows(slice(rows.start, min(rows.stop + 1, height)))
-        pixel, level_dbm = sparse.pixel[around], sparse.level_dbm[around]
+    for rows in (band.rows for band in sparse.bands() if len(band)):
+        # The first row of the next band holds the lower neighbours of the last row.
+        around = sparse.band(slice(rows.start, min(rows.stop + 1, height)))
+        pixel = around.row.astype(np.int64) * width + around.col
+        number = int(np.searchsorted(around.row, rows.stop - rows.start))
         beside = (np.diff(pixel[:number]) == 1) & (pixel[1:number] % width > 0)
         wanted = pixel[:number] + width
         below = np.minimum(np.searchsorted(pixel, wanted), pixel.size - 1)
         has_below = pixel[below] == wanted
-        down_db = level_dbm[below[has_below]] - level_dbm[:number][has_below]
-        along_db = np.diff(level_dbm[:number])[beside]
+        down_db = around.value[below[has_below]] - around.value[:number][has_below]
+        along_db = np.diff(around.value[:number])[beside]
         yield np.abs(np.concatenate([along_db, down_db])).astype(np.float64)
-        sparse.release()

@@ -1,7 +1,7 @@
-"""The level's fall with the distance to the transmitter, fitted to what was measured.
+"""Path loss over the distance to the transmitter, fitted to the measurements.
 
-What remains after it is interpolated with a third less error along a drive, whose samples say
-little of what lies beside it; among samples that lie everywhere it makes no difference.
+Along a drive, the residuals from the trend are interpolated with a third less error than the
+levels. Where samples lie everywhere, the trend makes no difference.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:  # trainings run where numpy and PyTorch are all there is
 
 
 MOST_UNCERTAIN_M: Final = 10.0
-"""Positions that are less certain mislead: two cells of a real drive test, whose estimates were
-certain to some 30 m, were interpolated 0.8 dB worse with the trend than without."""
+"""Largest uncertainty of a transmitter's position in metres. Two cells of a real drive test whose
+positions were estimated to some 30 m were interpolated 0.8 dB worse with the trend than without."""
 
 _RECEIVER_M: Final = 1.5
-_AT_ONCE: Final = 1 << 20
+_BLOCK_SIZE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class DistanceTrend:
-    """A level that falls with the logarithm of the distance, relative to the mean measured one.
+    """A level that falls with the logarithm of the distance, relative to the mean measurement.
 
     Attributes
     ----------
@@ -51,37 +51,34 @@ class DistanceTrend:
 
     @classmethod
     def fit(cls, sparse: SparseRaster, facts: SiteInfo) -> DistanceTrend | None:
-        """Fit the slope by a ridge estimate towards that of a street.
+        """Fit the slope by ridge regression towards the slope along a street.
 
-        A drive on a circle around the transmitter says nothing of the slope, and one of a few
-        metres little.
+        The ridge matters where the distances hardly vary, as on a drive around the transmitter.
 
         Parameters
         ----------
         sparse : SparseRaster
-            What was measured.
+            Measurements.
         facts : SiteInfo
-            Where the transmitter stands.
+            Position and height of the transmitter.
 
         Returns
         -------
         DistanceTrend or None
-            None where the transmitter is not known well, or nothing was measured.
+            None where the position is not known well enough, or nothing was measured.
         """
         if facts.transmitter_xy is None or facts.uncertainty_m > MOST_UNCERTAIN_M:
             return None
         if len(sparse) == 0:
             return None
-        row, col = (float(value) for value in sparse.grid.to_pixel(*facts.transmitter_xy))
+        site_row, site_col = sparse.grid.to_pixel(*facts.transmitter_xy)
         rise_m = max(facts.transmitter_height_m - _RECEIVER_M, 0.0)
-        flat = cls((row, col), rise_m / sparse.grid.spacing_m)
+        flat = cls((float(site_row), float(site_col)), rise_m / sparse.grid.spacing_m)
         number, sums = len(sparse), np.zeros(4)
-        for start in range(0, number, _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            decades = flat._decades(sparse.row[some] + 0.5, sparse.col[some] + 0.5)
-            level_db = sparse.level_dbm[some].astype(np.float64)
+        for row, col, level_dbm in sparse.points.blocks(_BLOCK_SIZE):
+            decades = flat._decades(row + 0.5, col + 0.5)
+            level_db = level_dbm.astype(np.float64)
             sums += [decades.sum(), level_db.sum(), decades @ decades, decades @ level_db]
-            sparse.release()
         mean_decades, mean_db = sums[:2] / number
         spread = (sums[2] - number * mean_decades**2) / ALIKE
         agreement = (sums[3] - number * mean_decades * mean_db) / ALIKE
@@ -89,13 +86,25 @@ class DistanceTrend:
         return cls(flat.site_rc, flat.rise_px, float(slope_db), float(mean_decades))
 
     def at(self, row: NDArray[Any], col: NDArray[Any]) -> FloatArray:
-        """Give it in dB at rows and columns in pixels, of shapes that go together."""
+        """Evaluate the trend at rows and columns.
+
+        Parameters
+        ----------
+        row, col : ndarray
+            Rows and columns in pixels, of shapes that broadcast; 0.5 is the centre of the first
+            pixel.
+
+        Returns
+        -------
+        ndarray of float32
+            In dB, of the broadcast shape.
+        """
         return np.asarray(
             self.slope_db * (self._decades(row, col) - self.mean_decades), dtype=np.float32
         )
 
     def on_rows(self, rows: slice, width: int) -> FloatArray:
-        """Give it in dB on the pixels of some rows, shape (rows, W)."""
+        """Evaluate the trend in dB on the pixels of some rows, shape (rows, W)."""
         row = np.arange(rows.start, rows.stop)[:, None] + 0.5
         return self.at(row, np.arange(width)[None, :] + 0.5)
 

@@ -1,9 +1,8 @@
-"""Bring a predicted radio map back to what was measured: regression kriging.
+"""Regression kriging: correct a predicted radio map by the kriged residuals of measurements.
 
-What the measurements say beyond a prediction (the residuals) is kriged over the raster and
-added. The result agrees with the measurements where there are some, and decays to the
-prediction far from them; where the residuals have no spatial correlation, the prediction
-stays as it is.
+The residuals (measured minus predicted) are kriged over the raster and added. The result agrees
+with the measurements at measured pixels, and decays to the prediction far from them. Where the
+residuals have no spatial correlation, the prediction is not changed elsewhere.
 
 Source: Hengl, Heuvelink, Rossiter, "About regression-kriging: from equations to case
 studies", Computers & Geosciences 33 (2007), section 2; the solver is that of
@@ -13,53 +12,52 @@ studies", Computers & Geosciences 33 (2007), section 2; the solver is that of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import spatial
 
-from rm_geo._types import FloatArray
-from rm_geo._util.disk_columns import computed, empty_column, iter_blocks, release
+from rm_geo._types import Float64Array, FloatArray
 from rm_geo._util.median import median
-from rm_geo._util.row_blocks import row_bands, widened
+from rm_geo._util.row_blocks import widened
+from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.multiscale_kriging import (
-    Cells,
-    Covariance,
     KrigedField,
-    bin_points,
     fit_covariance,
     fit_field,
-    resample_cells,
+    within_block,
 )
+from rm_geo.raster.bands import RowBand
+from rm_geo.raster.blocks import Blocks, block_means, block_sums
 from rm_geo.raster.points import Points
+from rm_geo.raster.resample import resample_blocks
 
-_NEIGHBOURHOOD_PX: Final = 8
-_STD_CELLS: Final = 1 << 15
-_STD_NEIGHBOURS: Final = 8
+_NEIGHBORHOOD_PX: Final = 8
+_STD_BLOCKS: Final = 1 << 15
+_STD_NEIGHBORS: Final = 8
 
 
 @dataclass(frozen=True)
 class RegressionKrigingOptions:
-    """How far measurements are believed.
+    """Noise of the measurements, and the limit of their residuals.
 
     Attributes
     ----------
     noise_db : float
         Standard deviation of the error of one measured pixel, in dB. With 0, the result
-        equals the measurement wherever there is one; with more, the part of a single
-        pixel's residual that its neighbours do not share is believed less.
+        equals the measurement at each measured pixel; with more, the part of a residual that
+        the neighbouring pixels do not share is shrunk.
     outlier_db : float
-        A residual may differ from its neighbours' mean by so many dB, or by four robust
-        standard deviations of such differences if that is more; the rest is cut off.
+        Largest difference of a residual from the mean of its neighbours in dB, unless four
+        robust standard deviations of such differences are more; larger ones are clipped.
     """
 
     noise_db: float = 0.0
     outlier_db: float = 12.0
 
 
-class Assimilated(NamedTuple):
+class CorrectedMap(NamedTuple):
     """A radio map that agrees with the measurements.
 
     Attributes
@@ -74,14 +72,14 @@ class Assimilated(NamedTuple):
     std_db: FloatArray | None
 
 
-def assimilate(
+def regression_krige(
     prediction_dbm: NDArray[np.floating],
     observed_dbm: NDArray[np.floating],
     *,
     parameters: RegressionKrigingOptions | None = None,
     with_std: bool = False,
-) -> Assimilated:
-    """Krige the differences from the measurements back into a predicted radio map.
+) -> CorrectedMap:
+    """Correct a predicted radio map by the kriged residuals of measurements.
 
     Parameters
     ----------
@@ -90,13 +88,13 @@ def assimilate(
     observed_dbm : ndarray, shape (H, W)
         Measured RSRP in dBm; NaN where nothing was measured.
     parameters : RegressionKrigingOptions, optional
-        How far measurements are believed.
+        Noise of the measurements, and the limit of their residuals.
     with_std : bool
-        Whether to work out the standard deviation too.
+        Whether to compute the standard deviation too.
 
     Returns
     -------
-    Assimilated
+    CorrectedMap
         The correction lies between the smallest and the largest residual (or 0).
 
     Raises
@@ -106,20 +104,19 @@ def assimilate(
 
     Notes
     -----
-    All of it works in pixels, so that the spacing does not matter. The memory is some 50
-    bytes per pixel; the time 0.1 to 0.3 s of one core per million pixels, most where a fifth
-    of all pixels are measured. With fewer than some hundred measurements the correlation is
-    hard to tell from chance, and the correction may be worse than that of the neighbours.
+    Distances are in pixels, so that the spacing does not matter. The memory is some 50 bytes
+    per pixel; the time 0.1 to 0.3 s of one core per million pixels, most where a fifth of all
+    pixels are measured. With fewer than some hundred measurements the correlation is hard to
+    tell from chance.
 
-    The standard deviation is that of kriging from the eight nearest occupied cells, on
-    cells of which there are no more than 32,768. It does not know that a prediction may be
-    worse in some places than in others.
+    The standard deviation is that of kriging from the eight nearest occupied blocks, on at most
+    32,768 blocks. It does not depend on where the prediction is good or bad.
 
     Examples
     --------
     >>> prediction = np.full((1, 3), -90.0)
     >>> observed = np.array([[np.nan, -85.0, np.nan]])
-    >>> assimilate(prediction, observed).rsrp_dbm[0, 1]
+    >>> regression_krige(prediction, observed).rsrp_dbm[0, 1]
     np.float32(-85.0)
     """
     if prediction_dbm.shape != observed_dbm.shape:
@@ -130,47 +127,39 @@ def assimilate(
     shape = (prediction.shape[0], prediction.shape[1])
     row, col = np.nonzero(np.isfinite(prediction) & np.isfinite(observed))
     residuals = Points(row, col, observed[row, col] - prediction[row, col])
-    correction = fit_correction(residuals, shape, settings)
-    corrected = honour(prediction, observed, correction.on_rows(slice(0, shape[0])))
-    std_db = _standard_deviation(correction.field.points, shape) if with_std else None
-    return Assimilated(corrected, std_db)
+    field = fit_residuals(residuals, shape, settings)
+    corrected = apply_correction(prediction, observed, field.on_rows(slice(0, shape[0])))
+    std_db = _standard_deviation(field.kriged.points, shape) if with_std else None
+    return CorrectedMap(corrected, std_db)
 
 
 @dataclass(frozen=True)
-class Correction:
-    """What measurements say beyond a prediction, evaluated a band of rows at a time.
+class ResidualField:
+    """Residuals of measurements from a prediction, evaluated a band of rows at a time.
 
     Attributes
     ----------
-    field : KrigedField
-        What they share with their neighbours.
-    alone : ndarray of float32, shape (N,)
-        What is believed of each of the field's points besides.
+    kriged : KrigedField
+        Spatially correlated part.
+    local : Points
+        Part that single pixels do not share with their neighbours, without its noise.
     """
 
-    field: KrigedField
-    alone: FloatArray
-
-    def release(self) -> None:
-        """Take what lies on disk out of memory, until it is looked at again."""
-        for column in (*self.field.points, self.alone):
-            release(column)
+    kriged: KrigedField
+    local: Points
 
     def on_rows(self, rows: slice) -> FloatArray:
-        """Give the correction in dB on some rows, shape (rows, W)."""
-        points = self.field.points
-        first, last = np.searchsorted(points.row, [rows.start, rows.stop])
-        corrections = self.field.on_rows(rows)
-        corrections[points.row[first:last] - rows.start, points.col[first:last]] += self.alone[
-            first:last
-        ]
-        return corrections
+        """Evaluate the residuals in dB on some rows, shape (rows, W)."""
+        residual_db = self.kriged.on_rows(rows)
+        band = self.local.band(rows, residual_db.shape[1])
+        residual_db[band.row, band.col] += band.value
+        return residual_db
 
 
-def fit_correction(
+def fit_residuals(
     residuals: Points, shape: tuple[int, int], parameters: RegressionKrigingOptions
-) -> Correction:
-    """Krige the differences of measurements from a prediction.
+) -> ResidualField:
+    """Krige the residuals of measurements from a prediction.
 
     Parameters
     ----------
@@ -179,20 +168,49 @@ def fit_correction(
     shape : tuple of int
         Rows and columns of the raster.
     parameters : RegressionKrigingOptions
-        How far measurements are believed.
+        Noise of the measurements, and the limit of their residuals.
+
+    Returns
+    -------
+    ResidualField
+
+    Raises
+    ------
+    OutputError
+        If the disk for temporary files is full.
     """
     limited = _limit_outliers(residuals, shape, parameters.outlier_db)
-    field = fit_field(limited, shape)
-    left_db = computed(np.subtract, limited.value, field.at_points, dtype=np.float32)
-    return Correction(field, _believed(left_db, parameters.noise_db))
+    kriged = fit_field(limited, shape)
+    left = limited.map_values(np.subtract, kriged.at_points)
+    return ResidualField(kriged, _without_noise(left, parameters.noise_db))
 
 
-def honour(
-    prediction_dbm: FloatArray, observed_dbm: FloatArray, correction_db: FloatArray
+def apply_correction(
+    prediction_dbm: FloatArray, observed_dbm: FloatArray, residual_db: FloatArray
 ) -> FloatArray:
-    """Correct a prediction; where there is none, what was measured stands for itself."""
+    """Add residuals to a prediction; pixels without a prediction take the measurement.
+
+    Parameters
+    ----------
+    prediction_dbm : ndarray of float32
+        Predicted RSRP in dBm; NaN where unknown.
+    observed_dbm : ndarray of float32
+        Measured RSRP in dBm; NaN where there is none.
+    residual_db : ndarray of float32
+        Residuals, as :meth:`ResidualField.on_rows` gives them.
+
+    Returns
+    -------
+    ndarray of float32
+        Of the common shape.
+
+    Examples
+    --------
+    >>> apply_correction(np.array([-90.0, np.nan]), np.array([np.nan, -80.0]), np.ones(2)).tolist()
+    [-89.0, -80.0]
+    """
     unpredicted = np.isnan(prediction_dbm) & np.isfinite(observed_dbm)
-    return np.where(unpredicted, observed_dbm, prediction_dbm + correction_db)
+    return np.where(unpredicted, observed_dbm, prediction_dbm + residual_db)
 
 
 def krige(
@@ -200,128 +218,116 @@ def krige(
     *,
     parameters: RegressionKrigingOptions | None = None,
     with_std: bool = False,
-) -> Assimilated:
-    """Interpolate measurements without a prediction, by the same engine.
+) -> CorrectedMap:
+    """Interpolate measurements without a prediction, by the same kriging.
 
-    Simple kriging around the mean of the measured area, in which dense streets weigh no
-    more than sparse ones.
+    Simple kriging around the mean of the measured area, in which densely and sparsely measured
+    streets have equal weight.
 
     Parameters
     ----------
     observed_dbm : ndarray, shape (H, W)
         Measured RSRP in dBm; NaN where nothing was measured.
     parameters, with_std
-        As for :func:`assimilate`.
+        As for :func:`regression_krige`.
 
     Returns
     -------
-    Assimilated
+    CorrectedMap
         All NaN where nothing was measured at all.
     """
     shape = (observed_dbm.shape[0], observed_dbm.shape[1])
     row, col = np.nonzero(np.isfinite(observed_dbm))
     if row.size == 0:
         empty = np.full(shape, np.nan, np.float32)
-        return Assimilated(empty, empty.copy() if with_std else None)
+        return CorrectedMap(empty, empty.copy() if with_std else None)
     points = Points(row, col, observed_dbm[row, col].astype(np.float32))
-    cells = bin_points(points, shape, 2 * _NEIGHBOURHOOD_PX)
-    mean_dbm = float(cells.mean[cells.occupied].mean())
+    blocks = block_means(points, shape, 2 * _NEIGHBORHOOD_PX)
+    mean_dbm = float(blocks.mean[blocks.occupied].mean())
     prediction = np.full(shape, mean_dbm, np.float32)
-    return assimilate(prediction, observed_dbm, parameters=parameters, with_std=with_std)
+    return regression_krige(prediction, observed_dbm, parameters=parameters, with_std=with_std)
 
 
 def _limit_outliers(points: Points, shape: tuple[int, int], limit_db: float) -> Points:
-    """Pull values that stand alone towards the mean of their neighbours."""
+    """Clip the differences of values from the mean of their neighbours."""
     if points.value.size == 0:
         return points
     middle = float(np.median(points.value))
-    reference = empty_column(points.value.size, np.float64)
-    # Band by band, since bands begin at whole cells.
-    for rows in row_bands(shape):
-        around = widened(rows, _NEIGHBOURHOOD_PX, shape[0])
-        ends = np.searchsorted(points.row, [around.start, rows.start, rows.stop, around.stop])
-        first, begin, end, last = (int(place) for place in ends)
-        near = Points(points.row[first:last], points.col[first:last], points.value[first:last])
-        count, total = (column[begin - first : end - first] for column in _around(near, shape[1]))
+
+    def neighbour_mean(band: RowBand) -> Float64Array:  # bands begin at whole blocks
+        around = points.band(widened(band.rows, _NEIGHBORHOOD_PX, shape[0]))
+        begin = band.index.start - around.index.start
+        count, total = (column[begin : begin + len(band)] for column in _around(around))
         others = count - 1.0
-        neighbours = (total - points.value[begin:end]) / np.maximum(others, 1.0)
-        reference[begin:end] = np.where(others < 0.5, middle, neighbours)
-        for column in (*points, reference):
-            release(column)
-    blocks = partial(iter_blocks, points.value, reference)
-    spread_db = 1.4826 * median(lambda: (np.abs(value - mean) for value, mean in blocks()))
-    bound = max(limit_db, 4.0 * spread_db)
-    limited = computed(
-        lambda value, mean: mean + np.clip(value - mean, -bound, bound),
-        points.value,
-        reference,
-        dtype=np.float32,
-    )
-    return points._replace(value=limited)
+        mean = (total - band.value) / np.maximum(others, 1.0)
+        return np.where(others < 0.5, middle, mean)
+
+    mean = points.map_bands(shape, neighbour_mean, np.float64)
+    difference = points.map_values(np.subtract, mean, dtype=np.float64)
+    robust_db = 1.4826 * median(lambda: (np.abs(block.value) for block in difference.blocks()))
+    bound = max(limit_db, 4.0 * robust_db)
+    return difference.map_values(lambda apart, mean: mean + np.clip(apart, -bound, bound), mean)
 
 
-def _around(points: Points, cols: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Count and sum of the values in each point's cell and the eight around it, shape (N,).
+def _around(band: RowBand) -> tuple[Float64Array, Float64Array]:
+    """Count and sum of the values in each point's block and the eight around it, shape (n,).
 
-    By the occupied cells alone: a large raster has few.
+    Only occupied blocks are visited: a large raster has few.
     """
-    # One empty column at each side keeps neighbours of edge cells from wrapping around.
-    width = -(-cols // _NEIGHBOURHOOD_PX) + 2
-    number = (points.row // _NEIGHBOURHOOD_PX).astype(np.int64) * width
-    number += points.col // _NEIGHBOURHOOD_PX + 1
-    cells, place = np.unique(number, return_inverse=True)
-    count = np.bincount(place, minlength=cells.size).astype(np.float64)
-    total = np.bincount(place, points.value, minlength=cells.size)
-    sums = np.zeros((2, cells.size))
+    sums = block_sums(band.row + band.rows.start, band.col, band.value, _NEIGHBORHOOD_PX)
+    # One empty column at each side keeps neighbours of edge blocks from wrapping around.
+    width = int(sums.col.max(initial=0)) + 3
+    number = sums.row * width + sums.col + 1
+    around = np.zeros((2, number.size))
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
-            wanted = cells + down * width + right
-            found = np.minimum(np.searchsorted(cells, wanted), max(cells.size - 1, 0))
-            there = cells[found] == wanted
-            sums[0] += np.where(there, count[found], 0.0)
-            sums[1] += np.where(there, total[found], 0.0)
-    return sums[0][place], sums[1][place]
+            wanted = number + down * width + right
+            found = np.minimum(np.searchsorted(number, wanted), max(number.size - 1, 0))
+            occupied = number[found] == wanted
+            around[0] += np.where(occupied, sums.count[found], 0.0)
+            around[1] += np.where(occupied, sums.total[found], 0.0)
+    return around[0][sums.block], around[1][sums.block]
 
 
-def _believed(left_db: FloatArray, noise_db: float) -> FloatArray:
-    """Part of what kriging left at the measured pixels that is not noise."""
-    if noise_db <= 0.0 or left_db.size == 0:
-        return left_db
-    structure = max(float(np.mean(np.square(left_db))) - noise_db**2, 0.0)
+def _without_noise(left: Points, noise_db: float) -> Points:
+    """Shrink the residuals that kriging left at the measured pixels by their noise."""
+    if noise_db <= 0.0 or left.value.size == 0:
+        return left
+    structure = max(float(np.mean(np.square(left.value))) - noise_db**2, 0.0)
     share = np.float32(structure / (structure + noise_db**2))
-    return computed(lambda left: left * share, left_db, dtype=np.float32)
+    return left.map_values(lambda value: value * share)
 
 
 def _standard_deviation(points: Points, shape: tuple[int, int]) -> FloatArray:
-    """Kriging standard deviation from the nearest occupied cells, bilinear between centres."""
+    """Kriging standard deviation from the nearest occupied blocks, bilinear between centres."""
     if points.value.size == 0:
         return np.full(shape, np.nan, np.float32)
-    side = 1
-    while shape[0] * shape[1] > side**2 * _STD_CELLS:
-        side *= 2
-    cells = bin_points(points, shape, side)
-    covariance = fit_covariance(cells, whole=True)
-    structured = float(covariance.sills.sum())
+    block_px = 1
+    while shape[0] * shape[1] > block_px**2 * _STD_BLOCKS:
+        block_px *= 2
+    blocks = block_means(points, shape, block_px)
+    covariance = fit_covariance(blocks, whole=True)
     power = float(np.mean(np.square(points.value, dtype=np.float64)))
-    alone = max(power - structured, covariance.nugget) + covariance.within_cell
-    variance = structured - _explained_variance(cells, covariance) + alone
-    std_db = np.sqrt(variance).astype(np.float32).reshape(cells.mean.shape)
-    return resample_cells(std_db, side, 1, shape)
+    unshared = max(power - covariance.sill, covariance.nugget) + within_block(covariance)
+    variance = covariance.sill - _explained_variance(blocks, covariance) + unshared
+    std_db = np.sqrt(variance).astype(np.float32).reshape(blocks.mean.shape)
+    return resample_blocks(std_db, block_px, 1, shape)
 
 
-def _explained_variance(cells: Cells, covariance: Covariance) -> NDArray[np.float64]:
-    """Variance at each cell's centre that the nearest data take away; shape (h * w,)."""
-    data = np.argwhere(cells.occupied).astype(np.float64)
-    centres = np.argwhere(np.ones(cells.mean.shape, bool)).astype(np.float64)
-    neighbours = min(_STD_NEIGHBOURS, len(data))
-    ranks = np.arange(1, neighbours + 1)  # a list of ranks keeps the axis of a single one
-    distance, index = spatial.KDTree(data).query(centres, k=ranks)
+def _explained_variance(blocks: Blocks, covariance: NestedExponentialCovariance) -> Float64Array:
+    """Variance at each block's centre that the nearest data explain; shape (h * w,)."""
+    data = np.argwhere(blocks.occupied).astype(np.float64)
+    centres = np.argwhere(np.ones(blocks.mean.shape, bool)).astype(np.float64)
+    neighbors = min(_STD_NEIGHBORS, len(data))
+    ranks = np.arange(1, neighbors + 1)  # a list of ranks keeps the axis of a single one
+    _, index = spatial.KDTree(data).query(centres, k=ranks)
     near = data[index]
-    apart = np.linalg.norm(near[:, :, None] - near[:, None, :], axis=-1)
-    # Cells are told apart to some 1e-6 of the variance even where there is no nugget.
-    floor = 1e-6 * float(covariance.sills.sum()) + 1e-12
-    matrix = covariance(apart) + (covariance.nugget + floor) * np.eye(neighbours)
-    towards = covariance(distance)
+    apart = near[:, :, None] - near[:, None, :]
+    towards = covariance.at_lags(*np.moveaxis(near - centres[:, None], -1, 0))
+    # A small ridge separates blocks even where there is no nugget.
+    ridge = 1e-6 * covariance.sill + 1e-12
+    matrix = covariance.at_lags(*np.moveaxis(apart, -1, 0))
+    matrix += (covariance.nugget + ridge) * np.eye(neighbors)
     weights = np.linalg.solve(matrix, towards[..., None])[..., 0]
     explained = np.einsum("ij,ij->i", weights, towards)
-    return np.asarray(np.clip(explained, 0.0, covariance.sills.sum()))
+    return np.asarray(np.clip(explained, 0.0, covariance.sill))

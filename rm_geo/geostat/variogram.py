@@ -1,8 +1,7 @@
-"""Robust variograms: how quickly RSRP forgets itself over distance."""
+"""Robust fit of a covariance to the empirical variogram."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,33 +9,40 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial.distance import pdist
 
+from rm_geo.geostat.covariance import NestedExponentialCovariance
+
 MIN_PAIRS: Final = 30
-"""Journel and Huijbregts' rule: a lag with fewer pairs says nothing."""
+"""Fewest pairs of a lag class (Journel and Huijbregts)."""
+
+_PRACTICAL: Final = 3.0
+"""Practical range over range; starting values and bounds of the fit are practical ranges."""
 
 
-@dataclass(frozen=True)
-class Variogram:
-    """An exponential variogram, ``nugget + partial_sill * (1 - exp(-3 h / range))``.
+def semivariance(
+    covariance: NestedExponentialCovariance, lag: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Semivariance of a covariance model, nugget included.
 
-    Attributes
+    Parameters
     ----------
-    nugget_db2 : float
-        Semivariance at distance 0+: noise and variation below the sampling distance.
-    partial_sill_db2 : float
-        What the spatially correlated part adds.
-    range_m : float
-        Distance at which 95 % of the partial sill is reached.
+    covariance : NestedExponentialCovariance
+        The model.
+    lag : ndarray of float64
+        Distances above 0, in the unit of the model's range.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the shape of the distances.
+
+    Examples
+    --------
+    >>> model = NestedExponentialCovariance.single(sill=8.0, range=10.0, nugget=2.0)
+    >>> semivariance(model, np.array([1e-9, 1e6])).round(3).tolist()
+    [2.0, 10.0]
     """
-
-    nugget_db2: float
-    partial_sill_db2: float
-    range_m: float
-
-    def __call__(self, lag_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Semivariance in dB^2 at distances in metres."""
-        return np.asarray(
-            self.nugget_db2 + self.partial_sill_db2 * (1.0 - np.exp(-3.0 * lag_m / self.range_m))
-        )
+    structured = covariance.at_lags(lag, np.zeros_like(lag))
+    return np.asarray(covariance.nugget + covariance.sill - structured)
 
 
 def robust_semivariance(
@@ -47,7 +53,7 @@ def robust_semivariance(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Estimate the semivariance with Cressie and Hawkins' estimator.
 
-    Its fourth power of mean square roots is moved far less by outliers than the mean of
+    The fourth power of the mean square root is far less sensitive to outliers than the mean of
     squares (Cressie and Hawkins 1980, eq. 9).
 
     Parameters
@@ -57,8 +63,8 @@ def robust_semivariance(
     value_db : ndarray of float64, shape (n,)
         Values in dB or dBm.
     lags : int
-        Classes of distance, each with about equally many pairs up to half of the
-        largest distance: short lags, which rule the weights of kriging, are resolved best.
+        Classes of distance, up to half of the largest distance. The shortest classes are the
+        narrowest, because they decide the kriging weights.
 
     Returns
     -------
@@ -78,8 +84,8 @@ def robust_semivariance(
     lag_m = np.bincount(index, distance_m) / safe_pairs
     mean_root = np.bincount(index, root_difference) / safe_pairs
     bias = 0.457 + 0.494 / safe_pairs + 0.045 / safe_pairs**2
-    semivariance = mean_root**4 / bias / 2.0
-    return lag_m[filled], semivariance[filled], pairs[filled]
+    semivariance_db2 = mean_root**4 / bias / 2.0
+    return lag_m[filled], semivariance_db2[filled], pairs[filled]
 
 
 def fit_variogram(
@@ -88,8 +94,8 @@ def fit_variogram(
     *,
     max_samples: int = 1500,
     seed: int = 0,
-) -> Variogram:
-    """Fit an exponential variogram robustly.
+) -> NestedExponentialCovariance:
+    """Fit a covariance of one structure robustly to the empirical variogram.
 
     Parameters
     ----------
@@ -98,36 +104,42 @@ def fit_variogram(
     value_db : ndarray of float64, shape (n,)
         Values in dB or dBm.
     max_samples : int
-        A random subset of this size stands for more samples: pairs grow with the square.
+        Largest sample; more values are replaced by a random subset: the pairs grow with the
+        square of their number.
     seed : int
         Seed of that subset.
 
     Returns
     -------
-    Variogram
+    NestedExponentialCovariance
         Fitted with a soft L1 loss, lags weighted by the root of their pairs over their
         semivariance (Cressie 1985). Constant values give a sill of 0.
     """
     if len(value_db) > max_samples:
         subset = np.random.default_rng(seed).choice(len(value_db), max_samples, replace=False)
         position_m, value_db = position_m[subset], value_db[subset]
-    lag_m, semivariance, pairs = robust_semivariance(position_m, value_db)
-    sill = float(semivariance.max())
+    lag_m, empirical_db2, pairs = robust_semivariance(position_m, value_db)
+    sill = float(empirical_db2.max())
     longest_m = float(lag_m.max())
+    single = NestedExponentialCovariance.single
     if sill <= 0.0 or longest_m <= 0.0:
-        return Variogram(0.0, 0.0, max(longest_m, 1.0))
+        return single(0.0, max(longest_m, 1.0) / _PRACTICAL)
     if len(lag_m) < 3:  # too few to tell a nugget from a range
-        return Variogram(0.0, sill, longest_m)
+        return single(sill, longest_m / _PRACTICAL)
+
+    def model(log_parameters: NDArray[np.float64]) -> NestedExponentialCovariance:
+        nugget, partial_sill, practical_m = (float(value) for value in np.exp(log_parameters))
+        return single(partial_sill, practical_m / _PRACTICAL, nugget)
 
     def residuals(log_parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        model = Variogram(*np.exp(log_parameters))(lag_m)
-        return np.asarray((semivariance - model) / model * np.sqrt(pairs / pairs.max()))
+        modelled_db2 = semivariance(model(log_parameters), lag_m)
+        relative = (empirical_db2 - modelled_db2) / modelled_db2
+        return np.asarray(relative * np.sqrt(pairs / pairs.max()))
 
-    start = np.log([max(float(semivariance[0]) / 2.0, 1e-3 * sill), sill, longest_m])
+    start = np.log([max(float(empirical_db2[0]) / 2.0, 1e-3 * sill), sill, longest_m])
     lower = np.log([1e-6 * sill, 1e-3 * sill, float(lag_m.min()) / 10.0])
     upper = np.log([2.0 * sill, 10.0 * sill, 20.0 * longest_m])
     fit = least_squares(
         residuals, np.clip(start, lower + 1e-9, upper - 1e-9), bounds=(lower, upper), loss="soft_l1"
     )
-    nugget, partial_sill, range_m = (float(value) for value in np.exp(fit.x))
-    return Variogram(nugget, partial_sill, range_m)
+    return model(fit.x)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rm_geo._types import Float64Array
-from rm_geo._util.disk_columns import empty_column, iter_blocks, release
+from rm_geo._util.disk_columns import drop_pages, empty_column, iter_blocks
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.measurements.cell_names import safe_file_names
 from rm_geo.measurements.identity import CellIdentity
@@ -169,7 +169,7 @@ class Measurements:
             place = np.repeat(free - np.cumsum(counts) + counts, counts) + np.arange(block.size)
             for value, target in zip(values, targets.values(), strict=True):
                 target[place] = value[order]
-                release(target)
+                drop_pages(target)
             free += counts
         targets["cell"] = CellColumn(targets["cell"], self.cell.names)
         return replace(self, **targets)

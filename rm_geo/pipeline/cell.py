@@ -20,8 +20,8 @@ from rm_geo.inference.runner import Clock
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.fingerprint import run_key
 from rm_geo.pipeline.journal import Journal, open_journal
-from rm_geo.pipeline.map_pass import FinishingOptions, finished_rows
-from rm_geo.pipeline.method_weight import MethodWeight, judge
+from rm_geo.pipeline.map_pass import MapOptions, map_rows
+from rm_geo.pipeline.method_weight import MethodWeight, estimate_method_weight
 from rm_geo.pipeline.plan import CellPlan
 from rm_geo.pipeline.tile_pass import BlendedCell, TilePlan, blend_cell
 from rm_geo.products.stac import MeasuringTime
@@ -91,7 +91,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         run.progress.log(f"Cell {cell.cell}: complete already")
         return done
     plan = _plan_tiles(sparse, options, run.method, journal)
-    trust = _trust(run, sparse, plan, site, journal)
+    method_weight = _method_weight(run, sparse, plan, site, journal)
     run.progress.check()
     run.progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
     blended = blend_cell(
@@ -104,7 +104,9 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
             "The method says nothing about this cell.",
             hint="Choose another `method`, or give it what it needs ('rm-geo info').",
         )
-    result = _finish(run, cell, cell.grid, sparse, blended, trust, site, len(plan.tiles), journal)
+    result = _finish(
+        run, cell, cell.grid, sparse, blended, method_weight, site, len(plan.tiles), journal
+    )
     journal.finish(asdict(result))
     return result
 
@@ -172,20 +174,22 @@ def _plan_tiles(
     return TilePlan(all_tiles, tiles, batch_size)
 
 
-def _trust(
+def _method_weight(
     run: CellRun, sparse: SparseRaster, plan: TilePlan, site: SiteChoice, journal: Journal
 ) -> MethodWeight:
-    """Take the trust that is asked for; judge networks where it is left open."""
+    """Take the weight from the options; estimate it for networks where it is not given."""
     options, method = run.options, run.method
     if options.method.method_weight is not None:
         return MethodWeight.given(options.method.method_weight)
     if not options.method.assimilate or not method.is_network:
         return MethodWeight()
-    if (noted := journal.recall("trust")) is not None:
+    if (noted := journal.recall("method_weight")) is not None:
         return MethodWeight(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
-    trust = judge(sparse, plan.tiles, site.facts, method, options.grid.reach_m, clock=run.clock)
-    journal.note("trust", asdict(trust))
-    return trust
+    weight = estimate_method_weight(
+        sparse, plan.tiles, site.facts, method, options.grid.reach_m, clock=run.clock
+    )
+    journal.note("method_weight", asdict(weight))
+    return weight
 
 
 def _finish(
@@ -194,7 +198,7 @@ def _finish(
     grid: Grid,
     sparse: SparseRaster,
     blended: BlendedCell,
-    trust: MethodWeight,
+    method_weight: MethodWeight,
     site: SiteChoice,
     tiles: int,
     journal: Journal,
@@ -205,10 +209,10 @@ def _finish(
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
     trend = DistanceTrend.fit(sparse, site.facts)
-    finishing = FinishingOptions(
+    map_options = MapOptions(
         options.grid.reach_m,
         RegressionKrigingOptions(noise_db=noise_db) if options.method.assimilate else None,
-        trust,
+        method_weight,
         options.output.uncertainty,
         trend,
     )
@@ -226,7 +230,7 @@ def _finish(
     tags = {
         **run.tags,
         **site.tags,
-        **trust.tags,
+        **method_weight.tags,
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
         "cell": cell.cell,
@@ -235,7 +239,7 @@ def _finish(
         "measured_pixels": str(len(sparse)),
     }
     statistics = MapStatistics()
-    bands = finished_rows(sparse, blended, finishing, run.progress.check)
+    bands = map_rows(sparse, blended, map_options, run.progress.check)
     names = write_cell(files, statistics.watch(bands), tags)
     return CellResult(
         cell=cell.cell,

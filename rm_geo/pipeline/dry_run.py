@@ -19,7 +19,7 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import require_pixels, tiles_of, with_known_buildings
-from rm_geo.pipeline.method_weight import TrustOptions
+from rm_geo.pipeline.method_weight import MethodWeightOptions
 from rm_geo.pipeline.plan import CellPlan, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import local_buildings, open_sites, open_wanted_method
 from rm_geo.pipeline.unused_options import unused_options
@@ -165,8 +165,8 @@ def _judged(tiles: int, options: PredictOptions, method: OpenMethod) -> int:
         or not method.is_network
     ):
         return 0
-    judgement = TrustOptions()
-    return judgement.folds * min(tiles, judgement.max_tiles)
+    cross_validation = MethodWeightOptions()
+    return cross_validation.folds * min(tiles, cross_validation.max_tiles)
 
 
 def _finishing_s(

@@ -12,8 +12,6 @@ from typing import Final
 import numpy as np
 
 from rm_geo._types import FloatArray
-from rm_geo._util.disk_columns import empty_column, release
-from rm_geo._util.row_blocks import row_bands
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Tile
 from rm_geo.inference.batches import tile_batches
@@ -165,7 +163,10 @@ def blend_cell(
     if first_row < height:
         blender = blender or _Blender(sparse, plan, scratch, first_row, journal)
         blender.finish()
-    return BlendedCell(scratch, layout[0], layout[1], _at_measured(sparse, scratch))
+    at_measured_dbm = sparse.map_bands(
+        lambda band: band.from_dense(scratch.read_rows(0, band.rows))
+    )
+    return BlendedCell(scratch, layout[0], layout[1], at_measured_dbm)
 
 
 def _estimates(
@@ -270,16 +271,3 @@ def _rows_of(tiles: Sequence[Tile]) -> int:
         covered += max(tile.row + tile.size - max(tile.row, end), 0)
         end = max(end, tile.row + tile.size)
     return covered
-
-
-def _at_measured(sparse: SparseRaster, scratch: Scratch) -> FloatArray:
-    """RSRP at each measured pixel."""
-    found = empty_column(len(sparse), np.float32)  # every pixel lies in a band
-    for rows in row_bands(sparse.grid.shape):
-        inside = sparse.in_rows(rows)
-        if inside.stop > inside.start:
-            where = (sparse.row[inside] - rows.start, sparse.col[inside])
-            found[inside] = scratch.read_rows(0, rows)[where]
-            release(found)
-            sparse.release()
-    return found

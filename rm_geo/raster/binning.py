@@ -69,19 +69,19 @@ def bin_measurements(
     columns: dict[str, DiskColumn[Any]] = {
         "pixel": DiskColumn(np.int64),
         "level_dbm": DiskColumn(np.float32),
-        "readings": DiskColumn(np.int32),
-        "spread_db": DiskColumn(np.float32),
+        "count": DiskColumn(np.int32),
+        "std_db": DiskColumn(np.float32),
     }
     for keys in sorted_parts(_keys(measurements, grid, chunk), group_bits=_VALUE_BITS):
         for part in _whole_pixels(keys, chunk):
             pixel, values = _unpacked(part)
             starts = np.flatnonzero(np.concatenate([[True], pixel[1:] != pixel[:-1]]))
             sizes = np.diff(np.append(starts, pixel.size))
-            spread_db = np.where(sizes > 1, _spread(values, starts, sizes), np.nan)
+            std_db = np.where(sizes > 1, _std(values, starts, sizes), np.nan)
             columns["pixel"].append(pixel[starts])
             columns["level_dbm"].append(_STATISTICS[statistic](values, starts, sizes))
-            columns["readings"].append(sizes)
-            columns["spread_db"].append(spread_db)
+            columns["count"].append(sizes)
+            columns["std_db"].append(std_db)
     return SparseRaster(grid, **{name: column.finish() for name, column in columns.items()})
 
 
@@ -151,7 +151,7 @@ def _max(
     return np.asarray(values[starts + sizes - 1])
 
 
-def _spread(
+def _std(
     values: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Sample standard deviation of each run in dB; runs of one get 0."""

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from rm_geo._types import BoolArray, FloatArray
+from rm_geo._types import BoolArray, FloatArray, IntArray
 from rm_geo._util.row_blocks import widened
 
 _WINDOW_COLS: Final = 2048
@@ -83,9 +83,39 @@ def _fill_window(
     row, col = np.nonzero(gaps[:, cols])
     col = col + cols.start
     place = (row + rows.start - around.start, col - beside.start)
-    nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    from_row, from_col = (index[place] for index in nearest)
+    from_row, from_col = (index[place] for index in _nearest_known(unknown))
     apart = np.hypot(from_row - place[0], from_col - place[1])
     sure = (apart <= halo) | (halo >= max(height, known.shape[1]))  # all of it was seen
     filled[row[sure], col[sure]] = window[from_row[sure], from_col[sure]]
     gaps[row[sure], col[sure]] = False
+
+
+def fill_nearest(values: FloatArray) -> FloatArray:
+    """Give each pixel without a value that of the nearest pixel with one.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (H, W)
+        Values; NaN or infinite where unknown. At least one must be finite.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        The input itself where nothing is unknown.
+
+    Examples
+    --------
+    >>> fill_nearest(np.array([[1.0, np.nan, np.nan, 5.0]])).tolist()
+    [[1.0, 1.0, 5.0, 5.0]]
+    """
+    unknown = ~np.isfinite(values)
+    if not unknown.any():
+        return values
+    row, col = _nearest_known(unknown)
+    return np.asarray(values[row, col])
+
+
+def _nearest_known(unknown: BoolArray) -> tuple[IntArray, IntArray]:
+    """Row and column of the nearest known pixel of each pixel, shape (H, W) each."""
+    row, col = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return row, col

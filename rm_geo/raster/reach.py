@@ -1,4 +1,4 @@
-"""How far measurements speak: pixels with one in reach."""
+"""Reach of the measurements: pixels with one within a distance."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from scipy import ndimage
 from rm_geo._types import BoolArray
 from rm_geo._util.fft import convolved, kernel_spectrum, padded_shape, periodic_disk
 from rm_geo._util.row_blocks import widened
+from rm_geo.raster.blocks import split_blocks
 from rm_geo.raster.sparse import SparseRaster
 
-_CELLS_PER_REACH: Final = 16
-"""Coarse cells along the reach: all but a narrow rim is decided on these."""
+_BLOCKS_PER_REACH: Final = 16
+"""Coarse blocks along the reach: all but a narrow rim is decided on these."""
 
 _WINDOW_PX: Final = 1024
 """Smallest side of the windows in which the rim is decided; bounds the memory."""
@@ -48,7 +49,7 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
 
     Notes
     -----
-    Most pixels are decided by a distance transform of coarse cells; those near the rim by
+    Most pixels are decided by a distance transform of coarse blocks; those near the rim by
     a convolution with the disk of the reach, window by window.
 
     Examples
@@ -66,7 +67,7 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
     reach_px = reach_m / spacing_m * (1.0 + 1e-9)
     if reach_px >= float(np.hypot(*observed.shape)):
         return np.ones_like(observed)
-    inside, rim = _decide_by_cells(observed, reach_px)
+    inside, rim = _decide_by_blocks(observed, reach_px)
     for rows, cols in _windows(observed.shape, max(_WINDOW_PX, 4 * int(reach_px))):
         if rim[rows, cols].any():
             inside[rows, cols] |= _dilated(observed, rows, cols, reach_px)
@@ -79,7 +80,7 @@ def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
     Parameters
     ----------
     sparse : SparseRaster
-        What was measured.
+        Measurements.
     rows : slice
         Rows of its grid.
     reach_m : float
@@ -97,7 +98,7 @@ def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
         return np.zeros((rows.stop - rows.start, width), dtype=np.bool_)
     if reach_px >= float(np.hypot(height, width)):
         return np.ones((rows.stop - rows.start, width), dtype=np.bool_)
-    inside = within_reach(sparse.observed_rows(around), reach_m, sparse.grid.spacing_m)
+    inside = within_reach(sparse.dense_observed(around), reach_m, sparse.grid.spacing_m)
     return inside[rows.start - around.start : rows.stop - around.start]
 
 
@@ -107,7 +108,7 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
     Parameters
     ----------
     sparse : SparseRaster
-        What was measured.
+        Measurements.
     step : int
         Rows and columns from one sample to the next; the first is pixel (0, 0).
     reach_m : float
@@ -136,25 +137,25 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
     return marked
 
 
-def _decide_by_cells(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:
-    """Pixels certainly in reach, and pixels that coarse cells cannot decide."""
-    side = max(1, int(reach_px / _CELLS_PER_REACH))
-    if side == 1:
+def _decide_by_blocks(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:
+    """Pixels certainly in reach, and pixels that coarse blocks cannot decide."""
+    block_px = max(1, int(reach_px / _BLOCKS_PER_REACH))
+    if block_px == 1:
         return observed.copy(), np.ones_like(observed)
     rows, cols = observed.shape
-    padded = np.pad(observed, ((0, -rows % side), (0, -cols % side)))
-    by_cell = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
-    distance_px = ndimage.distance_transform_edt(~by_cell.any(axis=(1, 3))) * side
-    # Two points of two cells are nearer or further than the cells' centres by a diagonal.
-    diagonal = side * np.sqrt(2.0)
+    padded = np.pad(observed, ((0, -rows % block_px), (0, -cols % block_px)))
+    occupied = split_blocks(padded, block_px).any(axis=(1, 3))
+    distance_px = ndimage.distance_transform_edt(~occupied) * block_px
+    # Two points of two blocks are nearer or further than the blocks' centres by a diagonal.
+    diagonal = block_px * np.sqrt(2.0)
     inside = distance_px + diagonal <= reach_px
     rim = ~inside & (distance_px - diagonal <= reach_px)
-    return _spread(inside, side, observed.shape), _spread(rim, side, observed.shape)
+    return _repeat(inside, block_px, observed.shape), _repeat(rim, block_px, observed.shape)
 
 
-def _spread(cells: BoolArray, side: int, shape: tuple[int, ...]) -> BoolArray:
-    """Repeat each cell's value over its pixels."""
-    pixels = cells.repeat(side, axis=0).repeat(side, axis=1)
+def _repeat(blocks: BoolArray, block_px: int, shape: tuple[int, ...]) -> BoolArray:
+    """Repeat each block's value over its pixels."""
+    pixels = blocks.repeat(block_px, axis=0).repeat(block_px, axis=1)
     return np.ascontiguousarray(pixels[: shape[0], : shape[1]])
 
 

@@ -1,4 +1,4 @@
-"""From coarse square cells to finer ones: whole rasters, bands of rows, or single places."""
+"""Bilinear interpolation from coarse blocks to finer ones: whole rasters, bands, or points."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from rm_geo._types import FloatArray, IntArray
 from rm_geo.raster.points import Points
 
 
-def resample_cells(
-    field: FloatArray, side: int, to_side: int, shape: tuple[int, int]
+def resample_blocks(
+    field: FloatArray, block_px: int, to_block_px: int, shape: tuple[int, int]
 ) -> FloatArray:
-    """Interpolate bilinearly from the centres of coarse cells to those of finer ones.
+    """Interpolate bilinearly from the centres of coarse blocks to those of finer ones.
 
     Parameters
     ----------
-    field : ndarray of float32, shape (ceil(H / side), ceil(W / side))
-        Values of cells.
-    side, to_side : int
-        Pixels along a cell, before and after.
+    field : ndarray of float32, shape (ceil(H / block_px), ceil(W / block_px))
+        Values of blocks.
+    block_px, to_block_px : int
+        Pixels along a block, before and after.
     shape : tuple of int
         Rows and columns of the raster in pixels, H and W.
 
     Returns
     -------
-    ndarray of float32, shape (ceil(H / to_side), ceil(W / to_side))
+    ndarray of float32, shape (ceil(H / to_block_px), ceil(W / to_block_px))
     """
-    rows, cols = (-(-length // to_side) for length in shape)
-    return resample_rows(field, side // to_side, slice(0, rows), cols)
+    rows, cols = (-(-length // to_block_px) for length in shape)
+    return resample_rows(field, block_px // to_block_px, slice(0, rows), cols)
 
 
 def resample_rows(
@@ -38,20 +38,20 @@ def resample_rows(
     first: int = 0,
     length: int | None = None,
 ) -> FloatArray:
-    """Interpolate some rows bilinearly from the centres of coarser cells.
+    """Interpolate some rows bilinearly from the centres of coarser blocks.
 
     Parameters
     ----------
     field : ndarray of float32, shape (h, w)
-        Values of the cells, or of a band of them that holds :func:`coarse_rows`.
+        Values of the blocks, or of a band of them that holds :func:`coarse_rows`.
     factor : int
-        Rows and columns along a cell.
+        Rows and columns along a block.
     rows : slice
         Rows of the result.
     cols : int
         Columns of the result.
     first, length : int
-        First row of the band, and rows of all cells; of a whole field, 0 and h.
+        First row of the band, and rows of all blocks; of a whole field, 0 and h.
 
     Returns
     -------
@@ -68,18 +68,46 @@ def resample_rows(
 
 
 def coarse_rows(rows: slice, factor: int, length: int) -> slice:
-    """Give the rows of cells that :func:`resample_rows` draws some rows from."""
+    """Give the rows of blocks that :func:`resample_rows` needs.
+
+    Parameters
+    ----------
+    rows : slice
+        Rows of the result.
+    factor : int
+        Rows along a block.
+    length : int
+        Rows of all blocks.
+
+    Examples
+    --------
+    >>> coarse_rows(slice(4, 8), 4, 10)
+    slice(0, 3, None)
+    """
     top, bottom, _ = _between(np.array([rows.start, rows.stop - 1]), factor, length)
     return slice(int(top[0]), int(bottom[-1]) + 1)
 
 
-def resample_at(field: FloatArray, points: Points, side: int) -> FloatArray:
-    """Interpolate bilinearly from the centres of coarse cells to those of the points' pixels.
+def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:
+    """Interpolate bilinearly from the centres of coarse blocks to those of the points' pixels.
 
-    The same, to the last bit, as the whole raster of :func:`resample_cells` at these pixels.
+    The result equals that of :func:`resample_blocks` at these pixels, to the last bit.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (h, w)
+        Values of the blocks.
+    points : Points
+        Pixels; their values are not used.
+    block_px : int
+        Pixels along a block.
+
+    Returns
+    -------
+    ndarray of float32, shape (N,)
     """
-    top, bottom, down = _between(points.row, side, field.shape[0])
-    west, east, right = _between(points.col, side, field.shape[1])
+    top, bottom, down = _between(points.row, block_px, field.shape[0])
+    west, east, right = _between(points.col, block_px, field.shape[1])
     upper = field[top, west] + right * (field[top, east] - field[top, west])
     lower = field[bottom, west] + right * (field[bottom, east] - field[bottom, west])
     return np.asarray(upper + down * (lower - upper), dtype=np.float32)

@@ -1,8 +1,8 @@
-"""A raster of which only the measured pixels are kept; dense parts are cut out on demand."""
+"""A raster that stores its measured pixels only; dense parts are made on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._types import FloatArray, PixelArray, Scalar
-from rm_geo._util.disk_columns import computed, release
+from rm_geo._types import BoolArray, FloatArray, PixelArray, Scalar
+from rm_geo._util.disk_columns import copy_rows, map_blocks
 from rm_geo.grid import Grid, Tile
+from rm_geo.raster.bands import RowBand
+from rm_geo.raster.points import Points
 
 
 @dataclass(frozen=True)
 class SparseRaster:
-    """RSRP on a grid, known where something was measured.
-
-    It takes some 28 bytes for each measured pixel, whatever the size of the grid; on disk where
-    the pixels are many (:mod:`rm_geo._util.disk_columns`).
+    """RSRP of the measured pixels of a grid.
 
     Attributes
     ----------
@@ -29,18 +28,32 @@ class SparseRaster:
     pixel : ndarray of int64, shape (N,)
         Numbers of the measured pixels, ``row * columns + column``, ascending.
     level_dbm : ndarray of float32, shape (N,)
-        RSRP in each.
-    readings : ndarray of int32, shape (N,)
-        Measurements in each.
-    spread_db : ndarray of float32, shape (N,)
-        Sample standard deviation of the values in dB; NaN where fewer than two.
+        RSRP of each pixel in dBm.
+    count : ndarray of int32, shape (N,)
+        Measurements in each pixel.
+    std_db : ndarray of float32, shape (N,)
+        Sample standard deviation of the measurements in dB; NaN where there is only one.
+
+    Notes
+    -----
+    A measured pixel takes 28 bytes, whatever the size of the grid. The arrays lie on disk where
+    they are long (:mod:`rm_geo._util.disk_columns`): read them by :meth:`bands`. ``dense_*``
+    methods are for small grids, or some rows of a large one.
+
+    Examples
+    --------
+    >>> grid = Grid.create(0, 0, (2, 3), 1.0, 32633)
+    >>> level_dbm = np.array([[np.nan, -80.0, np.nan], [-90.0, np.nan, np.nan]])
+    >>> sparse = SparseRaster.from_levels(grid, level_dbm)
+    >>> [(band.row.tolist(), band.col.tolist(), band.value.tolist()) for band in sparse.bands()]
+    [([0, 1], [1, 0], [-80.0, -90.0])]
     """
 
     grid: Grid
     pixel: PixelArray
     level_dbm: FloatArray
-    readings: NDArray[np.int32]
-    spread_db: FloatArray
+    count: NDArray[np.int32]
+    std_db: FloatArray
 
     @classmethod
     def from_dense(
@@ -72,13 +85,13 @@ class SparseRaster:
     def row(self) -> NDArray[np.int32]:
         """Row of each measured pixel, ascending."""
         width = self.grid.shape[1]
-        return computed(lambda pixel: pixel // width, self.pixel, dtype=np.int32)
+        return map_blocks(lambda pixel: pixel // width, self.pixel, dtype=np.int32)
 
     @cached_property
     def col(self) -> NDArray[np.int32]:
         """Column of each measured pixel."""
         width = self.grid.shape[1]
-        return computed(lambda pixel: pixel % width, self.pixel, dtype=np.int32)
+        return map_blocks(lambda pixel: pixel % width, self.pixel, dtype=np.int32)
 
     @property
     def coverage(self) -> float:
@@ -87,24 +100,89 @@ class SparseRaster:
         return len(self) / max(rows * cols, 1)
 
     @property
-    def rsrp_dbm(self) -> FloatArray:
-        """All pixels, shape (H, W), NaN where nothing was measured; for small grids."""
-        return self.dense_rows(self.level_dbm, self._all_rows, np.nan)
+    def points(self) -> Points:
+        """RSRP at the measured pixels."""
+        return self.points_with(self.level_dbm)
 
-    @property
-    def count(self) -> NDArray[np.int32]:
-        """Measurements in all pixels, shape (H, W); for small grids."""
-        return self.dense_rows(self.readings, self._all_rows, 0)
+    def points_with(self, value: FloatArray) -> Points:
+        """Give other values at the measured pixels, shape (N,)."""
+        return Points(self.row, self.col, value)
 
-    @property
-    def std_db(self) -> FloatArray:
-        """Standard deviation in all pixels, shape (H, W), NaN where unknown; for small grids."""
-        return self.dense_rows(self.spread_db, self._all_rows, np.nan)
+    def band(self, rows: slice) -> RowBand:
+        """Read the RSRP of the measured pixels of some rows into memory."""
+        return self.points.band(rows, self.grid.shape[1])
 
-    @property
-    def observed(self) -> NDArray[np.bool_]:
-        """Where something was measured, shape (H, W); for small grids."""
-        return self.observed_rows(self._all_rows)
+    def bands(self) -> Iterator[RowBand]:
+        """Read all measured pixels, a band of rows at a time.
+
+        Yields
+        ------
+        RowBand
+            From north to south, empty bands included. The pages of arrays on disk are dropped
+            as soon as a band is read.
+        """
+        return self.points.bands(self.grid.shape)
+
+    def map_bands(self, function: Callable[[RowBand], NDArray[Any]]) -> FloatArray:
+        """Compute a value for each measured pixel, a band of rows at a time.
+
+        Parameters
+        ----------
+        function : callable
+            Computes the values of a band, shape (n,).
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        return self.points.map_bands(self.grid.shape, function)
+
+    def dense_rsrp_dbm(self, rows: slice | None = None) -> FloatArray:
+        """RSRP in dBm of all or some rows, shape (rows, W); NaN where nothing was measured."""
+        return self.to_dense(self.level_dbm, rows, np.nan)
+
+    def dense_count(self, rows: slice | None = None) -> NDArray[np.int32]:
+        """Measurements in each pixel of all or some rows, shape (rows, W)."""
+        return self.to_dense(self.count, rows, 0)
+
+    def dense_std_db(self, rows: slice | None = None) -> FloatArray:
+        """Give the standard deviation in dB of all or some rows, shape (rows, W); or NaN."""
+        return self.to_dense(self.std_db, rows, np.nan)
+
+    def dense_observed(self, rows: slice | None = None) -> BoolArray:
+        """Whether each pixel of all or some rows was measured, shape (rows, W)."""
+        return self.to_dense(np.broadcast_to(np.True_, len(self)), rows, False)
+
+    def to_dense(
+        self, values: NDArray[Scalar], rows: slice | None, empty: object
+    ) -> NDArray[Scalar]:
+        """Place values of the measured pixels into an array.
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,)
+            One value for each measured pixel.
+        rows : slice or None
+            Rows of the result; None for all.
+        empty : object
+            Value of the other pixels.
+
+        Returns
+        -------
+        ndarray, shape (rows, W)
+        """
+        height, width = self.grid.shape
+        chosen = slice(0, height) if rows is None else rows
+        index = self.in_rows(chosen)
+        dense = np.full((chosen.stop - chosen.start) * width, empty, dtype=values.dtype)
+        place = copy_rows(self.pixel, index) - chosen.start * width
+        dense[place] = copy_rows(values, index)
+        return dense.reshape(-1, width)
 
     def select(self, kept: NDArray[np.bool_]) -> SparseRaster:
         """Keep some of the measured pixels, by a mask of shape (N,)."""
@@ -112,17 +190,9 @@ class SparseRaster:
             self,
             pixel=self.pixel[kept],
             level_dbm=self.level_dbm[kept],
-            readings=self.readings[kept],
-            spread_db=self.spread_db[kept],
+            count=self.count[kept],
+            std_db=self.std_db[kept],
         )
-
-    def release(self) -> None:
-        """Take what lies on disk out of memory, until it is looked at again."""
-        for column in (self.pixel, self.level_dbm, self.readings, self.spread_db):
-            release(column)
-        for name in ("row", "col"):
-            if name in self.__dict__:  # cached
-                release(self.__dict__[name])
 
     def in_rows(self, rows: slice) -> slice:
         """Give the measured pixels of some rows, as a slice of the arrays."""
@@ -138,23 +208,6 @@ class SparseRaster:
         ends = np.cumsum(length)
         skipped = np.repeat(first - ends + length, length)
         return np.asarray(skipped + np.arange(skipped.size), dtype=np.intp)
-
-    def level_rows(self, rows: slice) -> FloatArray:
-        """RSRP in dBm of some rows, shape (rows, W), NaN where nothing was measured."""
-        return self.dense_rows(self.level_dbm, rows, np.nan)
-
-    def observed_rows(self, rows: slice) -> NDArray[np.bool_]:
-        """Whether the pixels of some rows were measured, shape (rows, W)."""
-        everywhere = np.broadcast_to(np.True_, len(self))
-        return self.dense_rows(everywhere, rows, False)
-
-    def dense_rows(self, values: NDArray[Scalar], rows: slice, empty: object) -> NDArray[Scalar]:
-        """Spread values of the measured pixels, shape (N,), over some rows, shape (rows, W)."""
-        inside = self.in_rows(rows)
-        width = self.grid.shape[1]
-        dense = np.full((rows.stop - rows.start) * width, empty, dtype=values.dtype)
-        dense[self.pixel[inside] - rows.start * width] = values[inside]
-        return dense.reshape(-1, width)
 
     def tile(self, tile: Tile) -> FloatArray:
         """RSRP of a tile, NaN where it reaches over the edge; shape (size, size)."""
@@ -177,8 +230,8 @@ class SparseRaster:
             self.grid.window(rows, cols),
             (row - rows.start) * width + col - cols.start,
             self.level_dbm[index],
-            self.readings[index],
-            self.spread_db[index],
+            self.count[index],
+            self.std_db[index],
         )
 
     def tile_counts(self, tiles: Sequence[Tile]) -> NDArray[np.intp]:
@@ -194,8 +247,3 @@ class SparseRaster:
             first, end = np.searchsorted(cols, [tile_cols.start, tile_cols.stop])
             counts[index] = end - first
         return counts
-
-    @property
-    def _all_rows(self) -> slice:
-        """All rows of the grid."""
-        return slice(0, self.grid.shape[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rm_geo.errors import AreaTooLargeError
-from rm_geo.grid import Grid
+from rm_geo.grid import Grid, tile_count
 from rm_geo.measurements.model import Measurements
 
 
@@ -48,7 +48,7 @@ def check_area(
         width, height = east - west + 2 * margin_m, north - south + 2 * margin_m
         shape = math.floor(height / spacing_m) + 1, math.floor(width / spacing_m) + 1
         source = area.source
-    tiles = math.prod(_tiles_along(length, tile_size, overlap) for length in shape)
+    tiles = math.prod(tile_count(length, tile_size, overlap) for length in shape)
     if tiles <= max_tiles:
         return tiles
     height_km, width_km = (length * spacing_m / 1000.0 for length in shape)
@@ -59,8 +59,3 @@ def check_area(
         hint="Look for stray positions, cut the area with a bounding box, take coarser "
         "pixels (`resolution_m`) or allow more (`max_tiles`).",
     )
-
-
-def _tiles_along(length: int, size: int, overlap: int) -> int:
-    """Count the tiles along an axis; as in :func:`rm_geo.grid.tile_starts`."""
-    return 1 if length <= size else math.ceil((length - overlap) / (size - overlap))

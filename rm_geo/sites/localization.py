@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rm_geo._types import Float64Array
 from rm_geo._util import disk_columns
-from rm_geo._util.disk_columns import iter_blocks, release
+from rm_geo._util.disk_columns import drop_pages, iter_blocks
 
 MIN_POSITIONS: Final = 8
 """Distinct positions below which nothing is said."""
@@ -66,7 +66,7 @@ def decluster(
         part = slice(None) if rows is None else rows
         parts.append(_decluster_part(x[part], y[part], level_dbm[part], block_m))
         for axis in (x, y, level_dbm):
-            release(axis)
+            drop_pages(axis)
     xs, ys, levels = zip(*parts, strict=True)
     return np.concatenate(xs), np.concatenate(ys), np.concatenate(levels)
 

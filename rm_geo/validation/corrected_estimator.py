@@ -8,7 +8,7 @@ import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo.estimators.base import Estimate, Estimator, TileBatch
-from rm_geo.geostat.regression_kriging import assimilate
+from rm_geo.geostat.regression_kriging import regression_krige
 
 SUFFIX = "+assimilate"
 """After a method's name: its map with the residuals at the measurements kriged back in."""
@@ -61,4 +61,4 @@ class AssimilatedEstimator(CorrectedEstimator):
 
     def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
         """Assimilate the measurements of one tile."""
-        return assimilate(level_dbm, batch.rsrp_dbm[index]).rsrp_dbm
+        return regression_krige(level_dbm, batch.rsrp_dbm[index]).rsrp_dbm

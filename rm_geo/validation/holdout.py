@@ -9,11 +9,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, KFold
 
 from rm_geo._types import FloatArray
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
+from rm_geo.geostat.block_folds import balanced_folds, block_numbers, random_folds
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import Measurements
 from rm_geo.progress import Progress, SilentProgress
@@ -151,21 +151,21 @@ def split_folds(
     """
     if folds < 2 or block_m <= 0.0:
         raise UsageError("A hold-out needs at least 2 folds and blocks above 0 m.")
-    groups = (
-        _block_numbers(measurements, block_m, seed)
-        if split == "blocks"
-        else np.arange(len(measurements))
-    )
+    count = len(measurements)
+    groups = np.arange(count)
+    if split == "blocks":
+        col, row = np.random.default_rng(seed).random(2)
+        groups = block_numbers(measurements.y, measurements.x, block_m, (row, col))
     filled = len(np.unique(groups))
     if filled < folds:
         raise InputError(
-            f"{len(measurements)} measurements fill {filled} blocks, too few for {folds} folds.",
+            f"{count} measurements fill {filled} blocks, too few for {folds} folds.",
             hint="Take smaller blocks or fewer folds.",
         )
-    for _, test in _splits(groups, folds, split, seed):
-        left_out = np.zeros(len(measurements), dtype=np.bool_)
-        left_out[test] = True
-        yield left_out
+    blocked = split == "blocks"
+    fold_of = balanced_folds(groups, folds) if blocked else random_folds(count, folds, seed)
+    for fold in range(folds):
+        yield fold_of == fold
 
 
 def whole_area_predictor(
@@ -188,7 +188,7 @@ def whole_area_predictor(
         if transmitter_xy is not None:
             transmitter_rc[0] = np.array(grid.to_pixel(*transmitter_xy))
         batch = TileBatch(
-            rsrp_dbm=bin_measurements(seen, grid).rsrp_dbm[None],
+            rsrp_dbm=bin_measurements(seen, grid).dense_rsrp_dbm()[None],
             spacing_m=grid.spacing_m,
             transmitter_rc=transmitter_rc,
             intercept_dbm=np.full(1, np.nan, dtype=np.float32),
@@ -197,25 +197,6 @@ def whole_area_predictor(
         return rsrp_dbm
 
     return predictor
-
-
-def _block_numbers(measurements: Measurements, block_m: float, seed: int) -> NDArray[np.int64]:
-    """Assign each measurement the number of its block; the seed moves the blocks' origin."""
-    origin = np.random.default_rng(seed).random(2)
-    col = np.floor(measurements.x / block_m + origin[0])
-    row = np.floor(measurements.y / block_m + origin[1])
-    _, numbers = np.unique(np.column_stack([row, col]), axis=0, return_inverse=True)
-    return np.asarray(numbers, dtype=np.int64).reshape(-1)
-
-
-def _splits(
-    groups: NDArray[np.int64], folds: int, split: Split, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the training and test rows of each fold."""
-    if split == "blocks":
-        yield from GroupKFold(folds).split(groups, groups=groups)
-    else:
-        yield from KFold(folds, shuffle=True, random_state=seed).split(groups)
 
 
 def _at_points(rsrp_dbm: FloatArray, grid: Grid, points: Measurements) -> FloatArray:

@@ -9,22 +9,22 @@ import numpy as np
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.geostat.idw import fit_idw_baseline
+from rm_geo.geostat.idw_baseline import fit_idw_baseline
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
-from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, assimilate
+from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, regression_krige
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
-from rm_geo.pipeline.method_weight import combine_rows, judge
+from rm_geo.pipeline.method_weight import combine_rows, estimate_method_weight
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 from rm_geo.validation.corrected_estimator import CorrectedEstimator
 
 PIPELINE_PREFIX: Final = "pipeline:"
-"""Before a method's name: what ``rm-geo predict`` makes with it, assimilation to trust."""
+"""Prefix of a method's name: its map as ``rm-geo predict`` makes it."""
 
 IDW_BASELINE: Final = "idw-baseline"
-"""Name of what networks are mixed with, alone."""
+"""Name of the IDW baseline as a method."""
 
 _ANY_CRS: Final = 32631
 _BATCH: Final = 4
@@ -33,8 +33,8 @@ _BATCH: Final = 4
 class PipelineEstimator(CorrectedEstimator):
     """Another estimator's map as ``rm-geo predict`` would write it.
 
-    Each square tile is taken for a cell of its own: the method is judged on measurements held back
-    from it, brought back to all of them, and combined with the IDW baseline.
+    Each square tile is mapped as a cell of its own: the weight of the method is estimated by
+    cross-validation, its map corrected by the measurements and combined with the IDW baseline.
     """
 
     @property
@@ -43,22 +43,23 @@ class PipelineEstimator(CorrectedEstimator):
         return PIPELINE_PREFIX + self.inner.name
 
     def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
-        """Judge, honour the measurements of, and mix one tile; without any it stays as it is."""
+        """Correct one tile and combine it with the baseline; without measurements it stays."""
         sparse, facts = _cell(batch, index)
         if len(sparse) == 0:
             return level_dbm
         method = OpenMethod(self.inner, "cpu", _BATCH, is_network=True)
         tiles = sparse.grid.tiles(level_dbm.shape[0], 0)
-        trust = judge(sparse, tiles, facts, method, np.inf)
+        method_weight = estimate_method_weight(sparse, tiles, facts, method, np.inf)
         parameters = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
-        honoured = assimilate(level_dbm, sparse.rsrp_dbm, parameters=parameters).rsrp_dbm
-        if trust.alone:
-            return honoured
-        return combine_rows(honoured, _baseline_dbm(sparse, facts, parameters), trust)
+        observed_dbm = sparse.dense_rsrp_dbm()
+        corrected = regression_krige(level_dbm, observed_dbm, parameters=parameters).rsrp_dbm
+        if method_weight.alone:
+            return corrected
+        return combine_rows(corrected, _baseline_dbm(sparse, facts, parameters), method_weight)
 
 
 class IdwBaselineEstimator:
-    """What a network is mixed with, alone."""
+    """The IDW baseline, without a network."""
 
     name = IDW_BASELINE
     maps_buildings = False
@@ -108,8 +109,8 @@ def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, SiteInfo]:
 def _baseline_dbm(
     sparse: SparseRaster, facts: SiteInfo, parameters: RegressionKrigingOptions
 ) -> FloatArray:
-    """Map a tile by what networks are mixed with, shape (H, W)."""
+    """Map a tile by the IDW baseline, shape (H, W)."""
     baseline = fit_idw_baseline(sparse, parameters, DistanceTrend.fit(sparse, facts))
     shape = sparse.grid.shape
     everywhere = np.ones(shape, dtype=np.bool_)
-    return baseline.on_rows(slice(0, shape[0]), sparse.rsrp_dbm, everywhere)
+    return baseline.on_rows(slice(0, shape[0]), sparse.dense_rsrp_dbm(), everywhere)

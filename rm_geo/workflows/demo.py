@@ -311,7 +311,7 @@ def _compare(world: _World, cell: str, maps: Path, measured: Measurements) -> Co
 def _nearest_neighbours(sparse: SparseRaster) -> FloatArray:
     """Interpolate by nearest neighbours, the whole city as one tile."""
     unknown = np.full((1, 2), np.nan, dtype=np.float32)
-    tile = TileBatch(sparse.rsrp_dbm[None], sparse.grid.spacing_m, unknown, unknown[:, 0])
+    tile = TileBatch(sparse.dense_rsrp_dbm()[None], sparse.grid.spacing_m, unknown, unknown[:, 0])
     level: FloatArray = KnnEstimator().estimate(tile).rsrp_dbm[0]
     return level
 

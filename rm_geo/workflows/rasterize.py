@@ -11,7 +11,6 @@ import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo._util.atomic import prepare_output_folder
-from rm_geo._util.row_blocks import row_bands
 from rm_geo.io.cog import write_raster
 from rm_geo.io.provenance import describe_input, describe_software
 from rm_geo.options import PredictOptions
@@ -101,6 +100,6 @@ def rasterize_file(
 
 def _row_blocks(sparse: SparseRaster) -> Iterator[FloatArray]:
     """RSRP, count and standard deviation in blocks of rows, shape (3, rows, W)."""
-    bands = (sparse.level_dbm, sparse.readings.astype(np.float32), sparse.spread_db)
-    for rows in row_bands(sparse.grid.shape):
-        yield np.stack([sparse.dense_rows(values, rows, np.nan) for values in bands])
+    bands = (sparse.level_dbm, sparse.count.astype(np.float32), sparse.std_db)
+    for band in sparse.bands():
+        yield np.stack([sparse.to_dense(values, band.rows, np.nan) for values in bands])

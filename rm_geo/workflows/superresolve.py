@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from rm_geo._types import BoolArray, FloatArray, Scalar
 from rm_geo._util.atomic import prepare_output_folder, require_file_target
@@ -34,6 +33,7 @@ from rm_geo.inference.unit_scale import UnitScale
 from rm_geo.io.cog import Raster, raster_sink, read_raster
 from rm_geo.io.provenance import describe_input, describe_software
 from rm_geo.progress import Progress, SilentProgress
+from rm_geo.raster.fill import fill_nearest
 from rm_geo.raster.mosaic import Band, Mosaic
 from rm_geo.zoo.catalog import ModelRecord, describe_network
 from rm_geo.zoo.superres_models import refining_model
@@ -225,7 +225,7 @@ def _fine_rows(
     """Refine window by window; yields finished rows, masked like the coarse raster."""
     scale = refiner.scale
     valid = np.isfinite(raster.values)
-    filled = _filled(raster.values)
+    filled = fill_nearest(raster.values)  # an edge of nodata would look like a shadow
     useful = [tile for tile in tiles if valid[tile.clip(raster.grid.shape)[0]].any()]
     progress.advance(len(tiles) - len(useful))
     fine_tiles = {tile: tile.scaled(scale) for tile in tiles}
@@ -255,17 +255,6 @@ def _fine_rows(
             position += 1
     for band in mosaic.finish():
         yield from masked(band)
-
-
-def _filled(values: FloatArray) -> FloatArray:
-    """Give nodata the nearest level, so that the network sees no edge there."""
-    unknown = ~np.isfinite(values)
-    if not unknown.any():
-        return values
-    rows, cols = ndimage.distance_transform_edt(
-        unknown, return_distances=False, return_indices=True
-    )
-    return np.asarray(values[rows, cols])
 
 
 def _windows(

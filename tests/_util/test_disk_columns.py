@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo._util import disk_columns
-from rm_geo._util.disk_columns import DiskColumn, computed, empty_column, iter_blocks, release
+from rm_geo._util.disk_columns import DiskColumn, drop_pages, empty_column, iter_blocks, map_blocks
 from rm_geo.errors import OutputError
 
 BLOCKS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9), max_size=9)
@@ -38,10 +38,10 @@ def test_computed_column_equals_whole_computation(monkeypatch, in_memory) -> Non
     monkeypatch.setattr(disk_columns, "IN_MEMORY_ROWS", in_memory)
     monkeypatch.setattr(disk_columns, "BLOCK_ROWS", 7)
     left, right = np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
-    values = computed(np.subtract, left, right, dtype=np.float32)
+    values = map_blocks(np.subtract, left, right, dtype=np.float32)
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, left - right)
-    assert computed(np.negative, left[:0], dtype=np.float32).size == 0
+    assert map_blocks(np.negative, left[:0], dtype=np.float32).size == 0
 
 
 @settings(deadline=None, max_examples=40)
@@ -51,7 +51,7 @@ def test_blocks_cover_every_row_once_and_can_be_written(rows, size, limit) -> No
     for block, numbers in iter_blocks(column, np.arange(rows), rows=size):
         assert block.size <= size
         block[:] = numbers
-    release(column)
+    drop_pages(column)
     np.testing.assert_array_equal(column, np.arange(rows))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.geostat import path_loss_trend
-from rm_geo.geostat.idw import SmoothMap
+from rm_geo.geostat.idw_baseline import SmoothMap
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.grid import Grid
 from rm_geo.networks import features
@@ -84,7 +84,7 @@ def test_a_rough_position_is_no_position():
 def test_it_does_not_depend_on_how_many_pixels_are_looked_at_at_once(monkeypatch):
     one = drive(law(-37.0), circle(60.0, 20.0))
     whole = DistanceTrend.fit(one, facts())
-    monkeypatch.setattr(path_loss_trend, "_AT_ONCE", 17)
+    monkeypatch.setattr(path_loss_trend, "_BLOCK_SIZE", 17)
     parts = DistanceTrend.fit(one, facts())
     assert parts.slope_db == pytest.approx(whole.slope_db, rel=1e-6)
 
@@ -124,7 +124,7 @@ def test_a_street_is_continued_by_the_law_it_follows():
     one = drive(truth, street())
     everywhere = np.ones((SIDE, SIDE), bool)
     rows = slice(0, SIDE)
-    plain = SmoothMap.of(one).on_rows(rows, everywhere) - truth
-    known = SmoothMap.of(one, DistanceTrend.fit(one, facts())).on_rows(rows, everywhere) - truth
+    plain = SmoothMap.fit(one).on_rows(rows, everywhere) - truth
+    known = SmoothMap.fit(one, DistanceTrend.fit(one, facts())).on_rows(rows, everywhere) - truth
     beside = slice(60, 150)
     assert np.sqrt(np.mean(known[beside] ** 2)) < 0.3 * np.sqrt(np.mean(plain[beside] ** 2))

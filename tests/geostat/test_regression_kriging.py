@@ -1,4 +1,4 @@
-"""Residual kriging honours the data, decays to the prediction, and leaves noise out."""
+"""Regression kriging reproduces the data, decays to the prediction, and filters noise."""
 
 import warnings
 
@@ -13,8 +13,11 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from rm_geo._util import disk_columns, row_blocks
 from rm_geo.geostat.covariance import fit_reml
-from rm_geo.geostat.multiscale_kriging import Points, bin_points, krige_points, resample_cells
-from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, assimilate, krige
+from rm_geo.geostat.multiscale_kriging import krige_points
+from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, krige, regression_krige
+from rm_geo.raster.blocks import block_means
+from rm_geo.raster.points import Points
+from rm_geo.raster.resample import resample_blocks
 
 SHAPE = (120, 140)
 
@@ -50,12 +53,12 @@ def test_the_map_does_not_depend_on_where_the_residuals_lie(monkeypatch) -> None
     observed = observe(truth, 0.05, 1, noise_db=2.0)
     observed[5::97, ::11] += 60.0  # some are cut off
     settings = RegressionKrigingOptions(noise_db=1.0)
-    expected = assimilate(np.zeros(shape), observed, parameters=settings).rsrp_dbm
+    expected = regression_krige(np.zeros(shape), observed, parameters=settings).rsrp_dbm
     monkeypatch.setattr(disk_columns, "IN_MEMORY_ROWS", 50)
     monkeypatch.setattr(disk_columns, "BLOCK_ROWS", 37)
     monkeypatch.setattr(row_blocks, "_BAND_PIXELS", 1)
     assert len(row_blocks.row_bands(shape)) == 3
-    found = assimilate(np.zeros(shape), observed, parameters=settings).rsrp_dbm
+    found = regression_krige(np.zeros(shape), observed, parameters=settings).rsrp_dbm
     np.testing.assert_array_equal(found, expected)
 
 
@@ -75,7 +78,7 @@ def test_result_equals_the_measurements_where_there_are_some(case) -> None:
     rng = np.random.default_rng(seed)
     prediction = rng.normal(-90.0, 5.0, shape).astype(np.float32)
     observed = observe(prediction + rng.uniform(-std_db, std_db, shape), share, seed)
-    result = assimilate(prediction, observed).rsrp_dbm
+    result = regression_krige(prediction, observed).rsrp_dbm
     known = np.isfinite(observed)
     assert result.dtype == np.float32
     assert result.shape == shape
@@ -91,7 +94,7 @@ def test_correction_stays_within_the_residuals(case) -> None:
     observed = observe(prediction + rng.uniform(-std_db, std_db, shape), share, seed)
     residual = (observed - prediction)[np.isfinite(observed)]
     low, high = min(residual.min(initial=0.0), 0.0), max(residual.max(initial=0.0), 0.0)
-    correction = assimilate(prediction, observed).rsrp_dbm - prediction
+    correction = regression_krige(prediction, observed).rsrp_dbm - prediction
     assert correction.min() >= low - 1e-3
     assert correction.max() <= high + 1e-3
 
@@ -101,20 +104,20 @@ def test_correction_stays_within_the_residuals(case) -> None:
 def test_shifting_prediction_and_data_together_shifts_the_result(seed, shift_db) -> None:
     prediction = smooth_field(seed, 10.0, 5.0) - 90.0
     observed = observe(prediction + smooth_field(seed + 1, 8.0, 3.0), 0.01, seed)
-    plain = assimilate(prediction, observed).rsrp_dbm
-    moved = assimilate(prediction + shift_db, observed + shift_db).rsrp_dbm
+    plain = regression_krige(prediction, observed).rsrp_dbm
+    moved = regression_krige(prediction + shift_db, observed + shift_db).rsrp_dbm
     np.testing.assert_allclose(moved, plain + shift_db, atol=0.02)
 
 
 def test_prediction_stays_where_it_agrees_with_the_data() -> None:
     prediction = smooth_field(0, 10.0, 5.0) - 90.0
-    result = assimilate(prediction, observe(prediction, 0.05, 1)).rsrp_dbm
+    result = regression_krige(prediction, observe(prediction, 0.05, 1)).rsrp_dbm
     assert np.array_equal(result, prediction)
 
 
 def test_prediction_stays_without_data() -> None:
     prediction = smooth_field(0, 10.0, 5.0) - 90.0
-    result = assimilate(prediction, np.full(SHAPE, np.nan), with_std=True)
+    result = regression_krige(prediction, np.full(SHAPE, np.nan), with_std=True)
     assert np.array_equal(result.rsrp_dbm, prediction)
     assert np.isnan(result.std_db).all()
 
@@ -124,14 +127,14 @@ def test_prediction_stays_far_from_the_data() -> None:
     prediction = np.full((100, 400), -90.0, np.float32)
     observed = observe(prediction + smooth_field(3, 5.0, 4.0, (100, 400)), 0.05, 4)
     observed[:, 80:] = np.nan
-    correction = assimilate(prediction, observed).rsrp_dbm - prediction
+    correction = regression_krige(prediction, observed).rsrp_dbm - prediction
     assert np.abs(correction[:, :80]).mean() > 1.0
     assert np.abs(correction[:, 300:]).max() < 0.2
 
 
 def test_constant_offset_is_taken_over_by_the_whole_area() -> None:
     prediction = smooth_field(0, 10.0, 5.0) - 90.0
-    result = assimilate(prediction, observe(prediction + 7.0, 0.02, 1)).rsrp_dbm
+    result = regression_krige(prediction, observe(prediction + 7.0, 0.02, 1)).rsrp_dbm
     np.testing.assert_allclose(result, prediction + 7.0, atol=0.7)
 
 
@@ -139,7 +142,7 @@ def test_one_measurement_is_honoured() -> None:
     prediction = np.full((30, 30), -90.0, np.float32)
     observed = np.full((30, 30), np.nan)
     observed[10, 20] = -85.0
-    result = assimilate(prediction, observed, with_std=True)
+    result = regression_krige(prediction, observed, with_std=True)
     assert result.rsrp_dbm[10, 20] == -85.0
     assert np.isfinite(result.rsrp_dbm).all()
     assert np.isfinite(result.std_db).all()
@@ -148,7 +151,7 @@ def test_one_measurement_is_honoured() -> None:
 def test_missing_prediction_is_filled_by_measurements_only() -> None:
     prediction = np.array([[np.nan, np.nan, -90.0, -90.0]])
     observed = np.array([[-80.0, np.nan, -88.0, np.nan]])
-    result = assimilate(prediction, observed).rsrp_dbm
+    result = regression_krige(prediction, observed).rsrp_dbm
     assert result[0, 0] == -80.0
     assert np.isnan(result[0, 1])
     assert result[0, 2] == -88.0
@@ -158,7 +161,7 @@ def test_inputs_are_left_as_they_were() -> None:
     prediction = smooth_field(0, 10.0, 5.0)
     observed = observe(prediction + 1.0, 0.05, 1)
     copies = prediction.copy(), observed.copy()
-    assimilate(prediction, observed)
+    regression_krige(prediction, observed)
     assert np.array_equal(prediction, copies[0])
     assert np.array_equal(observed, copies[1], equal_nan=True)
 
@@ -169,7 +172,7 @@ def test_residuals_without_correlation_hardly_move_the_prediction(share, bound_d
     truth = smooth_field(0, 10.0, 8.0) - 90.0
     observed = observe(truth, share, 1, noise_db=4.0)
     unknown = np.isnan(observed)
-    assert rmse(assimilate(truth, observed).rsrp_dbm, truth, unknown) < bound_db
+    assert rmse(regression_krige(truth, observed).rsrp_dbm, truth, unknown) < bound_db
     assert rmse(knn(truth, observed), truth, unknown) > 1.8
 
 
@@ -184,7 +187,7 @@ def test_smooth_errors_are_corrected_about_as_well_as_by_neighbours(
     truth = prediction + smooth_field(6, scale_px, 4.0)
     observed = observe(truth, share, 7, noise_db)
     unknown = np.isnan(observed)
-    ours = rmse(assimilate(prediction, observed).rsrp_dbm, truth, unknown)
+    ours = rmse(regression_krige(prediction, observed).rsrp_dbm, truth, unknown)
     # What nothing correlates with cannot be corrected; else it must be.
     assert ours < 4.1
     assert ours < slack * rmse(knn(prediction, observed), truth, unknown) + 0.1
@@ -196,7 +199,7 @@ def test_noise_is_believed_less_when_it_is_announced() -> None:
     observed = observe(truth, 0.1, 7, noise_db=3.0)
     known = np.isfinite(observed)
     errors = [
-        rmse(assimilate(prediction, observed, parameters=parameters).rsrp_dbm, truth, known)
+        rmse(regression_krige(prediction, observed, parameters=parameters).rsrp_dbm, truth, known)
         for parameters in (None, RegressionKrigingOptions(noise_db=3.0))
     ]
     assert errors[0] == pytest.approx(3.0, rel=0.1)
@@ -207,7 +210,7 @@ def test_measurement_far_off_its_neighbours_is_cut() -> None:
     prediction = np.full(SHAPE, -90.0, np.float32)
     observed = observe(prediction, 0.1, 7, noise_db=1.0)
     observed[60, 70] = -30.0
-    correction = assimilate(prediction, observed).rsrp_dbm - prediction
+    correction = regression_krige(prediction, observed).rsrp_dbm - prediction
     assert 8.0 < correction[60, 70] < 16.0
     around = correction[50:71, 60:81].copy()
     around[10, 10] = 0.0
@@ -218,7 +221,7 @@ def test_many_measurements_that_are_far_off_together_are_believed() -> None:
     prediction = np.full(SHAPE, -90.0, np.float32)
     truth = prediction.copy()
     truth[:60, :70] = -60.0
-    result = assimilate(prediction, observe(truth, 0.1, 3)).rsrp_dbm
+    result = regression_krige(prediction, observe(truth, 0.1, 3)).rsrp_dbm
     assert result[5:50, 5:60].mean() == pytest.approx(-60.0, abs=1.0)
 
 
@@ -227,12 +230,14 @@ def test_few_data_are_kriged_exactly() -> None:
     field = smooth_field(8, 6.0, 4.0)
     row, col = np.nonzero(rng.random(SHAPE) < 0.02)
     points = Points(row, col, field[row, col])
-    place = np.stack([row, col], axis=1).astype(float)
-    covariance = fit_reml(place, points.value.astype(float))
+    position = np.stack([row, col], axis=1).astype(float)
+    covariance = fit_reml(position, points.value.astype(float))
     assert covariance is not None
-    kernel = ConstantKernel(covariance.sill, "fixed") * Matern(covariance.range, "fixed", nu=0.5)
+    kernel = ConstantKernel(covariance.sill, "fixed") * Matern(
+        covariance.longest_range, "fixed", nu=0.5
+    )
     exact = GaussianProcessRegressor(kernel, alpha=covariance.nugget, optimizer=None)
-    exact.fit(place, points.value)
+    exact.fit(position, points.value)
     expected = exact.predict(np.argwhere(np.ones(SHAPE, bool))).reshape(SHAPE)
     assert points.value.size < 1000
     expected = np.clip(expected, points.value.min(), points.value.max())
@@ -247,7 +252,7 @@ def test_a_trend_is_carried_on_between_streets_that_are_far_apart() -> None:
     observed = np.full(SHAPE, np.nan)
     for col in (10, 70, 130):
         observed[::7, col] = truth[::7, col]
-    result = assimilate(prediction, observed).rsrp_dbm
+    result = regression_krige(prediction, observed).rsrp_dbm
     assert np.abs(result - truth)[:, 10:131].max() < 2.0
 
 
@@ -278,7 +283,7 @@ def test_standard_deviation_is_that_of_the_errors(share: float) -> None:
         prediction = np.full(SHAPE, -90.0, np.float32)
         truth = prediction + smooth_field(seed, 8.0, 4.0)
         observed = observe(truth, share, seed + 10, noise_db=1.5)
-        result = assimilate(prediction, observed, with_std=True)
+        result = regression_krige(prediction, observed, with_std=True)
         unknown = np.isnan(observed)
         new = truth + np.random.default_rng(seed).normal(0.0, 1.5, SHAPE)
         ratios.append(np.mean(np.square((result.rsrp_dbm - new) / result.std_db)[unknown]))
@@ -289,7 +294,7 @@ def test_standard_deviation_grows_away_from_the_data() -> None:
     prediction = np.full((100, 400), -90.0, np.float32)
     observed = observe(prediction + smooth_field(3, 8.0, 4.0, (100, 400)), 0.05, 4)
     observed[:, 80:] = np.nan
-    std_db = assimilate(prediction, observed, with_std=True).std_db
+    std_db = regression_krige(prediction, observed, with_std=True).std_db
     assert std_db[:, :80].mean() < 0.7 * std_db[:, 300:].mean()
     assert std_db[:, 300:].mean() == pytest.approx(4.0, rel=0.3)
 
@@ -316,26 +321,26 @@ def test_kriging_a_constant_gives_the_constant() -> None:
 
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="shapes"):
-        assimilate(np.zeros((3, 4)), np.zeros((4, 3)))
+        regression_krige(np.zeros((3, 4)), np.zeros((4, 3)))
 
 
 @settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.sampled_from([1, 2, 4, 8]))
-def test_cells_keep_the_mean_of_all_values(rows: int, cols: int, side: int) -> None:
+def test_blocks_keep_the_mean_of_all_values(rows: int, cols: int, block_px: int) -> None:
     row, col = np.nonzero(np.ones((rows, cols), bool))
     value = np.random.default_rng(rows * cols).normal(size=row.size).astype(np.float32)
-    cells = bin_points(Points(row, col, value), (rows, cols), side)
-    assert cells.number.sum() == rows * cols
-    assert float((cells.mean * cells.number).sum()) == pytest.approx(value.sum(), abs=1e-3)
+    blocks = block_means(Points(row, col, value), (rows, cols), block_px)
+    assert blocks.count.sum() == rows * cols
+    assert float((blocks.mean * blocks.count).sum()) == pytest.approx(value.sum(), abs=1e-3)
 
 
 @settings(deadline=None)
 @given(st.integers(4, 40), st.integers(4, 40), st.sampled_from([2, 4]))
-def test_resampling_is_centred(rows: int, cols: int, side: int) -> None:
+def test_resampling_is_centred(rows: int, cols: int, block_px: int) -> None:
     # A plane, sampled at cell centres, comes back at pixel centres inside.
     plane = np.add.outer(np.arange(rows) + 0.5, 2.0 * (np.arange(cols) + 0.5))
-    h, w = -(-rows // side), -(-cols // side)
-    coarse = np.add.outer((np.arange(h) + 0.5) * side, 2.0 * (np.arange(w) + 0.5) * side)
-    fine = resample_cells(coarse.astype(np.float32), side, 1, (rows, cols))
-    inner = (slice(side // 2, (h - 1) * side), slice(side // 2, (w - 1) * side))
+    h, w = -(-rows // block_px), -(-cols // block_px)
+    coarse = np.add.outer((np.arange(h) + 0.5) * block_px, 2.0 * (np.arange(w) + 0.5) * block_px)
+    fine = resample_blocks(coarse.astype(np.float32), block_px, 1, (rows, cols))
+    inner = (slice(block_px // 2, (h - 1) * block_px), slice(block_px // 2, (w - 1) * block_px))
     np.testing.assert_allclose(fine[inner], plane[inner], atol=1e-3)

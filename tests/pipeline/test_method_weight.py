@@ -1,4 +1,4 @@
-"""A method is believed as far as measurements held back from it say."""
+"""Method weights by leave-block-out cross-validation."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from shapely.geometry import box
 
 from rm_geo.buildings.mask import Outlines
 from rm_geo.estimators.base import Estimate
-from rm_geo.geostat.idw import SmoothMap, fit_idw_baseline
+from rm_geo.geostat.idw_baseline import SmoothMap, fit_idw_baseline
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
@@ -16,10 +16,10 @@ from rm_geo.pipeline.method_weight import (
     KNOWN_BUILDINGS_PRIOR_WEIGHT,
     PRIOR_WEIGHT,
     MethodWeight,
-    TrustOptions,
+    MethodWeightOptions,
     combine_rows,
-    judge,
-    stack,
+    estimate_method_weight,
+    stacking_weight,
 )
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
@@ -60,125 +60,130 @@ def sparse(share=0.01):
     return SparseRaster.from_dense(grid, level, seen.astype(np.int32), np.full_like(level, np.nan))
 
 
-def mix(method_dbm, observed_dbm, trust):
-    """Mix a whole map with its partner, as the second pass does band by band."""
-    if trust.alone:
+def mix(method_dbm, observed_dbm, weight):
+    """Mix a whole map with the baseline, as the second pass does band by band."""
+    if weight.alone:
         return method_dbm
     grid = Grid.create(0.0, 0.0, method_dbm.shape, 1.0, 32631)
-    partner = fit_idw_baseline(
+    baseline = fit_idw_baseline(
         SparseRaster.from_levels(grid, observed_dbm), RegressionKrigingOptions()
     )
     rows, everywhere = slice(0, len(method_dbm)), np.ones(method_dbm.shape, dtype=np.bool_)
-    return combine_rows(method_dbm, partner.on_rows(rows, observed_dbm, everywhere), trust)
+    return combine_rows(method_dbm, baseline.on_rows(rows, observed_dbm, everywhere), weight)
 
 
-def judged(estimator, facts=None, **options):
+def weight_of(estimator, facts=None, **options):
     one = sparse()
     tiles = one.grid.tiles(SIDE, 0)
     method = OpenMethod(estimator, "cpu", 4)
-    return judge(one, tiles, facts or SiteInfo(), method, np.inf, TrustOptions(**options))
+    return estimate_method_weight(
+        one, tiles, facts or SiteInfo(), method, np.inf, MethodWeightOptions(**options)
+    )
 
 
-def test_a_method_that_is_right_is_believed():
-    assert judged(Oracle()).method > 0.8
+def test_accurate_method_has_a_large_weight():
+    assert weight_of(Oracle()).method > 0.8
 
 
-def test_an_offset_is_no_reason_for_distrust():
-    # assimilation takes it away, in the judgement as in the map
-    assert judged(Oracle(error_db=7.0)).method > 0.8
+def test_offset_does_not_reduce_the_weight():
+    # Regression kriging removes it, in the cross-validation as in the map.
+    assert weight_of(Oracle(error_db=7.0)).method > 0.8
 
 
-def test_a_method_that_invents_is_not_believed():
-    trust = judged(Oracle(seed=1))
-    assert trust.method < 0.3
-    assert trust.rmse_db[0] > trust.rmse_db[1]
+def test_inaccurate_method_has_a_small_weight():
+    weight = weight_of(Oracle(seed=1))
+    assert weight.method < 0.3
+    assert weight.rmse_db[0] > weight.rmse_db[1]
 
 
-def test_a_method_that_is_told_the_buildings_is_believed_more_but_not_whatever_it_says():
-    told = SiteInfo(buildings=Outlines([box(500_010.0, 4_999_950.0, 500_020.0, 4_999_990.0)]))
-    assert judged(Oracle(seed=1), told).method > judged(Oracle(seed=1)).method
-    assert judged(Oracle(seed=1), told).method < 0.4
-    assert judged(Oracle(), told).method > 0.9
+def test_known_buildings_raise_the_weight_of_an_accurate_method():
+    known = SiteInfo(buildings=Outlines([box(500_010.0, 4_999_950.0, 500_020.0, 4_999_990.0)]))
+    assert weight_of(Oracle(seed=1), known).method > weight_of(Oracle(seed=1)).method
+    assert weight_of(Oracle(seed=1), known).method < 0.4
+    assert weight_of(Oracle(), known).method > 0.9
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_whom_one_believes_more_beforehand_one_believes_no_less_afterwards(one, other):
+def test_prior_weight_raises_the_weight(one, other):
     rng = np.random.default_rng(0)
     held_out = rng.normal(-90.0, 10.0, (3, 40)).astype(np.float32)
-    low, high = (stack(held_out, share).method for share in sorted((one, other)))
+    low, high = (stacking_weight(held_out, share).method for share in sorted((one, other)))
     assert low <= high + 1e-6
 
 
-def test_the_judgement_is_the_same_every_time():
-    assert judged(Oracle(seed=1)) == judged(Oracle(seed=1))
+def test_weight_is_reproducible():
+    assert weight_of(Oracle(seed=1)) == weight_of(Oracle(seed=1))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 300), st.floats(0.0, 20.0))
-def test_shares_are_shares_and_the_mixture_is_no_worse_than_the_prior(seed, number, spread):
+def test_weights_sum_to_one_and_the_combination_is_no_worse_than_the_prior(seed, number, spread):
     rng = np.random.default_rng(seed)
     level = rng.normal(-90.0, 10.0, number)
     maps = level + rng.normal(0.0, [[spread], [3.0]], (2, number))
-    trust = stack(np.concatenate([level[None], maps]).astype(np.float32))
-    shares = np.array([trust.method, trust.idw])
-    assert (shares >= 0.0).all()
-    assert shares.sum() == pytest.approx(1.0)
+    weight = stacking_weight(np.concatenate([level[None], maps]).astype(np.float32))
+    weights = np.array([weight.method, weight.idw])
+    assert (weights >= 0.0).all()
+    assert weights.sum() == pytest.approx(1.0)
     errors = np.clip(maps - level, -20.0, 20.0)
     cautious = np.sqrt(
         np.mean(np.square(PRIOR_WEIGHT * errors[0] + (1 - PRIOR_WEIGHT) * errors[1]))
     )
-    assert trust.rmse_db[2] <= cautious + 1e-3
+    assert weight.rmse_db[2] <= cautious + 1e-3
 
 
-def test_without_evidence_the_method_gets_half():
-    assert stack(np.full((3, 5), np.nan, dtype=np.float32)) == MethodWeight.given(0.5)
+def test_weight_without_evidence_is_one_half():
+    assert stacking_weight(np.full((3, 5), np.nan, dtype=np.float32)) == MethodWeight.given(0.5)
 
 
-def test_a_method_alone_is_left_as_it_is():
+def test_method_without_baseline_is_unchanged():
     one = sparse()
     level = truth()
-    assert mix(level, one.rsrp_dbm, MethodWeight()) is level
+    assert mix(level, one.dense_rsrp_dbm(), MethodWeight()) is level
 
 
 @pytest.mark.parametrize(
-    "trust", [MethodWeight.given(0.4), MethodWeight(0.9, 0.1), MethodWeight(0.0, 1.0)]
+    "weight", [MethodWeight.given(0.4), MethodWeight(0.9, 0.1), MethodWeight(0.0, 1.0)]
 )
-def test_mixtures_agree_with_the_measurements(trust):
+def test_combination_agrees_with_the_measurements(weight):
     one = sparse()
-    mixed = mix(truth(), one.rsrp_dbm, trust)
-    seen = one.observed
+    mixed = mix(truth(), one.dense_rsrp_dbm(), weight)
+    seen = one.dense_observed()
     assert mixed.shape == (SIDE, SIDE)
-    assert np.allclose(mixed[seen], one.rsrp_dbm[seen], atol=1e-2)
+    assert np.allclose(mixed[seen], one.dense_rsrp_dbm()[seen], atol=1e-2)
 
 
-def test_where_the_method_is_silent_the_others_speak():
+def test_baseline_fills_missing_estimates():
     one = sparse()
     level = truth()
     level[:, :20] = np.nan
-    assert np.isfinite(mix(level, one.rsrp_dbm, MethodWeight(0.5, 0.5))).all()
+    assert np.isfinite(mix(level, one.dense_rsrp_dbm(), MethodWeight(0.5, 0.5))).all()
 
 
-def test_the_tags_say_what_was_believed():
-    tags = judged(Oracle()).tags
-    assert tags["trust"] == f"method {judged(Oracle()).method:.3f}, idw {judged(Oracle()).idw:.3f}"
+def test_tags_contain_the_weights():
+    tags = weight_of(Oracle()).tags
+    assert (
+        tags["trust"]
+        == f"method {weight_of(Oracle()).method:.3f}, idw {weight_of(Oracle()).idw:.3f}"
+    )
     assert int(tags["trust_held_out"]) > 20
     assert len(tags["trust_rmse_db"].split()) == 3
 
 
-def test_few_measurements_are_kriged_beside_inverse_distances():
+def test_few_measurements_are_kriged_as_well():
     few, everywhere = sparse(0.01), np.ones((SIDE, SIDE), bool)
-    smooth = SmoothMap.of(few)
+    smooth = SmoothMap.fit(few)
     assert smooth.kriged is not None
     rows = slice(0, SIDE)
-    alone = SmoothMap(smooth.distances, smooth.shape).on_rows(rows, everywhere)
+    alone = SmoothMap(smooth.idw, smooth.shape).on_rows(rows, everywhere)
     both = smooth.on_rows(rows, everywhere)
     kriged = np.float32(smooth.mean_dbm) + smooth.kriged.on_rows(rows)
     np.testing.assert_allclose(both, (alone + kriged) / 2, atol=1e-4)
     assert np.std(both - truth()) < np.std(alone - truth())
-    assert SmoothMap.of(sparse(0.5)).kriged is None
+    assert SmoothMap.fit(sparse(0.5)).kriged is None
 
 
-def test_the_partner_is_judged_as_it_maps_with_the_transmitter_where_it_is_known():
+def test_baseline_uses_the_trend_of_a_known_transmitter():
     row, col = np.mgrid[:SIDE, :SIDE] + 0.5
     law = (-50.0 - 45.0 * np.log10(np.hypot(row - 10.0, col + 30.0))).astype(np.float32)
     seen = np.zeros((SIDE, SIDE), bool)
@@ -189,21 +194,22 @@ def test_the_partner_is_judged_as_it_maps_with_the_transmitter_where_it_is_known
     x, y = grid.to_world(10.0, -30.0)
     site = SiteInfo((float(x), float(y)), transmitter_height_m=1.5)
     known, unknown = (
-        judge(one, grid.tiles(SIDE, 0), facts, method, np.inf) for facts in (site, SiteInfo())
+        estimate_method_weight(one, grid.tiles(SIDE, 0), facts, method, np.inf)
+        for facts in (site, SiteInfo())
     )
     assert known.held_out == unknown.held_out
     assert known.rmse_db[1] < 0.7 * unknown.rmse_db[1]
 
 
-def test_who_is_told_the_buildings_is_believed_where_nothing_can_be_held_back():
+def test_prior_weight_with_known_buildings():
     nothing = np.full((3, 5), np.nan, dtype=np.float32)
-    assert stack(nothing, KNOWN_BUILDINGS_PRIOR_WEIGHT) == MethodWeight.given(
+    assert stacking_weight(nothing, KNOWN_BUILDINGS_PRIOR_WEIGHT) == MethodWeight.given(
         KNOWN_BUILDINGS_PRIOR_WEIGHT
     )
     doubtful = np.array([[-90.0], [-85.0], [-86.0]], dtype=np.float32)
     assert (
-        stack(doubtful, PRIOR_WEIGHT).method
+        stacking_weight(doubtful, PRIOR_WEIGHT).method
         < 0.5
-        < stack(doubtful, KNOWN_BUILDINGS_PRIOR_WEIGHT).method
+        < stacking_weight(doubtful, KNOWN_BUILDINGS_PRIOR_WEIGHT).method
         < 1.0
     )

@@ -62,14 +62,16 @@ def test_it_equals_the_slow_way(drive, statistic) -> None:
         "median": np.median,
         "max": np.max,
     }[statistic]
-    assert raster.observed.sum() == len(expected)
+    assert raster.dense_observed().sum() == len(expected)
     for (row, col), values in expected.items():
-        assert raster.count[row, col] == len(values)
-        assert raster.rsrp_dbm[row, col] == pytest.approx(slow(values), abs=1e-4)
+        assert raster.dense_count()[row, col] == len(values)
+        assert raster.dense_rsrp_dbm()[row, col] == pytest.approx(slow(values), abs=1e-4)
         if len(values) > 1:
-            assert raster.std_db[row, col] == pytest.approx(np.std(values, ddof=1), abs=1e-3)
+            assert raster.dense_std_db()[row, col] == pytest.approx(
+                np.std(values, ddof=1), abs=1e-3
+            )
         else:
-            assert np.isnan(raster.std_db[row, col])
+            assert np.isnan(raster.dense_std_db()[row, col])
 
 
 @settings(max_examples=40, deadline=None)
@@ -77,7 +79,7 @@ def test_it_equals_the_slow_way(drive, statistic) -> None:
 def test_a_pixel_lies_between_its_weakest_and_strongest_value(drive, statistic) -> None:
     raster = bin_measurements(drive, GRID, statistic)
     for (row, col), values in pixel_lists(drive).items():
-        assert min(values) - 1e-4 <= raster.rsrp_dbm[row, col] <= max(values) + 1e-4
+        assert min(values) - 1e-4 <= raster.dense_rsrp_dbm()[row, col] <= max(values) + 1e-4
 
 
 @settings(max_examples=30, deadline=None)
@@ -98,7 +100,7 @@ def test_moving_points_and_grid_by_whole_pixels_changes_nothing(drive, rows, col
     moved = points(drive.x + cols, drive.y - rows, drive.rsrp_dbm)
     grid = Grid.create(500_000.0 + cols, 5_000_000.0 - rows, SHAPE, 1.0, UTM)
     np.testing.assert_array_equal(
-        bin_measurements(drive, GRID).count, bin_measurements(moved, grid).count
+        bin_measurements(drive, GRID).dense_count(), bin_measurements(moved, grid).dense_count()
     )
 
 
@@ -106,7 +108,7 @@ def test_moving_points_and_grid_by_whole_pixels_changes_nothing(drive, rows, col
 @given(drive=drives())
 def test_a_covering_grid_loses_no_point(drive) -> None:
     grid = Grid.covering(drive.x, drive.y, UTM, spacing_m=2.0)
-    assert bin_measurements(drive, grid).count.sum() == len(drive)
+    assert bin_measurements(drive, grid).dense_count().sum() == len(drive)
 
 
 @settings(max_examples=20, deadline=None)
@@ -115,30 +117,34 @@ def test_equal_levels_give_that_level_exactly(level, count) -> None:
     here = np.full(count, 500_000.5), np.full(count, 4_999_999.5)
     for statistic in ("mean", "median", "max"):
         raster = bin_measurements(points(*here, np.full(count, level)), GRID, statistic)
-        assert raster.rsrp_dbm[0, 0] == np.float32(level)
+        assert raster.dense_rsrp_dbm()[0, 0] == np.float32(level)
 
 
 def test_the_mean_is_of_power() -> None:
     drive = points([500_000.5] * 2, [4_999_999.5] * 2, [-60.0, -90.0])
-    assert bin_measurements(drive, GRID).rsrp_dbm[0, 0] == pytest.approx(-63.006, abs=1e-3)
-    assert bin_measurements(drive, GRID, "median").rsrp_dbm[0, 0] == -75.0
+    assert bin_measurements(drive, GRID).dense_rsrp_dbm()[0, 0] == pytest.approx(-63.006, abs=1e-3)
+    assert bin_measurements(drive, GRID, "median").dense_rsrp_dbm()[0, 0] == -75.0
 
 
 def test_a_pixel_holds_its_west_and_north_edge() -> None:
     raster = bin_measurements(points([500_001.0], [4_999_999.0], [-80.0]), GRID)
-    assert raster.count[1, 1] == 1
+    assert raster.dense_count()[1, 1] == 1
 
 
 def test_no_point_inside_gives_an_empty_raster() -> None:
     raster = bin_measurements(points([0.0], [0.0], [-80.0]), GRID)
-    assert not raster.observed.any()
-    assert np.isnan(raster.rsrp_dbm).all()
+    assert not raster.dense_observed().any()
+    assert np.isnan(raster.dense_rsrp_dbm()).all()
     assert raster.coverage == 0.0
 
 
 def test_types_are_those_of_the_files() -> None:
     raster = bin_measurements(points([500_000.5], [4_999_999.5], [-80.0]), GRID)
-    assert (raster.rsrp_dbm.dtype, raster.count.dtype, raster.std_db.dtype) == (
+    assert (
+        raster.dense_rsrp_dbm().dtype,
+        raster.dense_count().dtype,
+        raster.dense_std_db().dtype,
+    ) == (
         np.float32,
         np.int32,
         np.float32,
@@ -175,14 +181,14 @@ def test_a_tile_is_the_raster_padded_with_nan(row, col, size) -> None:
     expected = padded[row + 30 : row + 30 + size, col + 30 : col + 30 + size]
     np.testing.assert_array_equal(raster.tile(Tile(row, col, size)), expected)
     crop = raster.crop(slice(row, row + size), slice(col, col + size))
-    np.testing.assert_array_equal(crop.rsrp_dbm, expected)
-    np.testing.assert_array_equal(crop.count, np.isfinite(expected).astype(np.int32))
+    np.testing.assert_array_equal(crop.dense_rsrp_dbm(), expected)
+    np.testing.assert_array_equal(crop.dense_count(), np.isfinite(expected).astype(np.int32))
 
 
 def test_a_crop_keeps_its_place_in_the_world(numbered: SparseRaster) -> None:
     crop = numbered.crop(slice(2, 5), slice(-1, 3))
     assert crop.grid.bounds == (499_999.0, 4_999_995.0, 500_003.0, 4_999_998.0)
-    assert crop.rsrp_dbm[0, 1] == numbered.rsrp_dbm[2, 0]
+    assert crop.dense_rsrp_dbm()[0, 1] == numbered.dense_rsrp_dbm()[2, 0]
 
 
 @settings(max_examples=30, deadline=None)
@@ -190,8 +196,8 @@ def test_a_crop_keeps_its_place_in_the_world(numbered: SparseRaster) -> None:
 def test_rows_are_those_of_the_raster(drive, first, height) -> None:
     raster = bin_measurements(drive, GRID)
     rows = slice(first, min(first + height, SHAPE[0]))
-    np.testing.assert_array_equal(raster.level_rows(rows), raster.rsrp_dbm[rows])
-    np.testing.assert_array_equal(raster.observed_rows(rows), raster.observed[rows])
+    np.testing.assert_array_equal(raster.dense_rsrp_dbm(rows), raster.dense_rsrp_dbm()[rows])
+    np.testing.assert_array_equal(raster.dense_observed(rows), raster.dense_observed()[rows])
 
 
 @settings(max_examples=30, deadline=None)

@@ -92,7 +92,7 @@ def scattered(shape: tuple[int, int], count: int, seed: int) -> SparseRaster:
 )
 def test_bands_and_samples_are_parts_of_the_whole(shape, reach_m, count, seed, step) -> None:
     sparse = scattered(shape, count, seed)
-    whole = within_reach(sparse.observed, reach_m, 2.0)
+    whole = within_reach(sparse.dense_observed(), reach_m, 2.0)
     bands = [slice(row, min(row + step, shape[0])) for row in range(0, shape[0], step)]
     parts = [reach_rows(sparse, rows, reach_m) for rows in bands]
     assert np.array_equal(np.concatenate(parts), whole)

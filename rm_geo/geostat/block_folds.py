@@ -1,0 +1,146 @@
+"""Folds for cross-validation that leaves out whole square blocks of positions.
+
+Neighbouring measurements along a route are nearly copies of each other, so that folds of single
+measurements flatter every interpolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAX_SHUFFLED: Final = 1 << 22
+"""Largest number of blocks of a raster that are shuffled with the empty ones among them."""
+
+
+def block_numbers(
+    row: NDArray[Any], col: NDArray[Any], block: float, origin: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.int64]:
+    """Give each position the number of its square block.
+
+    Only occupied blocks count; they are numbered by row, then by column.
+
+    Parameters
+    ----------
+    row, col : ndarray, shape (N,)
+        Positions along both axes, in one unit.
+    block : float
+        Side of a block, in that unit.
+    origin : tuple of float
+        Shift of the blocks along both axes, in blocks.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Number of each position's block, from 0 without gaps.
+
+    Examples
+    --------
+    >>> block_numbers(np.array([0.5, 7.0, 1.5]), np.array([0.0, 0.0, 1.0]), 2.0).tolist()
+    [0, 1, 0]
+    """
+    down = np.floor(row / block + origin[0])
+    along = np.floor(col / block + origin[1])
+    _, numbers = np.unique(np.column_stack([down, along]), axis=0, return_inverse=True)
+    return np.asarray(numbers, dtype=np.int64).reshape(-1)
+
+
+def shuffled_folds(
+    row: NDArray[Any],
+    col: NDArray[Any],
+    shape: tuple[int, int],
+    block_px: int,
+    folds: int,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """Assign the pixels of a raster to folds, by blocks in random order.
+
+    The folds have equally many blocks, empty ones included unless there are too many.
+
+    Parameters
+    ----------
+    row, col : ndarray of int, shape (N,)
+        Pixels.
+    shape : tuple of int
+        Rows and columns of the raster.
+    block_px : int
+        Pixels along a block.
+    folds : int
+        Number of folds.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Fold of each pixel, 0..folds - 1.
+    """
+    rows, cols = (-(-length // block_px) for length in shape)
+    block = (row // block_px).astype(np.int64) * cols + col // block_px
+    number = rows * cols
+    if number > _MAX_SHUFFLED:
+        blocks, block = np.unique(block, return_inverse=True)
+        number = blocks.size
+    order = np.random.default_rng(seed).permutation(np.arange(number) % folds)
+    return np.asarray(order[block])
+
+
+def balanced_folds(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
+    """Assign groups to folds so that the folds have about equally many members.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (N,)
+        Group of each member, such as :func:`block_numbers`; at least as many as folds.
+    folds : int
+        Number of folds.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Fold of each member, 0..folds - 1; see ``sklearn.model_selection.GroupKFold``.
+
+    Examples
+    --------
+    >>> balanced_folds(np.array([0, 0, 1, 2]), 2).tolist()
+    [0, 0, 1, 1]
+    """
+    from sklearn.model_selection import GroupKFold  # slow to import
+
+    return _fold_numbers(GroupKFold(folds).split(groups, groups=groups), groups.size)
+
+
+def random_folds(count: int, folds: int, seed: int = 0) -> NDArray[np.int64]:
+    """Assign single members to folds at random.
+
+    Parameters
+    ----------
+    count : int
+        Members, N; at least as many as folds.
+    folds : int
+        Number of folds.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Fold of each member, 0..folds - 1; see ``sklearn.model_selection.KFold``.
+    """
+    from sklearn.model_selection import KFold  # slow to import
+
+    split = KFold(folds, shuffle=True, random_state=seed).split(np.empty(count))
+    return _fold_numbers(split, count)
+
+
+def _fold_numbers(
+    splits: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]], count: int
+) -> NDArray[np.int64]:
+    """Fold whose test part holds each member."""
+    fold = np.zeros(count, dtype=np.int64)
+    for number, (_, test) in enumerate(splits):
+        fold[test] = number
+    return fold
