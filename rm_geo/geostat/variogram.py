@@ -15,7 +15,7 @@ MIN_PAIRS: Final = 30
 """Fewest pairs of a lag class (Journel and Huijbregts)."""
 
 _PRACTICAL: Final = 3.0
-"""Practical range over range; starting values and bounds of the fit are practical ranges."""
+"""Practical range (95 % of the sill) over range (1 - 1/e of it)."""
 
 
 def semivariance(
@@ -127,12 +127,12 @@ def fit_variogram(
     if len(lag_m) < 3:  # too few to tell a nugget from a range
         return single(sill, longest_m / _PRACTICAL)
 
-    def model(log_parameters: NDArray[np.float64]) -> NestedExponentialCovariance:
-        nugget, partial_sill, practical_m = (float(value) for value in np.exp(log_parameters))
-        return single(partial_sill, practical_m / _PRACTICAL, nugget)
-
+    # The fit works with the practical range: its starting point and bounds are lags, and an
+    # ill-conditioned fit turns other roundings into other ranges.
     def residuals(log_parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        modelled_db2 = semivariance(model(log_parameters), lag_m)
+        nugget, partial_sill, practical_m = np.exp(log_parameters)
+        decay = np.exp(-_PRACTICAL * lag_m / practical_m)
+        modelled_db2 = nugget + partial_sill * (1.0 - decay)
         relative = (empirical_db2 - modelled_db2) / modelled_db2
         return np.asarray(relative * np.sqrt(pairs / pairs.max()))
 
@@ -142,4 +142,5 @@ def fit_variogram(
     fit = least_squares(
         residuals, np.clip(start, lower + 1e-9, upper - 1e-9), bounds=(lower, upper), loss="soft_l1"
     )
-    return model(fit.x)
+    nugget, partial_sill, practical_m = (float(value) for value in np.exp(fit.x))
+    return single(partial_sill, practical_m / _PRACTICAL, nugget)

@@ -90,7 +90,7 @@ def test_order_and_chunks_change_no_bit(drive, seed, chunk) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disk_columns, "IN_MEMORY_ROWS", chunk)  # on disk beyond
         other = bin_measurements(drive.select(order), GRID, chunk=chunk)
-    for name in ("rsrp_dbm", "count", "std_db"):
+    for name in ("pixel", "level_dbm", "count", "std_db"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
