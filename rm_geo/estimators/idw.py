@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array

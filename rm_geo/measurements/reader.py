@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from rm_geo._util.disk_columns import compress_in_place, computed
+from rm_geo._util.disk_columns import compress_in_place, map_blocks
 from rm_geo.errors import InputError, UsageError
 from rm_geo.grid import CrsLike
 from rm_geo.io.crs import parse_crs, to_metres
@@ -261,7 +261,7 @@ def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:
     if "combination" not in placed:
         return CellColumn.unnamed(placed["x"].size)
     lookup = cells.cell_of
-    codes = computed(lambda rows: lookup[rows], placed["combination"], dtype=np.int32)
+    codes = map_blocks(lambda rows: lookup[rows], placed["combination"], dtype=np.int32)
     return CellColumn(codes, tuple(cell.name for cell in cells.cells))
 
 
@@ -270,7 +270,7 @@ def _channels(cells: Resolution, placed: Columns) -> NDArray[np.float64] | None:
     lookup = cells.channel_of
     if "combination" not in placed or not np.isfinite(lookup).any():
         return None
-    found: NDArray[np.float64] = computed(
+    found: NDArray[np.float64] = map_blocks(
         lambda rows: lookup[rows], placed["combination"], dtype=np.float64
     )
     return found
