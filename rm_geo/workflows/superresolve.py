@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import Transformer
 
 from rm_geo._types import BoolArray, FloatArray, Scalar
 from rm_geo._util.atomic import prepare_output_folder, require_file_target
@@ -27,10 +28,11 @@ from rm_geo.devices import Precision, choose_batch_size, choose_device, choose_p
 from rm_geo.errors import AreaTooLargeError, InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.symmetries import require_count
-from rm_geo.grid import Grid, Tile
+from rm_geo.grid import Grid, Tile, metric_crs_for
 from rm_geo.inference.runner import run_tiles
 from rm_geo.inference.unit_scale import UnitScale
 from rm_geo.io.cog import Raster, raster_sink, read_raster
+from rm_geo.io.crs import WORST_SCALE_ERROR, scale_error
 from rm_geo.io.provenance import describe_input, describe_software
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.fill import fill_nearest
@@ -50,6 +52,10 @@ OVERLAP_PX: Final = 16
 
 _MOST_INTERCEPT: Final = 150.0
 """Largest magnitude of a level in dBm that is accepted."""
+
+_FILLER_PIXELS: Final = 4  # of one repeated extreme value that may be undeclared nodata
+_FILLER_SHARE: Final = 0.001
+_FILLER_GAP_DB: Final = 10.0
 
 _SUFFIXES: Final = (".tif", ".tiff", ".gtif", ".gtiff")
 
@@ -161,6 +167,7 @@ def superresolve(
     if not np.isfinite(raster.values).any():
         raise InputError(f"{source} holds no data: all of it is nodata.")
     _require_levels(raster.values, source)
+    _warn_of_scale(raster.grid, source, listener)
     tiles = raster.grid.tiles(WINDOW_PX, OVERLAP_PX)
     if len(tiles) > max_tiles:
         raise AreaTooLargeError(
@@ -329,6 +336,13 @@ class _Refiner:
 def _require_levels(values: FloatArray, source: Path) -> None:
     """Refuse values that are not levels in dBm: other units, or an undeclared nodata value."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    for extreme in (low, high):
+        if _is_filler(values, extreme):
+            raise InputError(
+                f"{source} holds {extreme:g} in many pixels, far from all other values: it looks "
+                "like nodata that is not declared.",
+                hint="Declare its nodata value (gdal_edit.py -a_nodata).",
+            )
     if -400.0 <= low < 0.0 and high <= 50.0:
         return
     hint = "Choose the right `band`, or declare its nodata value (gdal_edit.py -a_nodata)."
@@ -339,6 +353,30 @@ def _require_levels(values: FloatArray, source: Path) -> None:
     raise InputError(
         f"{source} does not hold levels in dBm: it has values from {low:g} to {high:g}.", hint=hint
     )
+
+
+def _is_filler(values: FloatArray, extreme: float) -> bool:
+    """Whether the lowest or highest value is repeated, and isolated from the others."""
+    known = values[np.isfinite(values)]
+    others = known[known != np.float32(extreme)]
+    repeated = known.size - others.size
+    if others.size == 0 or repeated < max(_FILLER_PIXELS, _FILLER_SHARE * known.size):
+        return False
+    return float(np.min(np.abs(others - np.float32(extreme)))) > _FILLER_GAP_DB
+
+
+def _warn_of_scale(grid: Grid, source: Path, progress: Progress) -> None:
+    """Warn where the pixels of a raster are not as large on the ground as in its CRS."""
+    west, south, east, north = grid.bounds
+    to_degrees = Transformer.from_crs(grid.crs, 4326, always_xy=True)
+    longitude, latitude = to_degrees.transform(0.5 * (west + east), 0.5 * (south + north))
+    error = scale_error(grid.crs, float(longitude), float(latitude))
+    if error > WORST_SCALE_ERROR:
+        progress.log(
+            f"Warning: a metre of {grid.crs.name!r} is {100.0 * error:.0f} % off a metre on the "
+            f"ground in {source}: warp it to {metric_crs_for(longitude, latitude).name!r} first "
+            "(gdalwarp -t_srs)."
+        )
 
 
 def _learnt_from_points(record: ModelRecord) -> bool:

@@ -16,6 +16,7 @@ from rm_geo.errors import AreaTooLargeError, InputError, ModelError, OutputError
 from rm_geo.grid import Grid
 from rm_geo.inference.unit_scale import UnitScale
 from rm_geo.io.cog import read_raster, write_raster
+from rm_geo.progress import SilentProgress
 from rm_geo.units import GAIN_SPAN_DB
 from rm_geo.workflows.superresolve import superresolve
 from rm_geo.zoo import weights
@@ -211,7 +212,9 @@ PLANE = (-80.0 - 0.4 * np.arange(40)[:, None] - 0.2 * np.arange(30)).astype(np.f
             "colour numbers",
         ),
         ({"values": np.full((9, 9), 70, np.uint8), "nodata": None}, "does not hold levels in dBm"),
-        ({"values": np.where(PLANE > -90, PLANE, -32768.0), "nodata": None}, "nodata value"),
+        ({"values": np.where(PLANE > -90, PLANE, -32768.0), "nodata": None}, "not declared"),
+        ({"values": np.where(PLANE > -90, PLANE, 0.0), "nodata": None}, "not declared"),
+        ({"values": np.where(PLANE > -90, PLANE, -200.0), "nodata": None}, "not declared"),
         ({"values": (10.0 ** (PLANE / 10.0)).astype(np.float32)}, "milliwatts"),
         ({"values": -PLANE}, "Path loss"),
         ({"values": PLANE + 1j * PLANE, "nodata": None}, "complex"),
@@ -223,6 +226,24 @@ def test_invalid_input_is_refused_and_nothing_written(tmp_path, model, options, 
     with pytest.raises(InputError, match=match):
         superresolve(source, tmp_path / "fine.tif", 4, model=model, device="cpu")
     assert not (tmp_path / "fine.tif").exists()
+
+
+def test_pixels_that_are_smaller_on_the_ground_are_a_warning(tmp_path, model):
+    source = tmp_path / "coarse.tif"
+    foreign_raster(source, PLANE, crs="EPSG:3857", transform=from_origin(1.49e6, 6.89e6, 4.0, 4.0))
+    progress = Lines()
+    superresolve(source, tmp_path / "fine.tif", 4, model=model, device="cpu", progress=progress)
+    assert any("EPSG" not in line and "on the ground" in line for line in progress.lines)
+
+
+class Lines(SilentProgress):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, message):
+        self.lines.append(message)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float64])
