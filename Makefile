@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine with Python 3.11 or newer: make demo, make test.
+# Two commands do everything on a fresh machine with Python 3.10 or newer: make demo, make test.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,13 +6,15 @@ STAMP := $(VENV)/.installed
 # pip takes its versions from here, so that every machine gets what was tested.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types docs unit qgis bench clean help
+.PHONY: demo test lint types docs unit unit-without-torch qgis bench clean help
 
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
 	@echo "make test   set up an environment and run every check: ruff, mypy, documentation, pytest;"
 	@echo "            as root on Debian it installs QGIS for the tests of the plugin"
 	@echo "make docs   build the documentation: docs/_build/html/index.html"
+	@echo "make unit-without-torch PYTHON=python3.12 VENV=.venv-3.12"
+	@echo "            run the tests on another version of Python, without PyTorch"
 	@echo "make bench  measure start-up, reading, the pipeline, and what a city takes"
 
 $(BIN)/python:
@@ -24,8 +26,8 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
+# On a CPU, predicting needs no PyTorch.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
 	$(PIP_INSTALL) --editable '.[simulate]'
 	@touch $@
 
@@ -52,6 +54,14 @@ qgis:
 unit: $(STAMP) qgis
 	$(BIN)/python -m pytest --quiet --doctest-modules rm_geo
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+$(VENV)/.without-torch: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+# Tests that need PyTorch are skipped: for other versions of Python, whose PyTorch is large.
+unit-without-torch: $(VENV)/.without-torch
+	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/qgis
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline startup job fresh demo

@@ -12,7 +12,6 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.memory import street_drive
-from rm_geo.devices import cpu_has_bfloat16
 from rm_geo.grid import Grid
 from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.methods import open_method
@@ -102,7 +101,7 @@ def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
     from rm_geo.zoo.onnx_files import export_path
     from rm_geo.zoo.weights import save_model
 
-    kind = "radiocycle-field"
+    kind = "radiocycle-drive"
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, RM_GEO_ONNX=folder):
         path = Path(folder) / "full size" / "model.safetensors"
         config = network_of_size(kind, "full")
@@ -291,7 +290,5 @@ def machine() -> str:
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         name = lines[0].split(":", 1)[1].strip() if lines else name
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return (
-        f"{name}, {os.cpu_count()} cores, bfloat16 {'yes' if cpu_has_bfloat16() else 'no'}, "
-        f"Python {platform.python_version()}, load {load:.1f} when the measurement began"
-    )
+    cores = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{name}, {cores}, load {load:.1f} when the measurement began"

@@ -1,7 +1,8 @@
-"""Which device networks would run on, found out without importing PyTorch.
+"""Device and precision of networks: CPU, CUDA or MPS; float32 or bfloat16.
 
-PyTorch takes seconds to import. Where no GPU can be there, nobody has to wait for it; where one
-may be, the answer is a good guess, and that of :func:`rm_geo.devices.choose_device` counts.
+On a CPU the precision is float32, whatever instructions the processor has, so that results do
+not depend on it. PyTorch is imported only where a GPU may be present: its import takes seconds,
+and on a CPU ONNX Runtime computes without it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,65 @@ import platform
 import re
 import sys
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 import numpy as np
 
-from rm_geo.errors import DeviceError, UsageError
+from rm_geo.errors import DependencyError, DeviceError, UsageError
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""Number format of a network's convolutions and matrix products."""
+
+CUDA_HINT: Final = (
+    "PyTorch's CPU build cannot use a GPU: install the CUDA build that fits the driver "
+    "(https://pytorch.org/get-started/locally), or choose `device=cpu`."
+)
+
+TORCH_HINT: Final = 'Install it with: pip install "rm-geo[torch]"'
 
 _DRIVERS: Final = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", "libcuda.so")
 
+_CPU_BATCH: Final = 4
+_MAX_BATCH: Final = 64
+
+# Peak memory of one 256 x 256 tile in the largest network (the paper's residual U-Net, float32).
+_TILE_BYTES: Final = 400 * 2**20
+
+
+def torch_is_installed() -> bool:
+    """Whether PyTorch is installed; it is not imported."""
+    with contextlib.suppress(ImportError, ValueError):
+        return importlib.util.find_spec("torch") is not None
+    return False
+
+
+def require_torch(purpose: str) -> None:
+    """Require that PyTorch is installed.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs it: the subject of the message.
+
+    Raises
+    ------
+    DependencyError
+        If it is not installed.
+    """
+    if not torch_is_installed():
+        raise DependencyError(f"{purpose} needs PyTorch, which is not installed.", hint=TORCH_HINT)
+
 
 def likely_device() -> str:
-    """Guess ``cuda``, ``mps`` or ``cpu``; ``none`` where PyTorch is not installed."""
+    """Guess what :func:`choose_device` would choose, without importing PyTorch.
+
+    Returns
+    -------
+    str
+        ``cuda``, ``mps`` or ``cpu``; ``none`` where PyTorch is not installed.
+    """
+    if not torch_is_installed():
+        return "none"
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return "none"
@@ -36,17 +85,17 @@ def likely_device() -> str:
 
 
 def is_cuda_build(version_file: Path) -> bool:
-    """Whether the ``torch/version.py`` of an installation names a version of CUDA."""
-    return _names_version(version_file, "cuda")
+    """Whether the ``torch/version.py`` of an installation states a version of CUDA."""
+    return _states_version(version_file, "cuda")
 
 
 def is_rocm_build(version_file: Path) -> bool:
-    """Whether it names one of ROCm, whose devices PyTorch calls ``cuda`` too."""
-    return _names_version(version_file, "hip")
+    """Whether it states a version of ROCm, whose devices PyTorch calls ``cuda`` too."""
+    return _states_version(version_file, "hip")
 
 
-def _names_version(version_file: Path, name: str) -> bool:
-    """Whether a line of the file sets a name to a version in quotes."""
+def _states_version(version_file: Path, name: str) -> bool:
+    """Whether a line of the file assigns a quoted version to a name."""
     try:
         text = version_file.read_text("utf-8", "replace")
     except OSError:
@@ -55,7 +104,7 @@ def _names_version(version_file: Path, name: str) -> bool:
 
 
 def count_cuda_devices() -> int:
-    """Count the GPUs that NVIDIA's driver reports; 0 without a driver. PyTorch is not needed."""
+    """Count the devices that NVIDIA's driver reports; 0 without a driver."""
     for name in _DRIVERS:
         with contextlib.suppress(OSError, AttributeError):
             driver = ctypes.CDLL(name)
@@ -63,25 +112,6 @@ def count_cuda_devices() -> int:
             if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
                 return count.value
     return 0
-
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
-
-
-CUDA_HINT: Final = (
-    "PyTorch's CPU build cannot use a GPU: install the CUDA build that fits the driver "
-    "(https://pytorch.org/get-started/locally), or choose `device=cpu`."
-)
-
-
-_CPU_BATCH: Final = 4
-
-
-_MAX_BATCH: Final = 64
-
-
-# Peak memory of one 256 x 256 tile in the largest network (the paper's residual U-Net, float32).
-_TILE_BYTES: Final = 400 * 2**20
 
 
 def choose_device(name: str = "auto") -> str:
@@ -95,18 +125,26 @@ def choose_device(name: str = "auto") -> str:
     Returns
     -------
     str
-        A name that torch accepts.
+        A name that PyTorch accepts.
 
     Raises
     ------
     DeviceError
-        If the device is not there.
+        If the device is not present.
+    DependencyError
+        If a GPU was asked for and PyTorch is not installed.
     UsageError
         If the name is none of the above.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    'cpu'
     """
     require_device_name(name)
     if name == "cpu" or (name == "auto" and likely_device() in {"cpu", "none"}):
         return "cpu"
+    require_torch(f"The device {name!r}")
     import torch
 
     kind, _, number = name.partition(":")
@@ -134,12 +172,12 @@ def choose_device(name: str = "auto") -> str:
 
 
 def require_device_name(name: str) -> None:
-    """Refuse what is the name of no device, here or elsewhere.
+    """Require the name of a device, present on this machine or not.
 
     Raises
     ------
     UsageError
-        If it is none.
+        If it is not one of ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` and ``mps``.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
         raise UsageError(
@@ -148,32 +186,70 @@ def require_device_name(name: str) -> None:
         )
 
 
-def choose_precision(device: str) -> Precision:
-    """Choose bfloat16 where the hardware multiplies it natively, else float32.
+def choose_precision(device: str, wanted: str = "auto") -> Precision:
+    """Choose the number format that networks compute in.
 
-    On a CPU without such instructions bfloat16 is emulated and ten times slower.
+    Parameters
+    ----------
+    device : str
+        As :func:`choose_device` returns it.
+    wanted : {"auto", "float32", "bfloat16"}
+        ``auto`` is bfloat16 on CUDA devices that multiply it natively, and float32 elsewhere:
+        on every CPU, so that maps do not depend on the processor.
+
+    Returns
+    -------
+    {"float32", "bfloat16"}
+
+    Raises
+    ------
+    UsageError
+        If another precision is wanted.
+
+    Examples
+    --------
+    >>> choose_precision("cpu")
+    'float32'
+    >>> choose_precision("cpu", "bfloat16")
+    'bfloat16'
     """
+    require_precision(wanted)
+    if wanted != "auto":
+        return cast("Precision", wanted)
     if device.startswith("cuda"):
         import torch
 
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if device == "cpu" and cpu_has_bfloat16() else "float32"
+    return "float32"
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether this CPU has AVX512-BF16 or AMX tiles, by Linux or else by torch."""
-    with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
-        return re.search(r"\b(avx512_bf16|amx_tile)\b", flags) is not None
-    import torch
+def require_precision(wanted: str) -> None:
+    """Require the name of a precision.
 
-    # Private names of torch.cpu: absent in some releases, which then count as "no".
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, test, bool)()) for test in tests)
+    Raises
+    ------
+    UsageError
+        If it is not one of ``auto``, ``float32`` and ``bfloat16``.
+    """
+    if wanted not in {"auto", "float32", "bfloat16"}:
+        raise UsageError(f"precision must be auto, float32 or bfloat16, not {wanted!r}.")
 
 
 def choose_batch_size(device: str, tile_size: int = 256) -> int:
-    """Tiles per batch that fit the device's memory; more than some tens bring nothing."""
+    """Choose the number of tiles in a batch by the memory of the device.
+
+    Parameters
+    ----------
+    device : str
+        As :func:`choose_device` returns it.
+    tile_size : int
+        Side of a tile in pixels.
+
+    Returns
+    -------
+    int
+        4 on a CPU, 1 to 64 on a GPU.
+    """
     if not device.startswith("cuda"):
         return _CPU_BATCH
     import torch
@@ -184,6 +260,6 @@ def choose_batch_size(device: str, tile_size: int = 256) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device's memory is exhausted."""
+    """Whether an exception reports that the memory of a device is exhausted."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text

@@ -27,35 +27,43 @@ if TYPE_CHECKING:
     "--beside",
     is_flag=True,
     help="Write the network alone beside the model's file, where its weights stay: for "
-    "radiocycle-field models that others will install.",
+    "models that others will install.",
 )
 @click.option(
     "--tile-size",
     type=click.IntRange(16),
-    default=256,
-    show_default=True,
     metavar="PX",
-    help="Side of the tiles that the file takes.",
+    help="Side of the tiles that the file takes; coarse pixels of super-resolution models.  "
+    "[default: 256, or 64 of super-resolution models]",
 )
 @click.option(
     "--buildings",
     is_flag=True,
-    help="Export the network as it is told where buildings stand ('predict --buildings').",
+    help="Export the network with known buildings as an input ('predict --buildings').",
 )
 @console_options
 def export(
-    model: str, path: Path | None, beside: bool, tile_size: int, buildings: bool, console: Console
+    model: str,
+    path: Path | None,
+    beside: bool,
+    tile_size: int | None,
+    buildings: bool,
+    console: Console,
 ) -> None:
     """Export a trained MODEL to ONNX, and compare it with the original."""
     from rm_geo._util.atomic import prepare_output_folder
+    from rm_geo.devices import require_torch
     from rm_geo.errors import UsageError
+
+    require_torch("Exporting a model")
     from rm_geo.zoo.catalog import INDEX_NAME, find_model, verified
-    from rm_geo.zoo.onnx_export import export_onnx
+    from rm_geo.zoo.onnx_export import default_tile_size, export_onnx
     from rm_geo.zoo.onnx_files import export_path
     from rm_geo.zoo.onnx_graph import write_graph
     from rm_geo.zoo.weights import write_index
 
     record = find_model(model)
+    tile_size = default_tile_size(record) if tile_size is None else tile_size
     if beside:
         if path is not None:
             raise UsageError("--beside and --onnx exclude each other.", hint="Give one of them.")

@@ -92,13 +92,15 @@ def train(
     console: Console,
     **chosen: Any,  # noqa: ANN401 - the options above that end up in the recipe
 ) -> None:
-    """Train a network of a KIND, such as radiocycle, radiocycle-field or mars.
+    """Train a network of a KIND, such as radiocycle, radiocycle-drive or mars.
 
     'python -m rm_geo.datasets.generate --help' tells how to make simulated scenes. Several
     GPUs: 'torchrun --nproc-per-node N -m rm_geo train ...'.
     """
+    from rm_geo.devices import require_torch
     from rm_geo.errors import ConfigError
 
+    require_torch("Training")
     recipe = _recipe(kind, config, chosen)
     if not recipe.get("data"):
         raise ConfigError("No training data is named.", hint="Give a folder with --data.")
@@ -157,16 +159,17 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
     """Put together what file, options and settings say, the later before the earlier."""
     from rm_geo.errors import ConfigError
     from rm_geo.training.builtin_recipes import SETTINGS, network_of_size
-    from rm_geo.zoo.superres_models import KINDS
+    from rm_geo.zoo.kinds import SUPERRES_KINDS
 
     recipe = _read_recipe(kind, config)
     if chosen["size"]:
         for key, value in network_of_size(kind, chosen["size"]).items():
             _put(recipe, f"network.{key}", value)
     for option in ("scale", "setting"):
-        if chosen[option] and kind not in KINDS:
+        if chosen[option] and kind not in SUPERRES_KINDS:
             raise ConfigError(
-                f"--{option} is for {', '.join(KINDS)}, not for {kind}.", hint="Leave it out."
+                f"--{option} is for {', '.join(SUPERRES_KINDS)}, not for {kind}.",
+                hint="Leave it out.",
             )
     if chosen["scale"]:
         _put(recipe, "network.scale", int(chosen["scale"]))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rm_geo.devices import torch_is_installed
 from rm_geo.errors import ClusterError, DependencyError
 
 _ANSWER_S: Final = 10
@@ -184,6 +185,8 @@ def _lost_without_a_log() -> Iterator[None]:
 
 def _gpus() -> int:
     """Count the CUDA devices of this machine."""
+    if not torch_is_installed():
+        return 0
     import torch
 
     return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from rm_geo.devices import require_precision, require_torch
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db, transmitter_images
-from rm_geo.networks.radio_unet import InterpolationNet
+from rm_geo.estimators.network import (
+    gain_offset_db,
+    model_record,
+    require_kind,
+    transmitter_images,
+)
 from rm_geo.units import gain_to_unit, unit_to_gain
 
 
@@ -23,26 +27,47 @@ class InterpolationNetEstimator:
         Name in the model index, or a file; the default model if not given.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision : {"auto", "float32", "bfloat16"}
+        See :func:`rm_geo.devices.choose_precision`.
 
     Raises
     ------
     ModelError
         If the model is missing, damaged or no InterpolationNet.
+    DependencyError
+        If PyTorch is not installed.
     """
 
     name = "interpolation-net"
     maps_buildings = False
 
-    def __init__(self, model: str | Path | None = None, device: str = "auto") -> None:
-        self._model = LoadedModel(model, "interpolation-net", device)
-        self._model.require(InterpolationNet, "InterpolationNet")
+    def __init__(
+        self, model: str | Path | None = None, device: str = "auto", precision: str = "auto"
+    ) -> None:
+        self.check_options(precision=precision)
+        record = model_record(model, self.name)
+        require_kind(record, (self.name,), "InterpolationNet")
+        require_torch(f"The model {record.name!r}, which has no graph for ONNX Runtime,")
+        from rm_geo.zoo.torch_network import TorchNetwork
+
+        self._network = TorchNetwork(record, device, precision)
+
+    @staticmethod
+    def check_options(*, precision: str = "auto", **_others: object) -> None:
+        """Refuse invalid values without opening a model.
+
+        Raises
+        ------
+        UsageError
+            If there is no such precision.
+        """
+        require_precision(precision)
 
     @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum and precision."""
-        return self._model.provenance
+        return {**self._network.record.provenance, "precision": self._network.precision}
 
-    @torch.inference_mode()
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; tiles without a measurement give NaN.
 
@@ -56,10 +81,8 @@ class InterpolationNetEstimator:
         offset_db = gain_offset_db(batch)[:, None, None]
         observed = batch.observed
         unit = np.where(observed, gain_to_unit(batch.rsrp_dbm - np.nan_to_num(offset_db)), 0.0)
-        with self._model.autocast():
-            gain = self._model.network(
-                self._model.tensor(unit.astype(np.float32))[:, None],
-                self._model.tensor(transmitter_images(batch))[:, None],
-            )
-        level = unit_to_gain(as_array(gain)) + offset_db  # NaN without a measurement
+        (gain,) = self._network(
+            unit.astype(np.float32)[:, None], transmitter_images(batch)[:, None]
+        )
+        level = unit_to_gain(gain[:, 0]) + offset_db  # NaN without a measurement
         return Estimate(rsrp_dbm=np.asarray(level, dtype=np.float32))

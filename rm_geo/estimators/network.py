@@ -1,96 +1,49 @@
-"""What all estimators with a trained network share: loading, device, precision, provenance."""
+"""What estimators with a trained network share: finding the model, scales, provenance."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
-import torch
 
 from rm_geo._types import FloatArray
-from rm_geo.devices import choose_device, choose_precision
 from rm_geo.errors import ModelError
 from rm_geo.estimators.base import TileBatch
-from rm_geo.networks import channels_last
 from rm_geo.units import GAIN_TOP_DB
-from rm_geo.zoo.catalog import ModelRecord, default_model, find_model
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor, nn
+from rm_geo.zoo.catalog import ModelRecord, default_model, find_model, verified
 
 
-class LoadedModel:
-    """A trained network on its device.
+def model_record(model: str | Path | None, key: str) -> ModelRecord:
+    """Find a model, and verify its checksum.
 
     Parameters
     ----------
-    model : str or Path or ModelRecord or None
-        Name in the model index, a file, or its record; None is the default of ``family``.
-    family : str
-        Method whose default is taken, such as ``radiocycle`` or ``mars-4``.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    model : str or Path or None
+        Name in the model index, or a file; None is the default of ``key``.
+    key : str
+        Key of the default model, such as ``radiocycle`` or ``mars-4``.
 
     Raises
     ------
     ModelError
-        If the model is missing, damaged or unknown.
-    DeviceError
-        If the device is not there.
+        If it is missing, damaged or unknown.
     """
-
-    def __init__(self, model: str | Path | ModelRecord | None, family: str, device: str) -> None:
-        from rm_geo.zoo.weights import load_network
-
-        self.device_name = choose_device(device)
-        if not isinstance(model, ModelRecord):
-            model = default_model(family) if model is None else find_model(model)
-        network, self.record = load_network(model)
-        self.network = network.to(self.device)
-        if self.device.type != "mps":  # MPS has no fast path for it
-            channels_last(self.network)
-
-    def require(self, kind: type[nn.Module] | tuple[type[nn.Module], ...], method: str) -> None:
-        """Refuse a network of another kind than the method's.
-
-        Raises
-        ------
-        ModelError
-            If it is of another kind.
-        """
-        if not isinstance(self.network, kind):
-            raise ModelError(
-                f"The model {self.record.name!r} is no {method} but {self.record.kind!r}.",
-                hint="'rm-geo models list' shows which model is of which kind.",
-            )
-
-    @cached_property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return torch.device(self.device_name)
-
-    @property
-    def provenance(self) -> dict[str, str]:
-        """Name and checksum of the model, and the precision it ran in."""
-        record: ModelRecord = self.record
-        return {**record.provenance, "precision": choose_precision(self.device_name)}
-
-    def tensor(self, array: np.ndarray) -> Tensor:
-        """Copy an array to the device."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-    def autocast(self) -> torch.autocast:
-        """Context in which the forward pass runs in the device's best precision."""
-        reduced = choose_precision(self.device_name) == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
+    return verified(default_model(key) if model is None else find_model(model))
 
 
-def as_array(tensor: Tensor) -> FloatArray:
-    """Bring (B, 1, H, W) back as (B, H, W) float32 in memory."""
-    return np.asarray(tensor[:, 0].float().cpu().numpy(), dtype=np.float32)
+def require_kind(record: ModelRecord, kinds: tuple[str, ...], network: str) -> None:
+    """Require a model of a kind that a method can use.
+
+    Raises
+    ------
+    ModelError
+        If it is of another kind.
+    """
+    if record.kind not in kinds:
+        raise ModelError(
+            f"The model {record.name!r} is no {network} but {record.kind!r}.",
+            hint="'rm-geo models list' shows which model is of which kind.",
+        )
 
 
 def gain_offset_db(batch: TileBatch) -> FloatArray:

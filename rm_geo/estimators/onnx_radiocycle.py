@@ -1,4 +1,4 @@
-"""RadioCycle for the field on a CPU, by ONNX Runtime alone."""
+"""RadioCycle for drive tests on a CPU, computed by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.symmetries import orientations, turned_position
+from rm_geo.estimators.symmetries import orientations, turn, turn_back, turned_position
 from rm_geo.units import LEVEL_SCALE_DB
-from rm_geo.zoo.onnx_session import OnnxField
+from rm_geo.zoo.onnx_session import OnnxNetwork
 
 LOG_STD_BOUNDS: Final = (-6.0, 2.0)
-"""Deviations beyond these, 0.05 and 150 dB, are a network's fancy."""
+"""Bounds of the logarithm of the standard deviation: 0.05 and 150 dB."""
 
 
 class OnnxRadioCycle:
-    """Runs exports of one field network, each for tiles of one size.
+    """Runs ONNX files of one network, each for tiles of one size.
 
     Parameters
     ----------
     files, known_buildings_files : dict of int to Path
-        The exports by the side of their tiles in pixels; the second take known buildings.
+        The files by the side of their tiles in pixels; the second take known buildings.
     sha256 : str
         Checksum of the weights that they must hold.
     symmetries : {1, 2, 4, 8}
@@ -41,15 +41,15 @@ class OnnxRadioCycle:
         self.known_buildings_files = known_buildings_files
         self._sha256 = sha256
         self._symmetries = symmetries
-        self._networks: dict[Path, OnnxField] = {}
+        self._networks: dict[Path, OnnxNetwork] = {}
 
     def has(self, tile_size_px: int | None, *, known_buildings: bool) -> bool:
-        """Whether there is an export for tiles of a size (None: any size)."""
+        """Whether there is a file for tiles of a size, or of any, with known buildings or not."""
         files = self.known_buildings_files if known_buildings else self.files
         return bool(files) if tile_size_px is None else tile_size_px in files
 
     def takes(self, batch: TileBatch) -> bool:
-        """Whether there is an export for tiles of this size, with known buildings or without."""
+        """Whether there is a file for the tiles of a batch."""
         _, rows, cols = batch.rsrp_dbm.shape
         return rows == cols and rows in self._files_for(batch)
 
@@ -66,15 +66,19 @@ class OnnxRadioCycle:
         levels = np.where(observed, batch.rsrp_dbm, np.float32(0.0))
         rsrp, probability, variance = (np.zeros_like(levels) for _ in range(3))
         for turns, mirror in orientations(self._symmetries):
+            images = [levels, observed, *(() if batch.buildings is None else (batch.buildings,))]
+            level_in, observed_in, *buildings = (
+                turn(image, turns, mirror)[:, None] for image in images
+            )
             maps = network(
-                _turned(levels, turns, mirror),
-                _turned(observed, turns, mirror),
+                level_in,
+                observed_in,
                 turned_position(batch.transmitter_rc, levels.shape[-1], turns, mirror),
                 batch.intercept_dbm,
-                batch.spacing_m,
-                None if batch.buildings is None else _turned(batch.buildings, turns, mirror),
+                np.asarray(batch.spacing_m),
+                *buildings,
             )
-            level, logits, log_std = (_turned_back(part, turns, mirror) for part in maps)
+            level, logits, log_std = (turn_back(part[:, 0], turns, mirror) for part in maps)
             rsrp += level
             probability += _logistic(logits)
             variance += np.exp(2.0 * np.clip(log_std, *LOG_STD_BOUNDS))
@@ -86,27 +90,16 @@ class OnnxRadioCycle:
         )
 
     def _files_for(self, batch: TileBatch) -> dict[int, Path]:
-        """Choose the exports that take what a batch tells."""
+        """Choose the files that take the inputs of a batch."""
         return self.files if batch.buildings is None else self.known_buildings_files
 
-    def _network(self, path: Path) -> OnnxField:
-        """Open an export, once."""
+    def _network(self, path: Path) -> OnnxNetwork:
+        """Open a file, once."""
         if path not in self._networks:
-            self._networks[path] = OnnxField(path, self._sha256)
+            self._networks[path] = OnnxNetwork(path, self._sha256)
         return self._networks[path]
 
 
 def _logistic(logits: FloatArray) -> FloatArray:
     """Probability of log-odds; this form of the logistic function cannot overflow."""
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits), dtype=np.float32)
-
-
-def _turned(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
-    """Mirror (..., H, W) left to right if asked, then turn by quarter turns."""
-    return np.rot90(image[..., ::-1] if mirror else image, turns, (-2, -1))
-
-
-def _turned_back(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
-    """Undo :func:`_turned`."""
-    turned = np.rot90(image, -turns, (-2, -1))
-    return turned[..., ::-1] if mirror else turned

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rm_geo.devices import choose_device, choose_precision
+from rm_geo.devices import choose_device, choose_precision, require_precision, require_torch
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.network import (
+    model_record,
+    require_kind,
+)
 from rm_geo.estimators.onnx_radiocycle import OnnxRadioCycle
 from rm_geo.estimators.symmetries import require_count
-from rm_geo.networks.kind_names import FIELD_KIND
-from rm_geo.zoo.catalog import default_model, find_model, verified
+from rm_geo.zoo.kinds import DRIVE_KIND
 from rm_geo.zoo.onnx_files import onnx_files
 
 if TYPE_CHECKING:
@@ -24,32 +27,36 @@ ENGINES: Final = ("auto", "torch", "onnx")
 
 
 class RadioCycleEstimator:
-    """RadioCycle, the published pair or the one for the field.
+    """RadioCycle, the published pair or the one for drive tests.
 
     Parameters
     ----------
     model : str or Path, optional
         Name in the model index, or a file; the default model if not given.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged: more is slower and better.
+        Orientations of a tile whose results are averaged: more is slower and more accurate.
     engine : {"auto", "torch", "onnx"}
-        What computes the field model. ``auto`` takes ONNX Runtime on a CPU without bfloat16
-        where an export for the size of the tiles comes with the model or was made
-        (``rm-geo export MODEL``; with ``--buildings`` for tiles whose buildings are known), else
-        PyTorch, which is not even imported before it is needed.
+        What computes a model for drive tests. ``auto`` is ONNX Runtime on a CPU, for tiles whose
+        size has a graph (one that comes with the model, or one that ``rm-geo export`` made), and
+        PyTorch otherwise.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` is float32 on a CPU. bfloat16 needs PyTorch; see
+        :func:`rm_geo.devices.choose_precision`.
     tile_size_px : int, optional
-        Side of the tiles to come, for the tag that says what computes them; any if not given.
+        Side of the tiles to come, for the tag that names the engine.
     known_buildings : bool
-        Whether the buildings of the tiles will be known, for the same tag.
+        Whether their buildings will be known, for the same tag.
 
     Raises
     ------
     ModelError
         If the model is missing, damaged or no RadioCycle.
     UsageError
-        If there is no such number of symmetries, or no such engine.
+        If an option has a value that does not exist.
+    DependencyError
+        If the model has no graph for ONNX Runtime and PyTorch is not installed.
     """
 
     name = "radiocycle"
@@ -61,23 +68,31 @@ class RadioCycleEstimator:
         device: str = "auto",
         symmetries: int = 1,
         engine: str = "auto",
+        precision: str = "auto",
         tile_size_px: int | None = None,
         known_buildings: bool = False,
     ) -> None:
-        self.check_options(symmetries=symmetries, engine=engine)
+        self.check_options(symmetries=symmetries, engine=engine, precision=precision)
         self.symmetries = symmetries
         self._wanted = engine
         self._tile_size_px, self._known_buildings = tile_size_px, known_buildings
         self._device = choose_device(device)
-        record = default_model(self.name) if model is None else find_model(model)
-        self._record = verified(record)
-        self._onnx = self._exported()
-        if self._onnx is None and (engine != "onnx" or self._record.kind != FIELD_KIND):
-            _ = self._torch  # a model that cannot be used fails before any work
+        self._precision = choose_precision(self._device, precision)
+        self._record = model_record(model, self.name)
+        require_kind(self._record, ("radiocycle", DRIVE_KIND), "RadioCycle")
+        self._onnx = self._graphs()
+        if self._onnx is None and (engine != "onnx" or self._record.kind != DRIVE_KIND):
+            _ = self._torch  # a model that cannot be used is refused before any work
 
     @staticmethod
-    def check_options(*, symmetries: int = 1, engine: str = "auto", **_others: object) -> None:
-        """Refuse values that are none, opening no model.
+    def check_options(
+        *,
+        symmetries: int = 1,
+        engine: str = "auto",
+        precision: str = "auto",
+        **_others: object,
+    ) -> None:
+        """Refuse invalid values without opening a model.
 
         Raises
         ------
@@ -86,12 +101,17 @@ class RadioCycleEstimator:
         """
         if engine not in ENGINES:
             raise UsageError(f"engine must be auto, torch or onnx, not {engine!r}.")
+        require_precision(precision)
+        if engine == "onnx" and precision == "bfloat16":
+            raise UsageError(
+                "ONNX Runtime computes in float32.", hint="For bfloat16, choose engine=torch."
+            )
         require_count(symmetries)
 
     @property
     def predicts_std(self) -> bool:
         """Whether the model gives a standard deviation: the published pair does not."""
-        return self._record.kind == FIELD_KIND
+        return self._record.kind == DRIVE_KIND
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -101,7 +121,7 @@ class RadioCycleEstimator:
         )
         return {
             **self._record.provenance,
-            "precision": choose_precision(self._device),
+            "precision": self._precision,
             "symmetries": str(self.symmetries),
             "engine": "onnx" if by_onnx else "torch",
         }
@@ -114,7 +134,9 @@ class RadioCycleEstimator:
         UsageError
             If the tile size does not suit the network.
         ModelError
-            If ONNX was asked for and there is no export for tiles of this size.
+            If ``engine`` is ``onnx`` and there is no graph for tiles of this size.
+        DependencyError
+            If there is none and PyTorch is not installed.
         """
         estimate = self._computer(batch).estimate(batch)
         empty = ~batch.observed.any((1, 2))
@@ -124,7 +146,7 @@ class RadioCycleEstimator:
         return estimate
 
     def _computer(self, batch: TileBatch) -> OnnxRadioCycle | TorchRadioCycle:
-        """Choose what computes tiles of this size."""
+        """Choose the engine for tiles of this size."""
         if self._onnx is not None and self._onnx.takes(batch):
             return self._onnx
         if self._wanted == "onnx":
@@ -139,17 +161,14 @@ class RadioCycleEstimator:
             )
         return self._torch
 
-    def _exported(self) -> OnnxRadioCycle | None:
-        """Find exports of the model, where ONNX Runtime is wanted or would be the faster one."""
-        # Measured on one core without bfloat16: 0.092 s against 0.120 s a tile, and PyTorch's
-        # import of two seconds on top.
-        faster = self._device == "cpu" and choose_precision("cpu") == "float32"
-        wanted = faster if self._wanted == "auto" else self._wanted == "onnx"
-        if not wanted or self._record.kind != FIELD_KIND:
+    def _graphs(self) -> OnnxRadioCycle | None:
+        """Find ONNX files of the model, where ONNX Runtime is to compute."""
+        on_cpu = self._device == "cpu" and self._precision == "float32"
+        wanted = on_cpu if self._wanted == "auto" else self._wanted == "onnx"
+        if not wanted or self._record.kind != DRIVE_KIND:
             return None
         files, known_buildings_files = (
-            onnx_files(self._record, known_buildings=known_buildings)
-            for known_buildings in (False, True)
+            onnx_files(self._record, known_buildings=known) for known in (False, True)
         )
         if not files and not known_buildings_files:
             return None
@@ -159,7 +178,19 @@ class RadioCycleEstimator:
 
     @cached_property
     def _torch(self) -> TorchRadioCycle:
-        """The network in PyTorch, loaded when it is first asked for."""
+        """The network in PyTorch, loaded at the first use."""
+        require_torch(self._use_of_torch())
         from rm_geo.estimators.torch_radiocycle import TorchRadioCycle
 
-        return TorchRadioCycle(self._record, self._device, self.symmetries)
+        return TorchRadioCycle(self._record, self._device, self.symmetries, self._precision)
+
+    def _use_of_torch(self) -> str:
+        """Name what needs PyTorch, for the message of an installation without it."""
+        if self._onnx is not None:
+            sizes = ", ".join(map(str, self._onnx.files))
+            return f"A tile size other than {sizes}"
+        if self._precision == "bfloat16":
+            return "Computing in bfloat16"
+        if self._wanted == "torch":
+            return "engine=torch"
+        return f"The model {self._record.name!r}, which has no graph for ONNX Runtime,"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
-from rm_geo.networks.srresnet import SRResNet
 
 
 class SRResNetEstimator(SuperResolutionEstimator):
     """SRResNet on measurements that form a lattice; parameters as its base class has them."""
 
     name = "srresnet"
-    network_type = SRResNet

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.padding import pad_window
+from rm_geo.devices import require_precision
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db
+from rm_geo.estimators.network import gain_offset_db, model_record, require_kind
 from rm_geo.estimators.symmetries import orientations, require_count, reversed_axes, turn, turn_back
 from rm_geo.units import gain_to_unit, unit_to_gain
+from rm_geo.zoo.superres_network import SuperResolutionNetwork
 
 
 class SuperResolutionEstimator:
-    """A network on tiles whose measurements form a lattice of the model's scale.
+    """A super-resolution network for measurements on a regular lattice of the model's scale.
 
-    Nodes without a measurement, inside the lattice, count as buildings; beyond it the map
-    goes on as it ends.
+    Nodes inside the lattice that have no measurement count as buildings. Beyond the lattice
+    the map is extrapolated with its outermost values.
 
     Parameters
     ----------
@@ -35,7 +35,9 @@ class SuperResolutionEstimator:
     scale : int
         Scale of the default model; a model that is given has its own.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged: more is slower and better.
+        Orientations of a tile whose results are averaged: more is slower and more accurate.
+    precision : {"auto", "float32", "bfloat16"}
+        See :func:`rm_geo.devices.choose_precision`.
     smallest_share : float
         Share of the lattice's nodes that must be measured, and share of a tile's
         measurements that must lie on it.
@@ -45,11 +47,12 @@ class SuperResolutionEstimator:
     ModelError
         If the model is missing, damaged or of another kind.
     UsageError
-        If ``symmetries`` is another number.
+        If an option has a value that does not exist.
+    DependencyError
+        If the model has no graph for ONNX Runtime and PyTorch is not installed.
     """
 
     name: ClassVar[str]
-    network_type: ClassVar[type[nn.Module]]
     maps_buildings = False
 
     def __init__(
@@ -59,17 +62,19 @@ class SuperResolutionEstimator:
         scale: int = 4,
         symmetries: int = 1,
         smallest_share: float = 0.4,
+        precision: str = "auto",
     ) -> None:
-        self.check_options(symmetries=symmetries)
+        self.check_options(symmetries=symmetries, precision=precision)
         self.symmetries = symmetries
         self.smallest_share = smallest_share
-        self._model = LoadedModel(model, f"{self.name}-{scale}", device)
-        self._model.require(self.network_type, self.network_type.__name__)
-        self.scale = int(self._model.network.scale)  # type: ignore[arg-type]
+        record = model_record(model, f"{self.name}-{scale}")
+        require_kind(record, (self.name,), type(self).__name__.removesuffix("Estimator"))
+        self._network = SuperResolutionNetwork(record, device, precision)
+        self.scale = self._network.scale
 
     @staticmethod
-    def check_options(*, symmetries: int = 1, **_others: object) -> None:
-        """Refuse values that are none, opening no model.
+    def check_options(*, symmetries: int = 1, precision: str = "auto", **_others: object) -> None:
+        """Refuse invalid values without opening a model.
 
         Raises
         ------
@@ -77,18 +82,17 @@ class SuperResolutionEstimator:
             If there are any.
         """
         require_count(symmetries)
-
-    @property
-    def parameters(self) -> int:
-        """Number of the network's weights."""
-        return sum(p.numel() for p in self._model.network.parameters())
+        require_precision(precision)
 
     @property
     def provenance(self) -> dict[str, str]:
         """Model, checksum, precision and symmetries."""
-        return {**self._model.provenance, "symmetries": str(self.symmetries)}
+        return {
+            **self._network.record.provenance,
+            "precision": self._network.precision,
+            "symmetries": str(self.symmetries),
+        }
 
-    @torch.inference_mode()
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; tiles without a measurement give NaN.
 
@@ -97,14 +101,14 @@ class SuperResolutionEstimator:
         InputError
             If the measurements of a tile are no lattice of the model's scale.
         UsageError
-            If the model needs known buildings and the batch has none.
+            If the model needs known buildings, and the batch has none.
         """
-        if not self._takes_buildings:
+        if not self._network.takes_buildings:
             batch = replace(batch, buildings=None)
         elif batch.buildings is None:
             raise UsageError(
-                f"The model {self._model.record.name!r} needs known buildings.",
-                hint="Use a model that finds them itself, such as the default.",
+                f"The model {self._network.record.name!r} needs known buildings.",
+                hint="Use a model without them, such as the default.",
             )
         offset_db = gain_offset_db(batch)
         level = np.full(batch.rsrp_dbm.shape, np.nan, dtype=np.float32)
@@ -148,77 +152,78 @@ class SuperResolutionEstimator:
         return row, col
 
     def _enlarge(self, unit: FloatArray, buildings: BoolArray | None) -> FloatArray:
-        """Run the network on (h, w), padded to what its pyramid can halve; 0 in known buildings."""
+        """Run the network on (h, w), padded to a multiple of 4; 0 in known buildings."""
         rows, cols = unit.shape
         spare = (-rows % 4, -cols % 4)
         padded = np.pad(unit, ((0, spare[0]), (0, spare[1])), mode="edge")
-        coarse = self._model.tensor(padded)[None, None]
         known = None
         if buildings is not None:
             beyond = ((0, spare[0] * self.scale), (0, spare[1] * self.scale))
-            known = self._model.tensor(np.pad(buildings, beyond, mode="edge").astype(np.float32))
-            known = known[None, None]
-        with self._model.autocast():
-            fine = averaged(
-                self._model.network, coarse, self.symmetries, self.scale, buildings=known
-            )
-        cut = as_array(fine)[0, : rows * self.scale, : cols * self.scale]
+            known = np.pad(buildings, beyond, mode="edge").astype(np.float32)[None, None]
+        fine = averaged(
+            self._network, padded[None, None], self.symmetries, self.scale, buildings=known
+        )
+        cut = fine[0, 0, : rows * self.scale, : cols * self.scale]
         return cut if buildings is None else np.where(buildings, np.float32(0), cut)
-
-    @property
-    def _takes_buildings(self) -> bool:
-        """Whether the network takes known buildings."""
-        return bool(getattr(self._model.network, "walled", False))
 
 
 def averaged(
-    network: nn.Module,
-    coarse: Tensor,
+    network: Callable[..., FloatArray],
+    coarse: FloatArray,
     symmetries: int,
     scale: int,
     *,
     centred: bool = False,
-    buildings: Tensor | None = None,
-) -> Tensor:
-    """Enlarge samples at the cells' centre pixels in several orientations, and average.
+    buildings: FloatArray | None = None,
+) -> FloatArray:
+    """Enlarge samples in several orientations, and average.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        Takes (B, 1, h, w) to (B, 1, scale h, scale w).
-    coarse : Tensor, shape (B, 1, h, w)
+    network : callable
+        Maps (B, 1, h, w) to (B, 1, scale h, scale w); takes the buildings as a second argument
+        where they are given.
+    coarse : ndarray of float32, shape (B, 1, h, w)
+        Samples at the centre pixels of their cells.
     symmetries : {1, 2, 4, 8}
+        Number of orientations.
     scale : int
-        An even cell has no centre pixel: samples lie half a pixel south-east of the centre,
-        and so half a pixel elsewhere once the samples are turned. Maps that were turned
-        are moved by what that makes.
+        Fine pixels along each coarse one. A cell with an even number has no centre pixel: its
+        sample lies half a pixel south-east of the centre, and in another direction once the
+        image is turned. Maps of turned images are shifted back by that pixel.
     centred : bool
-        Whether samples are means of their cells instead, which need no moving.
-    buildings : Tensor, shape (B, 1, scale h, scale w), optional
+        Whether samples are means of their cells, which need no shift.
+    buildings : ndarray of float32, shape (B, 1, scale h, scale w), optional
         1 in buildings, for a network that takes them.
 
     Returns
     -------
-    Tensor, shape (B, 1, scale h, scale w)
+    ndarray of float32, shape (B, 1, scale h, scale w)
+
+    Examples
+    --------
+    >>> def repeat(image):
+    ...     return image.repeat(2, axis=-2).repeat(2, axis=-1)
+    >>> averaged(repeat, np.ones((1, 1, 4, 4), np.float32), 8, 2, centred=True).shape
+    (1, 1, 8, 8)
     """
-    total = torch.zeros((), device=coarse.device)
+    total = np.float32(0.0)
     for turns, mirror in orientations(symmetries):
         backwards = reversed_axes(turns, mirror) if scale % 2 == 0 and not centred else ()
         axes = [axis for axis, runs in zip((-2, -1), backwards, strict=False) if runs]
-        given = [turn(coarse, turns, mirror)]
+        inputs = [turn(coarse, turns, mirror)]
         if buildings is not None:
-            given.append(turn(_shifted(buildings, axes, 1), turns, mirror))
-        fine = turn_back(network(*given).float(), turns, mirror)
+            inputs.append(turn(_shifted(buildings, axes, 1), turns, mirror))
+        fine = turn_back(network(*inputs), turns, mirror)
         total = total + _shifted(fine, axes, -1)
-    return total / symmetries
+    return np.asarray(total / np.float32(symmetries), dtype=np.float32)
 
 
-def _shifted(image: Tensor, axes: Sequence[int], step: int) -> Tensor:
+def _shifted(image: FloatArray, axes: Sequence[int], step: int) -> FloatArray:
     """Take pixels ``step`` further along each axis, the edge's own beyond it."""
     for axis in axes:
-        size = int(image.shape[axis])
-        source = (torch.arange(size, device=image.device) + step).clamp(0, size - 1)
-        image = image.index_select(axis, source)
+        size = image.shape[axis]
+        image = image.take(np.clip(np.arange(size) + step, 0, size - 1), axis)
     return image
 
 

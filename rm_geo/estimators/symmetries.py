@@ -1,23 +1,22 @@
-"""The square's symmetries: networks run in several orientations, and their maps averaged."""
+"""Symmetries of the square: a network runs in several orientations, and the mean is taken."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo.errors import UsageError
 
-if TYPE_CHECKING:
-    from torch import Tensor
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 COUNTS: Final = (1, 2, 4, 8)
 """How many orientations can be averaged."""
 
 
 def require_count(count: int) -> int:
-    """Give the number of orientations back.
+    """Require a number of orientations that can be averaged, and return it.
 
     Raises
     ------
@@ -36,21 +35,28 @@ def orientations(count: int) -> list[tuple[int, bool]]:
     return [(turns, mirror) for mirror in (False, True) for turns in range(4)][:count]
 
 
-def turn(image: Tensor, turns: int, mirror: bool) -> Tensor:
-    """Mirror (..., H, W) left to right if asked, then turn by quarter turns."""
-    return (image.flip(-1) if mirror else image).rot90(turns, (-2, -1))
+def turn(image: NDArray[_Scalar], turns: int, mirror: bool) -> NDArray[_Scalar]:
+    """Mirror (..., H, W) left to right if asked, then turn by quarter turns.
+
+    Examples
+    --------
+    >>> turn(np.array([[1, 2], [3, 4]]), 1, mirror=False)
+    array([[2, 4],
+           [1, 3]])
+    """
+    return np.rot90(image[..., ::-1] if mirror else image, turns, (-2, -1))
 
 
-def turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
+def turn_back(image: NDArray[_Scalar], turns: int, mirror: bool) -> NDArray[_Scalar]:
     """Undo :func:`turn`."""
-    turned = image.rot90(-turns, (-2, -1))
-    return turned.flip(-1) if mirror else turned
+    turned = np.rot90(image, -turns, (-2, -1))
+    return turned[..., ::-1] if mirror else turned
 
 
 def turned_position(
     position_rc: NDArray[np.float32], size: int, turns: int, mirror: bool
 ) -> NDArray[np.float32]:
-    """Say where positions (B, 2) in square tiles come to lie; NaN stays NaN."""
+    """Turn positions (B, 2) with the square tiles that they lie in; NaN stays NaN."""
     row, col = position_rc[:, 0], position_rc[:, 1]
     if mirror:
         col = size - col
@@ -60,7 +66,7 @@ def turned_position(
 
 
 def reversed_axes(turns: int, mirror: bool) -> tuple[bool, bool]:
-    """Tell whether rows and columns of a turned image run backwards in the original."""
+    """Whether rows and columns of a turned image run backwards in the original."""
     row, col = 1, 1  # a step down and to the right in the turned image, turned back
     for _ in range(turns % 4):
         row, col = col, -row

@@ -1,4 +1,4 @@
-"""RadioCycle by PyTorch on its device: the published pair, and the one for the field."""
+"""RadioCycle in PyTorch: the published pair, and the one for drive tests."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rm_geo._types import FloatArray
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.network import LoadedModel, as_array, gain_offset_db, transmitter_images
+from rm_geo.estimators.network import gain_offset_db, require_kind, transmitter_images
 from rm_geo.estimators.onnx_radiocycle import LOG_STD_BOUNDS
-from rm_geo.estimators.symmetries import orientations, turn, turn_back
+from rm_geo.estimators.symmetries import orientations
 from rm_geo.networks.features import SparseTiles
 from rm_geo.networks.radiocycle import DriveTestMaps, DriveTestRadioCycle, RadioCycle
 from rm_geo.units import LEVEL_SCALE_DB, gain_to_unit, unit_to_gain
 from rm_geo.zoo.catalog import ModelRecord
+from rm_geo.zoo.kinds import DRIVE_KIND
+from rm_geo.zoo.torch_network import TorchNetwork, as_array
 
 
 class TorchRadioCycle:
-    """Runs a trained pair by PyTorch.
+    """A trained pair on its device.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ class TorchRadioCycle:
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     symmetries : {1, 2, 4, 8}
         Orientations of a tile whose results are averaged.
+    precision : {"auto", "float32", "bfloat16"}
+        See :func:`rm_geo.devices.choose_precision`.
 
     Raises
     ------
@@ -35,12 +40,12 @@ class TorchRadioCycle:
         If the model is damaged or no RadioCycle.
     """
 
-    tag = "torch"
-
-    def __init__(self, record: ModelRecord, device: str, symmetries: int = 1) -> None:
+    def __init__(
+        self, record: ModelRecord, device: str, symmetries: int = 1, precision: str = "auto"
+    ) -> None:
+        require_kind(record, ("radiocycle", DRIVE_KIND), "RadioCycle")
         self._symmetries = symmetries
-        self._model = LoadedModel(record, "radiocycle", device)
-        self._model.require((DriveTestRadioCycle, RadioCycle), "RadioCycle")
+        self._model = TorchNetwork(record, device, precision)
 
     @torch.inference_mode()
     def estimate(self, batch: TileBatch) -> Estimate:
@@ -73,14 +78,14 @@ class TorchRadioCycle:
         variance: Tensor | float = 0.0
         buildings = self._buildings(batch)
         for turns, mirror in orientations(self._symmetries):
-            known = None if buildings is None else turn(buildings, turns, mirror)
+            known = None if buildings is None else _turn(buildings, turns, mirror)
             with self._model.autocast():
                 maps = network(_turn_tiles(tiles, turns, mirror), known)
             assert isinstance(maps, DriveTestMaps)
-            rsrp = rsrp + turn_back(maps.rsrp_dbm, turns, mirror)
+            rsrp = rsrp + _turn_back(maps.rsrp_dbm, turns, mirror)
             odds = torch.sigmoid(maps.building_logits.float())
-            probability = probability + turn_back(odds, turns, mirror)
-            variance = variance + turn_back(
+            probability = probability + _turn_back(odds, turns, mirror)
+            variance = variance + _turn_back(
                 torch.exp(2.0 * maps.log_std.float().clamp(*LOG_STD_BOUNDS)), turns, mirror
             )
         assert isinstance(rsrp, Tensor)
@@ -88,9 +93,9 @@ class TorchRadioCycle:
         assert isinstance(variance, Tensor)
         share = 1.0 / self._symmetries
         return Estimate(
-            rsrp_dbm=as_array(rsrp * share),
-            building_probability=as_array(probability * share),
-            std_db=as_array(LEVEL_SCALE_DB * torch.sqrt(variance * share)),
+            rsrp_dbm=_image(rsrp * share),
+            building_probability=_image(probability * share),
+            std_db=_image(LEVEL_SCALE_DB * torch.sqrt(variance * share)),
         )
 
     def _buildings(self, batch: TileBatch) -> Tensor | None:
@@ -119,15 +124,15 @@ class TorchRadioCycle:
         probability: Tensor | float = 0.0
         for turns, mirror in orientations(self._symmetries):
             with self._model.autocast():
-                logits, level = network(*(turn(image, turns, mirror) for image in images))
-            gain = gain + turn_back(level.float(), turns, mirror)
-            probability = probability + turn_back(torch.sigmoid(logits.float()), turns, mirror)
+                logits, level = network(*(_turn(image, turns, mirror) for image in images))
+            gain = gain + _turn_back(level.float(), turns, mirror)
+            probability = probability + _turn_back(torch.sigmoid(logits.float()), turns, mirror)
         assert isinstance(gain, Tensor)
         assert isinstance(probability, Tensor)
         share = 1.0 / self._symmetries
         return Estimate(
-            rsrp_dbm=np.asarray(unit_to_gain(as_array(gain * share)) + offset_db, dtype=np.float32),
-            building_probability=as_array(probability * share),
+            rsrp_dbm=np.asarray(unit_to_gain(_image(gain * share)) + offset_db, dtype=np.float32),
+            building_probability=_image(probability * share),
             zero_in_buildings=True,
         )
 
@@ -142,6 +147,22 @@ def _require_multiple(batch: TileBatch, multiple: int) -> None:
         )
 
 
+def _image(tensor: Tensor) -> FloatArray:
+    """Copy (B, 1, H, W) to an array (B, H, W) in main memory."""
+    return as_array(tensor)[:, 0]
+
+
+def _turn(image: Tensor, turns: int, mirror: bool) -> Tensor:
+    """Mirror (..., H, W) left to right if asked, then turn by quarter turns."""
+    return (image.flip(-1) if mirror else image).rot90(turns, (-2, -1))
+
+
+def _turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
+    """Undo :func:`_turn`."""
+    turned = image.rot90(-turns, (-2, -1))
+    return turned.flip(-1) if mirror else turned
+
+
 def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
     """Mirror tiles left to right if asked, then turn them."""
     rows, cols = tiles.rsrp_dbm.shape[-2:]
@@ -151,8 +172,8 @@ def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
     for _ in range(turns):
         row, col, rows, cols = cols - col, row, cols, rows
     return SparseTiles(
-        rsrp_dbm=turn(tiles.rsrp_dbm, turns, mirror),
-        observed=turn(tiles.observed, turns, mirror),
+        rsrp_dbm=_turn(tiles.rsrp_dbm, turns, mirror),
+        observed=_turn(tiles.observed, turns, mirror),
         transmitter_rc=torch.stack([row, col], 1),
         intercept_dbm=tiles.intercept_dbm,
         spacing_m=tiles.spacing_m,

@@ -1,4 +1,4 @@
-"""What a method is opened by: a small value that travels to whoever computes."""
+"""Specification of a method: a small value that is sent to workers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rm_geo.options import PredictOptions
 
 @dataclass(frozen=True)
 class MethodRecipe:
-    """What a method is opened by, here or on a worker.
+    """Arguments of a method, for this process or a worker.
 
     Attributes
     ----------
     method, model, device, batch_size, tile_size_px, options, known_buildings
         As for :func:`rm_geo.inference.methods.open_method`.
     version : str
-        Of the rm_geo that asks; workers must have the same.
+        Version of rm_geo that made it; workers must have the same.
     """
 
     method: str
@@ -34,7 +34,7 @@ class MethodRecipe:
 
     @classmethod
     def of(cls, options: PredictOptions) -> MethodRecipe:
-        """Take what concerns the method from the options of a run."""
+        """Take the arguments of the method from the options of a run."""
         model = options.method.model
         if model is not None:
             path = Path(model)

@@ -1,4 +1,4 @@
-"""A method by name, ready to run: its model found, its device and batch size chosen."""
+"""A method by name, ready to run: model, device and batch size are chosen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rm_geo.estimators.base import Estimator
 from rm_geo.zoo.catalog import find_model
 
 _OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "known_buildings"})
-"""What a run says in another way."""
+"""Parameters that a run sets by options of its own."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class OpenMethod:
     batch_size : int
         Tiles to give it at once.
     is_network : bool
-        Whether it learnt from other places than this one.
+        Whether the method is a trained network.
     remote_provenance : mapping of str to str, optional
-        What the estimator's provenance is where tiles are computed, if that is elsewhere.
+        Provenance of the estimator on remote workers, if they compute the tiles.
     """
 
     estimator: Estimator
@@ -44,7 +44,7 @@ class OpenMethod:
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Parameters, model and checksum of what computes the tiles, as tags."""
+        """Parameters, model and checksum of the estimator, as tags."""
         if self.remote_provenance is not None:
             return self.remote_provenance
         return self.estimator.provenance
@@ -102,7 +102,7 @@ def open_method(
     else:
         if info is not None and model is not None:
             raise _no_model_to_choose(method)
-        # Asking for a GPU that is not there is a mistake, whoever would have used it.
+        # A GPU that is not present is refused for classical methods as well.
         place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
     estimator = registry.create(method, **further)
     size = batch_size or choose_batch_size(place, tile_size_px)
@@ -117,7 +117,7 @@ def check_method(
     options: Mapping[str, object] | None = None,
     known_buildings: bool = False,
 ) -> None:
-    """Refuse what :func:`open_method` would refuse on any machine, opening nothing.
+    """Refuse what :func:`open_method` would refuse on any machine, without opening a model.
 
     Parameters
     ----------
@@ -142,13 +142,13 @@ def check_method(
         find_model(model)
     if known_buildings:
         registry.require_accepts_buildings(method)
-    # Whoever computes may have packages that are not here.
+    # Workers may have packages that are missing here.
     with contextlib.suppress(DependencyError, ImportError):
         registry.check_options(method, **further)
 
 
 def _refuse_own_options(options: Mapping[str, object]) -> None:
-    """Refuse parameters of a method that a run says in another way."""
+    """Refuse parameters of a method that a run sets by options of its own."""
     if chosen := _OWN_OPTIONS & options.keys():
         raise UsageError(
             f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
@@ -157,7 +157,7 @@ def _refuse_own_options(options: Mapping[str, object]) -> None:
 
 
 def _no_model_to_choose(method: str) -> UsageError:
-    """Tell that a method has no models."""
+    """Make the error for a model given to a method without models."""
     return UsageError(
         f"The method {method!r} has no trained model to choose.", hint="Leave out `model`."
     )

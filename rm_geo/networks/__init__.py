@@ -41,7 +41,7 @@ def _kinds() -> dict[str, Callable[..., nn.Module]]:
     """Constructors by the name of the kind in a model file."""
     return {
         "radiocycle": RadioCycle,
-        "radiocycle-field": DriveTestRadioCycle,
+        "radiocycle-drive": DriveTestRadioCycle,
         "interpolation-net": InterpolationNet,
         "mars": MARS,
         "srresnet": SRResNet,

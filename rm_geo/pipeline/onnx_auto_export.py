@@ -1,4 +1,4 @@
-"""The faster engine made ready for a long run: who maps a city need not know what ONNX is."""
+"""Export of a model for ONNX Runtime before a long run, if it comes without a graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable
 from typing import Final
 
-from rm_geo.devices import choose_device, choose_precision
+from rm_geo.devices import choose_device, torch_is_installed
 from rm_geo.errors import RmGeoError
 from rm_geo.grid import Grid
 from rm_geo.options import PredictOptions
@@ -20,19 +20,20 @@ _PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
 
 
 def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progress) -> bool:
-    """Export the field model before a long run on a CPU where ONNX Runtime is faster.
+    """Export a model for drive tests before a long run on a CPU.
 
-    Nothing is done where another engine was asked for, a package is missing, the model is of
-    another kind, or an export is at hand. An export that fails is told, and PyTorch computes.
+    Nothing is done if another engine or precision was asked for, a package is missing, the model
+    is of another kind, or there is a graph for the size of the tiles. If the export fails, that is
+    reported, and PyTorch computes.
 
     Parameters
     ----------
     options : PredictOptions
-        How the run is to be done.
+        Options of the run.
     grids : iterable of Grid
-        Where its maps lie.
+        Grids of its maps.
     progress : Progress
-        Told of what is done.
+        Reports what is done.
 
     Returns
     -------
@@ -42,6 +43,7 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
     if not _is_wanted(options) or _tiles(options, grids) < WORTH_TILES:
         return False
     from rm_geo.zoo.catalog import default_model, find_model, verified
+    from rm_geo.zoo.kinds import DRIVE_KIND
     from rm_geo.zoo.onnx_files import export_path, onnx_files
 
     try:
@@ -51,30 +53,29 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
             else find_model(options.method.model)
         )
         record = verified(record)
-        known_buildings, size = options.site.buildings is not None, options.grid.tile_size_px
-        if record.kind != "radiocycle-field" or size in onnx_files(
-            record, known_buildings=known_buildings
-        ):
+        known, size = options.site.buildings is not None, options.grid.tile_size_px
+        if record.kind != DRIVE_KIND or size in onnx_files(record, known_buildings=known):
             return False
-        path = export_path(record.sha256 or "", size, known_buildings=known_buildings)
+        path = export_path(record.sha256 or "", size, known_buildings=known)
         path.parent.mkdir(parents=True, exist_ok=True)
         progress.log(f"Exporting {record.name} for ONNX Runtime, once: the run is long")
         from rm_geo.zoo.onnx_export import export_onnx
 
-        export_onnx(record, path, size, known_buildings=known_buildings)
+        export_onnx(record, path, size, known_buildings=known)
     except (RmGeoError, OSError) as error:
-        progress.log(f"Goes on with PyTorch: {error}")
+        progress.log(f"PyTorch computes: {error}")
         return False
     return True
 
 
 def _is_wanted(options: PredictOptions) -> bool:
-    """Whether ONNX Runtime would compute, were there an export."""
+    """Whether ONNX Runtime would compute if there were an export."""
     return (
         options.method.name.strip().lower() == "radiocycle"
         and options.method.method_options.get("engine", "auto") == "auto"
         and choose_device(options.method.device) == "cpu"
-        and choose_precision("cpu") == "float32"
+        and options.method.method_options.get("precision", "auto") in {"auto", "float32"}
+        and torch_is_installed()
         and all(importlib.util.find_spec(name) is not None for name in _PACKAGES)
     )
 

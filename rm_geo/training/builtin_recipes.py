@@ -89,7 +89,7 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
 _SIZES: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "radiocycle": {"s": {"width": 0.25, "map_width": 0.5}, "full": {"width": 1.0}},
     "interpolation-net": {"s": {"width": 0.5}, "full": {"width": 1.0}},
-    "radiocycle-field": {
+    "radiocycle-drive": {
         "s": {"trend": True},
         "full": {
             "trend": True,

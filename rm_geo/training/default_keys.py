@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.errors import InputError, UsageError
-from rm_geo.zoo.superres_models import KINDS as REFINING_KINDS
+from rm_geo.zoo.kinds import SUPERRES_KINDS
 
-_PAIRS: Final = ("radiocycle", "radiocycle-field")
+_PAIRS: Final = ("radiocycle", "radiocycle-drive")
 
 _PLAIN: Final = {
     "interpolation-net": ("interpolation-net",),
@@ -57,7 +57,7 @@ def require_suited(key: str, name: str, shape: NetworkShape) -> None:
     scaled = _SCALED.fullmatch(key)
     if scaled is not None:
         family, scale = scaled[1], int(scaled[2])
-        kinds: tuple[str, ...] = REFINING_KINDS if family == "superres" else (family,)
+        kinds: tuple[str, ...] = SUPERRES_KINDS if family == "superres" else (family,)
         if shape.kind in kinds and shape.scale not in (None, scale):
             raise UsageError(
                 f"The model {name!r} refines {shape.scale}x: it is no {key!r}.",

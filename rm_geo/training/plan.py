@@ -82,7 +82,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "RadioCycle as published: dual losses with dynamic weight averaging.",
         ),
         PlannedModel(
-            "radiocycle", "radiocycle-field", field, 8, "RadioCycle for drive tests, full size."
+            "radiocycle", "radiocycle-drive", field, 8, "RadioCycle for drive tests, full size."
         ),
         PlannedModel(
             "interpolation-net",

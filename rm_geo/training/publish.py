@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from rm_geo.errors import DependencyError, InputError, RmGeoError, UsageError
-from rm_geo.networks.kind_names import FIELD_KIND
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.default_keys import NetworkShape, read_shape, require_suited
 from rm_geo.training.start import CONFIG_NAME
 from rm_geo.zoo.catalog import find_model, read_index
+from rm_geo.zoo.kinds import GRAPH_KINDS
 from rm_geo.zoo.model_file import CARD_NAME
-from rm_geo.zoo.onnx_graph import write_graph
+from rm_geo.zoo.onnx_graph import write_graphs
 from rm_geo.zoo.weights import write_index
 
 
@@ -63,12 +63,11 @@ def main(
         known = read_index(models).get("default", {})
         checksum = publish(run, models / name, size, text)
         record = find_model(models / name)
-        if record.kind == FIELD_KIND:
+        if record.kind in GRAPH_KINDS:
             try:
-                for known_buildings in (False, True):
-                    write_graph(record, known_buildings=known_buildings)
+                write_graphs(record)
             except DependencyError as error:
-                click.echo(f"Without a network for ONNX Runtime: {error}", err=True)
+                click.echo(f"No graph for ONNX Runtime was written: {error}", err=True)
         write_index(models, {**known, **chosen})
     except RmGeoError as error:
         click.echo(f"Error: {error}", err=True)

@@ -266,7 +266,7 @@ def make_task(
 
 def _task_options(kind: str) -> type[Any]:
     """Give the options that the training of a kind of network has."""
-    if kind == "radiocycle-field":
+    if kind == "radiocycle-drive":
         return FieldOptions
     if kind in {"mars", "srresnet", "supreme"}:
         return MarsOptions

@@ -22,7 +22,7 @@ from rm_geo.networks.radiocycle import DriveTestRadioCycle
 from rm_geo.progress import Progress
 from rm_geo.training.plan import PlannedModel
 from rm_geo.validation.tables import markdown_table
-from rm_geo.zoo.superres_models import KINDS as REFINING_KINDS
+from rm_geo.zoo.kinds import SUPERRES_KINDS
 
 _PAPER_MULTIPLE: Final = 64
 """Sides of the maps that the published pair and InterpolationNet take are multiples of it."""
@@ -66,7 +66,7 @@ def require_judgeable(model: PlannedModel, data: SimulatedSet, transmitters: int
             require_alike(data.scene_ids[index], data.antennas[index, antennas])
             if model.recipe.get("network", {}).get("walled", False):
                 _require_learnt(data, index)
-        if model.kind not in REFINING_KINDS:
+        if model.kind not in SUPERRES_KINDS:
             _require_size(model, data)
     except RmGeoError as error:
         raise ConfigError(
@@ -102,7 +102,7 @@ def judge(
     """Judge the model in a folder; gives a table in Markdown."""
     method = "radiocycle" if model.kind.startswith("radiocycle") else model.kind
     estimator = create(method, model=folder, device=device)
-    if model.kind in REFINING_KINDS:
+    if model.kind in SUPERRES_KINDS:
         scale = int(model.recipe.get("network", {}).get("scale", 4))
         method_set = MethodSet({model.key: estimator}, {}, (model.key,))
         rows, _ = judge_mars(
@@ -129,7 +129,7 @@ def _pairs(
     model: PlannedModel, data: SimulatedSet, transmitters: int
 ) -> list[tuple[int, NDArray[np.int64]]]:
     """Give scenes and antennas that :func:`judge` looks at."""
-    if model.kind in REFINING_KINDS:
+    if model.kind in SUPERRES_KINDS:
         return list(pairs_to_judge(data, setting_of(model), None, transmitters))
     first = np.arange(data.gains_db.shape[1], dtype=np.int64)[:transmitters]
     return [(index, first) for index in range(len(data))]
@@ -148,7 +148,7 @@ def _require_learnt(data: SimulatedSet, index: int) -> None:
 def _require_size(model: PlannedModel, data: SimulatedSet) -> None:
     """Refuse scenes that the network's pyramid cannot halve evenly."""
     multiple = _PAPER_MULTIPLE
-    if model.kind == "radiocycle-field":
+    if model.kind == "radiocycle-drive":
         with torch.device("meta"):
             network = build(model.kind, model.recipe.get("network", {}))
         assert isinstance(network, DriveTestRadioCycle)

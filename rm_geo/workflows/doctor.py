@@ -25,6 +25,7 @@ from rm_geo.devices import (
     count_cuda_devices,
     is_cuda_build,
     is_rocm_build,
+    torch_is_installed,
 )
 from rm_geo.errors import DependencyError, RmGeoError
 from rm_geo.workflows.dependencies import Dependency, find_dependencies
@@ -361,7 +362,7 @@ def _check_device(device: str) -> Iterator[Check]:
 
 def _spec_of_torch() -> Path | None:
     """File that describes the installed build of PyTorch."""
-    spec = importlib.util.find_spec("torch")
+    spec = importlib.util.find_spec("torch") if torch_is_installed() else None
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).with_name("version.py")

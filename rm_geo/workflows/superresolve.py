@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,10 @@ from pyproj import Transformer
 from rm_geo._types import BoolArray, FloatArray, Scalar
 from rm_geo._util.atomic import prepare_output_folder, require_file_target
 from rm_geo._util.padding import pad_window
-from rm_geo.devices import Precision, choose_batch_size, choose_device, choose_precision
+from rm_geo.devices import choose_batch_size, choose_device
 from rm_geo.errors import AreaTooLargeError, InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
+from rm_geo.estimators.super_resolution import averaged
 from rm_geo.estimators.symmetries import require_count
 from rm_geo.grid import Grid, Tile, metric_crs_for
 from rm_geo.inference.runner import run_tiles
@@ -39,10 +39,7 @@ from rm_geo.raster.fill import fill_nearest
 from rm_geo.raster.mosaic import Band, Mosaic
 from rm_geo.zoo.catalog import ModelRecord, describe_network
 from rm_geo.zoo.superres_models import refining_model
-from rm_geo.zoo.weights import load_network
-
-if TYPE_CHECKING:
-    from torch import nn
+from rm_geo.zoo.superres_network import SuperResolutionNetwork
 
 WINDOW_PX: Final = 64
 """Side of a window in coarse pixels: what the networks were trained on."""
@@ -183,15 +180,14 @@ def superresolve(
         from rm_geo.buildings.mask import building_mask  # GeoPandas, and most runs need none
 
         building_pixels = building_mask(buildings, fine, layer=buildings_layer)
-    network, record = load_network(record)
+    network = SuperResolutionNetwork(record, place)
+    record = network.record
     prepare_output_folder(target.parent)
     known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
     unit_scale = UnitScale.fit(raster.values, known)
     if _learnt_from_points(record) and scale % 2 == 0:
         symmetries = max(symmetries, 2)
-    refiner = _Refiner(
-        network.to(place), unit_scale, place, choose_precision(place), scale, symmetries
-    )
+    refiner = _Refiner(network, unit_scale, scale, symmetries)
     tags = {
         **{key: value for key, value in raster.tags.items() if key.islower()},
         **describe_software(),
@@ -199,6 +195,8 @@ def superresolve(
         **({} if buildings is None else describe_input(Path(buildings), "buildings_")),
         "super_resolution_model": record.name,
         "super_resolution_sha256": record.sha256 or "",
+        "super_resolution_engine": network.engine(WINDOW_PX, WINDOW_PX),
+        "super_resolution_precision": network.precision,
         "super_resolution_scale": str(scale),
         "super_resolution_symmetries": str(symmetries),
         "unit_scale": f"zero at {unit_scale.zero_dbm:.2f} dBm, {unit_scale.span_db:.2f} dB wide",
@@ -291,10 +289,8 @@ def _through(tile: Tile, image: NDArray[Scalar]) -> NDArray[Scalar]:
 class _Refiner:
     """The network as an estimator for the runner; its estimates are finer than its input."""
 
-    network: nn.Module
+    network: SuperResolutionNetwork
     unit_scale: UnitScale
-    device: str
-    precision: Precision
     scale: int
     symmetries: int
 
@@ -308,29 +304,16 @@ class _Refiner:
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Refine windows of shape (B, h, w) to (B, h * scale, w * scale)."""
-        import torch
-
-        from rm_geo.estimators.super_resolution import averaged
-
-        unit = torch.from_numpy(self.unit_scale.to_unit(batch.rsrp_dbm))[:, None]
-        outlines = None
-        if batch.buildings is not None:
-            outlines = torch.from_numpy(batch.buildings)[:, None].float().to(self.device)
-        cast = (
-            torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
-            if self.precision == "bfloat16"
-            else nullcontext()
+        buildings = None if batch.buildings is None else batch.buildings[:, None].astype(np.float32)
+        fine = averaged(
+            self.network,
+            self.unit_scale.to_unit(batch.rsrp_dbm)[:, None],
+            self.symmetries,
+            self.scale,
+            centred=True,
+            buildings=buildings,
         )
-        with torch.inference_mode(), cast:
-            fine = averaged(
-                self.network,
-                unit.to(self.device),
-                self.symmetries,
-                self.scale,
-                centred=True,
-                buildings=outlines,
-            )
-        return Estimate(self.unit_scale.to_dbm(fine[:, 0].float().cpu().numpy()))
+        return Estimate(self.unit_scale.to_dbm(fine[:, 0]))
 
 
 def _require_levels(values: FloatArray, source: Path) -> None:

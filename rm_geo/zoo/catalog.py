@@ -1,4 +1,4 @@
-"""Trained models: where they are, and whether they are whole.
+"""Catalog of trained models: finding, listing and verifying them.
 
 A model is a folder ``models/<name>/`` with ``model.safetensors`` (the weights, and in its
 header what network they belong to), ``card.json`` and ``card.md``. ``models/index.json`` lists
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.errors import ModelError
+from rm_geo.zoo.kinds import present_kind
 from rm_geo.zoo.model_file import CARD_NAME, WEIGHTS_NAME, damaged_model, description_in, read_model
 
 INDEX_NAME: Final = "index.json"
@@ -42,7 +43,7 @@ class ModelRecord:
     sha256 : str or None
         Expected checksum; None for a user's file that has no card.
     architecture, size, summary : str
-        For people: what it is, ``s`` or ``full``, one line about it.
+        Name of the network, ``s`` or ``full``, and a summary.
     scale : int or None
         Upscaling factor of a super-resolution model.
     """
@@ -204,7 +205,7 @@ def _record_of(entry: Mapping[str, Any], root: Path) -> ModelRecord:
     return ModelRecord(
         name=str(entry["name"]),
         path=root / str(entry["file"]),
-        kind=str(entry["kind"]),
+        kind=present_kind(str(entry["kind"])),
         sha256=str(entry["sha256"]),
         architecture=str(entry.get("architecture", "")),
         size=str(entry.get("size", "")),

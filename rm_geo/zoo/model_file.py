@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo.errors import ModelError
+from rm_geo.zoo.kinds import present_kind
 from rm_geo.zoo.safetensors import read_header
 
 METADATA_KEY: Final = "rm_geo"
@@ -44,6 +45,7 @@ def description_in(data: bytes, path: Path) -> dict[str, Any]:
         description = dict(json.loads(header["__metadata__"][METADATA_KEY]))
         if not isinstance(description["kind"], str) or not isinstance(description["network"], dict):
             raise TypeError("kind and network are of the wrong type")
+        description["kind"] = present_kind(description["kind"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"The file {path} does not say what network it holds.",

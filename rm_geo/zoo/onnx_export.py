@@ -1,4 +1,4 @@
-"""Trained networks as ONNX files, compared with the original before they are handed out."""
+"""Export of trained networks to ONNX files, which are compared with the original."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ from rm_geo._util.atomic import replacing, require_file_target
 from rm_geo.errors import DependencyError, ModelError, OutputError
 from rm_geo.networks.features import SparseTiles
 from rm_geo.networks.radiocycle import DriveTestMaps, DriveTestRadioCycle
-from rm_geo.zoo.catalog import ModelRecord
-from rm_geo.zoo.onnx_session import INPUTS, KNOWN_BUILDINGS_INPUTS
+from rm_geo.zoo.catalog import ModelRecord, describe_network
+from rm_geo.zoo.kinds import DRIVE_KIND, SUPERRES_KINDS
 from rm_geo.zoo.weights import load_network
+
+INPUTS: Final = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
+"""Inputs of an exported network for drive tests, in their order."""
+
+KNOWN_BUILDINGS_INPUTS: Final = (*INPUTS, "buildings")
+"""The same with known buildings."""
 
 OPSET: Final = 18
 """The first with reductions whose axes are inputs, and with Col2Im; ONNX Runtime 1.14."""
@@ -32,6 +38,22 @@ MOST_DIFFERENCE: Final = 1e-3
 """Largest difference from the original that passes, on the scale of the output."""
 
 _LARGEST_BATCH: Final = 1024
+
+
+_TILE_SIZE_PX: Final = 256
+_WINDOW_PX: Final = 64
+
+
+def default_tile_size(record: ModelRecord) -> int:
+    """Side of the tiles that a model is run on, in the pixels that it reads."""
+    return _WINDOW_PX if record.kind in SUPERRES_KINDS else _TILE_SIZE_PX
+
+
+def reads_buildings(record: ModelRecord) -> bool:
+    """Whether a super-resolution model has buildings as an input."""
+    if record.kind not in SUPERRES_KINDS:
+        return False
+    return bool(describe_network(record)["network"].get("walled", False))
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,7 @@ class _Plan:
 
 
 class _FieldForward(nn.Module):
-    """The field pair with tensors for arguments."""
+    """The pair for drive tests, with tensors for arguments."""
 
     def __init__(self, network: DriveTestRadioCycle) -> None:
         super().__init__()
@@ -87,7 +109,7 @@ class _FieldForward(nn.Module):
         spacing_m: Tensor,
         buildings: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Give RSRP in dBm, building log-odds and logarithm of the deviation."""
+        """RSRP in dBm, building log-odds and logarithm of the standard deviation."""
         tiles = SparseTiles(rsrp_dbm, observed, transmitter_rc, intercept_dbm)
         # A tensor in place of the number, so that the file works at every resolution.
         object.__setattr__(tiles, "spacing_m", spacing_m)
@@ -96,7 +118,11 @@ class _FieldForward(nn.Module):
 
 
 def export_onnx(
-    record: ModelRecord, path: Path, tile_size_px: int = 256, *, known_buildings: bool = False
+    record: ModelRecord,
+    path: Path,
+    tile_size_px: int | None = None,
+    *,
+    known_buildings: bool = False,
 ) -> Export:
     """Write a trained network as an ONNX file.
 
@@ -106,11 +132,12 @@ def export_onnx(
         The model.
     path : Path
         The file to make or to replace.
-    tile_size_px : int
-        Side of the tiles that the file will take; their number is free. Of
-        super-resolution models, the side of the enlarged tiles.
+    tile_size_px : int, optional
+        Side of the tiles that the file will take; their number is free. Of super-resolution
+        models, in coarse pixels. :func:`default_tile_size` if not given.
     known_buildings : bool
-        Whether the file takes known buildings too; of field models alone.
+        Whether the file takes known buildings too; of models for drive tests. A
+        super-resolution model that reads buildings always takes them.
 
     Returns
     -------
@@ -120,7 +147,7 @@ def export_onnx(
     Raises
     ------
     ModelError
-        If the network cannot be exported, or the file does not say what the network says.
+        If the network cannot be exported, or the file's outputs differ from the network's.
     DependencyError
         If onnx, onnxscript or onnxruntime is not installed.
     OutputError
@@ -132,7 +159,8 @@ def export_onnx(
     onnx, runtime = (_require(name) for name in ("onnx", "onnxruntime"))
     _require("onnxscript")
     network, loaded = load_network(record)
-    plan = _plan(network.eval(), loaded, tile_size_px, known_buildings)
+    size = default_tile_size(record) if tile_size_px is None else tile_size_px
+    plan = _plan(network.eval(), loaded, size, known_buildings)
     generator = torch.Generator().manual_seed(0)
     sample = plan.sample(2, generator)
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
@@ -150,7 +178,7 @@ def export_onnx(
                 dynamic_shapes=shapes,
                 external_data=False,
             )
-            onnx.save(_described(program.model_proto, loaded, tile_size_px), buffer)
+            onnx.save(_described(program.model_proto, loaded, size), buffer)
     except Exception as error:
         raise ModelError(
             f"The model {loaded.name!r} cannot be exported: {_first_line(error)}",
@@ -167,16 +195,16 @@ def export_onnx(
     with replacing(path) as part:
         part.write_bytes(buffer.getvalue())
     return Export(
-        path, loaded.name, loaded.sha256 or "", tile_size_px, plan.inputs, plan.outputs, difference
+        path, loaded.name, loaded.sha256 or "", size, plan.inputs, plan.outputs, difference
     )
 
 
 def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: bool) -> _Plan:
-    """Find out how a network is called."""
-    if known_buildings and not isinstance(network, DriveTestRadioCycle):
+    """Describe the inputs and outputs of a network."""
+    if known_buildings and record.kind != DRIVE_KIND and not reads_buildings(record):
         raise ModelError(
             f"{record.name!r} is not exported with known buildings: it is a {record.kind}.",
-            hint="Export it without `buildings`, or choose a radiocycle-field model.",
+            hint=f"Export it without --buildings, or choose a {DRIVE_KIND} model.",
         )
     if isinstance(network, DriveTestRadioCycle):
         if size % network.multiple:
@@ -201,13 +229,20 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: b
         outputs = ("rsrp_dbm_map", "building_logits", "log_std")
         inputs = KNOWN_BUILDINGS_INPUTS if known_buildings else INPUTS
         return _Plan(_FieldForward(network), inputs, outputs, field_sample)
-    if record.kind == "mars":
-        small = size // (record.scale or 4)
+    if record.kind in SUPERRES_KINDS:
+        fine = size * (record.scale or 4)
+        walled = reads_buildings(record)
 
         def coarse_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-            return (torch.rand(count, 1, small, small, generator=generator),)
+            levels = torch.rand(count, 1, size, size, generator=generator)
+            coarse = torch.where(levels < 0.1, 0.0, levels)  # samples in buildings are 0
+            if not walled:
+                return (coarse,)
+            buildings = torch.rand(count, 1, fine, fine, generator=generator) < 0.3
+            return (coarse, buildings.float())
 
-        return _Plan(network, ("coarse",), ("fine",), coarse_sample)
+        names = ("coarse", "buildings") if walled else ("coarse",)
+        return _Plan(network, names, ("fine",), coarse_sample)
 
     def image_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         level = torch.rand(count, 1, size, size, generator=generator)
@@ -220,7 +255,7 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: b
 
 
 def _difference(plan: _Plan, session: Any, sample: tuple[Tensor, ...]) -> float:  # noqa: ANN401
-    """Largest difference between file and network."""
+    """Largest difference between file and network, over all outputs."""
     with torch.no_grad():
         expected = plan.module(*sample)
     originals = expected if isinstance(expected, tuple) else (expected,)
@@ -233,7 +268,7 @@ def _difference(plan: _Plan, session: Any, sample: tuple[Tensor, ...]) -> float:
 
 
 def _described(model: Any, record: ModelRecord, tile_size_px: int) -> Any:  # noqa: ANN401
-    """Write into an ONNX model which weights it holds."""
+    """State in an ONNX model which weights it belongs to."""
     facts = {
         "rm_geo_model": record.name,
         "rm_geo_kind": record.kind,
@@ -278,6 +313,6 @@ class _silence:  # noqa: N801 - used like a function
 
 
 def _first_line(error: BaseException) -> str:
-    """Say in one line what the exporter said in many."""
+    """First line of an exporter's message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

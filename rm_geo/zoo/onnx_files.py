@@ -1,8 +1,8 @@
-"""Exports of trained networks to ONNX: those that come with a model, and those made here.
+"""ONNX files of trained networks: those that come with a model, and those made here.
 
-A model may come with ``tiles-<size>.onnx``: the network without its weights, which ONNX Runtime
-reads from the model's own file beside it; ``told-<size>.onnx`` is the same for tiles whose
-buildings are known. ``rm-geo export`` writes whole files into a folder of the user's.
+A model may come with ``tiles-<size>.onnx``: the graph without its weights, which ONNX Runtime
+reads from the model's own file beside it. ``buildings-<size>.onnx`` is the graph that takes known
+buildings too. ``rm-geo export`` writes complete files into a folder of the user's.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ def export_folder() -> Path:
 
 
 def export_path(sha256: str, tile_size_px: int, *, known_buildings: bool = False) -> Path:
-    """Where the export of some weights for tiles of a size lies, if there is one."""
+    """Path of the export of some weights for tiles of a size, whether it exists or not."""
     return export_folder() / f"{_made_prefix(sha256, known_buildings)}-{tile_size_px}.onnx"
 
 
 def graph_path(weights: Path, tile_size_px: int, *, known_buildings: bool = False) -> Path:
-    """Where the network without its weights lies, beside them, if it comes with the model."""
+    """Path of the graph beside the weights of a model, whether it exists or not."""
     return weights.with_name(f"{_shipped_prefix(known_buildings)}-{tile_size_px}.onnx")
 
 
 def onnx_files(record: ModelRecord, *, known_buildings: bool = False) -> dict[int, Path]:
-    """Find the exports of a model, by the size of their tiles; none without ONNX Runtime.
+    """Find the ONNX files of a model by the size of their tiles.
 
     Parameters
     ----------
     record : ModelRecord
-        The model. A file of the user's whose checksum is not known has none.
+        The model. A user's file whose checksum is not filled in has none.
     known_buildings : bool
-        Files of the network with known buildings, instead of the one without.
+        Those that take known buildings, instead of those that do not.
 
     Returns
     -------
     dict of int to Path
-        Ascending. What comes with the model, as its card lists it, goes before what was made
-        here.
+        Ascending; empty without ONNX Runtime. Files that come with the model, as its card lists
+        them, take precedence over exports.
     """
     if not record.sha256 or importlib.util.find_spec("onnxruntime") is None:
         return {}
@@ -59,17 +59,17 @@ def onnx_files(record: ModelRecord, *, known_buildings: bool = False) -> dict[in
 
 
 def _made_prefix(sha256: str, known_buildings: bool) -> str:
-    """First part of the name of an export that was made here."""
-    return f"{sha256[:16]}-told" if known_buildings else sha256[:16]
+    """First part of the name of an export."""
+    return f"{sha256[:16]}-buildings" if known_buildings else sha256[:16]
 
 
 def _shipped_prefix(known_buildings: bool) -> str:
-    """First part of the name of an export that comes with a model."""
-    return "told" if known_buildings else "tiles"
+    """First part of the name of a graph that comes with a model."""
+    return "buildings" if known_buildings else "tiles"
 
 
 def _by_size(paths: Iterable[Path], prefix: str) -> dict[int, Path]:
-    """Take the files whose names are a prefix and a number, by that number."""
+    """Select the files whose names are a prefix and a number, by that number."""
     parts = ((path.stem.rpartition("-"), path) for path in paths)
     return {
         int(size): path for (first, _, size), path in parts if first == prefix and size.isdecimal()

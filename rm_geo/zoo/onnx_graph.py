@@ -1,7 +1,6 @@
-"""A network as ONNX without its weights, which stay in the model's own file beside it.
+"""ONNX graphs without weights: ONNX Runtime reads those from the model's file beside the graph.
 
-ONNX Runtime reads them there: a model that is shipped costs its weights once, and a graph that
-came with other weights cannot be mistaken for its own.
+A model therefore ships its weights once. A graph states the checksum of the weights it belongs to.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import numpy as np
 
 from rm_geo._util.atomic import replacing
 from rm_geo.errors import ModelError
-from rm_geo.networks.kind_names import FIELD_KIND
 from rm_geo.zoo.catalog import ModelRecord
+from rm_geo.zoo.kinds import DRIVE_KIND, GRAPH_KINDS
 from rm_geo.zoo.model_file import CARD_NAME, read_model, tensor_header
-from rm_geo.zoo.onnx_export import export_onnx
+from rm_geo.zoo.onnx_export import default_tile_size, export_onnx, reads_buildings
 from rm_geo.zoo.onnx_files import graph_path
 from rm_geo.zoo.weights import write_json
 
@@ -29,48 +28,84 @@ MOST_BYTES: Final = 8192
 _PREFIX: Final = "network."
 
 
-def write_graph(
-    record: ModelRecord, tile_size_px: int = 256, *, known_buildings: bool = False
-) -> Path:
-    """Export a network, write it without weights beside them, and list it in the model's card.
+TILE_SIZES_PX: Final = (128, 256, 512)
+"""Tile sizes for which models for drive tests come with graphs."""
+
+
+def write_graphs(record: ModelRecord) -> list[Path]:
+    """Write all graphs that come with a model.
 
     Parameters
     ----------
     record : ModelRecord
         A model in a folder of its own, with its card.
-    tile_size_px : int
-        Side of the tiles that it takes.
+
+    Returns
+    -------
+    list of Path
+        Of a model for drive tests, graphs for :data:`TILE_SIZES_PX` with and without known
+        buildings; of a super-resolution model, one for its windows.
+
+    Raises
+    ------
+    ModelError, DependencyError, OutputError
+        As :func:`write_graph`.
+    """
+    if record.kind != DRIVE_KIND:
+        return [write_graph(record)]
+    return [
+        write_graph(record, size, known_buildings=known)
+        for size in TILE_SIZES_PX
+        for known in (False, True)
+    ]
+
+
+def write_graph(
+    record: ModelRecord, tile_size_px: int | None = None, *, known_buildings: bool = False
+) -> Path:
+    """Export a network, write its graph beside the weights, and list it in the model's card.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        A model in a folder of its own, with its card.
+    tile_size_px : int, optional
+        Side of the tiles that it takes, in the pixels that the network reads;
+        :func:`rm_geo.zoo.onnx_export.default_tile_size` if not given.
     known_buildings : bool
-        Whether it takes known buildings too.
+        Whether it takes known buildings too. A super-resolution model that reads buildings
+        always takes them.
 
     Returns
     -------
     Path
-        The file, ``tiles-<size>.onnx`` or ``told-<size>.onnx``.
+        The file, ``tiles-<size>.onnx`` or ``buildings-<size>.onnx``.
 
     Raises
     ------
     ModelError
-        If the model is none for the field, cannot be exported, differs from the original, or has
-        weights that are not those of the file.
+        If the model is of a kind without graphs, cannot be exported, differs from the original,
+        or has weights that are not those of the file.
     DependencyError
         If onnx, onnxscript or onnxruntime is not installed.
     OutputError
         If the file cannot be written.
     """
-    if record.kind != FIELD_KIND:
+    if record.kind not in GRAPH_KINDS:
         raise ModelError(
-            f"The model {record.name!r} is a {record.kind!r} network; networks for ONNX Runtime "
-            f"lie beside {FIELD_KIND} models alone.",
-            hint="Make a file of its own: rm-geo export MODEL --onnx FILE",
+            f"The model {record.name!r} is a {record.kind!r} network; graphs for ONNX Runtime "
+            f"are made of {', '.join(GRAPH_KINDS)} models.",
+            hint="Make a complete file: rm-geo export MODEL --onnx FILE",
         )
+    size = default_tile_size(record) if tile_size_px is None else tile_size_px
+    takes = known_buildings or reads_buildings(record)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.onnx"
-        export_onnx(record, whole, tile_size_px, known_buildings=known_buildings)
+        export_onnx(record, whole, size, known_buildings=takes)
         import onnx
 
         graph = detached(onnx.load(whole), record.path)
-    target = graph_path(record.path, tile_size_px, known_buildings=known_buildings)
+    target = graph_path(record.path, size, known_buildings=takes)
     data = graph.SerializeToString()
     with replacing(target) as part:
         part.write_bytes(data)
@@ -88,7 +123,8 @@ def _list_in_card(card_path: Path, name: str, data: bytes) -> None:
 def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no types
     """Point the initializers of an ONNX model to the tensors of a safetensors file.
 
-    Halves become an initializer of halves and a cast, which ONNX Runtime folds away.
+    Half-precision weights become a half-precision initializer and a cast, and weights that the
+    exporter transposed become the original and a transposition; ONNX Runtime folds both.
 
     Raises
     ------
@@ -96,27 +132,36 @@ def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no ty
         If an initializer of more than :data:`MOST_BYTES` is not a tensor of the file.
     """
     import onnx
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 
     places = _places(weights)
+    transposed = {
+        (values.T.shape, values.T.astype(np.float32).tobytes()): name
+        for name, (values, _) in places.items()
+        if values.ndim == 2
+    }
     initializers, casts = [], []
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer)
         place = places.get(initializer.name.removeprefix(_PREFIX))
         if place is not None and np.array_equal(array, place[0]):
-            outside, cast = _outside(initializer, *place, weights.name)
-            initializers.append(outside)
-            casts += cast
+            outside, nodes = _outside(initializer.name, *place, weights.name)
         elif array.nbytes <= MOST_BYTES:
-            initializers.append(initializer)
+            outside, nodes = initializer, []
+        elif original := transposed.get((array.shape, array.tobytes())):
+            flat = f"{initializer.name}.transposed"
+            outside, nodes = _outside(flat, *places[original], weights.name)
+            nodes.append(helper.make_node("Transpose", [flat], [initializer.name], perm=[1, 0]))
         else:
             raise ModelError(
                 f"The export of {weights} holds {initializer.name!r}, which is none of its "
                 "weights.",
-                hint="Use another version of torch, or a whole export ('rm-geo export').",
+                hint="Use another version of torch, or a complete export ('rm-geo export').",
             )
+        initializers.append(outside)
+        casts += nodes
     nodes = [*casts, *model.graph.node]
-    for node in nodes:  # the exporter's notes: paths and line numbers of where it ran
+    for node in nodes:  # the exporter's notes have paths and line numbers of its machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     del model.graph.initializer[:], model.graph.node[:], model.graph.value_info[:]
@@ -127,14 +172,14 @@ def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no ty
     return result
 
 
-def _outside(initializer: Any, values: np.ndarray, offset: int, file: str) -> tuple[Any, list[Any]]:  # noqa: ANN401
-    """Make an initializer that lies in a file, and the cast that widens it if it is of halves."""
+def _outside(name: str, values: np.ndarray, offset: int, file: str) -> tuple[Any, list[Any]]:
+    """Make an initializer that lies in a file, and the cast that widens half precision."""
     from onnx import TensorProto, helper
 
-    name, is_half = initializer.name, values.dtype == np.float16
+    is_half = values.dtype == np.float16
     outside = TensorProto(
         name=f"{name}.half" if is_half else name,
-        data_type=TensorProto.FLOAT16 if is_half else initializer.data_type,
+        data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
         dims=values.shape,
         data_location=TensorProto.EXTERNAL,
     )

@@ -1,7 +1,4 @@
-"""The field networks in ONNX Runtime: on a CPU without bfloat16 it is the faster engine.
-
-Nothing here needs PyTorch, whose import alone takes longer than mapping a square kilometre.
-"""
+"""Trained networks in ONNX Runtime, the engine of CPUs. Nothing here needs PyTorch."""
 
 from __future__ import annotations
 
@@ -9,22 +6,16 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo.errors import ModelError
 
-INPUTS: Final = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
-"""Names and order of what an exported field network takes."""
 
-KNOWN_BUILDINGS_INPUTS: Final = (*INPUTS, "buildings")
-"""The same where buildings are known."""
-
-
-class OnnxField:
-    """A field network in ONNX Runtime on the CPU.
+class OnnxNetwork:
+    """A network in ONNX Runtime on the CPU, in float32.
 
     Parameters
     ----------
@@ -32,12 +23,12 @@ class OnnxField:
         As :func:`rm_geo.zoo.onnx_export.export_onnx` or :func:`rm_geo.zoo.onnx_graph.write_graph`
         writes it.
     sha256 : str
-        Checksum of the weights that it must hold, or name.
+        Checksum of the weights that it must hold, or refer to.
 
     Raises
     ------
     ModelError
-        If the file is damaged, or is of other weights.
+        If the file is damaged, or belongs to other weights.
     """
 
     def __init__(self, path: Path, sha256: str) -> None:
@@ -64,58 +55,35 @@ class OnnxField:
                 hint="Make it again with 'rm-geo export'.",
             )
         self._session = session
+        self._inputs = [entry.name for entry in session.get_inputs()]
 
-    def __call__(
-        self,
-        rsrp_dbm: FloatArray,
-        observed: FloatArray,
-        transmitter_rc: FloatArray,
-        intercept_dbm: FloatArray,
-        spacing_m: float,
-        buildings: FloatArray | None = None,
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Run a batch of tiles, of the size that the file was made for.
+    def __call__(self, *arrays: np.ndarray) -> tuple[FloatArray, ...]:
+        """Run a batch of tiles of the size that the file was made for.
 
         Parameters
         ----------
-        rsrp_dbm, observed : ndarray of float32, shape (B, H, W)
-            Levels, 0 where nothing was measured, and 1 where something was.
-        transmitter_rc : ndarray of float32, shape (B, 2)
-        intercept_dbm : ndarray of float32, shape (B,)
-        spacing_m : float
-        buildings : ndarray of float32, shape (B, H, W), optional
-            1 in buildings, for a file that takes them.
+        *arrays : ndarray
+            The network's inputs in their order; computed as float32.
 
         Returns
         -------
-        rsrp_dbm, building_logits, log_std : ndarray of float32, shape (B, H, W)
-            ``log_std`` is the logarithm of the deviation in units of 20 dB.
+        tuple of ndarray of float32
+            The network's outputs.
         """
-        values = [
-            rsrp_dbm[:, None],
-            observed[:, None],
-            transmitter_rc,
-            intercept_dbm,
-            np.asarray(spacing_m),
-        ]
-        if buildings is not None:
-            values.append(buildings[:, None])
-        names = INPUTS if buildings is None else KNOWN_BUILDINGS_INPUTS
         feed = {
-            name: np.ascontiguousarray(value, dtype=np.float32).reshape(value.shape)
-            for name, value in zip(names, values, strict=True)
+            name: np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)
+            for name, array in zip(self._inputs, arrays, strict=True)
         }
-        levels, logits, log_std = (array[:, 0] for array in self._session.run(None, feed))
-        return levels, logits, log_std
+        return tuple(self._session.run(None, feed))
 
 
 def _threads() -> int:
-    """Count the threads to compute with: PyTorch's number where it is there, else the cores."""
+    """Count the threads to compute with: PyTorch's number if it is loaded, else the cores."""
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
-    if hasattr(os, "sched_getaffinity"):  # a container's share, where the system tells
+    if hasattr(os, "sched_getaffinity"):  # a container's share, where the system reports it
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.zoo.catalog import ModelRecord, default_model, describe_network, find_model, list_models
-
-KINDS: Final = ("mars", "srresnet", "supreme")
-"""Kinds of network that refine rasters."""
+from rm_geo.zoo.kinds import SUPERRES_KINDS
 
 
 def refining_model(scale: int, model: str | Path | None, *, takes_buildings: bool) -> ModelRecord:
@@ -26,7 +23,11 @@ def refining_model(scale: int, model: str | Path | None, *, takes_buildings: boo
         raise UsageError(f"A scale of {scale} refines nothing.", hint="Use `scale` 4.")
     if model is None:
         scales = sorted(
-            {record.scale for record in list_models() if record.kind in KINDS and record.scale}
+            {
+                record.scale
+                for record in list_models()
+                if record.kind in SUPERRES_KINDS and record.scale
+            }
         )
         if scale not in scales:
             raise ModelError(
@@ -41,11 +42,11 @@ def refining_model(scale: int, model: str | Path | None, *, takes_buildings: boo
         except ModelError:
             return default_model(f"mars-{scale}")
     record = find_model(model)
-    if record.kind not in KINDS:
+    if record.kind not in SUPERRES_KINDS:
         raise ModelError(
             f"The model {record.name!r} ({record.path}) is a {record.kind!r} network, which "
             "refines no rasters.",
-            hint=f"Use one of kind {', '.join(KINDS)}; 'rm-geo models list' shows them.",
+            hint=f"Use one of kind {', '.join(SUPERRES_KINDS)}; 'rm-geo models list' shows them.",
         )
     if record.scale is not None and record.scale != scale:
         raise ModelError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rm_geo._util.atomic import prepare_output_folder, replacing
+from rm_geo.devices import require_torch
 from rm_geo.errors import ModelError
 from rm_geo.zoo.catalog import INDEX_NAME, ModelRecord, list_models, read_index
 from rm_geo.zoo.model_file import (
@@ -46,7 +47,10 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
     ------
     ModelError
         If the file is damaged, has another checksum, or does not fit its network.
+    DependencyError
+        If PyTorch is not installed.
     """
+    require_torch("Loading a network")
     from rm_geo.zoo.safetensors import parse_tensors
 
     data = read_model(record.path)

@@ -168,10 +168,11 @@ def test_an_unknown_device_is_a_usage_error(name):
         choose_device(name)
 
 
-@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
-def test_bfloat16_on_a_cpu_only_where_it_is_native(monkeypatch, native, expected):
-    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: native)
-    assert choose_precision("cpu") == expected
+def test_a_cpu_computes_in_float32_unless_bfloat16_is_asked_for():
+    assert choose_precision("cpu") == "float32"
+    assert choose_precision("cpu", "bfloat16") == "bfloat16"
+    with pytest.raises(UsageError, match="precision must be"):
+        choose_precision("cpu", "float16")
 
 
 def test_mps_computes_in_float32():

@@ -235,13 +235,13 @@ def test_a_tile_without_measurements_stays_finite():
         assert torch.isfinite(pair(empty).rsrp_dbm).all()
 
 
-def test_build_accepts_every_kind_and_rejects_others():
-    assert set(kinds()) >= {"radiocycle", "radiocycle-field", "interpolation-net", "mars"}
-    assert isinstance(build("radiocycle-field", TINY), DriveTestRadioCycle)
+def test_build_knows_every_kind_and_refuses_others():
+    assert set(kinds()) >= {"radiocycle", "radiocycle-drive", "interpolation-net", "mars"}
+    assert isinstance(build("radiocycle-drive", TINY), DriveTestRadioCycle)
     with pytest.raises(ModelError, match="Unknown kind"):
         build("unet", {})
     with pytest.raises(ModelError, match="trend must be true or false"):
-        build("radiocycle-field", {**TINY, "trend": "maybe"})
+        build("radiocycle-drive", {**TINY, "trend": "maybe"})
     with pytest.raises(ModelError, match="cannot be built"):
         build("mars", {"depth": 3})
 

@@ -33,12 +33,11 @@ def grids(tiles):
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """Of a run with a small field model, on a CPU without bfloat16, nothing exported yet."""
+    """Of a run with a small field model, on a CPU, nothing exported yet."""
     monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path / "exports"))
-    monkeypatch.setattr(preparation, "choose_precision", lambda device: "float32")
     monkeypatch.setattr(preparation, "WORTH_TILES", 5)
     torch.manual_seed(0)
-    save_model(tmp_path / "tiny", build("radiocycle-field", TINY), "radiocycle-field", TINY)
+    save_model(tmp_path / "tiny", build("radiocycle-drive", TINY), "radiocycle-drive", TINY)
     return PredictOptions(model=tmp_path / "tiny", device="cpu", tile_size_px=SIZE, overlap_px=0)
 
 
@@ -57,7 +56,7 @@ def test_a_long_run_exports_once(options):
     assert len(heard.lines) == 1
 
 
-def test_a_long_run_that_is_told_the_buildings_exports_what_reads_them(options, tmp_path):
+def test_a_long_run_with_known_buildings_exports_a_graph_that_takes_them(options, tmp_path):
     knowing = options.replace(buildings=tmp_path / "houses.gpkg")
     assert preparation.prepare_onnx(knowing, grids(5), Heard())
     assert (sizes(options), sizes(options, known_buildings=True)) == ([], [SIZE])
@@ -70,6 +69,7 @@ def test_a_long_run_that_is_told_the_buildings_exports_what_reads_them(options, 
         (4, {}),
         (5, {"method": "idw", "model": None}),
         (5, {"method_options": {"engine": "torch"}}),
+        (5, {"method_options": {"precision": "bfloat16"}}),
     ],
 )
 def test_what_would_not_gain_is_left_alone(options, tiles, changes):
@@ -77,13 +77,8 @@ def test_what_would_not_gain_is_left_alone(options, tiles, changes):
     assert sizes(options) == []
 
 
-def test_bfloat16_is_faster_than_any_export(options, monkeypatch):
-    monkeypatch.setattr(preparation, "choose_precision", lambda device: "bfloat16")
-    assert not preparation.prepare_onnx(options, grids(5), Heard())
-
-
 def test_an_export_that_fails_stops_nothing(options, tmp_path):
     (tmp_path / "exports").write_text("a file where the folder should be")
     heard = Heard()
     assert not preparation.prepare_onnx(options, grids(5), heard)
-    assert "Goes on with PyTorch" in heard.lines[-1]
+    assert "PyTorch computes" in heard.lines[-1]

@@ -407,7 +407,7 @@ def test_a_tiny_network_goes_the_whole_road(tmp_path):
 
     config = {"f_widths": [8, 8], "f_depths": [1, 1], "g_widths": [8, 8], "g_depths": [1, 1]}
     model = tmp_path / "tiny"
-    save_model(model, build("radiocycle-field", config), "radiocycle-field", config)
+    save_model(model, build("radiocycle-drive", config), "radiocycle-drive", config)
     options = FAST.replace(method="radiocycle", model=model, uncertainty=True, device="cpu")
     (result,) = predict(drive(), tmp_path / "maps", options)
     assert result.files == ("7_rsrp.tif", "7_buildings.tif", "7_uncertainty.tif")

@@ -136,7 +136,7 @@ def wide_field():
     """A field model whose scenes must be larger than those of the test."""
     network = {"f_widths": [8] * 6, "f_depths": [1] * 6, "g_widths": [8] * 6, "g_depths": [1] * 6}
     recipe = {"network": network, "task": {"batch": 1, "crop": 128, "final_crop": 128}}
-    return PlannedModel("radiocycle", "radiocycle-field", recipe, 1, "tiny")
+    return PlannedModel("radiocycle", "radiocycle-drive", recipe, 1, "tiny")
 
 
 def mixed_antennas(data):

@@ -127,7 +127,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_training_goes_on_from(tmp
         "-m",
         "rm_geo",
         "train",
-        "radiocycle-field",
+        "radiocycle-drive",
         "--data",
         str(folder),
         "--out",

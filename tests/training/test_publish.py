@@ -25,7 +25,7 @@ TEXT = CardText("A tiny pair.", "made-up streets", ("nothing",), "one core", {"T
 def finished(tmp_path):
     """Folder of a training that has ended."""
     torch.manual_seed(0)
-    state = build("radiocycle-field", NETWORK).state_dict()
+    state = build("radiocycle-drive", NETWORK).state_dict()
     tensors = {
         f"{part}.{k}": v.clone() for part in ("network", "average") for k, v in state.items()
     }
@@ -33,7 +33,7 @@ def finished(tmp_path):
     folder.mkdir()
     progress = TrainingState(step=7, trained_s=90.0)
     save_checkpoint(folder / "checkpoint.safetensors", progress, tensors)
-    config = {"kind": "radiocycle-field", "data": ["x"], "network": NETWORK, "loop": {"seed": 3}}
+    config = {"kind": "radiocycle-drive", "data": ["x"], "network": NETWORK, "loop": {"seed": 3}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "log.jsonl").write_text('{"step": 7, "validation": {"f1": 0.5}}\n')
     return folder
@@ -64,7 +64,7 @@ def test_the_card_tells_what_matters(finished, tmp_path):
 def test_the_recipe_trains_the_same_network_again(finished, tmp_path):
     publish(finished, tmp_path / "tiny", "s", TEXT)
     recipe = yaml.safe_load((tmp_path / "tiny" / "recipe.yaml").read_text())
-    config = TrainingConfig(kind="radiocycle-field", data=["y"], **recipe)
+    config = TrainingConfig(kind="radiocycle-drive", data=["y"], **recipe)
     assert config.network == NETWORK
     assert config.loop == {"seed": 3}
 

@@ -337,7 +337,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 def test_configurations_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, changes, match):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     config = TrainingConfig(
-        **{"kind": "radiocycle-field", "data": ["x"], "network": TINY, "held_out": 1, **changes}
+        **{"kind": "radiocycle-drive", "data": ["x"], "network": TINY, "held_out": 1, **changes}
     )
     with pytest.raises((ConfigError, ModelError), match=match):
         train(config, tmp_path)
@@ -347,7 +347,7 @@ def short_training(**changes):
     """A training of two steps on scenes that need no folder."""
     return TrainingConfig(
         **{
-            "kind": "radiocycle-field",
+            "kind": "radiocycle-drive",
             "data": ["x"],
             "network": TINY,
             "held_out": 1,
@@ -362,7 +362,7 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
     other = DriveTestRadioCycle(**TINY)
-    save_model(tmp_path / "other", other, "radiocycle-field", TINY)
+    save_model(tmp_path / "other", other, "radiocycle-drive", TINY)
     config = short_training(start_from=str(tmp_path / "other"))
     started = make_task(config, CPU).network.state_dict()
     assert all(torch.equal(started[key], value) for key, value in other.state_dict().items())
@@ -373,7 +373,7 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
 
 def test_the_other_arguments_of_a_network_must_be_those_it_starts_from(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
-    save_model(tmp_path / "other", DriveTestRadioCycle(**TINY), "radiocycle-field", TINY)
+    save_model(tmp_path / "other", DriveTestRadioCycle(**TINY), "radiocycle-drive", TINY)
     config = short_training(network={**TINY, "trend": True}, start_from=str(tmp_path / "other"))
     with pytest.raises(ConfigError, match="trend is False, not True"):
         make_task(config, CPU)
@@ -436,7 +436,7 @@ def test_the_log_of_a_resumed_training_begins_with_its_checkpoint(tmp_path, monk
 def test_a_resumed_training_needs_the_model_no_more_that_it_started_from(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     parent = tmp_path / "parent"
-    save_model(parent, DriveTestRadioCycle(**TINY), "radiocycle-field", TINY, {"minutes": 12.5})
+    save_model(parent, DriveTestRadioCycle(**TINY), "radiocycle-drive", TINY, {"minutes": 12.5})
     config = short_training(start_from=str(parent))
     train(config, tmp_path / "run")
     shutil.rmtree(parent)
@@ -470,7 +470,7 @@ def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monk
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
     other = DriveTestRadioCycle(**TINY)
-    save_model(tmp_path / "other", other, "radiocycle-field", TINY)
+    save_model(tmp_path / "other", other, "radiocycle-drive", TINY)
     config = short_training(
         network={**TINY, "f_widths": (16, 24)}, start_from=str(tmp_path / "other")
     )
@@ -522,7 +522,7 @@ def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
     network = train(config, tmp_path)
     assert not network.training
     saved = json.loads((tmp_path / "config.json").read_text())
-    assert saved["kind"] == "radiocycle-field"
+    assert saved["kind"] == "radiocycle-drive"
     assert load_checkpoint(tmp_path / "checkpoint.safetensors")[0].trained_s >= 0.6
 
 

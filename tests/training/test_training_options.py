@@ -113,7 +113,7 @@ def test_the_ablations_are_ready():
     assert modes == {"ml-dwa": "dual-dwa", "ml": "dual", "sl": "single"}
 
 
-@pytest.mark.parametrize("kind", ["radiocycle-field", "srresnet", "supreme", "mars"])
+@pytest.mark.parametrize("kind", ["radiocycle-drive", "srresnet", "supreme", "mars"])
 @pytest.mark.parametrize("size", ["s", "full"])
 def test_sizes_are_networks(kind, size):
     check_config(read_config(kind, {"network": network_of_size(kind, size)}))
