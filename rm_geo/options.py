@@ -133,6 +133,11 @@ class ReadingOptions(OptionGroup):
     technology_column: str | None = Field(
         None, description="Column of the technology (LTE, NR); detected if not given."
     )
+    columns: str | None = Field(
+        None,
+        description="YAML file that names the columns of a vendor's format; columns that are "
+        "given take precedence.",
+    )
     where: str | None = Field(
         None,
         description="Read only rows for which this expression over columns holds, such as "

@@ -46,6 +46,7 @@ _METAVARS: Final = {
     "batch_size": "auto|N",
     "bbox": "W,S,E,N",
     "buildings": "FILE",
+    "columns": "FILE",
     "device": "auto|cpu|cuda|mps",
     "mask_threshold": "P",
     "method_options": "KEY=VALUE",

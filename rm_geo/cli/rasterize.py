@@ -31,6 +31,7 @@ COLUMN_OPTIONS: Final = (
     "carrier_column",
     "operator_column",
     "technology_column",
+    "columns",
     "where",
     "strict",
     "time_from",

@@ -19,7 +19,7 @@ from rm_geo._util.disk_columns import DiskColumn, compress_in_place, empty_colum
 from rm_geo.errors import InputError
 from rm_geo.io.crs import CoordinateStats
 from rm_geo.io.tables import Source, Table
-from rm_geo.io.tables.arrow import Numbers, TextShare, TimeReader, to_numbers
+from rm_geo.io.tables.arrow import Numbers, TextShare, TimeReader, to_degrees, to_numbers
 from rm_geo.io.tables.source import Bounds
 from rm_geo.io.tables.wkb import Shapes
 from rm_geo.measurements.cleaning import (
@@ -362,13 +362,22 @@ class MeasurementAccumulator:
     def _coordinates(self, table: Table) -> tuple[Float64Array, Float64Array]:
         """Coordinates of the geometry or of two columns."""
         if "x" in self._taken:
-            return self._numbers(table, "x").values, self._numbers(table, "y").values
+            return self._degrees(table, "x"), self._degrees(table, "y")
         if table.x is None or table.y is None:
             raise InputError(
                 f"{self._source.label} has a layer without geometry.",
                 hint="Name the coordinates with `x_column` and `y_column`.",
             )
         return table.x, table.y
+
+    def _degrees(self, table: Table, axis: str) -> Float64Array:
+        """Give coordinates of a column, which may be angles in several notations."""
+        name = self._taken[axis]
+        letters = self._taken.get(f"hemisphere of {axis}")
+        hemisphere = None if letters is None else table.columns[letters]
+        numbers = to_degrees(table.columns[name], name, self._source.label, hemisphere=hemisphere)
+        self._shares[axis].add(numbers)
+        return numbers.values
 
     def _numbers(self, table: Table, role: str) -> Numbers:
         """Give a numeric column, and count its text."""

@@ -27,6 +27,7 @@ from rm_geo.measurements.accumulator import (
     require_kept,
 )
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
+from rm_geo.measurements.column_file import COLUMN_OPTIONS, read_column_file
 from rm_geo.measurements.identity import (
     SHARED_ROLES,
     IdentityColumns,
@@ -220,24 +221,18 @@ def read_selected(
         If the file cannot be used, or nothing is left by the selection.
     """
     reading = options.reading
+    columns = {} if reading.columns is None else read_column_file(reading.columns)
+    given = {name: getattr(reading, name) for name in COLUMN_OPTIONS}
+    columns |= {name: column for name, column in given.items() if column is not None}
     measurements, report = read_measurements(
         path,
         layer=reading.layer,
-        rsrp_column=reading.rsrp_column,
-        cell_column=reading.cell_column,
-        x_column=reading.x_column,
-        y_column=reading.y_column,
-        time_column=reading.time_column,
-        pci_column=reading.pci_column,
-        node_column=reading.node_column,
-        carrier_column=reading.carrier_column,
-        operator_column=reading.operator_column,
-        technology_column=reading.technology_column,
         where=reading.where,
         strict=reading.strict,
         crs=reading.crs,
         target_crs=options.grid.target_crs,
         bounds=reading.bbox,
+        **columns,
     )
     begin, end = (
         None if text is None else parse_time(text, parameter)
@@ -378,6 +373,10 @@ def _choose_columns(
         raise UsageError("`x_column` and `y_column` go together: give both or none.")
     if x is not None or not source.has_geometry:
         taken["x"], taken["y"] = _coordinate_columns(source, x, y)
+        for axis, pattern in roles.HEMISPHERES.items():
+            letters = [name for name in names if pattern.match(roles.normalise(name))]
+            if len(letters) == 1 and letters[0] != taken[axis]:
+                taken[f"hemisphere of {axis}"] = letters[0]
     neighbours = () if rsrp is not None else find_neighbours(names)
     own = [name for name in names if not any(name in cell.columns for cell in neighbours)]
     serving: dict[str, str] = {}

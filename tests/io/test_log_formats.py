@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
+from pyproj import Transformer
 
-from rm_geo.errors import InputError
+from rm_geo.cli.group import rm_geo
+from rm_geo.errors import ConfigError, InputError
 from rm_geo.io.tables.arrow import TimeReader
-from rm_geo.measurements.reader import read_measurements
+from rm_geo.measurements.column_file import read_column_file
+from rm_geo.measurements.reader import read_measurements, read_selected
+from rm_geo.options import PredictOptions
 
 ROWS = [
     ("13.405000", "52.520000", "101", "-86.5"),
@@ -173,3 +179,89 @@ def test_the_reference_log_of_nemo(shared_data: Path):
     measurements, report = read_measurements(shared_data / "scanner_bangkok" / "sample.nmf")
     assert report.kept == 1114
     assert len(measurements.by_cell()) > 10
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("lat,lon", '"52°31\'12.1""N","13°24\'18""E"'),
+        ("lat,lon", "52.52003 N,13.405 E"),
+        ("lat,lon", "N52 31 12.1,E13 24 18"),
+        ("lat,ns,lon,ew", "5231.2017,N,01324.3000,E"),
+        ("Latitude,LatDir,Longitude,LonDir", "52.520028,N,13.405,E"),
+    ],
+)
+def test_notations_of_coordinates(tmp_path, header, row):
+    file = tmp_path / "log.csv"
+    file.write_text(f"{header},PCI,RSRP\n" + f"{row},1,-90\n" * 5, "utf-8")
+    measurements, _ = read_measurements(file)
+    to_degrees = Transformer.from_crs(measurements.crs, 4326, always_xy=True)
+    found = to_degrees.transform(measurements.x[0], measurements.y[0])
+    assert found == pytest.approx((13.405, 52.520028), abs=2e-5)
+
+
+def test_the_southern_and_western_hemispheres_are_negative(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("lat,ns,lon,ew,PCI,RSRP\n" + "33.45,S,70.66,W,1,-90\n" * 5)
+    measurements, _ = read_measurements(file)
+    assert measurements.crs.to_epsg() == 32719
+
+
+@pytest.mark.parametrize("inner", ["log.csv", "drive/day 1/log.csv", "a/b/log.txt"])
+def test_a_table_in_an_archive(tmp_path, inner):
+    file = tmp_path / "log.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(inner, text(","))
+        archive.writestr("__MACOSX/._log.csv", "x")
+        archive.writestr("read me.md", "hello")
+    measurements, report = read_measurements(file)
+    assert len(measurements) == 4
+    assert measurements.source == file
+    assert report.source == str(file)
+
+
+def test_several_tables_in_an_archive_are_a_question(tmp_path):
+    file = tmp_path / "log.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.csv", text(","))
+        archive.writestr("b.csv", text(","))
+    with pytest.raises(InputError, match=r"2 tables: a\.csv, b\.csv"):
+        read_measurements(file)
+
+
+def test_a_damaged_archive_is_one_message(tmp_path):
+    file = tmp_path / "log.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", text(",") * 50)
+    content = bytearray(file.read_bytes())
+    content[60:90] = b"\x00" * 30
+    file.write_bytes(content)
+    with pytest.raises(InputError):
+        read_measurements(file)
+
+
+def test_a_file_of_column_names(tmp_path):
+    log, names = tmp_path / "log.csv", tmp_path / "vendor.yaml"
+    log.write_text(text(",").replace("PCI", "thing").replace("RSRP", "value"))
+    names.write_text("rsrp_column: value\ncell_column: thing\n")
+    measurements, _ = read_selected(log, PredictOptions(columns=str(names)))
+    assert set(measurements.by_cell()) == {"101", "202"}
+    names.write_text("rsrp: value\n")
+    with pytest.raises(ConfigError, match="no column that can be named"):
+        read_selected(log, PredictOptions(columns=str(names)))
+    names.write_text("a: [")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_selected(log, PredictOptions(columns=str(names)))
+
+
+def test_columns_that_were_recognised_can_be_saved(tmp_path):
+    log, names = tmp_path / "log.csv", tmp_path / "vendor.yaml"
+    log.write_text(text(","))
+    result = CliRunner().invoke(rm_geo, ["inspect", str(log), "--save-columns", str(names)])
+    assert result.exit_code == 0, result.output
+    assert read_column_file(names) == {
+        "x_column": "lon",
+        "y_column": "lat",
+        "rsrp_column": "RSRP",
+        "cell_column": "PCI",
+    }

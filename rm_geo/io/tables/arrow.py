@@ -25,6 +25,12 @@ MAX_TEXT_SHARE: Final = 0.05
 
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([iI]nf(inity)?|[nN]a[nN])$"
 _UNIT: Final = r"(?i)\s*(dbm|db|mhz|deg|degrees|°|m)$"
+_LARGEST_DEGREE: Final = 180.0
+_SEXAGESIMAL: Final = (
+    r"^(?P<first>[NSEW]?)\s*(?P<d>\d{1,3}(?:[.,]\d+)?)\s*(?:[°ºD]|DEG)?\s*"
+    r"(?:(?P<m>\d{1,2}(?:[.,]\d+)?)\s*(?:['′’M]|MIN)?)?\s*"
+    r"(?:(?P<s>\d{1,2}(?:[.,]\d+)?)\s*(?:\"|''|″|”|SEC|S)?)?\s*(?P<last>[NSEW]?)$"
+)
 _DECIMAL_COMMA: Final = r"^([+-]?\d*),(\d+)$"
 _WHOLE_FLOAT: Final = re.compile(r"[+-]?\d+\.0+")
 # Android's CellInfo.UNAVAILABLE and UNAVAILABLE_LONG.
@@ -125,6 +131,74 @@ def to_numbers(column: pa.ChunkedArray, name: str, source: str) -> Numbers:
             hint="Choose another column.",
         )
     return Numbers(_numpy(column.cast(pa.float64(), safe=False)), np.zeros(len(column), dtype=bool))
+
+
+def to_degrees(
+    column: pa.ChunkedArray,
+    name: str,
+    source: str,
+    *,
+    hemisphere: pa.ChunkedArray | None = None,
+) -> Numbers:
+    r"""Convert a column of longitudes or latitudes to degrees, as text where it must be.
+
+    Besides decimal degrees, degrees with minutes and seconds (``52°31'12.1"N``), a letter of the
+    hemisphere before or behind the number, and the degrees and minutes of NMEA (``5231.2017,N``)
+    are understood.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        The values.
+    name, source : str
+        Column and file, for messages.
+    hemisphere : pyarrow.ChunkedArray, optional
+        ``N``, ``S``, ``E`` or ``W`` of each row.
+
+    Returns
+    -------
+    Numbers
+
+    Raises
+    ------
+    InputError
+        If the type of the column cannot hold numbers.
+
+    Examples
+    --------
+    >>> column = pa.chunked_array([["52°30'36\"N", "13.5 W", "52.51"]])
+    >>> to_degrees(column, "lat", "a.csv").values.tolist()
+    [52.51, -13.5, 52.51]
+    """
+    numbers = to_numbers(column, name, source)
+    if numbers.is_text.any():
+        plain = pc.utf8_upper(pc.utf8_trim_whitespace(_plain(column)))
+        parts = pc.extract_regex(plain, pattern=_SEXAGESIMAL)
+        part = {key: pc.struct_field(parts, key) for key in ("first", "d", "m", "s", "last")}
+        degrees, minutes, seconds = (_part(part[key]) for key in ("d", "m", "s"))
+        found = numbers.is_text & np.isfinite(degrees)
+        size = np.nan_to_num(degrees) + np.nan_to_num(minutes) / 60 + np.nan_to_num(seconds) / 3600
+        letters = [
+            np.asarray(pc.is_in(part[key], value_set=pa.array(["S", "W"])).to_numpy())
+            for key in ("first", "last")
+        ]
+        values = np.where(found, np.where(letters[0] | letters[1], -size, size), numbers.values)
+        left = numbers.is_text & ~found
+        numbers = Numbers(values, left, numbers.examples if left.any() else ())
+    if hemisphere is None:
+        return numbers
+    letter = pc.utf8_upper(pc.utf8_trim_whitespace(_plain(hemisphere).cast(pa.string())))
+    southern = np.asarray(pc.fill_null(pc.is_in(letter, value_set=pa.array(["S", "W"])), False))
+    size = np.abs(numbers.values)
+    if np.nanmedian(size) > _LARGEST_DEGREE:  # NMEA: degrees and minutes without a separator
+        size = size // 100 + (size % 100) / 60
+    return Numbers(np.where(southern, -size, size), numbers.is_text, numbers.examples)
+
+
+def _part(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Give a part of an angle; NaN where it is not there."""
+    text = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    return _numpy(pc.replace_substring(text, ",", ".").cast(pa.float64()))
 
 
 class CellReader:

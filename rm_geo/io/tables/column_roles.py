@@ -281,6 +281,16 @@ LATITUDE: Final = Role(
 )
 """Latitude in degrees."""
 
+HEMISPHERES: Final = {
+    "x": re.compile(
+        r"(?:ew|eastwest|(?:lon|lng|longitude)(?:hemisphere|hemi|dir|direction|ref|ew))\Z"
+    ),
+    "y": re.compile(
+        r"(?:ns|northsouth|(?:lat|latitude)(?:hemisphere|hemi|dir|direction|ref|ns))\Z"
+    ),
+}
+"""Columns of the letters N, S, E and W beside coordinates, by axis."""
+
 EASTING: Final = Role(
     "x coordinate",
     "x_column",

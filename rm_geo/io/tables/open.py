@@ -12,6 +12,7 @@ from rm_geo.io.tables.geoparquet import open_geoparquet
 from rm_geo.io.tables.json_lines import is_json_lines, open_json_lines
 from rm_geo.io.tables.nmf import is_nmf, open_nmf
 from rm_geo.io.tables.source import Source
+from rm_geo.io.tables.zipped import open_zipped
 
 DELIMITED_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 READABLE: Final = "SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV"
@@ -24,6 +25,21 @@ _VECTOR_MAGICS: Final = {
     b"\x00\x00\x27\x0a": "a shapefile",
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
 }
+_ZIP_MAGIC: Final = b"PK\x03\x04"
+_ZIPPED_SUFFIXES: Final = (
+    *DELIMITED_SUFFIXES,
+    ".shp",
+    ".gpkg",
+    ".geojson",
+    ".parquet",
+    ".fgb",
+    ".nmf",
+    ".jsonl",
+    ".ndjson",
+    ".tab",
+    ".log",
+    ".dat",
+)
 _FOREIGN_MAGICS: Final = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -73,6 +89,10 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
             hint="Check its size, and export it again.",
         )
     is_delimited = file.name.lower().endswith(DELIMITED_SUFFIXES)
+    if head.startswith(_ZIP_MAGIC) and not is_delimited:
+        inner = open_zipped(file, _ZIPPED_SUFFIXES, lambda part: open_source(part, layer=layer))
+        if inner is not None:
+            return inner
     for magic, kind in _VECTOR_MAGICS.items():
         if head.startswith(magic) and is_delimited:
             # GDAL goes by the extension, and would read lines of text out of it.

@@ -1,0 +1,104 @@
+"""Tables in a ZIP archive, also in sub-folders of it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from rm_geo.errors import InputError
+from rm_geo.io.tables.source import Request, Source
+
+_LARGEST_BYTES: Final = 16 << 30
+_LARGEST_RATIO: Final = 500  # of unpacked to packed bytes; text of logs has some 5 to 30
+_SPREADSHEET: Final = "[Content_Types].xml"
+
+
+def open_zipped(
+    path: Path, suffixes: tuple[str, ...], opened: Callable[[Path], Source]
+) -> Source | None:
+    """Open the only table of an archive.
+
+    The table, and files beside it with the same stem, are unpacked into a temporary folder that
+    is removed with the source.
+
+    Parameters
+    ----------
+    path : Path
+        A ZIP archive.
+    suffixes : tuple of str
+        Endings of the names of tables, in lower case.
+    opened : callable
+        Opens an unpacked file.
+
+    Returns
+    -------
+    Source or None
+        None if the archive is a spreadsheet, or has nothing of these names.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, has several tables, or would unpack to an unreasonable size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not _is_hidden(info)]
+            if any(info.filename == _SPREADSHEET for info in members):
+                return None
+            tables = [i for i in members if i.filename.lower().endswith(suffixes)]
+            if not tables:
+                return None
+            if len(tables) > 1:
+                names = ", ".join(info.filename for info in tables[:10])
+                raise InputError(
+                    f"{path} holds {len(tables)} tables: {names}.",
+                    hint="Unpack it, and give one of them.",
+                )
+            chosen = PurePosixPath(tables[0].filename)
+            beside = [
+                info
+                for info in members
+                if PurePosixPath(info.filename).parent == chosen.parent
+                and PurePosixPath(info.filename).name.split(".")[0] == chosen.name.split(".")[0]
+            ]
+            folder = tempfile.TemporaryDirectory(prefix="rm_geo-zip-")
+            for info in beside:
+                _unpack(archive, info, Path(folder.name), path)
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
+        raise InputError(
+            f"{path} cannot be unpacked: {str(error).rstrip('.')}.",
+            hint="Copy it again, or unpack it with another program.",
+        ) from error
+    source = opened(Path(folder.name) / chosen.name)
+
+    def chunks(request: Request) -> object:
+        assert folder.name  # the folder lives as long as this function
+        return source.chunks(request)
+
+    return replace(source, path=path, chunks=chunks)  # type: ignore[arg-type]
+
+
+def _is_hidden(info: zipfile.ZipInfo) -> bool:
+    """Whether a member is a folder, or made by an operating system."""
+    parts = PurePosixPath(info.filename).parts
+    return info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path: Path) -> None:
+    """Unpack a member under its own name, up to its announced size."""
+    if info.file_size > _LARGEST_BYTES or info.file_size > _LARGEST_RATIO * max(
+        info.compress_size, 1 << 20
+    ):
+        raise InputError(
+            f"{path} would unpack to {info.file_size / 2**30:,.1f} GiB.",
+            hint="Unpack it yourself if it can be trusted.",
+        )
+    target = folder / PurePosixPath(info.filename).name
+    with archive.open(info) as packed, target.open("wb") as plain:
+        shutil.copyfileobj(packed, plain, 1 << 20)

@@ -1,0 +1,133 @@
+"""Files that name the columns of a vendor's format, to be used again for each of its logs.
+
+A file of column names is YAML, with the options of reading that end in ``_column``::
+
+    rsrp_column: Serving RSRP [dBm]
+    cell_column: ECI
+    carrier_column: DL EARFCN
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rm_geo._util.atomic import replacing
+from rm_geo.errors import ConfigError
+
+COLUMN_OPTIONS: Final = (
+    "rsrp_column",
+    "cell_column",
+    "x_column",
+    "y_column",
+    "time_column",
+    "pci_column",
+    "node_column",
+    "carrier_column",
+    "operator_column",
+    "technology_column",
+)
+"""What a file may name."""
+
+_MOST_BYTES: Final = 1 << 16
+# What a report of reading calls the columns that it took.
+_OF_REPORT: Final = {
+    "RSRP": "rsrp_column",
+    "x": "x_column",
+    "y": "y_column",
+    "time": "time_column",
+    "cell": "cell_column",
+    "channel": "carrier_column",
+    "operator": "operator_column",
+    "technology": "technology_column",
+}
+
+
+def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read a file of column names.
+
+    Parameters
+    ----------
+    path : path-like
+        A YAML file.
+
+    Returns
+    -------
+    dict of str to str
+        Columns by the names of options, :data:`COLUMN_OPTIONS`.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or has other names.
+    """
+    import yaml
+
+    file = Path(path)
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ConfigError(f"{file} is too large for a file of column names.")
+        values = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ConfigError(
+            f"{file} cannot be read as a file of column names: {reason}.",
+            hint="Write one with 'rm-geo inspect --save-columns'.",
+        ) from error
+    if not isinstance(values, dict) or not values:
+        raise ConfigError(
+            f"{file} names no columns.", hint=f"It may have {', '.join(COLUMN_OPTIONS)}."
+        )
+    for name, column in values.items():
+        if name not in COLUMN_OPTIONS:
+            raise ConfigError(
+                f"{file} has {name!r}, which is no column that can be named.",
+                hint=f"It may have {', '.join(COLUMN_OPTIONS)}.",
+            )
+        if not isinstance(column, str | int | float) or isinstance(column, bool):
+            raise ConfigError(f"{file} has no name of a column for {name!r}.")
+    return {name: str(column) for name, column in values.items()}
+
+
+def columns_of_report(columns: Mapping[str, str]) -> dict[str, str]:
+    """Give the columns that reading took, by the names of options.
+
+    Columns that identify a cell together are left out: they are found again.
+
+    Parameters
+    ----------
+    columns : mapping of str to str
+        As in :attr:`rm_geo.measurements.cleaning.CleaningReport.columns`.
+
+    Examples
+    --------
+    >>> columns_of_report({"RSRP": "Level", "cell": "Node and CellID", "time": "t"})
+    {'rsrp_column': 'Level', 'time_column': 't'}
+    """
+    named = {_OF_REPORT[key]: name for key, name in columns.items() if key in _OF_REPORT}
+    if " and " in named.get("cell_column", ""):
+        del named["cell_column"]
+    return named
+
+
+def write_column_file(path: str | os.PathLike[str], columns: Mapping[str, str]) -> None:
+    """Write a file of column names.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; an existing one is replaced.
+    columns : mapping of str to str
+        Columns by the names of options.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    import yaml
+
+    with replacing(Path(path)) as part:
+        part.write_text(yaml.safe_dump(dict(columns), sort_keys=False, allow_unicode=True), "utf-8")
