@@ -220,7 +220,8 @@ class TestClient:
 
     def test_the_real_worker_answers(self):
         answer = run_job(sys.executable, {"request": "check"}, environment=dict(os.environ))
-        assert answer["packages"]["torch"] != "missing"
+        names = {check["name"] for check in answer["checks"] if check["section"] == "packages"}
+        assert {"numpy", "pydantic"} <= names
 
 
 class TestAgreement:
