@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,6 +18,7 @@ from rasterio._err import CPLE_BaseError  # what a GDAL copy raises; not exporte
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 from rm_geo._types import FloatArray
 from rm_geo.errors import CrsError, InputError
@@ -65,16 +69,88 @@ def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
     CrsError
         If the CRS is missing, geographic, or not in metres.
     """
+    file = open_raster(path, band=band)
+    rows, cols = file.grid.shape
+    return Raster(file.read(slice(0, rows), slice(0, cols)), file.grid, dict(file.tags))
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """One band of a raster file that is read window by window; made by :func:`open_raster`.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    band : int
+        Band, from 1.
+    grid : Grid
+        Geometry of the whole raster.
+    tags : mapping of str to str
+        Metadata of the file.
+    """
+
+    path: Path
+    band: int
+    grid: Grid
+    tags: Mapping[str, str]
+
+    def read(self, rows: slice, cols: slice) -> FloatArray:
+        """Read a window.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Inside the raster, with start and stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, cols)
+            In the unit of the file, scale and offset applied; NaN where it has no data.
+
+        Raises
+        ------
+        InputError
+            If the file is gone or damaged.
+        """
+        window = Window.from_slices((rows.start, rows.stop), (cols.start, cols.stop))
+        with _opened(self.path) as dataset:
+            return _decode(dataset, self.band, window)
+
+
+def open_raster(path: str | os.PathLike[str], *, band: int | None = None) -> RasterFile:
+    """Open one band of a georeferenced raster without reading its values.
+
+    Parameters
+    ----------
+    path, band
+        As for :func:`read_raster`.
+
+    Returns
+    -------
+    RasterFile
+
+    Raises
+    ------
+    InputError, CrsError
+        As for :func:`read_raster`.
+    """
     source = Path(path)
+    with _opened(source) as dataset:
+        index = _chosen_band(dataset, source, band)
+        return RasterFile(source, index, _grid_of(dataset, source), dict(dataset.tags()))
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[DatasetReader]:
+    """Open a raster file; errors of GDAL become errors that name the file."""
     if not source.exists():
         raise InputError(f"There is no file {source}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(source) as dataset:
-                index = _chosen_band(dataset, source, band)
-                grid = _grid_of(dataset, source)
-                return Raster(_decode(dataset, index), grid, dict(dataset.tags()))
+                yield dataset
     except GDAL_ERRORS as error:
         raise InputError(
             f"{source} cannot be read as a raster: {gdal_reason(error)}",
@@ -132,10 +208,10 @@ def _grid_of(dataset: DatasetReader, path: Path) -> Grid:
         raise CrsError(f"{path} has a CRS that is not understood.") from error
 
 
-def _decode(dataset: DatasetReader, band: int) -> FloatArray:
+def _decode(dataset: DatasetReader, band: int, window: Window) -> FloatArray:
     """Values of a band in its unit; NaN where the file has no data."""
-    raw = dataset.read(band)
-    valid = dataset.read_masks(band) != 0
+    raw = dataset.read(band, window=window)
+    valid = dataset.read_masks(band, window=window) != 0
     scale, offset = dataset.scales[band - 1], dataset.offsets[band - 1]
     values = raw.astype(np.float32)
     if (scale, offset) != (1.0, 0.0):
