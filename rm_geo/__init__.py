@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rm_geo.buildings.reader import read_buildings
     from rm_geo.errors import RmGeoError
     from rm_geo.estimators.base import Estimate, Estimator, TileBatch
-    from rm_geo.estimators.registry import available as available_methods
-    from rm_geo.estimators.registry import create as create_estimator
+    from rm_geo.estimators.registry import get_method as create_estimator
+    from rm_geo.estimators.registry import list_methods as available_methods
     from rm_geo.grid import Grid, Tile
     from rm_geo.io.cog import read_raster, write_raster
     from rm_geo.measurements.model import Measurements
@@ -46,9 +46,9 @@ _HOMES = {
     "Tile": "grid",
     "TileBatch": "estimators.base",
     "Site": "sites.site",
-    "available_methods": "estimators.registry:available",
+    "available_methods": "estimators.registry:list_methods",
     "bin_measurements": "raster.binning",
-    "create_estimator": "estimators.registry:create",
+    "create_estimator": "estimators.registry:get_method",
     "dry_run": "pipeline.dry_run",
     "find_model": "zoo.catalog",
     "list_models": "zoo.catalog",

@@ -16,7 +16,7 @@ from rm_geo.datasets.map_numbers import format_maps, parse_maps
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.estimators.registry import create
+from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
@@ -199,12 +199,12 @@ class TestProtocol:
         assert row.rmse_all == pytest.approx(expected, rel=1e-3)
 
     def test_measured_pixels_count_outdoors_but_not_as_unobserved(self, dataset):
-        (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM])
+        (row,) = run_protocol(dataset, {"knn": get_method("knn")}, samplings=[UNIFORM])
         expected = row.rmse_outdoor_db / math.sqrt(1 - 0.2)
         assert row.rmse_unobserved_db == pytest.approx(expected, rel=0.01)
 
     def test_methods_without_building_maps_have_no_building_scores(self, dataset):
-        (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM])
+        (row,) = run_protocol(dataset, {"knn": get_method("knn")}, samplings=[UNIFORM])
         assert math.isnan(row.f1)
         assert "f1" not in markdown_table([row])
 
@@ -217,7 +217,7 @@ class TestProtocol:
 
             def estimate(self, batch):
                 seen[self.name].append(batch.rsrp_dbm)
-                return create("nearest").estimate(batch)
+                return get_method("nearest").estimate(batch)
 
         run_protocol(dataset, {"a": Spy("a"), "b": Spy("b")}, samplings=[UNIFORM, ROUTE])
         assert len(seen["a"]) == SCENES * 2
@@ -280,17 +280,17 @@ class TestProtocol:
             transmitter_rc=np.full((1, 2), np.nan, np.float32),
             intercept_dbm=np.full(1, np.nan, np.float32),
         )
-        for estimator in (IdwBaselineEstimator(), PipelineEstimator(create("nearest"))):
+        for estimator in (IdwBaselineEstimator(), PipelineEstimator(get_method("nearest"))):
             assert np.isnan(estimator.estimate(nothing).rsrp_dbm).all()
 
     def test_a_sampling_that_is_named_twice_is_run_once(self, dataset):
-        (row,) = run_protocol(dataset, {"knn": create("knn")}, samplings=[UNIFORM, UNIFORM])
+        (row,) = run_protocol(dataset, {"knn": get_method("knn")}, samplings=[UNIFORM, UNIFORM])
         assert row.maps == SCENES * ANTENNAS
 
     def test_fewer_transmitters_and_maps_limit_the_work(self, dataset):
         (row,) = run_protocol(
             dataset,
-            {"nearest": create("nearest")},
+            {"nearest": get_method("nearest")},
             samplings=[UNIFORM],
             maps=[602],
             transmitters=2,

@@ -15,7 +15,7 @@ import architecture_diagram
 from sphinx.application import Sphinx
 
 import rm_geo
-from rm_geo.estimators.registry import available
+from rm_geo.estimators.registry import list_methods
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -69,7 +69,7 @@ def api_page() -> str:
 def methods_table() -> str:
     """Tabulate the registered methods."""
     lines = ["| name | method | needs | maps buildings |", "|---|---|---|---|"]
-    for method in available():
+    for method in list_methods():
         needs = "; ".join(method.needs) or "nothing"
         buildings = "yes" if method.maps_buildings else ""
         lines.append(f"| `{method.name}` | {method.summary} | {needs} | {buildings} |")

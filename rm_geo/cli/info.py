@@ -22,9 +22,9 @@ def info(raster: Path | None, console: Console) -> None:
     if raster is not None:
         _describe(raster, console)
         return
-    from rm_geo.estimators.registry import available
+    from rm_geo.estimators.registry import list_methods
 
-    methods = available()
+    methods = list_methods()
     lines = [f"rm_geo {__version__}", "", "Methods:"]
     for method in methods:
         needs = f" (needs: {', '.join(method.needs)})" if method.needs else ""

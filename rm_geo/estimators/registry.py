@@ -22,7 +22,7 @@ class MethodInfo:
     Attributes
     ----------
     name : str
-        Name for ``--method`` and :func:`create`.
+        Name for ``--method`` and :func:`get_method`.
     summary : str
         One line.
     maps_buildings : bool
@@ -156,7 +156,7 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
 )
 
 
-def available() -> list[MethodInfo]:
+def list_methods() -> list[MethodInfo]:
     """List all methods, networks first."""
     return [entry.info for entry in _ENTRIES]
 
@@ -187,13 +187,13 @@ def require_accepts_buildings(name: str) -> None:
         )
 
 
-def create(name: str, **options: object) -> Estimator:
+def get_method(name: str, **options: object) -> Estimator:
     """Make an estimator by name.
 
     Parameters
     ----------
     name : str
-        One of :func:`available`; case and ``_`` for ``-`` are forgiven.
+        One of :func:`list_methods`; case and ``_`` for ``-`` are forgiven.
     **options
         The constructor's parameters: ``neighbors=8`` for ``knn``, or ``model``, ``device``
         and ``precision`` for the networks.
@@ -207,19 +207,19 @@ def create(name: str, **options: object) -> Estimator:
 
     Examples
     --------
-    >>> create("knn", neighbors=8).provenance
+    >>> get_method("knn", neighbors=8).provenance
     {'method': 'knn', 'neighbors': '8'}
     """
     return cast("Estimator", _factory(name, options)(**options))
 
 
 def check_options(name: str, **options: object) -> None:
-    """Refuse a method and options as :func:`create` would, opening no model.
+    """Refuse a method and options as :func:`get_method` would, opening no model.
 
     Parameters
     ----------
     name, **options
-        As for :func:`create`.
+        As for :func:`get_method`.
 
     Raises
     ------

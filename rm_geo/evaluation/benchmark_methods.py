@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rm_geo.errors import DependencyError, ModelError, UsageError
 from rm_geo.estimators.base import Estimator
-from rm_geo.estimators.registry import create, method_info
+from rm_geo.estimators.registry import get_method, method_info
 from rm_geo.validation.known_buildings import KnownBuildingsEstimator
 from rm_geo.zoo.catalog import default_model
 
@@ -161,7 +161,7 @@ def _names(method: BenchmarkMethod) -> set[str]:
 def _open(method: BenchmarkMethod, models: Mapping[str, str | Path], device: str) -> Estimator:
     """Make the estimator."""
     if not method_info(method.method).is_network:
-        made = create(method.method, **method.options)
+        made = get_method(method.method, **method.options)
         return KnownBuildingsEstimator(made) if method.known_buildings else made
     key = method.model_key or method.method
     model = models.get(key)
@@ -170,4 +170,4 @@ def _open(method: BenchmarkMethod, models: Mapping[str, str | Path], device: str
             model = default_model(key).name
         except ModelError as error:
             raise _AbsentError(f"no trained model {key}") from error
-    return create(method.method, model=model, device=device, **method.options)
+    return get_method(method.method, model=model, device=device, **method.options)

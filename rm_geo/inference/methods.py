@@ -65,7 +65,7 @@ def open_method(
     Parameters
     ----------
     method : str
-        One of :func:`rm_geo.estimators.registry.available`.
+        One of :func:`rm_geo.estimators.registry.list_methods`.
     model : str or Path, optional
         Trained model of a network method; the default of that method if not given.
     device : str
@@ -90,7 +90,7 @@ def open_method(
     further = dict(options or {})
     _refuse_own_options(further)
     name = method.strip().lower().replace("_", "-")
-    info = next((info for info in registry.available() if info.name == name), None)
+    info = next((info for info in registry.list_methods() if info.name == name), None)
     is_network = info is not None and info.is_network
     if is_network:
         place = choose_device(device)
@@ -104,7 +104,7 @@ def open_method(
             raise _no_model_to_choose(method)
         # A GPU that is not present is refused for classical methods as well.
         place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
-    estimator = registry.create(method, **further)
+    estimator = registry.get_method(method, **further)
     size = batch_size or choose_batch_size(place, tile_size_px)
     return OpenMethod(estimator, place, size, is_network)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.datasets.splits import MARS_SETTING_I
 from rm_geo.errors import ConfigError, RmGeoError
-from rm_geo.estimators.registry import create
+from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import MethodSet
 from rm_geo.evaluation.cases import Sampling, require_alike
 from rm_geo.evaluation.mars import judge_mars, pairs_to_judge
@@ -101,7 +101,7 @@ def judge(
 ) -> str:
     """Judge the model in a folder; gives a table in Markdown."""
     method = "radiocycle" if model.kind.startswith("radiocycle") else model.kind
-    estimator = create(method, model=folder, device=device)
+    estimator = get_method(method, model=folder, device=device)
     if model.kind in SUPERRES_KINDS:
         scale = int(model.recipe.get("network", {}).get("scale", 4))
         method_set = MethodSet({model.key: estimator}, {}, (model.key,))

@@ -166,10 +166,10 @@ def named_predictor(
     UsageError
         If a method is to be told the buildings that does not read them, or none are given.
     """
-    from rm_geo.estimators.registry import create, require_accepts_buildings
+    from rm_geo.estimators.registry import get_method, require_accepts_buildings
 
     if not name.startswith(PIPELINE_PREFIX):
-        return whole_area_predictor(create(name))
+        return whole_area_predictor(get_method(name))
     method = name.removeprefix(PIPELINE_PREFIX)
     options = PredictOptions(method=method.removesuffix(WITH_BUILDINGS), model=model)
     if method.endswith(WITH_BUILDINGS):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator
-from rm_geo.estimators.registry import create, method_info, require_accepts_buildings
+from rm_geo.estimators.registry import get_method, method_info, require_accepts_buildings
 from rm_geo.validation.corrected_estimator import SUFFIX, AssimilatedEstimator
 from rm_geo.validation.known_buildings import WITH_BUILDINGS
 from rm_geo.validation.pipeline_estimator import (
@@ -61,7 +61,7 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
         return PipelineEstimator(named_estimator(name.removeprefix(PIPELINE_PREFIX), parameters))
     if name.endswith(SUFFIX):
         return AssimilatedEstimator(named_estimator(name.removesuffix(SUFFIX), parameters))
-    return create(name, **parameters) if method_info(name).is_network else create(name)
+    return get_method(name, **parameters) if method_info(name).is_network else get_method(name)
 
 
 def _is_network(name: str) -> bool:

@@ -204,7 +204,7 @@ def hello() -> dict[str, Any]:
     dict
         Protocol, versions, interpreter, device, models and methods.
     """
-    from rm_geo.estimators.registry import available
+    from rm_geo.estimators.registry import list_methods
     from rm_geo.zoo.catalog import list_models
 
     problem = None
@@ -223,7 +223,7 @@ def hello() -> dict[str, Any]:
         "device": likely_device(),
         "models": models,
         "models_problem": problem,
-        "methods": [{"name": m.name, "summary": m.summary} for m in available()],
+        "methods": [{"name": m.name, "summary": m.summary} for m in list_methods()],
     }
 
 

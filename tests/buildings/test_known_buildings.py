@@ -17,7 +17,7 @@ from rm_geo.cli.group import rm_geo
 from rm_geo.distributed.packing import PackedTiles
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import TileBatch
-from rm_geo.estimators.registry import create
+from rm_geo.estimators.registry import get_method
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.batches import tile_batches
 from rm_geo.io.cog import read_raster, write_raster
@@ -84,7 +84,7 @@ def test_a_cell_does_not_say_where_its_buildings_come_from() -> None:
 @pytest.mark.parametrize("symmetries", [1, 8])
 def test_building_map_equals_known_buildings_and_changes_the_radio_map(symmetries) -> None:
     batch = batch_of(0)
-    estimator = create("radiocycle", device="cpu", symmetries=symmetries)
+    estimator = get_method("radiocycle", device="cpu", symmetries=symmetries)
     told = estimator.estimate(batch)
     np.testing.assert_allclose(told.building_probability, batch.buildings, atol=1e-5)
     unaware = estimator.estimate(replace(batch, buildings=None))
@@ -96,7 +96,7 @@ def test_default_model_takes_buildings_in_both_engines() -> None:
     pytest.importorskip("onnxruntime")
     batch = batch_of(0, (2, 256, 256))
     ours, theirs = (
-        create("radiocycle", device="cpu", engine=engine).estimate(batch)
+        get_method("radiocycle", device="cpu", engine=engine).estimate(batch)
         for engine in ("onnx", "torch")
     )
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=2e-3)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.estimators.base import Estimator, TileBatch
-from rm_geo.estimators.registry import create
+from rm_geo.estimators.registry import get_method
 
 INTERPOLATORS = (
     "knn",
@@ -26,7 +26,7 @@ QUICK = {"random-forest": {"trees": 5}}
 def make(name: str) -> Estimator:
     if name == "ordinary-kriging":
         pytest.importorskip("pykrige")
-    return create(name, **QUICK.get(name, {}))
+    return get_method(name, **QUICK.get(name, {}))
 
 
 def batch_of(*tiles, spacing_m=1.0) -> TileBatch:
@@ -174,14 +174,14 @@ def test_linear_reproduces_a_plane_from_scattered_samples():
 
 def test_idw_weights_fall_with_the_power_of_the_distance():
     tile = tile_with({(0, 0): -70.0, (0, 3): -100.0}, (1, 4))
-    at_one_and_two_m = create("idw", power=2.0).estimate(batch_of(tile)).rsrp_dbm[0, 0, 1]
+    at_one_and_two_m = get_method("idw", power=2.0).estimate(batch_of(tile)).rsrp_dbm[0, 0, 1]
     assert at_one_and_two_m == pytest.approx((-70.0 / 1 - 100.0 / 4) / (1 + 1 / 4))
 
 
 def test_idw_survives_any_power():
     tile = sampled(smooth_field(), 0.1)
     for power in (0.0, 300.0):
-        assert np.isfinite(create("idw", power=power).estimate(batch_of(tile)).rsrp_dbm).all()
+        assert np.isfinite(get_method("idw", power=power).estimate(batch_of(tile)).rsrp_dbm).all()
 
 
 class TestOrdinaryKriging:
@@ -212,7 +212,7 @@ class TestOrdinaryKriging:
 
         monkeypatch.setitem(sys.modules, "pykrige.ok", None)
         with pytest.raises(DependencyError, match=r"rm-geo\[geostat\]"):
-            create("ordinary-kriging")
+            get_method("ordinary-kriging")
 
 
 def test_random_forest_uses_a_known_transmitter():

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
-from rm_geo.estimators.registry import create
+from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet, load_methods
 from rm_geo.evaluation.lattice import known_buildings, lattice_cases
 from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, pairs_to_judge
@@ -138,14 +138,14 @@ class TestMars:
         buildings = known_buildings(scene, np.array([0]))
         cases = lattice_cases(scene, np.array([1]), 4, buildings)
         plain, told = (
-            wrap(create("linear")).estimate(cases.batch).rsrp_dbm[0]
+            wrap(get_method("linear")).estimate(cases.batch).rsrp_dbm[0]
             for wrap in (lambda e: e, KnownBuildingsEstimator)
         )
         truth = unit_to_gain(cases.truth_unit[0])
         assert (gain_to_unit(told)[buildings] == 0.0).all()
         assert np.abs(told - truth).mean() < 0.5 * np.abs(plain - truth).mean()
         unknown = replace(cases.batch, buildings=None)
-        alike = KnownBuildingsEstimator(create("linear")).estimate(unknown).rsrp_dbm[0]
+        alike = KnownBuildingsEstimator(get_method("linear")).estimate(unknown).rsrp_dbm[0]
         np.testing.assert_array_equal(alike, plain)
 
     def test_only_setting_1_has_a_method_with_known_walls(self):

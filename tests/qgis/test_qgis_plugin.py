@@ -20,7 +20,7 @@ from qgis_plugin.interpreter import (
 from qgis_plugin.labels import LABELS, with_labels
 from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
 from rm_geo.cli.option_names import option_names
-from rm_geo.estimators.registry import available
+from rm_geo.estimators.registry import list_methods
 from rm_geo.qgis.option_descriptions import FILE, options_text
 from rm_geo.worker import jobs, service
 
@@ -234,7 +234,7 @@ class TestAgreement:
             for node in ast.parse((PLUGIN / "algorithms/parameters.py").read_text()).body
             if isinstance(node, ast.Assign) and node.targets[0].id == "METHODS"
         )
-        assert list(methods) == [method.name for method in available()]
+        assert list(methods) == [method.name for method in list_methods()]
 
     def test_the_plugin_asks_for_jobs_that_exist(self):
         asked = set()

@@ -67,9 +67,9 @@ def test_cells_together_count_by_measurement():
 def test_the_full_road_is_judged_like_an_estimator():
     cell = drive(80, -90.0)
     road = pipeline_predictor(PredictOptions(method="knn"))
-    from rm_geo.estimators.registry import create
+    from rm_geo.estimators.registry import get_method
 
-    predictors = {"road": road, "knn": whole_area_predictor(create("knn"))}
+    predictors = {"road": road, "knn": whole_area_predictor(get_method("knn"))}
     rows = holdout_cells({"a": cell}, predictors, block_m=15.0, spacing_m=2.0)
     for row in rows:
         assert (row.points, row.missing) == (80, 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.registry import create
+from rm_geo.estimators.registry import get_method
 from rm_geo.measurements.model import Measurements
 from rm_geo.validation.holdout import holdout, split_folds, whole_area_predictor
 
@@ -123,7 +123,7 @@ def test_blocks_are_harder_than_random_folds():
     def rough(x, y):
         return -90.0 + 8.0 * np.sin(x / 12.0) * np.cos(y / 9.0)
 
-    knn = {"knn": whole_area_predictor(create("knn"))}
+    knn = {"knn": whole_area_predictor(get_method("knn"))}
     points = drive(400, level=rough)
     blocks = holdout(points, knn, block_m=40.0, spacing_m=2.0)[0].rmse_db
     random = holdout(points, knn, split="random", spacing_m=2.0)[0].rmse_db
@@ -136,7 +136,7 @@ def test_an_estimator_sees_the_whole_area_and_the_transmitter():
     class Spy:
         def estimate(self, batch):
             seen_batches.append(batch)
-            return create("nearest").estimate(batch)
+            return get_method("nearest").estimate(batch)
 
     holdout(
         drive(),
@@ -170,7 +170,7 @@ def test_the_duke_drive_test_is_predicted_better_than_by_its_mean(shared_data):
 
     path = shared_data / "duke_cbrs" / "measurements.shp"
     cell = read_measurements(path, cell_column="pci")[0].by_cell()["7"]
-    knn = {"knn": whole_area_predictor(create("knn"))}
+    knn = {"knn": whole_area_predictor(get_method("knn"))}
     (score,) = holdout(cell, knn, spacing_m=4.0)
     assert score.points == len(cell)
     assert score.rmse_db < 0.8 * cell.rsrp_dbm.std()

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from pyproj import CRS
 
 from rm_geo.cli.group import rm_geo
-from rm_geo.estimators.registry import available
+from rm_geo.estimators.registry import list_methods
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.worker.service import PROTOCOL
@@ -109,7 +109,7 @@ def test_hello_states_protocol_device_models_and_methods(worker):
     assert worker.hello["protocol"] == PROTOCOL
     assert worker.hello["device"] in {"cpu", "cuda", "mps"}
     assert [m["name"] for m in worker.hello["models"]] == [m.name for m in list_models()]
-    assert [m["name"] for m in worker.hello["methods"]] == [m.name for m in available()]
+    assert [m["name"] for m in worker.hello["methods"]] == [m.name for m in list_methods()]
 
 
 def test_hello_imports_no_heavy_library():
