@@ -410,35 +410,23 @@ def drive_test(
 ) -> None:
     """Evaluate methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
     from rm_geo._util.atomic import output_folder
-    from rm_geo.errors import UsageError
-    from rm_geo.measurements.reader import read_measurements
-    from rm_geo.validation.cells import chosen_cells, holdout_cells, named_predictor
-    from rm_geo.validation.known_buildings import WITH_BUILDINGS
-    from rm_geo.validation.pipeline_estimator import PIPELINE_PREFIX
+    from rm_geo.validation.cells import validate
 
-    names = split_names(methods)
-    if buildings is not None and not any(WITH_BUILDINGS in name for name in names):
-        raise UsageError(
-            "None of these methods reads the buildings.",
-            hint=f"Write pipeline:radiocycle{WITH_BUILDINGS}.",
-        )
-    if model is not None and not any(name.startswith(PIPELINE_PREFIX) for name in names):
-        raise UsageError("None of these methods uses the model.", hint="Write pipeline:radiocycle.")
-    predictors = {name: named_predictor(name, model, buildings, buildings_layer) for name in names}
-    by_cell = read_measurements(measurements, rsrp_column=rsrp_column, cell_column=cell_column)[
-        0
-    ].by_cell()
-    if cells is not None:
-        by_cell = chosen_cells(by_cell, split_names(cells), measurements)
     with output_folder(out):
-        rows = holdout_cells(
-            by_cell,
-            predictors,
+        rows = validate(
+            measurements,
+            split_names(methods),
             folds=folds,
             block_m=block_m,
             split="random" if random_split else "blocks",
             spacing_m=spacing_m,
             seed=seed,
+            cells=() if cells is None else split_names(cells),
+            rsrp_column=rsrp_column,
+            cell_column=cell_column,
+            model=model,
+            buildings=buildings,
+            buildings_layer=buildings_layer,
             progress=console,
         )
         _write(out, "holdout", rows, console)

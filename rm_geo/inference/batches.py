@@ -54,6 +54,34 @@ def tile_batches(
         )
 
 
+def raster_batch(sparse: SparseRaster, facts: SiteInfo) -> TileBatch:
+    """Make one tile of a whole raster, which need not be square; for classical methods.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        The measured pixels.
+    facts : SiteInfo
+        What is known of the cell; known buildings are left out.
+
+    Returns
+    -------
+    TileBatch
+        Shape (1, H, W).
+    """
+    transmitter_rc = np.full((1, 2), np.nan, dtype=np.float32)
+    if facts.transmitter_xy is not None:
+        transmitter_rc[0] = np.array(sparse.grid.to_pixel(*facts.transmitter_xy))
+    return TileBatch(
+        rsrp_dbm=sparse.dense_rsrp_dbm()[None],
+        spacing_m=sparse.grid.spacing_m,
+        transmitter_rc=transmitter_rc,
+        intercept_dbm=np.full(1, facts.intercept_dbm, dtype=np.float32),
+        frequency_mhz=facts.frequency_mhz,
+        transmitter_height_m=facts.transmitter_height_m,
+    )
+
+
 def _buildings(
     grid: Grid, tiles: Sequence[Tile], buildings: BuildingSource | None
 ) -> BoolArray | None:

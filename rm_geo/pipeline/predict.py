@@ -9,10 +9,11 @@ become the map, a band at a time; neither needs the whole raster in memory.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.locks import allow_open_files, output_lock
@@ -43,6 +44,7 @@ from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
+from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.stac import require_pystac
 from rm_geo.products.summary import CellResult, failed, skipped, write_summary
 from rm_geo.progress import Progress, SilentProgress
@@ -56,6 +58,20 @@ WORTH_RESUMING_S = 60.0
 killed keeps them anyway."""
 
 
+@overload
+def predict(
+    measurements: str | os.PathLike[str] | Measurements | RunPlan,
+    output_dir: None = None,
+    options: PredictOptions | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+    *,
+    summary: bool = True,
+    tile_executor: TileExecutor | None = None,
+) -> list[RadioMap]: ...
+
+
+@overload
 def predict(
     measurements: str | os.PathLike[str] | Measurements | RunPlan,
     output_dir: str | os.PathLike[str],
@@ -65,15 +81,28 @@ def predict(
     *,
     summary: bool = True,
     tile_executor: TileExecutor | None = None,
-) -> list[CellResult]:
+) -> list[CellResult]: ...
+
+
+def predict(
+    measurements: str | os.PathLike[str] | Measurements | RunPlan,
+    output_dir: str | os.PathLike[str] | None = None,
+    options: PredictOptions | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+    *,
+    summary: bool = True,
+    tile_executor: TileExecutor | None = None,
+) -> list[CellResult] | list[RadioMap]:
     """Map every cell of a drive test.
 
     Parameters
     ----------
     measurements : path-like, Measurements or RunPlan
         A file of measurements, measurements already read, or laid out for these options.
-    output_dir : path-like
-        Folder of the results; made if it is not there.
+    output_dir : path-like, optional
+        Folder of the results; made if it is not there. Without one the maps are returned, and
+        no file is left.
     options : PredictOptions, optional
         How; the defaults are sensible.
     progress : Progress, optional
@@ -88,11 +117,14 @@ def predict(
 
     Returns
     -------
-    list of CellResult
-        One per cell, skipped (too small) and failed ones included, the largest cell first.
-        ``<cell>_rsrp.tif``, ``<cell>_buildings.tif`` (if the method maps buildings),
-        ``<cell>_preview.png`` and the like lie in the folder, with ``summary.csv`` and
-        ``summary.json``.
+    list of CellResult or list of RadioMap
+        With an output folder a result of each cell, skipped (too small) and failed ones
+        included, the largest cell first; :meth:`CellResult.open_map` opens its map. The folder
+        has ``<cell>_rsrp.tif``, ``<cell>_buildings.tif`` (if the method maps buildings),
+        ``<cell>_preview.png`` and the like, ``summary.csv`` and ``summary.json``.
+        Without an output folder the maps of the cells that could be mapped, in memory: a cell
+        of more tiles than ``max_tiles`` allows is refused. The name of the cell is the tag
+        ``cell_name``.
 
     Raises
     ------
@@ -114,7 +146,38 @@ def predict(
     -----
     A run that was killed goes on where it was when it is called again with the same
     arguments, and gives the same bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyproj import CRS
+    >>> from rm_geo import Measurements, PredictOptions, predict
+    >>> rng = np.random.default_rng(0)
+    >>> drive = Measurements(
+    ...     x=500_000 + rng.uniform(0, 60, 40),
+    ...     y=5_000_000 + rng.uniform(0, 60, 40),
+    ...     rsrp_dbm=rng.normal(-90, 3, 40).astype("float32"),
+    ...     cell=np.full(40, "7"),
+    ...     crs=CRS.from_epsg(32633),
+    ... )
+    >>> (radio_map,) = predict(drive, options=PredictOptions(method="idw", reach_m=20))
+    >>> radio_map.tags["cell_name"], radio_map.sample(500_030, 5_000_030).shape
+    ('7', ())
     """
+    if output_dir is None:
+        chosen = PredictOptions() if options is None else options
+        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
+            results = predict(
+                measurements,
+                scratch,
+                chosen.replace(preview=False, mask=False, stac=False),
+                progress,
+                clock,
+                summary=False,
+                tile_executor=tile_executor,
+            )
+            mapped = [result.open_map(scratch) for result in results if result.is_mapped]
+            return [radio_map.load() for radio_map in mapped]
     chosen = PredictOptions() if options is None else options
     listener = SilentProgress() if progress is None else progress
     run_plan = (

@@ -200,6 +200,18 @@ class RadioMap:
             self._layers[layer] = values  # the same values, in memory
         return values
 
+    def load(self) -> RadioMap:
+        """Read all layers that are not in memory yet.
+
+        Returns
+        -------
+        RadioMap
+            This map, which needs its files no more.
+        """
+        for layer in self.layers:
+            self._read(layer)
+        return self
+
     def window(self, rows: slice, cols: slice) -> RadioMap:
         """Cut out a part; of a map that is opened from files nothing is read yet.
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rm_geo._util.atomic import replacing
-from rm_geo.errors import RmGeoError, TooSmallError
+from rm_geo.errors import InputError, RmGeoError, TooSmallError
+
+if TYPE_CHECKING:
+    from rm_geo.products.radio_map import RadioMap
 
 SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
 BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
@@ -128,6 +132,29 @@ class CellResult:
     def title(self) -> str:
         """Name in messages: as in the file names, and as in the measurements if that differs."""
         return titled(self.cell, self.cell_name)
+
+    def open_map(self, folder: str | os.PathLike[str]) -> RadioMap:
+        """Open the map of the cell, whose values are read when they are asked for.
+
+        Parameters
+        ----------
+        folder : path-like
+            The output folder.
+
+        Returns
+        -------
+        RadioMap
+
+        Raises
+        ------
+        InputError
+            If the cell was not mapped, or its files are gone.
+        """
+        if not self.is_mapped:
+            raise InputError(f"Cell {self.title} has no map: {self.message}")
+        from rm_geo.products.radio_map import open_radio_map  # GDAL, for those who read maps
+
+        return open_radio_map(Path(folder) / f"{self.cell}_rsrp.tif")
 
     @property
     def is_mapped(self) -> bool:

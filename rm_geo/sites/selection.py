@@ -22,6 +22,7 @@ from rm_geo.sites.site import (
     Site,
     estimate_position,
     free_space_intercept,
+    free_space_loss_1m_db,
     match_site,
     measured_carrier_mhz,
 )
@@ -201,3 +202,36 @@ def _choice(
     )
     intercept_origin = "free-space envelope" if site.eirp_dbm is None else "eirp"
     return SiteChoice(facts, origin, intercept_origin, uncertainty_m, tuple(warnings))
+
+
+def site_info(site: Site) -> SiteInfo:
+    """Give the estimators what is known of a site.
+
+    Parameters
+    ----------
+    site : Site
+        In the CRS of the grid.
+
+    Returns
+    -------
+    SiteInfo
+        The free-space level at 1 m is known where the site has an EIRP; 2000 MHz where it has
+        no carrier.
+
+    Examples
+    --------
+    >>> info = site_info(Site(0.0, 0.0, eirp_dbm=18.0, frequency_mhz=2600.0))
+    >>> round(info.intercept_dbm, 1)
+    -22.7
+    """
+    frequency_mhz = site.frequency_mhz or DEFAULT_FREQUENCY_MHZ
+    intercept_dbm = math.nan
+    if site.eirp_dbm is not None:
+        intercept_dbm = site.eirp_dbm - free_space_loss_1m_db(frequency_mhz)
+    return SiteInfo(
+        transmitter_xy=(float(site.x), float(site.y)),
+        intercept_dbm=intercept_dbm,
+        frequency_mhz=frequency_mhz,
+        transmitter_height_m=site.height_m,
+        uncertainty_m=site.uncertainty_m,
+    )

@@ -1,4 +1,4 @@
-"""Hold-out on real measurements: what a method says where it was not told."""
+"""Hold-out of measurements: errors of methods at positions that they have not seen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._types import FloatArray
-from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.base import Estimator, TileBatch
+from rm_geo._types import Float64Array, FloatArray
+from rm_geo.errors import TooSmallError, UsageError
+from rm_geo.estimators.base import Estimator, PointEstimator
 from rm_geo.geostat.block_folds import balanced_folds, block_numbers, random_folds
 from rm_geo.grid import Grid
+from rm_geo.inference.batches import raster_batch
 from rm_geo.measurements.model import Measurements
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import bin_measurements
+from rm_geo.sites.facts import SiteInfo
 from rm_geo.validation.metrics import ErrorSums
 
-Predictor: TypeAlias = Callable[[Measurements, Grid], FloatArray]
-"""Takes the measurements that may be seen and a grid to a radio map in dBm, shape (H, W);
-NaN where it says nothing. The full road and a single estimator are judged alike."""
+Predictor: TypeAlias = Callable[[Measurements, Grid, Float64Array, Float64Array], FloatArray]
+"""Estimates RSRP in dBm, shape (n,), NaN where it gives none, from the measurements that may be
+seen, a grid, and the rows and columns of pixel centres, shape (n,), such as 0.5."""
+
+MapMaker: TypeAlias = Callable[[Measurements, Grid], FloatArray]
+"""Takes measurements and a grid to a radio map in dBm, shape (H, W); NaN where unknown."""
 
 Split: TypeAlias = Literal["blocks", "random"]
 
@@ -81,7 +86,7 @@ def holdout(
         Side of the square blocks that go to a fold as a whole. Neighbours along a route
         are nearly copies of each other: only distant ones test a map.
     split : {"blocks", "random"}
-        Whole blocks, or single measurements, which flatters every interpolation.
+        Whole blocks, or single measurements: the errors are too small then.
     spacing_m : float
         Side of the map's pixels; a measurement is compared with the pixel around it.
     margin_m : float
@@ -89,7 +94,7 @@ def holdout(
     seed : int
         Seed of the blocks' origin, or of the random split.
     progress : Progress, optional
-        Counts maps.
+        Counts fits.
 
     Returns
     -------
@@ -98,16 +103,18 @@ def holdout(
 
     Raises
     ------
-    InputError
+    TooSmallError
         If the measurements do not fill as many blocks as there are folds.
     """
     progress = progress or SilentProgress()
     grid = Grid.covering(
         measurements.x, measurements.y, measurements.crs, spacing_m=spacing_m, margin_m=margin_m
     )
+    # A measurement is compared with the centre of the pixel around it.
+    row, col = (np.floor(axis) + 0.5 for axis in grid.to_pixel(measurements.x, measurements.y))
     estimate_dbm = {name: np.full(len(measurements), np.nan) for name in predictors}
     fold_of = np.zeros(len(measurements), dtype=np.int64)
-    progress.start(folds * len(predictors), "maps", "hold-out")
+    progress.start(folds * len(predictors), "fits", "hold-out")
     for fold, test in enumerate(
         split_folds(measurements, folds=folds, block_m=block_m, split=split, seed=seed)
     ):
@@ -115,8 +122,7 @@ def holdout(
         seen = measurements.select(~test)
         for name, predictor in predictors.items():
             progress.check()
-            rsrp_dbm = predictor(seen, grid)
-            estimate_dbm[name][test] = _at_points(rsrp_dbm, grid, measurements.select(test))
+            estimate_dbm[name][test] = predictor(seen, grid, row[test], col[test])
             progress.advance()
     progress.finish()
     common = np.all([np.isfinite(values) for values in estimate_dbm.values()], axis=0)
@@ -146,7 +152,7 @@ def split_folds(
     ------
     UsageError
         If there are fewer than two folds, or the blocks have no size.
-    InputError
+    TooSmallError
         If the measurements do not fill as many blocks as there are folds.
     """
     if folds < 2 or block_m <= 0.0:
@@ -158,7 +164,7 @@ def split_folds(
         groups = block_numbers(measurements.y, measurements.x, block_m, (row, col))
     filled = len(np.unique(groups))
     if filled < folds:
-        raise InputError(
+        raise TooSmallError(
             f"{count} measurements fill {filled} blocks, too few for {folds} folds.",
             hint="Take smaller blocks or fewer folds.",
         )
@@ -168,43 +174,66 @@ def split_folds(
         yield fold_of == fold
 
 
-def whole_area_predictor(
+def estimator_predictor(
     estimator: Estimator, transmitter_xy: tuple[float, float] | None = None
 ) -> Predictor:
-    """Judge an estimator on the whole area at once, not tile by tile.
+    """Evaluate an estimator alone, on all measurements at once instead of tile by tile.
 
-    A classical method sees all measurements so, also those that a tile would hide.
+    Classical estimators are evaluated at the held-out positions only; of others the whole map
+    is made.
 
     Parameters
     ----------
     estimator : Estimator
         One that takes tiles of any size; networks do not.
     transmitter_xy : tuple of float, optional
-        Position in metres in the grid's CRS, for methods that use it.
-    """
+        Position in metres in the CRS of the grid, for methods that use it.
 
-    def predictor(seen: Measurements, grid: Grid) -> FloatArray:
-        transmitter_rc = np.full((1, 2), np.nan, dtype=np.float32)
-        if transmitter_xy is not None:
-            transmitter_rc[0] = np.array(grid.to_pixel(*transmitter_xy))
-        batch = TileBatch(
-            rsrp_dbm=bin_measurements(seen, grid).dense_rsrp_dbm()[None],
-            spacing_m=grid.spacing_m,
-            transmitter_rc=transmitter_rc,
-            intercept_dbm=np.full(1, np.nan, dtype=np.float32),
-        )
-        rsrp_dbm: FloatArray = estimator.estimate(batch).rsrp_dbm[0]
-        return rsrp_dbm
+    Returns
+    -------
+    callable
+        See :data:`Predictor`.
+    """
+    site = SiteInfo(transmitter_xy=transmitter_xy)
+    if not isinstance(estimator, PointEstimator):
+
+        def whole_map(seen: Measurements, grid: Grid) -> FloatArray:
+            batch = raster_batch(bin_measurements(seen, grid), site)
+            return np.asarray(estimator.estimate(batch).rsrp_dbm[0])
+
+        return map_predictor(whole_map)
+
+    def predictor(
+        seen: Measurements, grid: Grid, row: Float64Array, col: Float64Array
+    ) -> FloatArray:
+        return estimator.estimate_at(bin_measurements(seen, grid), row, col, site)
 
     return predictor
 
 
-def _at_points(rsrp_dbm: FloatArray, grid: Grid, points: Measurements) -> FloatArray:
-    """Read the map at the pixels around points."""
-    if rsrp_dbm.shape != grid.shape:
-        raise ValueError(f"a map of shape {grid.shape} was due, not {rsrp_dbm.shape}")
-    row, col = grid.to_pixel(points.x, points.y)
-    return np.asarray(rsrp_dbm[row.astype(np.int64), col.astype(np.int64)])
+def map_predictor(make: MapMaker) -> Predictor:
+    """Evaluate whatever makes whole maps, by reading its map at the held-out positions.
+
+    Parameters
+    ----------
+    make : callable
+        Takes measurements and a grid to a radio map in dBm, shape (H, W).
+
+    Returns
+    -------
+    callable
+        See :data:`Predictor`. It raises ``ValueError`` for a map of another shape.
+    """
+
+    def predictor(
+        seen: Measurements, grid: Grid, row: Float64Array, col: Float64Array
+    ) -> FloatArray:
+        rsrp_dbm = make(seen, grid)
+        if rsrp_dbm.shape != grid.shape:
+            raise ValueError(f"a map of shape {grid.shape} was due, not {rsrp_dbm.shape}")
+        return np.asarray(rsrp_dbm[row.astype(np.int64), col.astype(np.int64)])
+
+    return predictor
 
 
 def _score(

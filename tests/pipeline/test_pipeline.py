@@ -57,7 +57,9 @@ class Flat:
 
 @pytest.fixture
 def flat_method(monkeypatch):
-    monkeypatch.setattr("rm_geo.inference.methods.registry.get_method", lambda name, **options: Flat())
+    monkeypatch.setattr(
+        "rm_geo.inference.methods.registry.get_method", lambda name, **options: Flat()
+    )
 
 
 @given(
@@ -441,7 +443,9 @@ def test_a_cell_that_fails_for_good_does_not_stand_in_the_way_of_the_next_run(
             made = super().estimate(batch)
             return replace(made, rsrp_dbm=np.where(made.rsrp_dbm > -85, made.rsrp_dbm, np.nan))
 
-    monkeypatch.setattr("rm_geo.inference.methods.registry.get_method", lambda name, **options: Mute())
+    monkeypatch.setattr(
+        "rm_geo.inference.methods.registry.get_method", lambda name, **options: Mute()
+    )
     monkeypatch.setattr("rm_geo.pipeline.predict.WORTH_RESUMING_S", -1.0)
     both = together(drive(level=-80.0), drive(level=-90.0, cell="8"))
     assert [cell.status for cell in predict(both, tmp_path, FAST)] == ["mapped", "failed"]

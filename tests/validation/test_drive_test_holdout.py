@@ -6,16 +6,15 @@ import math
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 from pyproj import CRS
 
 from rm_geo.cli.group import rm_geo
-from rm_geo.grid import Grid
+from rm_geo.errors import TooSmallError, UsageError
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.validation.cells import align, holdout_cells, pipeline_predictor
-from rm_geo.validation.holdout import whole_area_predictor
+from rm_geo.progress import SilentProgress
+from rm_geo.validation.cells import holdout_cells, pipeline_predictor, validate
+from rm_geo.validation.holdout import estimator_predictor, map_predictor
 
 
 def drive(count, level_dbm, seed=0, side_m=60.0) -> Measurements:
@@ -29,32 +28,11 @@ def drive(count, level_dbm, seed=0, side_m=60.0) -> Measurements:
     )
 
 
-def grid(west, north, shape, spacing_m=2.0) -> Grid:
-    return Grid.create(west, north, shape, spacing_m, 32617)
-
-
-@given(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 8), st.integers(1, 8))
-def test_alignment_keeps_every_value_at_its_place(row, col, height, width):
-    target = grid(0.0, 0.0, (6, 5))
-    source = grid(2.0 * col, -2.0 * row, (height, width))
-    values = np.arange(height * width, dtype=np.float32).reshape(height, width)
-    aligned = align(values, source, target)
-    for (r, c), value in np.ndenumerate(aligned):
-        inside = 0 <= r - row < height and 0 <= c - col < width
-        assert value == values[r - row, c - col] if inside else math.isnan(value)
-
-
-def test_grids_whose_pixels_do_not_coincide_are_refused():
-    values = np.zeros((3, 3), np.float32)
-    with pytest.raises(ValueError, match="do not coincide"):
-        align(values, grid(1.0, 0.0, (3, 3)), grid(0.0, 0.0, (3, 3)))
-    with pytest.raises(ValueError, match="do not coincide"):
-        align(values, grid(0.0, 0.0, (3, 3), 1.0), grid(0.0, 0.0, (3, 3), 2.0))
-
-
 def test_cells_together_count_by_measurement():
     cells = {"a": drive(90, -90.0), "b": drive(30, -80.0, seed=1)}
-    predictors = {"minus 86": lambda seen, grid: np.full(grid.shape, -86.0, np.float32)}
+    predictors = {
+        "minus 86": map_predictor(lambda seen, grid: np.full(grid.shape, -86.0, np.float32))
+    }
     first, second, together = holdout_cells(cells, predictors, block_m=15.0)
     assert [row.cell for row in (first, second, together)] == ["a", "b", "all"]
     assert (first.rmse_db, second.rmse_db) == (4.0, 6.0)
@@ -69,7 +47,7 @@ def test_the_full_road_is_judged_like_an_estimator():
     road = pipeline_predictor(PredictOptions(method="knn"))
     from rm_geo.estimators.registry import get_method
 
-    predictors = {"road": road, "knn": whole_area_predictor(get_method("knn"))}
+    predictors = {"road": road, "knn": estimator_predictor(get_method("knn"))}
     rows = holdout_cells({"a": cell}, predictors, block_m=15.0, spacing_m=2.0)
     for row in rows:
         assert (row.points, row.missing) == (80, 0)
@@ -116,3 +94,42 @@ class TestCommand:
         assert result.exit_code == 1
         assert "no cell 9" in result.output
         assert "1, 2" in result.output
+
+
+def test_cells_with_too_few_blocks_are_left_out_and_others_evaluated():
+    large, small = drive(90, -90.0), drive(3, -80.0, seed=1, side_m=1.0)
+    lines = []
+
+    class Log(SilentProgress):
+        def log(self, message):
+            lines.append(message)
+
+    predictors = {"constant": map_predictor(lambda seen, grid: np.full(grid.shape, -86.0))}
+    rows = holdout_cells({"a": large, "b": small}, predictors, block_m=15.0, progress=Log())
+    assert [row.cell for row in rows] == ["a", "all"]
+    assert any(line.startswith("Cell b is left out: 3 measurements fill") for line in lines)
+    with pytest.raises(TooSmallError, match="too few for 5 folds"):
+        holdout_cells({"b": small}, predictors, block_m=15.0)
+
+
+def test_validate_gives_the_rows_of_the_command():
+    rows = validate(drive(120, -90.0), ["nearest", "pipeline:idw"], block_m=15.0, spacing_m=2.0)
+    assert [row.method for row in rows if row.cell == "all"] == ["nearest", "pipeline:idw"]
+    assert all(row.rmse_db == pytest.approx(0.0, abs=0.01) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"methods": []}, "at least one method"),
+        ({"methods": "knn"}, "at least one method"),
+        ({"methods": ["nothing-such"]}, "no method"),
+        ({"methods": ["knn"], "buildings": "x.gpkg"}, "reads the buildings"),
+        ({"methods": ["knn"], "model": "x"}, "uses the model"),
+        ({"methods": ["pipeline:radiocycle+buildings"]}, "needs the buildings"),
+        ({"methods": ["knn"], "folds": 1}, "at least 2 folds"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        validate(drive(30, -90.0), **arguments)

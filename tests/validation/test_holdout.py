@@ -8,10 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
-from rm_geo.errors import InputError, UsageError
-from rm_geo.estimators.registry import get_method
+from rm_geo.errors import TooSmallError, UsageError
+from rm_geo.estimators.registry import get_method, list_methods
 from rm_geo.measurements.model import Measurements
-from rm_geo.validation.holdout import holdout, split_folds, whole_area_predictor
+from rm_geo.validation.holdout import (
+    estimator_predictor,
+    holdout,
+    map_predictor,
+    split_folds,
+)
 
 
 def drive(count=120, side_m=200.0, seed=0, level=lambda x, y: -90.0 + 0.1 * x) -> Measurements:
@@ -27,7 +32,7 @@ def drive(count=120, side_m=200.0, seed=0, level=lambda x, y: -90.0 + 0.1 * x) -
 
 
 def constant(value):
-    return lambda seen, grid: np.full(grid.shape, value, np.float32)
+    return map_predictor(lambda seen, grid: np.full(grid.shape, value, np.float32))
 
 
 @pytest.mark.parametrize("split", ["blocks", "random"])
@@ -76,7 +81,7 @@ def test_methods_never_see_what_they_are_judged_on():
         return np.zeros(grid.shape, np.float32)
 
     unseen = list(split_folds(points))
-    holdout(points, {"spy": spy})
+    holdout(points, {"spy": map_predictor(spy)})
     assert told == [len(points) - int(test.sum()) for test in unseen]
 
 
@@ -95,7 +100,7 @@ def test_the_pixel_around_the_measurement_is_compared():
         x, _ = grid.to_world(0.5, np.arange(grid.shape[1]) + 0.5)
         return np.broadcast_to(np.floor(x - 500_000.0), grid.shape).astype(np.float32)
 
-    assert holdout(points, {"exact": columns}, spacing_m=1.0)[0].rmse_db == 0.0
+    assert holdout(points, {"exact": map_predictor(columns)}, spacing_m=1.0)[0].rmse_db == 0.0
 
 
 def test_only_what_all_methods_predicted_is_judged_and_silence_is_counted():
@@ -106,7 +111,9 @@ def test_only_what_all_methods_predicted_is_judged_and_silence_is_counted():
         rsrp_dbm[:, : grid.shape[1] // 2] = -90.0
         return rsrp_dbm
 
-    silent, bold = holdout(points, {"west": west_only, "everywhere": constant(-90.0)})
+    silent, bold = holdout(
+        points, {"west": map_predictor(west_only), "everywhere": constant(-90.0)}
+    )
     assert silent.points == bold.points < len(points)
     assert silent.missing == len(points) - silent.points
     assert bold.missing == 0
@@ -123,7 +130,7 @@ def test_blocks_are_harder_than_random_folds():
     def rough(x, y):
         return -90.0 + 8.0 * np.sin(x / 12.0) * np.cos(y / 9.0)
 
-    knn = {"knn": whole_area_predictor(get_method("knn"))}
+    knn = {"knn": estimator_predictor(get_method("knn"))}
     points = drive(400, level=rough)
     blocks = holdout(points, knn, block_m=40.0, spacing_m=2.0)[0].rmse_db
     random = holdout(points, knn, split="random", spacing_m=2.0)[0].rmse_db
@@ -140,7 +147,7 @@ def test_an_estimator_sees_the_whole_area_and_the_transmitter():
 
     holdout(
         drive(),
-        {"spy": whole_area_predictor(Spy(), (500_050.0, 4_000_020.0))},
+        {"spy": estimator_predictor(Spy(), (500_050.0, 4_000_020.0))},
         spacing_m=2.0,
         margin_m=4.0,
     )
@@ -152,7 +159,7 @@ def test_an_estimator_sees_the_whole_area_and_the_transmitter():
 
 
 def test_too_few_blocks_and_senseless_folds_are_refused():
-    with pytest.raises(InputError, match=r"1 blocks, too few for 5 folds.*smaller blocks"):
+    with pytest.raises(TooSmallError, match=r"1 blocks, too few for 5 folds.*smaller blocks"):
         holdout(drive(side_m=1.0), {"any": constant(0.0)}, block_m=1e5)
     with pytest.raises(UsageError, match="at least 2 folds"):
         list(split_folds(drive(), folds=1))
@@ -162,7 +169,7 @@ def test_too_few_blocks_and_senseless_folds_are_refused():
 
 def test_a_map_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="shape"):
-        holdout(drive(), {"wrong": lambda seen, grid: np.zeros((2, 2), np.float32)})
+        holdout(drive(), {"wrong": map_predictor(lambda seen, grid: np.zeros((2, 2), np.float32))})
 
 
 def test_the_duke_drive_test_is_predicted_better_than_by_its_mean(shared_data):
@@ -170,7 +177,33 @@ def test_the_duke_drive_test_is_predicted_better_than_by_its_mean(shared_data):
 
     path = shared_data / "duke_cbrs" / "measurements.shp"
     cell = read_measurements(path, cell_column="pci")[0].by_cell()["7"]
-    knn = {"knn": whole_area_predictor(get_method("knn"))}
+    knn = {"knn": estimator_predictor(get_method("knn"))}
     (score,) = holdout(cell, knn, spacing_m=4.0)
     assert score.points == len(cell)
     assert score.rmse_db < 0.8 * cell.rsrp_dbm.std()
+
+
+@pytest.mark.parametrize("name", [info.name for info in list_methods() if not info.is_network])
+@pytest.mark.parametrize("split", ["blocks", "random"])
+def test_estimates_at_positions_are_those_of_the_map(name, split):
+    if name == "ordinary-kriging":
+        pytest.importorskip("pykrige")
+    points = drive(150, side_m=120.0, level=lambda x, y: -90.0 + 8.0 * np.sin(x / 30.0) + y / 20.0)
+    estimator = get_method(name)
+
+    class MapOnly:
+        """The same estimator, of which only maps are known."""
+
+        def estimate(self, batch):
+            return estimator.estimate(batch)
+
+    at_points, by_map = holdout(
+        points,
+        {"points": estimator_predictor(estimator), "map": estimator_predictor(MapOnly())},
+        split=split,
+        block_m=30.0,
+        spacing_m=2.0,
+    )
+    assert at_points.points == by_map.points == 150
+    for score in ("rmse_db", "mae_db", "bias_db", "worst_fold_rmse_db"):
+        assert getattr(at_points, score) == pytest.approx(getattr(by_map, score), abs=1e-3)

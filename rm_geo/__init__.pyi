@@ -1,0 +1,76 @@
+from . import errors as errors
+from .buildings.reader import Buildings as Buildings
+from .buildings.reader import read_buildings as read_buildings
+from .errors import RmGeoError as RmGeoError
+from .estimators.base import Estimate as Estimate
+from .estimators.base import Estimator as Estimator
+from .estimators.base import PointEstimator as PointEstimator
+from .estimators.base import TileBatch as TileBatch
+from .estimators.registry import get_method as get_method
+from .estimators.registry import list_methods as list_methods
+from .grid import Grid as Grid
+from .grid import Tile as Tile
+from .io.cog import read_raster as read_raster
+from .io.cog import write_raster as write_raster
+from .measurements.model import Measurements as Measurements
+from .measurements.reader import read_measurements as read_measurements
+from .options import PredictOptions as PredictOptions
+from .pipeline.dry_run import dry_run as dry_run
+from .pipeline.predict import predict as predict
+from .products.radio_map import RadioMap as RadioMap
+from .products.radio_map import open_radio_map as open_radio_map
+from .products.summary import CellResult as CellResult
+from .progress import Progress as Progress
+from .raster.binning import bin_measurements as bin_measurements
+from .raster.sparse import SparseRaster as SparseRaster
+from .sites.site import Site as Site
+from .sites.table import read_sites as read_sites
+from .validation.cells import CellScore as CellScore
+from .validation.cells import validate as validate
+from .workflows.interpolate import interpolate as interpolate
+from .workflows.simulate import simulate as simulate
+from .workflows.superresolve import superresolve as superresolve
+from .zoo.catalog import find_model as find_model
+from .zoo.catalog import list_models as list_models
+from .zoo.weights import load_network as load_network
+
+__version__: str
+
+__all__ = [
+    "Buildings",
+    "CellResult",
+    "CellScore",
+    "Estimate",
+    "Estimator",
+    "Grid",
+    "Measurements",
+    "PointEstimator",
+    "PredictOptions",
+    "Progress",
+    "RadioMap",
+    "RmGeoError",
+    "Site",
+    "SparseRaster",
+    "Tile",
+    "TileBatch",
+    "__version__",
+    "bin_measurements",
+    "dry_run",
+    "errors",
+    "find_model",
+    "get_method",
+    "interpolate",
+    "list_methods",
+    "list_models",
+    "load_network",
+    "open_radio_map",
+    "predict",
+    "read_buildings",
+    "read_measurements",
+    "read_raster",
+    "read_sites",
+    "simulate",
+    "superresolve",
+    "validate",
+    "write_raster",
+]
