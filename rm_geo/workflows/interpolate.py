@@ -111,7 +111,7 @@ def interpolate(
     layers = [estimate.building_probability, estimate.std_db]
     if correct:
         options = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
-        rsrp_dbm = regression_krige(rsrp_dbm, sparse.dense_rsrp_dbm(), options=options).rsrp_dbm
+        rsrp_dbm = regression_krige(rsrp_dbm, sparse.dense_rsrp_dbm(), parameters=options).rsrp_dbm
         layers[1] = None  # that of the method does not hold for the corrected map
     if reach_m is not None:
         near = reach_rows(sparse, slice(0, sparse.grid.shape[0]), reach_m)
