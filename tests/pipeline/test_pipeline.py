@@ -196,7 +196,8 @@ def test_every_raster_says_where_it_comes_from(tmp_path, flat_method):
         assert tags["software"].startswith("rm_geo ")
         assert tags["measurements_used"] == "60"
         assert tags["measurements_dropped"] == "0"
-        assert tags["transmitter"] == "unknown"  # estimated to 263 m, more than `max_site_uncertainty_m`
+        # Estimated to 263 m: more than `max_site_uncertainty_m`.
+        assert tags["transmitter"] == "unknown"
         assert tags["reach_m"] == "10"
     assert read_raster(tmp_path / "7_rsrp.tif").tags["units"] == "dBm"
     choice = choose_site(drive(), (site,))
