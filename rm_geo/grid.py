@@ -43,6 +43,16 @@ class Tile:
     col: int
     size: int
 
+    @property
+    def rows(self) -> slice:
+        """Rows of the grid, which may lie outside it."""
+        return slice(self.row, self.row + self.size)
+
+    @property
+    def cols(self) -> slice:
+        """Columns of the grid, which may lie outside it."""
+        return slice(self.col, self.col + self.size)
+
     def clip(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Slices of the part inside a raster: first into the raster, then into the tile.
 

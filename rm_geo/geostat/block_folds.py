@@ -6,11 +6,13 @@ measurements flatter every interpolation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rm_geo.raster.sparse import SparseRaster
 
 _MAX_SHUFFLED: Final = 1 << 22
 """Largest number of blocks of a raster that are shuffled with the empty ones among them."""
@@ -86,6 +88,44 @@ def shuffled_folds(
         number = blocks.size
     order = np.random.default_rng(seed).permutation(np.arange(number) % folds)
     return np.asarray(order[block])
+
+
+def leave_block_out(
+    sparse: SparseRaster,
+    typical_px: float,
+    folds: int,
+    *,
+    limits_px: tuple[int, int],
+    seed: int = 0,
+) -> Iterator[SparseRaster]:
+    """Give the measurements without each fold of blocks.
+
+    Every second fold has blocks of twice the typical distance: half of a map's pixels are nearer
+    to a measurement than the typical one.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        Measurements.
+    typical_px : float
+        Typical distance of the map's pixels from the nearest measurement, in pixels; see
+        :func:`rm_geo.raster.reach.typical_distance_px`.
+    folds : int
+        Number of folds.
+    limits_px : tuple of int
+        Smallest and largest block.
+    seed : int
+        Seed of the order of the blocks.
+
+    Yields
+    ------
+    SparseRaster
+        Measurements of the other folds.
+    """
+    for fold in range(folds):
+        block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), *limits_px))
+        number = shuffled_folds(sparse.row, sparse.col, sparse.grid.shape, block_px, folds, seed)
+        yield sparse.select(number != fold)
 
 
 def balanced_folds(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:

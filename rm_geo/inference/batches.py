@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rm_geo._types import BoolArray
 from rm_geo.estimators.base import TileBatch
-from rm_geo.grid import Grid, Tile
+from rm_geo.grid import Tile
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
 if TYPE_CHECKING:
-    from rm_geo.buildings.mask import BuildingSource
+    pass
 
 
 def tile_batches(
@@ -25,11 +24,11 @@ def tile_batches(
     Parameters
     ----------
     sparse : SparseRaster
-        What was measured.
+        Measurements.
     tiles : sequence of Tile
-        The tiles to cut, in this order.
+        Tiles, in the order of the batches.
     facts : SiteInfo
-        What is known of the cell.
+        Transmitter, carrier and known buildings of the cell.
     batch_size : int
         Tiles in each batch; the last may have fewer.
 
@@ -42,6 +41,9 @@ def tile_batches(
         site_rc[:] = [float(value) for value in sparse.grid.to_pixel(*facts.transmitter_xy)]
     for start in range(0, len(tiles), batch_size):
         group = tiles[start : start + batch_size]
+        windows = (sparse.grid.window(tile.rows, tile.cols) for tile in group)
+        known = facts.buildings
+        masks = None if known is None else np.stack([known.mask(window) for window in windows])
         corners = np.array([(tile.row, tile.col) for tile in group], dtype=np.float64)
         yield TileBatch(
             rsrp_dbm=np.stack([sparse.tile(tile) for tile in group]),
@@ -50,7 +52,7 @@ def tile_batches(
             intercept_dbm=np.full(len(group), facts.intercept_dbm, dtype=np.float32),
             frequency_mhz=facts.frequency_mhz,
             transmitter_height_m=facts.transmitter_height_m,
-            buildings=_buildings(sparse.grid, group, facts.buildings),
+            buildings=masks,
         )
 
 
@@ -80,16 +82,3 @@ def raster_batch(sparse: SparseRaster, facts: SiteInfo) -> TileBatch:
         frequency_mhz=facts.frequency_mhz,
         transmitter_height_m=facts.transmitter_height_m,
     )
-
-
-def _buildings(
-    grid: Grid, tiles: Sequence[Tile], buildings: BuildingSource | None
-) -> BoolArray | None:
-    """Where buildings are known to be in tiles, (B, H, W)."""
-    if buildings is None:
-        return None
-    windows = (
-        grid.window(slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size))
-        for tile in tiles
-    )
-    return np.stack([buildings.mask(window) for window in windows])

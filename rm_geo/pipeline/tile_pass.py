@@ -185,7 +185,7 @@ def _estimates(
     numbers = range(first, len(batches))
     missing = [k for k in numbers if journal.recall_estimate(k) is None]
     cut = (tile_batches(sparse, batches[k], facts, plan.batch_size) for k in missing)
-    computed = computer.estimates(
+    estimates = computer.estimates(
         method,
         (batch for parts in cut for batch in parts),
         sum(len(batches[k]) for k in missing),
@@ -193,11 +193,11 @@ def _estimates(
         clock,
     )
     waiting = set(missing)
-    with closing(computed):
+    with closing(estimates):
         for number in numbers:
             if number in waiting:
                 spent_s = clock.forward_s
-                estimate = next(computed)
+                estimate = next(estimates)
                 # Not the time that was waited: workers compute ahead.
                 if clock.forward_s - spent_s > _WORTH_KEEPING_S:
                     journal.keep_estimate(number, estimate)

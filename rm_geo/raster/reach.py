@@ -137,6 +137,35 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
     return marked
 
 
+def typical_distance_px(sparse: SparseRaster, reach_m: float) -> float:
+    """Give the median distance of a map's pixels from the nearest measurement, in pixels.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        Measurements.
+    reach_m : float
+        Reach of the map; pixels further away do not count.
+
+    Returns
+    -------
+    float
+        From a sample of pixels of a large raster; 1 where all pixels in reach are measured.
+    """
+    shape = sparse.grid.shape
+    step = max(1, max(shape) // 512)
+    rows, cols = (-(-length // step) for length in shape)
+    coarse = np.zeros((rows, cols), dtype=np.bool_)
+    coarse[sparse.row // step, sparse.col // step] = True
+    wanted = reach_samples(sparse, step, reach_m)
+    on_sample = (sparse.row % step == 0) & (sparse.col % step == 0)
+    wanted[sparse.row[on_sample] // step, sparse.col[on_sample] // step] = False
+    if not wanted.any():
+        return 1.0
+    distance_px = ndimage.distance_transform_edt(~coarse) * step
+    return float(np.median(distance_px[wanted]))
+
+
 def _decide_by_blocks(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:
     """Pixels certainly in reach, and pixels that coarse blocks cannot decide."""
     block_px = max(1, int(reach_px / _BLOCKS_PER_REACH))

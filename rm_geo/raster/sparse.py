@@ -195,35 +195,41 @@ class SparseRaster:
         )
 
     def in_rows(self, rows: slice) -> slice:
-        """Give the measured pixels of some rows, as a slice of the arrays."""
+        """Give the measured pixels of some rows, as a slice of the arrays.
+
+        Rows outside the grid are empty.
+        """
         width = self.grid.shape[1]
         first, last = np.searchsorted(self.pixel, [rows.start * width, rows.stop * width])
         return slice(int(first), int(last))
 
     def in_window(self, rows: slice, cols: slice) -> NDArray[np.intp]:
-        """Give the measured pixels of a window inside the grid, as indices into the arrays."""
-        begins = np.arange(rows.start, max(rows.stop, rows.start)) * self.grid.shape[1]
-        first = np.searchsorted(self.pixel, begins + cols.start)
-        length = np.searchsorted(self.pixel, begins + max(cols.stop, cols.start)) - first
+        """Give the measured pixels of a window, as indices into the arrays, shape (n,).
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Rows and columns, which may lie outside the grid; nothing is measured there.
+        """
+        height, width = self.grid.shape
+        west, east = min(max(cols.start, 0), width), max(min(cols.stop, width), 0)
+        begins = np.arange(max(rows.start, 0), min(rows.stop, height)) * width
+        first = np.searchsorted(self.pixel, begins + west)
+        length = np.searchsorted(self.pixel, begins + max(east, west)) - first
         ends = np.cumsum(length)
         skipped = np.repeat(first - ends + length, length)
         return np.asarray(skipped + np.arange(skipped.size), dtype=np.intp)
 
     def tile(self, tile: Tile) -> FloatArray:
-        """RSRP of a tile, NaN where it reaches over the edge; shape (size, size)."""
-        (rows, cols), _ = tile.clip(self.grid.shape)
-        index = self.in_window(rows, cols)
+        """Give the RSRP of a tile in dBm, shape (size, size); NaN where nothing was measured."""
+        index = self.in_window(tile.rows, tile.cols)
         values = np.full((tile.size, tile.size), np.nan, dtype=np.float32)
         values[self.row[index] - tile.row, self.col[index] - tile.col] = self.level_dbm[index]
         return values
 
     def crop(self, rows: slice, cols: slice) -> SparseRaster:
-        """Cut out a window, which may reach over the edges; nothing is measured there."""
-        inside = (
-            slice(min(max(s.start, 0), n), max(min(s.stop, n), 0))
-            for s, n in zip((rows, cols), self.grid.shape, strict=True)
-        )
-        index = self.in_window(*inside)
+        """Cut out a window, which may lie outside the grid; nothing is measured there."""
+        index = self.in_window(rows, cols)
         width = cols.stop - cols.start
         row, col = (axis[index].astype(np.int64) for axis in (self.row, self.col))
         return SparseRaster(
@@ -235,15 +241,20 @@ class SparseRaster:
         )
 
     def tile_counts(self, tiles: Sequence[Tile]) -> NDArray[np.intp]:
-        """Count the measured pixels of each tile, shape (len(tiles),)."""
+        """Count the measured pixels of each tile, shape (len(tiles),).
+
+        Parameters
+        ----------
+        tiles : sequence of Tile
+            Tiles, row by row as :meth:`Grid.tiles` gives them.
+        """
         counts = np.zeros(len(tiles), dtype=np.intp)
         last: slice | None = None
         cols: NDArray[Any] = np.empty(0, dtype=np.int32)
         for index, tile in enumerate(tiles):
-            (tile_rows, tile_cols), _ = tile.clip(self.grid.shape)
-            if tile_rows != last:  # tiles come row by row: each row's columns are sorted once
-                last = tile_rows
-                cols = np.sort(self.col[self.in_rows(tile_rows)])
-            first, end = np.searchsorted(cols, [tile_cols.start, tile_cols.stop])
+            if tile.rows != last:  # tiles come row by row: each row's columns are sorted once
+                last = tile.rows
+                cols = np.sort(self.col[self.in_rows(last)])
+            first, end = np.searchsorted(cols, [tile.cols.start, tile.cols.stop])
             counts[index] = end - first
         return counts
