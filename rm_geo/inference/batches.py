@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +10,6 @@ from rm_geo.estimators.base import TileBatch
 from rm_geo.grid import Tile
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
-
-if TYPE_CHECKING:
-    pass
 
 
 def tile_batches(
