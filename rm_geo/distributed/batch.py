@@ -1,9 +1,9 @@
-"""Many drive tests at once: jobs and their cells spread over workers.
+"""Batches of drive tests on a Dask cluster.
 
-A file with one cell is one task; of a file with several, each cell is. The tiles of a large
-cell, or of one that would leave workers idle, are spread by its task. Whatever fails is noted
-and the rest goes on; what is complete is written down as it happens, so that the same command
-goes on where a batch was interrupted.
+A file with one cell is one task; a file with several cells is one task for each cell. The tiles
+of a large cell, or of a cell that would leave workers idle, are distributed over all workers. A
+failed cell does not stop the batch. Complete cells are recorded at once, so that the same command
+resumes an interrupted batch.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from rm_geo.products.summary import SUMMARY_NAMES, CellResult, skipped_line, wri
 from rm_geo.progress import Progress, SilentProgress
 
 SPREAD_TILES: Final = 64
-"""A cell of so many tiles takes a minute on a CPU: worth sending its measurements around."""
+"""Number of tiles from which a cell is distributed; it takes about a minute on a CPU."""
 
 _SPREAD_SOONER: Final = 4
-"""Where workers would be idle otherwise, this much smaller cells are spread too."""
+"""Factor by which smaller cells are distributed when workers would be idle otherwise."""
 
 
 def run_batch(
@@ -57,35 +57,44 @@ def run_batch(
     Parameters
     ----------
     jobs : sequence of Job
-        What to do.
+        The jobs, see :func:`rm_geo.distributed.jobs.read_jobs`.
     output : Path or str
-        Folder, here or in object storage, of ``batch_summary.csv`` and ``batch_summary.json``.
+        Local folder, or one in object storage, for ``batch_summary.csv`` and
+        ``batch_summary.json``.
     client : distributed.Client
-        Whose workers do it.
+        A connected client, see :func:`rm_geo.distributed.cluster.open_cluster`.
     retries : int
-        How often a task is tried again that failed by no fault of its input.
+        Number of further attempts of a task that failed for another reason than its input.
     fresh : bool
-        Do also what an earlier batch completed.
+        Map also the cells that an earlier batch completed.
     spread_tiles : int
-        The tiles of cells with at least so many are computed by all workers; of cells with a
-        quarter as many where fewer tasks are left than workers. 0 spreads none.
+        Cells with at least this many tiles are computed by all workers; cells with a quarter of
+        it, if fewer tasks than workers are left. 0 distributes no tiles.
     progress : Progress, optional
-        Told of every job.
+        Advanced by each job.
 
     Returns
     -------
     list of JobState
-        In the order of the jobs; failed ones included.
+        One for each job, in order; failed ones included.
 
     Raises
     ------
     OutputError
-        If the folder, or a job's in object storage, cannot be written, or another batch is
-        writing it.
+        If the folder, or a job's folder in object storage, cannot be written, or another batch
+        is writing it.
     CancelledError
-        If the caller asked for the work to stop; complete cells stay.
+        If the caller asked for the work to stop; complete cells are kept.
     ClusterLostError
-        If the scheduler was lost, or there was no worker for a minute; complete cells stay.
+        If the scheduler was lost, or there was no worker for a minute; complete cells are kept.
+
+    Examples
+    --------
+    >>> from rm_geo.distributed.cluster import open_cluster
+    >>> from rm_geo.distributed.jobs import read_jobs
+    >>> jobs = read_jobs(["drives"], Path("maps"))  # doctest: +SKIP
+    >>> with open_cluster() as client:  # doctest: +SKIP
+    ...     states = run_batch(jobs, Path("maps"), client)
     """
     listener = SilentProgress() if progress is None else progress
     with (
@@ -108,7 +117,7 @@ def run_batch(
             if spread_tiles:
                 after.push(lambda kind, *_: release_workers(client, kind))
             after.callback(record.write)
-            _work_off(open_jobs, client, record, retries, spread_tiles, listener)
+            _run_tasks(open_jobs, client, record, retries, spread_tiles, listener)
         listener.finish()
         write_batch_summary(states, folder)
         if all(state.status == "done" for state in states):
@@ -116,7 +125,7 @@ def run_batch(
     return states
 
 
-def _work_off(
+def _run_tasks(
     states: Sequence[JobState],
     client: Any,  # noqa: ANN401
     record: BatchRecord,
@@ -124,22 +133,22 @@ def _work_off(
     spread_tiles: int,
     progress: Progress,
 ) -> None:
-    """Hand out tasks, and more tasks for what they find, until nothing is left."""
+    """Submit tasks, and those for the cells that they find, until all are done."""
     worker_pool = WorkerPool(client)
     waiting: deque[tuple[JobState, str | None, int]] = deque()
-    meant: dict[str, tuple[Any, JobState, str | None, int]] = {}
+    running: dict[str, tuple[Any, JobState, str | None, int]] = {}
     done: SimpleQueue[Any] = SimpleQueue()
 
     def submit() -> None:
         threads = worker_pool.threads()
-        # A task whose tiles are spread leaves its place on the worker to the next task: only
-        # so many may be under way that their memory is bounded.
-        while waiting and (not spread_tiles or len(meant) < threads):
-            enough = len(waiting) + len(meant) >= threads
+        # A task that distributes its tiles gives its thread to the next task. Their number is
+        # limited, so that their memory is.
+        while waiting and (not spread_tiles or len(running) < threads):
+            enough = len(waiting) + len(running) >= threads
             least = spread_tiles if enough else -(-spread_tiles // _SPREAD_SOONER)
             state, cell, attempt = waiting.popleft()
             future = worker_pool.submit(run_task, state.job, cell, least)
-            meant[future.key] = (future, state, cell, attempt)
+            running[future.key] = (future, state, cell, attempt)
             future.add_done_callback(done.put)
 
     for state in states:
@@ -147,14 +156,14 @@ def _work_off(
         waiting.append((state, None, 0))
     try:
         submit()
-        while meant:
+        while running:
             progress.check()
             try:
                 future = done.get(timeout=POLL_S)
             except Empty:
-                worker_pool.require()
+                worker_pool.require_workers()
                 continue
-            _, state, cell, attempt = meant.pop(future.key)
+            _, state, cell, attempt = running.pop(future.key)
             outcome = _outcome(future, worker_pool)
             state.seconds += outcome.seconds
             if outcome.may_pass and attempt < retries:
@@ -164,7 +173,7 @@ def _work_off(
                 submit()
                 continue
             state.waiting -= 1
-            for line in _take(state, cell, outcome):
+            for line in _add_outcome(state, cell, outcome):
                 progress.log(f"{state.job.name}: {line.strip()}")
             for name in outcome.cells:
                 if name not in state.results:
@@ -177,7 +186,7 @@ def _work_off(
                 _close(state, progress)
             record.note(state)
     finally:
-        worker_pool.take_back(future for future, *_ in meant.values())
+        worker_pool.cancel(future for future, *_ in running.values())
 
 
 def _label(state: JobState, cell: str | None) -> str:
@@ -185,21 +194,21 @@ def _label(state: JobState, cell: str | None) -> str:
     return state.job.name if cell is None else f"{state.job.name}, cell {cell}"
 
 
-def _take(state: JobState, cell: str | None, outcome: TaskOutcome) -> list[str]:
-    """Add what a task found to its job; gives what it said and no task had said before."""
+def _add_outcome(state: JobState, cell: str | None, outcome: TaskOutcome) -> list[str]:
+    """Add the outcome of a task to its job; returns the log lines that are new."""
     for result in outcome.results:
         state.results[result.cell] = result
     if outcome.message and cell is None:
         state.message = outcome.message
     elif outcome.message and cell is not None:
         state.results[cell] = CellResult(cell, "failed", message=outcome.message)
-    said = [line for line in outcome.lines if line not in state.lines]
-    state.lines.update(dict.fromkeys(said))
-    return said
+    new = [line for line in outcome.lines if line not in state.lines]
+    state.lines.update(dict.fromkeys(new))
+    return new
 
 
 def _close(state: JobState, progress: Progress) -> None:
-    """Write a complete job's own summary."""
+    """Write the summary of a complete job."""
     ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
     if any(result.is_mapped for result in ordered):
         try:
@@ -215,15 +224,15 @@ def _close(state: JobState, progress: Progress) -> None:
 
 
 def _outcome(future: Any, worker_pool: WorkerPool) -> TaskOutcome:  # noqa: ANN401
-    """Give what a task returned, or what became of its worker."""
+    """Get the outcome of a task; a lost worker is an outcome too."""
     try:
         outcome = worker_pool.result(future)
     except ClusterLostError:
         raise
-    except Exception as error:  # whatever it is, the other jobs go on
+    except Exception as error:  # the other jobs go on
         name = type(error).__name__
         if name == "KilledWorker":
-            return TaskOutcome(message="Its workers died, each time that it was tried.")
+            return TaskOutcome(message="Its worker died in every attempt.")
         return TaskOutcome(message=f"{name}: {error}", may_pass=True)
     assert isinstance(outcome, TaskOutcome)
     return outcome

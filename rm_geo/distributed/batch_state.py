@@ -1,4 +1,4 @@
-"""How far the jobs of a batch are, written down beside their outputs."""
+"""Progress of the jobs of a batch, recorded beside their outputs."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ STATE_NAME: Final = "batch_state.json"
 
 @dataclass
 class JobState:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes
     ----------
     job : Job
-        Which.
+        The job.
     key : str
-        Changes with its measurements, its site table, its buildings, its model's weights, its
-        options and the version.
+        Fingerprint of its measurements, site table, buildings, model weights, options and the
+        version of rm_geo.
     waiting : int
-        Tasks that are not finished.
+        Number of unfinished tasks.
     results : dict of str to CellResult
-        By cell.
+        Results by cell.
     message : str
-        Why the job as a whole failed.
+        Why the job as a whole failed; empty otherwise.
     attempts : int
-        Tasks that were tried again.
+        Number of repeated attempts of its tasks.
     seconds : float
-        Time on workers.
+        Time on workers in seconds.
     skipped : bool
         Whether an earlier batch had completed it.
     lines : dict of str to None
-        What its tasks said, each once, in order.
+        Log lines of its tasks, each once, in order.
     """
 
     job: Job
@@ -68,7 +68,7 @@ class JobState:
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should look at: rows that were left out, and doubts about cells."""
+        """Warnings of its tasks and cells, such as rows that were left out."""
         of_cells = [
             f"cell {cell.cell}: {warning}"
             for cell in self.results.values()
@@ -85,21 +85,29 @@ class JobState:
 
     @property
     def reason(self) -> str:
-        """Why the job, or its first failed cell, failed."""
+        """Why the job, or the first of its failed cells, failed; empty if nothing failed."""
         if self.message or self.status == "done":
             return self.message
-        # Of a job whose cells are all too small, that is the reason.
+        # Failed cells before those that are only too small.
         unmapped = [cell for cell in self.results.values() if not cell.is_mapped]
         unmapped.sort(key=lambda cell: (cell.is_skipped, -cell.measurements))
         return unmapped[0].message if unmapped else ""
 
 
 _PAUSE: Final = 20.0
-"""Times the time that writing took: writing is a twentieth of a batch at most."""
+"""Pause after writing, in multiples of the time it took: at most 5 % of a batch is writing."""
 
 
 class BatchRecord:
-    """What a batch has completed so far, in a file beside its outputs."""
+    """Record of the complete cells of a batch, in a file beside the outputs.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is read if it exists.
+    fresh : bool
+        Ignore an existing file.
+    """
 
     def __init__(self, path: Path, *, fresh: bool) -> None:
         self.path = path
@@ -113,16 +121,27 @@ class BatchRecord:
                 self._jobs = {}
 
     def restored(self, job: Job) -> JobState:
-        """Give the state of a job, as far as an earlier batch came with it."""
+        """Restore the state of a job from an earlier batch.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+
+        Returns
+        -------
+        JobState
+            Holds the complete cells whose files still exist, if nothing has changed since.
+        """
         state = JobState(job, _key(job, self._weights_of(job)))
-        noted = self._jobs.get(job.name)
+        recorded = self._jobs.get(job.name)
         try:
-            if noted is None or noted["key"] != state.key or job.options.output.fresh:
+            if recorded is None or recorded["key"] != state.key or job.options.output.fresh:
                 raise KeyError(job.name)
-            results = [CellResult.restored(values) for values in noted["cells"]]
-            complete = bool(noted["complete"])
-            lines = dict.fromkeys(str(line) for line in noted.get("lines", ()))
-        except (AttributeError, KeyError, TypeError):  # of another job or form, or not wanted
+            results = [CellResult.restored(values) for values in recorded["cells"]]
+            complete = bool(recorded["complete"])
+            lines = dict.fromkeys(str(line) for line in recorded.get("lines", ()))
+        except (AttributeError, KeyError, TypeError):  # of another job or version, or not wanted
             self._jobs.pop(job.name, None)
             return state
         state.lines = lines
@@ -134,7 +153,7 @@ class BatchRecord:
         return state
 
     def _weights_of(self, job: Job) -> str:
-        """Tell which weights a job computes with."""
+        """Version of the weights of a job's model."""
         about = f"{job.options.method.name} {job.options.method.model}"
         if about not in self._weights:
             self._weights[about] = weights_version(
@@ -143,10 +162,16 @@ class BatchRecord:
         return self._weights[about]
 
     def note(self, state: JobState) -> None:
-        """Write down how far a job is; at once, unless writing takes a share of the time.
+        """Record the progress of a job.
 
-        The file is written whole, and so takes longer the more jobs it holds. What a batch that
-        is killed had not written yet is done again, to the same bytes.
+        The whole file is written each time. It is not written immediately if writing would take
+        more than 5 % of the time: cells that were not recorded when a batch is killed are mapped
+        again, with the same result.
+
+        Parameters
+        ----------
+        state : JobState
+            The job.
         """
         self._jobs[state.job.name] = {
             "key": state.key,
@@ -158,7 +183,7 @@ class BatchRecord:
             self.write()
 
     def write(self) -> None:
-        """Write down all that was noted."""
+        """Write the file."""
         began_s = time.monotonic()
         with replacing(self.path) as part:
             part.write_text(json.dumps({"jobs": self._jobs}), "utf-8")
@@ -167,9 +192,20 @@ class BatchRecord:
 
 
 def weights_version(method: str, model: Path | str | None) -> str:
-    """Tell weights from others: a checksum, of all listed ones where a method's default counts.
+    """Compute a text that changes with the weights of a method.
 
-    Empty where there are none, or none that can be read: the job itself will say why.
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    model : Path, str or None
+        Name or file of the model; None for the default of the method.
+
+    Returns
+    -------
+    str
+        Checksum of the model, or of the whole index for a default. Empty for a method without
+        weights, and if they cannot be read: the job will report that.
     """
     with contextlib.suppress(RmGeoError):
         if not method_info(method).is_network:
@@ -182,7 +218,7 @@ def weights_version(method: str, model: Path | str | None) -> str:
 
 
 def _key(job: Job, weights: str) -> str:
-    """Tell whether a job is the same as before: files, weights, options, and the version."""
+    """Fingerprint of a job: its files, weights, options, and the version of rm_geo."""
     beside = [
         None if place is None else version_of(location_of(place))
         for place in (job.options.site.sites, job.options.site.buildings)
@@ -203,15 +239,25 @@ def _key(job: Job, weights: str) -> str:
 
 @contextlib.contextmanager
 def record_folder(output: Location) -> Iterator[Path]:
-    """Give the folder of a batch's record and summary for the length of a block.
+    """Open the folder for the record and the summary of a batch.
 
-    Of an output in object storage it is one of this machine: an interrupted batch finds its
-    record there, one that ended with failures finds it in the storage.
+    For an output in object storage it is a local folder. An interrupted batch finds its record
+    there; a batch that ended with failures finds it in the storage.
+
+    Parameters
+    ----------
+    output : Path or str
+        Output of the batch.
+
+    Yields
+    ------
+    Path
+        A local folder; uploaded at the end if the output is in object storage.
 
     Raises
     ------
     OutputError
-        If the folder, or the storage in the end, cannot be written.
+        If the folder or the storage cannot be written.
     """
     if not isinstance(output, str):
         yield prepare_output_folder(output)
@@ -228,7 +274,20 @@ def record_folder(output: Location) -> Iterator[Path]:
 
 
 def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
-    """Write ``batch_summary.csv`` and ``batch_summary.json``, one row for each job."""
+    """Write ``batch_summary.csv`` and ``batch_summary.json``, one row for each job.
+
+    Parameters
+    ----------
+    states : sequence of JobState
+        The jobs; at least one.
+    folder : Path
+        Folder of the two files.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
     rows = [
         {
             "job": state.job.name,

@@ -1,4 +1,4 @@
-"""One task of a batch, as a worker does it: a file of measurements, or one cell of it."""
+"""One task of a batch on a worker: a file of measurements, or one cell of it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from rm_geo.io.object_store import local, stored
 from rm_geo.io.paths import location_of, redacted
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
+from rm_geo.pipeline.predict import predict
 from rm_geo.products.summary import CellResult, failed, skipped
 from rm_geo.progress import SilentProgress
 
@@ -37,22 +38,22 @@ _ENDING: Final = frozenset({"closing", "closed", "failed"})
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What a worker says of a task.
+    """Outcome of a task.
 
     Attributes
     ----------
     results : tuple of CellResult
         Cells that were mapped, skipped, or failed.
     cells : tuple of str
-        Instead of results: the cells of the file, each to be a task of its own.
+        For a file with several cells: the cells to submit as tasks of their own.
     message : str
         Why the whole job failed; empty otherwise.
     may_pass : bool
-        Whether another try may succeed.
+        Whether another attempt may succeed.
     seconds : float
-        Time on the worker.
+        Time on the worker in seconds.
     lines : tuple of str
-        What the task said on its way; mostly of the reading.
+        Log lines of the task.
     """
 
     results: tuple[CellResult, ...] = ()
@@ -64,20 +65,24 @@ class TaskOutcome:
 
 
 def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
-    """Map one cell of a job, or find its cells; runs on a worker.
+    """Map one cell of a job, or list its cells; runs on a worker.
 
-    What lies in object storage is fetched by the first task of a worker that wants it, and
-    kept for the others. Its maps are stored there when they are complete, those of each cell by
-    its own task.
+    Inputs in object storage are fetched once for each worker. The maps of a cell are uploaded by
+    its task when they are complete.
 
     Parameters
     ----------
     job : Job
         The job.
     cell : str or None
-        Which cell; None reads the file, and maps it if it has one cell only.
+        Cell to map; None reads the file, and maps it if it has one cell only.
     spread_tiles : int
-        Cells with at least so many tiles are computed by all workers; 0 for none.
+        Cells with at least this many tiles are computed by all workers; 0 for none.
+
+    Returns
+    -------
+    TaskOutcome
+        Errors of rm_geo are part of it, and are not raised.
     """
     begun = time.perf_counter()
     progress = _TaskProgress()
@@ -102,9 +107,7 @@ def _mapped(
     places: ExitStack,
     progress: _TaskProgress,
 ) -> TaskOutcome:
-    """Map the one cell that there is, or name those that there are."""
-    from rm_geo.pipeline.predict import predict
-
+    """Map the only cell of a file, or list its cells."""
     if isinstance(job.output, Path):
         prepare_output_folder(job.output)
     copies = worker_file_cache()
@@ -115,7 +118,7 @@ def _mapped(
     if options.site.buildings is not None:
         buildings = local(location_of(options.site.buildings), places, copies.copy_of)
         options = options.replace(buildings=buildings)
-    progress.call(source, job)
+    progress.name_copy(source, job)
     run_plan = plan_run(source, options, progress)
     require_mappable_cell(run_plan)
     if len(run_plan.cells) > 1:
@@ -137,23 +140,23 @@ def _mapped(
             raise
         (plan,) = run_plan.cells
         small = skipped(plan.cell, plan.label, len(plan.measurements), error)
-        results = [_called(small, source, job)]
+        results = [_with_source_name(small, source, job)]
     names += (name for result in results for name in result.files)
     return TaskOutcome(tuple(results))
 
 
 def _refused(run_plan: RunPlan, source: Path, job: Job) -> tuple[CellResult, ...]:
-    """Cells that cannot be mapped; the reasons name the job's file, not its copy."""
+    """Results of the cells that cannot be mapped."""
     results = (
         failed(plan.cell, plan.label, len(plan.measurements), plan.refusal)
         for plan in run_plan.cells
         if plan.refusal is not None
     )
-    return tuple(_called(result, source, job) for result in results)
+    return tuple(_with_source_name(result, source, job) for result in results)
 
 
-def _called(result: CellResult, source: Path, job: Job) -> CellResult:
-    """Name the job's file in a result's message, not its copy."""
+def _with_source_name(result: CellResult, source: Path, job: Job) -> CellResult:
+    """Replace the path of a local copy in a message by the job's own path."""
     return replace(
         result,
         message=with_known_paths(result.message, {str(source): redacted(str(job.measurements))}),
@@ -161,11 +164,11 @@ def _called(result: CellResult, source: Path, job: Job) -> CellResult:
 
 
 class _TaskProgress(SilentProgress):
-    """Stops a task on a worker whose batch no longer waits for it.
+    """Progress of a task: stops it when it is cancelled, and collects its log lines.
 
-    Dask drops what has not begun; of what runs, it only notes that nobody wants it. A worker
-    whose scheduler was lost waits for its tasks before it ends: the same command, run again,
-    would find their outputs in use. What is logged is kept for the batch to tell.
+    Dask cancels only tasks that have not begun. A worker that has lost its scheduler waits for
+    its running tasks before it ends; without the check in this class the same command, run again,
+    would find their outputs in use.
     """
 
     def __init__(self) -> None:
@@ -174,8 +177,8 @@ class _TaskProgress(SilentProgress):
         self._worker: Any = importlib.import_module("distributed").get_worker()
         self._key = self._worker.get_current_task()
 
-    def call(self, copy: Path, job: Job) -> None:
-        """Call a file by the name that its job has for it."""
+    def name_copy(self, copy: Path, job: Job) -> None:
+        """Have log lines name the job's file instead of its local copy."""
         self._names[str(copy)] = redacted(str(job.measurements))
 
     def log(self, message: str) -> None:
@@ -183,7 +186,7 @@ class _TaskProgress(SilentProgress):
         self.lines.append(with_known_paths(message, self._names))
 
     def check(self) -> None:
-        """Stop once the task was cancelled, or its worker ends."""
+        """Raise if the task was cancelled, or its worker is closing."""
         if self._worker.status.name in _ENDING:
             raise ClusterLostError("The connection to the scheduler was lost.")
         task = self._worker.state.tasks.get(self._key)

@@ -1,4 +1,4 @@
-"""Workers for jobs and tiles: processes of this machine, or whatever a Dask scheduler has."""
+"""Dask workers for jobs and tiles: local processes, or those of a running scheduler."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rm_geo.errors import ClusterError, DependencyError
 _ANSWER_S: Final = 10
 _LOADER: Final = "distributed.client.security-loader"
 _CORES_PER_WORKER: Final = 4
-"""A network's forward pass scales to about so many cores."""
+"""Cores up to which the forward pass of a network scales well."""
 
 
 @dataclass(frozen=True)
 class LocalWorkers:
-    """Processes of this machine that share the work.
+    """Local worker processes.
 
     Attributes
     ----------
     number : int
-        Processes.
+        Number of processes.
     cores : int
-        Cores for each of them.
+        Cores for each process.
     gpus : int
-        GPUs that they share; 0 if they use none.
+        GPUs that the processes share; 0 if they use none.
     """
 
     number: int
@@ -43,21 +43,22 @@ class LocalWorkers:
 def open_cluster(
     scheduler: str | None = None, workers: int | None = None, device: str = "auto"
 ) -> Iterator[Any]:
-    """Connect to workers for the length of a block.
+    """Open a cluster, or connect to one, and close it at the end of the block.
 
     Parameters
     ----------
     scheduler : str, optional
-        Address of a running scheduler, such as ``tcp://10.0.0.5:8786``; a cluster of local
-        processes if not given.
+        Address of a running scheduler, such as ``tcp://10.0.0.5:8786``. Without one, local
+        processes are started.
     workers : int, optional
-        Local processes: one for each GPU, or each four cores, if not given.
+        Number of local processes (default: one for each GPU, else one for four cores).
     device : str
-        ``cpu`` leaves the GPUs alone.
+        ``cpu`` starts local processes that use no GPU.
 
     Yields
     ------
     distributed.Client
+        Connected, with at least one worker.
 
     Raises
     ------
@@ -65,10 +66,16 @@ def open_cluster(
         If the scheduler does not answer, or has no workers.
     DependencyError
         If Dask is not installed.
+
+    Examples
+    --------
+    >>> with open_cluster(workers=2, device="cpu") as client:  # doctest: +SKIP
+    ...     len(client.nthreads())
+    2
     """
     distributed = _distributed()
     if scheduler is not None:
-        with _lost_without_a_log(), _connected(distributed, scheduler) as client:
+        with _without_connection_logs(), _connected(distributed, scheduler) as client:
             yield client
         return
     local = local_workers(workers, device)
@@ -88,12 +95,27 @@ def open_cluster(
 
 
 def local_workers(workers: int | None = None, device: str = "auto") -> LocalWorkers:
-    """Tell which processes :func:`open_cluster` would start, without starting any.
+    """Choose the local processes that :func:`open_cluster` would start; starts none.
+
+    Parameters
+    ----------
+    workers, device
+        As for :func:`open_cluster`.
+
+    Returns
+    -------
+    LocalWorkers
+        The choice.
 
     Raises
     ------
     DependencyError
         If Dask is not installed.
+
+    Examples
+    --------
+    >>> local_workers(3, "cpu").number
+    3
     """
     _distributed()
     cores = os.cpu_count() or 1
@@ -101,29 +123,29 @@ def local_workers(workers: int | None = None, device: str = "auto") -> LocalWork
     number = workers or gpus or max(1, cores // _CORES_PER_WORKER)
     share = max(1, cores // number)
     chosen = os.environ.get("OMP_NUM_THREADS", "")
-    if chosen.isdecimal() and int(chosen) > 0:  # who shares a machine may have said how much
+    if chosen.isdecimal() and int(chosen) > 0:  # a limit set by the user
         share = min(share, int(chosen))
     return LocalWorkers(number, share, gpus)
 
 
 def _distributed() -> Any:  # noqa: ANN401 - it carries no types
-    """Import Dask's scheduler."""
+    """Import Dask's distributed scheduler."""
     try:
         return importlib.import_module("distributed")
     except ImportError as error:
         raise DependencyError(
-            "Work is spread over workers by Dask, which is not installed.",
+            "Several workers need Dask, which is not installed.",
             hint='Install it with: pip install "rm-geo[dask]"',
         ) from error
 
 
 def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]:  # noqa: ANN401
-    """Describe one local worker: a process with its share of the cores, and its own GPU."""
+    """Specify one local worker: a process with its share of the cores, and one GPU."""
     cores = str(local.cores)
     environment = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores}
     if local.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = str(index % local.gpus)
-    # A cell's memory is bounded by design, and a worker that is killed for it helps nobody.
+    # The memory of a cell is bounded by design: no limit at which Dask would kill a worker.
     options = {
         "nthreads": 1,
         "env": environment,
@@ -136,13 +158,13 @@ def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]
 
 @contextlib.contextmanager
 def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN401
-    """Connect to a scheduler that runs already."""
+    """Connect to a running scheduler."""
     try:
-        # What a loader of certificates gives is the client's own business.
+        # With a security loader, only the client itself knows the certificates.
         if importlib.import_module("dask").config.get(_LOADER, default=None) is None:
             distributed.utils.LoopRunner().run_sync(_require_scheduler, distributed, scheduler)
         client = distributed.Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
-    except Exception as error:  # what speaks there may be no Dask: anything can come of its bytes
+    except Exception as error:  # a server that is not Dask can cause any error
         raise ClusterError(
             f"The scheduler at {scheduler} does not answer.",
             hint="Start one with 'dask scheduler', and check the address (tcp://host:8786).",
@@ -157,21 +179,21 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
 
 
 async def _require_scheduler(distributed: Any, address: str) -> None:  # noqa: ANN401
-    """Refuse an address at which no scheduler says who it is.
+    """Raise unless a Dask scheduler answers at an address.
 
-    A client's own timeout does not bound its handshake: with a port that takes connections, and
-    is no scheduler's, it would wait without end.
+    The timeout of a client does not cover its handshake: it would wait forever for a server that
+    accepts connections and is not a scheduler.
     """
     security = distributed.Security().get_connection_args("client")
-    async with distributed.rpc(address, timeout=_ANSWER_S, connection_args=security) as there:
-        identity = await asyncio.wait_for(there.identity(), 2 * _ANSWER_S)
+    async with distributed.rpc(address, timeout=_ANSWER_S, connection_args=security) as server:
+        identity = await asyncio.wait_for(server.identity(), 2 * _ANSWER_S)
     if "workers" not in identity:
         raise ValueError(f"{address} is the address of a {identity.get('type')}")
 
 
 @contextlib.contextmanager
-def _lost_without_a_log() -> Iterator[None]:
-    """Keep Dask from logging a lost connection, with tracebacks: an error tells of it."""
+def _without_connection_logs() -> Iterator[None]:
+    """Silence Dask's tracebacks about a lost connection, which is reported as an error."""
     logs = [logging.getLogger(f"distributed.{part}") for part in ("client", "comm")]
     levels = [log.level for log in logs]
     for log in logs:
@@ -184,7 +206,7 @@ def _lost_without_a_log() -> Iterator[None]:
 
 
 def _gpus() -> int:
-    """Count the CUDA devices of this machine."""
+    """Count the GPUs that PyTorch can use."""
     if not torch_is_installed():
         return 0
     import torch

@@ -1,4 +1,4 @@
-"""What a run over workers would do, and who they are, without handing them a tile."""
+"""Dry run on a cluster: the plan of the run and its workers; no tile is computed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rm_geo.progress import Progress
 
 @dataclass(frozen=True)
 class WorkerSummary:
-    """Who would compute the tiles.
+    """The workers that would compute the tiles.
 
     Attributes
     ----------
     workers : int
-        Processes.
+        Number of processes.
     threads : int
-        Tiles are computed by so many at once.
+        Number of batches of tiles that are computed at the same time.
     where : str
-        In words.
+        Description of the workers for a person.
     """
 
     workers: int
@@ -41,10 +41,10 @@ def dry_run_on_cluster(
     scheduler: str | None = None,
     workers: int | None = None,
 ) -> tuple[DryRun, WorkerSummary]:
-    """Find out what a run over workers would do, writing nothing.
+    """Plan a run on a cluster, without computing or writing anything.
 
-    A scheduler must answer, and one of its workers open the method. Local workers are not
-    started.
+    The scheduler must answer, and one of its workers must be able to open the method. Local
+    workers are not started.
 
     Parameters
     ----------
@@ -53,12 +53,19 @@ def dry_run_on_cluster(
     scheduler, workers
         As of :func:`rm_geo.distributed.cluster.open_cluster`.
 
+    Returns
+    -------
+    run : DryRun
+        The plan.
+    workers : WorkerSummary
+        The workers.
+
     Raises
     ------
     ClusterError
-        If the scheduler does not answer, or a worker has another rm_geo.
+        If the scheduler does not answer, or a worker has another version of rm_geo.
     RmGeoError
-        Whatever else would stop the run before its first tile.
+        Any other error that would stop the run before its first tile.
     """
     run_plan = plan_run(measurements, options, progress)
     require_mappable_cell(run_plan)
@@ -75,12 +82,12 @@ def dry_run_on_cluster(
         threads = client.nthreads()
     number, all_threads = len(threads), sum(threads.values())
     where = (
-        f"{_several(number, 'worker')} with {_several(all_threads, 'thread')} in all, of the "
+        f"{_several(number, 'worker')} with {_several(all_threads, 'thread')} in total, of the "
         f"scheduler at {scheduler}, which answers"
     )
     return run, WorkerSummary(number, all_threads, where)
 
 
 def _several(number: int, what: str) -> str:
-    """Give a number of things in words."""
+    """Write a number with its noun in singular or plural."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

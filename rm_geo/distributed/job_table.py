@@ -30,11 +30,11 @@ class TableRow:
     Attributes
     ----------
     where : str
-        The row's place, for messages.
+        Line or number of the row, for messages.
     measurements : str
         The file, as the table names it.
     name, output : str or None
-        Name and folder of the job, if the table has them.
+        Name and folder of the job, if the table states them.
     settings : mapping of str to object
         Options by their flat names, as the table has them; those that are not blank.
     """
@@ -65,7 +65,13 @@ def is_table(place: Location) -> bool:
     Raises
     ------
     FetchError
-        If a storage does not say.
+        If the storage cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> is_table(Path("jobs.yaml")), is_table(Path("drive.gpkg"))
+    (True, False)
     """
     name = file_name(place).lower()
     if not name.endswith((*_SUFFIXES, ".tsv")) or (
@@ -106,7 +112,7 @@ def read_table(table: Location) -> list[TableRow]:
 
 
 def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
-    """Rows of a table, and where each is, for messages."""
+    """Rows of a table, each with its line or number for messages."""
     try:
         with ExitStack() as places:
             text = local(table, places, fetched).read_text("utf-8-sig")
@@ -120,7 +126,7 @@ def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
 
 
 def _separator(lines: list[str]) -> tuple[int, str] | None:
-    """Find the header of a table of jobs, and what separates its columns; None if it is none."""
+    """Find the line of the header and the separator; None if the text is not a table of jobs."""
     start = next(
         (k for k, line in enumerate(lines) if line.strip() and not is_preamble(line)), None
     )
@@ -133,16 +139,16 @@ def _separator(lines: list[str]) -> tuple[int, str] | None:
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    """Split a header."""
+    """Names of the columns of a header."""
     return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
 
 
 def _delimited_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
-    """Jobs of a delimited text: one a line, blanks left out."""
+    """Rows of a delimited text; empty fields are left out."""
     found = _separator(text.splitlines())
     if found is None:
         raise ConfigError(
-            f"{table} has no column {_NEEDED!r}, so it is no table of jobs.",
+            f"{table} has no column {_NEEDED!r}, so it is not a table of jobs.",
             hint="To map one CSV file of measurements, use 'rm-geo predict'.",
         )
     start, separator = found
@@ -151,7 +157,7 @@ def _delimited_rows(text: str, table: Location) -> list[tuple[dict[str, Any], st
         lines.readline()
     names = _fields(lines.readline(), separator)
     if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"{table} has two columns {repeated!r}.", hint="Take one of them out.")
+        raise ConfigError(f"{table} has two columns {repeated!r}.", hint="Remove one of them.")
     reader = csv.reader(lines, delimiter=separator)
     parsed: list[tuple[dict[str, Any], str]] = []
     for row in reader:
@@ -159,14 +165,14 @@ def _delimited_rows(text: str, table: Location) -> list[tuple[dict[str, Any], st
         if not row:
             continue
         if len(row) != len(names):
-            raise ConfigError(f"There are more or fewer values than columns in {where}.")
+            raise ConfigError(f"The number of values differs from that of the columns in {where}.")
         pairs = zip(names, row, strict=True)
         parsed.append(({name: value.strip() for name, value in pairs if value.strip()}, where))
     return parsed
 
 
 def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
-    """Jobs of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
+    """Rows of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
     import yaml
 
     try:
@@ -178,19 +184,21 @@ def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
         unknown = [key for key in document if key not in {"jobs", "defaults"}]
         if unknown:
             raise ConfigError(
-                f"{table} has an unknown key {unknown[0]!r}.", hint="Known are jobs and defaults."
+                f"{table} has an unknown key {unknown[0]!r}.", hint="Known keys: jobs, defaults."
             )
         shared, document = document.get("defaults") or {}, document.get("jobs")
     entries = document or []
     if not isinstance(entries, list) or not isinstance(shared, dict):
-        raise ConfigError(f"The jobs of {table} are not a list.", hint="Begin each with a dash.")
+        raise ConfigError(
+            f"The jobs of {table} are not a list.", hint="Begin each job with a dash."
+        )
     rows = []
     for number, entry in enumerate(entries, start=1):
         where = f"job {number} of {table}"
         if not isinstance(entry, dict):
-            raise ConfigError(f"{where} is no mapping of names to values.")
+            raise ConfigError(f"{where} is not a mapping of names to values.")
         values = {**shared, **entry}
-        # As an empty field of CSV: null says nothing.
+        # null is the same as an empty field of CSV.
         rows.append(({key: value for key, value in values.items() if value is not None}, where))
     return rows
 

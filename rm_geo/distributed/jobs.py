@@ -1,4 +1,4 @@
-"""Jobs of a batch: from a folder, files, or a table, checked before any work begins."""
+"""Jobs of a batch, from a folder, files or a table; checked before any work begins."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ MEASUREMENT_SUFFIXES: Final = (
     ".tsv",
 )
 _NO_MEASUREMENTS: Final = frozenset({*SUMMARY_NAMES, *BATCH_SUMMARY_NAMES})
-"""What an earlier batch may have left in a folder that is mapped into itself."""
+"""Outputs of an earlier batch that are not measurements, if input and output folder are one."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file of measurements, and what becomes of it.
+    """One file of measurements with its output folder and options.
 
     Attributes
     ----------
     name : str
         Unique in its batch.
     measurements : Path or str
-        The file; text is an address in object storage.
+        The file; a str is a URL in object storage.
     output : Path or str
         Folder of its maps.
     options : PredictOptions
-        How.
+        Options of the run.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Job:
 def read_jobs(
     sources: Sequence[str | Path], output: Location, defaults: PredictOptions | None = None
 ) -> list[Job]:
-    """Make jobs of a table, or of the measurement files that a folder or patterns name.
+    """Read jobs from a table, or make one for each measurement file of folders and patterns.
 
     Parameters
     ----------
@@ -67,28 +67,34 @@ def read_jobs(
         One table of jobs (CSV, TSV or YAML), or folders, files and glob patterns of measurements;
         on this machine or in object storage.
     output : Path or str
-        Folder under which each job gets one of its own, unless the table names another.
+        Parent of the jobs' folders, unless the table states another folder.
     defaults : PredictOptions, optional
-        What holds where the table says nothing.
+        Options that the table does not state.
 
     Returns
     -------
     list of Job
-        At least one; files that exist, outputs that differ.
+        At least one; the files exist, the outputs differ.
 
     Raises
     ------
     ConfigError
-        If the table has unknown columns, values that are none, names that are no folder's, or
-        two jobs with one output.
+        If the table has unknown columns, invalid values or names, or two jobs with the same
+        output.
     InputError
-        If a table, a folder, a file of measurements or of sites is missing or empty.
+        If a table, a folder, or a file of measurements, sites or buildings is missing or empty.
     FetchError
         If a storage cannot be read.
     DependencyError
         If a package for a kind of storage is not installed.
     UsageError
-        If an address cannot be meant.
+        If a URL is invalid.
+
+    Examples
+    --------
+    >>> jobs = read_jobs(["drives", "more/*.gpkg"], Path("maps"))  # doctest: +SKIP
+    >>> jobs[0].measurements  # doctest: +SKIP
+    PosixPath('drives/monday.csv')
     """
     options = defaults or PredictOptions()
     first = location_of(sources[0])
@@ -96,7 +102,7 @@ def read_jobs(
         base, table = folder_of(first), first
         jobs = [_job(row, base, output, options) for row in read_table(table)]
         if not jobs:
-            raise InputError(f"{table} holds no jobs.", hint="Add a row for each file.")
+            raise InputError(f"{table} has no jobs.", hint="Add a row for each file.")
     else:
         files = _files(sources)
         jobs = [
@@ -105,13 +111,13 @@ def read_jobs(
         ]
     _require_files(jobs)
     _require_different(jobs)
-    _require_meant(jobs)
+    _require_valid(jobs)
     _require_storage(jobs, output)
     return jobs
 
 
 def _files(sources: Sequence[str | Path]) -> list[Location]:
-    """Measurement files that folders, names and patterns stand for, each once, sorted."""
+    """Measurement files of folders, names and patterns, each once, sorted."""
     found: dict[str, Location] = {}
     for source in sources:
         place = location_of(source)
@@ -130,7 +136,7 @@ def _files(sources: Sequence[str | Path]) -> list[Location]:
 
 
 def _local_files(path: Path) -> list[Path]:
-    """Measurement files that a folder, a name or a pattern on this machine stands for."""
+    """Measurement files of a local folder, name or pattern."""
     if path.is_dir():
         return [file for file in path.iterdir() if file.name.lower().endswith(MEASUREMENT_SUFFIXES)]
     if path.exists():
@@ -139,7 +145,7 @@ def _local_files(path: Path) -> list[Path]:
 
 
 def _names(files: Sequence[Location]) -> list[str]:
-    """Short names of files that are all different."""
+    """Short unique names of files."""
     names = [file_name(file) for file in files]
     stems = [_stem(name) for name in names]
     full = [
@@ -152,12 +158,12 @@ def _names(files: Sequence[Location]) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """Give the name of a file without its endings."""
+    """Name of a file without its extensions."""
     return name.split(".")[0] or name
 
 
 def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptions) -> Job:
-    """Turn a row of a table into a job."""
+    """Make a job of a row of a table."""
     measurements = below(base, row.measurements)
     name = row.name or _stem(file_name(measurements))
     _require_name(name, row.where)
@@ -174,16 +180,16 @@ def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptio
 
 
 def _require_name(name: str, where: str) -> None:
-    """Refuse a name that is none of a folder: a job stays below the output."""
+    """Raise for a name that cannot be that of a folder below the output."""
     if name in {".", ".."} or not name.isprintable() or set(name) & {"/", "\\"}:
         raise ConfigError(
-            f"{name!r} is no name for a job ({where}).",
-            hint="It names a folder below the output. The column 'output' names one elsewhere.",
+            f"{name!r} cannot be the name of a job ({where}).",
+            hint="It names a folder below the output. The column 'output' takes any other folder.",
         )
 
 
 def _require_files(jobs: Sequence[Job]) -> None:
-    """Refuse a batch of which a file is missing."""
+    """Raise if an input file is missing."""
     users: dict[Location, Job] = {}
     for job in jobs:
         users.setdefault(job.measurements, job)
@@ -202,7 +208,7 @@ def _require_files(jobs: Sequence[Job]) -> None:
 
 
 def _require_different(jobs: Sequence[Job]) -> None:
-    """Refuse two jobs with one name or one output folder."""
+    """Raise if two jobs have the same name or output folder."""
     seen: dict[object, Job] = {}
     checks: tuple[tuple[str, Callable[[Job], object]], ...] = (
         ("name", lambda job: ("name", job.name)),
@@ -219,9 +225,9 @@ def _require_different(jobs: Sequence[Job]) -> None:
                 )
 
 
-def _require_meant(jobs: Sequence[Job]) -> None:
-    """Refuse methods, models and CRS that are none, before workers are started for them."""
-    checked: set[str] = set()  # by what they say: most jobs say the same
+def _require_valid(jobs: Sequence[Job]) -> None:
+    """Raise for invalid methods, models and CRS, before workers are started."""
+    checked: set[str] = set()  # most jobs have the same
     for job in jobs:
         options = job.options
         crs = {name: value for name, value in options.flat().items() if name.endswith("crs")}
@@ -256,14 +262,14 @@ def _require_meant(jobs: Sequence[Job]) -> None:
 
 
 def _require_storage(jobs: Sequence[Job], output: Location) -> None:
-    """Refuse outputs in a storage that cannot be opened, before hours of work for it."""
+    """Raise if the storage of an output cannot be opened, before any work."""
     for place in (output, *(job.output for job in jobs)):
         if isinstance(place, str):
             remote_path(place)
 
 
 def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
-    """Refuse a batch of which an output in object storage cannot be written.
+    """Raise if an output in object storage cannot be written.
 
     Folders of jobs below that of the batch are not tested separately.
 
@@ -277,7 +283,7 @@ def require_outputs(output: Location, jobs: Sequence[Job]) -> None:
     Raises
     ------
     OutputError
-        Naming the first of them.
+        For the first output that cannot be written.
     """
     whole = identity(output)
     apart = {

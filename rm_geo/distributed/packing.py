@@ -1,4 +1,4 @@
-"""Batches of tiles as they travel: measured pixels alone, which are a few in a hundred."""
+"""Compact form of a batch of tiles for transport: the measured pixels only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class PackedTiles:
     Attributes
     ----------
     shape : tuple of int
-        Of the batch: (B, H, W).
+        Shape of the batch, (B, H, W).
     pixel : ndarray of int32, shape (N,)
-        Numbers of the measured pixels in the flat batch, ascending.
+        Flat indices of the measured pixels in the batch, ascending.
     level_dbm : ndarray of float32, shape (N,)
-        RSRP in each.
+        RSRP of each measured pixel in dBm.
     spacing_m, transmitter_rc, intercept_dbm, frequency_mhz, transmitter_height_m
         As in the batch.
     building_bits : ndarray of uint8 or None
-        Known buildings, eight pixels a byte along the rows.
+        Known buildings, eight pixels in a byte along the rows.
     """
 
     shape: tuple[int, ...]
@@ -41,7 +41,18 @@ class PackedTiles:
 
     @classmethod
     def of(cls, batch: TileBatch) -> PackedTiles:
-        """Leave out of a batch what was not measured."""
+        """Pack a batch.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            B tiles of H x W pixels.
+
+        Returns
+        -------
+        PackedTiles
+            The same information.
+        """
         pixel = np.flatnonzero(batch.observed)
         return cls(
             batch.rsrp_dbm.shape,
@@ -56,7 +67,13 @@ class PackedTiles:
         )
 
     def unpacked(self) -> TileBatch:
-        """Give the batch back, bit for bit."""
+        """Unpack the batch.
+
+        Returns
+        -------
+        TileBatch
+            Equal to the packed one, bit for bit.
+        """
         rsrp_dbm = np.full(self.shape, np.nan, dtype=np.float32)
         rsrp_dbm.ravel()[self.pixel] = self.level_dbm
         return TileBatch(

@@ -1,4 +1,4 @@
-"""The workers of a cluster as whoever hands them work sees them: they come, go and get lost."""
+"""The workers of a connected Dask client: submit tasks, wait for them, detect a lost cluster."""
 
 from __future__ import annotations
 
@@ -10,29 +10,37 @@ from typing import Any, Final
 from rm_geo.errors import ClusterLostError
 
 POLL_S: Final = 0.25
-"""So often who waits for a task asks whether to go on waiting."""
+"""Polling interval in seconds while waiting for a task."""
 
 _COUNT_AGAIN_S: Final = 1.0
-"""Workers come and go; so often they are counted."""
+"""Interval in seconds between two counts of the workers."""
 
-_PATIENCE_S: Final = 60.0
-"""So long a cluster may be without any worker, and a scheduler without an answer."""
+PATIENCE_S: Final = 60.0
+"""Seconds without any worker, or without an answer of the scheduler, before giving up."""
 
 _RESUME: Final = "What is finished is kept: the same command goes on from here."
 
 
 class WorkerPool:
-    """The workers of a client, counted now and then.
+    """The workers of a client; their number is updated every second.
 
     Parameters
     ----------
     client : distributed.Client
-        Connected.
+        A connected client.
 
     Raises
     ------
     ClusterLostError
-        If the scheduler is gone already.
+        If the connection to the scheduler is already lost.
+
+    Examples
+    --------
+    >>> from rm_geo.distributed.cluster import open_cluster
+    >>> with open_cluster(workers=1, device="cpu") as client:  # doctest: +SKIP
+    ...     pool = WorkerPool(client)
+    ...     pool.result(pool.submit(abs, -2))
+    2
     """
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 - distributed carries no types
@@ -43,84 +51,125 @@ class WorkerPool:
         self._count()
 
     def threads(self) -> int:
-        """Threads of all workers together, at least one.
+        """Count the threads of all workers.
+
+        Returns
+        -------
+        int
+            At least 1, also while there is no worker.
 
         Raises
         ------
         ClusterLostError
-            If the scheduler is gone.
+            If the connection to the scheduler is lost.
         """
         if time.monotonic() - self._counted_at > _COUNT_AGAIN_S:
             self._count()
         return max(self._threads, 1)
 
-    def require(self) -> None:
-        """Refuse to wait any longer for workers that do not come back.
+    def require_workers(self) -> None:
+        """Raise if waiting for a task has become pointless.
 
         Raises
         ------
         ClusterLostError
-            If the scheduler is gone, or there has been no worker for a minute.
+            If the connection to the scheduler is lost, or there has been no worker for a minute.
         """
         self.threads()
-        if not self._threads and time.monotonic() - self._seen_at > _PATIENCE_S:
+        if not self._threads and time.monotonic() - self._seen_at > PATIENCE_S:
             raise ClusterLostError(
-                f"There has been no worker for {_PATIENCE_S:.0f} seconds.",
+                f"There has been no worker for {PATIENCE_S:.0f} seconds.",
                 hint=f"Start some with 'dask worker'. {_RESUME}",
             )
 
     def submit(self, function: Any, *arguments: object, priority: int = 0) -> Any:  # noqa: ANN401
-        """Hand out a task; gives its future.
+        """Submit a task.
+
+        Parameters
+        ----------
+        function : callable
+            Called on a worker; must be picklable.
+        *arguments : object
+            Its arguments; must be picklable.
+        priority : int
+            Tasks with a higher number run first.
+
+        Returns
+        -------
+        distributed.Future
+            Pending result.
 
         Raises
         ------
         ClusterLostError
-            If the scheduler is gone.
+            If the connection to the scheduler is lost.
         """
         try:
             return self._client.submit(function, *arguments, pure=False, priority=priority)
-        except Exception as error:  # Dask has no error of its own for a client that was cut off
+        except Exception as error:  # Dask has no single error for a disconnected client
             raise self.lost() from error
 
     def result(self, future: Any) -> Any:  # noqa: ANN401
-        """Give what a task that is done returned; raises what it raised.
+        """Fetch the return value of a finished task; an exception of the task is raised here.
+
+        Parameters
+        ----------
+        future : distributed.Future
+            A finished task.
+
+        Returns
+        -------
+        object
+            Its return value.
 
         Raises
         ------
         ClusterLostError
-            If nobody knows any more what became of it.
+            If the scheduler, and with it the result, is lost.
         """
         try:
-            return future.result(timeout=_PATIENCE_S)  # it comes by way of the scheduler
+            return future.result(timeout=PATIENCE_S)  # the scheduler passes it on
         except Exception as error:
-            # What is not the task's own error befell its future, or its result on the way here.
+            # Only status "error" means that the task itself raised.
             if future.status != "error":
                 raise self.lost() from error
             raise
 
-    def take_back(self, futures: Iterable[Any]) -> None:
-        """Cancel what was handed out; without a scheduler there is nothing to cancel."""
-        given = list(futures)
+    def cancel(self, futures: Iterable[Any]) -> None:
+        """Cancel tasks; does nothing if the connection to the scheduler is lost.
+
+        Parameters
+        ----------
+        futures : iterable of distributed.Future
+            Tasks, finished or not.
+        """
+        submitted = list(futures)
         with contextlib.suppress(Exception):
-            if given and self._client.status == "running":
-                self._client.cancel(given)
+            if submitted and self._client.status == "running":
+                self._client.cancel(submitted)
 
     def lost(self) -> ClusterLostError:
-        """Say that nobody coordinates the workers any more."""
+        """Make the error for a lost connection to the scheduler.
+
+        Returns
+        -------
+        ClusterLostError
+            With the address of the scheduler.
+        """
         return ClusterLostError(
             f"The connection to the scheduler at {self._address} was lost.",
             hint=f"Start it again ('dask scheduler'), and its workers. {_RESUME}",
         )
 
     def _count(self) -> None:
-        # A client that was cut off would try for seconds to connect again; what it had handed
-        # out is lost even where it succeeds.
+        # A disconnected client tries for seconds to reconnect; its tasks are lost even if it
+        # succeeds.
         if self._client.status != "running":
             raise self.lost()
         try:
-            # As client.nthreads(), which would wait for ever for a scheduler that hangs.
+            # As client.nthreads(), but with a timeout: a scheduler may hang.
             ncores = self._client.scheduler.ncores
-            found = self._client.sync(ncores, callback_timeout=_PATIENCE_S)
+            found = self._client.sync(ncores, callback_timeout=PATIENCE_S)
             self._threads = sum(found.values())
         except Exception as error:
             raise self.lost() from error

@@ -1,9 +1,8 @@
-"""The side of the driver: the tiles of one cell spread over Dask workers.
+"""Tiles of one cell computed by Dask workers.
 
-Batches go out with their measurements in the call itself, not as data on a worker: what a dead
-worker had is handed to another one without the driver's help, and no shared file system is
-needed. Estimates come back in the batches' order, so that blending, journal and files are those
-of one process.
+A task carries its batch of measurements as an argument. Dask can therefore rerun the tasks of a
+dead worker on another one, and no shared file system is needed. Estimates are returned in the
+order of the batches, so that blending, journal and files are the same as in one process.
 """
 
 from __future__ import annotations
@@ -35,21 +34,27 @@ from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress
 
 _PER_THREAD: Final = 2
-"""Batches under way for each thread of a worker: one is computed, the next has arrived."""
+"""Submitted batches for each thread of the workers: one is computed, one is queued."""
 
 _PRIORITY: Final = 10
-"""Tiles go before whole jobs: what was begun is finished first."""
+"""Priority of tiles over whole jobs: begun cells are finished first."""
 
 
 class DaskTiles:
-    """Computes tiles on the workers of a client.
+    """Tile executor that computes on the workers of a client.
 
     Parameters
     ----------
     client : distributed.Client
-        Connected, with workers.
+        A connected client with workers.
     options : PredictOptions
-        Which method.
+        Options of the run; the method is read from them.
+
+    Examples
+    --------
+    >>> from rm_geo.distributed.cluster import open_cluster
+    >>> with open_cluster(workers=2) as client, DaskTiles(client, options) as tiles:
+    ...     predict("drive.csv", "maps", options, tile_executor=tiles)  # doctest: +SKIP
     """
 
     allows_onnx_export = True
@@ -69,24 +74,36 @@ class DaskTiles:
         release_workers(self._client, after=kind)
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Open the method on a worker, and take its device and its batches.
+        """Open the method on a worker, and take over its device and batch size.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            The method as opened in this process.
+        progress : Progress
+            Polled while waiting.
+
+        Returns
+        -------
+        OpenMethod
+            With the device, batch size and provenance of the worker.
 
         Raises
         ------
         RmGeoError
-            If the worker has another rm_geo, or cannot open the method.
+            If the worker has another version of rm_geo, or cannot open the method.
         """
         worker_pool = WorkerPool(self._client)
         future = worker_pool.submit(describe_remote, self._recipe, priority=_PRIORITY)
         try:
             remote = _result(future, worker_pool, progress)
         finally:
-            worker_pool.take_back([future])
+            worker_pool.cancel([future])
         assert isinstance(remote, RemoteMethod)
         if remote.facts != MethodFacts.of(method):
             progress.log(
-                f"Tiles are computed on {remote.device} by the workers, as the maps' tags say; "
-                f"here it would have been {method.device}."
+                f"The workers compute tiles on {remote.device}, which the tags of the maps state; "
+                f"this process would use {method.device}."
             )
         return replace(
             method,
@@ -103,21 +120,22 @@ class DaskTiles:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches in order, wherever there is a free worker."""
-        return spread(self._client, self._recipe, MethodFacts.of(method), batches, progress, clock)
+        """Estimate batches on the workers; see :func:`run_on_cluster`."""
+        facts = MethodFacts.of(method)
+        return run_on_cluster(self._client, self._recipe, facts, batches, progress, clock)
 
 
 class NestedDaskTiles:
-    """Computes tiles from within a task on a worker: large cells on all workers.
+    """Tile executor for use inside a task: the tiles of large cells go to all workers.
 
-    The task leaves its place to others meanwhile, so that one worker alone suffices.
+    Meanwhile the task gives its thread to other tasks, so that one worker is enough.
 
     Parameters
     ----------
     options : PredictOptions
-        Which method.
+        Options of the run; the method is read from them.
     least_tiles : int
-        Cells with fewer tiles are computed here.
+        Cells with fewer tiles are computed inside the task.
     """
 
     allows_onnx_export = False
@@ -127,7 +145,7 @@ class NestedDaskTiles:
         self._least_tiles = least_tiles
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Give the method as it is: it was opened on a worker."""
+        """Return the method unchanged: it was opened on a worker."""
         return method
 
     def estimates(
@@ -138,18 +156,18 @@ class NestedDaskTiles:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches in order, here or by all workers."""
+        """Estimate batches in order, inside the task or on all workers."""
         if tiles < self._least_tiles or tiles <= method.batch_size:
             yield from run_tiles(method.estimator, batches, progress, clock)
             return
         distributed: Any = importlib.import_module("distributed")
         with distributed.worker_client() as client:
-            yield from spread(
+            yield from run_on_cluster(
                 client, self._recipe, MethodFacts.of(method), batches, progress, clock
             )
 
 
-def spread(
+def run_on_cluster(
     client: Any,  # noqa: ANN401
     recipe: MethodRecipe,
     facts: MethodFacts,
@@ -162,21 +180,21 @@ def spread(
     Parameters
     ----------
     client : distributed.Client
-        Whose workers do it.
+        A connected client.
     recipe, facts : MethodRecipe, MethodFacts
-        The method, and what it must be on every worker.
+        The method, and the properties that it must have on every worker.
     batches : iterable of TileBatch
-        Consumed lazily: never more are under way than two for each thread of the workers.
+        Consumed lazily: at most two batches for each thread of the workers are submitted.
     progress : Progress
-        Advanced by the tiles of each estimate, and asked at least four times a second whether
-        the work is to stop; nothing is left on the scheduler then.
+        Advanced by the tiles of each estimate. Polled at least four times a second for a request
+        to stop; all submitted tasks are cancelled then.
     clock : Clock
-        Filled with the workers' time inside the estimator.
+        Collects the time that the workers spend in the estimator.
 
     Yields
     ------
     Estimate
-        One for each batch, in the batches' order.
+        One for each batch, in the order of the batches.
 
     Raises
     ------
@@ -185,9 +203,9 @@ def spread(
     ClusterLostError
         If the scheduler is lost, or no worker is left.
     ClusterError
-        If a batch takes one worker after another with it.
+        If several workers die while they compute the same batch.
     RmGeoError
-        What a worker met, with its address.
+        An error on a worker, with the worker's address.
     """
     source = iter(batches)
     worker_pool = WorkerPool(client)
@@ -208,13 +226,13 @@ def spread(
             future, count = running[0]
             estimate, seconds = _result(future, worker_pool, progress)
             running.popleft()
-            future.release()  # now, whoever holds on to this frame
+            future.release()  # at once: the frame of a generator may live longer
             clock.forward_s += seconds
             clock.tiles += count
             progress.advance(count)
             yield estimate
     finally:
-        worker_pool.take_back(future for future, _ in running)
+        worker_pool.cancel(future for future, _ in running)
 
 
 def release_workers(
@@ -222,32 +240,33 @@ def release_workers(
     after: type[BaseException] | None = None,
     release: Callable[[Any], None] = release_methods,
 ) -> None:
-    """Close what the workers of a client keep open, if they still answer.
+    """Release resources on all workers of a client, if they still answer.
 
     Parameters
     ----------
     client : distributed.Client
-        Whose workers.
+        The client.
     after : type, optional
-        What ended the work. A cluster that was lost is not asked: it might never answer.
+        Exception that ended the work. After a :class:`ClusterLostError` nothing is done, because
+        a lost cluster might never answer.
     release : callable
-        Given a worker, closes what it keeps.
+        Called on each worker with Dask's worker object (default: close the open methods).
     """
     if after is not None and issubclass(after, ClusterLostError):
         return
-    # Whatever comes of it: the work is done, or its own error is on the way.
+    # A failure here must not replace the result of the work, or its error.
     with contextlib.suppress(Exception):
         if client.status == "running":
             client.run(release, on_error="ignore")
 
 
 def _result(future: Any, worker_pool: WorkerPool, progress: Progress) -> Any:  # noqa: ANN401
-    """Wait for a task, ready to stop; give what it returned, or its error in words."""
+    """Wait for a task while polling for cancellation; return its value or raise its error."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     while not done.wait(POLL_S):
         progress.check()
-        worker_pool.require()
+        worker_pool.require_workers()
     try:
         result = worker_pool.result(future)
     except RmGeoError:
@@ -260,18 +279,17 @@ def _result(future: Any, worker_pool: WorkerPool, progress: Progress) -> Any:  #
 
 
 def _explained(error: Exception) -> ClusterError:
-    """Say what became of a task that has no result."""
+    """Make the error for a task that failed."""
     kind = type(error).__name__
     if kind == "KilledWorker":
         return ClusterError(
-            "One worker after another died while it computed the same tiles.",
-            hint="Most likely memory: use a smaller `batch_size` or `tile_size_px`, or fewer "
-            "workers "
-            "on a machine.",
+            "Several workers died while they computed the same tiles.",
+            hint="Most likely they ran out of memory: use a smaller `batch_size` or "
+            "`tile_size_px`, or fewer workers on a machine.",
         )
     if isinstance(error, (ImportError, AttributeError)):
         return ClusterError(
             f"A worker cannot run rm_geo {__version__}: {error}.",
             hint="Install one version of rm_geo, with its extras, on all machines.",
         )
-    return ClusterError(f"A worker failed with {kind}: {error}.", hint="Its log says more.")
+    return ClusterError(f"A worker failed with {kind}: {error}.", hint="See the log of the worker.")

@@ -1,6 +1,6 @@
-"""The side of the workers: a method is opened there once, kept, and asked for batch after batch.
+"""Methods on the workers: opened once, then used for many batches of tiles.
 
-What is kept hangs on Dask's own worker object, so that it lives and dies with the worker.
+Open methods are an attribute of Dask's worker object, and are released with it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ T = TypeVar("T")
 
 _ATTRIBUTE: Final = "rm_geo_methods"
 _KEPT: Final = 2
-"""Methods that a worker keeps open: those of two jobs may take turns."""
+"""Number of methods that a worker keeps open, for jobs that alternate."""
 
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What decides the bytes that a method gives.
+    """Properties of an open method on which the values of its maps depend.
 
     Attributes
     ----------
     provenance : mapping of str to str
         Parameters, model, checksum, precision and engine.
     device : str
-        Kind of the device, without its number.
+        Kind of the device, such as ``cuda``, without its number.
     """
 
     provenance: Mapping[str, str]
@@ -44,7 +44,7 @@ class MethodFacts:
 
     @classmethod
     def of(cls, method: OpenMethod) -> MethodFacts:
-        """Tell the facts of an open method."""
+        """Collect the properties of an open method."""
         return cls(dict(method.provenance), method.device.partition(":")[0])
 
 
@@ -55,11 +55,11 @@ class RemoteMethod:
     Attributes
     ----------
     facts : MethodFacts
-        Which.
+        Its properties.
     device : str
-        Where it runs.
+        Device on which it runs.
     batch_size : int
-        Tiles that it takes at once.
+        Number of tiles in a batch.
     """
 
     facts: MethodFacts
@@ -68,13 +68,13 @@ class RemoteMethod:
 
 
 class _HeldMethod:
-    """An open method, and the turn of who computes with it."""
+    """An open method, and the lock that serializes its use."""
 
     def __init__(self, recipe: MethodRecipe) -> None:
         self.recipe = recipe
         self.method = recipe.opened()
-        # A network has the device's memory and all cores to itself; others run side by side.
-        self.turn: contextlib.AbstractContextManager[Any] = (
+        # A network uses all cores and the device's memory; other methods run in parallel.
+        self.lock: contextlib.AbstractContextManager[Any] = (
             threading.Lock() if self.method.is_network else contextlib.nullcontext()
         )
 
@@ -87,10 +87,28 @@ class HeldMethods:
         self._held: list[_HeldMethod] = []
 
     def held(self, recipe: MethodRecipe) -> _HeldMethod:
-        """Give an open method; the one that was opened first makes room."""
+        """Open a method, or return it if it is open already.
+
+        Parameters
+        ----------
+        recipe : MethodRecipe
+            The method.
+
+        Returns
+        -------
+        _HeldMethod
+            The open method. The one opened first is closed if there are too many.
+
+        Raises
+        ------
+        ClusterError
+            If the driver has another version of rm_geo.
+        RmGeoError
+            If the method cannot be opened.
+        """
         if recipe.version != __version__:
             raise ClusterError(
-                f"It has rm_geo {__version__}, and this is rm_geo {recipe.version}.",
+                f"It has rm_geo {__version__}, but the client has rm_geo {recipe.version}.",
                 hint="Install one version on all machines.",
             )
         with self._lock:
@@ -103,7 +121,18 @@ class HeldMethods:
 
 
 def describe_remote(recipe: MethodRecipe) -> RemoteMethod | RmGeoError:
-    """Open a method on the worker that runs this, and tell what it is, or why it cannot."""
+    """Open a method on the worker that runs this function.
+
+    Parameters
+    ----------
+    recipe : MethodRecipe
+        The method.
+
+    Returns
+    -------
+    RemoteMethod or RmGeoError
+        Its properties, or why it cannot be opened.
+    """
 
     def describe(methods: HeldMethods) -> RemoteMethod:
         method = methods.held(recipe).method
@@ -122,15 +151,15 @@ def estimate_remotely(
     recipe : MethodRecipe
         The method.
     facts : MethodFacts
-        What it must be here too, so that all tiles of a map are of one kind.
+        Properties that it must have, so that all tiles of a map are computed alike.
     tiles : PackedTiles
         The batch.
 
     Returns
     -------
     (Estimate, float) or RmGeoError
-        The estimate and the seconds inside the estimator; or why the worker cannot open the
-        method, or that it opens another one.
+        The estimate and the seconds inside the estimator; an error if the worker cannot open the
+        method, or if it has other properties here.
     """
 
     def estimate(methods: HeldMethods) -> tuple[Estimate, float]:
@@ -138,12 +167,12 @@ def estimate_remotely(
         here = MethodFacts.of(held.method)
         if here != facts:
             raise ClusterError(
-                f"It computes otherwise than the others: {_differences(facts, here)}.",
+                f"Its method differs from that of the other workers: {_differences(facts, here)}.",
                 hint="Workers need the same models and the same kind of device; choose it by "
                 "`device`, or leave the worker out.",
             )
         clock = Clock()
-        with held.turn:
+        with held.lock:
             (found,) = run_tiles(held.method.estimator, [tiles.unpacked()], clock=clock)
         return found, clock.forward_s
 
@@ -151,19 +180,25 @@ def estimate_remotely(
 
 
 def release_methods(dask_worker: Any) -> None:  # noqa: ANN401 - distributed carries no types
-    """Close what a worker keeps open; Dask passes the worker by the parameter's name."""
+    """Close the methods of a worker.
+
+    Parameters
+    ----------
+    dask_worker : distributed.Worker
+        Passed by Dask, which recognizes the name of the parameter.
+    """
     vars(dask_worker).pop(_ATTRIBUTE, None)
 
 
 def _with_methods(work: Callable[[HeldMethods], T]) -> T | RmGeoError:
-    """Do something with the methods of this worker, which is named where they fail.
+    """Call a function with the methods of this worker.
 
-    Errors are returned: Dask would tell of those that are raised in words of its own.
+    Errors of rm_geo are returned, with the worker's address: Dask would wrap raised ones.
     """
     distributed: Any = importlib.import_module("distributed")
     worker = distributed.get_worker()
     try:
-        # One step, so that two threads of a worker get the same.
+        # Atomic, so that two threads of a worker share one object.
         methods = vars(worker).setdefault(_ATTRIBUTE, HeldMethods())
         assert isinstance(methods, HeldMethods)
         return work(methods)
@@ -172,7 +207,7 @@ def _with_methods(work: Callable[[HeldMethods], T]) -> T | RmGeoError:
 
 
 def _differences(wanted: MethodFacts, here: MethodFacts) -> str:
-    """Name what differs."""
+    """List the differences."""
     pairs = [("device", wanted.device, here.device)]
     names = sorted({*wanted.provenance, *here.provenance})
     pairs += [(n, wanted.provenance.get(n, "-"), here.provenance.get(n, "-")) for n in names]

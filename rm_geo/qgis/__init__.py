@@ -1,1 +1,1 @@
-"""The QGIS plugin as files: where QGIS wants them, and putting them there."""
+"""Installation of the QGIS plugin into the profiles of QGIS."""

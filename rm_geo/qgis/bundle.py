@@ -1,4 +1,4 @@
-"""The plugin's files, as a folder or a zip: the same wherever rm_geo is installed from."""
+"""Files of the QGIS plugin, from a checkout or an installed wheel."""
 
 from __future__ import annotations
 
@@ -14,23 +14,33 @@ from rm_geo._version import __version__
 from rm_geo.errors import InputError
 
 FOLDER: Final = "rm_geo_qgis"
-"""Name of the installed plugin: not that of the library, and a module's name for Python."""
+"""Folder of the installed plugin; a Python module name that differs from the library's."""
 
 _SUFFIXES: Final = {".json", ".py", ".qml", ".svg", ".png", ".model3"}
-_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # the same files give the same zip
+_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal files give equal zips
 
 
 def plugin_files() -> dict[str, bytes]:
-    """Read the plugin's files, by their paths inside its folder, ``/`` between parts.
+    """Read the files of the plugin.
+
+    Returns
+    -------
+    dict of str to bytes
+        Contents by path inside the plugin's folder, with ``/`` as separator.
 
     Raises
     ------
     InputError
         If this installation of rm_geo has no plugin.
+
+    Examples
+    --------
+    >>> sorted(plugin_files())[:2]
+    ['LICENSE', '__init__.py']
     """
     package = Path(__file__).resolve().parents[1]
     inside, beside = package / "qgis_plugin", package.parent
-    # An installed wheel has all in one folder; a checkout has it at its top level.
+    # A wheel has all files in one folder; a checkout has them at its top level.
     is_wheel = (inside / "metadata.txt").is_file()
     sources = inside if is_wheel else beside / "qgis_plugin"
     texts = inside if is_wheel else beside
@@ -50,23 +60,51 @@ def plugin_files() -> dict[str, bytes]:
 
 
 def plugin_version(metadata: str) -> str:
-    """Read the version of a ``metadata.txt``."""
+    r"""Read the version from a ``metadata.txt``.
+
+    Parameters
+    ----------
+    metadata : str
+        Content of the file.
+
+    Returns
+    -------
+    str
+        Empty if the file states no version.
+
+    Examples
+    --------
+    >>> plugin_version("[general]\nversion=1.2.0\n")
+    '1.2.0'
+    """
     found = re.search(r"^version\s*=\s*(\S+)", metadata, re.MULTILINE)
     return found.group(1) if found else ""
 
 
 def write_zip(target: Path, files: Mapping[str, bytes]) -> Path:
-    """Write the zip that QGIS's plugin manager and the plugin repository take.
+    """Write a zip for QGIS's plugin manager or the plugin repository.
 
     Parameters
     ----------
     target : Path
-        A ``.zip`` file, or a folder that gets ``rm_geo_qgis-<version>.zip``.
+        A ``.zip`` file, or a folder for ``rm_geo_qgis-<version>.zip``.
+    files : mapping of str to bytes
+        See :func:`plugin_files`.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     OutputError
         If it cannot be written.
+
+    Examples
+    --------
+    >>> write_zip(Path("dist"), plugin_files())  # doctest: +SKIP
+    PosixPath('dist/rm_geo_qgis-0.1.0.zip')
     """
     if target.suffix.lower() != ".zip":
         target = target / f"{FOLDER}-{__version__}.zip"

@@ -1,4 +1,4 @@
-"""The plugin put into a profile of QGIS, looked at there, and taken out again."""
+"""Install, inspect and remove the plugin in a profile of QGIS."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from rm_geo.qgis.bundle import FOLDER, plugin_version
 from rm_geo.qgis.profiles import Profile, is_enabled, with_plugin
 
 RECORD: Final = "environment.json"
-"""File in the plugin's folder that names the interpreter for the worker."""
+"""File in the plugin's folder that names the Python interpreter of the worker."""
 
 
 @dataclass(frozen=True)
 class PluginStatus:
-    """The plugin in one profile.
+    """State of the plugin in one profile.
 
     Attributes
     ----------
     profile : str
         Name of the profile.
     folder : Path
-        Where the plugin is, or would be.
+        Folder of the plugin, whether it exists or not.
     version : str or None
-        Version that is installed; None for none.
+        Installed version; None if the plugin is not installed.
     is_current : bool
-        Whether it is the one that this rm_geo has.
+        Whether its files are those of this version of rm_geo.
     is_enabled : bool
-        Whether QGIS loads it when it starts.
+        Whether QGIS loads it at its start.
     python : str or None
-        Interpreter that was recorded for the worker.
+        Python interpreter recorded for the worker.
     problem : str or None
-        What is wrong, and what to do.
+        What is wrong and what to do; None if nothing is wrong.
     """
 
     profile: str
@@ -60,25 +60,37 @@ def install(
     python: str | None = None,
     enable: bool = True,
 ) -> Path:
-    """Put the plugin into a profile, in the place of an older one; gives its folder.
+    """Install the plugin into a profile; an older version is replaced.
 
     Parameters
     ----------
     profile : Profile
-        Where; made if it is not there.
-    files : mapping
+        Target; its folder is created if necessary.
+    files : mapping of str to bytes
         See :func:`rm_geo.qgis.bundle.plugin_files`.
     python : str, optional
-        Interpreter for the worker; that of this process if not given.
+        Python interpreter for the worker (default: that of this process).
     enable : bool
-        Have QGIS load it at its next start.
+        Whether QGIS loads the plugin at its next start.
+
+    Returns
+    -------
+    Path
+        Folder of the plugin.
 
     Raises
     ------
     InputError
         If the interpreter does not exist.
     OutputError
-        If it cannot be written, or something else has that name.
+        If the plugin cannot be written, or its folder belongs to something else.
+
+    Examples
+    --------
+    >>> from rm_geo.qgis.bundle import plugin_files
+    >>> from rm_geo.qgis.profiles import choose_profiles
+    >>> for profile in choose_profiles(None, None, create=True):  # doctest: +SKIP
+    ...     install(profile, plugin_files())
     """
     interpreter = os.path.abspath(python or sys.executable)  # noqa: PTH100 - keeps a venv's link
     if not Path(interpreter).is_file():
@@ -105,12 +117,27 @@ def install(
 
 
 def uninstall(profile: Profile) -> bool:
-    """Take the plugin out of a profile; says whether it was there.
+    """Remove the plugin from a profile.
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile.
+
+    Returns
+    -------
+    bool
+        Whether the plugin was installed.
 
     Raises
     ------
     OutputError
-        If it cannot be removed, or is not this plugin.
+        If it cannot be removed, or the folder belongs to something else.
+
+    Examples
+    --------
+    >>> uninstall(Profile(Path("no/such/profile")))
+    False
     """
     folder = profile.plugins / FOLDER
     if not folder.exists() and not folder.is_symlink():
@@ -129,7 +156,25 @@ def uninstall(profile: Profile) -> bool:
 
 
 def status(profile: Profile, files: Mapping[str, bytes]) -> PluginStatus:
-    """Look at the plugin in a profile."""
+    """Inspect the plugin in a profile.
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile.
+    files : mapping of str to bytes
+        Current files, see :func:`rm_geo.qgis.bundle.plugin_files`.
+
+    Returns
+    -------
+    PluginStatus
+        State of the plugin.
+
+    Examples
+    --------
+    >>> status(Profile(Path("no/such/profile")), {}).version is None
+    True
+    """
     folder = profile.plugins / FOLDER
     try:
         version = plugin_version((folder / "metadata.txt").read_text("utf-8"))
@@ -142,16 +187,16 @@ def status(profile: Profile, files: Mapping[str, bytes]) -> PluginStatus:
     if python is None:
         problem = "No interpreter is recorded: run 'rm-geo qgis install' again."
     elif not Path(python).is_file():
-        problem = f"The interpreter {python} is gone: run 'rm-geo qgis install' again."
+        problem = f"The interpreter {python} does not exist: run 'rm-geo qgis install' again."
     elif not is_current:
-        problem = f"It is not that of rm_geo {__version__}: run 'rm-geo qgis install'."
+        problem = f"It differs from that of rm_geo {__version__}: run 'rm-geo qgis install'."
     elif not enabled:
         problem = "It is not enabled: tick it in QGIS under Plugins, Manage and Install Plugins."
     return PluginStatus(profile.name, folder, version, is_current, enabled, python, problem)
 
 
 def _require_ours(folder: Path) -> None:
-    """Refuse to touch a folder of that name that is something else."""
+    """Raise if the folder exists and is not this plugin."""
     if not folder.exists():
         return
     metadata = folder / "metadata.txt"
@@ -162,7 +207,7 @@ def _require_ours(folder: Path) -> None:
 
 
 def _change_settings(profile: Profile, *, enabled: bool | None) -> None:
-    """Have QGIS load the plugin or not; its other settings stay as they are."""
+    """Enable, disable or (None) remove the plugin in the settings; others are not changed."""
     path = profile.settings
     try:
         old = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
@@ -179,7 +224,7 @@ def _change_settings(profile: Profile, *, enabled: bool | None) -> None:
 
 
 def _recorded(folder: Path) -> str | None:
-    """Interpreter that was recorded at installation."""
+    """Python interpreter recorded at installation."""
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
     except (OSError, ValueError):
@@ -189,7 +234,7 @@ def _recorded(folder: Path) -> str | None:
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    """Whether a file has that content."""
+    """Whether a file has the given content."""
     try:
         return path.read_bytes() == data
     except OSError:

@@ -1,4 +1,4 @@
-"""Profiles of QGIS on this machine: where they lie, and whether they use a plugin."""
+"""Profiles of QGIS on this machine: their folders, and the plugins that they enable."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Final
 from rm_geo.errors import InputError, UsageError
 
 MAJORS: Final = (3, 4)
-"""Versions of QGIS that keep profiles of their own."""
+"""Major versions of QGIS; each has its own profiles."""
 
 _SECTION: Final = "PythonPlugins"
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile of one QGIS.
+    """A profile of QGIS.
 
     Attributes
     ----------
     path : Path
-        Its folder.
+        Folder of the profile.
     major : int
-        3 or 4.
+        Major version of QGIS, 3 or 4.
     """
 
     path: Path
@@ -35,17 +35,17 @@ class Profile:
 
     @property
     def name(self) -> str:
-        """Name, as QGIS shows it."""
+        """Name shown by QGIS."""
         return self.path.name
 
     @property
     def plugins(self) -> Path:
-        """Folder of its plugins."""
+        """Folder of the plugins."""
         return self.path / "python" / "plugins"
 
     @property
     def settings(self) -> Path:
-        """File of its settings."""
+        """File of the settings."""
         return self.path / "QGIS" / f"QGIS{self.major}.ini"
 
 
@@ -54,22 +54,28 @@ def profile_roots(
     platform: str | None = None,
     home: Path | None = None,
 ) -> list[tuple[Path, int]]:
-    """Folders that hold profiles of QGIS 3 and 4, whether they exist or not.
+    """List the folders in which QGIS 3 and 4 keep profiles, whether they exist or not.
 
     Parameters
     ----------
     environment : mapping, optional
-        Variables; those of the process if not given. ``QGIS_CUSTOM_CONFIG_PATH`` overrides
-        all, as it does for QGIS.
+        Environment variables (default: those of the process). ``QGIS_CUSTOM_CONFIG_PATH``
+        overrides all other folders, as in QGIS.
     platform : str, optional
-        As ``sys.platform``.
+        Value of ``sys.platform`` (default: that of the process).
     home : Path, optional
-        The user's folder.
+        Home folder (default: that of the user).
 
     Returns
     -------
     list of (Path, int)
-        Folders and the major versions of QGIS, the usual places first.
+        Folders with the major version of QGIS, the most common first.
+
+    Examples
+    --------
+    >>> roots = profile_roots({}, "linux", Path("/home/ada"))
+    >>> roots[0][0].as_posix(), roots[0][1]
+    ('/home/ada/.local/share/QGIS/QGIS3/profiles', 3)
     """
     variables = os.environ if environment is None else environment
     system = sys.platform if platform is None else platform
@@ -88,7 +94,23 @@ def profile_roots(
 
 
 def list_profiles(roots: list[tuple[Path, int]]) -> list[Profile]:
-    """List the profiles that exist."""
+    """List the existing profiles.
+
+    Parameters
+    ----------
+    roots : list of (Path, int)
+        See :func:`profile_roots`.
+
+    Returns
+    -------
+    list of Profile
+        Sorted by name within each folder.
+
+    Examples
+    --------
+    >>> list_profiles([(Path("no/such/folder"), 3)])
+    []
+    """
     return [
         Profile(folder, major)
         for root, major in roots
@@ -101,26 +123,39 @@ def list_profiles(roots: list[tuple[Path, int]]) -> list[Profile]:
 def choose_profiles(
     name: str | None, profiles_path: Path | None, *, create: bool = False
 ) -> list[Profile]:
-    """Find the profiles of that name, of every QGIS on this machine.
+    """Find the profiles with a name, of every QGIS on this machine.
 
     Parameters
     ----------
     name : str, optional
-        Name of the profile; each QGIS's default profile if not given.
+        Name of the profile (default: the default profile of each QGIS).
     profiles_path : Path, optional
-        Folder of profiles to look in instead, as for QGIS's ``--profiles-path``.
+        Search only this folder, as with QGIS's option ``--profiles-path``.
     create : bool
-        Where QGIS has not been started yet, give the profile that it will make.
+        If QGIS was never started, return the profile that it will create.
+
+    Returns
+    -------
+    list of Profile
+        At least one.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no such profile.
     UsageError
-        If the name is none that a profile can have.
+        If the name is a path, or cannot be the name of a profile.
+
+    Examples
+    --------
+    >>> choose_profiles("default", Path("/home/ada/qgis"))  # doctest: +SKIP
+    [Profile(path=PosixPath('/home/ada/qgis/profiles/default'), major=3)]
     """
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise UsageError(f"{name!r} is no name of a profile.", hint="Give its name, not a path.")
+        raise UsageError(
+            f"{name!r} cannot be the name of a profile.",
+            hint="Give the name of the profile, not a path.",
+        )
     roots = profile_roots() if profiles_path is None else [_given_root(profiles_path)]
     profiles = list_profiles(roots)
     found = [p for p in profiles if p.name == (name or _default_name(p.path.parent))]
@@ -138,7 +173,25 @@ def choose_profiles(
 
 
 def is_enabled(profile: Profile, plugin: str) -> bool:
-    """Whether a profile loads a plugin when QGIS starts."""
+    """Whether a profile enables a plugin.
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile.
+    plugin : str
+        Name of the plugin's folder.
+
+    Returns
+    -------
+    bool
+        Whether QGIS loads it at its start.
+
+    Examples
+    --------
+    >>> is_enabled(Profile(Path("no/such/profile")), "rm_geo_qgis")
+    False
+    """
     try:
         text = profile.settings.read_text("utf-8", "replace")
     except OSError:
@@ -147,13 +200,51 @@ def is_enabled(profile: Profile, plugin: str) -> bool:
 
 
 def with_plugin(text: str, plugin: str, *, enabled: bool | None) -> str:
-    """Give the settings with a plugin enabled, disabled, or (None) not mentioned."""
+    r"""Enable or disable a plugin in the text of a settings file.
+
+    Parameters
+    ----------
+    text : str
+        Content of the file.
+    plugin : str
+        Name of the plugin's folder.
+    enabled : bool or None
+        None removes the plugin from the settings.
+
+    Returns
+    -------
+    str
+        New content.
+
+    Examples
+    --------
+    >>> with_plugin("", "rm_geo_qgis", enabled=True)
+    '[PythonPlugins]\nrm_geo_qgis=true\n'
+    """
     value = None if enabled is None else str(enabled).lower()
     return with_ini_value(text, _SECTION, plugin, value)
 
 
 def ini_value(text: str, section: str, key: str) -> str | None:
-    """Read a value of Qt's INI format."""
+    r"""Read a value from text in Qt's INI format.
+
+    Parameters
+    ----------
+    text : str
+        Content of the file.
+    section, key : str
+        Place of the value.
+
+    Returns
+    -------
+    str or None
+        None if there is no such value.
+
+    Examples
+    --------
+    >>> ini_value("[A]\nx=1\n", "A", "x")
+    '1'
+    """
     found = re.search(_section_pattern(section), text, re.MULTILINE)
     if found is None:
         return None
@@ -162,9 +253,23 @@ def ini_value(text: str, section: str, key: str) -> str | None:
 
 
 def with_ini_value(text: str, section: str, key: str, value: str | None) -> str:
-    r"""Set or (None) remove one value of Qt's INI format; everything else stays as it is.
+    r"""Set or remove a value in text in Qt's INI format; everything else is kept unchanged.
 
-    Python's own parser would change what Qt wrote: case, escapes, repeated keys.
+    Python's :mod:`configparser` would change the case of keys, escapes and repeated keys.
+
+    Parameters
+    ----------
+    text : str
+        Content of the file.
+    section, key : str
+        Place of the value.
+    value : str or None
+        New value; None removes the key.
+
+    Returns
+    -------
+    str
+        New content.
 
     Examples
     --------
@@ -192,19 +297,19 @@ def with_ini_value(text: str, section: str, key: str, value: str | None) -> str:
 
 
 def _section_pattern(section: str) -> str:
-    """Pattern of a section of an INI file, its lines in ``body``."""
+    """Regular expression of a section of an INI file; its lines are the group ``body``."""
     return rf"^\[{re.escape(section)}\][ \t]*(?:\n|\Z)(?P<body>(?:(?!\[).*(?:\n|\Z))*?)(?=^\[|\Z)"
 
 
 def _given_root(path: Path) -> tuple[Path, int]:
-    """Take a folder of profiles, or the one above it that QGIS's option names."""
+    """Accept a folder of profiles, or its parent, which QGIS's option names."""
     inner = path / "profiles"
     root = inner if inner.is_dir() or path.name != "profiles" else path
     return root, 4 if "QGIS4" in root.parts else 3
 
 
 def _default_name(root: Path) -> str:
-    """Name of the profile that a QGIS starts with."""
+    """Name of the default profile of a QGIS."""
     try:
         text = (root / "profiles.ini").read_text("utf-8", "replace")
     except OSError:

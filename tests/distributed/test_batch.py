@@ -55,7 +55,7 @@ def drives(tmp_path):
     return folder
 
 
-def test_jobs_and_cells_are_spread_and_failures_are_told(drives, tmp_path, cluster):
+def test_jobs_and_cells_are_distributed_and_failures_are_reported(drives, tmp_path, cluster):
     write_drive(drives / "few.csv", ["5"])
     (drives / "few.csv").write_text((drives / "few.csv").read_text()[:150] + "\n")
     with (drives / "many.csv").open("a") as file:
@@ -168,7 +168,7 @@ def test_port_of_another_service_is_not_taken_for_a_scheduler(monkeypatch, caplo
     assert not caplog.records
 
 
-def test_a_running_scheduler_is_used(drives, tmp_path, cluster):
+def test_running_scheduler_is_used(drives, tmp_path, cluster):
     from rm_geo.cli.group import rm_geo
 
     arguments = [

@@ -1,4 +1,4 @@
-"""Batches whose jobs lie in object storage, here in memory, which the workers of a test share."""
+"""Batches in object storage; a file system in memory that all workers of a test share."""
 
 import csv
 import io
@@ -116,7 +116,7 @@ def test_jobs_and_outputs_may_be_local_or_remote(drives, storage, address, tmp_p
     assert nothing_is_left(tmp_path)
 
 
-def test_a_file_of_many_cells_is_fetched_once_by_a_worker(
+def test_file_with_many_cells_is_fetched_once_per_worker(
     drives, storage, address, tmp_path, monkeypatch
 ):
     healthy, fetched = type(storage).get_file, []
@@ -234,7 +234,7 @@ def test_failed_download_fails_only_its_job(drives, storage, address, tmp_path, 
     assert stored_files(storage, "/maps/one") == alone(drives, "one")
 
 
-def test_results_that_cannot_be_stored_fail_their_job(drives, storage, address, monkeypatch):
+def test_failed_upload_fails_its_job(drives, storage, address, monkeypatch):
     healthy = type(storage).put_file
 
     def full(self, source, target, **extra):
@@ -255,7 +255,7 @@ def test_results_that_cannot_be_stored_fail_their_job(drives, storage, address, 
     assert stored_files(storage, "/maps/one") == alone(drives, "one")
 
 
-def test_sites_are_fetched_too(drives, storage, address, tmp_path):
+def test_site_tables_are_fetched(drives, storage, address, tmp_path):
     sites = b"cell,lon,lat,height_m\n9,15.0001,48.7521,30\n"
     storage.pipe("/drives/sites/s.csv", sites)
     (drives / "s.csv").write_bytes(sites)
@@ -344,7 +344,7 @@ def test_invalid_remote_arguments_are_refused_before_any_work(
     assert not storage.find("/maps")
 
 
-def test_a_storage_whose_package_is_missing_is_refused_before_any_work(drives):
+def test_missing_storage_package_is_an_error_before_any_work(drives):
     try:
         import s3fs  # noqa: F401
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a batch remembers: jobs that are the same as before, and those that are not."""
+"""Fingerprints of jobs, and the record of complete cells."""
 
 import json
 import shutil
@@ -114,7 +114,7 @@ def test_truncated_or_missing_file_is_made_again(complete, tmp_path, content):
     assert not is_skipped(complete, tmp_path / "state.json")
 
 
-def test_a_record_without_sizes_still_counts(complete, tmp_path):
+def test_record_without_file_sizes_is_accepted(complete, tmp_path):
     path = tmp_path / "state.json"
     noted = json.loads(path.read_text())
     del noted["jobs"][complete.name]["cells"][0]["file_bytes"]

@@ -1,4 +1,4 @@
-"""The tiles of one cell on a real cluster: the bytes of one process, whatever happens to it."""
+"""Tiles of one cell on a real cluster give the same bytes as one process."""
 
 import json
 import os
@@ -34,7 +34,7 @@ from rm_geo.distributed import tiles
 from rm_geo.distributed.batch import run_batch
 from rm_geo.distributed.cluster import local_workers, open_cluster
 from rm_geo.distributed.dry_run import dry_run_on_cluster
-from rm_geo.distributed.tiles import DaskTiles, spread
+from rm_geo.distributed.tiles import DaskTiles, run_on_cluster
 from rm_geo.distributed.worker_methods import MethodFacts
 from tests.support.interruption import KilledError
 from tests.support.measurements import drive, write_drive
@@ -128,7 +128,7 @@ def test_packed_batch_is_unpacked_unchanged(level):
     assert len(packed) == len(batch)
 
 
-def test_workers_give_the_bytes_of_one_process(points, whole, cluster, tmp_path):
+def test_workers_give_the_same_bytes_as_one_process(points, whole, cluster, tmp_path):
     progress, clock = AtTile(0, None), Clock()
     with DaskTiles(cluster, OPTIONS) as tiles:
         (result,) = predict(points, tmp_path, OPTIONS, progress, clock, tile_executor=tiles)
@@ -162,8 +162,8 @@ def test_stopped_run_continues_with_or_without_workers(
     wait_until_forgotten(cluster)
     assert not list(tmp_path.glob("*.tif"))
     clock = Clock()
-    spread_again = tiles if error is KilledError else None
-    (result,) = predict(points, tmp_path, OPTIONS, clock=clock, tile_executor=spread_again)
+    executor = tiles if error is KilledError else None
+    (result,) = predict(points, tmp_path, OPTIONS, clock=clock, tile_executor=executor)
     assert contents(tmp_path) == whole
     assert 0 < clock.tiles < result.tiles
 
@@ -171,7 +171,7 @@ def test_stopped_run_continues_with_or_without_workers(
 def test_number_of_batches_in_flight_is_bounded(cluster):
     seen: list[int] = []
     facts = MethodFacts.of(RECIPE.opened())
-    found = spread(cluster, RECIPE, facts, batches(40, seen), SilentProgress(), Clock())
+    found = run_on_cluster(cluster, RECIPE, facts, batches(40, seen), SilentProgress(), Clock())
     with closing(found):
         for number in range(3):
             estimate = next(found)
@@ -194,7 +194,7 @@ def test_number_of_batches_in_flight_is_bounded(cluster):
 )
 def test_worker_with_another_configuration_is_named(cluster, recipe, kind, words):
     facts = MethodFacts.of(open_method("idw"))
-    found = spread(cluster, recipe, facts, batches(2), SilentProgress(), Clock())
+    found = run_on_cluster(cluster, recipe, facts, batches(2), SilentProgress(), Clock())
     with pytest.raises(kind, match=words):
         list(found)
     wait_until_forgotten(cluster)
@@ -212,7 +212,7 @@ def test_tiles_that_kill_their_workers_are_not_retried_forever(cluster, monkeypa
     try:
         facts = MethodFacts.of(RECIPE.opened())
         with pytest.raises(ClusterError, match="died"):
-            list(spread(cluster, RECIPE, facts, batches(1), SilentProgress(), Clock()))
+            list(run_on_cluster(cluster, RECIPE, facts, batches(1), SilentProgress(), Clock()))
     finally:
         cluster.run_on_scheduler(eval(set_allowed), n=allowed)
 
@@ -267,7 +267,7 @@ def test_stopping_a_batch_stops_its_tasks(cluster, tmp_path):
     assert "large" in finished or not list((tmp_path / "large").glob("*"))
 
 
-def test_the_command_spreads_over_a_running_scheduler(cluster, tmp_path):
+def test_predict_command_uses_a_running_scheduler(cluster, tmp_path):
     from rm_geo.cli.group import rm_geo
 
     write_drive(tmp_path / "d.csv", ["1"])
@@ -343,7 +343,7 @@ def test_dry_run_reports_the_workers_and_computes_no_tile(cluster, tmp_path, mon
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dry_run_finds_a_worker_of_another_version(cluster, monkeypatch):
+def test_dry_run_detects_worker_of_another_version(cluster, monkeypatch):
     monkeypatch.setattr(MethodRecipe, "of", lambda options: replace(RECIPE, version="0.0.1"))
     with pytest.raises(ClusterError, match=r"Worker tcp://.*rm_geo 0\.0\.1"):
         dry_run_on_cluster(
@@ -373,7 +373,7 @@ def test_cancellation_does_not_wait_for_the_workers(cluster, monkeypatch, tmp_pa
     threading.Timer(0.5, stop.set).start()
     try:
         with pytest.raises(CancelledError):
-            list(spread(cluster, RECIPE, facts, batches(9), Stopping(), Clock()))
+            list(run_on_cluster(cluster, RECIPE, facts, batches(9), Stopping(), Clock()))
         assert not finished.exists()
     finally:
         released.touch()

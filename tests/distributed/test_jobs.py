@@ -76,7 +76,7 @@ def test_files_with_equal_names_get_different_outputs(drives, tmp_path):
     assert len({job.output for job in jobs}) == len(jobs) == 5
 
 
-def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
+def test_csv_table_sets_options_by_name(drives, tmp_path):
     path = table(
         drives,
         "measurements,name,method,reach,resolution_m,cell,mask,method_weight,bbox\n"
@@ -98,7 +98,7 @@ def test_a_csv_table_sets_options_by_their_names(drives, tmp_path):
     assert second.output == tmp_path / "south"
 
 
-def test_a_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
+def test_yaml_table_has_defaults_and_typed_values(drives, tmp_path):
     (drives / "sites.csv").write_bytes(b"x")
     path = table(
         drives,
@@ -141,7 +141,7 @@ def test_job_tables_accept_the_separators_of_measurements(drives, tmp_path, text
     assert (job.name, job.measurements) == ("a,b", drives / "north.csv")
 
 
-def test_a_tsv_without_the_column_is_measurements(drives, tmp_path):
+def test_tsv_without_the_column_is_measurements(drives, tmp_path):
     path = table(drives, "x\ty\trsrp\n1\t2\t-90\n", "west.tsv")
     (job,) = read_jobs([path], tmp_path)
     assert job.measurements == path
@@ -185,7 +185,7 @@ def test_job_name_cannot_lead_out_of_the_output_folder(drives, tmp_path, name):
         ("measurements,output\nnorth.csv,gs://maps/x\nsouth.gpkg,gcs://maps/./x\n", "same output"),
     ],
 )
-def test_a_bad_table_is_refused_with_the_place(drives, tmp_path, text, message):
+def test_invalid_table_is_refused_with_its_line(drives, tmp_path, text, message):
     with pytest.raises(ConfigError) as refused:
         read_jobs([table(drives, text)], tmp_path)
     import re
@@ -226,7 +226,7 @@ def test_invalid_values_are_refused_before_any_work(drives, tmp_path, settings, 
 
 
 @pytest.mark.parametrize("text", ["{", "jobs: 3", "tasks: []", "- north.csv", "- {method: idw}"])
-def test_bad_yaml_is_refused(drives, tmp_path, text):
+def test_invalid_yaml_is_refused(drives, tmp_path, text):
     with pytest.raises(ConfigError):
         read_jobs([table(drives, text, "jobs.yml")], tmp_path)
 
@@ -237,7 +237,7 @@ def test_missing_files_in_a_table_are_refused(tmp_path, source):
         read_jobs([tmp_path / source], tmp_path)
 
 
-def test_missing_measurements_are_found_before_any_work(drives, tmp_path):
+def test_missing_measurements_are_refused_before_any_work(drives, tmp_path):
     path = table(drives, "measurements\nnorth.csv\ngone.csv\nlost.csv\n")
     with pytest.raises(InputError, match=r"gone\.csv.*1 more"):
         read_jobs([path], tmp_path)
