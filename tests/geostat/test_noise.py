@@ -1,4 +1,4 @@
-"""Noise is what neighbours differ by."""
+"""Measurement noise, estimated from differences between neighbours."""
 
 import numpy as np
 import pytest
@@ -25,20 +25,20 @@ def noise_of(level):
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.5, 6.0), st.integers(0, 10**6))
-def test_the_noise_that_was_added_is_found(noise_db, seed):
+def test_added_noise_is_recovered(noise_db, seed):
     assert noise_of(field(noise_db, seed)) == pytest.approx(noise_db, rel=0.1)
 
 
-def test_a_smooth_field_has_hardly_any():
+def test_smooth_field_has_little_noise():
     assert noise_of(field(0.0)) < 0.1
 
 
-def test_shadow_boundaries_are_no_noise():
+def test_shadow_boundaries_do_not_count_as_noise():
     level = field(0.0)
     level[:, 40:] -= 30.0
     assert noise_of(level) < 0.1
 
 
-def test_few_neighbours_say_nothing():
+def test_too_few_neighbours_give_zero():
     assert noise_of(field(4.0, share=0.005)) == 0.0
     assert noise_of(np.full((3, 3), np.nan)) == 0.0

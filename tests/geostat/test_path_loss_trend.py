@@ -1,4 +1,4 @@
-"""The level's fall with distance: found where a drive shows it, a street's where none does."""
+"""Path-loss trend: recovered from a long drive, that of a street otherwise."""
 
 from dataclasses import replace
 
@@ -50,38 +50,38 @@ def circle(radius=100.0, width=1.5):
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-50.0, -15.0), st.floats(-120.0, -40.0))
-def test_what_a_long_drive_shows_is_found_at_any_power(slope_db, level_dbm):
+def test_slope_of_a_long_drive_is_recovered_at_any_power(slope_db, level_dbm):
     everywhere = np.random.default_rng(0).random((SIDE, SIDE)) < 0.5
     trend = DistanceTrend.fit(drive(law(slope_db, level_dbm), everywhere), facts())
     # A ridge estimate stops short of the truth by a share that shrinks with the evidence.
     assert abs(trend.slope_db - slope_db) < 0.05 * abs(slope_db - SLOPE_DB) + 0.05
 
 
-def test_it_is_relative_to_what_was_measured():
+def test_trend_is_relative_to_the_mean_measurement():
     one = drive(law(-35.0), street())
     trend = DistanceTrend.fit(one, facts())
     assert trend.at(one.row + 0.5, one.col + 0.5).mean() == pytest.approx(0.0, abs=1e-4)
 
 
-def test_a_circle_around_the_transmitter_says_nothing_of_the_slope():
+def test_circular_drive_gives_the_prior_slope():
     rng = np.random.default_rng(1)
     noisy = law(-60.0) + rng.normal(0.0, 4.0, (SIDE, SIDE))
     trend = DistanceTrend.fit(drive(noisy, circle(width=0.8)), facts())
     assert trend.slope_db == pytest.approx(SLOPE_DB, abs=3.0)
 
 
-def test_nothing_is_known_without_a_transmitter_or_a_measurement():
+def test_no_trend_without_transmitter_or_measurements():
     assert DistanceTrend.fit(drive(law(-30.0), street()), SiteInfo()) is None
     assert DistanceTrend.fit(drive(law(-30.0), np.zeros((SIDE, SIDE), bool)), facts()) is None
 
 
-def test_a_rough_position_is_no_position():
+def test_no_trend_for_an_uncertain_position():
     one = drive(law(-30.0), street())
     assert DistanceTrend.fit(one, replace(facts(), uncertainty_m=30.0)) is None
     assert DistanceTrend.fit(one, replace(facts(), uncertainty_m=3.0)) is not None
 
 
-def test_it_does_not_depend_on_how_many_pixels_are_looked_at_at_once(monkeypatch):
+def test_fit_does_not_depend_on_the_block_size(monkeypatch):
     one = drive(law(-37.0), circle(60.0, 20.0))
     whole = DistanceTrend.fit(one, facts())
     monkeypatch.setattr(path_loss_trend, "_BLOCK_SIZE", 17)
@@ -89,13 +89,13 @@ def test_it_does_not_depend_on_how_many_pixels_are_looked_at_at_once(monkeypatch
     assert parts.slope_db == pytest.approx(whole.slope_db, rel=1e-6)
 
 
-def test_a_mast_flattens_the_fall_at_its_foot():
+def test_antenna_height_flattens_the_trend_nearby():
     low, high = (DistanceTrend(SITE_RC, rise_px) for rise_px in (0.0, 30.0))
     near, far = np.array([45.0, 250.0]), np.array([30.5, 250.0])
     assert np.ptp(high.at(near, far)) < np.ptp(low.at(near, far))
 
 
-def test_rows_are_the_pixels_centres():
+def test_rows_are_evaluated_at_pixel_centres():
     trend = DistanceTrend(SITE_RC, 2.0, -33.0, 1.5)
     rows = trend.on_rows(slice(10, 12), 7)
     assert rows.shape == (2, 7)
@@ -104,7 +104,7 @@ def test_rows_are_the_pixels_centres():
 
 
 @pytest.mark.parametrize("site", [SITE_RC, (-300.0, 500.0)])
-def test_a_network_sees_the_same_trend_in_a_tile(site):
+def test_network_input_has_the_same_trend(site):
     rng = np.random.default_rng(2)
     where = rng.random((SIDE, SIDE)) < 0.02
     level = law(-41.0, site=site) + rng.normal(0.0, 3.0, (SIDE, SIDE))
@@ -119,7 +119,7 @@ def test_a_network_sees_the_same_trend_in_a_tile(site):
     np.testing.assert_allclose(seen, trend.on_rows(slice(0, SIDE), SIDE), atol=0.02)
 
 
-def test_a_street_is_continued_by_the_law_it_follows():
+def test_trend_extrapolates_a_street():
     truth = law(-40.0)
     one = drive(truth, street())
     everywhere = np.ones((SIDE, SIDE), bool)

@@ -47,7 +47,7 @@ def knn(base: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return base + model.predict(everywhere).reshape(base.shape)
 
 
-def test_the_map_does_not_depend_on_where_the_residuals_lie(monkeypatch) -> None:
+def test_map_is_the_same_from_memory_and_from_disk(monkeypatch) -> None:
     shape = (600, 90)
     truth = smooth_field(0, 9.0, 6.0, shape)
     observed = observe(truth, 0.05, 1, noise_db=2.0)
@@ -138,7 +138,7 @@ def test_constant_offset_is_taken_over_by_the_whole_area() -> None:
     np.testing.assert_allclose(result, prediction + 7.0, atol=0.7)
 
 
-def test_one_measurement_is_honoured() -> None:
+def test_single_measurement_is_reproduced() -> None:
     prediction = np.full((30, 30), -90.0, np.float32)
     observed = np.full((30, 30), np.nan)
     observed[10, 20] = -85.0
@@ -193,7 +193,7 @@ def test_smooth_errors_are_corrected_about_as_well_as_by_neighbours(
     assert ours < slack * rmse(knn(prediction, observed), truth, unknown) + 0.1
 
 
-def test_noise_is_believed_less_when_it_is_announced() -> None:
+def test_stated_noise_shrinks_the_correction() -> None:
     prediction = np.full(SHAPE, -90.0, np.float32)
     truth = prediction + smooth_field(6, 12.0, 4.0)
     observed = observe(truth, 0.1, 7, noise_db=3.0)
@@ -206,7 +206,7 @@ def test_noise_is_believed_less_when_it_is_announced() -> None:
     assert errors[1] < 1.6
 
 
-def test_measurement_far_off_its_neighbours_is_cut() -> None:
+def test_outlier_is_clipped() -> None:
     prediction = np.full(SHAPE, -90.0, np.float32)
     observed = observe(prediction, 0.1, 7, noise_db=1.0)
     observed[60, 70] = -30.0
@@ -217,7 +217,7 @@ def test_measurement_far_off_its_neighbours_is_cut() -> None:
     assert np.abs(around).max() < 5.0
 
 
-def test_many_measurements_that_are_far_off_together_are_believed() -> None:
+def test_common_offset_of_many_measurements_is_kept() -> None:
     prediction = np.full(SHAPE, -90.0, np.float32)
     truth = prediction.copy()
     truth[:60, :70] = -60.0
@@ -245,7 +245,7 @@ def test_few_data_are_kriged_exactly() -> None:
     assert rmse(krige_points(points, SHAPE), expected, np.ones(SHAPE, bool)) < 0.1
 
 
-def test_a_trend_is_carried_on_between_streets_that_are_far_apart() -> None:
+def test_gradient_is_interpolated_between_distant_streets() -> None:
     # What the empirical covariance calls uncorrelated, since it falls below zero far away.
     prediction = np.full(SHAPE, -90.0, np.float32)
     truth = prediction + 0.3 * np.arange(SHAPE[1], dtype=np.float32)[None, :]

@@ -1,4 +1,4 @@
-"""Points become pixels; nothing is lost, invented, or moved by the order of the points."""
+"""Binning: all points count once, and their order does not matter."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pixel_lists(drive: Measurements) -> dict[tuple[int, int], list[float]]:
 
 @settings(max_examples=40, deadline=None)
 @given(drive=drives(), statistic=st.sampled_from(["mean", "median", "max"]))
-def test_it_equals_the_slow_way(drive, statistic) -> None:
+def test_binning_equals_a_loop_over_points(drive, statistic) -> None:
     raster = bin_measurements(drive, GRID, statistic)
     expected = pixel_lists(drive)
     slow = {
@@ -157,7 +157,7 @@ def test_another_crs_is_refused() -> None:
         bin_measurements(points([1.0], [-1.0], [-80.0]), grid)
 
 
-def test_an_absurd_grid_is_refused_before_it_is_allocated() -> None:
+def test_too_large_grid_is_refused_before_allocation() -> None:
     grid = Grid.create(0.0, 0.0, (10**6, 10**6), 1.0, UTM)
     with pytest.raises(InputError, match="too large"):
         bin_measurements(points([1.0], [-1.0], [-80.0]), grid)

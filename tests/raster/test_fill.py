@@ -1,4 +1,4 @@
-"""Gaps continue the nearest known pixel, whatever pieces the map is worked on in."""
+"""Gaps take the value of the nearest known pixel, whatever the bands and windows."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,9 @@ def distances(values):
     st.integers(1, 20),
     st.sampled_from([7, 2048]),
 )
-def test_each_wanted_pixel_gets_a_nearest_one(rows, cols, seed, known, step, halo, window) -> None:
+def test_wanted_pixels_take_the_nearest_known_value(
+    rows, cols, seed, known, step, halo, window
+) -> None:
     values, wanted = broken_map(rows, cols, seed, known)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fill, "_WINDOW_COLS", window)
@@ -50,7 +52,7 @@ def test_each_wanted_pixel_gets_a_nearest_one(rows, cols, seed, known, step, hal
         assert filled[row, col] in values[tuple(known_places[nearest].T)]
 
 
-def test_a_map_that_knows_nothing_stays_empty() -> None:
+def test_map_without_any_value_stays_empty() -> None:
     empty = np.full((30, 40), np.nan, np.float32)
     filled = fill_gaps(lambda rows: empty[rows], slice(5, 9), np.ones((4, 40), bool), 30, 3)
     assert np.isnan(filled).all()

@@ -69,7 +69,7 @@ def test_result_is_nan_exactly_where_no_tile_has_a_value(rows, cols, overlap, se
 
 @quick
 @given(sides, sides, overlaps, st.integers(0, 2**32 - 1))
-def test_rows_come_once_in_order_and_as_early_as_they_can(rows, cols, overlap, seed) -> None:
+def test_rows_are_final_once_in_order_and_early(rows, cols, overlap, seed) -> None:
     grid = grid_of(rows, cols)
     rng = np.random.default_rng(seed)
     tiles = grid.tiles(SIZE, overlap)
@@ -113,7 +113,7 @@ def test_overlap_is_a_straight_ramp_between_two_tiles() -> None:
     np.testing.assert_allclose(result, np.tile([0.0, 0.0, 0.25, 0.75, 1.0, 1.0], (4, 1)))
 
 
-def test_tiles_that_never_come_leave_their_pixels_to_the_neighbours() -> None:
+def test_missing_tiles_are_filled_by_their_neighbours() -> None:
     grid = grid_of(40, 40)
     tiles = grid.tiles(16, 4)
     mosaic = Mosaic(grid, tiles)

@@ -47,7 +47,7 @@ def test_windows_of_a_large_raster_fit_together() -> None:
     assert np.array_equal(within_reach(observed, 60.5, 1.0), distance <= 60.5)
 
 
-def test_nothing_measured_reaches_nothing() -> None:
+def test_no_measurement_gives_no_reach() -> None:
     assert not within_reach(np.zeros((20, 30), bool), np.inf, 1.0).any()
 
 

@@ -22,9 +22,7 @@ from rm_geo.raster.scratch import Scratch
     st.lists(st.tuples(st.integers(0, 39), st.integers(1, 12)), max_size=5),
     st.tuples(st.integers(0, 39), st.integers(1, 40)),
 )
-def test_it_is_a_raster_of_nan_into_which_rows_were_written(
-    tmp_path_factory, rows, cols, channels, writes, read
-):
+def test_unwritten_rows_are_nan(tmp_path_factory, rows, cols, channels, writes, read):
     scratch = Scratch(tmp_path_factory.mktemp("s") / "rows.f32", (rows, cols), channels)
     expected = np.full((channels, rows, cols), np.nan, np.float32)
     rng = np.random.default_rng(rows * cols)
@@ -39,7 +37,7 @@ def test_it_is_a_raster_of_nan_into_which_rows_were_written(
         np.testing.assert_array_equal(scratch.read_rows(channel, wanted), expected[channel, wanted])
 
 
-def test_a_disk_that_is_too_small_is_found_before_the_work(tmp_path, monkeypatch):
+def test_full_disk_is_detected_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(10**6, 0, 10**6))
     scratch = Scratch(tmp_path / "rows.f32", (1000, 1000), 2)
@@ -48,14 +46,14 @@ def test_a_disk_that_is_too_small_is_found_before_the_work(tmp_path, monkeypatch
         scratch.require_space(1000)
 
 
-def test_a_folder_that_went_away_is_an_output_error(tmp_path):
+def test_missing_folder_is_an_output_error(tmp_path):
     scratch = Scratch(tmp_path / "gone" / "rows.f32", (4, 4), 1)
     with pytest.raises(OutputError, match="gone"):
         scratch.write_rows(0, np.zeros((1, 4, 4), np.float32))
 
 
 @given(st.integers(1, 50_000), st.integers(1, 10**6))
-def test_bands_cover_all_rows_once_and_their_size_knows_no_height(rows, cols):
+def test_bands_cover_all_rows_once_and_do_not_depend_on_the_height(rows, cols):
     bands = row_bands((rows, cols))
     assert [bands[0].start, bands[-1].stop] == [0, rows]
     assert all(a.stop == b.start for a, b in pairwise(bands))

@@ -1,0 +1,63 @@
+"""Spatial folds: blocks stay whole, every position is held out once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import GroupKFold
+
+from rm_geo.geostat import block_folds
+from rm_geo.geostat.block_folds import (
+    balanced_folds,
+    block_numbers,
+    leave_block_out,
+    random_folds,
+    shuffled_folds,
+)
+from rm_geo.grid import Grid
+from rm_geo.raster.sparse import SparseRaster
+
+SHAPE = (90, 130)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 40), st.integers(2, 6), st.booleans())
+def test_blocks_of_pixels_are_in_one_fold(seed, block_px, folds, many) -> None:
+    rng = np.random.default_rng(seed)
+    row, col = rng.integers(0, SHAPE[0], 300), rng.integers(0, SHAPE[1], 300)
+    with pytest.MonkeyPatch.context() as patch:
+        if many:
+            patch.setattr(block_folds, "_MAX_SHUFFLED", 0)
+        fold = shuffled_folds(row, col, SHAPE, block_px, folds, seed)
+    assert fold.min() >= 0
+    assert fold.max() < folds
+    blocks = block_numbers(row, col, block_px)
+    for block in np.unique(blocks):
+        assert len(np.unique(fold[blocks == block])) == 1
+
+
+def test_balanced_folds_are_those_of_group_k_fold() -> None:
+    groups = np.random.default_rng(0).integers(0, 30, 500)
+    fold = balanced_folds(groups, 5)
+    for number, (_, test) in enumerate(GroupKFold(5).split(groups, groups=groups)):
+        np.testing.assert_array_equal(np.flatnonzero(fold == number), test)
+
+
+def test_random_folds_have_equal_sizes_and_depend_on_the_seed() -> None:
+    one, other = random_folds(100, 4, seed=1), random_folds(100, 4, seed=2)
+    assert np.bincount(one).tolist() == [25, 25, 25, 25]
+    assert (one != other).any()
+
+
+def test_shifted_origin_moves_the_blocks() -> None:
+    x = np.array([0.0, 0.9, 1.1])
+    assert block_numbers(x, x, 1.0).tolist() == [0, 0, 1]
+    assert block_numbers(x, x, 1.0, (0.5, 0.5)).tolist() == [0, 1, 1]
+
+
+def test_each_measurement_is_left_out_of_blocks_of_one_size_once() -> None:
+    level_dbm = np.random.default_rng(0).normal(-90.0, 5.0, SHAPE)
+    sparse = SparseRaster.from_levels(Grid.create(0, 0, SHAPE, 1.0, 32633), level_dbm)
+    parts = list(leave_block_out(sparse, 10.0, 4, limits_px=(4, 10)))  # no block above 10 px
+    held_out = sum(~np.isin(sparse.pixel, part.pixel) for part in parts)
+    np.testing.assert_array_equal(held_out, 1)
