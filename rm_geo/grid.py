@@ -54,7 +54,17 @@ class Tile:
         return slice(self.col, self.col + self.size)
 
     def clip(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Slices of the part inside a raster: first into the raster, then into the tile.
+        """Cut off what reaches over the edges of a raster.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns of the raster.
+
+        Returns
+        -------
+        raster, tile : tuple of slice
+            Rows and columns of the part inside, in the raster and in the tile.
 
         Examples
         --------
@@ -69,7 +79,22 @@ class Tile:
         return (raster[0], raster[1]), (tile[0], tile[1])
 
     def scaled(self, factor: int) -> Tile:
-        """Give the tile on a grid that is refined by a whole factor, see :meth:`Grid.scaled`."""
+        """Give the tile on a grid that is refined by a whole factor.
+
+        Parameters
+        ----------
+        factor : int
+            As for :meth:`Grid.scaled`.
+
+        Returns
+        -------
+        Tile
+
+        Examples
+        --------
+        >>> Tile(row=1, col=2, size=3).scaled(4)
+        Tile(row=4, col=8, size=12)
+        """
         return Tile(self.row * factor, self.col * factor, self.size * factor)
 
 
@@ -88,6 +113,12 @@ class Grid:
         If the CRS is missing or its axes are not in metres.
     InputError
         If the pixels are not square or the raster is rotated or flipped.
+
+    Examples
+    --------
+    >>> grid = Grid.create(500_000, 5_000_000, (200, 300), 1.0, "EPSG:32633")
+    >>> grid.shape, grid.bounds
+    ((200, 300), (500000.0, 4999800.0, 500300.0, 5000000.0))
     """
 
     geobox: GeoBox
@@ -123,6 +154,10 @@ class Grid:
             Side of a pixel in metres.
         crs : CRS, str or int
             A pyproj CRS, a name such as ``EPSG:32633``, or an EPSG code.
+
+        Returns
+        -------
+        Grid
         """
         transform = Affine(spacing_m, 0.0, west, 0.0, -spacing_m, north)
         return cls(GeoBox(shape, transform, CRS.from_user_input(crs)))
@@ -200,7 +235,23 @@ class Grid:
     def to_pixel(
         self, x: ArrayLike, y: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Fractional (row, col) of world coordinates; the centre of pixel 0 is at 0.5."""
+        """Convert world coordinates to fractional pixel coordinates.
+
+        Parameters
+        ----------
+        x, y : array_like of float
+            Metres in the CRS of the grid; any shapes that broadcast.
+
+        Returns
+        -------
+        row, col : ndarray of float64
+            The centre of pixel 0 is at 0.5.
+
+        Examples
+        --------
+        >>> Grid.create(100, 200, (5, 5), 10.0, 32633).to_pixel(105.0, 195.0)
+        (array(0.5), array(0.5))
+        """
         col = (np.asarray(x, dtype=np.float64) - self.transform.c) / self.spacing_m
         row = (self.transform.f - np.asarray(y, dtype=np.float64)) / self.spacing_m
         return np.asarray(row), np.asarray(col)
@@ -208,20 +259,66 @@ class Grid:
     def to_world(
         self, row: ArrayLike, col: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """World (x, y) of fractional pixel coordinates; inverse of :meth:`to_pixel`."""
+        """Convert fractional pixel coordinates to world coordinates.
+
+        Parameters
+        ----------
+        row, col : array_like of float
+            The centre of pixel 0 is at 0.5.
+
+        Returns
+        -------
+        x, y : ndarray of float64
+            Metres in the CRS of the grid.
+
+        Examples
+        --------
+        >>> Grid.create(100, 200, (5, 5), 10.0, 32633).to_world(0.5, 0.5)
+        (array(105.), array(195.))
+        """
         x = np.asarray(col, dtype=np.float64) * self.spacing_m + self.transform.c
         y = self.transform.f - np.asarray(row, dtype=np.float64) * self.spacing_m
         return np.asarray(x), np.asarray(y)
 
     def scaled(self, factor: int) -> Grid:
-        """Refine the pixels by a whole factor; the area and its corners stay exact."""
+        """Refine the pixels by a whole factor; the corners stay exact.
+
+        Parameters
+        ----------
+        factor : int
+            Fine pixels along each pixel.
+
+        Returns
+        -------
+        Grid
+
+        Examples
+        --------
+        >>> Grid.create(0, 0, (2, 3), 4.0, 32633).scaled(4).shape
+        (8, 12)
+        """
         west, _, _, north = self.bounds
         rows, cols = self.shape
         shape = (rows * factor, cols * factor)
         return Grid.create(west, north, shape, self.spacing_m / factor, self.crs)
 
     def window(self, rows: slice, cols: slice) -> Grid:
-        """Give the grid of a rectangular part, which may reach beyond the edges."""
+        """Give the grid of a rectangular part, which may reach beyond the edges.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Pixels, with start and stop.
+
+        Returns
+        -------
+        Grid
+
+        Examples
+        --------
+        >>> Grid.create(0, 0, (9, 9), 2.0, 32633).window(slice(1, 3), slice(2, 5)).bounds
+        (4.0, -6.0, 10.0, -2.0)
+        """
         x, y = self.to_world(rows.start, cols.start)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         return Grid.create(float(x), float(y), shape, self.spacing_m, self.crs)
@@ -240,6 +337,11 @@ class Grid:
         overlap : int
             Smallest number of pixels that neighbours share, in 0..size - 1.
 
+        Returns
+        -------
+        list of Tile
+            Row by row from the north-west.
+
         Examples
         --------
         >>> Grid.create(0, 0, (256, 257), 1.0, 32633).tiles(256, 0)
@@ -256,6 +358,18 @@ class Grid:
 
 def tile_starts(length: int, size: int, overlap: int) -> list[int]:
     """First pixels of evenly spread tiles along one axis.
+
+    Parameters
+    ----------
+    length : int
+        Pixels along the axis.
+    size, overlap : int
+        Pixels along a tile, and shared by neighbours at least.
+
+    Returns
+    -------
+    list of int
+        Negative for an axis shorter than a tile.
 
     Raises
     ------
@@ -301,7 +415,22 @@ def tile_count(length: int, size: int, overlap: int) -> int:
 
 
 def is_metric(crs: CRS) -> bool:
-    """Whether a CRS is projected with both horizontal axes in metres."""
+    """Whether a CRS is projected with both horizontal axes in metres.
+
+    Parameters
+    ----------
+    crs : pyproj.CRS
+        Any CRS.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_metric(CRS.from_epsg(32633)), is_metric(CRS.from_epsg(4326))
+    (True, False)
+    """
     return bool(crs.is_projected) and all(
         axis.unit_name in {"metre", "meter"} for axis in crs.axis_info[:2]
     )
@@ -316,10 +445,19 @@ def metric_crs_for(longitude_deg: ArrayLike, latitude_deg: ArrayLike) -> CRS:
         Positions in degrees. The zone is that of their median, which a few stray points
         do not move; longitudes across the antimeridian are unwrapped first.
 
+    Returns
+    -------
+    pyproj.CRS
+
     Raises
     ------
     CrsError
         If no position is finite.
+
+    Examples
+    --------
+    >>> metric_crs_for([8.5, 8.6], [47.4, 47.4]).to_epsg()
+    32632
     """
     longitude = np.atleast_1d(np.asarray(longitude_deg, dtype=np.float64))
     latitude = np.atleast_1d(np.asarray(latitude_deg, dtype=np.float64))

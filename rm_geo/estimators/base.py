@@ -38,6 +38,15 @@ class TileBatch:
     buildings : ndarray of bool or None
         Known buildings: shape (B, H, W), or (B, s H, s W) for estimates that are ``s`` times as
         fine as the tiles. None where they are not known.
+
+    Examples
+    --------
+    >>> tiles = np.full((1, 2, 2), np.nan, dtype=np.float32)
+    >>> tiles[0, 0, 1] = -90.0
+    >>> unknown = np.full(1, np.nan, dtype=np.float32)
+    >>> batch = TileBatch(tiles, 1.0, np.full((1, 2), np.nan, dtype=np.float32), unknown)
+    >>> len(batch), batch.observed.tolist()
+    (1, [[[False, True], [False, False]]])
     """
 
     rsrp_dbm: FloatArray
@@ -59,12 +68,12 @@ class TileBatch:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an estimator says about a batch of tiles; arrays have shape (B, H, W).
+    """The estimate of a batch of tiles; arrays have shape (B, H, W).
 
     Attributes
     ----------
     rsrp_dbm : ndarray of float32
-        RSRP everywhere in dBm; NaN in tiles where the method can say nothing.
+        RSRP everywhere in dBm; NaN in tiles for which the method has no estimate.
     building_probability : ndarray of float32 or None
         0..1; None from methods that do not map buildings.
     std_db : ndarray of float32 or None
@@ -97,7 +106,18 @@ class Estimator(Protocol):
         """Parameters, model and checksum that make a result reproducible, as tags."""
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; the same batch gives the same result."""
+        """Estimate a batch; the same batch gives the same result.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            The tiles.
+
+        Returns
+        -------
+        Estimate
+            Arrays of shape (B, H, W); NaN in tiles without a measurement.
+        """
 
 
 @runtime_checkable

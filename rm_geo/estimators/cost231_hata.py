@@ -24,10 +24,17 @@ class Cost231HataEstimator(DistanceLawEstimator):
 
     Notes
     -----
-    Okumura-Hata below 1500 MHz. The formula was fitted from 1 to 20 km, 30 to 200 m antenna
-    height and up to 2 GHz; a drive test's tiles are nearer, so this is a baseline that
-    planners know, not a good map. The level is the median difference to the samples:
-    EIRP, losses and the formula's own error are in it.
+    Median path loss of COST 231 final report, section 4.4.1 (COST-Hata), and of M. Hata, "Empirical
+    formula for propagation loss in land mobile radio services", IEEE Trans. Vehicular Technology 29
+    (1980), below 1500 MHz. The formula was fitted from 1 to 20 km, 30 to 200 m antenna height and
+    up to 2 GHz; a drive test's tiles are nearer, so this is a baseline that planners know, not a
+    good map. The level is the median difference to the samples: EIRP, losses and the error of the
+    formula are in it.
+
+    Examples
+    --------
+    >>> Cost231HataEstimator("suburban").provenance["environment"]
+    'suburban'
     """
 
     environment: Environment = "urban"
@@ -40,7 +47,20 @@ class Cost231HataEstimator(DistanceLawEstimator):
         return describe_method(self.name, environment=self.environment)
 
     def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
-        """Fit the level to samples at distances in metres, shape (n,)."""
+        """Fit the level to samples at distances in metres, shape (n,).
+
+        Parameters
+        ----------
+        distance_m : ndarray of float64, shape (n,)
+            Ground distances of the samples from the transmitter in metres.
+        samples : TileSamples
+            The samples, at least one.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm at distances in metres.
+        """
 
         def loss_db(distance_m: Float64Array) -> Float64Array:
             return hata_path_loss_db(

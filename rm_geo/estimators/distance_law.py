@@ -45,7 +45,18 @@ class DistanceLawEstimator(FieldEstimator):
         """
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least one.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         transmitter_m = samples.transmitter_m
         if not np.isfinite(transmitter_m).all():
             transmitter_m = locate_from_samples(samples, samples.transmitter_height_m)
@@ -58,10 +69,22 @@ class DistanceLawEstimator(FieldEstimator):
 
 
 def locate_from_samples(samples: TileSamples, height_m: float) -> Float64Array:
-    """Estimate the transmitter's position, shape (2,), in metres like the samples'.
+    """Estimate the transmitter's position from levels.
 
-    Where the samples do not tell to within their own extent (too few, or too near each
-    other), the middle of the strongest twentieth of them stands for it.
+    Where the samples do not determine it to within their own extent (too few, or too near each
+    other), the mean position of the strongest twentieth of them is taken.
+
+    Parameters
+    ----------
+    samples : TileSamples
+        At least one.
+    height_m : float
+        Height of the antenna over ground.
+
+    Returns
+    -------
+    ndarray of float64, shape (2,)
+        Row and column direction in metres, as the samples' positions.
     """
     rows_m, cols_m = samples.position_m.T
     found = locate(cols_m, rows_m, samples.rsrp_dbm, height_m=max(height_m, 1.0))

@@ -32,6 +32,15 @@ class IdwEstimator(FieldEstimator):
     Notes
     -----
     A measured pixel keeps its value. Every estimate lies within the range of the samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rm_geo import Grid, SparseRaster, get_method
+    >>> grid = Grid.create(500_000, 5_000_000, (1, 4), 10.0, 32633)
+    >>> sparse = SparseRaster.from_levels(grid, np.array([[-70.0, np.nan, np.nan, -100.0]]))
+    >>> get_method("idw", power=2).estimate_at(sparse, [0.5], [1.5]).round(1)
+    array([-76.], dtype=float32)
     """
 
     power: float = 2.0
@@ -49,7 +58,18 @@ class IdwEstimator(FieldEstimator):
         return describe_method(self.name, power=self.power, neighbors=self.neighbors)
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least two different values.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         tree = KDTree(samples.position_m)
 
         def field(position_m: Float64Array) -> Float64Array:

@@ -29,8 +29,19 @@ class KnnEstimator(FieldEstimator):
 
     Notes
     -----
-    ``sklearn.neighbors.KNeighborsRegressor(weights="distance")``; a measured pixel keeps its
-    value. Every estimate lies within the range of the samples.
+    Weighted mean of the k nearest samples, weights 1/d: N. S. Altman, "An introduction to kernel
+    and nearest-neighbor nonparametric regression", The American Statistician 46 (1992), computed by
+    ``sklearn.neighbors.KNeighborsRegressor(weights="distance")``. A measured pixel keeps its value;
+    every estimate lies within the range of the samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rm_geo import Grid, SparseRaster, get_method
+    >>> grid = Grid.create(500_000, 5_000_000, (1, 4), 10.0, 32633)
+    >>> sparse = SparseRaster.from_levels(grid, np.array([[-70.0, np.nan, np.nan, -100.0]]))
+    >>> get_method("knn", neighbors=2).estimate_at(sparse, [0.5], [1.5]).round(1)
+    array([-80.], dtype=float32)
     """
 
     neighbors: int = 5
@@ -46,7 +57,18 @@ class KnnEstimator(FieldEstimator):
         return describe_method(self.name, neighbors=self.neighbors)
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least two different values.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         model = KNeighborsRegressor(
             n_neighbors=min(self.neighbors, len(samples)), weights="distance"
         ).fit(samples.position_m, samples.rsrp_dbm)

@@ -24,6 +24,15 @@ class LinearEstimator(FieldEstimator):
     interpolated bilinearly, and clamped to the lattice beyond it. Others are interpolated on
     their Delaunay triangles. Samples on one straight line span no triangle: there every
     pixel takes the nearest sample, or, along a pixel row or column, the linear one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rm_geo import Grid, SparseRaster, get_method
+    >>> grid = Grid.create(500_000, 5_000_000, (1, 4), 10.0, 32633)
+    >>> sparse = SparseRaster.from_levels(grid, np.array([[-70.0, np.nan, np.nan, -100.0]]))
+    >>> get_method("linear").estimate_at(sparse, [0.5], [1.5]).round(1)
+    array([-80.], dtype=float32)
     """
 
     name = "linear"
@@ -34,7 +43,18 @@ class LinearEstimator(FieldEstimator):
         return describe_method(self.name)
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least two different values.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         axes = tuple(np.unique(samples.position_m[:, axis]) for axis in (0, 1))
         if axes[0].size * axes[1].size == len(samples):
             return _lattice_field(axes[0], axes[1], samples)

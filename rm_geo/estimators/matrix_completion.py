@@ -49,6 +49,11 @@ class MatrixCompletionEstimator:
     map less the mean of its samples. A tenth of the samples is left out to choose the
     shrinkage. Pixels whose row and column have no sample stay at the mean: matrix
     completion knows nothing of neighbourhood, and needs dense samples.
+
+    Examples
+    --------
+    >>> MatrixCompletionEstimator(iterations=5).provenance["iterations"]
+    '5'
     """
 
     shrinkages: int = 7
@@ -180,11 +185,21 @@ def shrink_singular_values(matrix: Float64Array, shrinkage: float) -> Float64Arr
     shrinkage : float
         Positive; taken from each singular value, those below it vanish.
 
+    Returns
+    -------
+    ndarray of float64, shape (m, n)
+        The matrix with smaller singular values.
+
     Notes
     -----
     From the eigenvectors of the smaller Gram matrix whose values survive, several times
     quicker than the decomposition of the whole; singular values below 1e-8 of the largest
     are lost, far below every shrinkage of use.
+
+    Examples
+    --------
+    >>> shrink_singular_values(np.diag([3.0, 0.5]), 1.0).round(6).tolist()
+    [[2.0, 0.0], [0.0, 0.0]]
     """
     if matrix.shape[0] > matrix.shape[1]:
         return np.asarray(shrink_singular_values(matrix.T, shrinkage).T)

@@ -56,5 +56,16 @@ class NearestEstimator(FieldEstimator):
         return describe_method(self.name)
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least one.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         return nearest_field(samples)

@@ -57,6 +57,11 @@ class OrdinaryKrigingEstimator:
     A measured pixel keeps its value. ``Estimate.std_db`` is the kriging standard deviation.
     Each block of pixels is solved with the union of its pixels' windows, which is the same
     result as with all samples, in bounded memory.
+
+    Examples
+    --------
+    >>> OrdinaryKrigingEstimator(neighbors=8).provenance["neighbors"]
+    '8'
     """
 
     neighbors: int = 16
@@ -162,7 +167,7 @@ class OrdinaryKrigingEstimator:
         return rsrp_dbm
 
     def _moving_window(self, samples: TileSamples) -> _MovingWindow | None:
-        """Prepare kriging; None where nothing tells how the field varies."""
+        """Prepare kriging; None where no variogram can be fitted."""
         covariance = self.covariance
         if covariance is None and not samples.is_constant:
             covariance = fit_variogram(samples.position_m, samples.rsrp_dbm)
@@ -259,7 +264,7 @@ def krige(
 
 
 def _import_ordinary_kriging() -> Any:  # noqa: ANN401 - PyKrige has no types
-    """Import PyKrige's class, or say how to install it."""
+    """Import PyKrige's class, or raise an error that names the extra."""
     try:
         from pykrige.ok import OrdinaryKriging
     except ImportError as error:

@@ -10,6 +10,15 @@ from rm_geo.errors import UsageError
 def require_whole(method: str, name: str, value: object, least: int) -> None:
     """Refuse a parameter that is no whole number from a least one on.
 
+    Parameters
+    ----------
+    method, name : str
+        Method and parameter, for the message.
+    value : object
+        What was given.
+    least : int
+        Smallest value allowed.
+
     Raises
     ------
     UsageError
@@ -31,10 +40,21 @@ def require_whole(method: str, name: str, value: object, least: int) -> None:
 def require_not_negative(method: str, name: str, value: object) -> None:
     """Refuse a parameter that is no finite number from 0 on.
 
+    Parameters
+    ----------
+    method, name : str
+        Method and parameter, for the message.
+    value : object
+        What was given.
+
     Raises
     ------
     UsageError
         If it is not.
+
+    Examples
+    --------
+    >>> require_not_negative("idw", "power", 2.0)
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and math.isfinite(float(value)) and float(value) >= 0.0):  # type: ignore[arg-type]

@@ -33,9 +33,16 @@ class RandomForestEstimator(FieldEstimator):
 
     Notes
     -----
-    Features: row and column, both diagonals, the distances to the tile's corners and centre
-    (Behrens et al. 2018, Euclidean distance fields), and, where the transmitter is known,
-    the log-distance to it and its bearing as sine and cosine.
+    L. Breiman, "Random forests", Machine Learning 45 (2001), by scikit-learn. Features: row and
+    column, both diagonals, the distances to the tile's corners and centre (Euclidean distance
+    fields: T. Behrens et al., "Spatial modelling with Euclidean distance fields and machine
+    learning", European Journal of Soil Science 69, 2018), and, where the transmitter is known, the
+    log-distance to it and its bearing as sine and cosine.
+
+    Examples
+    --------
+    >>> RandomForestEstimator(trees=10).provenance["trees"]
+    '10'
     """
 
     trees: int = 50
@@ -60,7 +67,18 @@ class RandomForestEstimator(FieldEstimator):
         )
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least two different values.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         forest = RandomForestRegressor(
             n_estimators=self.trees,
             min_samples_leaf=self.min_samples_leaf,
@@ -96,6 +114,13 @@ def place_features(
     -------
     ndarray of float64, shape (n, 9) or (n, 12)
         With a known transmitter three more features than without.
+
+    Examples
+    --------
+    >>> place = np.array([[3.0, 4.0]])
+    >>> extent, transmitter = np.array([8.0, 8.0]), np.array([3.0, 14.0])
+    >>> place_features(place, extent, transmitter)[0].round(2).tolist()
+    [3.0, 4.0, 7.0, -1.0, 5.0, 5.0, 6.4, 6.4, 1.0, 1.0, 0.0, -1.0]
     """
     anchors_m = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [0.5, 0.5]]) * extent_m
     to_anchor_m = np.linalg.norm(position_m[:, None] - anchors_m, axis=-1)

@@ -39,9 +39,20 @@ class RbfEstimator(FieldEstimator):
 
     Notes
     -----
-    Thin plate splines need neighbours that span a plane. Pixels whose neighbours lie nearly
-    on one line, as along a straight street, are interpolated with the linear kernel, which
-    does not.
+    Thin plate splines r^2 log r with a linear polynomial: J. Duchon, "Splines minimizing
+    rotation-invariant semi-norms in Sobolev spaces" (1977), by
+    ``scipy.interpolate.RBFInterpolator``. They need neighbours that span a plane: pixels whose
+    neighbours lie nearly on one line, as along a straight street, are interpolated with the linear
+    kernel, which does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rm_geo import Grid, SparseRaster, get_method
+    >>> grid = Grid.create(500_000, 5_000_000, (1, 4), 10.0, 32633)
+    >>> sparse = SparseRaster.from_levels(grid, np.array([[-70.0, np.nan, np.nan, -100.0]]))
+    >>> get_method("rbf").estimate_at(sparse, [0.5], [1.5]).round(1)
+    array([-80.], dtype=float32)
     """
 
     neighbors: int = 50
@@ -66,7 +77,18 @@ class RbfEstimator(FieldEstimator):
         )
 
     def fit(self, samples: TileSamples) -> FittedField:
-        """Fit a field to samples."""
+        """Fit a field to samples.
+
+        Parameters
+        ----------
+        samples : TileSamples
+            At least two different values.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+        """
         neighbors = min(self.neighbors, len(samples))
         tree = KDTree(samples.position_m)
         low_dbm = samples.rsrp_dbm.min() - self.overshoot_db

@@ -157,17 +157,42 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
 
 
 def list_methods() -> list[MethodInfo]:
-    """List all methods, networks first."""
+    """List all methods, networks first.
+
+    Returns
+    -------
+    list of MethodInfo
+        Name, summary, and what each method needs.
+
+    Examples
+    --------
+    >>> [method.name for method in list_methods() if method.maps_buildings]
+    ['radiocycle']
+    """
     return [entry.info for entry in _ENTRIES]
 
 
 def method_info(name: str) -> MethodInfo:
     """Describe one method.
 
+    Parameters
+    ----------
+    name : str
+        Name of a method; upper case and ``_`` for ``-`` are accepted.
+
+    Returns
+    -------
+    MethodInfo
+
     Raises
     ------
     UsageError
         If there is no such method.
+
+    Examples
+    --------
+    >>> method_info("idw").summary
+    'Inverse distance weighting'
     """
     return _find(name).info
 
@@ -175,10 +200,19 @@ def method_info(name: str) -> MethodInfo:
 def require_accepts_buildings(name: str) -> None:
     """Refuse known buildings for a method that does not read them.
 
+    Parameters
+    ----------
+    name : str
+        Name of a method.
+
     Raises
     ------
     UsageError
         If the method does not read known buildings, or there is no such method.
+
+    Examples
+    --------
+    >>> require_accepts_buildings("radiocycle")
     """
     if not method_info(name).accepts_buildings:
         raise UsageError(
@@ -193,10 +227,15 @@ def get_method(name: str, **options: object) -> Estimator:
     Parameters
     ----------
     name : str
-        One of :func:`list_methods`; case and ``_`` for ``-`` are forgiven.
+        One of :func:`list_methods`; upper case and ``_`` for ``-`` are accepted.
     **options
         The constructor's parameters: ``neighbors=8`` for ``knn``, or ``model``, ``device``
         and ``precision`` for the networks.
+
+    Returns
+    -------
+    Estimator
+        Ready to run. Classical methods are also a :class:`~rm_geo.estimators.base.PointEstimator`.
 
     Raises
     ------
@@ -227,6 +266,10 @@ def check_options(name: str, **options: object) -> None:
         If there is no such method, or it has no such option or value.
     DependencyError
         If the method needs an optional package that is not installed.
+
+    Examples
+    --------
+    >>> check_options("knn", neighbors=8)
     """
     if not options:  # nothing to import for
         method_info(name)

@@ -25,8 +25,14 @@ class SpmEstimator(DistanceLawEstimator):
 
     Notes
     -----
-    On flat ground, without a profile or land use, so that the model is a line over the
-    logarithm of the distance.
+    Standard propagation model of planning tools, on flat ground without profile or land use: loss =
+    K1 + K2 log d + K3 log h + K5 log d log h + K6 h_m. K1 and K2 are fitted to the samples, so that
+    the model is a line over the logarithm of the distance.
+
+    Examples
+    --------
+    >>> SpmEstimator().provenance["method"]
+    'spm'
     """
 
     constants: SpmConstants = field(default_factory=SpmConstants)
@@ -39,7 +45,20 @@ class SpmEstimator(DistanceLawEstimator):
         return describe_method(self.name, constants=repr(self.constants))
 
     def fit_law(self, distance_m: Float64Array, samples: TileSamples) -> DistanceLaw:
-        """Fit K1 and K2 to samples at distances in metres, shape (n,)."""
+        """Fit K1 and K2 to samples at distances in metres, shape (n,).
+
+        Parameters
+        ----------
+        distance_m : ndarray of float64, shape (n,)
+            Ground distances of the samples from the transmitter in metres.
+        samples : TileSamples
+            The samples, at least one.
+
+        Returns
+        -------
+        callable
+            Gives RSRP in dBm at distances in metres.
+        """
         base_height_m = samples.transmitter_height_m
         loss_of_samples_db = -samples.rsrp_dbm
 

@@ -127,8 +127,8 @@ class FieldEstimator(ABC):
     Attributes
     ----------
     interpolates : bool
-        Whether samples of one value make the whole field that value. No interpolation can say
-        more, and many would divide by zero.
+        Whether samples of one value make the whole field that value. Every interpolation
+        is that value there, and many would divide by zero.
     """
 
     maps_buildings = False
@@ -245,6 +245,11 @@ def pixel_blocks(
         Rows and columns of the block.
     centres_m : ndarray of float64, shape (rows * cols, 2)
         Pixel centres in metres from the tile's north-west corner, row by row.
+
+    Examples
+    --------
+    >>> [window for window, _ in pixel_blocks((2, 3), 1.0, block=2)]
+    [(slice(0, 2, None), slice(0, 2, None)), (slice(0, 2, None), slice(2, 3, None))]
     """
     for row in range(0, shape[0], block):
         for col in range(0, shape[1], block):
@@ -256,7 +261,25 @@ def pixel_blocks(
 
 
 def pixel_centres_m(window: tuple[slice, slice], spacing_m: float) -> Float64Array:
-    """Give the pixel centres of a window, shape (rows * cols, 2), in metres, row by row."""
+    """Give the pixel centres of a window.
+
+    Parameters
+    ----------
+    window : tuple of slice
+        Rows and columns.
+    spacing_m : float
+        Side of a pixel in metres.
+
+    Returns
+    -------
+    ndarray of float64, shape (rows * cols, 2)
+        Row and column direction in metres, row by row.
+
+    Examples
+    --------
+    >>> pixel_centres_m((slice(0, 1), slice(2, 4)), 2.0).tolist()
+    [[1.0, 5.0], [1.0, 7.0]]
+    """
     rows, cols = (np.arange(axis.start, axis.stop) + 0.5 for axis in window)
     grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1)
     return np.asarray(grid.reshape(-1, 2) * spacing_m, dtype=np.float64)
@@ -273,7 +296,24 @@ def single_threaded_algebra() -> AbstractContextManager[object]:
 
 
 def evaluate_field(field: FittedField, out_dbm: FloatArray, spacing_m: float) -> None:
-    """Fill ``out_dbm``, shape (H, W), with the field at its pixel centres, block by block."""
+    """Evaluate a field at the pixel centres of a tile, block by block.
+
+    Parameters
+    ----------
+    field : callable
+        Gives RSRP in dBm, shape (m,), at positions in metres, shape (m, 2).
+    out_dbm : ndarray of float32, shape (H, W)
+        Filled with the values.
+    spacing_m : float
+        Side of a pixel in metres.
+
+    Examples
+    --------
+    >>> out = np.zeros((1, 2), dtype=np.float32)
+    >>> evaluate_field(lambda position_m: -position_m[:, 1], out, 10.0)
+    >>> out.tolist()
+    [[-5.0, -15.0]]
+    """
     for window, centres_m in pixel_blocks((out_dbm.shape[0], out_dbm.shape[1]), spacing_m):
         out_dbm[window] = field(centres_m).reshape(out_dbm[window].shape)
 

@@ -91,7 +91,17 @@ _LOWEST_NR: Final = 82_000
 
 
 def earfcn_to_mhz(earfcn: int) -> float | None:
-    """Downlink carrier frequency of an LTE channel number; None if no band has it.
+    """Downlink carrier frequency of an LTE channel number.
+
+    Parameters
+    ----------
+    earfcn : int
+        Downlink EARFCN.
+
+    Returns
+    -------
+    float or None
+        MHz, F_DL_low + 0.1 (N_DL - N_Offs-DL); None if no band has the number.
 
     Examples
     --------
@@ -105,7 +115,17 @@ def earfcn_to_mhz(earfcn: int) -> float | None:
 
 
 def nr_arfcn_to_mhz(nr_arfcn: int) -> float | None:
-    """Frequency of an NR channel number; None if it is beyond the raster.
+    """Frequency of an NR channel number.
+
+    Parameters
+    ----------
+    nr_arfcn : int
+        NR-ARFCN.
+
+    Returns
+    -------
+    float or None
+        MHz, F_REF-Offs + dF_Global (N_REF - N_REF-Offs); None beyond the raster.
 
     Examples
     --------
@@ -121,10 +141,20 @@ def nr_arfcn_to_mhz(nr_arfcn: int) -> float | None:
 def carrier_mhz(channel: float) -> float | None:
     """Frequency of a channel number of LTE or NR, which do not overlap in use.
 
+    Parameters
+    ----------
+    channel : float
+        EARFCN or NR-ARFCN.
+
     Returns
     -------
     float or None
         MHz; None where the number belongs to neither.
+
+    Examples
+    --------
+    >>> carrier_mhz(1300.0), carrier_mhz(632628.0), carrier_mhz(1.5)
+    (1815.0, 3489.42, None)
     """
     if not (0 <= channel < 4e6 and float(channel).is_integer()):
         return None

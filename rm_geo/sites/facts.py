@@ -24,7 +24,12 @@ class SiteInfo:
     uncertainty_m : float
         Of a position that was estimated; 0 of one that is known.
     buildings : BuildingSource or None
-        Knows where buildings stand; None where nobody does.
+        The known buildings; None where they are not known.
+
+    Examples
+    --------
+    >>> SiteInfo(transmitter_xy=(500_100.0, 5_000_000.0)).frequency_mhz
+    2000.0
     """
 
     transmitter_xy: tuple[float, float] | None = None
@@ -32,5 +37,5 @@ class SiteInfo:
     frequency_mhz: float = 2000.0
     transmitter_height_m: float = 25.0
     uncertainty_m: float = 0.0
-    # Not part of what the facts say of themselves: a run knows its buildings by their checksum.
+    # Left out of repr and comparison: the fingerprint of a run has the buildings' checksum.
     buildings: BuildingSource | None = field(default=None, repr=False, compare=False)

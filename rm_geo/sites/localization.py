@@ -24,7 +24,7 @@ _MOST_BINS: Final = 1 << 20
 _BLOCK_M: Final = 10.0
 _MAX_BLOCKS: Final = 400
 _SHADOWING_M: Final = (
-    75.0  # nearer levels tell one story; the spread then covers the error in simulations
+    75.0  # nearer levels are correlated; the spread then covers the error in simulations
 )
 _STUDENT_DOF: Final = 4.0
 _EXPONENT_PRIOR: Final = (3.2, 0.7)  # urban path-loss exponents, TR 38.901 LOS to NLOS
@@ -60,6 +60,26 @@ def decluster(
     """Replace the points of each square block by their mean position and median level.
 
     A car that waits at a light measures one place a hundred times.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (N,)
+        Positions in metres.
+    level_dbm : ndarray of float, shape (N,)
+        Levels in dBm.
+    block_m : float
+        Side of a block in metres.
+
+    Returns
+    -------
+    x, y, level_dbm : ndarray of float64, shape (M,)
+        Mean position and median level of each block that has points, by row, then by column.
+
+    Examples
+    --------
+    >>> x, y = np.array([1.0, 3.0, 14.0]), np.zeros(3)
+    >>> [axis.tolist() for axis in decluster(x, y, np.array([-80.0, -90.0, -70.0]), 10.0)]
+    [[2.0, 14.0], [0.0, 0.0], [-85.0, -70.0]]
     """
     parts = []
     for rows in _bands(y, block_m):
@@ -135,8 +155,16 @@ def locate(
     Returns
     -------
     Location or None
-        None from fewer than 8 distinct 10 m blocks. Where the levels do not tell, the
+        None from fewer than 8 distinct 10 m blocks. Where the levels do not determine it, the
         uncertainty is as large as the area that was searched.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.uniform(0, 400, 300), rng.uniform(0, 400, 300)
+    >>> found = locate(x, y, -60 - 35 * np.log10(np.hypot(x - 150, y - 250) + 15))
+    >>> abs(found.x - 150) < 30 and abs(found.y - 250) < 30
+    True
     """
     if x.size == 0:
         return None

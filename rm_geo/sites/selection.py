@@ -1,6 +1,6 @@
-"""Where a cell's transmitter stands and how strong it is, or that nobody knows.
+"""Choice of a cell's transmitter: from a site table, estimated, or unknown.
 
-A site table is believed. Without one the position is estimated from the measurements, and
+A site table has precedence. Without one the position is estimated from the measurements, and
 used only where the estimate is certain enough: a wrong position misleads a network more than
 none.
 """
@@ -33,12 +33,12 @@ _LARGEST_REACH_M: Final = 100_000.0  # of the timing advance of LTE and NR
 
 @dataclass(frozen=True)
 class SiteChoice:
-    """What is believed of a cell's transmitter.
+    """The transmitter chosen for a cell.
 
     Attributes
     ----------
     facts : SiteInfo
-        What the estimators are told.
+        What the estimators get.
     origin : str
         ``site table``, ``estimated`` or ``unknown``.
     intercept_origin : str
@@ -81,7 +81,7 @@ def choose_site(
     frequency_mhz: float | None = None,
     max_uncertainty_m: float = 30.0,
 ) -> SiteChoice:
-    """Choose what to believe of a cell's transmitter.
+    """Choose the transmitter of a cell.
 
     Parameters
     ----------
@@ -96,6 +96,11 @@ def choose_site(
         2000 MHz if not given.
     max_uncertainty_m : float
         An estimated position less certain than this is not used.
+
+    Returns
+    -------
+    SiteChoice
+        The site, how it was found, and warnings.
     """
     warnings: list[str] = []
     mhz = measured_carrier_mhz(measurements) or frequency_mhz or DEFAULT_FREQUENCY_MHZ
@@ -187,7 +192,7 @@ def _choice(
     uncertainty_m: float | None,
     warnings: Sequence[str],
 ) -> SiteChoice:
-    """Put together what a known or estimated site says."""
+    """Make the choice of a known or estimated site."""
     site = replace(
         site,
         eirp_dbm=eirp_dbm if site.eirp_dbm is None else site.eirp_dbm,

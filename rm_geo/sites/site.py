@@ -1,4 +1,4 @@
-"""Transmitters: what is known of them, from a site table or from the measurements."""
+"""Sites of cells: position, height, power and carrier, from a site table or from the measurements."""
 
 from __future__ import annotations
 
@@ -49,11 +49,16 @@ class Site:
     beamwidth_deg : float
         Horizontal width of the beam at half power.
     frequency_mhz : float or None
-        Carrier frequency; None where nobody has said.
+        Carrier frequency; None where unknown.
     uncertainty_m : float
         Root mean square error of the position; 0 from a site table.
     cell : str or None
         Identity of the cell, as in the measurements.
+
+    Examples
+    --------
+    >>> Site(500_100.0, 5_000_000.0, eirp_dbm=18.0, frequency_mhz=1815.0, cell="40").height_m
+    25.0
     """
 
     x: float
@@ -84,7 +89,7 @@ def estimate_position(
     -------
     Site or None
         With the spread of what the levels allow as ``uncertainty_m``, which is as large as
-        the area where they do not tell; None from fewer than 8 places. The carrier is that
+        the area where they do not determine it; None from fewer than 8 places. The carrier is that
         of the channel numbers, where there are any.
     """
     found = locate(measurements.x, measurements.y, measurements.rsrp_dbm, height_m=height_m)
@@ -109,6 +114,18 @@ def free_space_intercept(measurements: Measurements, transmitter: Site) -> float
     it, everything behind buildings below. The 95th percentile over 5 m blocks is robust
     against single readings. Places nearer than the position is certain are left out where
     enough others remain.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Of one cell.
+    transmitter : Site
+        Its site.
+
+    Returns
+    -------
+    float
+        dBm.
 
     Raises
     ------
@@ -138,6 +155,16 @@ def free_space_intercept(measurements: Measurements, transmitter: Site) -> float
 
 def free_space_loss_1m_db(frequency_mhz: float) -> float:
     """Free-space loss at 1 m, 20 log10(f / MHz) - 27.55 dB (ITU-R P.525).
+
+    Parameters
+    ----------
+    frequency_mhz : float
+        Carrier frequency.
+
+    Returns
+    -------
+    float
+        dB.
 
     Examples
     --------
@@ -200,6 +227,11 @@ def measured_carrier_mhz(measurements: Measurements) -> float | None:
     ----------
     measurements : Measurements
         Of one cell; its channel numbers count, else a frequency of its identity.
+
+    Returns
+    -------
+    float or None
+        MHz; None where no channel number is known.
     """
     counts: Counter[float] = Counter()
     channels = () if measurements.earfcn is None else iter_blocks(measurements.earfcn)

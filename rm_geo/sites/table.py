@@ -80,7 +80,7 @@ def read_sites(
     layer: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Site, ...]:
-    """Read a site table: one row per cell.
+    r"""Read a site table: one row per cell.
 
     Columns, by their usual names: the cell (``pci``, ``cell``, ``eci``, ...); longitude and
     latitude, x and y, or a geometry; and where known ``height_m``, ``eirp_dbm`` (per
@@ -115,6 +115,16 @@ def read_sites(
         If the file cannot be read, a site has no position, or a value is out of its range.
     CrsError
         If there is no CRS.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sites.csv")
+    ...     _ = path.write_text("cell,longitude,latitude,height_m\n40,15.0,45.0,30\n")
+    ...     (site,) = read_sites(path, target_crs="EPSG:32633")
+    >>> site.cell, round(site.x), site.height_m
+    ('40', 500000, 30.0)
     """
     source = open_source(path, layer=layer)
     target = parse_crs(target_crs, "the target CRS")

@@ -1,4 +1,4 @@
-"""An estimator followed by assimilation, as on the full road, for the protocols."""
+"""An estimator followed by regression kriging, as in the pipeline, tile by tile."""
 
 from __future__ import annotations
 

@@ -28,6 +28,17 @@ def draw_curves(
 ) -> None:
     """Draw scores against the sampling rate; published figures as hollow marks.
 
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    curves : mapping of str to sequence of (float, float)
+        Sampling rate 0..1 and score, by method.
+    title, ylabel : str
+        Title, and label of the scores.
+    published : mapping of str to (float, float), optional
+        Published rate and score, by method.
+
     Raises
     ------
     OutputError
@@ -56,6 +67,15 @@ def draw_curves(
 
 def draw_maps(path: Path, panels: Mapping[str, FloatArray], *, title: str) -> None:
     """Draw maps on the 0..1 scale side by side; NaN stays white.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    panels : mapping of str to ndarray of float, shape (H, W)
+        Maps on the 0..1 scale, by title.
+    title : str
+        Title of the figure.
 
     Raises
     ------

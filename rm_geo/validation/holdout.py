@@ -41,12 +41,12 @@ class HoldoutScore:
     method : str
         Name.
     points : int
-        Measurements judged: those that every method predicted, so that none gains by
+        Measurements compared: those that every method predicted, so that none gains by
         being silent where it is hard.
     missing : int
         Measurements that this method said nothing about.
     rmse_db, mae_db, bias_db : float
-        Over all judged measurements of all folds together; bias is estimate minus truth.
+        Over all compared measurements of all folds together; bias is estimate minus truth.
     worst_fold_rmse_db : float
         RMSE of the fold that was hardest for this method.
     """
@@ -79,7 +79,7 @@ def holdout(
     measurements : Measurements
         Of one cell.
     predictors : mapping of str to callable
-        Names for the table, and what to judge; see :data:`Predictor`.
+        Names for the table, and the methods; see :data:`Predictor`.
     folds : int
         Each measurement is predicted once, from those of the other folds.
     block_m : float
@@ -141,6 +141,19 @@ def split_folds(
     seed: int = 0,
 ) -> Iterator[NDArray[np.bool_]]:
     """Give the measurements that each fold leaves out.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Of one cell.
+    folds : int
+        Number of folds, at least 2.
+    block_m : float
+        Side of a block in metres.
+    split : {"blocks", "random"}
+        Whole blocks, or single measurements.
+    seed : int
+        Seed of the origin of the blocks, or of the random split.
 
     Yields
     ------

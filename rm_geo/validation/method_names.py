@@ -32,6 +32,11 @@ def named_estimators(
     needed : bool
         Whether parameters that concern no method here are a mistake.
 
+    Returns
+    -------
+    dict of str to Estimator
+        By the names.
+
     Raises
     ------
     UsageError
@@ -49,7 +54,24 @@ def named_estimators(
 
 
 def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
-    """Make one of :func:`named_estimators`."""
+    """Make one of :func:`named_estimators`.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`named_estimators`.
+    parameters : mapping
+        Parameters of a network.
+
+    Returns
+    -------
+    Estimator
+
+    Examples
+    --------
+    >>> named_estimator("knn+assimilate", {}).name
+    'knn+assimilate'
+    """
     if _method(name) == IDW_BASELINE and name != IDW_BASELINE:
         raise UsageError(f"There is no {name!r}.", hint=f"{IDW_BASELINE} stands alone.")
     if WITH_BUILDINGS in name:

@@ -19,7 +19,7 @@ from rm_geo._types import BoolArray
 
 
 class Pixels(str, Enum):
-    """Which pixels of a map are judged."""
+    """Which pixels of a map are compared."""
 
     ALL = "all"
     """All, buildings included, where the papers' radio maps are 0."""
@@ -29,7 +29,7 @@ class Pixels(str, Enum):
     """Outside buildings and not measured: what had to be estimated."""
 
     def select(self, buildings: ArrayLike, observed: ArrayLike) -> BoolArray:
-        """Mask of the pixels that are judged.
+        """Mask of the pixels that are compared.
 
         Parameters
         ----------
@@ -37,6 +37,10 @@ class Pixels(str, Enum):
             True inside buildings.
         observed : array_like of bool, shape (..., H, W)
             True where something was measured.
+
+        Returns
+        -------
+        ndarray of bool, shape (..., H, W)
         """
         outdoor = ~np.asarray(buildings, dtype=np.bool_)
         if self is Pixels.ALL:
@@ -94,6 +98,15 @@ class BuildingCounts:
             The truth.
         threshold : float
             A pixel is a building from this probability on.
+
+        Returns
+        -------
+        BuildingCounts
+
+        Examples
+        --------
+        >>> BuildingCounts.of([0.9, 0.2, 0.7], [True, True, False]).scores().f1
+        0.5
         """
         with np.errstate(invalid="ignore"):
             said = np.asarray(probability) >= threshold
@@ -117,7 +130,13 @@ class BuildingCounts:
         )
 
     def scores(self) -> BuildingScores:
-        """Scores of all counted pixels together."""
+        """Scores of all counted pixels together.
+
+        Returns
+        -------
+        BuildingScores
+            Each 0..1.
+        """
         tp, fp, fn, tn = (
             self.true_positive,
             self.false_positive,
@@ -140,7 +159,7 @@ class ErrorScores:
     Attributes
     ----------
     pixels, missing : int
-        Pixels compared, and pixels left out because the estimate says nothing there.
+        Pixels compared, and pixels left out because the estimate is NaN there.
     rmse, mae, bias : float
         Root mean square, mean absolute and mean error (estimate minus truth).
     nmse_energy : float
@@ -190,11 +209,20 @@ class ErrorSums:
         Parameters
         ----------
         estimate : array_like of float, any shape
-            NaN where the method says nothing; such pixels are counted, not judged.
+            NaN where there is no estimate; such pixels are counted, not compared.
         truth : array_like of float, the same shape
-            Finite at the judged pixels.
+            Finite at the compared pixels.
         pixels : array_like of bool, the same shape, optional
-            Pixels to judge; all by default.
+            Pixels to compare; all by default.
+
+        Returns
+        -------
+        ErrorSums
+
+        Examples
+        --------
+        >>> ErrorSums.of([-90.0, -80.0], [-92.0, -81.0]).scores().mae
+        1.5
         """
         y_hat, y = np.asarray(estimate), np.asarray(truth)
         if y_hat.shape != y.shape:
@@ -235,7 +263,13 @@ class ErrorSums:
         )
 
     def scores(self) -> ErrorScores:
-        """Scores of all summed pixels together."""
+        """Scores of all summed pixels together.
+
+        Returns
+        -------
+        ErrorScores
+            In the unit of the maps.
+        """
         energy = self.truth_deviation + self.pixels * self.truth_mean**2
         return ErrorScores(
             pixels=self.pixels,

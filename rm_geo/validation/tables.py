@@ -15,6 +15,13 @@ from rm_geo._util.atomic import replacing
 def write_csv(path: Path, rows: Sequence[object]) -> None:
     """Write frozen records of one dataclass, one line each, numbers in full.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+    rows : sequence of dataclass instances
+        One row each.
+
     Raises
     ------
     OutputError
@@ -30,6 +37,13 @@ def write_csv(path: Path, rows: Sequence[object]) -> None:
 def write_markdown(path: Path, rows: Sequence[object]) -> None:
     """Write frozen records of one dataclass as a Markdown table.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+    rows : sequence of dataclass instances
+        One row each.
+
     Raises
     ------
     OutputError
@@ -43,6 +57,16 @@ def markdown_table(rows: Sequence[object]) -> str:
     """Lay out records as a Markdown table; columns without any value are left out.
 
     Numbers have four significant digits at most; what is not known is a dash.
+
+    Parameters
+    ----------
+    rows : sequence of dataclass instances
+        One row each.
+
+    Returns
+    -------
+    str
+        The table; empty without rows.
     """
     records = _records(rows)
     if not records:
