@@ -1,4 +1,4 @@
-"""Sites of cells: position, height, power and carrier, from a site table or from the measurements."""
+"""Sites of cells: position, height, power and carrier, from a table or the measurements."""
 
 from __future__ import annotations
 
