@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rm_geo._util.key_value import key_and_value
+from rm_geo._util.key_value import parse_key_value
 from rm_geo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ class MethodOptions(OptionGroup):
         """Read a sequence of ``KEY=VALUE`` as a mapping."""
         if isinstance(value, (list, tuple)):
             try:
-                return dict(key_and_value(str(setting)) for setting in value)
+                return dict(parse_key_value(str(setting)) for setting in value)
             except ValueError as error:
                 raise PydanticCustomError("settings", "{why}", {"why": _clause(error)}) from None
         return value

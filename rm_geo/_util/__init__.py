@@ -1,1 +1,1 @@
-"""Helpers that know nothing of radio maps: files, locks, memory, arrays."""
+"""Helpers independent of radio maps: files, locks, memory, arrays, progress output."""

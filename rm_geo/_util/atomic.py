@@ -174,7 +174,7 @@ def require_file_target(path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     if not target.name:
-        raise OutputError(f"{os.fspath(path)!r} names no file to write.", hint="Name a file.")
+        raise OutputError(f"{os.fspath(path)!r} is not the name of a file.", hint="Name a file.")
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
@@ -182,7 +182,9 @@ def require_file_target(path: str | os.PathLike[str]) -> Path:
     except OSError as error:  # a name that is too long, or a parent that is a file
         raise output_error(target, error) from error
     except ValueError as error:  # a null character
-        raise OutputError(f"{str(target)!r} is no name of a file.", hint="Name a file.") from error
+        raise OutputError(
+            f"{str(target)!r} is not a valid file name.", hint="Name a file."
+        ) from error
     if stat.S_ISDIR(mode):
         raise OutputError(f"Cannot write {target}: it is a folder.", hint="Name a file.")
     if not stat.S_ISREG(mode):
@@ -215,7 +217,7 @@ def refuse_link(path: Path) -> None:
     if is_link(path):
         raise OutputError(
             f"{path} is a symbolic link in the place of a temporary file or folder.",
-            hint="Remove the link, or choose another output; what is behind it was not touched.",
+            hint="Remove the link, or choose another output; its target was not touched.",
         )
 
 
@@ -265,6 +267,12 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     ------
     OutputError
         As :func:`prepare_output_folder`.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as parent, output_folder(Path(parent, "maps")) as maps:
+    ...     maps.is_dir()
+    True
     """
     made = []
     with contextlib.suppress(OSError, ValueError):
@@ -282,7 +290,7 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 def prepare_output_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder with its parents, and check that files can be created in it.
 
-    Call it before any work, so that hours are not lost to a folder that cannot be written.
+    Call it before any work, so that a long run does not fail at its end.
 
     Parameters
     ----------
@@ -317,7 +325,7 @@ def prepare_output_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise output_error(folder, error) from error
     except ValueError as error:  # a null character
-        raise OutputError(f"{str(folder)!r} is no name of a folder.") from error
+        raise OutputError(f"{str(folder)!r} is not a valid folder name.") from error
     return folder
 
 
@@ -334,6 +342,11 @@ def is_full(folder: Path) -> bool:
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> is_full(Path(tempfile.gettempdir()))
+    False
     """
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -356,6 +369,11 @@ def full_disk_error(target: Path) -> OutputError:
     Returns
     -------
     OutputError
+
+    Examples
+    --------
+    >>> print(full_disk_error(Path("a.tif")))
+    Cannot write a.tif: the disk is full. Free some space or choose a folder on another disk.
     """
     return OutputError(
         f"Cannot write {target}: the disk is full.",

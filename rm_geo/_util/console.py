@@ -1,10 +1,10 @@
-"""Progress and results on a terminal, in a log file, or as JSON lines for machines.
+"""Progress and results on a terminal, in a log file, or as JSON lines for programs.
 
-Three listeners with one interface: a bar with units per second and the time left, plain lines
-where nobody watches a terminal, and JSON lines. :func:`open_console` chooses.
+Consoles with one interface: a progress bar with the rate and the time left, plain lines for
+output that is not a terminal, JSON lines, and no output at all. :func:`open_console` chooses.
 
 The JSON lines are objects with an ``event``: ``start`` (total, unit, label), ``progress``
-(done, total), ``log`` (message), ``finish``, ``result`` (whatever the command found) and
+(done, total), ``log`` (message), ``finish``, ``result`` (the values of the command) and
 ``error`` (message, hint, exit_code, type).
 """
 
@@ -28,7 +28,7 @@ _JSON_INTERVAL_S: Final = 0.2
 
 
 class Mode(Enum):
-    """Who reads the output."""
+    """Form of the output."""
 
     TERMINAL = "terminal"
     PLAIN = "plain"
@@ -37,28 +37,61 @@ class Mode(Enum):
 
 
 class Console(Progress, Protocol):
-    """A progress listener that can also hand over a result."""
+    """A progress listener that also writes the result of a command."""
 
     def result(self, values: Mapping[str, Any], text: str = "") -> None:
-        """Give the result: ``values`` to machines, ``text`` to people."""
+        """Write the result of a command.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            The result for programs.
+        text : str
+            The result for a person; may be empty.
+        """
 
 
 class QuietConsole(SilentProgress):
-    """Says nothing; errors are told by the command line."""
+    """Writes nothing; errors are written by the command line.
+
+    Examples
+    --------
+    >>> QuietConsole().result({"path": "map.tif"}, "map.tif")
+    """
 
     def result(self, values: Mapping[str, Any], text: str = "") -> None:
-        """Ignore the result: the files are written."""
+        """Ignore the result.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            Ignored.
+        text : str
+            Ignored.
+        """
 
 
 class PlainConsole:
-    """One line at the start and end of a stage, and every ten seconds between.
+    r"""One line at the start and end of a stage, and one every ten seconds between.
 
     Parameters
     ----------
     log_stream, result_stream : text file
-        Where progress and where results go (standard error and output by default).
+        Streams of progress and of results.
     wording : callable
-        Translates the options that messages name.
+        Translates the options that messages name, see :mod:`rm_geo.errors`.
+
+    Examples
+    --------
+    >>> import io
+    >>> log = io.StringIO()
+    >>> console = PlainConsole(log, sys.stdout)
+    >>> console.start(3, "tiles", "Mapping")
+    >>> console.advance()
+    >>> log.getvalue()
+    'Mapping: 3 tiles\n'
+    >>> console.result({"path": "map.tif"}, "Wrote map.tif.")
+    Wrote map.tif.
     """
 
     def __init__(
@@ -70,21 +103,37 @@ class PlainConsole:
         self._wording = wording
         self._log_stream, self._result_stream = log_stream, result_stream
         self._total, self._done, self._unit, self._label = 0, 0, "", ""
-        self._begun = self._told = 0.0
+        self._begun = self._reported = 0.0
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Begin a stage with one line."""
+        """Begin a stage and write one line.
+
+        Parameters
+        ----------
+        total : int
+            Units of work in the stage.
+        unit : str
+            Name of the unit.
+        label : str
+            Name of the stage.
+        """
         self._total, self._done, self._unit, self._label = total, 0, unit, label
-        self._begun = self._told = time.monotonic()
+        self._begun = self._reported = time.monotonic()
         self.log(f"{label}: {total} {unit}")
 
     def advance(self, amount: int = 1) -> None:
-        """Count, and say so every ten seconds."""
+        """Count finished units; write a line if the last one is ten seconds old.
+
+        Parameters
+        ----------
+        amount : int
+            Units finished since the last call.
+        """
         self._done += amount
         now = time.monotonic()
-        if now - self._told < _PLAIN_INTERVAL_S or self._done >= self._total:
+        if now - self._reported < _PLAIN_INTERVAL_S or self._done >= self._total:
             return
-        self._told = now
+        self._reported = now
         rate = self._done / (now - self._begun)
         left_s = (self._total - self._done) / rate
         self.log(
@@ -93,24 +142,52 @@ class PlainConsole:
         )
 
     def log(self, message: str) -> None:
-        """Write one line."""
+        """Write one line.
+
+        Parameters
+        ----------
+        message : str
+            The line.
+        """
         print(self._wording(message), file=self._log_stream, flush=True)
 
     def check(self) -> None:
-        """Never cancel: on a terminal, Ctrl-C does."""
+        """Do nothing: Ctrl-C cancels a command on a terminal."""
 
     def finish(self) -> None:
-        """End a stage with one line."""
+        """End a stage and write one line."""
         self.log(f"{self._label}: done in {duration(time.monotonic() - self._begun)}")
 
     def result(self, values: Mapping[str, Any], text: str = "") -> None:
-        """Print the text."""
+        """Print the text.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            Ignored.
+        text : str
+            The result for a person; nothing is printed if it is empty.
+        """
         if text:
             print(self._wording(text), file=self._result_stream, flush=True)
 
 
 class TerminalConsole:
-    """A bar with units per second and the time left."""
+    """A progress bar with the rate and the time left.
+
+    Parameters
+    ----------
+    log_stream, result_stream : text file
+        Streams of the bar and of results.
+    wording : callable
+        Translates the options that messages name, see :mod:`rm_geo.errors`.
+
+    Examples
+    --------
+    >>> console = TerminalConsole(sys.stderr, sys.stdout)
+    >>> console.result({"path": "map.tif"}, "Wrote map.tif.")
+    Wrote map.tif.
+    """
 
     def __init__(
         self,
@@ -125,7 +202,17 @@ class TerminalConsole:
         self._unit = ""
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Show the bar."""
+        """Show the bar.
+
+        Parameters
+        ----------
+        total : int
+            Units of work in the stage.
+        unit : str
+            Name of the unit.
+        label : str
+            Name of the stage.
+        """
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -145,7 +232,13 @@ class TerminalConsole:
         self._task = self._bar.add_task(label, total=total, rate=unit)
 
     def advance(self, amount: int = 1) -> None:
-        """Move the bar."""
+        """Move the bar.
+
+        Parameters
+        ----------
+        amount : int
+            Units finished since the last call.
+        """
         if self._bar is None or self._task is None:
             return
         self._bar.advance(self._task, amount)
@@ -154,7 +247,13 @@ class TerminalConsole:
             self._bar.update(self._task, rate=f"{speed:.2g} {self._unit}/s")
 
     def log(self, message: str) -> None:
-        """Write one line above the bar."""
+        """Write one line above the bar.
+
+        Parameters
+        ----------
+        message : str
+            The line.
+        """
         if self._bar is None:
             print(self._wording(message), file=self._log_stream, flush=True)
         else:
@@ -163,59 +262,113 @@ class TerminalConsole:
             )
 
     def check(self) -> None:
-        """Never cancel: Ctrl-C does."""
+        """Do nothing: Ctrl-C cancels."""
 
     def finish(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back, also after an error."""
+        """Remove the bar and restore the terminal, also after an error."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
 
     def result(self, values: Mapping[str, Any], text: str = "") -> None:
-        """Print the text."""
+        """Remove the bar and print the text.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            Ignored.
+        text : str
+            The result for a person; nothing is printed if it is empty.
+        """
         self.close()
         if text:
             print(self._wording(text), file=self._result_stream, flush=True)
 
 
 class JsonConsole:
-    """JSON lines, one object each, flushed at once."""
+    """JSON lines, one object each, flushed at once.
+
+    Parameters
+    ----------
+    stream : text file
+        Stream of all events.
+    wording : callable
+        Translates the options that messages name, see :mod:`rm_geo.errors`.
+
+    Examples
+    --------
+    >>> console = JsonConsole(sys.stdout)
+    >>> console.start(2, "tiles", "Mapping")
+    {"event": "start", "total": 2, "unit": "tiles", "label": "Mapping"}
+    >>> console.advance(2)
+    {"event": "progress", "done": 2, "total": 2}
+    """
 
     def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream, self._wording = stream, wording
         self._total = self._done = 0
-        self._told = 0.0
+        self._reported = 0.0
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Emit ``start``."""
-        self._total, self._done, self._told = total, 0, 0.0
+        """Write the event ``start``.
+
+        Parameters
+        ----------
+        total : int
+            Units of work in the stage.
+        unit : str
+            Name of the unit.
+        label : str
+            Name of the stage.
+        """
+        self._total, self._done, self._reported = total, 0, 0.0
         self._emit("start", total=total, unit=unit, label=label)
 
     def advance(self, amount: int = 1) -> None:
-        """Emit ``progress``, five times a second at most, and always for the last unit."""
+        """Write ``progress``, at most five times a second, and always for the last unit.
+
+        Parameters
+        ----------
+        amount : int
+            Units finished since the last call.
+        """
         self._done += amount
         now = time.monotonic()
-        if now - self._told >= _JSON_INTERVAL_S or self._done >= self._total:
-            self._told = now
+        if now - self._reported >= _JSON_INTERVAL_S or self._done >= self._total:
+            self._reported = now
             self._emit("progress", done=self._done, total=self._total)
 
     def log(self, message: str) -> None:
-        """Emit ``log``."""
+        """Write the event ``log``.
+
+        Parameters
+        ----------
+        message : str
+            The message.
+        """
         self._emit("log", message=self._wording(message))
 
     def check(self) -> None:
-        """Never cancel."""
+        """Do nothing: these events do not cancel."""
 
     def finish(self) -> None:
-        """Emit ``finish``."""
+        """Write the event ``finish``."""
         self._emit("finish")
 
     def result(self, values: Mapping[str, Any], text: str = "") -> None:
-        """Emit ``result``."""
+        """Write the event ``result``.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            Fields of the event.
+        text : str
+            Ignored.
+        """
         self._emit("result", **values)
 
     def _emit(self, event: str, **values: Any) -> None:  # noqa: ANN401 - JSON
@@ -232,14 +385,14 @@ def open_console(
     result: TextIO | None = None,
     wording: Callable[[str], str] = str,
 ) -> Console:
-    """Choose the console for the options and for what standard error is connected to.
+    """Choose the console by the options and the kind of the log stream.
 
     Parameters
     ----------
     quiet, as_json : bool
-        What the user asked for.
+        Options of the command: no output; JSON lines.
     log, result : text file, optional
-        Where progress and results go; standard error and output if not given.
+        Streams of progress and of results (default: standard error and standard output).
     wording : callable
         Translates the options that log lines and results name, see :mod:`rm_geo.errors`.
 
@@ -247,6 +400,11 @@ def open_console(
     -------
     Console
         A progress listener that also writes results.
+
+    Examples
+    --------
+    >>> type(open_console(quiet=True)).__name__
+    'QuietConsole'
     """
     log_stream = sys.stderr if log is None else log
     result_stream = sys.stdout if result is None else result
@@ -260,7 +418,24 @@ def open_console(
 
 
 def choose_mode(*, quiet: bool, as_json: bool, is_terminal: bool) -> Mode:
-    """JSON before quiet before what the stream is."""
+    """Choose the form of the output: JSON has precedence over quiet.
+
+    Parameters
+    ----------
+    quiet, as_json : bool
+        Options of the command.
+    is_terminal : bool
+        Whether the log stream is a terminal.
+
+    Returns
+    -------
+    Mode
+
+    Examples
+    --------
+    >>> choose_mode(quiet=False, as_json=False, is_terminal=False).value
+    'plain'
+    """
     if as_json:
         return Mode.JSON
     if quiet:
@@ -269,12 +444,28 @@ def choose_mode(*, quiet: bool, as_json: bool, is_terminal: bool) -> Mode:
 
 
 def json_line(value: Mapping[str, Any]) -> str:
-    """One line of strict JSON: numbers that are not finite become null."""
+    """Write one line of strict JSON; numbers that are not finite become null.
+
+    Parameters
+    ----------
+    value : mapping of str to object
+        May contain paths, numpy scalars, lists, tuples and mappings.
+
+    Returns
+    -------
+    str
+        JSON without a line break.
+
+    Examples
+    --------
+    >>> json_line({"rmse_db": float("nan"), "count": 3})
+    '{"rmse_db": null, "count": 3}'
+    """
     return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
-    """Reduce paths, numpy scalars and the like to what JSON knows."""
+    """Convert paths, numpy scalars and other values to types of JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -289,7 +480,17 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Format a duration.
+
+    Parameters
+    ----------
+    seconds : float
+        Duration in seconds.
+
+    Returns
+    -------
+    str
+        Seconds, minutes and seconds, or hours and minutes.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""Columns of a table that may be longer than memory should hold.
+"""Columns of a table that may be larger than memory.
 
-A column grows block by block. Beyond half a million rows it goes to a nameless file in the
-folder for temporary files, and what comes out is an array over that file: the system reads
-what is looked at and takes it away when it needs the memory. The file vanishes with the last
-array over it, however the process ends.
+A column grows block by block. Beyond half a million rows it is written to an unnamed file in
+the folder for temporary files, and the result is a memory-mapped array: the operating system
+loads pages on access and evicts them under memory pressure. The file is deleted with the last
+array over it, also when the process is killed.
 """
 
 from __future__ import annotations
@@ -22,21 +22,29 @@ from rm_geo._types import Scalar
 from rm_geo._util.atomic import output_error
 
 IN_MEMORY_ROWS: Final = 1 << 19
-"""Columns of more rows lie on disk."""
+"""Columns with more rows are on disk."""
 
 BLOCK_ROWS: Final = 1 << 18
-"""Rows that are worked on at a time: temporaries of some megabytes."""
+"""Rows of a block: temporary arrays take some megabytes."""
 
 
 class DiskColumn(Generic[Scalar]):
-    """A column that is appended to.
+    """A column that values are appended to.
 
     Parameters
     ----------
     dtype : dtype
-        Of the values.
+        Type of the values.
     in_memory_rows : int, optional
-        Most rows of a column in memory; :data:`IN_MEMORY_ROWS` if not given.
+        Longer columns are on disk (default: :data:`IN_MEMORY_ROWS`).
+
+    Examples
+    --------
+    >>> column = DiskColumn(np.float32)
+    >>> column.append(np.arange(2))
+    >>> column.append(np.array([5]))
+    >>> column.finish().tolist()
+    [0.0, 1.0, 5.0]
     """
 
     def __init__(self, dtype: DTypeLike, in_memory_rows: int | None = None) -> None:
@@ -50,7 +58,12 @@ class DiskColumn(Generic[Scalar]):
         return self._rows
 
     def append(self, values: NDArray[Any]) -> None:
-        """Add values at the end; they are copied where they are views of something larger.
+        """Append values; views are copied, so that they do not keep a larger array in memory.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n,)
+            Values, converted to the type of the column.
 
         Raises
         ------
@@ -69,7 +82,18 @@ class DiskColumn(Generic[Scalar]):
             _write(self._file, block)
 
     def finish(self) -> NDArray[Scalar]:
-        """Give the values, shape (N,), and begin anew."""
+        """Return the values and empty the column.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            In memory, or mapped from disk.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
         blocks, file, rows = self._blocks, self._file, self._rows
         self._blocks, self._file, self._rows = [], None, 0
         if file is not None:
@@ -79,7 +103,7 @@ class DiskColumn(Generic[Scalar]):
         return np.concatenate(blocks) if blocks else np.empty(0, dtype=self._dtype)
 
     def _spill(self) -> None:
-        """Move what is in memory to disk."""
+        """Move the blocks in memory to disk."""
         if self._file is None:
             self._file = _open_file()
             for block in self._blocks:
@@ -88,13 +112,32 @@ class DiskColumn(Generic[Scalar]):
 
 
 def empty_column(rows: int, dtype: DTypeLike, in_memory_rows: int | None = None) -> NDArray[Any]:
-    """Make a column to be filled, in memory or on disk.
+    """Create a column without values, in memory or on disk.
+
+    Parameters
+    ----------
+    rows : int
+        Length.
+    dtype : dtype
+        Type of the values.
+    in_memory_rows : int, optional
+        Longer columns are on disk (default: :data:`IN_MEMORY_ROWS`).
+
+    Returns
+    -------
+    ndarray, shape (rows,)
+        To be filled.
 
     Raises
     ------
     OutputError
-        If the disk has no room for it: writing into a mapped file that has none would be
-        the end of the process.
+        If the disk is full. Space is allocated here: without it, writing to the mapped array
+        would kill the process (SIGBUS).
+
+    Examples
+    --------
+    >>> empty_column(3, np.float32).shape
+    (3,)
     """
     kind = np.dtype(dtype)
     if rows <= (IN_MEMORY_ROWS if in_memory_rows is None else in_memory_rows):
@@ -121,11 +164,16 @@ def map_blocks(
     Parameters
     ----------
     function : callable
-        Given a block of each column, gives as many values.
+        Maps a block of each column, shape (n,), to the block of the result, shape (n,).
     columns : ndarray, shape (N,)
         Columns of one length.
     dtype : dtype
-        Of the result.
+        Type of the result.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        The result.
 
     Raises
     ------
@@ -146,7 +194,14 @@ def map_blocks(
 def iter_blocks(
     *columns: NDArray[Any], rows: int | None = None
 ) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Go through columns of one length in blocks of rows; what was seen does not stay in memory.
+    """Iterate over columns of one length in blocks of rows, and free each block afterwards.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (N,)
+        Columns of one length.
+    rows : int, optional
+        Rows of a block (default: :data:`BLOCK_ROWS`).
 
     Yields
     ------
@@ -169,14 +224,25 @@ def compress_in_place(
     columns: Mapping[str, NDArray[Any]],
     keep: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.bool_]],
 ) -> dict[str, NDArray[Any]]:
-    """Leave out rows, in the memory of the columns, which are lost.
+    """Drop rows, in the memory of the columns, whose contents are overwritten.
 
     Parameters
     ----------
     columns : mapping of str to ndarray, shape (N,)
         Columns of one length.
     keep : callable
-        Given a block of each column, in the order of the rows, tells which rows stay.
+        Maps a block of each column to a mask of the rows to keep. Called in the order of the rows.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (M,)
+        Views of the kept rows.
+
+    Examples
+    --------
+    >>> columns = compress_in_place({"x": np.arange(5)}, lambda rows: rows["x"] % 2 == 0)
+    >>> columns["x"].tolist()
+    [0, 2, 4]
     """
     begin = end = 0
     for blocks in iter_blocks(*columns.values()):
@@ -191,10 +257,19 @@ def compress_in_place(
 
 
 def drop_pages(column: NDArray[Any]) -> None:
-    """Take the pages of a column that lies on disk out of this process's memory.
+    """Remove the pages of a column on disk from the memory of this process.
 
-    Nothing is lost: what is looked at again is read again, from the system's cache where it
-    is still there. Ordinary arrays stay as they are.
+    No data is lost: the next access reads from the file, or from the system's cache. Arrays in
+    memory are not changed.
+
+    Parameters
+    ----------
+    column : ndarray, shape (N,)
+        Column, in memory or on disk.
+
+    Examples
+    --------
+    >>> drop_pages(np.zeros(3))
     """
     mapped = _map_of(column)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -215,6 +290,11 @@ def copy_rows(column: NDArray[Scalar], rows: slice) -> NDArray[Scalar]:
     -------
     ndarray, shape (n,)
         A view of a column in memory; a copy of one on disk, whose pages are dropped.
+
+    Examples
+    --------
+    >>> copy_rows(np.arange(5), slice(1, 3)).tolist()
+    [1, 2]
     """
     if _map_of(column) is None:
         return np.asarray(column[rows])
@@ -235,7 +315,7 @@ def _map_of(column: NDArray[Any]) -> mmap.mmap | None:
 
 
 def _open_file() -> IO[bytes]:
-    """Make a file that nobody else sees, and that is gone when it is closed."""
+    """Create an unnamed file, which is deleted when it is closed."""
     try:
         return tempfile.TemporaryFile(prefix="rm_geo_")
     except OSError as error:

@@ -42,7 +42,7 @@ def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run aga
     Parameters
     ----------
     error : BaseException
-        Whatever was raised.
+        The exception.
     details : str
         How the user gets a traceback.
 
@@ -62,7 +62,7 @@ def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run aga
     if isinstance(error, KeyboardInterrupt):
         return Explanation(
             CancelledError.__name__,
-            "Interrupted; nothing half-written is left.",
+            "Interrupted; no incomplete files are left.",
             None,
             CancelledError.exit_code,
         )
@@ -83,7 +83,7 @@ def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run aga
     return Explanation(
         type(error).__name__,
         f"Unexpected: {type(error).__name__}: {error}",
-        f"This is a fault of rm_geo. {details} and report what it says at {REPORT_AT}, "
+        f"This is a fault of rm_geo. {details} and report the traceback at {REPORT_AT}, "
         "with the output of 'rm-geo doctor'.",
         1,
     )

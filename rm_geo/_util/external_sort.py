@@ -1,4 +1,4 @@
-"""Sorting more keys than memory should hold: sorted runs on disk, read back range by range."""
+"""Sorting more keys than fit in memory: sorted runs on disk, read back by ranges of keys."""
 
 from __future__ import annotations
 
@@ -21,24 +21,30 @@ def sorted_parts(
 
     Parameters
     ----------
-    blocks : iterable of ndarray of uint64
+    blocks : iterable of ndarray of uint64, shape (n,)
         The keys, in any order.
     group_bits : int
-        Keys that differ only in so many low bits come in one part.
+        Keys that differ only in this number of low bits are in one part.
     run_rows : int, optional
-        Keys that are sorted at a time, as many as columns hold in memory if not given; fewer
-        do not go to disk at all.
+        Keys of one sorted run (default: the largest column in memory). Fewer keys are sorted
+        in memory, without a file.
 
     Yields
     ------
-    ndarray of uint64
-        Ascending, and each part above the one before; some ``run_rows`` keys each, more
+    ndarray of uint64, shape (m,)
+        Sorted keys. Each part lies above the one before and has about ``run_rows`` keys; more
         only where a single group has more.
 
     Raises
     ------
     OutputError
         If the disk is full.
+
+    Examples
+    --------
+    >>> keys = [np.array([3, 1], np.uint64), np.array([2], np.uint64)]
+    >>> [part.tolist() for part in sorted_parts(keys)]
+    [[1, 2, 3]]
     """
     length = disk_columns.IN_MEMORY_ROWS if run_rows is None else run_rows
     runs: DiskColumn[np.uint64] = DiskColumn(np.uint64, 0)
@@ -59,7 +65,7 @@ def sorted_parts(
 
 
 def _runs(blocks: Iterable[Keys], rows: int) -> Iterator[Keys]:
-    """Gather blocks to runs of so many rows; the last is shorter."""
+    """Concatenate blocks to runs of ``rows`` keys; the last run is shorter."""
     waiting: list[Keys] = []
     count = 0
     for block in blocks:
@@ -76,9 +82,9 @@ def _runs(blocks: Iterable[Keys], rows: int) -> Iterator[Keys]:
 
 
 def _merged(runs: list[Keys], group_bits: int) -> Iterator[Keys]:
-    """Cut sorted runs at the same keys, and sort what is between."""
+    """Split the sorted runs at common keys, and sort each part."""
     bits = np.uint64(group_bits)
-    # As many keys of each run, so that the parts between the quantiles are about as large.
+    # The same number of samples of each run: parts between the quantiles have similar sizes.
     samples = np.sort(np.concatenate([run[:: max(run.size // 256, 1)] for run in runs]))
     cuts = samples[np.arange(1, len(runs)) * samples.size // len(runs)] >> bits << bits
     begins = [0] * len(runs)

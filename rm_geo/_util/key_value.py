@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def key_and_value(setting: str) -> tuple[str, object]:
+def parse_key_value(setting: str) -> tuple[str, object]:
     """Split ``KEY=VALUE``; the value is read as YAML, so that numbers are numbers.
 
     Parameters
@@ -25,9 +25,9 @@ def key_and_value(setting: str) -> tuple[str, object]:
 
     Examples
     --------
-    >>> key_and_value("neighbours=12")
+    >>> parse_key_value("neighbours=12")
     ('neighbours', 12)
-    >>> key_and_value("rate=5e-4")
+    >>> parse_key_value("rate=5e-4")
     ('rate', 0.0005)
     """
     import yaml

@@ -21,10 +21,10 @@ _OTHER_FILES: Final = 256
 
 @contextlib.contextmanager
 def output_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file for the time of a block, and remove it afterwards.
+    """Hold a lock file during a block, and remove it afterwards.
 
     The operating system holds the lock and releases it when the process ends in any way: a file
-    that a killed process left behind locks nothing.
+    left by a killed process does not block others.
 
     Parameters
     ----------
@@ -32,7 +32,11 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
         The lock file. It contains the process number and the machine, where the system allows
         writing to a locked file.
     what : str
-        What is being written, for messages.
+        Name of the output, for messages.
+
+    Yields
+    ------
+    None
 
     Raises
     ------
@@ -76,7 +80,7 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def allow_open_files(locks: int) -> None:
+def raise_open_file_limit(locks: int) -> None:
     """Raise the limit of open files of this process, as far as the system allows.
 
     Many systems grant 256 or 1024 open files by default. Windows has no such limit.
@@ -88,7 +92,7 @@ def allow_open_files(locks: int) -> None:
 
     Examples
     --------
-    >>> allow_open_files(1)
+    >>> raise_open_file_limit(1)
     """
     if sys.platform == "win32":
         return

@@ -1,4 +1,4 @@
-"""The exact median of more values than memory should hold."""
+"""The exact median of more values than fit in memory."""
 
 from __future__ import annotations
 
@@ -15,29 +15,39 @@ Values: TypeAlias = NDArray[np.float64]
 _BINS: Final = 1 << 14
 
 
-def median(blocks: Callable[[], Iterable[Values]], gathered: int | None = None) -> float:
-    """Median of finite values, as :func:`numpy.median` gives it.
+def median(blocks: Callable[[], Iterable[Values]], sort_below: int | None = None) -> float:
+    """Compute the median of finite values, equal to that of :func:`numpy.median`.
+
+    A pass counts the values in bins between the smallest and the largest. Further passes count
+    the values of the middle bin in narrower bins, until few enough are left to sort.
 
     Parameters
     ----------
     blocks : callable
-        Gives the values in blocks, the same each time it is called. A pass counts them in
-        bins between the smallest and the largest, and the bins of the middle are counted
-        anew until few enough are left to be sorted.
-    gathered : int, optional
-        So few; a block if not given.
+        Returns the values in blocks, shape (n,); the same values in each call.
+    sort_below : int, optional
+        Sort in memory at this number of values or fewer (default: one block).
+
+    Returns
+    -------
+    float
 
     Raises
     ------
     ValueError
         If there are no values.
+
+    Examples
+    --------
+    >>> median(lambda: [np.array([1.0, 5.0]), np.array([2.0])])
+    2.0
     """
     low, high, count = _extent(blocks())
     if count == 0:
-        raise ValueError("no values have no median")
+        raise ValueError("the median of no values is undefined")
     below, inside = 0, count
     middle = np.array([(count - 1) // 2, count // 2])
-    few = disk_columns.BLOCK_ROWS if gathered is None else gathered
+    few = disk_columns.BLOCK_ROWS if sort_below is None else sort_below
     while inside > few and low < high:
         counts = np.zeros(_BINS, dtype=np.int64)
         for block in _between(blocks(), low, high):

@@ -13,11 +13,15 @@ Python's default of 700 walks them repeatedly, which takes a sixth of a second."
 
 
 def trim_malloc() -> None:
-    """Return the free memory of all threads to the system, where the C library can.
+    """Return free memory to the system, where the C library supports it.
 
-    glibc keeps freed memory in per-thread arenas; over a long run they add up to hundreds of
-    megabytes. The call takes some milliseconds, and the next allocations come from the system
-    again: call it between large pieces of work.
+    glibc keeps freed memory in per-thread arenas; in a long run they grow to hundreds of
+    megabytes. The call takes some milliseconds, and the next allocations are slower: call it
+    between stages.
+
+    Examples
+    --------
+    >>> trim_malloc()
     """
     try:
         trim = ctypes.CDLL(None).malloc_trim  # of glibc
@@ -27,7 +31,12 @@ def trim_malloc() -> None:
 
 
 def release_arrow_pool() -> None:
-    """Return the free memory of Arrow's own pool to the system."""
+    """Return free memory of Arrow's memory pool to the system.
+
+    Examples
+    --------
+    >>> release_arrow_pool()
+    """
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
@@ -36,8 +45,14 @@ def release_arrow_pool() -> None:
 def tune_gc() -> None:
     """Run the garbage collector seldom, and not at interpreter exit.
 
-    Call it first in a process that rm_geo owns: a collection over PyTorch's objects at exit
+    Call it first in a process that belongs to rm_geo: a collection of PyTorch's objects at exit
     takes a second. Handlers registered first run last, after all other clean-up.
+
+    Examples
+    --------
+    >>> before = gc.get_threshold()
+    >>> tune_gc()
+    >>> gc.set_threshold(*before)
     """
     atexit.register(gc.freeze)
     gc.set_threshold(_GC_THRESHOLD)

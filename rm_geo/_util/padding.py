@@ -1,4 +1,4 @@
-"""Images in frames of another size or place, their outermost pixels going on beyond the edge."""
+"""Windows of images that extend beyond the image, padded with the pixels at its edge."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rm_geo._types import Scalar
 def pad_window(
     image: NDArray[Scalar], corner: tuple[int, int], shape: tuple[int, ...]
 ) -> NDArray[Scalar]:
-    """Look at an image through a frame.
+    """Cut a window from an image; repeat the edge pixels outside of the image.
 
     Parameters
     ----------
     image : ndarray, shape (H, W)
         At least one pixel.
     corner : (int, int)
-        Row and column of the image at which the frame begins; may lie outside.
+        First row and column of the window; may lie outside of the image.
     shape : tuple of int
-        Rows and columns of the frame.
+        Rows and columns of the window.
 
     Returns
     -------
     ndarray, shape (rows, cols)
-        Beyond an edge of the image the pixels at that edge.
+        The window.
 
     Examples
     --------

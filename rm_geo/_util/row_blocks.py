@@ -1,26 +1,31 @@
-"""Bands of rows: the pieces in which rasters are worked on that do not fit in memory."""
+"""Bands of rows, in which rasters larger than memory are processed."""
 
 from __future__ import annotations
 
 from typing import Final
 
 BLOCK_ROWS: Final = 256
-"""Bands are multiples of so many rows, which are the blocks of the files."""
+"""Bands have a multiple of this number of rows, the block height of the files."""
 
 _BAND_PIXELS: Final = 1 << 21
 _MOST_ROWS: Final = 4 * BLOCK_ROWS
 
 
 def row_bands(shape: tuple[int, int]) -> list[slice]:
-    """Cut a raster into bands of rows of some two million pixels.
+    """Split a raster into bands of rows of about two million pixels.
 
-    They depend on the width alone, so that the memory does not grow with the height and
-    the same raster is always cut in the same places.
+    The bands depend on the width only: the memory of a band does not grow with the height, and
+    equal rasters have equal bands.
 
     Parameters
     ----------
     shape : tuple of int
         Rows and columns.
+
+    Returns
+    -------
+    list of slice
+        Rows of each band.
 
     Examples
     --------
@@ -32,6 +37,25 @@ def row_bands(shape: tuple[int, int]) -> list[slice]:
     return [slice(row, min(row + height, shape[0])) for row in range(0, shape[0], height)]
 
 
-def widened(rows: slice, by: int, length: int) -> slice:
-    """Extend rows at both ends, as far as there are any."""
+def extend_rows(rows: slice, by: int, length: int) -> slice:
+    """Extend a range of rows at both ends, within the raster.
+
+    Parameters
+    ----------
+    rows : slice
+        The rows.
+    by : int
+        Rows to add at each end.
+    length : int
+        Rows of the raster.
+
+    Returns
+    -------
+    slice
+
+    Examples
+    --------
+    >>> extend_rows(slice(1, 5), 2, 10)
+    slice(0, 7, None)
+    """
     return slice(max(rows.start - by, 0), min(rows.stop + by, length))

@@ -275,10 +275,10 @@ def setting_of(text: str, option: str) -> tuple[str, Any]:
     click.BadParameter
         If there is no ``=``.
     """
-    from rm_geo._util.key_value import key_and_value
+    from rm_geo._util.key_value import parse_key_value
 
     try:
-        return key_and_value(text)
+        return parse_key_value(text)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
 

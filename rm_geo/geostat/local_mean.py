@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from rm_geo._types import FloatArray
-from rm_geo._util.row_blocks import widened
+from rm_geo._util.row_blocks import extend_rows
 from rm_geo.raster.points import Points
 
 _SIGMA_PX: Final = 1.2
@@ -83,7 +83,7 @@ def fit_fine_structure(points: Points, shape: tuple[int, int]) -> tuple[FineStru
 
 def _smoothed(points: Points, shape: tuple[int, int], rows: slice) -> tuple[FloatArray, FloatArray]:
     """Weighted sum of the values around each pixel of some rows, and the sum of the weights."""
-    around = widened(rows, _RADIUS_PX, shape[0])
+    around = extend_rows(rows, _RADIUS_PX, shape[0])
     band = points.band(around, shape[1])
     values = band.to_dense(band.value, 0.0)
     known = band.to_dense(np.ones(len(band), dtype=np.float32), 0.0)

@@ -20,7 +20,7 @@ from scipy import optimize
 from rm_geo._types import FloatArray
 from rm_geo._util.fft import (
     autocorrelation,
-    convolved,
+    convolve,
     kernel_spectrum,
     padded_shape,
     periodic_distance,
@@ -277,7 +277,7 @@ def _krige_blocks(blocks: Blocks, *, whole: bool, centred: bool) -> FloatArray:
     padded = padded_shape(shape, max(covariance.practical_range, 3.0))
     # Wrapped around the padding, a long covariance is not exactly positive definite.
     spectrum = np.maximum(kernel_spectrum(covariance.at_lags(*periodic_lags(padded))), 0.0)
-    return convolved(_solve_iteratively(blocks, noise, spectrum, padded), spectrum, padded)
+    return convolve(_solve_iteratively(blocks, noise, spectrum, padded), spectrum, padded)
 
 
 def _noise_variance(blocks: Blocks, nugget: float, within: float, *, by_count: bool) -> FloatArray:
@@ -304,7 +304,7 @@ def _krige_exactly(blocks: Blocks) -> FloatArray:
     weights[where] = solved
     padded = padded_shape(blocks.mean.shape, covariance.practical_range)
     spectrum = np.maximum(kernel_spectrum(covariance.at_lags(*periodic_lags(padded))), 0.0)
-    field: FloatArray = np.float32(mean) + convolved(weights, spectrum, padded)
+    field: FloatArray = np.float32(mean) + convolve(weights, spectrum, padded)
     return field
 
 
@@ -319,7 +319,7 @@ def _solve_iteratively(
     occupied = blocks.occupied.astype(np.float32)
 
     def applied(weights: FloatArray) -> FloatArray:
-        return (convolved(weights, spectrum, padded) + noise * weights) * occupied
+        return (convolve(weights, spectrum, padded) + noise * weights) * occupied
 
     weights = np.zeros_like(blocks.mean)
     residual = blocks.mean.copy()

@@ -20,7 +20,7 @@ from scipy import spatial
 
 from rm_geo._types import Float64Array, FloatArray
 from rm_geo._util.median import median
-from rm_geo._util.row_blocks import widened
+from rm_geo._util.row_blocks import extend_rows
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.multiscale_kriging import (
     KrigedField,
@@ -255,7 +255,7 @@ def _limit_outliers(points: Points, shape: tuple[int, int], limit_db: float) -> 
     middle = float(np.median(points.value))
 
     def neighbour_mean(band: RowBand) -> Float64Array:  # bands begin at whole blocks
-        around = points.band(widened(band.rows, _NEIGHBORHOOD_PX, shape[0]))
+        around = points.band(extend_rows(band.rows, _NEIGHBORHOOD_PX, shape[0]))
         begin = band.index.start - around.index.start
         count, total = (column[begin : begin + len(band)] for column in _around(around))
         others = count - 1.0

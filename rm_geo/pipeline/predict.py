@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, overload
 
 from rm_geo._util.atomic import prepare_output_folder
-from rm_geo._util.locks import allow_open_files, output_lock
+from rm_geo._util.locks import output_lock, raise_open_file_limit
 from rm_geo.errors import (
     CancelledError,
     ClusterError,
@@ -199,7 +199,7 @@ def predict(
     method = computer.prepare(opened, listener)
     if chosen.output.stac:
         require_pystac()
-    allow_open_files(len(run_plan.cells))
+    raise_open_file_limit(len(run_plan.cells))
     with ExitStack() as locks:
         buildings = local_buildings(chosen, locks)
         folder = prepare_output_folder(output_dir)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from rm_geo._types import BoolArray, FloatArray, IntArray
-from rm_geo._util.row_blocks import widened
+from rm_geo._util.row_blocks import extend_rows
 
 _WINDOW_COLS: Final = 2048
 """Columns in which gaps are looked for at a time; bounds the memory of wide rasters."""
@@ -53,7 +53,7 @@ def fill_gaps(
     filled: FloatArray = values.copy()
     width = values.shape[1]
     while True:
-        around = widened(rows, halo, height)
+        around = extend_rows(rows, halo, height)
         known = read(around)
         for first in range(0, width, _WINDOW_COLS):
             cols = slice(first, min(first + _WINDOW_COLS, width))
@@ -75,7 +75,7 @@ def _fill_window(
 ) -> None:
     """Fill the gaps of some columns whose nearest known pixel is no further than the halo."""
     rows, around = bands
-    beside = widened(cols, halo, known.shape[1])
+    beside = extend_rows(cols, halo, known.shape[1])
     window = known[:, beside]
     unknown = ~np.isfinite(window)
     if unknown.all():

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from rm_geo._types import BoolArray
-from rm_geo._util.fft import convolved, kernel_spectrum, padded_shape, periodic_disk
-from rm_geo._util.row_blocks import widened
+from rm_geo._util.fft import convolve, kernel_spectrum, padded_shape, periodic_disk
+from rm_geo._util.row_blocks import extend_rows
 from rm_geo.raster.blocks import split_blocks
 from rm_geo.raster.sparse import SparseRaster
 
@@ -92,7 +92,9 @@ def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
     """
     height, width = sparse.grid.shape
     reach_px = reach_m / sparse.grid.spacing_m
-    around = slice(0, height) if reach_px >= height else widened(rows, int(reach_px) + 1, height)
+    around = (
+        slice(0, height) if reach_px >= height else extend_rows(rows, int(reach_px) + 1, height)
+    )
     measured = sparse.in_rows(around)
     if measured.start == measured.stop:
         return np.zeros((rows.stop - rows.start, width), dtype=np.bool_)
@@ -126,7 +128,7 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
         marked[:] = len(sparse) > 0
         return marked
     for index, row in enumerate(rows):
-        near = sparse.in_rows(widened(slice(row, row + 1), int(reach_px), height))
+        near = sparse.in_rows(extend_rows(slice(row, row + 1), int(reach_px), height))
         # Each measurement reaches over a run of columns: count runs that begin and end.
         offset = sparse.row[near].astype(np.float64) - row
         half = np.sqrt(np.maximum(reach_px**2 - offset**2, 0.0)).astype(np.int64)
@@ -202,7 +204,7 @@ def _dilated(observed: BoolArray, rows: slice, cols: slice, radius_px: float) ->
     top, left = max(rows.start - halo, 0), max(cols.start - halo, 0)
     part = observed[top : rows.stop + halo, left : cols.stop + halo].astype(dtype)
     padded = padded_shape(part.shape, halo)
-    counts = convolved(part, kernel_spectrum(periodic_disk(padded, radius_px), dtype), padded)
+    counts = convolve(part, kernel_spectrum(periodic_disk(padded, radius_px), dtype), padded)
     first_row, first_col = rows.start - top, cols.start - left
     inner = counts[
         first_row : first_row + rows.stop - rows.start,

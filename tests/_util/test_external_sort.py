@@ -42,8 +42,8 @@ def test_a_part_has_about_the_keys_of_a_run() -> None:
         max_size=60,
     ),
     block=st.integers(1, 20),
-    gathered=st.integers(1, 10),
+    sort_below=st.integers(1, 10),
 )
-def test_median_by_counting_equals_numpy(values, block, gathered) -> None:
+def test_median_by_counting_equals_numpy(values, block, sort_below) -> None:
     array = np.array(values)
-    assert median(lambda: cut(array, block), gathered) == np.median(array)
+    assert median(lambda: cut(array, block), sort_below) == np.median(array)

@@ -7,7 +7,7 @@ from scipy import signal
 
 from rm_geo._util.fft import (
     autocorrelation,
-    convolved,
+    convolve,
     kernel_spectrum,
     padded_shape,
     periodic_distance,
@@ -27,7 +27,7 @@ def test_a_kernel_that_spans_the_raster_does_not_wrap_around(shape, seed):
     kernel = np.exp(-np.hypot(row[:, None], col) / 3.0)
     exactly = signal.convolve2d(values, kernel, mode="full")
     rows, cols = (slice(n - 1, 2 * n - 1) for n in shape)
-    np.testing.assert_allclose(convolved(values, spectrum, padded), exactly[rows, cols], atol=1e-4)
+    np.testing.assert_allclose(convolve(values, spectrum, padded), exactly[rows, cols], atol=1e-4)
 
 
 @given(shapes, seeds)

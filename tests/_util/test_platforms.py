@@ -11,7 +11,7 @@ import pytest
 
 from rm_geo._util.atomic import is_link, publish_files, refuse_link, replacing
 from rm_geo._util.disk_columns import empty_column
-from rm_geo._util.locks import allow_open_files, output_lock
+from rm_geo._util.locks import output_lock, raise_open_file_limit
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import OutputError
 
@@ -112,7 +112,7 @@ def test_disk_columns_without_posix_fallocate(monkeypatch):
 def test_no_limit_of_open_files_on_windows(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "resource", None)  # an import would fail
-    allow_open_files(10_000)
+    raise_open_file_limit(10_000)
 
 
 def test_trim_malloc_without_glibc(monkeypatch):
