@@ -106,13 +106,17 @@ def test_documented_quantities_are_all_that_are_recognised():
     assert documented == set(ROLES)
     for role in ROLES.values():
         ranks = {rank for quantity, rank, _ in documented_names() if quantity == role.name}
-        assert ranks == set(range(len(role.rungs))), role.name
+        assert ranks == set(range(len(role.patterns))), role.name
 
 
 @pytest.mark.parametrize(("quantity", "rank", "name"), list(documented_names()))
 def test_documented_column_names_are_recognised_at_their_rank(quantity, rank, name):
     role = ROLES[quantity]
-    ranks = [r for r, rung in enumerate(role.rungs) if column_roles.candidates([name], role, rung)]
+    ranks = [
+        r
+        for r, pattern in enumerate(role.patterns)
+        if column_roles.candidates([name], role, pattern)
+    ]
     assert ranks[:1] == [rank]
 
 

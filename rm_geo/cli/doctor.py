@@ -19,8 +19,8 @@ def doctor(console: Console) -> None:
 
     The exit status is 1 if something that rm_geo needs is missing or broken.
     """
-    from rm_geo.workflows.doctor import describe_environment, require_whole
+    from rm_geo.workflows.doctor import describe_environment, require_working
 
     found = describe_environment()
     console.result(found.as_dict(), "\n".join(found.lines()))
-    require_whole(found)
+    require_working(found)

@@ -22,7 +22,7 @@ from rm_geo.estimators.registry import method_info
 from rm_geo.io.metadata import exists, file_sizes, version_of
 from rm_geo.io.object_store import fetched, remove, stored
 from rm_geo.io.paths import Location, identity, location_of, redacted
-from rm_geo.measurements.cleaning import worth_a_look
+from rm_geo.measurements.cleaning import notable_lines
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, CellResult
 from rm_geo.zoo.catalog import find_model, list_models, verify_model
 
@@ -74,7 +74,7 @@ class JobState:
             for cell in self.results.values()
             for warning in cell.warnings
         ]
-        return worth_a_look(self.lines) + of_cells
+        return notable_lines(self.lines) + of_cells
 
     @property
     def status(self) -> str:

@@ -1,8 +1,8 @@
-"""The rows of a file of measurements, gathered as they come in chunks.
+"""Accumulation of the rows of a file of measurements, which are read in chunks.
 
-Columns become compact at once; what depends on all rows (how much of a column is text, how
-longitudes are counted, whether -30 dBm is a placeholder) is counted along the way, and decided
-when the last chunk is there.
+Values are stored in compact columns at once. Decisions that depend on all rows (the share of
+text in a column, the range of longitudes, whether -30 dBm is a placeholder) use counts that are
+kept along the way, and are made after the last chunk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rm_geo.measurements.cleaning import (
     DropReason,
     LevelCount,
     LongitudeCount,
-    judge,
+    check_rows,
     sum_dropped,
     wrap_longitudes,
 )
@@ -38,19 +38,19 @@ Columns: TypeAlias = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class UsableRows:
-    """The rows that are kept, in the CRS of the file.
+class CleanRows:
+    """The rows that passed all checks, in the CRS of the file.
 
     Attributes
     ----------
     columns : dict of str to ndarray, shape (N,)
-        ``x``, ``y``, ``rsrp_dbm`` (float32), and where they are known ``combination`` (numbers of
-        the values that identify the cell) and ``time`` (as the time reader left it).
+        ``x``, ``y``, ``rsrp_dbm`` (float32) and, where known, ``combination`` (numbers of the
+        values that identify the cell) and ``time`` (for :meth:`MeasurementAccumulator.times`).
     places : dict of str to ndarray, shape (M,)
-        ``x``, ``y`` and ``time`` of rows that have a position and no usable level: the
-        measuring device was there, too.
+        ``x``, ``y`` and ``time`` of rows with a valid position and no valid level: the measuring
+        device was there, too.
     dropped : mapping of DropReason to int
-        How many were not kept.
+        Number of dropped rows by reason.
     """
 
     columns: Columns
@@ -60,11 +60,11 @@ class UsableRows:
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """Which columns of a file are read, and as what.
+    """The columns of a file that are read, and their roles.
 
     Attributes
     ----------
-    taken : mapping of str to str
+    columns : mapping of str to str
         Columns of ``RSRP``, ``time``, and ``x`` and ``y`` where they are not the geometry.
     identity : mapping of str to str
         Columns that identify the cell; see :mod:`rm_geo.measurements.identity`.
@@ -74,38 +74,71 @@ class ColumnChoice:
         Rows that are read.
     """
 
-    taken: Mapping[str, str]
+    columns: Mapping[str, str]
     identity: Mapping[str, str] = field(default_factory=dict)
     neighbours: tuple[NeighbourColumns, ...] = ()
     where: RowFilter | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All columns, each once."""
-        names = [*self.taken.values(), *self.identity.values()]
+        """All columns, each once.
+
+        Returns
+        -------
+        tuple of str
+
+        Examples
+        --------
+        >>> ColumnChoice({"RSRP": "level"}, {"pci": "PCI"}).names
+        ('level', 'PCI')
+        """
+        names = [*self.columns.values(), *self.identity.values()]
         names += [name for cell in self.neighbours for name in cell.columns]
         names += [] if self.where is None else self.where.columns
         return tuple(dict.fromkeys(names))
 
 
 class MeasurementAccumulator:
-    """Rows that came so far.
+    r"""The rows that have been read so far.
 
     Parameters
     ----------
     source : Source
         The file.
     choice : ColumnChoice
-        Which column was taken for which role.
+        The columns to read.
     bounds : tuple of float, optional
-        Other rows are left out and not counted.
+        West, south, east, north in the CRS of the file. Rows outside are not counted.
+
+    Attributes
+    ----------
+    stats : CoordinateStats
+        Statistics of the coordinates, for the check of the CRS.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from rm_geo.io.tables import Request, open_source
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,rsrp\n13,52,-90\n13,52,\n")
+    ...     source = open_source(path)
+    ...     choice = ColumnChoice({"x": "lon", "y": "lat", "RSRP": "rsrp"})
+    ...     tables = source.chunks(Request(choice.names))
+    ...     rows = MeasurementAccumulator.read(source, choice, None, tables)
+    >>> rows.total
+    2
+    >>> clean = rows.clean(geographic=True, in_degrees=True)
+    >>> clean.columns["rsrp_dbm"].tolist(), {r.value: n for r, n in clean.dropped.items()}
+    ([-90.0], {'no_rsrp': 1})
     """
 
     def __init__(self, source: Source, choice: ColumnChoice, bounds: Bounds | None) -> None:
-        taken = choice.taken
+        column_of = choice.columns
         self._source = source
         self._choice = choice
-        self._taken = taken
+        self._column_of = column_of
         self._bounds = bounds
         self._columns: dict[str, DiskColumn[Any]] = {
             "x": DiskColumn(np.float64),
@@ -121,40 +154,71 @@ class MeasurementAccumulator:
         self._neighbour_levels = 0
         self._unselected = 0
         self._times = TimeReader()
-        self._has_times = "time" in taken
+        self._has_times = "time" in column_of
         self._counts = np.zeros(0, dtype=np.int64)
-        self._shares = {role: TextShare() for role in ("x", "y", "RSRP") if role in taken}
+        self._shares = {role: TextShare() for role in ("x", "y", "RSRP") if role in column_of}
         self._shapes = Shapes()
         self._malformed = 0
         self._levels = LevelCount()
         self._longitudes = LongitudeCount()
-        self.look = CoordinateStats()
+        self.stats = CoordinateStats()
 
     @classmethod
-    def of(
+    def read(
         cls,
         source: Source,
         choice: ColumnChoice,
         bounds: Bounds | None,
         tables: Iterable[Table],
     ) -> MeasurementAccumulator:
-        """Gather all chunks of a file."""
-        gathering = cls(source, choice, bounds)
+        """Accumulate all chunks of a file.
+
+        Parameters
+        ----------
+        source : Source
+            The file.
+        choice : ColumnChoice
+            The columns to read.
+        bounds : tuple of float, optional
+            West, south, east, north in the CRS of the file.
+        tables : iterable of Table
+            The chunks.
+
+        Returns
+        -------
+        MeasurementAccumulator
+
+        Raises
+        ------
+        InputError
+            If a chunk cannot be read.
+        """
+        accumulator = cls(source, choice, bounds)
         for table in tables:
-            if table.begins_anew:
-                gathering = cls(source, choice, bounds)
+            if table.restarts:
+                accumulator = cls(source, choice, bounds)
             else:
-                gathering._add(table)
-        return gathering
+                accumulator._add(table)
+        return accumulator
 
     @property
     def total(self) -> int:
-        """Rows in the file, the unusable ones included."""
+        """Number of rows in the file, including dropped ones.
+
+        Returns
+        -------
+        int
+        """
         return len(self._columns["x"]) + self._malformed + self._shapes.not_points
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the reader did that a person may want to know."""
+        """Notes for the cleaning report.
+
+        Returns
+        -------
+        tuple of str
+        """
         notes = self._shapes.notes
         if self._neighbour_levels:
             notes += (
@@ -169,28 +233,36 @@ class MeasurementAccumulator:
 
     @property
     def combinations(self) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
-        """Roles of the identity, and the distinct combinations of their values."""
+        """Roles of the identity, and the distinct combinations of their values.
+
+        Returns
+        -------
+        roles : tuple of str
+            Keys of :data:`rm_geo.measurements.identity.IDENTITY_ROLES`.
+        combinations : list of tuple of (str or None)
+            In the order of their numbers.
+        """
         return self._combinations.keys, list(self._combinations.combinations)
 
     def require_coordinates(self) -> None:
-        """Raise if the rows hold no points, or text for coordinates.
+        """Check that the rows have points, and numbers as coordinates.
 
         Raises
         ------
         InputError
-            Saying what they hold.
+            If all geometries are lines or polygons, or too many coordinates are text.
         """
         self._shapes.require_points(str(self._source.path))
         for axis in ("x", "y"):
             self._require_numbers(axis)
 
     def require_rows(self) -> None:
-        """Raise if there is nothing to judge, or text for levels.
+        """Check that there are rows, and numbers that may be RSRP in dBm.
 
         Raises
         ------
         InputError
-            Saying why.
+            If there are no rows, too many levels are text, or the levels are not in dBm.
         """
         if not (self.total and len(self._columns["x"])):
             if self._bounds is not None:
@@ -200,40 +272,50 @@ class MeasurementAccumulator:
                     hint="The box is west, south, east, north in the CRS of the file.",
                 )
             if self.total:
-                require_kept(0, self._source.label, self.left_out())
+                require_kept(0, self._source.label, self.dropped())
             raise InputError(
                 f"{self._source.label} has no rows.", hint="Export the measurements again."
             )
         self._require_numbers("RSRP")
         if likeness := self._levels.resembles():
             raise InputError(
-                f"The column {self._taken['RSRP']!r} of {self._source.label} holds values from "
+                f"The column {self._column_of['RSRP']!r} of {self._source.label} holds values from "
                 f"{self._levels.lowest:g} to {self._levels.highest:g}: they are no RSRP in "
                 f"dBm. They look like {likeness}.",
                 hint="Convert them to dBm, or choose another column.",
             )
 
-    def left_out(self) -> dict[DropReason, int]:
-        """Rows that the reader itself left out."""
+    def dropped(self) -> dict[DropReason, int]:
+        """Count the rows that were dropped while reading.
+
+        Returns
+        -------
+        dict of DropReason to int
+            Only reasons that occur.
+        """
         counts = {
             DropReason.MALFORMED: self._malformed,
             DropReason.NOT_A_POINT: self._shapes.not_points,
         }
         return {reason: count for reason, count in counts.items() if count}
 
-    def usable(
+    def clean(
         self, *, geographic: bool, in_degrees: bool, legacy: NDArray[np.bool_] | None = None
-    ) -> UsableRows:
-        """Judge all rows, and keep those that can be used; the accumulator is empty then.
+    ) -> CleanRows:
+        """Check all rows and return the valid ones; the accumulator is empty afterwards.
 
         Parameters
         ----------
         geographic : bool
-            Whether x is a longitude, which may be counted 0..360.
+            Whether x is a longitude, which may range from 0 to 360.
         in_degrees : bool
-            Whether coordinates are degrees, whose range is limited.
+            Whether coordinates are in degrees, whose range is limited.
         legacy : ndarray of bool, shape (K,), optional
-            Combinations of identity values that are of 2G or 3G.
+            Combinations of identity values that belong to 2G or 3G.
+
+        Returns
+        -------
+        CleanRows
         """
         columns: Columns = {name: column.finish() for name, column in self._columns.items()}
         dropped: list[Mapping[DropReason, int]] = []
@@ -242,7 +324,7 @@ class MeasurementAccumulator:
         def keep(rows: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
             if geographic:
                 rows["x"][:] = wrap_longitudes(rows["x"], self._longitudes)
-            verdict = judge(
+            check = check_rows(
                 rows["x"],
                 rows["y"],
                 rows["rsrp_dbm"],
@@ -251,9 +333,9 @@ class MeasurementAccumulator:
                 levels=self._levels,
                 is_legacy=None if legacy is None else legacy[rows["combination"]],
             )
-            dropped.append(verdict.dropped)
-            self._keep_places(rows, verdict.placed & ~verdict.keep, timed=timed)
-            return verdict.keep
+            dropped.append(check.dropped)
+            self._keep_places(rows, check.has_position & ~check.keep, timed=timed)
+            return check.keep
 
         columns = compress_in_place(columns, keep)
         del columns["is_text"]
@@ -262,22 +344,38 @@ class MeasurementAccumulator:
         for level_dbm, narrow in iter_blocks(wide, columns["rsrp_dbm"]):
             narrow[:] = level_dbm
         places: Columns = {name: column.finish() for name, column in self._places.items()}
-        return UsableRows(columns, places, self.left_out() | sum_dropped(dropped))
+        return CleanRows(columns, places, self.dropped() | sum_dropped(dropped))
 
     def counts(self) -> NDArray[np.int64]:
-        """Rows of each combination of identity values, shape (K,)."""
+        """Count the rows of each combination of identity values.
+
+        Returns
+        -------
+        ndarray of int64, shape (K,)
+        """
         return self._counts
 
     def times(self, values: NDArray[Any] | None) -> NDArray[np.datetime64] | None:
-        """Give the times of rows that are left; None where they are not understood."""
+        """Convert the times of rows.
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,), optional
+            Column ``time`` of :class:`CleanRows`.
+
+        Returns
+        -------
+        ndarray of datetime64[ms], shape (N,), or None
+            None if there are no times, or their format is unknown.
+        """
         return None if values is None or not self._has_times else self._times.finish(values)
 
     def _add(self, table: Table) -> None:
-        """Take the next rows."""
+        """Add the rows of a chunk."""
         self._malformed += table.malformed
         self._shapes += table.shapes
         x, y = self._coordinates(table)
-        self.look.add(x, y)
+        self.stats.add(x, y)
         inside = _inside(x, y, self._bounds)
         if self._choice.where is not None and x.size:
             wanted = self._choice.where.matches(table.columns, self._source.label)
@@ -287,8 +385,8 @@ class MeasurementAccumulator:
             inside = wanted if inside is None else inside & wanted
         times = self._read_times(table)
         serving = {key: table.columns[name] for key, name in self._choice.identity.items()}
-        level = table.columns[self._taken["RSRP"]]
-        self._append(x, y, level, self._taken["RSRP"], serving, times, inside, serving=True)
+        level = table.columns[self._column_of["RSRP"]]
+        self._append(x, y, level, self._column_of["RSRP"], serving, times, inside, serving=True)
         shared = {key: column for key, column in serving.items() if key in SHARED_ROLES}
         for cell in self._choice.neighbours:
             identity = {key: table.columns[name] for key, name in cell.identity.items()}
@@ -315,7 +413,7 @@ class MeasurementAccumulator:
         *,
         serving: bool,
     ) -> None:
-        """Take the levels of one cell of each row."""
+        """Append the levels of one cell of each row."""
         of_cell, parent = explode_lists({"": level, **identity})
         level = of_cell.pop("")
         numbers = to_numbers(level, name, self._source.label)
@@ -353,15 +451,15 @@ class MeasurementAccumulator:
     def _keep_places(
         self, rows: Mapping[str, NDArray[Any]], chosen: NDArray[np.bool_], *, timed: bool
     ) -> None:
-        """Keep positions and times of rows without a usable level."""
+        """Keep positions and times of rows without a valid level."""
         for key in ("x", "y", "time") if timed else ("x", "y"):
             if key not in self._places:
                 self._places[key] = DiskColumn(rows[key].dtype)
             self._places[key].append(rows[key][chosen])
 
     def _coordinates(self, table: Table) -> tuple[Float64Array, Float64Array]:
-        """Coordinates of the geometry or of two columns."""
-        if "x" in self._taken:
+        """Return the coordinates of the geometry or of two columns."""
+        if "x" in self._column_of:
             return self._degrees(table, "x"), self._degrees(table, "y")
         if table.x is None or table.y is None:
             raise InputError(
@@ -371,9 +469,9 @@ class MeasurementAccumulator:
         return table.x, table.y
 
     def _degrees(self, table: Table, axis: str) -> Float64Array:
-        """Give coordinates of a column, which may be angles in several notations."""
-        name = self._taken[axis]
-        letters = self._taken.get(f"hemisphere of {axis}")
+        """Return the coordinates of a column, which may be angles in several notations."""
+        name = self._column_of[axis]
+        letters = self._column_of.get(f"hemisphere of {axis}")
         hemisphere = None if letters is None else table.columns[letters]
         numbers = to_degrees(table.columns[name], name, self._source.label, hemisphere=hemisphere)
         self._shares[axis].add(numbers)
@@ -381,17 +479,17 @@ class MeasurementAccumulator:
 
     def _numbers(self, table: Table, role: str) -> Numbers:
         """Give a numeric column, and count its text."""
-        name = self._taken[role]
+        name = self._column_of[role]
         numbers = to_numbers(table.columns[name], name, self._source.label)
         if role in self._shares:
             self._shares[role].add(numbers)
         return numbers
 
     def _read_times(self, table: Table) -> NDArray[Any] | None:
-        """Read the times of some rows, where they are understood."""
+        """Read the times of a chunk; None if their format is unknown."""
         if not self._has_times:
             return None
-        times = self._times.read(table.columns[self._taken["time"]])
+        times = self._times.read(table.columns[self._column_of["time"]])
         if times is None:
             self._has_times = False
             self._columns.pop("time", None)
@@ -400,16 +498,29 @@ class MeasurementAccumulator:
     def _require_numbers(self, role: str) -> None:
         """Raise if too much of a column is text."""
         if role in self._shares:
-            self._shares[role].require_little(self._taken[role], self._source.label)
+            self._shares[role].require_mostly_numbers(self._column_of[role], self._source.label)
 
 
 def require_kept(count: int, source: str, dropped: Mapping[DropReason, int]) -> None:
-    """Raise if no row can be used, with the reasons.
+    """Check that at least one row is left.
+
+    Parameters
+    ----------
+    count : int
+        Rows that are left.
+    source : str
+        The file, for messages.
+    dropped : mapping of DropReason to int
+        Dropped rows by reason.
 
     Raises
     ------
     InputError
-        Counting the rows by reason.
+        If no row is left. The message counts the dropped rows by reason.
+
+    Examples
+    --------
+    >>> require_kept(1, "drive.csv", {})
     """
     if count == 0:
         reasons = ", ".join(f"{n:,} {reason.description}" for reason, n in dropped.items())
@@ -421,7 +532,7 @@ def require_kept(count: int, source: str, dropped: Mapping[DropReason, int]) -> 
 
 
 def _inside(x: Float64Array, y: Float64Array, bounds: Bounds | None) -> NDArray[np.bool_] | None:
-    """Tell which rows are inside the bounding box; None where there is none."""
+    """Mark the rows inside the bounding box; None without a box."""
     if bounds is None:
         return None
     west, south, east, north = bounds

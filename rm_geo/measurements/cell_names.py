@@ -1,4 +1,4 @@
-"""Names of cells as names of files."""
+"""Names of files for cells."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ _RESERVED: Final = re.compile(
 
 
 def safe_file_name(cell: str | None) -> str:
-    """Turn the name of a cell into a name that every file system takes.
+    """Convert the name of a cell to a file name that is valid on every file system.
 
-    Letters and digits of any script stay. A name that had to be changed ends in a hash of
-    the original, so that ``A/B`` and ``A:B`` stay apart.
+    Letters and digits of any script are kept. A changed name ends with a hash of the original,
+    so that ``A/B`` and ``A:B`` get different names.
+
+    Parameters
+    ----------
+    cell : str or None
+        Name of the cell; None for rows without one.
 
     Returns
     -------
     str
         At most 80 bytes of UTF-8, without separators, control characters, leading dots
-        or dashes, trailing dots or spaces; ``unknown`` for None and for nothing.
+        or dashes, trailing dots or spaces; ``unknown`` for None and for blank text.
 
     Examples
     --------
@@ -53,10 +58,25 @@ def safe_file_name(cell: str | None) -> str:
 
 
 def safe_file_names(cells: Iterable[str | None]) -> dict[str | None, str]:
-    """Name the files of several cells, no two alike on any file system.
+    """Choose file names for several cells that are distinct on every file system.
 
-    Names that differ only in case, or in nothing after :func:`safe_file_name`, get a hash;
-    the order of the cells does not matter.
+    Names that differ only in case, or not at all after :func:`safe_file_name`, get a hash. The
+    result does not depend on the order of the cells.
+
+    Parameters
+    ----------
+    cells : iterable of (str or None)
+        Names of cells.
+
+    Returns
+    -------
+    dict of (str or None) to str
+        File name of each cell.
+
+    Examples
+    --------
+    >>> safe_file_names(["1", "2", None])
+    {None: 'unknown', '1': '1', '2': '2'}
     """
     distinct = sorted(set(cells), key=lambda cell: (cell is not None, cell or ""))
     taken: set[str] = set()
@@ -72,12 +92,12 @@ def safe_file_names(cells: Iterable[str | None]) -> dict[str | None, str]:
 
 
 def _folded(name: str) -> str:
-    """Form in which case-blind file systems compare names."""
+    """Return the form in which case-insensitive file systems compare names."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _with_hash(name: str, original: str) -> str:
-    """Cut a name to length and put a hash of the original behind it."""
+    """Truncate a name and append a hash of the original."""
     digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
     room = MAX_BYTES - _HASH_DIGITS - 1
     short = name.encode("utf-8", "ignore")[:room].decode("utf-8", "ignore").rstrip("._- ")

@@ -1,4 +1,4 @@
-"""Which rows of a drive test can be used, and why the others cannot.
+"""Checks of the rows of a drive test, and the report of dropped rows.
 
 Every dropped row is counted once, under the first reason that applies.
 """
@@ -30,7 +30,7 @@ REPORTED_DBM: Final = (-140.0, -44.0)
 above its upper one, are possible, and suspect where one of them is far more frequent than its
 neighbourhood."""
 
-VOUCHING_DB: Final = 10.0
+NEIGHBOURHOOD_DB: Final = 10.0
 """Other values within this distance of a suspect value vouch for it."""
 
 _LEAST_REPEATS: Final = 10  # of a suspect value that is no known filler
@@ -44,7 +44,7 @@ _GREENWICH_SHARE: Final = 0.01
 
 
 class DropReason(str, Enum):
-    """Why a row was dropped; the value is the key in machine-readable reports."""
+    """Reason for dropping a row; the value is the key in machine-readable reports."""
 
     MALFORMED = "malformed_row"
     NOT_A_POINT = "not_a_point"
@@ -55,14 +55,24 @@ class DropReason(str, Enum):
     TEXT_RSRP = "text_rsrp"
     INFINITE = "infinite_rsrp"
     PLACEHOLDER = "placeholder_rsrp"
-    LONE_SUSPECT = "lone_filler"
+    ISOLATED_FILLER = "lone_filler"
     NOT_LTE_OR_NR = "not_lte_or_nr"
     IMPOSSIBLE = "impossible_rsrp"
     OUTSIDE_CRS = "outside_crs"
 
     @property
     def description(self) -> str:
-        """The reason in words that fit behind a number of rows."""
+        """The reason in words that follow a number of rows.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> DropReason.NO_RSRP.description
+        'without an RSRP'
+        """
         return _DESCRIPTIONS[self]
 
 
@@ -76,8 +86,8 @@ _DESCRIPTIONS: Final[Mapping[DropReason, str]] = {
     DropReason.TEXT_RSRP: "with text for an RSRP",
     DropReason.INFINITE: "with an infinite RSRP",
     DropReason.PLACEHOLDER: "with a placeholder for an RSRP (-167, -200, -205)",
-    DropReason.LONE_SUSPECT: "with a constant filler (such as -24, -30 or -140 dBm), far from all "
-    "other values of the file",
+    DropReason.ISOLATED_FILLER: "with a constant filler (such as -24, -30 or -140 dBm), far "
+    "from all other values of the file",
     DropReason.NOT_LTE_OR_NR: "of 2G or 3G, whose level is RxLev or RSCP",
     DropReason.IMPOSSIBLE: f"with an RSRP outside {RSRP_MIN_DBM:g}..{RSRP_MAX_DBM:g} dBm",
     DropReason.OUTSIDE_CRS: "at positions that the CRS cannot express",
@@ -90,7 +100,7 @@ _WARNING: Final = "  warning: "
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """What reading a file of measurements found, used and left out.
+    r"""Report on reading a file of measurements: rows, columns, notes and warnings.
 
     Attributes
     ----------
@@ -99,15 +109,25 @@ class CleaningReport:
     total, kept : int
         Rows in the file, and rows that are used.
     dropped : mapping of DropReason to int
-        Rows left out; never zero, each row under one reason.
+        Dropped rows by reason, without zeros; each row is counted once.
     repeated_positions : int
-        Kept rows whose position occurred before. Legal: one row per cell heard, stops.
+        Kept rows with the position of an earlier row, as for several cells at one place.
     repeated_rows : int
-        Kept rows that repeat position, time and cell of an earlier one exactly.
+        Kept rows with position, time and cell of an earlier row.
     columns : mapping of str to str
-        Which column was taken for which role.
-    notes, warnings : tuple of str
-        What was done with the file; what a person should look at.
+        Column of each role.
+    notes : tuple of str
+        Conversions that were applied.
+    warnings : tuple of str
+        Problems that need attention.
+
+    Examples
+    --------
+    >>> report = CleaningReport("a.csv", 3, 2, {DropReason.NO_RSRP: 1}, columns={"RSRP": "level"})
+    >>> print("\n".join(report.lines()))
+    a.csv: 2 of 3 rows used.
+      RSRP from 'level'
+      dropped 1 row without an RSRP
     """
 
     source: str
@@ -122,11 +142,21 @@ class CleaningReport:
 
     @property
     def dropped_total(self) -> int:
-        """Rows left out for any reason."""
+        """Number of dropped rows.
+
+        Returns
+        -------
+        int
+        """
         return sum(self.dropped.values())
 
     def lines(self) -> list[str]:
-        """Describe it in lines for a person."""
+        """Format the report for a person.
+
+        Returns
+        -------
+        list of str
+        """
         lines = [f"{self.source}: {self.kept:,} of {self.total:,} rows used."]
         if self.columns:
             taken = ", ".join(f"{role} from {name!r}" for role, name in self.columns.items())
@@ -150,7 +180,12 @@ class CleaningReport:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as plain values that JSON can hold."""
+        """Convert the report to values for JSON.
+
+        Returns
+        -------
+        dict of str to object
+        """
         return {
             "source": self.source,
             "total": self.total,
@@ -164,12 +199,22 @@ class CleaningReport:
         }
 
 
-def worth_a_look(lines: Iterable[str]) -> list[str]:
-    """Give those of a report's lines that tell of rows left out, or warn.
+def notable_lines(lines: Iterable[str]) -> list[str]:
+    """Select the lines of a report that list dropped rows or warnings.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        As of :meth:`CleaningReport.lines`.
+
+    Returns
+    -------
+    list of str
+        Without indentation and prefix.
 
     Examples
     --------
-    >>> worth_a_look(["a.csv: 2 of 3 rows used.", "  dropped 1 row without an RSRP"])
+    >>> notable_lines(["a.csv: 2 of 3 rows used.", "  dropped 1 row without an RSRP"])
     ['dropped 1 row without an RSRP']
     """
     return [
@@ -180,20 +225,46 @@ def worth_a_look(lines: Iterable[str]) -> list[str]:
 
 
 def rows(count: int) -> str:
-    """``row`` or ``rows``."""
+    """Return the noun for a number of rows.
+
+    Parameters
+    ----------
+    count : int
+        Number of rows.
+
+    Returns
+    -------
+    str
+        ``row`` or ``rows``.
+
+    Examples
+    --------
+    >>> rows(1), rows(2)
+    ('row', 'rows')
+    """
     return "row" if count == 1 else "rows"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Which rows to keep, which have a usable position, and how many were dropped and why."""
+class RowCheck:
+    """Result of :func:`check_rows`.
+
+    Attributes
+    ----------
+    keep : ndarray of bool, shape (N,)
+        Rows that pass all checks.
+    has_position : ndarray of bool, shape (N,)
+        Rows with a valid position.
+    dropped : mapping of DropReason to int
+        Dropped rows by reason.
+    """
 
     keep: BoolArray
-    placed: BoolArray
+    has_position: BoolArray
     dropped: Mapping[DropReason, int]
 
 
-_JUDGED: Final = (
+_ROW_REASONS: Final = (
     DropReason.NO_POSITION,
     DropReason.ZERO_POSITION,
     DropReason.POSITION_OUT_OF_RANGE,
@@ -201,21 +272,37 @@ _JUDGED: Final = (
     DropReason.NO_RSRP,
     DropReason.INFINITE,
     DropReason.PLACEHOLDER,
-    DropReason.LONE_SUSPECT,
+    DropReason.ISOLATED_FILLER,
     DropReason.IMPOSSIBLE,
     DropReason.NOT_LTE_OR_NR,
 )
 
 
 def sum_dropped(parts: Iterable[Mapping[DropReason, int]]) -> dict[DropReason, int]:
-    """Add up what was dropped of parts of a file, in the order in which rows are judged."""
+    """Add the counts of dropped rows of parts of a file.
+
+    Parameters
+    ----------
+    parts : iterable of mapping of DropReason to int
+        Counts of :class:`RowCheck`.
+
+    Returns
+    -------
+    dict of DropReason to int
+        Reasons that occur, in the order of the checks.
+
+    Examples
+    --------
+    >>> sum_dropped([{DropReason.NO_RSRP: 1}, {DropReason.NO_RSRP: 2}])[DropReason.NO_RSRP]
+    3
+    """
     total: Counter[DropReason] = Counter()
     for part in parts:
         total.update(part)
-    return {reason: total[reason] for reason in _JUDGED if total[reason]}
+    return {reason: total[reason] for reason in _ROW_REASONS if total[reason]}
 
 
-def judge(
+def check_rows(
     x: Float64Array,
     y: Float64Array,
     rsrp_dbm: Float64Array,
@@ -224,31 +311,42 @@ def judge(
     is_text: BoolArray | None = None,
     levels: LevelCount | None = None,
     is_legacy: BoolArray | None = None,
-) -> Verdict:
-    """Judge rows by their position and RSRP.
+) -> RowCheck:
+    """Check positions and RSRP of rows.
 
     Parameters
     ----------
     x, y : ndarray of float64, shape (N,)
-        Longitude and latitude in degrees if ``geographic``, else coordinates of a
-        projected CRS; NaN where there is none.
+        Longitude and latitude in degrees if ``geographic``, else coordinates in a projected
+        CRS; NaN where missing.
     rsrp_dbm : ndarray of float64, shape (N,)
-        RSRP in dBm; NaN where there is none.
+        RSRP in dBm; NaN where missing.
     geographic : bool
-        Whether longitudes beyond 180 and latitudes beyond 90 degrees are impossible.
-    is_text : ndarray of bool, optional
-        Where the RSRP is text that is no number.
+        Whether longitudes beyond 180 and latitudes beyond 90 degrees are invalid.
+    is_text : ndarray of bool, shape (N,), optional
+        Rows whose RSRP is text that is not a number.
     levels : LevelCount, optional
-        That of the whole file, where these rows are a part of it.
-    is_legacy : ndarray of bool, optional
+        Counts of the whole file, if these rows are a part of it.
+    is_legacy : ndarray of bool, shape (N,), optional
         Rows of 2G or 3G.
+
+    Returns
+    -------
+    RowCheck
 
     Notes
     -----
-    -24 and -30 dBm are placeholders of some loggers and possible values next to an antenna. One
-    is dropped when it occurs more often than all other possible values within 10 dB of it
-    together: a receiver that comes near enough for -30 dBm passes through its neighbours. So is
-    any other value outside of -140..-44 dBm that fills at least 1 % of the rows.
+    -24 and -30 dBm are placeholders of some loggers and valid levels near an antenna. Such a level
+    is dropped if it occurs more often than all other valid levels within 10 dB of it together: a
+    receiver that reaches -30 dBm passes the levels below. So is any other level outside of
+    -140..-44 dBm that occurs in at least 1 % of the rows.
+
+    Examples
+    --------
+    >>> check = check_rows(np.array([13.0, 0.0]), np.array([52.0, 0.0]), np.array([-90.0, -80.0]),
+    ...                    geographic=True)
+    >>> check.keep.tolist(), check.dropped[DropReason.ZERO_POSITION]
+    ([True, False], 1)
     """
     text = np.zeros(x.shape, dtype=bool) if is_text is None else is_text
     legacy = np.zeros(x.shape, dtype=bool) if is_legacy is None else is_legacy
@@ -262,7 +360,7 @@ def judge(
         (DropReason.NO_RSRP, np.isnan(rsrp_dbm)),
         (DropReason.INFINITE, np.isinf(rsrp_dbm)),
         (DropReason.PLACEHOLDER, np.isin(rsrp_dbm, PLACEHOLDERS_DBM)),
-        (DropReason.LONE_SUSPECT, lone_fillers(rsrp_dbm, levels)),
+        (DropReason.ISOLATED_FILLER, isolated_fillers(rsrp_dbm, levels)),
         (DropReason.IMPOSSIBLE, ~possible),
         (DropReason.NOT_LTE_OR_NR, legacy),
     )
@@ -271,7 +369,7 @@ def judge(
         DropReason.ZERO_POSITION,
         DropReason.POSITION_OUT_OF_RANGE,
     }
-    placed = np.ones(x.shape, dtype=bool)
+    has_position = np.ones(x.shape, dtype=bool)
     keep = np.ones(x.shape, dtype=bool)
     dropped: dict[DropReason, int] = {}
     for reason, failed in tests:
@@ -280,22 +378,27 @@ def judge(
             dropped[reason] = count
             keep &= ~failed
         if reason in of_position:
-            placed &= ~failed
-    return Verdict(keep, placed, dropped)
+            has_position &= ~failed
+    return RowCheck(keep, has_position, dropped)
 
 
 @dataclass(frozen=True)
 class LevelCount:
-    """How often which level occurs in a file. Counts of parts of a file add up.
+    """Histogram of the levels of a file. Counts of parts of a file can be added.
 
     Attributes
     ----------
-    bins : ndarray of int64
+    bins : ndarray of int64, shape (2601,)
         Rows in each tenth of a dB from -200 to 60 dBm.
     whole, values : int
-        Values that are whole numbers, and all finite values.
+        Number of integer values, and of all finite values.
     lowest, highest : float
-        Extremes of the finite values.
+        Range of the finite values.
+
+    Examples
+    --------
+    >>> (LevelCount.of(np.array([-90.0])) + LevelCount.of(np.array([-85.5, np.nan]))).values
+    2
     """
 
     bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
@@ -306,7 +409,17 @@ class LevelCount:
 
     @classmethod
     def of(cls, rsrp_dbm: Float64Array) -> LevelCount:
-        """Count in some rows."""
+        """Count the levels of some rows.
+
+        Parameters
+        ----------
+        rsrp_dbm : ndarray of float64, shape (N,)
+            RSRP in dBm; NaN where missing.
+
+        Returns
+        -------
+        LevelCount
+        """
         finite = rsrp_dbm[np.isfinite(rsrp_dbm)]
         place = _bin_of(finite)
         inside = (place >= 0) & (place < _BINS)
@@ -328,11 +441,17 @@ class LevelCount:
         )
 
     def fillers(self) -> list[int]:
-        """Bins of the levels that are placeholders; see :func:`judge`."""
+        """Find the levels that are placeholders; see :func:`check_rows`.
+
+        Returns
+        -------
+        list of int
+            Their bins.
+        """
         first, last = (int(_bin_of(np.array([x]))[0]) for x in (RSRP_MIN_DBM, RSRP_MAX_DBM))
         possible = self.bins[first : last + 1]
         total = int(possible.sum())
-        reach = round(VOUCHING_DB / _BIN_DB)
+        reach = round(NEIGHBOURHOOD_DB / _BIN_DB)
         known = {int(_bin_of(np.array([level]))[0]) for level in FILLERS_DBM}
         found = []
         for place in (np.flatnonzero(possible) + first).tolist():
@@ -341,17 +460,22 @@ class LevelCount:
             if REPORTED_DBM[0] < level_dbm <= REPORTED_DBM[1]:
                 continue
             near = self.bins[max(place - reach, first) : min(place + reach, last) + 1]
-            vouching = int(near.sum()) - count
+            nearby = int(near.sum()) - count
             if place in known:
                 alone = total == count and place == max(known)  # -24 dBm
-                if (total > count and count > vouching) or (alone and count >= _FILLER_ROWS):
+                if (total > count and count > nearby) or (alone and count >= _FILLER_ROWS):
                     found.append(place)
-            elif total > count > vouching and count >= max(_LEAST_REPEATS, _LEAST_SHARE * total):
+            elif total > count > nearby and count >= max(_LEAST_REPEATS, _LEAST_SHARE * total):
                 found.append(place)
         return found
 
     def resembles(self) -> str:
-        """Say what the values look like where they are no RSRP in dBm; empty where they may be.
+        """Describe values that are not RSRP in dBm.
+
+        Returns
+        -------
+        str
+            The probable quantity; empty if the values may be RSRP in dBm.
 
         Examples
         --------
@@ -376,8 +500,25 @@ def _bin_of(level_dbm: Float64Array) -> NDArray[np.int64]:
     return np.round((clipped - _LOWEST_BIN_DBM) / _BIN_DB).astype(np.int64)
 
 
-def lone_fillers(rsrp_dbm: Float64Array, counted: LevelCount | None = None) -> BoolArray:
-    """Where a level is a placeholder of its file; see :func:`judge`."""
+def isolated_fillers(rsrp_dbm: Float64Array, counted: LevelCount | None = None) -> BoolArray:
+    """Mark the levels that are placeholders in their file; see :func:`check_rows`.
+
+    Parameters
+    ----------
+    rsrp_dbm : ndarray of float64, shape (N,)
+        RSRP in dBm; NaN where missing.
+    counted : LevelCount, optional
+        Counts of the whole file (default: of these rows).
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+
+    Examples
+    --------
+    >>> isolated_fillers(np.array([-24.0, -24.0, -24.0, -90.0])).tolist()
+    [True, True, True, False]
+    """
     fillers = (counted or LevelCount.of(rsrp_dbm)).fillers()
     if not fillers:
         return np.zeros(rsrp_dbm.shape, dtype=bool)
@@ -389,7 +530,17 @@ def lone_fillers(rsrp_dbm: Float64Array, counted: LevelCount | None = None) -> B
 
 @dataclass(frozen=True)
 class LongitudeCount:
-    """How a file counts its longitudes. Counts of parts of a file add up."""
+    """Counts that distinguish longitudes in 0..360 from -180..180. Counts of parts can be added.
+
+    Attributes
+    ----------
+    known : int
+        Finite longitudes.
+    beyond_180 : int
+        Longitudes in 180..360 degrees.
+    lowest_deg : float
+        Smallest longitude.
+    """
 
     known: int = 0
     beyond_180: int = 0
@@ -397,7 +548,17 @@ class LongitudeCount:
 
     @classmethod
     def of(cls, longitude_deg: Float64Array) -> LongitudeCount:
-        """Count in some rows."""
+        """Count the longitudes of some rows.
+
+        Parameters
+        ----------
+        longitude_deg : ndarray of float64, shape (N,)
+            Longitudes in degrees; NaN where missing.
+
+        Returns
+        -------
+        LongitudeCount
+        """
         finite = longitude_deg[np.isfinite(longitude_deg)]
         beyond = np.count_nonzero((finite > 180.0) & (finite <= 360.0))
         return cls(finite.size, int(beyond), float(finite.min(initial=np.inf)))
@@ -410,8 +571,18 @@ class LongitudeCount:
         )
 
     @property
-    def to_360(self) -> bool:
-        """Whether the file counts 0..360: none is negative, more than 1 % are beyond 180."""
+    def uses_0_to_360(self) -> bool:
+        """Whether longitudes are in 0..360: none is negative, and more than 1 % are beyond 180.
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> LongitudeCount.of(np.array([10.0, 350.0])).uses_0_to_360
+        True
+        """
         share = self.beyond_180 / max(self.known, 1)
         return self.lowest_deg >= 0.0 and share > _GREENWICH_SHARE
 
@@ -419,29 +590,51 @@ class LongitudeCount:
 def wrap_longitudes(
     longitude_deg: Float64Array, counted: LongitudeCount | None = None
 ) -> Float64Array:
-    """Bring longitudes counted 0..360 to -180..180.
+    """Convert longitudes in 0..360 to -180..180, if the file uses that range.
 
-    Only where the file counts that way. A single 200 among European positions stays what it
-    is, impossible.
+    A single longitude of 200 degrees among European positions stays invalid.
 
     Parameters
     ----------
     longitude_deg : ndarray of float64, shape (N,)
-        Longitudes.
+        Longitudes in degrees.
     counted : LongitudeCount, optional
-        That of the whole file, where these are a part of it.
+        Counts of the whole file (default: of these rows).
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+
+    Examples
+    --------
+    >>> wrap_longitudes(np.array([10.0, 350.0])).tolist()
+    [10.0, -10.0]
     """
-    if not (counted or LongitudeCount.of(longitude_deg)).to_360:
+    if not (counted or LongitudeCount.of(longitude_deg)).uses_0_to_360:
         return longitude_deg
     wrap = (longitude_deg > 180.0) & (longitude_deg <= 360.0)
     return np.where(wrap, longitude_deg - 360.0, longitude_deg)
 
 
 def count_repeats(*values: NDArray[Any]) -> int:
-    """Count rows that equal an earlier row in all of the arrays.
+    """Count rows that equal an earlier row in all columns.
 
-    Rows are compared by a 64-bit hash: at a million rows the count is off with a
-    probability of some 1e-7, and it informs a person only.
+    Rows are compared by a 64-bit hash. At a million rows, the probability of a wrong count is
+    about 1e-7; the count is only informative.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N,)
+        Columns of numbers or times.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_repeats(np.array([1.0, 2.0, 1.0]), np.array([5.0, 5.0, 5.0]))
+    1
     """
     hashes = (_mixed(*blocks) for blocks in iter_blocks(*values))
     # np.unique's hash table takes ten times as long as sorting.

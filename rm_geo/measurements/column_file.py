@@ -1,6 +1,6 @@
-"""Files that name the columns of a vendor's format, to be used again for each of its logs.
+"""Files with the column names of a vendor's log format, to be reused for other logs.
 
-A file of column names is YAML, with the options of reading that end in ``_column``::
+A file of column names is YAML, with the reading options that end in ``_column``::
 
     rsrp_column: Serving RSRP [dBm]
     cell_column: ECI
@@ -56,12 +56,21 @@ def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Columns by the names of options, :data:`COLUMN_OPTIONS`.
+        Column of each option in :data:`COLUMN_OPTIONS`.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, or has other names.
+        If it cannot be read, or has other keys.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "tems.yaml")
+    ...     write_column_file(path, {"rsrp_column": "Serving RSRP [dBm]"})
+    ...     read_column_file(path)
+    {'rsrp_column': 'Serving RSRP [dBm]'}
     """
     import yaml
 
@@ -92,14 +101,19 @@ def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def columns_of_report(columns: Mapping[str, str]) -> dict[str, str]:
-    """Give the columns that reading took, by the names of options.
+    """Convert the columns of a cleaning report to reading options.
 
-    Columns that identify a cell together are left out: they are found again.
+    Columns that identify a cell in combination are omitted: reading finds them again.
 
     Parameters
     ----------
     columns : mapping of str to str
         As in :attr:`rm_geo.measurements.cleaning.CleaningReport.columns`.
+
+    Returns
+    -------
+    dict of str to str
+        Column of each option in :data:`COLUMN_OPTIONS`.
 
     Examples
     --------
@@ -113,19 +127,28 @@ def columns_of_report(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_column_file(path: str | os.PathLike[str], columns: Mapping[str, str]) -> None:
-    """Write a file of column names.
+    r"""Write a file of column names.
 
     Parameters
     ----------
     path : path-like
         The file; an existing one is replaced.
     columns : mapping of str to str
-        Columns by the names of options.
+        Column of each option in :data:`COLUMN_OPTIONS`.
 
     Raises
     ------
     OutputError
         If it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "tems.yaml")
+    ...     write_column_file(path, {"cell_column": "ECI"})
+    ...     path.read_text("utf-8")
+    'cell_column: ECI\n'
     """
     import yaml
 

@@ -1,15 +1,15 @@
-"""Which cell each level belongs to: operator, technology, carrier and identity together.
+"""The cell of each level: operator, technology, carrier and identity together.
 
-A log states the identity of a cell in several columns, and no single one of them is an identity
-everywhere: a physical cell identity is reused on every carrier and by every operator, a cell
-number may count the sectors of one eNodeB. The columns are read together: each distinct
-combination of their values gets a number, and :func:`resolve` decides for each combination,
-whatever the number of rows.
+A log has the identity of a cell in several columns, and none of them is sufficient in every log:
+a physical cell identity is reused on every carrier and by every operator, a cell number may
+count the sectors of one eNodeB. The columns are read together: each distinct combination of
+their values gets a number, and :func:`resolve` assigns a cell to each combination. Its cost
+depends on the number of combinations, not of rows.
 
 Order of preference: a column that the caller names; CGI, ECI or NCI; eNodeB with local cell
-number; a cell number that is no sector; the name of a cell; eNodeB with PCI; PCI; a sector
-number or the name of a site. What remains the same in several networks, technologies or
-carriers is split by them.
+number; a cell number that is not a sector number; the name of a cell; eNodeB with PCI; PCI; a
+sector number or the name of a site. An identity that occurs in several networks, technologies
+or carriers is split by them.
 """
 
 from __future__ import annotations
@@ -74,16 +74,26 @@ class IdentityColumns:
     columns : mapping of str to str
         Column of each role of :data:`IDENTITY_ROLES`, and of ``chosen`` where the caller named
         the cell's column.
-    overlooked : tuple of str
+    unrecognised : tuple of str
         Columns whose names suggest an identity and that have no role.
     """
 
     columns: Mapping[str, str]
-    overlooked: tuple[str, ...] = ()
+    unrecognised: tuple[str, ...] = ()
 
     @property
-    def identify(self) -> bool:
-        """Whether any of the columns tells cells apart."""
+    def has_identity(self) -> bool:
+        """Whether any of the columns distinguishes cells.
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> [IdentityColumns({role: "A"}).has_identity for role in ("pci", "band")]
+        [True, False]
+        """
         telling = {"chosen", "global", "node", "number", "pci", "name", "site"}
         return not telling.isdisjoint(self.columns)
 
@@ -95,11 +105,11 @@ class CellIdentity:
     Attributes
     ----------
     name : str or None
-        Name of the cell in the results; None where nothing identifies it.
+        Name of the cell in the results; None without an identity.
     keys : tuple of str
-        Names under which a site table may list it, the most specific first.
+        Names to look for in a site table, the most specific first.
     operator, technology, carrier : str
-        What the log says of them; empty where it does not.
+        Values in the log; empty where missing or not unique.
     channel : float
         EARFCN or NR-ARFCN; NaN where unknown.
     """
@@ -119,16 +129,16 @@ class Resolution:
     Attributes
     ----------
     cells : tuple of CellIdentity
-        Each cell once.
+        The cells, each once.
     cell_of : ndarray of int32, shape (K,)
-        For each combination of values the place of its cell; -1 where its levels are no RSRP
-        (2G and 3G).
+        Index in ``cells`` of each combination of values; -1 where its levels are not RSRP (2G and
+        3G).
     channel_of : ndarray of float64, shape (K,)
         EARFCN or NR-ARFCN of each combination; NaN where unknown.
     used : str
-        Role that most rows are identified by; empty where none is.
+        Kind of identity of most rows; empty without one.
     notes, warnings : tuple of str
-        What was done; what may be mixed up.
+        Assignments that were made; cells that may be mixed up.
     """
 
     cells: tuple[CellIdentity, ...]
@@ -148,8 +158,8 @@ def choose_identity_columns(
 ) -> IdentityColumns:
     """Find the identity columns that belong to a level column.
 
-    In a log of 5G beside 4G, the level of NR goes with the identity of NR. A column whose name
-    states the other technology is passed over.
+    In a log of 5G and 4G, the level of NR belongs to the identity of NR. Columns whose names state
+    the other technology are not used.
 
     Parameters
     ----------
@@ -163,12 +173,21 @@ def choose_identity_columns(
         Columns that the caller names: ``cell``, ``pci``, ``node``, ``carrier``, ``operator``,
         ``technology``.
 
+    Returns
+    -------
+    IdentityColumns
+
     Raises
     ------
     UsageError
-        If a column that was named is not in the file.
+        If the file does not have a column that the caller names.
     InputError
         If two columns of cell numbers fit equally well.
+
+    Examples
+    --------
+    >>> dict(choose_identity_columns(["time", "PCI", "EARFCN"], "RSRP", "drive.csv").columns)
+    {'pci': 'PCI', 'channel': 'EARFCN'}
     """
     given = {key: name for key, name in (chosen or {}).items() if name is not None}
     columns: dict[str, str] = {}
@@ -193,8 +212,8 @@ def choose_identity_columns(
             fitting = []
         if len(fitting) > 1 and key in {"global", "pci", "number"}:
             first = fitting[0]
-            rung = next(r for r in role.rungs if r.match(roles.normalise(first)))
-            alike = [n for n in fitting if rung.match(roles.normalise(n))]
+            pattern = next(r for r in role.patterns if r.match(roles.normalise(first)))
+            alike = [n for n in fitting if pattern.match(roles.normalise(n))]
             best = [n for n in alike if column_technology(n) == level] or alike
             if len(best) > 1 and key != "global":
                 raise InputError(
@@ -206,7 +225,7 @@ def choose_identity_columns(
         if fitting:
             columns[key] = fitting[0]
     suspicious = re.compile(r"pci|cell|zell|celda|cellule|\bn?ci\b|nci|eci|cgi|identity|sector")
-    overlooked = [
+    unrecognised = [
         name
         for name in names
         if name not in columns.values()
@@ -214,11 +233,11 @@ def choose_identity_columns(
         and suspicious.search(name.casefold())
         and not re.search(r"rsr|sinr|snr|type|tech|neigh|count|qual|load|lat|lon", name.casefold())
     ]
-    return IdentityColumns(columns, tuple(overlooked))
+    return IdentityColumns(columns, tuple(unrecognised))
 
 
 def _carrier_kind(name: str) -> str:
-    """Tell what a column of carriers holds, by its name."""
+    """Determine by its name whether a carrier column has channels, frequencies or bands."""
     for kind in ("frequency", "band"):
         if matching_columns([name], IDENTITY_ROLES[kind]):
             return kind
@@ -226,7 +245,7 @@ def _carrier_kind(name: str) -> str:
 
 
 def _fitting(found: Sequence[str], level: str | None, *, tagged: bool) -> list[str]:
-    """Keep the columns that belong to the technology of the level."""
+    """Select the columns that belong to the technology of the level."""
     own = [name for name in found if column_technology(name) == level]
     neutral = [name for name in found if column_technology(name) is None]
     if level is None:
@@ -240,7 +259,7 @@ def _fitting(found: Sequence[str], level: str | None, *, tagged: bool) -> list[s
 
 
 def _has_other(found: Sequence[str]) -> bool:
-    """Whether a column states LTE, so that neutral ones are LTE's as well."""
+    """Whether a column states LTE, so that neutral ones belong to LTE as well."""
     return any(column_technology(name) == "LTE" for name in found)
 
 
@@ -256,6 +275,14 @@ class CombinationReader:
     ----------
     combinations : dict of tuple of (str or None) to int
         The combinations so far, and their numbers.
+
+    Examples
+    --------
+    >>> reader = CombinationReader(["pci", "channel"])
+    >>> reader.read({"pci": pa.chunked_array([["1", "1", "2"]])}, 3).tolist()
+    [0, 0, 1]
+    >>> reader.combinations
+    {('1', None): 0, ('2', None): 1}
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
@@ -264,9 +291,19 @@ class CombinationReader:
         self._readers = {key: CellReader() for key in self.keys}
 
     def read(self, columns: Mapping[str, pa.ChunkedArray], rows: int) -> NDArray[np.int32]:
-        """Give each row of a chunk the number of its combination, shape (rows,).
+        """Assign a number to each combination of a chunk.
 
-        A role without a column counts as None.
+        Parameters
+        ----------
+        columns : mapping of str to pyarrow.ChunkedArray
+            Column of each role; the value of a role without a column is None.
+        rows : int
+            Length of the columns.
+
+        Returns
+        -------
+        ndarray of int32, shape (rows,)
+            Number of the combination of each row.
         """
         codes = [
             self._readers[key].read(columns[key])
@@ -292,14 +329,26 @@ class CombinationReader:
         return np.asarray(numbers[inverse])
 
 
-def usable_value(key: str, text: str | None) -> str | None:
-    """Bring a value of an identity column to its normal form; None for placeholders.
+def clean_value(key: str, text: str | None) -> str | None:
+    """Normalise a value of an identity column.
+
+    Parameters
+    ----------
+    key : str
+        Role of the column, a key of :data:`IDENTITY_ROLES` or ``chosen``.
+    text : str or None
+        The value.
+
+    Returns
+    -------
+    str or None
+        None for placeholders and impossible values.
 
     Examples
     --------
-    >>> usable_value("pci", "008"), usable_value("pci", "-1"), usable_value("channel", "0")
+    >>> clean_value("pci", "008"), clean_value("pci", "-1"), clean_value("channel", "0")
     ('8', None, '0')
-    >>> usable_value("global", "0"), usable_value("node", "1001")
+    >>> clean_value("global", "0"), clean_value("node", "1001")
     (None, '1001')
     """
     if text is None:
@@ -329,7 +378,7 @@ def usable_value(key: str, text: str | None) -> str | None:
 
 
 def _number(text: str) -> float | None:
-    """Read a number; None where the text is none."""
+    """Parse a number; None if the text is not a number."""
     if _WHOLE.fullmatch(text):
         return float(text) if len(text) < 16 else int(text)
     try:
@@ -340,7 +389,17 @@ def _number(text: str) -> float | None:
 
 
 def technology_of(text: str) -> str:
-    """Bring a technology to ``LTE``, ``NR``, ``2G/3G`` or itself.
+    """Normalise the name of a radio access technology.
+
+    Parameters
+    ----------
+    text : str
+        Name in the log.
+
+    Returns
+    -------
+    str
+        ``LTE``, ``NR``, ``2G/3G``, or the text itself.
 
     Examples
     --------
@@ -357,6 +416,15 @@ def technology_of(text: str) -> str:
 
 def looks_rounded(text: str) -> bool:
     """Whether a spreadsheet may have rounded an identity.
+
+    Parameters
+    ----------
+    text : str
+        The identity in the log.
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
@@ -389,7 +457,7 @@ class _Row:
 
     @property
     def carrier(self) -> str | None:
-        """The carrier, by the first column that says."""
+        """The carrier: channel, frequency or band, the first that is known."""
         for key, shape in (("channel", "earfcn{}"), ("frequency", "{}MHz"), ("band", "band{}")):
             if (value := self.get(key)) is not None:
                 return shape.format(value)
@@ -416,33 +484,33 @@ _SPLIT_BY_TECHNOLOGY: Final = ("name", "node and PCI", "PCI", "sector number", "
 
 
 def _pair(first: str | None, second: str | None, joint: str = "-") -> str | None:
-    """Join two values that are both there."""
+    """Join two values; None if one is missing."""
     return None if first is None or second is None else f"{first}{joint}{second}"
 
 
 def _if(text: str | None, test: Callable[[str], bool]) -> str | None:
-    """Keep a value that passes a test."""
+    """Return a value that passes a test, else None."""
     return text if text is not None and test(text) else None
 
 
 def _is_sector(text: str) -> bool:
-    """Whether a cell number is so small that it may count the sectors of a site."""
+    """Whether a cell number is small enough to be a sector number of a site."""
     return bool(_WHOLE.fullmatch(text)) and 0 <= int(text) <= _LARGEST_SECTOR
 
 
 def resolve(
     keys: Sequence[str], combinations: Sequence[tuple[str | None, ...]], counts: NDArray[np.int64]
 ) -> Resolution:
-    """Decide which combinations of values are one cell.
+    """Assign combinations of identity values to cells.
 
     Parameters
     ----------
     keys : sequence of str
         Roles of the values.
     combinations : sequence of tuple of (str or None)
-        Distinct combinations, as :class:`CombinationReader` numbers them.
+        Distinct combinations, in the order of :class:`CombinationReader`.
     counts : ndarray of int64, shape (K,)
-        Rows of each.
+        Rows of each combination.
 
     Returns
     -------
@@ -461,7 +529,7 @@ def resolve(
     table = [
         _Row(
             {
-                key: None if key in lost else usable_value(key, text)
+                key: None if key in lost else clean_value(key, text)
                 for key, text in zip(keys, combination, strict=True)
             },
             int(count),
@@ -474,7 +542,7 @@ def resolve(
     rows_by_kind: dict[str, int] = defaultdict(int)
     for place in rows:
         rows_by_kind[base[place][0]] += table[place].count
-    _adopt(table, base, notes)
+    _assign_by_pci(table, base, notes)
     groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for place in rows:
         groups[base[place]].append(place)
@@ -491,21 +559,21 @@ def resolve(
         label = None if name is None and not suffix else f"{name or 'unknown'}{suffix}"
         cell_of[members] = len(cells)
         cells.append(_identity(label, [table[p] for p in members], kind))
-    warnings += _doubts(cells, cell_of, table)
+    warnings += _mixed_identity_warnings(cells, cell_of, table)
     used = max(rows_by_kind, key=lambda kind: rows_by_kind[kind], default="")
     channel_of = np.array([_channel(row) for row in table], dtype=np.float64)
     return Resolution(tuple(cells), cell_of, channel_of, used, tuple(notes), tuple(warnings))
 
 
 def _channel(row: _Row) -> float:
-    """Give the channel number of a combination; NaN where unknown."""
+    """Return the channel number of a combination; NaN where unknown."""
     text = row.get("channel")
     number = None if text is None else _number(text)
     return float("nan") if number is None else float(number)
 
 
 def _base(row: _Row) -> tuple[str, str | None]:
-    """Give the first kind of identity that the values allow."""
+    """Return the first kind of identity whose values are present, and the identity."""
     for kind, make in _KINDS.items():
         if (name := make(row)) is not None:
             return kind, name
@@ -518,19 +586,19 @@ def _has_better(kind: str, groups: Mapping[tuple[str, str | None], Sequence[int]
     return any(other in better for other, _ in groups)
 
 
-def _adopt(
+def _assign_by_pci(
     table: Sequence[_Row], base: dict[int, tuple[str, str | None]], notes: list[str]
 ) -> None:
-    """Give rows that state a PCI alone the only cell that has it on their carrier and network.
+    """Assign rows with a PCI only to the single cell with that PCI on their carrier and network.
 
-    Neighbour cells and rows between two registrations state no global identity.
+    Neighbour cells and rows between two registrations have no global identity.
     """
     owners: dict[str, list[tuple[tuple[str, str | None], _Row]]] = defaultdict(list)
     for place, identity in base.items():
         pci = table[place].get("pci")
         if pci is not None and identity[0] in _UNIQUE_KINDS:
             owners[pci].append((identity, table[place]))
-    adopted = 0
+    assigned = 0
     for place, (kind, _) in list(base.items()):
         row = table[place]
         pci = row.get("pci")
@@ -546,10 +614,10 @@ def _adopt(
         }
         if len(fitting) == 1:
             base[place] = fitting.pop()
-            adopted += row.count
-    if adopted:
+            assigned += row.count
+    if assigned:
         notes.append(
-            f"{adopted:,} rows state a PCI only and belong to the one cell with this PCI on their "
+            f"{assigned:,} rows state a PCI only and belong to the one cell with this PCI on their "
             "carrier."
         )
 
@@ -562,7 +630,7 @@ def _agree(first: str | None, second: str | None) -> bool:
 def _split(
     kind: str, name: str | None, members: Sequence[tuple[int, _Row]], warnings: list[str]
 ) -> dict[str, list[int]]:
-    """Split the rows of one identity by network, technology and carrier; give suffixes."""
+    """Split the rows of one identity by network, technology and carrier; return them by suffix."""
     parts: dict[str, list[tuple[int, _Row]]] = {"": list(members)}
     tests: list[tuple[str, Callable[[_Row], str | None]]] = [
         ("operator", lambda row: row.operator),
@@ -593,12 +661,12 @@ def _split(
 
 
 def _slug(value: str) -> str:
-    """Shorten a value for the name of a cell."""
+    """Replace spaces in a value for the name of a cell."""
     return re.sub(r"\s+", "-", value.strip())
 
 
 def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdentity:
-    """Put together what is known of a cell."""
+    """Collect the attributes of a cell."""
 
     def only(values: set[str | None]) -> str:
         stated = sorted(value for value in values if value is not None)
@@ -623,7 +691,7 @@ def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdent
 def _rounded_columns(
     keys: Sequence[str], combinations: Sequence[tuple[str | None, ...]], warnings: list[str]
 ) -> set[str]:
-    """Find columns whose identities a spreadsheet rounded; they identify nothing."""
+    """Find columns whose identities a spreadsheet rounded; they cannot identify cells."""
     lost: set[str] = set()
     for place, key in enumerate(keys):
         if key not in {"chosen", "global", "number", "node", "name"}:
@@ -647,10 +715,10 @@ def _role_name(key: str) -> str:
     return "cell" if key == "chosen" else IDENTITY_ROLES[key].name
 
 
-def _doubts(
+def _mixed_identity_warnings(
     cells: Sequence[CellIdentity], cell_of: NDArray[np.int32], table: Sequence[_Row]
 ) -> list[str]:
-    """Warn of cells that hold several values of another identity-like column."""
+    """Warn of cells with several values of another identity column."""
     found: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for place, row in enumerate(table):
         if (cell := int(cell_of[place])) < 0:

@@ -130,24 +130,24 @@ def read_measurements(
     choice, identity = _choose_columns(
         source, rsrp_column, x_column, y_column, time_column, named, where
     )
-    taken = choice.taken
-    stated = _stated_crs(source, taken, None if crs is None else parse_crs(crs))
-    axes = (taken["x"], taken["y"]) if "x" in taken else None
+    column_of = choice.columns
+    crs_choice = _choose_crs(source, column_of, None if crs is None else parse_crs(crs))
+    axes = (column_of["x"], column_of["y"]) if "x" in column_of else None
     request = Request(choice.names, bounds, axes)
-    rows = MeasurementAccumulator.of(source, choice, bounds, source.chunks(request))
+    rows = MeasurementAccumulator.read(source, choice, bounds, source.chunks(request))
     rows.require_coordinates()
-    stated = stated.check(rows.look, source.label)
-    file_crs = stated.crs
+    crs_choice = crs_choice.check(rows.stats, source.label)
+    file_crs = crs_choice.crs
     rows.require_rows()
     keys, combinations = rows.combinations
     cells = resolve(keys, combinations, rows.counts())
     total = rows.total
-    usable = rows.usable(
+    clean = rows.clean(
         geographic=file_crs.is_geographic,
         in_degrees=_is_in_degrees(file_crs),
         legacy=cells.cell_of < 0 if keys else None,
     )
-    columns, dropped = usable.columns, dict(usable.dropped)
+    columns, dropped = clean.columns, dict(clean.dropped)
     require_kept(columns["x"].size, source.label, dropped)
 
     positions = to_metres(
@@ -167,20 +167,20 @@ def read_measurements(
         earfcn=_channels(cells, placed),
         source=source.path,
         identities=cells.cells,
-        places=_places(usable.places, rows, file_crs, positions.crs, source.label),
+        places=_places(clean.places, rows, file_crs, positions.crs, source.label),
     )
     repeated_positions, repeated_rows = _repeats(measurements)
-    doubts = [*cells.warnings, *_far_apart(measurements), *_overlooked(identity)]
-    if strict and doubts:
+    cell_warnings = [*cells.warnings, *_far_apart(measurements), *_unrecognised(identity)]
+    if strict and cell_warnings:
         raise InputError(
-            f"{source.label} may mix up cells: {doubts[0]}",
+            f"{source.label} may mix up cells: {cell_warnings[0]}",
             hint="Name the columns that identify the cell, or read without the strict check.",
         )
     notes = (
         *rows.notes,
         *cells.notes,
         positions.note,
-        *_missing(taken, identity, time),
+        *_missing(column_of, identity, time),
     )
     report = CleaningReport(
         source=source.label,
@@ -189,9 +189,11 @@ def read_measurements(
         dropped=dropped,
         repeated_positions=repeated_positions,
         repeated_rows=repeated_rows,
-        columns={**taken, **_shown(identity, cells)},
+        columns={**column_of, **_shown(identity, cells)},
         notes=tuple(note for note in notes if note),
-        warnings=tuple(text for text in (stated.warning, positions.warning, *doubts) if text),
+        warnings=tuple(
+            text for text in (crs_choice.warning, positions.warning, *cell_warnings) if text
+        ),
     )
     return measurements, report
 
@@ -299,13 +301,13 @@ def _far_apart(measurements: Measurements) -> list[str]:
     ]
 
 
-def _overlooked(identity: IdentityColumns) -> list[str]:
+def _unrecognised(identity: IdentityColumns) -> list[str]:
     """Warn where no column identifies the cell and the name of one suggests it."""
-    if identity.identify or not identity.overlooked:
+    if identity.has_identity or not identity.unrecognised:
         return []
     return [
-        "No cell column was recognised, and all rows are taken for one cell, but "
-        f"{roles.quoted(identity.overlooked)} may identify it: choose with `cell_column`."
+        "No cell column was recognised, and all rows are read as one cell, but "
+        f"{roles.quoted(identity.unrecognised)} may identify it: choose with `cell_column`."
     ]
 
 
@@ -346,14 +348,14 @@ def _placed(columns: Columns) -> Columns:
 
 
 def _missing(
-    taken: Mapping[str, str], identity: IdentityColumns, time: NDArray[np.datetime64] | None
+    column_of: Mapping[str, str], identity: IdentityColumns, time: NDArray[np.datetime64] | None
 ) -> list[str]:
     """Say which attributes are not there."""
     notes = []
-    if not identity.identify:
+    if not identity.has_identity:
         notes.append("No cell column was found: all rows are one cell (`cell_column`).")
-    if "time" in taken and time is None:
-        notes.append(f"The times in {taken['time']!r} are not understood: left out.")
+    if "time" in column_of and time is None:
+        notes.append(f"The times in {column_of['time']!r} are not understood: left out.")
     return notes
 
 
@@ -368,35 +370,38 @@ def _choose_columns(
 ) -> tuple[ColumnChoice, IdentityColumns]:
     """Find the column of each role; ``x`` and ``y`` only where they are not the geometry."""
     names, label = source.names, source.label
-    taken: dict[str, str] = {}
+    column_of: dict[str, str] = {}
     if (x is None) != (y is None):
         raise UsageError("`x_column` and `y_column` go together: give both or none.")
     if x is not None or not source.has_geometry:
-        taken["x"], taken["y"] = _coordinate_columns(source, x, y)
+        column_of["x"], column_of["y"] = _coordinate_columns(source, x, y)
         for axis, pattern in roles.HEMISPHERES.items():
             letters = [name for name in names if pattern.match(roles.normalise(name))]
-            if len(letters) == 1 and letters[0] != taken[axis]:
-                taken[f"hemisphere of {axis}"] = letters[0]
+            if len(letters) == 1 and letters[0] != column_of[axis]:
+                column_of[f"hemisphere of {axis}"] = letters[0]
     neighbours = () if rsrp is not None else find_neighbours(names)
     own = [name for name in names if not any(name in cell.columns for cell in neighbours)]
     serving: dict[str, str] = {}
     if rsrp is None and neighbours and roles.find_column(own, roles.RSRP, label) is None:
         first, *rest = neighbours  # a scanner numbers all of its cells
-        taken["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
+        column_of["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
     else:
-        taken["RSRP"] = roles.require_column(
+        column_of["RSRP"] = roles.require_column(
             own if rsrp is None else names, roles.RSRP, label, chosen=rsrp
         )
     if (found := roles.find_column(names, roles.TIME, label, chosen=time)) is not None:
-        taken["time"] = found
+        column_of["time"] = found
     identity = choose_identity_columns(
-        [name for name in own if name not in taken.values()], taken["RSRP"], label, chosen=named
+        [name for name in own if name not in column_of.values()],
+        column_of["RSRP"],
+        label,
+        chosen=named,
     )
     if serving:
         network = {key: name for key, name in identity.columns.items() if key in SHARED_ROLES}
-        identity = IdentityColumns({**network, **serving}, identity.overlooked)
+        identity = IdentityColumns({**network, **serving}, identity.unrecognised)
     rows = None if where is None else RowFilter.parse(where, list(names), label)
-    return ColumnChoice(taken, identity.columns, neighbours, rows), identity
+    return ColumnChoice(column_of, identity.columns, neighbours, rows), identity
 
 
 def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[str, str]:
@@ -421,12 +426,12 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
     )
 
 
-def _stated_crs(source: Source, taken: Mapping[str, str], given: CRS | None) -> CrsChoice:
+def _choose_crs(source: Source, column_of: Mapping[str, str], given: CRS | None) -> CrsChoice:
     """Choose the file's CRS, or the one given, or WGS 84 for longitude and latitude."""
-    if "x" not in taken:
+    if "x" not in column_of:
         return CrsChoice.choose_for_source(source, given)
-    is_degrees = roles.is_named(taken["x"], roles.LONGITUDE) and roles.is_named(
-        taken["y"], roles.LATITUDE
+    is_degrees = roles.is_named(column_of["x"], roles.LONGITUDE) and roles.is_named(
+        column_of["y"], roles.LATITUDE
     )
     by_names = CRS.from_epsg(_WGS84) if is_degrees else None
     return CrsChoice.choose(None, by_names if given is None else given, source.label)

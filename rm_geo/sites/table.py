@@ -30,13 +30,13 @@ _NOTHING: Final = re.compile(r"(?!)")
 _SITE: Final = r"(?:site|cell|sector|tx|transmitter|antenna|ant|bs|bts|enb|gnb|mast|tower|rs)*"
 
 
-def _role(name: str, *rungs: str, refused: re.Pattern[str] = _NOTHING) -> Role:
+def _role(name: str, *patterns: str, refused: re.Pattern[str] = _NOTHING) -> Role:
     """Make a role of a site table; its columns cannot be named by options."""
-    patterns = tuple(re.compile(rf"(?:{_SITE}(?:{rung}))\Z") for rung in rungs)
-    return Role(name, None, patterns, refused)
+    compiled = tuple(re.compile(rf"(?:{_SITE}(?:{pattern}))\Z") for pattern in patterns)
+    return Role(name, None, compiled, refused)
 
 
-_CELL: Final = Role("cell", None, roles.CELL.rungs, roles.CELL.refused)
+_CELL: Final = Role("cell", None, roles.CELL.patterns, roles.CELL.refused)
 _LONGITUDE: Final = _role("longitude", "longitude|lon|lng|long")
 _LATITUDE: Final = _role("latitude", "latitude|lat")
 _EASTING: Final = _role("x coordinate", "x|easting|east|utmx|xcoord|xm")

@@ -160,7 +160,7 @@ def describe_environment() -> Environment:
     return Environment(tuple(checks), device, names)
 
 
-def require_whole(environment: Environment) -> None:
+def require_working(environment: Environment) -> None:
     """Refuse an environment in which something that rm_geo needs is missing or broken.
 
     Parameters

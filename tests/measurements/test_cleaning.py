@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 from rm_geo.measurements.cleaning import (
     CleaningReport,
     DropReason,
+    check_rows,
     count_repeats,
-    judge,
-    lone_fillers,
+    isolated_fillers,
     wrap_longitudes,
 )
 
@@ -34,16 +34,16 @@ def rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @given(rows=rows(), geographic=st.booleans())
 def test_every_row_is_kept_or_counted_once(rows, geographic) -> None:
     x, y, rsrp = rows
-    verdict = judge(x, y, rsrp, geographic=geographic)
-    assert verdict.keep.sum() + sum(verdict.dropped.values()) == x.size
-    assert all(count > 0 for count in verdict.dropped.values())
+    check = check_rows(x, y, rsrp, geographic=geographic)
+    assert check.keep.sum() + sum(check.dropped.values()) == x.size
+    assert all(count > 0 for count in check.dropped.values())
 
 
 @settings(max_examples=60, deadline=None)
 @given(rows=rows(), geographic=st.booleans())
 def test_what_is_kept_is_possible(rows, geographic) -> None:
     x, y, rsrp = rows
-    keep = judge(x, y, rsrp, geographic=geographic).keep
+    keep = check_rows(x, y, rsrp, geographic=geographic).keep
     assert np.isfinite(x[keep]).all()
     assert np.isfinite(y[keep]).all()
     assert ((rsrp[keep] >= -156) & (rsrp[keep] <= -20)).all()
@@ -58,8 +58,8 @@ def test_what_is_kept_is_possible(rows, geographic) -> None:
 def test_the_order_of_the_rows_does_not_matter(rows, seed) -> None:
     x, y, rsrp = rows
     order = np.random.default_rng(seed).permutation(x.size)
-    straight = judge(x, y, rsrp, geographic=True)
-    shuffled = judge(x[order], y[order], rsrp[order], geographic=True)
+    straight = check_rows(x, y, rsrp, geographic=True)
+    shuffled = check_rows(x[order], y[order], rsrp[order], geographic=True)
     np.testing.assert_array_equal(shuffled.keep, straight.keep[order])
     assert shuffled.dropped == straight.dropped
 
@@ -77,7 +77,7 @@ def test_the_order_of_the_rows_does_not_matter(rows, seed) -> None:
         (8.0, 50.0, -200.0, DropReason.PLACEHOLDER),
         (8.0, 50.0, -205.0, DropReason.PLACEHOLDER),
         (8.0, 50.0, -167.0, DropReason.PLACEHOLDER),
-        (8.0, 50.0, -30.0, DropReason.LONE_SUSPECT),
+        (8.0, 50.0, -30.0, DropReason.ISOLATED_FILLER),
         (8.0, 50.0, -156.1, DropReason.IMPOSSIBLE),
         (8.0, 50.0, -19.9, DropReason.IMPOSSIBLE),
         (8.0, 50.0, 2147483647.0, DropReason.IMPOSSIBLE),
@@ -85,31 +85,31 @@ def test_the_order_of_the_rows_does_not_matter(rows, seed) -> None:
     ],
 )
 def test_reasons(x: float, y: float, rsrp: float, reason: DropReason) -> None:
-    verdict = judge(
+    check = check_rows(
         np.array([8.0, x]), np.array([50.0, y]), np.array([-95.0, rsrp]), geographic=True
     )
-    assert verdict.keep.tolist() == [True, False]
-    assert verdict.dropped == {reason: 1}
+    assert check.keep.tolist() == [True, False]
+    assert check.dropped == {reason: 1}
 
 
 @pytest.mark.parametrize("rsrp", [-156.0, -140.0, -44.0, -20.0])
 def test_the_limits_themselves_are_possible(rsrp: float) -> None:
     one = np.array([8.0])
-    assert judge(one, one, np.array([rsrp]), geographic=True).keep.all()
+    assert check_rows(one, one, np.array([rsrp]), geographic=True).keep.all()
 
 
 def test_minus_30_is_kept_beside_similar_levels() -> None:
     near_an_antenna = np.array([-30.0, -31.0, -33.5, -38.0, -60.0, -90.0])
-    assert not lone_fillers(near_an_antenna).any()
+    assert not isolated_fillers(near_an_antenna).any()
 
 
 def test_minus_30_is_dropped_where_it_is_isolated_and_frequent() -> None:
     placeholder = np.array([-30.0] * 5 + [-36.0] + [-90.0] * 50)
-    assert lone_fillers(placeholder).sum() == 5
+    assert isolated_fillers(placeholder).sum() == 5
 
 
 def test_minus_30_stays_where_there_is_nothing_else() -> None:
-    assert not lone_fillers(np.array([-30.0, -30.0, np.nan])).any()
+    assert not isolated_fillers(np.array([-30.0, -30.0, np.nan])).any()
 
 
 def test_longitudes_counted_to_360_are_wrapped() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.errors import InputError, UsageError
-from rm_geo.measurements.identity import choose_identity_columns, resolve, usable_value
+from rm_geo.measurements.identity import choose_identity_columns, clean_value, resolve
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.reader import read_measurements
 
@@ -221,7 +221,7 @@ def test_one_identity_in_two_places_is_a_warning(tmp_path):
 
 
 def test_a_number_is_a_number_whatever_its_padding():
-    assert usable_value("pci", "008") == usable_value("pci", "8.0") == "8"
+    assert clean_value("pci", "008") == clean_value("pci", "8.0") == "8"
 
 
 def test_columns_can_be_named(tmp_path):
@@ -336,7 +336,7 @@ def test_no_two_identities_share_a_map_without_a_warning(rows):
         if found.cell_of[first] < 0 or found.cell_of[first] != found.cell_of[second]:
             continue
         for place, key in enumerate(KEYS):
-            one, two = (usable_value(key, rows[k][place]) for k in (first, second))
+            one, two = (clean_value(key, rows[k][place]) for k in (first, second))
             if one is not None and two is not None and one != two:
                 assert found.warnings, (rows[first], rows[second], key)
 

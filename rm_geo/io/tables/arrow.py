@@ -91,7 +91,7 @@ class TextShare:
         self._values += texts + int(np.count_nonzero(~np.isnan(numbers.values)))
         self._examples |= dict.fromkeys(numbers.examples)
 
-    def require_little(self, name: str, source: str) -> None:
+    def require_mostly_numbers(self, name: str, source: str) -> None:
         """Raise if too much of the column is text.
 
         Raises

@@ -1,7 +1,7 @@
 """Finding columns by the names that drive-test tools give them.
 
 Names are compared in a normal form (lower case, no punctuation, no unit), against
-patterns in order of preference. Two columns on the same rung are a question for the
+patterns in order of preference. Two columns on the same pattern are a question for the
 user, not a coin to toss: RSRP of LTE and of NR side by side, say.
 """
 
@@ -51,12 +51,12 @@ class Role:
         For messages.
     parameter : str or None
         Option that names the column, such as ``rsrp_column``; None if there is none.
-    rungs : tuple of patterns
+    patterns : tuple of patterns
         Whole normal forms, the preferred ones first.
     refused : pattern
         Parts of a normal form that rule a column out.
-    decides : bool
-        Whether two candidates on one rung are an error; otherwise the role stays empty.
+    must_be_unique : bool
+        Whether two candidates on one pattern are an error; otherwise the role stays empty.
     words : tuple of str
         Normal forms of long names: a column of a DBF, whose names end after ten characters, is
         compared with their beginnings.
@@ -64,9 +64,9 @@ class Role:
 
     name: str
     parameter: str | None
-    rungs: tuple[re.Pattern[str], ...]
+    patterns: tuple[re.Pattern[str], ...]
     refused: re.Pattern[str]
-    decides: bool = True
+    must_be_unique: bool = True
     words: tuple[str, ...] = ()
 
     @property
@@ -156,10 +156,12 @@ _IDENTITY_REFUSED: Final = re.compile(
 )
 
 
-def _identity_role(name: str, parameter: str, *rungs: str, words: Sequence[str] = ()) -> Role:
+def _identity_role(name: str, parameter: str, *patterns: str, words: Sequence[str] = ()) -> Role:
     """Make a role of an identity; a file may have several columns of it."""
-    patterns = tuple(_whole(rf"{_TECHNOLOGY}*(?:{rung}){_TECHNOLOGY}*") for rung in rungs)
-    return Role(name, parameter, patterns, _IDENTITY_REFUSED, decides=False, words=tuple(words))
+    compiled = tuple(_whole(rf"{_TECHNOLOGY}*(?:{pattern}){_TECHNOLOGY}*") for pattern in patterns)
+    return Role(
+        name, parameter, compiled, _IDENTITY_REFUSED, must_be_unique=False, words=tuple(words)
+    )
 
 
 GLOBAL_ID: Final = _identity_role(
@@ -220,10 +222,10 @@ BAND: Final = _identity_role(
 _OPERATOR_REFUSED: Final = re.compile(rf"{_NOT_MINE}|{_STATISTIC}|type|tech|home|sim|delta")
 
 
-def _network_role(name: str, *rungs: str) -> Role:
+def _network_role(name: str, *patterns: str) -> Role:
     """Make a role of a network's identity."""
-    patterns = tuple(_whole(rf"{_TECHNOLOGY}*(?:{rung})") for rung in rungs)
-    return Role(name, "operator_column", patterns, _OPERATOR_REFUSED, decides=False)
+    compiled = tuple(_whole(rf"{_TECHNOLOGY}*(?:{pattern})") for pattern in patterns)
+    return Role(name, "operator_column", compiled, _OPERATOR_REFUSED, must_be_unique=False)
 
 
 PLMN: Final = _network_role("PLMN", r"(?:network|operator)?(?:plmn|plmnid|mccmnc|mccandmnc)")
@@ -257,7 +259,7 @@ TECHNOLOGY: Final = Role(
         ),
     ),
     re.compile(rf"{_NOT_MINE}|{_STATISTIC}"),
-    decides=False,
+    must_be_unique=False,
 )
 """Radio access technology of the row."""
 
@@ -323,7 +325,7 @@ TIME: Final = Role(
         _whole(r"date"),
     ),
     re.compile(r"delta|elapsed|duration|diff|zone"),
-    decides=False,
+    must_be_unique=False,
 )
 """Time of the measurement."""
 
@@ -359,11 +361,11 @@ def find_column(
     """
     if chosen is not None:
         return _chosen_column(names, role, source, chosen)
-    for rung in role.rungs:
-        found = candidates(names, role, rung)
+    for pattern in role.patterns:
+        found = candidates(names, role, pattern)
         if len(found) == 1:
             return found[0]
-        if len(found) > 1 and role.decides:
+        if len(found) > 1 and role.must_be_unique:
             raise InputError(
                 f"{source} has {len(found)} columns that may hold the {role.name}: "
                 f"{quoted(found)}.",
@@ -374,10 +376,10 @@ def find_column(
     return None
 
 
-def candidates(names: Sequence[str], role: Role, rung: re.Pattern[str]) -> list[str]:
-    """Columns that stand on one rung of a role."""
+def candidates(names: Sequence[str], role: Role, pattern: re.Pattern[str]) -> list[str]:
+    """Columns that stand on one pattern of a role."""
     normal = {name: normalise(name) for name in names}
-    return [n for n in names if rung.match(normal[n]) and not role.refused.search(normal[n])]
+    return [n for n in names if pattern.match(normal[n]) and not role.refused.search(normal[n])]
 
 
 def matching_columns(names: Sequence[str], role: Role) -> list[str]:
@@ -395,7 +397,7 @@ def matching_columns(names: Sequence[str], role: Role) -> list[str]:
     >>> matching_columns(["lat", "NR_PCI", "PCI", "physical_c"], PCI)
     ['NR_PCI', 'PCI', 'physical_c']
     """
-    found = [name for rung in role.rungs for name in candidates(names, role, rung)]
+    found = [name for pattern in role.patterns for name in candidates(names, role, pattern)]
     found += [name for name in names if _is_cut_short(name, role)]
     return list(dict.fromkeys(found))
 
@@ -469,4 +471,4 @@ def _chosen_column(names: Sequence[str], role: Role, source: str, chosen: str) -
 
 def is_named(name: str, role: Role) -> bool:
     """Whether the name of a column speaks for a role."""
-    return any(candidates([name], role, rung) for rung in role.rungs)
+    return any(candidates([name], role, pattern) for pattern in role.patterns)

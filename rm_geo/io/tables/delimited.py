@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 
 from rm_geo.errors import InputError
 from rm_geo.io.tables import column_roles as roles
-from rm_geo.io.tables.source import Request, Source, Table, sliced
+from rm_geo.io.tables.source import Request, Source, Table, split_batches
 
 _SNIFFED_BYTES: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 22
@@ -234,7 +234,7 @@ def _chunks(path: Path, dialect: Dialect, request: Request) -> Iterator[Table]:
     encodings = dict.fromkeys((dialect.encoding, _FALLBACK_ENCODING))
     for place, encoding in enumerate(encodings):
         if place:
-            yield Table({}, begins_anew=True)
+            yield Table({}, restarts=True)
         try:
             yield from _read(path, dialect, encoding, request)
         except pa.ArrowInvalid as error:
@@ -277,7 +277,7 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
         ),
     )
     with reader:
-        for table in sliced(reader, request.rows):
+        for table in split_batches(reader, request.rows):
             yield Table({name: table.column(place) for name, place in chosen.items()})
     yield Table({name: pa.chunked_array([], pa.string()) for name in chosen}, malformed=malformed)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.json as pajson
 
 from rm_geo.errors import InputError
-from rm_geo.io.tables.source import Request, Source, Table, sliced
+from rm_geo.io.tables.source import Request, Source, Table, split_batches
 
 SUFFIXES: Final = (".jsonl", ".ndjson", ".jsonlines")
 _SNIFFED_BYTES: Final = 1 << 20
@@ -54,7 +54,7 @@ def open_json_lines(path: Path) -> Source:
     table = _read(path)
 
     def chunks(request: Request) -> Iterator[Table]:
-        for part in sliced(iter(table.to_batches()), request.rows):
+        for part in split_batches(iter(table.to_batches()), request.rows):
             yield Table({name: part.column(name) for name in request.names})
 
     names = tuple(str(name) for name in table.column_names)

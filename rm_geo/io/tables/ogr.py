@@ -17,7 +17,7 @@ from pyproj.exceptions import CRSError
 
 from rm_geo.errors import InputError, UsageError
 from rm_geo.io.tables.shapefile import check_shapefile
-from rm_geo.io.tables.source import Request, Source, Table, sliced
+from rm_geo.io.tables.source import Request, Source, Table, split_batches
 from rm_geo.io.tables.wkb import decode_points
 
 _FAILURES: Final = (
@@ -108,7 +108,7 @@ def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> I
         geometry = meta["geometry_name"] or "wkb_geometry"
         while (batch := _next_batch(path, reader)) is not None:
             found += batch.num_rows
-            for table in sliced(iter([batch]), request.rows):
+            for table in split_batches(iter([batch]), request.rows):
                 columns = {name: table.column(name) for name in names}
                 if geometry not in table.column_names:
                     yield Table(columns)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import pyarrow.parquet as pq
 
-from rm_geo.io.tables.source import Bounds, Request, sliced
+from rm_geo.io.tables.source import Bounds, Request, split_batches
 
 _NUMERIC: Final = ("INT32", "INT64", "FLOAT", "DOUBLE")
 
@@ -33,7 +33,7 @@ def read_groups(
     """
     if groups:
         batches = file.iter_batches(rows, row_groups=list(groups), columns=list(columns))
-        yield from sliced(batches, rows)
+        yield from split_batches(batches, rows)
 
 
 def edge_columns(entry: Mapping[str, Any], geometry: str | None, request: Request) -> Edges | None:

@@ -60,7 +60,7 @@ class Table:
         What the geometries were.
     malformed : int
         Rows left out because they have more or fewer fields than the header.
-    begins_anew : bool
+    restarts : bool
         All chunks before were read wrongly (in an encoding that a later line belies), and
         come again after this one, which is empty.
     """
@@ -70,7 +70,7 @@ class Table:
     y: NDArray[np.float64] | None = None
     shapes: Shapes = field(default_factory=Shapes)
     malformed: int = 0
-    begins_anew: bool = False
+    restarts: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Source:
         """
         tables: list[Table] = []
         for table in self.chunks(Request(names)):
-            tables = [] if table.begins_anew else [*tables, table]
+            tables = [] if table.restarts else [*tables, table]
         shapes = sum((table.shapes for table in tables), Shapes())
         shapes.require_points(str(self.path))
         columns = {
@@ -141,7 +141,7 @@ def _joined(parts: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] 
     return np.concatenate([np.empty(0), *there]) if len(there) == len(parts) else None
 
 
-def sliced(batches: Iterator[Any], rows: int) -> Iterator[Any]:
+def split_batches(batches: Iterator[Any], rows: int) -> Iterator[Any]:
     """Cut record batches into tables of at most so many rows."""
     for batch in batches:
         for start in range(0, batch.num_rows, rows):
