@@ -1,5 +1,6 @@
-"""An installed wheel carries the trained models, and finds them away from the checkout."""
+"""The wheels: their size, and the models that they carry and find away from the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,25 +10,50 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PAPER_PROJECT = ROOT / "packages" / "rm-geo-paper-models"
+LARGEST_WHEEL_BYTES = 25_000_000
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Folder with the unpacked wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
+def build_wheel(project, folder):
+    """Build the wheel of a project into a folder."""
     build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     done = subprocess.run(
-        [sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", build, str(folder)], cwd=project, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def unpack(wheel, folder):
+    """Unpack a wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(folder)
+    return folder
 
 
-def run(installed, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of rm_geo."""
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Folder with the unpacked wheel of rm_geo."""
+    return unpack(wheel, tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def paper_models(tmp_path_factory):
+    """Folder with the unpacked wheel of the models for the papers' tables."""
+    wheel = build_wheel(PAPER_PROJECT, tmp_path_factory.mktemp("paper"))
+    return unpack(wheel, tmp_path_factory.mktemp("paper-site"))
+
+
+def run(installed, *arguments, others=()):
+    path = os.pathsep.join(str(folder) for folder in (installed, *others))
+    environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("RM_GEO_MODELS", None)
     return subprocess.run(
         [sys.executable, *arguments],
@@ -41,6 +67,10 @@ def run(installed, *arguments):
 def test_the_wheel_is_typed_and_has_no_tests(installed):
     assert (installed / "rm_geo" / "py.typed").is_file()
     assert not (installed / "tests").exists()
+
+
+def test_wheel_has_at_most_25_megabytes(wheel):
+    assert wheel.stat().st_size <= LARGEST_WHEEL_BYTES
 
 
 def test_models_in_the_wheel_are_those_of_the_checkout(installed):
@@ -78,3 +108,33 @@ def test_the_wheel_installs_the_same_plugin_as_the_checkout(installed):
     from rm_geo.qgis.bundle import plugin_files
 
     assert done.stdout.strip() == str(sorted(plugin_files().items()))
+
+
+ALL_MODELS = (
+    "import json; from rm_geo.zoo.catalog import list_models, verify_model;"
+    "[verify_model(r) for r in list_models()];"
+    "print(json.dumps([[r.name, str(r.path)] for r in list_models()]))"
+)
+
+
+def test_paper_models_are_found_where_their_wheel_is_installed(installed, paper_models):
+    done = run(installed, "-c", ALL_MODELS, others=[paper_models])
+    assert done.returncode == 0, done.stderr
+    found = dict(json.loads(done.stdout))
+    index = json.loads((ROOT / "models" / "index.json").read_text())
+    assert set(found) == {model["name"] for model in index["models"]}
+    of_papers = {name for name, path in found.items() if path.startswith(str(paper_models))}
+    assert of_papers == {model["name"] for model in index["models"] if "package" in model}
+    assert "radiocycle-drive-s" not in of_papers
+
+
+def test_without_the_paper_models_the_list_and_the_methods_say_what_to_install(installed):
+    done = run(installed, "-m", "rm_geo", "models", "list")
+    assert done.returncode == 0, done.stderr
+    assert "superres-4x-s" in done.stdout
+    assert "supreme-4x-paper" not in done.stdout
+    assert "pip install rm-geo-paper-models" in done.stdout
+    code = "from rm_geo.estimators.registry import get_method; get_method('interpolation-net')"
+    done = run(installed, "-c", code)
+    assert "ModelError" in done.stderr
+    assert "pip install rm-geo-paper-models" in done.stderr

@@ -82,11 +82,13 @@ def models_table() -> str:
     used: dict[str, list[str]] = {}
     for key, name in index["default"].items():
         used.setdefault(name, []).append(f"`{key}`")
-    lines = ["| model | default for | parameters | what it is |", "|---|---|---|---|"]
-    for model in index["models"]:
+    lines = ["| model | package | default for | parameters | what it is |", "|---|---|---|---|---|"]
+    for model in sorted(index["models"], key=lambda model: "package" in model):
         keys = ", ".join(used.get(model["name"], []))
+        package = model.get("package", "rm-geo")
         lines.append(
-            f"| `{model['name']}` | {keys} | {model['parameters']:,} | {model['summary']} |"
+            f"| `{model['name']}` | {package} | {keys} | {model['parameters']:,} | "
+            f"{model['summary']} |"
         )
     return "\n".join(lines) + "\n"
 

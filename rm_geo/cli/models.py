@@ -24,10 +24,16 @@ def list_command(console: Console) -> None:
     """List the models that come with this installation."""
     from rm_geo.zoo.catalog import list_models, models_root
 
-    records = list_models()
-    lines = [f"{r.name:<20} {r.kind:<18} {r.size:<6} {r.summary}".rstrip() for r in records]
-    text = "\n".join(lines) or f"No models in {models_root()}."
-    console.result({"models": [_as_dict(record) for record in records]}, text)
+    records, absent = list_models(), list_models(installed=False)
+    width = max((len(record.name) for record in records), default=0)
+    lines = [f"{r.name:<{width}}  {r.kind:<17} {r.size:<5} {r.summary}".rstrip() for r in records]
+    if not records:
+        lines = [f"No models in {models_root()}."]
+    for package in dict.fromkeys(record.package for record in absent):
+        number = sum(record.package == package for record in absent)
+        lines.append(f"{number} more, for the papers' tables: pip install {package}")
+    values = {"models": [_as_dict(r) for r in records], "absent": [_as_dict(r) for r in absent]}
+    console.result(values, "\n".join(lines))
 
 
 @models.command("show")
@@ -80,5 +86,6 @@ def _as_dict(record: ModelRecord) -> dict[str, object]:
         "architecture": record.architecture,
         "summary": record.summary,
         "file": str(record.path),
+        "package": record.package,
         "sha256": record.sha256,
     }

@@ -169,5 +169,5 @@ def _open(method: BenchmarkMethod, models: Mapping[str, str | Path], device: str
         try:
             model = default_model(key).name
         except ModelError as error:
-            raise _AbsentError(f"no trained model {key}") from error
+            raise _AbsentError(f"no trained model {key}. {error.hint}") from error
     return get_method(method.method, model=model, device=device, **method.options)

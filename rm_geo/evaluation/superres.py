@@ -138,7 +138,7 @@ def refiners(
     with_buildings = {}
     with suppress(ModelError):
         for scale in scales:
-            default_model(f"superres-{scale}-walls")
+            default_model(f"superres-{scale}-buildings")
         with_buildings["rm-geo superres --buildings"] = partial(
             network, symmetries=1, known_buildings=True
         )

@@ -18,7 +18,9 @@ _PLAIN: Final = {
     **dict.fromkeys(("radiocycle", "radiocycle-sl", "radiocycle-ml", "radiocycle-ml-dwa"), _PAIRS),
 }
 
-_SCALED: Final = re.compile(r"(mars|srresnet|supreme|superres)-([1-9]\d*)(?:-paper|-walls)?(?:-i)?")
+_SCALED: Final = re.compile(
+    r"(mars|srresnet|supreme|superres)-([1-9]\d*)(?:-paper|-buildings)?(?:-i)?"
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def require_suited(key: str, name: str, shape: NetworkShape) -> None:
     Parameters
     ----------
     key : str
-        Such as ``radiocycle``, ``mars-4`` or ``superres-8-walls``.
+        Such as ``radiocycle``, ``mars-4`` or ``superres-8-buildings``.
     name : str
         The model, for the message.
     shape : NetworkShape
@@ -68,7 +70,7 @@ def require_suited(key: str, name: str, shape: NetworkShape) -> None:
     else:
         raise UsageError(
             f"There is no default {key!r}: nothing looks for it.",
-            hint=f"Keys: {', '.join(_PLAIN)}, mars-4, superres-4, superres-4-walls and the like.",
+            hint=f"Keys: {', '.join(_PLAIN)}, mars-4, superres-4-buildings and the like.",
         )
     if shape.kind not in kinds:
         raise UsageError(

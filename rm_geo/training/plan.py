@@ -71,7 +71,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "loop": {"learning_rate": 1e-3},
             "task": {"batch": 64, "crop": 128, "coarse_shares": [0.2, 0.1]},
         },
-        "radiocycle-field-s",
+        "radiocycle-drive-s",
     )
     plan = (
         PlannedModel(
@@ -116,7 +116,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "MARS 4x for planners' rasters: means of cells, any power.",
         ),
         _refining(
-            "superres-4-walls",
+            "superres-4-buildings",
             "mars",
             4,
             "field-walls",
@@ -141,7 +141,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             by_default=False,
         ),
         _refining(
-            "superres-8-walls",
+            "superres-8-buildings",
             "mars",
             8,
             "field-walls",
@@ -190,7 +190,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
 
 def _published(name: str) -> dict[str, Any]:
     """Give a recipe of the published pair; F starts from the compact one, whose widths divide."""
-    return _started(builtin_recipe("radiocycle", name), "radiocycle-sl-wide-s", "F")
+    return _started(builtin_recipe("radiocycle", name), "radiocycle-paper-single-loss-s", "F")
 
 
 def _known_scenes() -> Iterator[PlannedModel]:
@@ -204,7 +204,7 @@ def _known_scenes() -> Iterator[PlannedModel]:
             (f"supreme-{scale}-i", "supreme", "paper"),
             (f"mars-{scale}-paper-i", "mars", "paper"),
             (f"mars-{scale}-i", "mars", "plus"),
-            (f"mars-{scale}-walls", "mars", "walls"),
+            (f"mars-{scale}-buildings", "mars", "walls"),
         ):
             summary = (
                 f"{kind} {scale}x ({name}) for setting I: unseen transmitters in known scenes."

@@ -500,6 +500,16 @@ def _check_models() -> Iterator[Check]:
         )
         return
     yield Check("models", "folder", "ok", str(models_root()))
+    absent = list_models(installed=False)
+    for package in dict.fromkeys(str(record.package) for record in absent):
+        number = sum(record.package == package for record in absent)
+        yield Check(
+            "models",
+            package,
+            "note",
+            f"not installed, so {number} models of the papers' tables are absent",
+            f"To use them: pip install {package}",
+        )
     for record in records:
         try:
             verify_model(record)

@@ -5,6 +5,12 @@ header what network they belong to), ``card.json`` and ``card.md``. ``models/ind
 the models with their checksums and names the default of each method. A checkout has the folder
 beside the package, an installed wheel inside it. A user's own file or folder works as well.
 
+Models that only the tables of the papers need are listed too, and are in a distribution of their
+own, which the entry names as ``package``. A checkout has it in ``packages/``.
+
+Names are ``<method>[-<scale>]-<purpose>[-<variant>]-<size>``, such as ``radiocycle-drive-s`` and
+``mars-4x-paper-setting2-s``.
+
 Nothing here needs PyTorch; :mod:`rm_geo.zoo.weights` makes networks of the models.
 """
 
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
@@ -46,6 +53,8 @@ class ModelRecord:
         Name of the network, ``s`` or ``full``, and a summary.
     scale : int or None
         Upscaling factor of a super-resolution model.
+    package : str or None
+        Distribution that has the files; None for those of rm_geo and of the user.
     """
 
     name: str
@@ -56,7 +65,13 @@ class ModelRecord:
     size: str = ""
     scale: int | None = None
     summary: str = ""
+    package: str | None = None
     card: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the distribution that has the files is installed."""
+        return self.package is None or self.path.parent.is_dir()
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -76,8 +91,51 @@ def models_root() -> Path:
     return installed if (installed / INDEX_NAME).is_file() else package.parent / "models"
 
 
-def list_models(root: Path | None = None) -> list[ModelRecord]:
+def package_root(package: str, root: Path) -> Path:
+    """Folder of the models of another distribution, whether it exists or not.
+
+    Parameters
+    ----------
+    package : str
+        Name of the distribution, such as ``rm-geo-paper-models``.
+    root : Path
+        Folder of the index.
+
+    Returns
+    -------
+    Path
+        The folder in ``packages/`` beside ``root``, or of the installed distribution.
+
+    Examples
+    --------
+    >>> package_root("no-such-models", Path("models")).as_posix()
+    'packages/no-such-models/no_such_models'
+    """
+    module = package.replace("-", "_")
+    beside = root.parent / "packages" / package / module
+    if beside.is_dir():
+        return beside
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        return beside
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def list_models(root: Path | None = None, *, installed: bool | None = True) -> list[ModelRecord]:
     """List the models of an index, in its order; empty where there is no index.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Folder of the index (default: :func:`models_root`).
+    installed : bool or None
+        True for the installed models, False for those of packages that are not installed, None
+        for all.
+
+    Returns
+    -------
+    list of ModelRecord
+        The models.
 
     Raises
     ------
@@ -85,7 +143,8 @@ def list_models(root: Path | None = None) -> list[ModelRecord]:
         If the index is not readable.
     """
     folder = models_root() if root is None else root
-    return [_record_of(entry, folder) for entry in read_index(folder).get("models", [])]
+    records = [_record_of(entry, folder) for entry in read_index(folder).get("models", [])]
+    return [record for record in records if installed in (None, record.is_installed)]
 
 
 def default_model(key: str, root: Path | None = None) -> ModelRecord:
@@ -126,8 +185,14 @@ def find_model(
     if not str(name_or_path).strip():
         raise ModelError("The name of the model is empty.", hint="'rm-geo models list' shows all.")
     folder = models_root() if root is None else root
-    listed = {record.name: record for record in list_models(folder)}
+    listed = {record.name: record for record in list_models(folder, installed=None)}
     record = listed.get(str(name_or_path))
+    if record is not None and not record.is_installed:
+        raise ModelError(
+            f"The model {record.name!r} is in the package {record.package}, which is not "
+            "installed.",
+            hint=f"Install it: pip install {record.package}",
+        )
     if record is None:
         path = Path(name_or_path)
         if not (path.exists() or path.suffix or len(path.parts) > 1):
@@ -202,15 +267,18 @@ def read_index(root: Path) -> dict[str, Any]:
 
 def _record_of(entry: Mapping[str, Any], root: Path) -> ModelRecord:
     """Make the record of an index entry."""
+    package = entry.get("package")
+    folder = root if package is None else package_root(str(package), root)
     return ModelRecord(
         name=str(entry["name"]),
-        path=root / str(entry["file"]),
+        path=folder / str(entry["file"]),
         kind=present_kind(str(entry["kind"])),
         sha256=str(entry["sha256"]),
         architecture=str(entry.get("architecture", "")),
         size=str(entry.get("size", "")),
         scale=entry.get("scale"),
         summary=str(entry.get("summary", "")),
+        package=None if package is None else str(package),
         card=dict(entry),
     )
 

@@ -67,7 +67,7 @@ def refining_model(scale: int, model: str | Path | None, *, takes_buildings: boo
 def _model_with_known_buildings(scale: int) -> ModelRecord:
     """Find the default model that reads buildings."""
     try:
-        return default_model(f"superres-{scale}-walls")
+        return default_model(f"superres-{scale}-buildings")
     except ModelError as error:
         raise ModelError(
             f"No trained model that reads buildings and refines {scale}x comes with this "

@@ -17,7 +17,7 @@ import numpy as np
 from rm_geo._util.atomic import prepare_output_folder, replacing
 from rm_geo.devices import require_torch
 from rm_geo.errors import ModelError
-from rm_geo.zoo.catalog import INDEX_NAME, ModelRecord, list_models, read_index
+from rm_geo.zoo.catalog import INDEX_NAME, ModelRecord, list_models, package_root, read_index
 from rm_geo.zoo.model_file import (
     CARD_NAME,
     METADATA_KEY,
@@ -147,7 +147,8 @@ def save_model(
 def write_index(root: Path, default: Mapping[str, str] | None = None) -> list[ModelRecord]:
     """Write ``index.json`` from the cards of all models in a folder, sorted by name.
 
-    Checksums of weights are taken from the files themselves.
+    Checksums of weights are taken from the files themselves. Models of other distributions that
+    the present index lists stay listed; their entries are renewed if their files are there.
 
     Parameters
     ----------
@@ -158,23 +159,32 @@ def write_index(root: Path, default: Mapping[str, str] | None = None) -> list[Mo
     """
     if default is None:
         default = read_index(root).get("default", {})
-    entries = []
-    for card_path in sorted(root.glob(f"*/{CARD_NAME}")):
-        card = json.loads(card_path.read_text("utf-8"))
-        weights = card_path.parent / WEIGHTS_NAME
-        entry = {key: card[key] for key in _INDEXED if key in card}
-        entries.append(
-            {
-                "name": card_path.parent.name,
-                "file": f"{card_path.parent.name}/{WEIGHTS_NAME}",
-                "sha256": hashlib.sha256(read_model(weights)).hexdigest(),
-                "kind": card["kind"],
-                **entry,
-            }
-        )
-    index = {"format": 1, "default": dict(sorted(default.items())), "models": entries}
+    entries = {path.parent.name: _entry_of(path) for path in root.glob(f"*/{CARD_NAME}")}
+    for entry in read_index(root).get("models", []):
+        if (package := entry.get("package")) and entry["name"] not in entries:
+            card_path = package_root(package, root) / entry["name"] / CARD_NAME
+            renewed = _entry_of(card_path) if card_path.is_file() else entry
+            entries[entry["name"]] = {**renewed, "package": package}
+    index = {
+        "format": 1,
+        "default": dict(sorted(default.items())),
+        "models": [entries[name] for name in sorted(entries)],
+    }
     write_json(root / INDEX_NAME, index)
     return list_models(root)
+
+
+def _entry_of(card_path: Path) -> dict[str, Any]:
+    """Make the index entry of a model from its card and its weights."""
+    card = json.loads(card_path.read_text("utf-8"))
+    name = card_path.parent.name
+    return {
+        "name": name,
+        "file": f"{name}/{WEIGHTS_NAME}",
+        "sha256": hashlib.sha256(read_model(card_path.parent / WEIGHTS_NAME)).hexdigest(),
+        "kind": card["kind"],
+        **{key: card[key] for key in _INDEXED if key in card},
+    }
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

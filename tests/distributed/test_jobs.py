@@ -165,7 +165,7 @@ def test_model_beside_the_table_takes_precedence(drives, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["../esc", "a/b", "a\\b", "..", ".", "/tmp/a", "a\tb"])
 def test_job_name_cannot_lead_out_of_the_output_folder(drives, tmp_path, name):
     path = table(drives, json.dumps([{"measurements": "north.csv", "name": name}]), "jobs.yaml")
-    with pytest.raises(ConfigError, match=r"no name for a job.*job 1 of"):
+    with pytest.raises(ConfigError, match=r"cannot be the name of a job.*job 1 of"):
         read_jobs([path], tmp_path / "out")
 
 

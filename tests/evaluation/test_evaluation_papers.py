@@ -149,8 +149,8 @@ class TestMars:
         np.testing.assert_array_equal(alike, plain)
 
     def test_only_setting_1_has_a_method_with_known_walls(self):
-        assert "mars-4-walls" in {c.model_key for c in mars_methods(4, setting=1)}
-        assert "mars-4-walls" not in {c.model_key for c in mars_methods(4, setting=2)}
+        assert "mars-4-buildings" in {c.model_key for c in mars_methods(4, setting=1)}
+        assert "mars-4-buildings" not in {c.model_key for c in mars_methods(4, setting=2)}
 
     def test_settings_judge_their_own_maps_and_transmitters(self):
         data = free_space_set(scenes=2, antennas=75, map_ids=[[250], [601]])
@@ -328,8 +328,8 @@ class TestCommands:
     def test_setting_1_excludes_models_trained_on_its_transmitters(self, tmp_path, monkeypatch):
         # An installation whose only model is one of setting 2.
         models = tmp_path / "models"
-        shutil.copytree(models_root() / "mars-4x-plus-s", models / "mars-4x-plus-s")
-        write_index(models, {"mars-4": "mars-4x-plus-s"})
+        shutil.copytree(models_root() / "mars-4x-lattice-s", models / "mars-4x-lattice-s")
+        write_index(models, {"mars-4": "mars-4x-lattice-s"})
         monkeypatch.setenv("RM_GEO_MODELS", str(models))
         data = scenes(scenes=1, antennas=75, map_ids=[[7]])
         folder = save_set(data, tmp_path / "scenes")
@@ -337,7 +337,7 @@ class TestCommands:
         result = self.run(*command, "--methods", "bilinear,mars-4-i", "--transmitters", "1")
         assert result.exit_code == 0, result.output
         assert "absent: no trained model mars-4-i" in result.output
-        refused = self.run(*command, "--model", "mars-4=mars-4x-plus-s")
+        refused = self.run(*command, "--model", "mars-4=mars-4x-lattice-s")
         assert refused.exit_code == 2
         assert "mars-4-i" in refused.output
 

@@ -67,7 +67,7 @@ def _truths(data, index):
 
 
 def test_all_lines_are_judged_on_the_same_pixels():
-    lines = refiners("mars-4x-field-s", "cpu")
+    lines = refiners("superres-4x-s", "cpu")
     rows = judge_superres(free_space_set(scenes=1), lines)
     assert [row.method for row in rows] == list(lines)
     by_name = {row.method: row for row in rows}
@@ -86,4 +86,4 @@ def test_evaluation_can_be_cancelled():
 
 def test_a_model_of_one_scale_is_refused_for_two_before_any_work():
     with pytest.raises(ModelError, match="refines 4x, not 8x"):
-        refiners("mars-4x-field-s", "cpu", (4, 8))
+        refiners("superres-4x-s", "cpu", (4, 8))

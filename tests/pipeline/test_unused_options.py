@@ -36,7 +36,7 @@ def test_a_mask_needs_buildings_and_its_threshold_a_mask():
         ("idw", None, False),
         ("ordinary-kriging", None, True),
         ("radiocycle", None, True),
-        ("radiocycle", "radiocycle-sl-s", False),
+        ("radiocycle", "radiocycle-paper-single-loss-ablation-s", False),
     ],
 )
 def test_few_methods_and_models_know_a_deviation(method, model, knows):

@@ -80,7 +80,7 @@ def test_screenshots_of_window_dialog_and_settings_exist(opened):
 def test_check_button_reports_success_and_failure(opened):
     page = opened[0]["page"]
     assert page["good"].startswith("rm_geo works.")
-    assert "radiocycle-field-s" in page["good"]
+    assert "radiocycle-drive-s" in page["good"]
     assert "has no rm_geo" in page["bad"]
     assert "/usr/bin/python3" in page["origin"]
 

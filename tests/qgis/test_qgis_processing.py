@@ -269,7 +269,7 @@ def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
 def test_the_environment_is_checked(qgis):
     results = qgis.run("rm_geo:check_environment")["results"]
     assert results["DEVICE"] in {"cpu", "cuda", "mps"}
-    assert "radiocycle-field-s" in results["MODELS"]
+    assert "radiocycle-drive-s" in results["MODELS"]
 
 
 def test_the_example_model_runs(qgis, data, tmp_path):

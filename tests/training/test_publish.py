@@ -103,7 +103,7 @@ def without_onnx(monkeypatch):
     def missing(*_, **__):
         raise DependencyError("onnx is not installed.")
 
-    monkeypatch.setattr("rm_geo.training.publish.write_graph", missing)
+    monkeypatch.setattr("rm_geo.training.publish.write_graphs", missing)
 
 
 def test_a_run_that_was_stopped_before_its_first_line_is_published(command, finished, without_onnx):
@@ -157,7 +157,7 @@ def test_a_model_has_the_name_of_a_folder(command, name):
 def test_defaults_that_come_with_rm_geo_suit_their_keys(entry):
     record = default_model(entry)
     require_suited(entry, record.name, NetworkShape(record.kind, record.scale))
-    for key in ("interpolation-net", "radiocycle", "mars-4", "srresnet-8", "superres-4-walls"):
+    for key in ("interpolation-net", "radiocycle", "mars-4", "srresnet-8", "superres-4-buildings"):
         if record.scale is not None and f"-{record.scale}" not in key:
             with pytest.raises(UsageError):
                 require_suited(key, record.name, NetworkShape(record.kind, record.scale))

@@ -198,7 +198,7 @@ def test_check_describes_the_environment(worker):
     result = worker.ask(request="check")[-1]
     assert result["event"] == "result"
     names = {check["name"] for check in result["checks"]}
-    assert {"numpy", "simulate", "temporary", "pyproj", "radiocycle-field-s"} <= names
+    assert {"numpy", "simulate", "temporary", "pyproj", "radiocycle-drive-s"} <= names
     assert result["device"] in {"cpu", "cuda", "mps"}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -83,6 +84,51 @@ def test_an_unknown_name_suggests_the_nearest(root):
     with pytest.raises(ModelError) as raised:
         catalog.find_model("tiny-x", root=root)
     assert "tiny-s" in raised.value.hint
+
+
+@pytest.fixture
+def packaged(root):
+    """An index one of whose models is in another distribution, and the folder of its files."""
+    folder = root.parent / "packages" / "no-such-models" / "no_such_models"
+    folder.mkdir(parents=True)
+    (root / "other-s").rename(folder / "other-s")
+    index = json.loads((root / "index.json").read_text())
+    (entry,) = (model for model in index["models"] if model["name"] == "other-s")
+    entry["package"] = "no-such-models"
+    index["default"]["other"] = "other-s"
+    (root / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_model_of_another_distribution_is_found_and_its_checksum_is_verified(root, packaged):
+    record = catalog.default_model("other", root)
+    assert record.path.parent.parent == packaged
+    catalog.verify_model(record)
+    record.path.write_bytes(record.path.read_bytes()[:-1])
+    with pytest.raises(ModelError):
+        catalog.verify_model(record)
+
+
+def test_an_absent_distribution_is_named(root, packaged):
+    shutil.rmtree(packaged)
+    assert [record.name for record in catalog.list_models(root)] == ["tiny-s"]
+    assert [record.name for record in catalog.list_models(root, installed=False)] == ["other-s"]
+    for find in (
+        lambda: catalog.find_model("other-s", root=root),
+        lambda: catalog.default_model("other", root),
+    ):
+        with pytest.raises(ModelError, match="no-such-models, which is not installed") as raised:
+            find()
+        assert "pip install no-such-models" in raised.value.hint
+
+
+def test_writing_an_index_keeps_the_models_of_other_distributions(root, packaged):
+    before = json.loads((root / "index.json").read_text())
+    weights.write_index(root)
+    assert json.loads((root / "index.json").read_text()) == before
+    shutil.rmtree(packaged)
+    weights.write_index(root)
+    assert json.loads((root / "index.json").read_text()) == before
 
 
 def test_a_method_without_a_default_model_says_what_to_do(root, tmp_path):
