@@ -11,6 +11,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.check import CheckEnvironment
 from .algorithms.estimate import EstimateRadioMap
+from .algorithms.inspect import InspectMeasurements
 from .algorithms.rasterize import RasterizeMeasurements
 from .algorithms.simulate import SimulateRadioMap
 from .algorithms.superresolve import SuperResolveRadioMap
@@ -85,6 +86,7 @@ class RmGeoProvider(QgsProcessingProvider):
         for algorithm in (
             EstimateRadioMap,
             SuperResolveRadioMap,
+            InspectMeasurements,
             RasterizeMeasurements,
             SimulateRadioMap,
             ValidateMethods,

@@ -24,6 +24,7 @@ from ..labels import with_labels
 from ..results import LayerFinisher, ResultLayer, expect
 from ..settings import current_interpreter
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
+from .parameters import READING
 from .run import Run
 
 _ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
@@ -147,7 +148,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         for name in names:
             target = run.raster_target(name)
             if target is not None:
-                _require_writable(target)
+                require_writable(target)
 
     def hand_over(
         self, run: Run, rasters: list[ResultLayer], outputs: Mapping[str, str]
@@ -174,7 +175,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
                 continue
             found[name] = first.path
             if target is not None:
-                _copy(first.path, target)
+                copy_file(first.path, target)
                 found[name] = target
                 singled.add(first.path)
                 self.finish(run, replace(first, path=target), load=False)
@@ -201,14 +202,28 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
         if self.parameterDefinition("OUTLINES") is not None:
             self._outlines = vector_input(self, parameters, "OUTLINES", context, (POLYGONS,))
 
-    def measured(self, run: Run) -> dict[str, Any]:
-        """Give the part of a request that says what was measured, and on which grid it goes."""
-        measurements, sites = run.file_of(self._input), run.file_of(self._sites)
+    @property
+    def input_name(self) -> str:
+        """Name of the layer of the measurements."""
+        return "" if self._input is None else self._input.name
+
+    def reading(self, run: Run) -> dict[str, Any]:
+        """Give the part of a request that says which measurements are read."""
+        measurements = run.file_of(self._input)
         assert measurements is not None
         options = {
             "layer": measurements.layer,
             "rsrp_column": run.text("RSRP_FIELD"),
             "cell_column": run.text("CELL_FIELD"),
+            **{option: run.option(name, option) for name, _, option in READING},
+        }
+        return {"measurements": measurements.path, "options": options}
+
+    def measured(self, run: Run) -> dict[str, Any]:
+        """Give the part of a request that says what was measured, and on which grid it goes."""
+        request, sites = self.reading(run), run.file_of(self._sites)
+        options = {
+            **request["options"],
             "resolution_m": run.number("RESOLUTION"),
             "target_crs": run.crs("TARGET_CRS"),
             "max_tiles": run.whole("MAX_TILES"),
@@ -219,7 +234,7 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
         if (outlines := run.file_of(self._outlines)) is not None:
             options["buildings"] = outlines.path
             options["buildings_layer"] = outlines.layer
-        return {"measurements": measurements.path, "options": options}
+        return {**request, "options": options}
 
 
 class FeedbackListener(Listener):
@@ -257,11 +272,27 @@ class FeedbackListener(Listener):
         self._feedback.setProgress(self._percent)
 
     def log(self, message: str) -> None:
-        """Write a line; what failed stands out."""
-        if message.startswith("Failed"):
-            self._feedback.reportError(with_labels(message))
-        else:
-            self._feedback.pushInfo(with_labels(message))
+        """Write a line."""
+        say(message, self._feedback)
+
+
+def say(message: str, feedback: QgsProcessingFeedback) -> None:
+    """Write a line of rm_geo into the log; failures and warnings stand out.
+
+    Parameters
+    ----------
+    message : str
+        The line; a warning begins with ``Warning:`` or ``warning:``.
+    feedback : QgsProcessingFeedback
+        Gets it in the words of the dialogs.
+    """
+    text = with_labels(message)
+    if message.startswith("Failed"):
+        feedback.reportError(text)
+    elif text.strip().lower().startswith("warning:"):
+        feedback.pushWarning(f"W{text.strip()[1:]}")
+    else:
+        feedback.pushInfo(text)
 
 
 def result_layers(answer: Event) -> list[ResultLayer]:
@@ -272,7 +303,7 @@ def result_layers(answer: Event) -> list[ResultLayer]:
     ]
 
 
-def _require_writable(target: str) -> None:
+def require_writable(target: str) -> None:
     """Raise if a file cannot be made, as far as that can be seen without making it."""
     folder = os.path.dirname(os.path.abspath(target))
     while not os.path.exists(folder):
@@ -289,7 +320,7 @@ def _cannot_write(target: str, reason: str) -> QgsProcessingException:
     )
 
 
-def _copy(source: str, target: str) -> None:
+def copy_file(source: str, target: str) -> None:
     """Copy a file so that the target is whole or untouched."""
     part = f"{target}.{os.getpid()}.part"
     try:

@@ -147,15 +147,8 @@ def _options(run: Run) -> dict[str, Any]:
         "overlap_px": run.whole("OVERLAP"),
         "reach_m": run.number("REACH"),
         "cells": run.names("CELLS"),
-        "eirp_dbm": run.number("EIRP"),
-        "frequency_mhz": run.number("FREQUENCY"),
-        "assimilate": run.flag("ASSIMILATE"),
-        "method_weight": run.number("METHOD_WEIGHT"),
-        "noise_db": run.number("NOISE"),
-        "min_pixels": run.whole("MIN_PIXELS"),
-        "mask": run.flag("MASK"),
+        **{option: run.option(name, option) for name, _, option in _ADVANCED},
         "uncertainty": wants_uncertainty,
-        "preview": run.flag("PREVIEW"),
     }
 
 

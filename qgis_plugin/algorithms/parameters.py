@@ -43,6 +43,27 @@ METHODS = (
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+READING = (
+    ("TIME_FIELD", "Time field", "time_column"),
+    ("PCI_FIELD", "PCI field", "pci_column"),
+    ("NODE_FIELD", "Base station field", "node_column"),
+    ("CARRIER_FIELD", "Carrier field", "carrier_column"),
+    ("OPERATOR_FIELD", "Operator field", "operator_column"),
+    ("TECHNOLOGY_FIELD", "Technology field", "technology_column"),
+    ("WHERE", "Row filter", "where"),
+    ("TIME_FROM", "From time", "time_from"),
+    ("TIME_TO", "To time", "time_to"),
+    ("TECHNOLOGIES", "Only these technologies", "technologies"),
+    ("OPERATORS", "Only these operators", "operators"),
+    ("CHANNELS", "Only these channels", "channels"),
+    ("MIN_POINTS", "Fewest measurements of a cell", "min_points"),
+    ("TOP", "Most cells", "top"),
+    ("STRICT", "Refuse files that may mix up cells", "strict"),
+)
+"""Advanced parameters of reading that are options of the library: name, label, keyword."""
+
+_FIELD = "_FIELD"
+
 
 def add(
     algorithm: QgsProcessingAlgorithm,
@@ -140,6 +161,15 @@ def text(name: str, label: str) -> QgsProcessingParameterString:
     return QgsProcessingParameterString(name, label, None, False, True)
 
 
+def field(
+    name: str,
+    label: str,
+    kind: QgsProcessingParameterField.DataType = QgsProcessingParameterField.DataType.Any,
+) -> QgsProcessingParameterField:
+    """Make an optional choice of a field of the measurements."""
+    return QgsProcessingParameterField(name, label, None, "INPUT", kind, False, True)
+
+
 def raster_output(name: str, label: str) -> QgsProcessingParameterRasterDestination:
     """Make a raster that is only written if asked for."""
     return QgsProcessingParameterRasterDestination(name, label, None, True, False)
@@ -176,14 +206,19 @@ def add_option(
     """
     facts = describe(option)
     value = facts["default"] if default is None else default
+    explanation = facts["description"]
     if facts["type"] == "boolean":
         parameter = flag(name, label, value)
+    elif facts["type"] in ("string", "array"):
+        parameter = text(name, label)
+        if facts["type"] == "array":
+            explanation += " Separated by commas."
     else:
         make = whole if facts["type"] == "integer" else real
         lowest = facts.get("minimum", facts.get("exclusiveMinimum"))
         highest = facts.get("maximum", facts.get("exclusiveMaximum"))
         parameter = make(name, label, value, lowest=lowest, highest=highest)
-    add(algorithm, parameter, facts["description"], advanced=advanced)
+    add(algorithm, parameter, explanation, advanced=advanced)
 
 
 def add_sites(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
@@ -216,7 +251,7 @@ def add_outlines(algorithm: QgsProcessingAlgorithm) -> None:
 
 
 def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
-    """Add the drive test and its fields."""
+    """Add the drive test, its fields, and which of its rows are used."""
     add(
         algorithm,
         QgsProcessingParameterFeatureSource(
@@ -224,33 +259,23 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
         ),
         "Points of a drive test, in any CRS. Filters, selections and unsaved edits count.",
     )
+    numeric = QgsProcessingParameterField.DataType.Numeric
     add(
         algorithm,
-        QgsProcessingParameterField(
-            "RSRP_FIELD",
-            "RSRP field",
-            None,
-            "INPUT",
-            QgsProcessingParameterField.DataType.Numeric,
-            False,
-            True,
-        ),
+        field("RSRP_FIELD", "RSRP field", numeric),
         "RSRP in dBm. Found by the names that drive-test tools use if left empty.",
     )
     add(
         algorithm,
-        QgsProcessingParameterField(
-            "CELL_FIELD",
-            "Cell field",
-            None,
-            "INPUT",
-            QgsProcessingParameterField.DataType.Any,
-            False,
-            True,
-        ),
+        field("CELL_FIELD", "Cell field"),
         "The cell that each measurement belongs to (PCI, cell id): each gets maps of its own. "
         "Found by its name if left empty; without one, all measurements are one cell.",
     )
+    for name, label, option in READING:
+        if name.endswith(_FIELD):
+            add(algorithm, field(name, label), describe(option)["description"], advanced=True)
+        else:
+            add_option(algorithm, name, label, option, advanced=True)
 
 
 def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> None:

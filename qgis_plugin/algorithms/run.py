@@ -14,6 +14,7 @@ from qgis.core import (
     QgsProcessingUtils,
 )
 
+from ..descriptions import describe
 from ..inputs import VectorFile, VectorInput
 
 
@@ -64,6 +65,24 @@ class Run:
     def flag(self, name: str) -> bool:
         """Give a check box."""
         return bool(self.algorithm.parameterAsBool(self.parameters, name, self.context))
+
+    def option(self, name: str, option: str) -> Any:
+        """Give the value for an option of rm_geo; None where it is left empty.
+
+        Parameters
+        ----------
+        name : str
+            The parameter.
+        option : str
+            The library's keyword, such as ``reach_m``.
+        """
+        read = {
+            "boolean": self.flag,
+            "integer": self.whole,
+            "number": self.number,
+            "array": self.names,
+        }
+        return read.get(describe(option)["type"], self.text)(name)
 
     def choice(self, name: str) -> str:
         """Give a choice by its name."""

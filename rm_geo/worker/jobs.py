@@ -43,6 +43,20 @@ def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]
     return {**found.as_dict(), "text": found.lines()}
 
 
+def inspect(values: Values, _folder: Path, progress: Progress) -> dict[str, Any]:
+    """Describe a file: ``measurements`` (path) and ``options``, as ``rm-geo inspect`` does."""
+    from rm_geo.workflows.inspect_log import inspect_log
+
+    found = inspect_log(_require(values, "measurements", str), _predict_options(values))
+    progress.check()
+    dropped = found.report.dropped.items()
+    return {
+        **found.as_dict(),
+        "dropped": [{"rows": count, "reason": reason.description} for reason, count in dropped],
+        "text": found.report.lines(),
+    }
+
+
 def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     """Map every cell: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
     from rm_geo.pipeline.predict import predict as map_cells
@@ -175,13 +189,17 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 
 JOBS: Final[Mapping[str, Job]] = {
     "check": check,
+    "inspect": inspect,
     "predict": predict,
     "rasterize": rasterize,
     "superres": superres,
     "simulate": simulate,
     "validate": validate,
 }
-"""The jobs by name; all but ``check`` write, into the folder ``output`` of the request."""
+"""The jobs by name; they write into the folder ``output`` of the request."""
+
+WITHOUT_FILES: Final = frozenset({"check", "inspect"})
+"""Jobs that write nothing, and need no ``output``."""
 
 
 def _predict_options(values: Values) -> PredictOptions:

@@ -22,7 +22,7 @@ on one line each, and answers each with events:
     of a request that failed.
 
 A request has the name of a job under ``request`` (see :mod:`rm_geo.worker.jobs`) and what the job
-takes; all but ``check`` need ``output``, the folder of the results. The end of standard input
+takes; those that make files need ``output``, the folder of the results. The end of standard input
 cancels the job that runs, and ends the worker: so it does not outlive the program that started
 it, however that program ended.
 """
@@ -49,7 +49,7 @@ from rm_geo._util.memory import tune_gc
 from rm_geo._version import __version__
 from rm_geo.devices import likely_device
 from rm_geo.errors import CancelledError, ModelError, UsageError, with_known_paths
-from rm_geo.worker.jobs import JOBS
+from rm_geo.worker.jobs import JOBS, WITHOUT_FILES
 from rm_geo.worker.staging import Staging
 
 PROTOCOL: Final = 1
@@ -160,7 +160,7 @@ class Worker:
         job = JOBS.get(str(name))
         if job is None:
             raise UsageError(f"There is no job {name!r}.", hint=f"Known: {', '.join(JOBS)}.")
-        if name == "check":
+        if name in WITHOUT_FILES:
             self._progress.result(job(values, Path(), self._progress))
             return
         output = values.get("output")

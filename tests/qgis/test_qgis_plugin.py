@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import json
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from qgis_plugin.inspection_report import inspection_html
 from qgis_plugin.interpreter import (
     NoInterpreterError,
     choose_interpreter,
@@ -21,6 +23,7 @@ from qgis_plugin.labels import LABELS, with_labels
 from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
 from rm_geo.cli.option_names import option_names
 from rm_geo.estimators.registry import list_methods
+from rm_geo.progress import SilentProgress
 from rm_geo.qgis.option_descriptions import FILE, options_text
 from rm_geo.worker import jobs, service
 
@@ -253,6 +256,17 @@ class TestAgreement:
         assert with_labels("Choose `method` knn; a `b`.").endswith("; a `b`.")
         assert with_labels("It is too far.", "reach_m").endswith("See the parameter 'Reach [m]'.")
         assert with_labels("Change `reach_m`.", "reach_m").count("Reach") == 1
+
+    def test_the_report_of_an_inspection_escapes_what_files_say(self, tmp_path):
+        log = tmp_path / "log.csv"
+        rows = [f"{52.5 + row * 1e-5},13.4,<b>{row % 2}</b>,-90" for row in range(6)]
+        log.write_text("\n".join(["lat,lon,cell,RSRP", *rows, "52.5,13.4,<b>0</b>,"]))
+        found = jobs.JOBS["inspect"]({"measurements": str(log)}, tmp_path, SilentProgress())
+        page = inspection_html("a & b <c>", json.loads(json.dumps(found)))
+        assert "Measurements of a &amp; b &lt;c&gt;" in page
+        assert "<td>&lt;b&gt;0&lt;/b&gt;</td><td>3</td><td>-90.0</td>" in page
+        assert "<td>1</td><td>without an RSRP</td>" in page
+        assert "<b>" not in page
 
     def test_every_label_is_of_an_option_that_messages_name(self):
         assert set(LABELS) <= set(option_names())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -54,6 +55,14 @@ def data(tmp_path_factory):
     write_frame(drive_frame(), folder / "drive.gpkg")
     write_frame(drive_frame(), folder / "two.gpkg")
     drive_frame(seed=1).to_file(folder / "two.gpkg", layer="second")
+    log = drive_frame(90, cells=("7", "8", "9"))
+    log["Kanal"] = [1300 if row % 2 else 6300 for row in range(90)]
+    log["Zeit"] = [f"2024-05-01T10:{row // 60:02d}:{row % 60:02d}" for row in range(90)]
+    log["speed"] = [float(row % 10) for row in range(90)]
+    write_frame(log, folder / "log.gpkg")
+    far = drive_frame(20, cells=("7",))
+    far = pandas.concat([far, far.set_geometry(far.geometry.translate(xoff=0.2))])
+    write_frame(far, folder / "far.gpkg")
     x, y = CORNER
     metres = "EPSG:32633"
     line = LineString([(x, y), (x + 50, y + 50)])
@@ -88,6 +97,7 @@ def test_the_provider_is_listed_with_all_its_algorithms(qgis):
     for name in (
         "estimate",
         "superresolve",
+        "inspect",
         "rasterize",
         "simulate",
         "validate",
@@ -163,6 +173,78 @@ def test_rasterize_gives_the_bytes_of_the_command(qgis, data, tmp_path):
         RESOLUTION=5,
     )
     assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
+
+
+def test_reading_options_give_the_bytes_of_the_command(qgis, data, tmp_path):
+    command(
+        "rasterize",
+        data / "log.gpkg",
+        "-o",
+        tmp_path / "cli",
+        "--carrier-column",
+        "Kanal",
+        "--time-column",
+        "Zeit",
+        "--where",
+        "speed > 2",
+        "--time-from",
+        "2024-05-01T10:00:10",
+        "--channels",
+        "1300,6300",
+        "--min-points",
+        "2",
+        "--top",
+        "2",
+        "--strict",
+    )
+    qgis.run(
+        "rm_geo:rasterize",
+        INPUT=data / "log.gpkg",
+        OUTPUT=tmp_path / "qgis",
+        CARRIER_FIELD="Kanal",
+        TIME_FIELD="Zeit",
+        WHERE="speed > 2",
+        TIME_FROM="2024-05-01T10:00:10",
+        CHANNELS="1300,6300",
+        MIN_POINTS=2,
+        TOP=2,
+        STRICT=True,
+    )
+    made = bytes_in(tmp_path / "qgis")
+    assert made == bytes_in(tmp_path / "cli")
+    assert len(made) == 2
+
+
+def test_inspect_reports_fields_cells_and_warnings(qgis, data, tmp_path):
+    report = tmp_path / "reports ü" / "far.html"
+    answer = qgis.run("rm_geo:inspect", INPUT=data / "far.gpkg", OUTPUT=report)
+    results = answer["results"]
+    assert (results["ROWS"], results["USED"], results["CELLS"], results["WARNINGS"]) == (
+        40,
+        40,
+        1,
+        1,
+    )
+    page = report.read_text("utf-8")
+    assert "km apart" in page
+    assert "the parameter &#x27;Cell field&#x27;" in page
+    assert "<td>RSRP</td><td>rsrp</td>" in page
+    assert "<td>7</td><td>40</td>" in page
+    assert list(report.parent.iterdir()) == [report]
+    results = qgis.run(
+        "rm_geo:inspect",
+        INPUT=data / "log.gpkg",
+        OUTPUT=report,
+        CARRIER_FIELD="Kanal",
+        TOP=1,
+    )["results"]
+    assert results["CELLS"] == 1
+    assert "earfcn" in report.read_text("utf-8")
+    said = qgis.fail(
+        "rm_geo:inspect", INPUT=data / "far.gpkg", OUTPUT=tmp_path / "no.html", STRICT=True
+    )
+    assert "mix up cells" in said
+    assert not (tmp_path / "no.html").exists()
 
 
 def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):

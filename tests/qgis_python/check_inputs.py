@@ -159,5 +159,28 @@ class InputTests(QgisTestCase):
         self.assertTrue(done["RSRP"].endswith("7_rsrp.tif"))
 
 
+class WarningTests(QgisTestCase):
+    def test_warnings_of_reading_stand_out_in_every_algorithm(self):
+        layer = self.layer("far.gpkg")
+        outputs = {"rasterize": "maps", "inspect": "report.html"}
+        for name, output in outputs.items():
+            feedback = Feedback()
+            parameters = {"INPUT": layer, "OUTPUT": str(self.folder / output)}
+            self.run_algorithm(f"rm_geo:{name}", parameters, feedback)
+            (warning,) = feedback.warnings
+            self.assertTrue(warning.startswith("Warning: "), warning)
+            self.assertIn("km apart", warning)
+            self.assertIn("the parameter 'Cell field'", warning)
+            self.assertFalse([line for line in feedback.lines if "km apart" in line])
+
+    def test_the_report_names_the_layer(self):
+        layer = self.layer("drive.gpkg", "Messfahrt <1>")
+        layer.setSubsetString("pci = '7'")
+        report = self.folder / "report.html"
+        done = self.run_algorithm("rm_geo:inspect", {"INPUT": layer, "OUTPUT": str(report)})
+        self.assertEqual((done["USED"], done["CELLS"], done["WARNINGS"]), (30, 1, 0))
+        self.assertIn("Measurements of Messfahrt &lt;1&gt;", report.read_text("utf-8"))
+
+
 if __name__ == "__main__":
     main()

@@ -47,11 +47,14 @@ class Feedback(QgsProcessingFeedback):
 
     def __init__(self, cancel_after_s=None):
         super().__init__(False)
-        self.lines, self.beats, self.cancel_after_s = [], 0, cancel_after_s
+        self.lines, self.warnings, self.beats, self.cancel_after_s = [], [], 0, cancel_after_s
         self.texts, self.when_text = [], None
 
     def pushInfo(self, text):
         self.lines.append(text)
+
+    def pushWarning(self, text):
+        self.warnings.append(text)
 
     def pushDebugInfo(self, text):
         self.lines.append(text)

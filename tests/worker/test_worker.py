@@ -202,6 +202,24 @@ def test_check_describes_the_environment(worker):
     assert result["device"] in {"cpu", "cuda", "mps"}
 
 
+def test_inspect_describes_measurements_and_writes_nothing(worker, tmp_path):
+    here = drive_frame(20, cells=("7",))
+    there = here.set_geometry(here.geometry.translate(xoff=0.2))
+    path = write_frame(pandas.concat([here, there], ignore_index=True), tmp_path / "far.gpkg")
+    request = {"request": "inspect", "measurements": str(path)}
+    result = worker.ask(**request)[-1]
+    assert result["event"] == "result", result
+    assert (result["total"], result["kept"], result["dropped"]) == (40, 40, [])
+    assert [(cell["name"], cell["points"]) for cell in result["cells"]] == [("7", 40)]
+    assert len(result["warnings"]) == 1
+    assert f"  warning: {result['warnings'][0]}" in result["text"]
+    result = worker.ask(**request, options={"where": "rsrp > -70"})[-1]
+    assert 0 < result["cells"][0]["points"] < 40
+    failed = worker.ask(**request, options={"strict": True})[-1]
+    assert (failed["event"], failed["class"]) == ("error", "InputError")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_several_requests_are_answered_and_failures_do_not_end_the_worker(worker, tmp_path):
     missing = worker.ask(
         request="predict", output=str(tmp_path / "out"), measurements=str(tmp_path / "no.gpkg")
