@@ -188,6 +188,7 @@ def add_option(
     *,
     default: Any = None,
     advanced: bool = False,
+    optional: bool = False,
 ) -> None:
     """Add a parameter for an option of rm_geo, with its description, default and bounds.
 
@@ -203,6 +204,8 @@ def add_option(
         Another default than the library's.
     advanced : bool
         Whether the dialog hides it at first.
+    optional : bool
+        Whether it may be absent: models that were made before the parameter stay valid.
     """
     facts = describe(option)
     value = facts["default"] if default is None else default
@@ -218,6 +221,8 @@ def add_option(
         lowest = facts.get("minimum", facts.get("exclusiveMinimum"))
         highest = facts.get("maximum", facts.get("exclusiveMaximum"))
         parameter = make(name, label, value, lowest=lowest, highest=highest)
+    if optional:
+        parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagOptional)
     add(algorithm, parameter, explanation, advanced=advanced)
 
 
@@ -275,7 +280,7 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
         if name.endswith(_FIELD):
             add(algorithm, field(name, label), describe(option)["description"], advanced=True)
         else:
-            add_option(algorithm, name, label, option, advanced=True)
+            add_option(algorithm, name, label, option, advanced=True, optional=True)
 
 
 def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> None:

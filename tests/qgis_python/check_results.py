@@ -178,9 +178,7 @@ class DescriptionTests(QgisTestCase):
 
     def test_hints_name_parameters_that_exist(self):
         labels = {
-            p.description().partition(" [")[0]
-            for a in self.algorithms().values()
-            for p in a.parameterDefinitions()
+            p.description() for a in self.algorithms().values() for p in a.parameterDefinitions()
         }
         for option, text in LABELS.items():
             if text.startswith("the parameter '"):
