@@ -213,7 +213,7 @@ def test_inspect_describes_measurements_and_writes_nothing(worker, tmp_path):
     assert [(cell["name"], cell["points"]) for cell in result["cells"]] == [("7", 40)]
     assert len(result["warnings"]) == 1
     assert f"  warning: {result['warnings'][0]}" in result["text"]
-    result = worker.ask(**request, options={"where": "rsrp > -70"})[-1]
+    result = worker.ask(**request, options={"where": "rsrp > -85"})[-1]
     assert 0 < result["cells"][0]["points"] < 40
     failed = worker.ask(**request, options={"strict": True})[-1]
     assert (failed["event"], failed["class"]) == ("error", "InputError")
