@@ -227,7 +227,7 @@ class MeasurementAccumulator:
             )
         if self._unselected and self._choice.where is not None:
             notes += (
-                f"{self._unselected:,} rows do not fulfil {self._choice.where.text!r}: left out.",
+                f"{self._unselected:,} rows do not match {self._choice.where.text!r}: dropped.",
             )
         return notes
 
@@ -280,7 +280,7 @@ class MeasurementAccumulator:
         if likeness := self._levels.resembles():
             raise InputError(
                 f"The column {self._column_of['RSRP']!r} of {self._source.label} holds values from "
-                f"{self._levels.lowest:g} to {self._levels.highest:g}: they are no RSRP in "
+                f"{self._levels.lowest:g} to {self._levels.highest:g}: they are not RSRP in "
                 f"dBm. They look like {likeness}.",
                 hint="Convert them to dBm, or choose another column.",
             )
@@ -428,7 +428,7 @@ class MeasurementAccumulator:
         rows |= {"rsrp_dbm": numbers.values, "is_text": numbers.is_text}
         if self._combinations.keys:
             rows["combination"] = self._combinations.read(of_cell, numbers.values.size)
-        if not serving:  # a row has as many neighbours as it has
+        if not serving:  # rows have different numbers of neighbours
             heard = np.isfinite(numbers.values)
             inside = heard if inside is None else inside & heard
         if inside is not None:
@@ -527,7 +527,7 @@ def require_kept(count: int, source: str, dropped: Mapping[DropReason, int]) -> 
         total = sum(dropped.values())
         raise InputError(
             f"None of the {total:,} rows of {source} can be used: {reasons}.",
-            hint="Check that the right RSRP and coordinate columns were taken.",
+            hint="Check that the right RSRP and coordinate columns were chosen.",
         )
 
 

@@ -20,18 +20,18 @@ from rm_geo._util.external_sort import sorted_parts
 from rm_geo.units import RSRP_MAX_DBM, RSRP_MIN_DBM
 
 PLACEHOLDERS_DBM: Final = (-200.0, -205.0, -167.0)
-"""What loggers write for "no value" below anything a receiver can report."""
+"""Placeholders for missing values, below the range of receivers."""
 
 FILLERS_DBM: Final = (-24.0, -30.0)
-"""Placeholders of some loggers that are also possible, very strong, values."""
+"""Placeholders of some loggers that are also valid levels, near an antenna."""
 
 REPORTED_DBM: Final = (-140.0, -44.0)
 """Range in which LTE reports RSRP (3GPP TS 36.133, 9.1.4). Values at or below its lower end, or
-above its upper one, are possible, and suspect where one of them is far more frequent than its
-neighbourhood."""
+above its upper one, are valid, but treated as placeholders if far more frequent than levels near
+them."""
 
 NEIGHBOURHOOD_DB: Final = 10.0
-"""Other values within this distance of a suspect value vouch for it."""
+"""Levels within this distance of a suspect one are counted to decide whether it is valid."""
 
 _LEAST_REPEATS: Final = 10  # of a suspect value that is no known filler
 _LEAST_SHARE: Final = 0.01

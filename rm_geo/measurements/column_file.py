@@ -29,10 +29,10 @@ COLUMN_OPTIONS: Final = (
     "operator_column",
     "technology_column",
 )
-"""What a file may name."""
+"""Options that a file may set."""
 
 _MOST_BYTES: Final = 1 << 16
-# What a report of reading calls the columns that it took.
+# Roles in a cleaning report, and their options.
 _OF_REPORT: Final = {
     "RSRP": "rsrp_column",
     "x": "x_column",
@@ -87,16 +87,16 @@ def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
         ) from error
     if not isinstance(values, dict) or not values:
         raise ConfigError(
-            f"{file} names no columns.", hint=f"It may have {', '.join(COLUMN_OPTIONS)}."
+            f"{file} has no column names.", hint=f"It may have {', '.join(COLUMN_OPTIONS)}."
         )
     for name, column in values.items():
         if name not in COLUMN_OPTIONS:
             raise ConfigError(
-                f"{file} has {name!r}, which is no column that can be named.",
+                f"{file} has {name!r}, which is not an option of a column.",
                 hint=f"It may have {', '.join(COLUMN_OPTIONS)}.",
             )
         if not isinstance(column, str | int | float) or isinstance(column, bool):
-            raise ConfigError(f"{file} has no name of a column for {name!r}.")
+            raise ConfigError(f"{file} has no column name for {name!r}.")
     return {name: str(column) for name, column in values.items()}
 
 

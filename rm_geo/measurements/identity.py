@@ -45,10 +45,10 @@ IDENTITY_ROLES: Final[Mapping[str, Role]] = {
     "operator": roles.OPERATOR,
     "technology": roles.TECHNOLOGY,
 }
-"""What a column can say of a cell's identity, and how it is recognised."""
+"""Roles of columns in the identity of a cell."""
 
 SHARED_ROLES: Final = ("plmn", "mcc", "mnc", "operator", "technology")
-"""Roles of the network, which hold for the serving cell and its neighbours alike."""
+"""Roles of the network, common to the serving cell and its neighbours."""
 
 _LARGEST_SECTOR: Final = 255
 _LARGEST_PCI: Final = 1007
@@ -249,7 +249,7 @@ def _fitting(found: Sequence[str], level: str | None, *, tagged: bool) -> list[s
     own = [name for name in found if column_technology(name) == level]
     neutral = [name for name in found if column_technology(name) is None]
     if level is None:
-        # A plain level beside columns of NR is that of LTE, or of whatever serves.
+        # A level without a technology beside columns of NR belongs to LTE or the serving cell.
         others = [name for name in found if column_technology(name) == "LTE"]
         rest = [name for name in found if column_technology(name) == "NR"]
         return neutral + others if neutral or others else rest
@@ -464,7 +464,7 @@ class _Row:
         return None
 
 
-# Kinds of identities in order of preference, and how each is made; None where it is not there.
+# Kinds of identities in order of preference, and functions that return them, or None.
 _Maker = Callable[[_Row], "str | None"]
 _KINDS: Final[Mapping[str, _Maker]] = {
     "chosen": lambda row: row.get("chosen"),
@@ -617,7 +617,7 @@ def _assign_by_pci(
             assigned += row.count
     if assigned:
         notes.append(
-            f"{assigned:,} rows state a PCI only and belong to the one cell with this PCI on their "
+            f"{assigned:,} rows have only a PCI and belong to the one cell with this PCI on their "
             "carrier."
         )
 
@@ -650,7 +650,7 @@ def _split(
             if unstated:
                 warnings.append(
                     f"{unstated:,} rows of {name or 'the cell without an identity'} state no "
-                    f"{what}, and the log has {len(stated)} of them: these rows may be of any."
+                    f"{what}, and the log has {len(stated)} of them: these rows may belong to any."
                 )
             for place, row in some:
                 value = value_of(row)

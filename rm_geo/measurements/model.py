@@ -21,7 +21,15 @@ from rm_geo.measurements.visits import Visits
 
 
 class CellPart(NamedTuple):
-    """Which rows are a cell's, and what the measurements call it (None for rows without one)."""
+    """Rows of one cell in :meth:`Measurements.grouped`.
+
+    Attributes
+    ----------
+    rows : slice
+        The rows.
+    original : str or None
+        Name of the cell in the measurements; None for rows without one.
+    """
 
     rows: slice
     original: str | None
@@ -38,25 +46,40 @@ class Measurements:
     rsrp_dbm : ndarray of float32, shape (N,)
         RSRP in -156..-20 dBm; finite.
     cell : CellColumn, shape (N,)
-        Identity of the cell; None where unknown. An array of names may be given.
+        Identity of the cell; None where unknown. An array of names is accepted, too.
     crs : pyproj.CRS
         A projected CRS with metres.
     time : ndarray of datetime64[ms], shape (N,), optional
-        UTC, or whatever the file's clock said.
+        UTC; local time of the logger where the file has no time zone.
     earfcn : ndarray of float64, shape (N,), optional
         EARFCN or NR-ARFCN of the carrier; NaN where unknown.
     source : Path, optional
         The file.
     identities : tuple of CellIdentity
-        What is known of each cell of ``cell``: operator, technology, carrier, and the names under
-        which a site table may list it.
+        Operator, technology, carrier and site table keys of the cells in ``cell``.
     places : Visits, optional
-        Further places where the measuring device was and recorded no usable level.
+        Further places that the measuring device visited without a valid level.
+
+    Raises
+    ------
+    ValueError
+        If the arrays have different lengths.
 
     Notes
     -----
-    The arrays of a large file lie on disk (:mod:`rm_geo._util.disk_columns`): read them in
+    The arrays of a large file are on disk (:mod:`rm_geo._util.disk_columns`): read them in
     blocks.
+
+    Examples
+    --------
+    >>> points = Measurements(np.array([0.0, 5.0, 9.0]), np.zeros(3), np.full(3, -90, np.float32),
+    ...                       ["1", "2", "1"], CRS.from_epsg(32633))
+    >>> points.bounds
+    (0.0, 0.0, 9.0, 0.0)
+    >>> {name: len(rows) for name, rows in points.by_cell().items()}
+    {'1': 2, '2': 1}
+    >>> points.select(slice(0, 2)).cell.tolist()
+    ['1', '2']
     """
 
     x: Float64Array
@@ -81,13 +104,29 @@ class Measurements:
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north of the positions in metres."""
+        """Bounding box of the positions.
+
+        Returns
+        -------
+        tuple of float
+            West, south, east, north in metres.
+        """
         blocks = [(x.min(), y.min(), x.max(), y.max()) for x, y in iter_blocks(self.x, self.y)]
         west, south, east, north = zip(*blocks, strict=True)
         return float(min(west)), float(min(south)), float(max(east)), float(max(north))
 
     def select(self, rows: NDArray[Any] | slice) -> Measurements:
-        """Take some rows, by a mask, by indices, or as a view by a slice."""
+        """Select rows.
+
+        Parameters
+        ----------
+        rows : ndarray of bool or int, or slice
+            A mask or indices, which copy the rows, or a slice, which gives a view.
+
+        Returns
+        -------
+        Measurements
+        """
         return replace(
             self,
             x=self.x[rows],
@@ -99,40 +138,60 @@ class Measurements:
         )
 
     def visits(self) -> Visits:
-        """Give the visited places, each once, whatever cell was reported there.
+        """Return the visited places, each once, for all cells.
 
-        Rows of one time and position are one visit; without times, rows of one position.
+        Rows with one time and position are one visit; without times, rows with one position.
 
         Returns
         -------
         Visits
-            Those of all rows, and of places without a usable level.
+            Positions of all rows, and of places without a valid level.
         """
         own = Visits(self.x, self.y, self.time)
         return own.distinct() if self.places is None else own.joined(self.places).distinct()
 
     def identity_of(self, name: str | None) -> CellIdentity:
-        """Give what is known of a cell, by its name in ``cell``."""
+        """Look up the identity of a cell.
+
+        Parameters
+        ----------
+        name : str or None
+            Name in ``cell``.
+
+        Returns
+        -------
+        CellIdentity
+            With the name only, if nothing else is known.
+        """
         for identity in self.identities:
             if identity.name == name:
                 return identity
         return CellIdentity(name, () if name is None else (name,))
 
     def by_cell(self) -> dict[str, Measurements]:
-        """Split by cell, under names that are safe and unique as names of files.
+        """Split the measurements by cell.
 
-        A physical cell id is reused on every carrier: where one identity was heard on
-        several channel numbers, each is a cell of its own, ``40_earfcn1300``. Rows without
-        an identity are the cell ``unknown``. Cells with the most rows come first.
+        A physical cell identity is reused on every carrier: an identity with several channels is
+        split into one cell for each, such as ``40_earfcn1300``. Rows without an identity are the
+        cell ``unknown``.
+
+        Returns
+        -------
+        dict of str to Measurements
+            By names that are valid and unique file names; cells with the most rows first.
         """
         grouped, parts = self.grouped()
         return {name: grouped.select(part.rows) for name, part in parts.items()}
 
     def grouped(self) -> tuple[Measurements, dict[str, CellPart]]:
-        """Put the rows of each cell together, in their order; say which are whose.
+        """Sort the rows by cell, and keep their order within each cell.
 
-        The names and their order are those of :meth:`by_cell`. Nothing is copied where there
-        is one cell only.
+        Returns
+        -------
+        measurements : Measurements
+            The sorted rows; not copied if there is only one cell.
+        parts : dict of str to CellPart
+            Rows of each cell; names and their order are those of :meth:`by_cell`.
         """
         cells = _split_carriers(self.cell, self.earfcn)
         counts = cells.counts()
@@ -149,7 +208,7 @@ class Measurements:
         return (self if len(occur) <= 1 else self._sorted(cells.codes, starts)), parts
 
     def _sorted(self, codes: NDArray[np.int32], starts: NDArray[np.int64]) -> Measurements:
-        """Sort the rows by small numbers, of which those of each begin at ``starts``."""
+        """Sort the rows by codes; the rows of each code begin at ``starts``."""
         columns: dict[str, NDArray[Any] | None] = {
             "x": self.x,
             "y": self.y,
@@ -176,7 +235,7 @@ class Measurements:
 
 
 def _split_carriers(cells: CellColumn, earfcn: Float64Array | None) -> CellColumn:
-    """Make each carrier on which one identity was heard a cell of its own."""
+    """Split identities with several carriers into one cell for each carrier."""
     if earfcn is None:
         return cells
     found: set[tuple[int, int]] = set()

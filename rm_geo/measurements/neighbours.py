@@ -1,8 +1,8 @@
-"""Serving and neighbour cells in the columns of one row, taken apart as measurements.
+"""Serving and neighbour cells in the columns of one row, converted to one measurement each.
 
-Loggers write what a phone heard at one moment into one row: ``PCI, RSRP, N1 PCI, N1 RSRP, ...``,
-``PCI_1, RSRP_1, PCI_2, ...``, or lists in one field (``101;202``). Each cell of a row is a
-measurement of its own, at the position and time of the row.
+Loggers write all cells of one moment into one row: ``PCI, RSRP, N1 PCI, N1 RSRP, ...``,
+``PCI_1, RSRP_1, PCI_2, ...``, or lists in one field (``101;202``). Each cell of a row becomes a
+measurement at the position and time of the row.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class NeighbourColumns:
     Attributes
     ----------
     number : str
-        What numbers it in the names, such as ``n1``.
+        Prefix and number in the column names, such as ``n1``.
     level : str
         Column of the level.
     identity : mapping of str to str
-        Columns of ``pci``, ``global`` and ``channel``, as far as there are any.
+        Columns of ``pci``, ``global`` and ``channel``, where present.
     """
 
     number: str
@@ -67,19 +67,29 @@ class NeighbourColumns:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns."""
+        """All columns.
+
+        Returns
+        -------
+        tuple of str
+        """
         return (self.level, *self.identity.values())
 
 
 def find_neighbours(names: Sequence[str]) -> tuple[NeighbourColumns, ...]:
     """Find the columns of neighbour cells.
 
-    A neighbour has a level and a PCI or global identity under the same number.
+    A neighbour has a level and a PCI or global identity with the same number.
 
     Parameters
     ----------
     names : sequence of str
         The columns of the file.
+
+    Returns
+    -------
+    tuple of NeighbourColumns
+        In the order of their numbers.
 
     Examples
     --------
@@ -105,7 +115,22 @@ def find_neighbours(names: Sequence[str]) -> tuple[NeighbourColumns, ...]:
 
 
 def has_lists(column: pa.ChunkedArray) -> bool:
-    """Whether fields of a column are lists: of Arrow's type, or text with separators."""
+    """Whether fields of a column are lists: of Arrow's list type, or text with separators.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        The column.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_lists(pa.chunked_array([["101;202", "101"]]))
+    True
+    """
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return True
@@ -117,7 +142,7 @@ def has_lists(column: pa.ChunkedArray) -> bool:
 def explode_lists(
     columns: Mapping[str, pa.ChunkedArray],
 ) -> tuple[dict[str, pa.ChunkedArray], NDArray[np.int64] | None]:
-    """Make each entry of lists in one field a row of its own.
+    """Convert each entry of lists in a field to a row.
 
     Parameters
     ----------
@@ -127,10 +152,17 @@ def explode_lists(
     Returns
     -------
     columns : dict of str to pyarrow.ChunkedArray
-        The columns row by row.
-    row : ndarray of int64 or None
-        For each new row the row that it comes from; None where there are no lists. A row whose
-        lists differ in length gives one row without a level.
+        The columns of the new rows.
+    row : ndarray of int64, shape (M,), or None
+        Original row of each new row; None without lists. A row with lists of different lengths
+        gives one row without a level.
+
+    Examples
+    --------
+    >>> columns, row = explode_lists({"rsrp": pa.chunked_array([["-90;-95"]]),
+    ...                               "pci": pa.chunked_array([["101;202"]])})
+    >>> columns["pci"].to_pylist(), row.tolist()
+    (['101', '202'], [0, 0])
     """
     lists = {name: _as_lists(column) for name, column in columns.items() if has_lists(column)}
     if not lists:
@@ -157,7 +189,7 @@ def explode_lists(
 
 
 def _as_lists(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Give a list array."""
+    """Convert a column to a list array."""
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.chunk(0) if whole.num_chunks else pa.array([], column.type)
@@ -168,11 +200,11 @@ def _as_lists(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pyarrow has no 
 
 
 def _lengths(values: Any) -> NDArray[np.int64]:  # noqa: ANN401 - pyarrow has no types
-    """Entries of each list; 0 for null."""
+    """Lengths of the lists; 0 for null."""
     return np.asarray(pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False))
 
 
 def _ranks(number: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count 0, 1, ... within each row."""
+    """Numbers 0, 1, ... within each row."""
     starts = np.cumsum(number) - number
     return np.asarray(np.arange(int(number.sum())) - np.repeat(starts, number))

@@ -1,4 +1,4 @@
-"""Reading measurements from any file that holds them."""
+"""Reading of measurements from files of all supported formats."""
 
 from __future__ import annotations
 
@@ -68,36 +68,35 @@ def read_measurements(
     target_crs: CrsLike | None = None,
     bounds: Bounds | None = None,
 ) -> tuple[Measurements, CleaningReport]:
-    """Read measurements from a file, clean them and bring them to metres.
+    r"""Read measurements from a file, check them and convert them to metres.
 
-    Rows of one cell are those of one operator, technology, carrier and identity, by all columns
-    of the file that say something of these (:mod:`rm_geo.measurements.identity`). Neighbour cells
-    in columns of their own are measurements of their own.
+    Cells are distinguished by operator, technology, carrier and identity, from all columns of the
+    file that contain these (:mod:`rm_geo.measurements.identity`). Neighbour cells in columns of
+    their own become separate measurements.
 
     Parameters
     ----------
     path : path-like
-        SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf, delimited text, or what else OGR reads.
+        SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf, delimited text, or another format of OGR.
     layer : str, optional
         The layer, in files with several layers of points.
     rsrp_column, cell_column, x_column, y_column, time_column : str, optional
-        Columns; found by their names where not given. Coordinate columns that are given
-        take the place of the geometry.
+        Columns (default: found by their names). Coordinate columns replace the geometry.
     pci_column, node_column, carrier_column, operator_column, technology_column : str, optional
-        Further columns of the cell's identity; found by their names where not given.
+        Further columns of the cell's identity (default: found by their names).
     where : str, optional
-        Rows that are read, as an expression over columns: ``speed > 5 and tech == 'LTE'``; see
+        Rows to read, as an expression over columns: ``speed > 5 and tech == 'LTE'``; see
         :class:`~rm_geo.measurements.row_filter.RowFilter`.
     strict : bool
-        Refuse a file in which cells may be mixed up, instead of a warning.
+        Raise an error instead of a warning if cells may be mixed up.
     crs : CRS, str or int, optional
-        CRS of the coordinates, where the file states none: its own is kept, and the report
-        has a warning if they differ. The names of columns of coordinates are no statement.
+        CRS of the coordinates, for files without one. A CRS in the file has precedence; the
+        report has a warning if they differ. Names of coordinate columns do not count as a CRS.
     target_crs : CRS, str or int, optional
-        The projected CRS of the result; by default that of the file where its metres are
-        true, else the UTM zone.
+        Projected CRS of the result (default: that of the file if its metres are true to scale,
+        else the UTM zone).
     bounds : tuple of float, optional
-        West, south, east, north in the CRS of the file; other points are not read and not
+        West, south, east, north in the CRS of the file. Points outside are not read and not
         counted.
 
     Returns
@@ -105,17 +104,30 @@ def read_measurements(
     measurements : Measurements
         At least one row.
     report : CleaningReport
-        What was used and what was left out, and why.
+        Rows used, rows dropped and the reasons.
 
     Raises
     ------
     InputError
-        If the file cannot be read, no RSRP column is found or several are, too much of a
-        numeric column is text, or no row can be used.
+        If the file cannot be read, has no RSRP column or several, has too much text in a
+        numeric column, or has no valid row.
     CrsError
-        If there is no CRS, or none that leads to metres.
+        If the CRS is missing, or cannot be converted to metres.
     UsageError
-        If a column or layer that was named is not in the file.
+        If the file does not have a named column or layer.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,pci,rsrp\n13,52,40,-90\n13,52.001,40,-95\n")
+    ...     measurements, report = read_measurements(path)
+    >>> measurements.rsrp_dbm.tolist(), measurements.cell.tolist(), measurements.crs.to_epsg()
+    ([-90.0, -95.0], ['40', '40'], 32633)
+    >>> report.kept
+    2
     """
     source = open_source(path, layer=layer)
     target = None if target_crs is None else parse_crs(target_crs, "the target CRS")
@@ -201,7 +213,7 @@ def read_measurements(
 def read_selected(
     path: str | os.PathLike[str], options: PredictOptions
 ) -> tuple[Measurements, CleaningReport]:
-    """Read the measurements that the options of a run ask for.
+    r"""Read measurements by the reading options of a run.
 
     Parameters
     ----------
@@ -220,7 +232,18 @@ def read_selected(
     Raises
     ------
     RmGeoError
-        If the file cannot be used, or nothing is left by the selection.
+        If the file cannot be used, or the selection is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,pci,rsrp\n13,52,40,-90\n13,52,41,-95\n13,52,40,-91\n")
+    ...     measurements, _ = read_selected(path, PredictOptions(top=1))
+    >>> measurements.cell.tolist()
+    ['40', '40']
     """
     reading = options.reading
     columns = {} if reading.columns is None else read_column_file(reading.columns)
@@ -254,7 +277,7 @@ def read_selected(
 
 
 def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:
-    """Give the cell of each row."""
+    """Return the cell of each row."""
     if "combination" not in placed:
         return CellColumn.unnamed(placed["x"].size)
     lookup = cells.cell_of
@@ -263,7 +286,7 @@ def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:
 
 
 def _channels(cells: Resolution, placed: Columns) -> NDArray[np.float64] | None:
-    """Give the channel number of each row; None where none is known."""
+    """Return the channel number of each row; None if no channel is known."""
     lookup = cells.channel_of
     if "combination" not in placed or not np.isfinite(lookup).any():
         return None
@@ -276,7 +299,7 @@ def _channels(cells: Resolution, placed: Columns) -> NDArray[np.float64] | None:
 def _places(
     places: Columns, rows: MeasurementAccumulator, file_crs: CRS, target: CRS, label: str
 ) -> Visits | None:
-    """Bring places without a usable level to metres."""
+    """Convert the places without a valid level to metres."""
     if not places or places["x"].size == 0:
         return None
     found = to_metres(places["x"], places["y"], file_crs, label, target=target)
@@ -286,7 +309,7 @@ def _places(
 
 
 def _far_apart(measurements: Measurements) -> list[str]:
-    """Warn of identities that are measured in places far apart."""
+    """Warn of identities with measurements in places far apart."""
     cell = measurements.cell
     found = cells_far_apart(measurements.x, measurements.y, cell.codes, cell.names)
     if not found:
@@ -302,7 +325,7 @@ def _far_apart(measurements: Measurements) -> list[str]:
 
 
 def _unrecognised(identity: IdentityColumns) -> list[str]:
-    """Warn where no column identifies the cell and the name of one suggests it."""
+    """Warn if no column identifies the cell and the name of a column suggests that it may."""
     if identity.has_identity or not identity.unrecognised:
         return []
     return [
@@ -327,7 +350,7 @@ _SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
-    """Say which columns identify most cells, and which tell carriers and networks apart."""
+    """List the columns that identify most cells, and those of carriers and networks."""
     shown: dict[str, str] = {}
     parts = [identity.columns[key] for key in _SHOWN.get(cells.used, ()) if key in identity.columns]
     if parts:
@@ -343,19 +366,21 @@ def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
 
 
 def _placed(columns: Columns) -> Columns:
-    """Leave out rows whose position the CRS cannot express."""
+    """Drop rows whose position cannot be expressed in the CRS."""
     return compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
 
 
 def _missing(
     column_of: Mapping[str, str], identity: IdentityColumns, time: NDArray[np.datetime64] | None
 ) -> list[str]:
-    """Say which attributes are not there."""
+    """List missing attributes."""
     notes = []
     if not identity.has_identity:
         notes.append("No cell column was found: all rows are one cell (`cell_column`).")
     if "time" in column_of and time is None:
-        notes.append(f"The times in {column_of['time']!r} are not understood: left out.")
+        notes.append(
+            f"The times in {column_of['time']!r} are in an unknown notation and are not used."
+        )
     return notes
 
 
@@ -383,7 +408,7 @@ def _choose_columns(
     own = [name for name in names if not any(name in cell.columns for cell in neighbours)]
     serving: dict[str, str] = {}
     if rsrp is None and neighbours and roles.find_column(own, roles.RSRP, label) is None:
-        first, *rest = neighbours  # a scanner numbers all of its cells
+        first, *rest = neighbours  # scanners number all cells
         column_of["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
     else:
         column_of["RSRP"] = roles.require_column(
@@ -427,7 +452,7 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
 
 
 def _choose_crs(source: Source, column_of: Mapping[str, str], given: CRS | None) -> CrsChoice:
-    """Choose the file's CRS, or the one given, or WGS 84 for longitude and latitude."""
+    """Choose the CRS of the file, the given one, or WGS 84 for longitude and latitude."""
     if "x" not in column_of:
         return CrsChoice.choose_for_source(source, given)
     is_degrees = roles.is_named(column_of["x"], roles.LONGITUDE) and roles.is_named(
@@ -443,7 +468,7 @@ def _is_in_degrees(crs: CRS) -> bool:
 
 
 def _repeats(measurements: Measurements) -> tuple[int, int]:
-    """Rows that share a position, and rows that share position, time and cell."""
+    """Count rows that repeat a position, and rows that repeat position, time and cell."""
     attributes: list[NDArray[Any]] = [measurements.cell.codes]
     if measurements.time is not None:
         attributes.append(measurements.time)

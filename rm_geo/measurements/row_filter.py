@@ -1,8 +1,8 @@
 """Expressions that select rows of a file, such as ``speed > 5 and technology == "LTE"``.
 
 An expression has comparisons, arithmetic, ``and``, ``or``, ``not``, ``in`` and ``is null`` over
-columns, numbers and texts. It is parsed as Python and evaluated by Arrow, node by node: nothing
-else can be called or reached.
+columns, numbers and texts. It is parsed as Python and evaluated by Arrow, node by node: function
+calls and attributes are refused.
 """
 
 from __future__ import annotations
@@ -77,20 +77,24 @@ class RowFilter:
         Parameters
         ----------
         text : str
-            The expression; ``=``, ``<>``, ``AND``, ``OR``, ``NOT`` of SQL are understood.
+            The expression; ``=``, ``<>``, ``AND``, ``OR``, ``NOT`` of SQL are accepted.
         names : list of str
             The columns of the file.
         source : str
             The file, for messages.
 
+        Returns
+        -------
+        RowFilter
+
         Raises
         ------
         UsageError
-            If it cannot be parsed, or names a column that is not there.
+            If it cannot be parsed, or names a column that is missing.
         """
         aliases: dict[str, str] = {}
         pieces = _STRING.split(text)
-        for place in range(0, len(pieces), 2):  # the others are texts in quotation marks
+        for place in range(0, len(pieces), 2):  # odd pieces are texts in quotation marks
             piece = _QUOTED_NAME.sub(lambda found: _alias(found[1], aliases), pieces[place])
             piece = re.sub(r"<>", "!=", piece)
             piece = re.sub(r"(?<![<>=!])=(?!=)", "==", piece)
@@ -103,7 +107,7 @@ class RowFilter:
                 raise SyntaxError("it is too long")
             tree = ast.parse("".join(pieces).strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            reason = getattr(error, "msg", None) or "it is no expression"
+            reason = getattr(error, "msg", None) or "it is not an expression"
             raise UsageError(
                 f"The row filter {text!r} cannot be read: {reason}.", hint=_HINT
             ) from error
@@ -128,18 +132,32 @@ class RowFilter:
         return cls(text, tuple(dict.fromkeys(found.values())), tree, found)
 
     def matches(self, columns: Mapping[str, Any], source: str) -> NDArray[np.bool_]:
-        """Tell which rows fulfil the expression, shape (N,); a null value never does.
+        """Evaluate the expression on a chunk of rows.
+
+        Parameters
+        ----------
+        columns : mapping of str to pyarrow.ChunkedArray
+            The columns, of one length.
+        source : str
+            The file, for messages.
+
+        Returns
+        -------
+        ndarray of bool, shape (N,)
+            Rows that fulfil the expression; False for null.
 
         Raises
         ------
         InputError
             If values cannot be compared.
+        UsageError
+            If the expression is not a condition.
         """
         rows = len(next(iter(columns.values()))) if columns else 0
         try:
             result = _Evaluator(columns, self._names, source).value(self._tree)
             if not pa.types.is_boolean(result.type):
-                raise UsageError(f"The row filter {self.text!r} is no condition.", hint=_HINT)
+                raise UsageError(f"The row filter {self.text!r} is not a condition.", hint=_HINT)
             if isinstance(result, pa.Scalar):
                 return np.full(rows, bool(result.as_py()))
             return np.asarray(
@@ -176,7 +194,7 @@ _ALLOWED: Final = (
 
 
 def _alias(name: str, aliases: dict[str, str]) -> str:
-    """Give a name in backquotes an identifier."""
+    """Replace a name in backquotes by an identifier."""
     identifier = f"column_{len(aliases)}_"
     aliases[identifier] = name
     return identifier
@@ -244,7 +262,7 @@ class _Evaluator:
         return _COMPARE[type(operator)](left, right)
 
     def _numbers(self, values: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Read text as numbers; a text constant that is no number is refused."""
+        """Convert text to numbers; refuse a text constant that is not a number."""
         if not _is_text(values):
             return values
         if isinstance(values, pa.Scalar):
@@ -259,7 +277,7 @@ class _Evaluator:
 
 
 def _is_valid(value: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
-    """Whether a value is no null constant."""
+    """Whether a value is not a null constant."""
     return not isinstance(value, pa.Scalar) or bool(value.is_valid)
 
 
@@ -269,7 +287,7 @@ def _is_text(value: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
 
 
 def _blank_to_null(value: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Turn empty text into null."""
+    """Convert blank text to null."""
     if not _is_text(value):
         return value
     return pc.if_else(

@@ -1,4 +1,4 @@
-"""Selecting measurements by time, network, carrier and size of the cell."""
+"""Selection of measurements by time, network, carrier and number of measurements."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rm_geo.measurements.model import Measurements
 
 @dataclass(frozen=True)
 class Selection:
-    """What measurements are used.
+    """Criteria of a selection.
 
     Attributes
     ----------
     begin, end : numpy.datetime64, optional
-        Times from ``begin`` on, before or at ``end``.
+        First and last time, both included.
     technologies, operators : tuple of str
-        Only these, in any case; all if empty.
+        Selected values, compared without regard to case; all if empty.
     channels : tuple of int
-        Only these EARFCNs or NR-ARFCNs; all if empty.
+        Selected EARFCNs or NR-ARFCNs; all if empty.
     min_points : int
-        Cells with fewer measurements are left out.
+        Cells with fewer measurements are dropped.
     top : int, optional
-        Only so many cells, those with the most measurements.
+        Largest number of cells; those with the most measurements are kept.
     """
 
     begin: np.datetime64 | None = None
@@ -50,14 +50,14 @@ class Selection:
         Returns
         -------
         measurements : Measurements
-            Those selected; visited places are kept.
+            The selected rows; visited places are kept.
         notes : tuple of str
-            How many were left out, and by what.
+            Number of dropped rows and cells.
 
         Raises
         ------
         InputError
-            If nothing is left, or a time is asked for and the measurements have none.
+            If no row is selected, or a time is given and the measurements have no times.
 
         Examples
         --------
@@ -99,13 +99,13 @@ class Selection:
         return measurements.select(kept), (note,)
 
     def _rows(self, measurements: Measurements) -> NDArray[np.bool_] | None:
-        """Rows within the time; None for all."""
+        """Mark the rows in the interval of time; None for all."""
         if self.begin is None and self.end is None:
             return None
         if measurements.time is None:
             raise InputError(
-                f"{measurements.source or 'The measurements'} have no times that are understood, "
-                "so none can be selected.",
+                f"{measurements.source or 'The measurements'} have no readable times, so "
+                "they cannot be selected by time.",
                 hint="Name the column of the time, or leave the time out of the selection.",
             )
         kept = np.zeros(len(measurements), dtype=np.bool_)
@@ -120,7 +120,7 @@ class Selection:
     def _cells(
         self, measurements: Measurements, kept: NDArray[np.bool_] | None
     ) -> NDArray[np.bool_] | None:
-        """Which names of cells are selected; None for all."""
+        """Mark the selected names of cells; None for all."""
         names = measurements.cell.names
         chosen = np.ones(len(names), dtype=np.bool_)
         wanted = (
@@ -144,19 +144,24 @@ class Selection:
 
 
 def parse_time(text: str, parameter: str) -> np.datetime64:
-    """Read a time of ISO 8601 in UTC, or as the log's clock says.
+    """Parse a time in ISO 8601, in UTC or in local time of the logger.
 
     Parameters
     ----------
     text : str
         Such as ``2024-05-01`` or ``2024-05-01T10:30``.
     parameter : str
-        What it is for, for messages.
+        Name of the option, for messages.
+
+    Returns
+    -------
+    numpy.datetime64
+        In milliseconds.
 
     Raises
     ------
     UsageError
-        If it is none.
+        If the text is not a time.
 
     Examples
     --------
@@ -170,7 +175,7 @@ def parse_time(text: str, parameter: str) -> np.datetime64:
         moment = np.datetime64("NaT", "ms")
     if np.isnat(moment):
         raise UsageError(
-            f"{text!r} is no time.",
+            f"{text!r} is not a time.",
             parameter=parameter,
             hint="Write it as 2024-05-01 or 2024-05-01T10:30.",
         )
@@ -183,7 +188,7 @@ def _codes(measurements: Measurements) -> NDArray[np.intp]:
 
 
 def _counts(measurements: Measurements, kept: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-    """Rows of each name that are kept."""
+    """Count the selected rows of each name."""
     if kept is None:
         return measurements.cell.counts()
     found = np.zeros(len(measurements.cell.names), dtype=np.int64)
@@ -193,5 +198,5 @@ def _counts(measurements: Measurements, kept: NDArray[np.bool_] | None) -> NDArr
 
 
 def _present(measurements: Measurements, kept: NDArray[np.bool_] | None) -> int:
-    """Count the cells that are kept."""
+    """Count the cells with selected rows."""
     return int(np.count_nonzero(_counts(measurements, kept)))

@@ -1,4 +1,4 @@
-"""Cells whose measurements lie in places far apart: one identity may be several cells."""
+"""Detection of cells with measurements in places far apart, which may be several cells."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _BLOCK_M: Final = 500.0
 def cells_far_apart(
     x: Float64Array, y: Float64Array, cell: NDArray[np.int32], names: Sequence[str | None]
 ) -> list[tuple[str | None, float]]:
-    """Find cells whose measurements fall into groups more than 5 km apart.
+    """Find cells whose measurements form groups more than 5 km apart.
 
     Parameters
     ----------
     x, y : ndarray of float64, shape (N,)
         Positions in metres.
     cell : ndarray of int32, shape (N,)
-        Place of each row's cell in ``names``.
+        Index of each row's cell in ``names``.
     names : sequence of (str or None)
         The cells.
 
@@ -42,8 +42,8 @@ def cells_far_apart(
     Examples
     --------
     >>> x = np.array([0.0, 10.0, 9000.0])
-    >>> cells_far_apart(x, np.zeros(3), np.zeros(3, np.int32), ["101"])[0][0]
-    '101'
+    >>> cells_far_apart(x, np.zeros(3), np.zeros(3, np.int32), ["101"])
+    [('101', 9000.0)]
     """
     blocks: set[tuple[int, int, int]] = set()
     for some_x, some_y, codes in iter_blocks(x, y, cell):
@@ -65,7 +65,7 @@ def cells_far_apart(
 
 
 def _gap(places: Float64Array) -> float | None:
-    """Distance between groups of places that are no nearer than 5 km; None for one group."""
+    """Distance in metres between groups that are more than 5 km apart; None for one group."""
     tree = cKDTree(places)
     pairs = tree.query_pairs(FAR_APART_M, output_type="ndarray")
     size = len(places)

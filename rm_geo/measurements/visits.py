@@ -1,4 +1,4 @@
-"""Visited places: where a measuring device was, whatever cell it reported there."""
+"""Places that a measuring device visited, for all cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,24 @@ class Visits:
         return int(self.x.shape[0])
 
     def joined(self, other: Visits) -> Visits:
-        """Put two sets of visits together; times are kept where both have them."""
+        """Concatenate two sets of visits; times are kept if both have them.
+
+        Parameters
+        ----------
+        other : Visits
+            Visits in the same CRS.
+
+        Returns
+        -------
+        Visits
+            Of length M + len(other).
+
+        Examples
+        --------
+        >>> here = Visits(np.array([1.0]), np.array([5.0]))
+        >>> here.joined(here).x.tolist()
+        [1.0, 1.0]
+        """
         timed = self.time is not None and other.time is not None
         return Visits(
             np.concatenate([self.x, other.x]),
@@ -40,7 +57,11 @@ class Visits:
         )
 
     def distinct(self) -> Visits:
-        """Keep each position and time once, in the order of their first occurrence.
+        """Remove repeated positions and times; the order of the first occurrences is kept.
+
+        Returns
+        -------
+        Visits
 
         Examples
         --------

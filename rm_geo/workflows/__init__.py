@@ -1,1 +1,1 @@
-"""Whole commands besides predict: rasterize, simulate, superresolve, demo, doctor."""
+"""Workflows of commands besides predict: rasterize, simulate, superresolve, demo, doctor."""

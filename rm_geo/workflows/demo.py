@@ -1,9 +1,9 @@
-"""Demonstration: simulated measurements of a synthetic city are mapped and compared with the truth.
+"""Demonstration: a map of simulated measurements in a synthetic city, compared with the truth.
 
-A generated city and the dominant path model give a drive test of three cells, as a GeoPackage
-with all that real ones have: routes along streets, noise, whole dBm, values that mean nothing.
-The main road maps it, and the maps are compared with the simulated truth, beside those of
-nearest neighbours.
+A generated city and the dominant path model give a drive test of three cells. It is written as a
+GeoPackage with the properties of real drive tests: routes along streets, noise, rounding to whole
+dBm, and placeholders. :func:`rm_geo.pipeline.predict.predict` maps it. The maps, and those of
+nearest neighbours, are compared with the simulation.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FREQUENCY_MHZ: Final = 2600.0
 _COVERAGE: Final = 0.06
 _ERRORS: Final = Corruption(noise_db=2.0, quantum_db=1.0)
 _FAULTY_SHARE: Final = 0.002
-_FAINTEST_DBM: Final = -135.0  # what a receiver still hears
+_FAINTEST_DBM: Final = -135.0  # sensitivity of the receiver
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Comparison:
     cell : str
         The cell.
     measured_share : float
-        Share of the outdoor pixels that were measured.
+        Share of the outdoor pixels that have measurements.
     rmse_db, knn_rmse_db : float
-        Root mean square error outdoors where nothing was measured, in reach: of the chosen
-        method and of nearest neighbours.
+        Root mean square error in dB of the method and of nearest neighbours, over outdoor pixels
+        within reach that have no measurement.
     building_f1 : float or None
-        F1 of the building map in reach; None if the method makes none.
+        F1 of the building map within reach; None if the method makes none.
     """
 
     cell: str
@@ -81,11 +81,11 @@ class DemoResult:
     Attributes
     ----------
     folder : Path
-        Where everything lies.
+        Folder of all files.
     cells : tuple of CellResult
-        As :func:`rm_geo.pipeline.predict.predict` gives them.
+        As of :func:`rm_geo.pipeline.predict.predict`.
     comparison : tuple of Comparison
-        One for each cell.
+        One for each mapped cell.
     """
 
     folder: Path
@@ -112,26 +112,36 @@ def run_demo(
     seed: int = 7,
     progress: Progress | None = None,
 ) -> DemoResult:
-    """Simulate a drive test, map it, and compare with the truth.
+    """Simulate a drive test, map it, and compare the maps with the simulation.
 
     Parameters
     ----------
     output_dir : path-like
-        Gets ``drive_test.gpkg``, ``sites.csv``, ``truth/``, ``maps/`` and
+        Folder for ``drive_test.gpkg``, ``sites.csv``, ``truth/``, ``maps/`` and
         ``comparison.csv``.
     options : PredictOptions, optional
-        How the maps are made.
+        Options of the maps; ``sites`` and ``crs`` are replaced.
     size_px : int
         Side of the city in metres and pixels.
     seed : int
-        The same seed gives the same city.
+        Seed of the random city and drive test.
     progress : Progress, optional
-        Told of every stage.
+        Receives the progress.
+
+    Returns
+    -------
+    DemoResult
 
     Raises
     ------
     RmGeoError
         As :func:`rm_geo.pipeline.predict.predict`.
+
+    Examples
+    --------
+    >>> result = run_demo("demo")  # doctest: +SKIP
+    >>> result.comparison[0].rmse_db < result.comparison[0].knn_rmse_db  # doctest: +SKIP
+    True
     """
     listener = SilentProgress() if progress is None else progress
     folder = prepare_output_folder(output_dir)
@@ -171,7 +181,7 @@ def _simulate(size_px: int, rng: np.random.Generator) -> _World:
 
 
 def _antennas(city: City, rng: np.random.Generator) -> dict[str, Antenna]:
-    """One small cell in a street and two sectors on roofs, in different parts of the city."""
+    """Create a small cell in a street and two sectors on roofs, in different parts of the city."""
     rows, cols = city.buildings.shape
     hertz = _FREQUENCY_MHZ * 1e6
     street = _near(city.roads, (0.5 * rows, 0.45 * cols))
@@ -192,7 +202,7 @@ def _antennas(city: City, rng: np.random.Generator) -> dict[str, Antenna]:
 
 
 def _near(mask: BoolArray, position: tuple[float, float]) -> tuple[int, int]:
-    """Pixel of a mask nearest to a position."""
+    """Return the pixel of a mask nearest to a position."""
     rows, cols = np.nonzero(mask)
     nearest = int(np.argmin((rows - position[0]) ** 2 + (cols - position[1]) ** 2))
     return int(rows[nearest]), int(cols[nearest])
@@ -205,7 +215,7 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
     parts = []
     for cell, sampled in world.sampled.items():
         rows, cols = np.nonzero(sampled)
-        # Somewhere in the pixel: a receiver knows nothing of our grid.
+        # Random positions within the pixels: receivers are not aligned with the grid.
         down, right = rng.uniform(0.05, 0.95, (2, rows.size))
         x, y = world.grid.to_world(rows + down, cols + right)
         levels = _ERRORS.apply(rng, world.rsrp_dbm[cell][rows, cols])
@@ -220,7 +230,7 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
         crs="EPSG:4326",
     )
     path = folder / "drive_test.gpkg"
-    # GDAL goes by the extension, so that a ".part" is no GeoPackage to it.
+    # GDAL requires the extension of a GeoPackage, so ".part" is not possible.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".rm_geo_") as staging:
         made = Path(staging) / path.name
         frame.to_file(made, layer="measurements", driver="GPKG")
@@ -229,7 +239,7 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
 
 
 def _write_sites(world: _World, folder: Path) -> Path:
-    """Write the site table in the form that operators use."""
+    """Write the site table in a usual form."""
     path = folder / "sites.csv"
     west, _, _, north = world.grid.bounds
     to_degrees = Transformer.from_crs(_CRS, CRS.from_epsg(4326), always_xy=True)
@@ -292,7 +302,7 @@ def _compare(world: _World, cell: str, maps: Path, measured: Measurements) -> Co
     knn = _nearest_neighbours(bin_measurements(measured, world.grid))
     outdoors = ~world.city.buildings
     in_reach = np.isfinite(level) & np.isfinite(knn)
-    judged = in_reach & outdoors & ~world.sampled[cell]
+    compared = in_reach & outdoors & ~world.sampled[cell]
     truth = world.rsrp_dbm[cell]
     probability_path = maps / f"{cell}_buildings.tif"
     f1 = None
@@ -302,8 +312,8 @@ def _compare(world: _World, cell: str, maps: Path, measured: Measurements) -> Co
     return Comparison(
         cell=cell,
         measured_share=float(world.sampled[cell].sum() / outdoors.sum()),
-        rmse_db=ErrorSums.of(level, truth, judged).scores().rmse,
-        knn_rmse_db=ErrorSums.of(knn, truth, judged).scores().rmse,
+        rmse_db=ErrorSums.of(level, truth, compared).scores().rmse,
+        knn_rmse_db=ErrorSums.of(knn, truth, compared).scores().rmse,
         building_f1=f1,
     )
 
@@ -317,7 +327,7 @@ def _nearest_neighbours(sparse: SparseRaster) -> FloatArray:
 
 
 def _on_grid(path: Path, grid: Grid) -> FloatArray:
-    """Read a map and place it on another grid of the same pixels; NaN where it has none."""
+    """Read a map and place it on another grid with the same pixels; NaN outside of the map."""
     raster = read_raster(path)
     row, col = (
         round(float(value)) for value in grid.to_pixel(raster.grid.bounds[0], raster.grid.bounds[3])

@@ -1,4 +1,4 @@
-"""Dependencies of rm_geo, as its metadata declares them: installed, recent enough, importable."""
+"""State of the dependencies in rm_geo's metadata: installed, recent enough, importable."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ for name in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class Dependency:
-    """A package that rm_geo declares, and the state of its installation.
+    """A dependency of rm_geo, and the state of its installation.
 
     Attributes
     ----------
     name : str
         Name of the distribution, in lower case with hyphens.
     specifier : str
-        Versions that rm_geo works with, such as ``>=1.26``.
+        Supported versions, such as ``>=1.26``.
     extras : tuple of str
-        Extras that need it; empty if rm_geo needs it always.
+        Extras that require it; empty if it is always required.
     version : str or None
         Installed version; None if it is not installed.
     is_accepted : bool
         Whether the installed version satisfies the specifier.
     import_error : str or None
-        Why the installed package cannot be imported; None if it can be.
+        Error of importing the installed package; None if the import succeeds.
     """
 
     name: str
@@ -57,11 +57,20 @@ class Dependency:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is installed, recent enough and importable."""
+        """Whether it is installed, recent enough and importable.
+
+        Returns
+        -------
+        bool
+        """
         return self.version is not None and self.is_accepted and self.import_error is None
 
     def describe(self) -> str:
         """Describe the state in a few words.
+
+        Returns
+        -------
+        str
 
         Examples
         --------
@@ -82,12 +91,12 @@ class Dependency:
 
 
 def find_dependencies(*, skip_imports_of: Iterable[str] = ("dev",)) -> list[Dependency]:
-    """Check every dependency that the installed metadata of rm_geo declares.
+    """Check all dependencies in the installed metadata of rm_geo.
 
     Parameters
     ----------
     skip_imports_of : iterable of str
-        Extras whose packages are not imported, unless another extra needs them too.
+        Extras whose packages are not imported, unless another extra requires them too.
 
     Returns
     -------
@@ -97,7 +106,12 @@ def find_dependencies(*, skip_imports_of: Iterable[str] = ("dev",)) -> list[Depe
     Raises
     ------
     importlib.metadata.PackageNotFoundError
-        If rm_geo runs from a folder that is not installed.
+        If rm_geo runs from a folder and is not installed.
+
+    Examples
+    --------
+    >>> [d.name for d in find_dependencies() if d.name == "numpy"]  # doctest: +SKIP
+    ['numpy']
     """
     declared = declared_dependencies(
         metadata.requires(DISTRIBUTION) or (),
@@ -122,7 +136,7 @@ def find_dependencies(*, skip_imports_of: Iterable[str] = ("dev",)) -> list[Depe
 def declared_dependencies(
     requirements: Iterable[str], extras: Iterable[str] = ()
 ) -> list[Dependency]:
-    """Read requirements as the metadata states them, for this platform and Python.
+    """Parse requirements of a distribution, for this platform and Python.
 
     Parameters
     ----------
@@ -134,7 +148,7 @@ def declared_dependencies(
     Returns
     -------
     list of Dependency
-        Required ones first, each package once; not looked up yet.
+        Required ones first, each package once, without the state of the installation.
 
     Examples
     --------
@@ -171,12 +185,17 @@ def declared_dependencies(
 
 
 def module_name(distribution: str) -> str | None:
-    """Find the module by which an installed distribution is imported.
+    """Find the name by which an installed distribution is imported.
+
+    Parameters
+    ----------
+    distribution : str
+        Name of the distribution, in lower case with hyphens.
 
     Returns
     -------
     str or None
-        None for a distribution without modules, such as one of type stubs.
+        Name of the module; None for a distribution without modules, such as type stubs.
 
     Examples
     --------
@@ -195,7 +214,7 @@ def module_name(distribution: str) -> str | None:
 
 
 def import_errors(modules: Sequence[str]) -> dict[str, str]:
-    """Import modules in another process, and collect what fails.
+    """Import modules in a child process, and return the errors.
 
     A library that crashes the process is an error of that module; the others are still checked.
 

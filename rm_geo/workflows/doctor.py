@@ -1,4 +1,4 @@
-"""Checks of the environment: what is installed, what works, and what to do about the rest."""
+"""Checks of the environment: packages, folders, devices, formats and models."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class Check:
     section : str
         ``packages``, ``extras``, ``folders``, ``device``, ``formats`` or ``models``.
     name : str
-        What was checked.
+        Name of the package, folder, device, library or model.
     status : str
-        ``ok``; ``note`` for an optional thing that is absent; ``warning`` for one that does not
-        work as well as it could; ``error`` for a required thing that is missing or broken.
+        ``ok``; ``note`` for an optional part that is absent; ``warning`` for a part with reduced
+        function; ``error`` for a required part that is missing or broken.
     detail : str
-        What was found.
+        Result of the check.
     hint : str or None
-        What to do.
+        Remedy.
     """
 
     section: str
@@ -76,7 +76,16 @@ class Check:
     hint: str | None = None
 
     def line(self, width: int = 16) -> str:
-        """Write the check as one line, the name in a column of that width.
+        """Format the check as one line.
+
+        Parameters
+        ----------
+        width : int
+            Width of the column of names.
+
+        Returns
+        -------
+        str
 
         Examples
         --------
@@ -97,9 +106,15 @@ class Environment:
     checks : tuple of Check
         In the order of the report.
     device : str
-        Device that ``--device auto`` would choose.
+        Device that ``--device auto`` chooses.
     models : tuple of str
         Names of the installed models.
+
+    Examples
+    --------
+    >>> check = Check("device", "auto", "ok", "cpu, float32")
+    >>> Environment((check,), "cpu", ()).lines()[1:]
+    ['device:', '  auto cpu, float32', 'rm_geo is ready to use.']
     """
 
     checks: tuple[Check, ...]
@@ -107,7 +122,12 @@ class Environment:
     models: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Write the report as text."""
+        """Format the report as text.
+
+        Returns
+        -------
+        list of str
+        """
         lines = [
             f"rm_geo {__version__}, Python {platform.python_version()} ({sys.executable}), "
             f"{platform.platform()}"
@@ -118,11 +138,16 @@ class Environment:
             lines += [f"{section}:", *(check.line(width) for check in checks)]
         counts = {s: sum(c.status == s for c in self.checks) for s in ("error", "warning")}
         if not any(counts.values()):
-            return [*lines, "Everything that rm_geo needs is there."]
+            return [*lines, "rm_geo is ready to use."]
         return [*lines, ", ".join(f"{number} {s}s" for s, number in counts.items() if number) + "."]
 
     def as_dict(self) -> dict[str, Any]:
-        """Write the report as values for JSON."""
+        """Convert the report to values for JSON.
+
+        Returns
+        -------
+        dict of str to object
+        """
         return {
             "version": __version__,
             "python": platform.python_version(),
@@ -145,7 +170,12 @@ def describe_environment() -> Environment:
     Returns
     -------
     Environment
-        The report. Nothing in it is raised: a broken part is a check with status ``error``.
+        The report. Errors are not raised: a broken part is a check with status ``error``.
+
+    Examples
+    --------
+    >>> describe_environment().device  # doctest: +SKIP
+    'cpu'
     """
     device = _auto_device()
     models = list(_check_models())
@@ -161,7 +191,7 @@ def describe_environment() -> Environment:
 
 
 def require_working(environment: Environment) -> None:
-    """Refuse an environment in which something that rm_geo needs is missing or broken.
+    """Raise an error if a required part of an environment is missing or broken.
 
     Parameters
     ----------
@@ -172,11 +202,15 @@ def require_working(environment: Environment) -> None:
     ------
     DependencyError
         If a check has the status ``error``.
+
+    Examples
+    --------
+    >>> require_working(Environment((Check("device", "auto", "ok", "cpu"),), "cpu", ()))
     """
     broken = [check.name for check in environment.checks if check.status == "error"]
     if broken:
         raise DependencyError(
-            f"Missing or broken: {', '.join(broken)}.", hint="The lines above say what to do."
+            f"Missing or broken: {', '.join(broken)}.", hint="Follow the hints in the report."
         )
 
 
@@ -212,24 +246,24 @@ def _check_packages() -> Iterator[Check]:
 
 
 def _check_extra(extra: str, members: list[Dependency]) -> Check:
-    """Check the packages of an extra; one that is not installed at all is only noted."""
+    """Check the packages of an extra; an extra without any installed package is a note."""
     unusable = [one for one in members if not one.is_usable]
-    told = ", ".join(f"{one.name} {one.describe()}" for one in unusable or members)
+    states = ", ".join(f"{one.name} {one.describe()}" for one in unusable or members)
     if not unusable:
-        return Check("extras", extra, "ok", told)
+        return Check("extras", extra, "ok", states)
     purpose = f"For {_PURPOSES[extra]}" if extra in _PURPOSES else "To use it"
     is_absent = all(one.version is None for one in unusable)
     return Check(
         "extras",
         extra,
         "note" if is_absent else "warning",
-        told,
+        states,
         f'{purpose}: pip install --upgrade "rm-geo[{extra}]"',
     )
 
 
 def _quoted(dependency: Dependency) -> str:
-    """Write a requirement for a shell."""
+    """Format a requirement for a shell."""
     return f'"{dependency.name}{dependency.specifier}"'
 
 
@@ -268,7 +302,7 @@ def _check_folders() -> Iterator[Check]:
 
 
 def _check_cache(name: str, folder: Any, content: str, variable: str) -> Check:  # noqa: ANN401
-    """Check that a cache folder can be written, or made; nothing is left behind."""
+    """Check that a cache folder can be written or created, without creating it."""
     try:
         path: Path = folder()
         existing = next(place for place in (path, *path.absolute().parents) if place.exists())
@@ -285,13 +319,13 @@ def _check_cache(name: str, folder: Any, content: str, variable: str) -> Check: 
 
 
 def _check_matplotlib() -> Iterator[Check]:
-    """Check matplotlib's cache of fonts; it takes a temporary folder where it has no other."""
+    """Check matplotlib's font cache; without a writable one, it uses a temporary folder."""
     try:
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         import matplotlib
 
         folder = Path(matplotlib.get_cachedir())
-    except Exception:  # told among the packages
+    except Exception:  # reported by the check of packages
         return
     if folder.name.startswith("matplotlib-") and folder.parent == Path(tempfile.gettempdir()):
         yield Check(
@@ -306,12 +340,12 @@ def _check_matplotlib() -> Iterator[Check]:
 
 
 def _check_numba() -> Iterator[Check]:
-    """Check the folder of code that numba compiled."""
+    """Check the cache of compiled code of numba."""
     from rm_geo.propagation.compiled import PRIVATE_CACHE_PREFIX, import_compiled
 
     try:
         path = Path(import_compiled("profile").roof_profiles.stats.cache_path)
-    except DependencyError:  # told among the extras
+    except DependencyError:  # reported by the check of extras
         return
     except Exception as error:
         yield Check("folders", "numba", "warning", str(error))
@@ -329,7 +363,7 @@ def _check_numba() -> Iterator[Check]:
 
 
 def _auto_device() -> str:
-    """Device that would be chosen; a broken PyTorch cannot use a GPU."""
+    """Return the device that is chosen by default; the CPU if PyTorch is broken."""
     try:
         return choose_device("auto")
     except Exception:
@@ -337,13 +371,13 @@ def _auto_device() -> str:
 
 
 def _check_device(device: str) -> Iterator[Check]:
-    """Check what networks can run on: ONNX Runtime, PyTorch, and the driver of a GPU."""
+    """Check the engines of networks: ONNX Runtime, PyTorch, and the driver of a GPU."""
     yield Check("device", "auto", "ok", f"{device}, {choose_precision(device)}")
     try:
         onnxruntime: Any = importlib.import_module("onnxruntime")
         providers = ", ".join(onnxruntime.get_available_providers())
         yield Check("device", "ONNX Runtime", "ok", f"{onnxruntime.__version__}, {providers}")
-    except Exception:  # told among the packages
+    except Exception:  # reported by the check of packages
         pass
     gpus = count_cuda_devices()
     spec = _spec_of_torch()
@@ -361,7 +395,7 @@ def _check_device(device: str) -> Iterator[Check]:
 
 
 def _spec_of_torch() -> Path | None:
-    """File that describes the installed build of PyTorch."""
+    """Return the file that describes the installed build of PyTorch."""
     spec = importlib.util.find_spec("torch") if torch_is_installed() else None
     if spec is None or spec.origin is None:
         return None
@@ -439,7 +473,7 @@ def _check_formats() -> Iterator[Check]:
 
 
 def _test_pyproj() -> str:
-    """Transform a point with pyproj; the grid and its database must be found."""
+    """Transform a point with pyproj, which needs the PROJ database."""
     import pyproj
 
     transformer = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32633", always_xy=True)
@@ -481,7 +515,7 @@ def _test_pyogrio() -> str:
 
 
 def _check_models() -> Iterator[Check]:
-    """Check that the installed models are whole."""
+    """Check that the files of the installed models are complete."""
     from rm_geo.errors import ModelError
     from rm_geo.zoo.catalog import list_models, models_root, verify_model
 

@@ -1,4 +1,4 @@
-"""What a file of measurements holds, as reading understands it."""
+"""Description of a file of measurements: columns, cells, area, times."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class CellSummary:
     Attributes
     ----------
     name : str
-        Name of its files.
+        File name of the cell.
     identity : str
-        Identity in the log; empty where it has none.
+        Identity in the log; empty without one.
     points : int
-        Measurements.
+        Number of measurements.
     median_dbm : float
-        Median RSRP.
+        Median RSRP in dBm.
     operator, technology, carrier : str
-        As the log states them; empty where it does not.
+        Values in the log; empty where missing.
     extent_m : float
-        Diagonal of the bounding box of its measurements.
+        Diagonal of the bounding box of its measurements, in metres.
     """
 
     name: str
@@ -51,26 +51,26 @@ class CellSummary:
 
 @dataclass(frozen=True)
 class LogSummary:
-    """What a file of measurements holds.
+    """Contents of a file of measurements.
 
     Attributes
     ----------
     path : Path
         The file.
     report : CleaningReport
-        Columns that were recognised, rows left out, notes and warnings.
+        Recognised columns, dropped rows, notes and warnings.
     cells : tuple of CellSummary
         The cells, the one with the most measurements first.
     bounds_lonlat : tuple of float
         West, south, east, north in degrees, WGS 84.
     crs : str
-        Name of the CRS in metres that maps get.
+        Name of the projected CRS of the maps.
     first, last : str
-        Earliest and latest time; empty where there are none.
+        Earliest and latest time; empty without times.
     visits : int
-        Distinct places and times.
+        Number of distinct places and times.
     sample : tuple of dict
-        The first rows, as they were understood.
+        The first rows.
     command : str
         The command that maps the file.
     """
@@ -87,7 +87,12 @@ class LogSummary:
     command: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the summary as values that JSON can hold."""
+        """Convert the summary to values for JSON.
+
+        Returns
+        -------
+        dict of str to object
+        """
         return {
             **self.report.as_dict(),
             "file": str(self.path),
@@ -102,12 +107,16 @@ class LogSummary:
         }
 
     def lines(self, most_cells: int = 30) -> list[str]:
-        """Describe the file in lines for a terminal.
+        """Format the summary for a terminal.
 
         Parameters
         ----------
         most_cells : int
-            Cells that are listed; the rest is counted.
+            Number of cells to list; the others are counted.
+
+        Returns
+        -------
+        list of str
         """
         lines = self.report.lines()
         west, south, east, north = self.bounds_lonlat
@@ -144,7 +153,7 @@ class LogSummary:
 
 
 def inspect_log(path: str | os.PathLike[str], options: PredictOptions | None = None) -> LogSummary:
-    """Read a file of measurements and describe what it holds.
+    r"""Read a file of measurements and describe its contents.
 
     Parameters
     ----------
@@ -161,6 +170,16 @@ def inspect_log(path: str | os.PathLike[str], options: PredictOptions | None = N
     ------
     RmGeoError
         If the file cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,pci,rsrp\n13,52,40,-90\n13,52.001,40,-95\n")
+    ...     summary = inspect_log(path)
+    >>> [(cell.name, cell.points, cell.median_dbm) for cell in summary.cells]
+    [('40', 2, -92.5)]
     """
     chosen = PredictOptions() if options is None else options
     measurements, report = read_selected(path, chosen)
@@ -211,7 +230,7 @@ def _times(measurements: Measurements) -> tuple[str, str]:
 
 
 def _sample(measurements: Measurements, to_degrees: Transformer) -> list[dict[str, Any]]:
-    """Give the first rows."""
+    """Return the first rows."""
     rows = []
     for row in range(min(_SAMPLE_ROWS, len(measurements))):
         longitude, latitude = to_degrees.transform(measurements.x[row], measurements.y[row])
@@ -228,7 +247,7 @@ def _sample(measurements: Measurements, to_degrees: Transformer) -> list[dict[st
 
 
 def _command(path: str | os.PathLike[str], options: PredictOptions) -> str:
-    """Write the command that maps the file with the same options."""
+    """Format the command that maps the file with the same options."""
     words = ["rm-geo", "predict", os.fspath(path), "-o", "maps"]
     defaults = PredictOptions().flat()
     for name, value in options.flat().items():

@@ -24,7 +24,21 @@ __all__ = ["BinnedRaster", "Statistic", "rasterize_file"]
 
 @dataclass(frozen=True)
 class BinnedRaster:
-    """One raster that was written: both names of its cell, file, measured pixels and shape."""
+    """A raster that was written.
+
+    Attributes
+    ----------
+    cell : str
+        File name of the cell.
+    cell_name : str
+        Name of the cell in the measurements.
+    path : Path
+        The raster.
+    pixels : int
+        Pixels with measurements.
+    rows, cols : int
+        Shape of the raster.
+    """
 
     cell: str
     cell_name: str
@@ -42,7 +56,7 @@ def rasterize_file(
     statistic: Statistic = "mean",
     progress: Progress | None = None,
 ) -> list[BinnedRaster]:
-    """Bin the measurements of each cell and write ``<cell>_measured.tif``.
+    r"""Bin the measurements of each cell and write ``<cell>_measured.tif``.
 
     Parameters
     ----------
@@ -60,12 +74,22 @@ def rasterize_file(
     Returns
     -------
     list of BinnedRaster
-        Three bands each: RSRP in dBm, count, standard deviation in dB.
+        Rasters of three bands: RSRP in dBm, count, standard deviation in dB.
 
     Raises
     ------
     RmGeoError
         If the file cannot be used, a cell is too large, or the output cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,pci,rsrp\n13,52,40,-90\n13,52.0005,40,-95\n")
+    ...     rasters = rasterize_file(path, Path(folder, "maps"))
+    ...     [(raster.path.name, raster.pixels) for raster in rasters]
+    [('40_measured.tif', 2)]
     """
     chosen = options or PredictOptions(reach_m=0.0)
     listener = SilentProgress() if progress is None else progress
@@ -75,7 +99,7 @@ def rasterize_file(
             raise cell.refusal
     folder = prepare_output_folder(output_dir)
     tags = describe_software() | describe_input(run_plan.measurements.source)
-    made = []
+    written = []
     listener.start(len(run_plan.cells), "cells", "Binning")
     for cell in run_plan.cells:
         listener.check()
@@ -92,10 +116,10 @@ def rasterize_file(
             tags={**tags, "cell": cell.cell, "cell_name": cell.label, "statistic": statistic},
         )
         rows, cols = cell.grid.shape
-        made.append(BinnedRaster(cell.cell, cell.label, path, len(sparse), rows, cols))
+        written.append(BinnedRaster(cell.cell, cell.label, path, len(sparse), rows, cols))
         listener.advance()
     listener.finish()
-    return made
+    return written
 
 
 def _row_blocks(sparse: SparseRaster) -> Iterator[FloatArray]:

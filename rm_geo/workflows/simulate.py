@@ -1,4 +1,4 @@
-"""Simulated radio maps of sites among buildings, by the dominant path model."""
+"""Simulation of radio maps of sites among buildings, by the dominant path model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,19 @@ from rm_geo.sites.table import read_sites
 
 @dataclass(frozen=True)
 class SimulatedMap:
-    """One map that was written: its site, its file, and whether it is a level or a gain."""
+    """A map that was written.
+
+    Attributes
+    ----------
+    site : str
+        File name of the site.
+    path : Path
+        The raster.
+    quantity : str
+        ``rsrp`` in dBm, or ``gain`` in dB.
+    grid : Grid
+        Geometry of the raster.
+    """
 
     site: str
     path: Path
@@ -51,23 +63,24 @@ def simulate(
     Parameters
     ----------
     buildings : Buildings
-        See :func:`read_buildings`.
+        Buildings, as of :func:`rm_geo.buildings.reader.read_buildings`.
     sites : path-like or sequence of Site
-        A site table, or transmitters in the CRS of the buildings.
+        A site table, or sites in the CRS of the buildings.
     output_dir : path-like
-        Gets ``<site>_rsrp.tif`` (dBm) where the EIRP is known, else ``<site>_gain.tif`` (dB).
+        Folder for ``<site>_rsrp.tif`` (dBm) where the EIRP is known, else ``<site>_gain.tif``
+        (dB).
     sites_crs : CRS, optional
-        CRS of a site table that states none.
+        CRS of a site table without one.
     resolution_m : float
-        Side of a pixel.
+        Side of a pixel in metres.
     margin_m : float
         Margin around the buildings and sites, in metres.
     eirp_dbm : float, optional
-        EIRP per resource element of sites without one.
+        EIRP per resource element in dBm, for sites without one.
     frequency_mhz : float, optional
-        Carrier of all sites; overrides the table.
+        Carrier frequency of all sites in MHz; overrides the table.
     max_tiles : int
-        An area that would need more tiles of 256 pixels is refused.
+        Largest area in tiles of 256 pixels.
     progress : Progress, optional
         Receives the progress.
 
@@ -80,6 +93,12 @@ def simulate(
     ------
     RmGeoError
         If a file cannot be used or written, or the area is too large.
+
+    Examples
+    --------
+    >>> from rm_geo.buildings.reader import read_buildings
+    >>> buildings = read_buildings("buildings.gpkg")  # doctest: +SKIP
+    >>> simulate(buildings, "sites.csv", "maps")  # doctest: +SKIP
     """
     listener = SilentProgress() if progress is None else progress
     table = (
@@ -100,7 +119,7 @@ def simulate(
         spacing_m=resolution_m,
     )
     model = DominantPathModel()
-    made = []
+    written = []
     listener.start(len(table), "sites", "Simulating")
     for name, site in zip(_names(table), table, strict=True):
         listener.check()
@@ -125,16 +144,16 @@ def simulate(
         write_raster(
             path, values, grid, unit=tags["units"], tags=tags, band_descriptions=[description]
         )
-        made.append(SimulatedMap(name, path, quantity, grid))
+        written.append(SimulatedMap(name, path, quantity, grid))
         listener.advance()
     listener.finish()
-    return made
+    return written
 
 
 def _grid_around(
     buildings: Buildings, table: Sequence[Site], resolution_m: float, margin_m: float
 ) -> Grid:
-    """Cover the buildings and the sites."""
+    """Create a grid that covers the buildings and the sites."""
     west, south, east, north = buildings.bounds
     xs = [west, east, *(site.x for site in table)]
     ys = [south, north, *(site.y for site in table)]
@@ -142,7 +161,7 @@ def _grid_around(
 
 
 def _names(table: Sequence[Site]) -> list[str]:
-    """Name the files of the sites: the cell, or the number of the row; never two alike."""
+    """Choose distinct file names of the sites: the cell, or the number of the row."""
     labels: list[str] = []
     for number, site in enumerate(table, start=1):
         label = site.cell or f"site_{number}"
@@ -152,20 +171,29 @@ def _names(table: Sequence[Site]) -> list[str]:
 
 
 def antenna_of(site: Site, grid: Grid, frequency_mhz: float | None = None) -> Antenna:
-    """Place the antenna of a site in the scene of a grid.
+    """Convert a site to an antenna in the scene of a grid.
 
     Parameters
     ----------
-    site : Transmitter
-        In the CRS of the grid.
+    site : Site
+        A site in the CRS of the grid.
     grid : Grid
         Area of the scene.
     frequency_mhz : float, optional
-        Carrier; overrides the site.
+        Carrier frequency in MHz; overrides that of the site.
 
     Returns
     -------
     Antenna
+        With coordinates in metres from the upper left corner of the grid.
+
+    Examples
+    --------
+    >>> from pyproj import CRS
+    >>> grid = Grid.create(500_000.0, 5_400_000.0, (100, 100), 1.0, CRS.from_epsg(32633))
+    >>> antenna = antenna_of(Site(500_010.0, 5_399_980.0, height_m=30.0), grid)
+    >>> antenna.x_m, antenna.y_m, antenna.height_m
+    (10.0, 20.0, 30.0)
     """
     west, _, _, north = grid.bounds
     pattern = None
@@ -185,10 +213,10 @@ def antenna_of(site: Site, grid: Grid, frequency_mhz: float | None = None) -> An
 
 
 def _carrier_mhz(site: Site, wanted_mhz: float | None) -> float:
-    """Carrier that is simulated: the one asked for, the site's, or the usual one."""
+    """Carrier frequency of the simulation: the option, that of the site, or the default."""
     return wanted_mhz or site.frequency_mhz or DEFAULT_FREQUENCY_MHZ
 
 
 def _peak_gain_dbi(site: Site) -> float:
-    """Gain that an EIRP contains already."""
+    """Antenna gain in dBi that the EIRP includes."""
     return 0.0 if site.azimuth_deg is None else SectorPattern().max_gain_dbi

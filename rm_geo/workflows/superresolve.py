@@ -1,11 +1,12 @@
 """Super-resolution of a coarse radio map by a network.
 
-The network (MARS, SRResNet, Supreme) was trained on path gains on the unit scale; see
-:class:`rm_geo.inference.unit_scale.UnitScale` for how a raster in dBm is brought there.
+The networks (MARS, SRResNet, Supreme) are trained on path gains on the unit scale;
+:class:`rm_geo.inference.unit_scale.UnitScale` converts a raster in dBm.
 
-A raster's value stands for its whole cell. A network that learnt from single pixels, as in the
-papers, takes it for the pixel south-east of the cell's centre and would move the map by half a
-fine pixel; it is run on the raster and on the raster turned by half a turn, which cancels that.
+The value of a raster pixel is its mean. A network trained on single samples, as in the papers,
+treats it as the fine pixel south-east of the pixel's centre and shifts the map by half a fine
+pixel. The mean of its results for the raster and for the raster rotated by 180 degrees has no
+shift.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from rm_geo.zoo.superres_models import refining_model
 from rm_geo.zoo.superres_network import SuperResolutionNetwork
 
 WINDOW_PX: Final = 64
-"""Side of a window in coarse pixels: what the networks were trained on."""
+"""Side of a window in coarse pixels, as in training."""
 
 OVERLAP_PX: Final = 16
 """Coarse pixels that neighbouring windows share."""
@@ -66,7 +67,7 @@ class Refinement:
     path : Path
         The fine raster.
     grid : Grid
-        Its geometry: the same corners as the coarse one's.
+        Its geometry, with the corners of the coarse raster.
     scale : int
         Fine pixels along each coarse one.
     model : str
@@ -102,45 +103,56 @@ def superresolve(
     path : path-like
         A raster in dBm, in a projected CRS with metres, of any size.
     output : path-like
-        The GeoTIFF to make. Corners stay exact; pixels whose coarse pixel is nodata are
+        The GeoTIFF to write, with the corners of the input. Fine pixels of nodata pixels are
         nodata.
     scale : int
-        Fine pixels along each coarse one; there must be a model for it.
+        Fine pixels along each coarse one; a model must exist for it.
     model : str or Path, optional
-        A MARS model; the default for the scale if not given.
+        A super-resolution model (default: that of the scale).
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
     batch_size : int, optional
-        Windows computed at once; chosen by the device's memory if not given.
+        Windows computed at once (default: by the memory of the device).
     band : int, optional
-        Which band, where there are several.
+        Band to read; required if there are several.
     intercept_dbm : float, optional
-        Level that free space would give at 1 m; the file's tag if not given.
+        Level of free space at 1 m, in dBm (default: the tag of the file).
     symmetries : {1, 2, 4, 8}
-        Orientations of a window whose results are averaged: more is slower and better.
+        Orientations of a window whose results are averaged; more are slower and more accurate.
     buildings : path-like, optional
         Outlines of buildings, or a raster of them; see
-        :func:`rm_geo.buildings.mask.building_mask`. What stands between the samples is known then,
-        and so is where shadows fall.
+        :func:`rm_geo.buildings.mask.building_mask`. The model then knows obstacles between the
+        samples, and the edges of shadows.
     buildings_layer : str, optional
-        Layer of the outlines, where there are several.
+        Layer of the outlines, if there are several.
     max_tiles : int
-        A raster that would need more windows is refused.
+        Largest number of windows.
     progress : Progress, optional
-        Told of every window.
+        Receives the progress.
+
+    Returns
+    -------
+    Refinement
 
     Raises
     ------
     InputError
-        If the raster cannot be read or holds no data.
+        If the raster cannot be read, or all of it is nodata.
     CrsError
         If its CRS is missing, geographic or not in metres.
     UsageError
-        If the output is the input, or an option cannot be meant.
+        If the output is the input, or an option is not valid.
+    AreaTooLargeError
+        If the raster needs more than ``max_tiles`` windows.
     ModelError
         If there is no model for the scale.
     OutputError
-        If the output cannot be written; what was there before is untouched.
+        If the output cannot be written; an existing file is not changed.
+
+    Examples
+    --------
+    >>> superresolve("40_rsrp.tif", "40_fine.tif", scale=4).grid.spacing_m  # doctest: +SKIP
+    0.25
     """
     listener = SilentProgress() if progress is None else progress
     source, target = Path(path), require_file_target(output)
@@ -155,14 +167,14 @@ def superresolve(
     require_count(symmetries)
     if intercept_dbm is not None and not -_MOST_INTERCEPT <= intercept_dbm <= _MOST_INTERCEPT:
         raise UsageError(
-            f"{intercept_dbm:g} dBm is no level at 1 m.",
-            hint="It is the EIRP less some 30 to 50 dB.",
+            f"{intercept_dbm:g} dBm is not a plausible level at 1 m.",
+            hint="It is the EIRP minus 30 to 50 dB.",
         )
     if buildings_layer is not None and buildings is None:
-        raise UsageError("A layer of buildings is named, but no file.", hint="Add `buildings`.")
+        raise UsageError("A layer of buildings is given without a file.", hint="Add `buildings`.")
     raster = read_raster(source, band=band)
     if not np.isfinite(raster.values).any():
-        raise InputError(f"{source} holds no data: all of it is nodata.")
+        raise InputError(f"{source} has no data: all pixels are nodata.")
     _require_levels(raster.values, source)
     _warn_of_scale(raster.grid, source, listener)
     tiles = raster.grid.tiles(WINDOW_PX, OVERLAP_PX)
@@ -177,7 +189,7 @@ def superresolve(
     fine = raster.grid.scaled(scale)
     building_pixels = None
     if buildings is not None:
-        from rm_geo.buildings.mask import building_mask  # GeoPandas, and most runs need none
+        from rm_geo.buildings.mask import building_mask  # slow import of GeoPandas
 
         building_pixels = building_mask(buildings, fine, layer=buildings_layer)
     network = SuperResolutionNetwork(record, place)
@@ -185,7 +197,7 @@ def superresolve(
     prepare_output_folder(target.parent)
     known = intercept_dbm if intercept_dbm is not None else _tagged_intercept(raster.tags)
     unit_scale = UnitScale.fit(raster.values, known)
-    if _learnt_from_points(record) and scale % 2 == 0:
+    if _trained_on_samples(record) and scale % 2 == 0:
         symmetries = max(symmetries, 2)
     refiner = _Refiner(network, unit_scale, scale, symmetries)
     tags = {
@@ -227,10 +239,10 @@ def _fine_rows(
     batch_size: int,
     progress: Progress,
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Refine window by window; yields finished rows, masked like the coarse raster."""
+    """Refine window by window; yield finished rows, with the nodata of the coarse raster."""
     scale = refiner.scale
     valid = np.isfinite(raster.values)
-    filled = fill_nearest(raster.values)  # an edge of nodata would look like a shadow
+    filled = fill_nearest(raster.values)  # nodata must not look like a shadow
     useful = [tile for tile in tiles if valid[tile.clip(raster.grid.shape)[0]].any()]
     progress.advance(len(tiles) - len(useful))
     fine_tiles = {tile: tile.scaled(scale) for tile in tiles}
@@ -242,7 +254,7 @@ def _fine_rows(
             keep = np.repeat(valid[rows], scale, axis=1)
             yield band.row, np.where(keep, band.values, np.float32(np.nan))
             return
-        # A raster file wants the rows that nothing is in, too; a few at a time.
+        # Rows without data are written, too; a few at a time.
         end = band.row + band.rows
         for row in range(band.row, end, WINDOW_PX):
             count = min(WINDOW_PX, end - row)
@@ -265,7 +277,7 @@ def _fine_rows(
 def _windows(
     filled: FloatArray, building_pixels: BoolArray | None, tiles: Sequence[Tile], spacing_m: float
 ) -> TileBatch:
-    """Cut windows; pixels beyond the edge of the raster repeat the outermost ones."""
+    """Cut windows; beyond the raster, the pixels at its edge are repeated."""
     unknown = np.full(len(tiles), np.nan, dtype=np.float32)
     known = None
     if building_pixels is not None:
@@ -281,7 +293,7 @@ def _windows(
 
 
 def _through(tile: Tile, image: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Cut a tile out of an image, repeating its outermost pixels beyond the edge."""
+    """Cut a tile from an image; beyond the image, the pixels at its edge are repeated."""
     return pad_window(image, (tile.row, tile.col), (tile.size, tile.size))
 
 
@@ -332,7 +344,7 @@ def _require_levels(values: FloatArray, source: Path) -> None:
     if low >= 0.0 and 0.0 < high <= 1.0:
         hint = "Power in milliwatts becomes dBm by 10 log10 (gdal_calc.py --calc '10*log10(A)')."
     elif low >= 0.0 and high <= 250.0:
-        hint = "Path loss in dB becomes RSRP when it is taken from the EIRP of a reference signal."
+        hint = "Subtract a path loss in dB from the EIRP of a reference signal."
     raise InputError(
         f"{source} does not hold levels in dBm: it has values from {low:g} to {high:g}.", hint=hint
     )
@@ -349,7 +361,7 @@ def _is_filler(values: FloatArray, extreme: float) -> bool:
 
 
 def _warn_of_scale(grid: Grid, source: Path, progress: Progress) -> None:
-    """Warn where the pixels of a raster are not as large on the ground as in its CRS."""
+    """Warn if the pixels of a raster differ in size on the ground and in its CRS."""
     west, south, east, north = grid.bounds
     to_degrees = Transformer.from_crs(grid.crs, 4326, always_xy=True)
     longitude, latitude = to_degrees.transform(0.5 * (west + east), 0.5 * (south + north))
@@ -362,7 +374,7 @@ def _warn_of_scale(grid: Grid, source: Path, progress: Progress) -> None:
         )
 
 
-def _learnt_from_points(record: ModelRecord) -> bool:
+def _trained_on_samples(record: ModelRecord) -> bool:
     """Whether a model was trained on coarse values that are single pixels, not means."""
     recipe = describe_network(record).get("recipe")
     if not isinstance(recipe, Mapping) or not isinstance(recipe.get("task"), Mapping):

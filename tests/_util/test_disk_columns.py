@@ -55,14 +55,14 @@ def test_blocks_cover_every_row_once_and_can_be_written(rows, size, limit) -> No
     np.testing.assert_array_equal(column, np.arange(rows))
 
 
-def test_an_appended_view_does_not_keep_the_whole() -> None:
+def test_appended_view_does_not_keep_its_base() -> None:
     column = DiskColumn(np.float64)
     column.append(np.zeros(1000)[:1])
     assert column.finish().base is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files by /proc")
-def test_file_is_nameless_and_removed_with_its_array(tmp_path, monkeypatch) -> None:
+def test_file_is_unnamed_and_removed_with_its_array(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def mapped() -> bool:
@@ -81,7 +81,7 @@ def test_file_is_nameless_and_removed_with_its_array(tmp_path, monkeypatch) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc for the memory")
-def test_visited_blocks_leave_memory() -> None:
+def test_pages_of_visited_blocks_are_dropped() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -27,7 +27,7 @@ def test_parts_are_the_sorted_keys_and_split_no_group(keys, block, run, bits) ->
     assert sum(map(len, groups)) == len(set().union(*groups))
 
 
-def test_a_part_has_about_the_keys_of_a_run() -> None:
+def test_parts_have_about_the_size_of_a_run() -> None:
     values = np.random.default_rng(0).integers(0, 2**63, 100_000).astype(np.uint64)
     parts = list(sorted_parts(cut(values, 777), run_rows=5_000))
     assert len(parts) >= 15

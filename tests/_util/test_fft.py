@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(shapes, seeds)
 @settings(max_examples=30, deadline=None)
-def test_a_kernel_that_spans_the_raster_does_not_wrap_around(shape, seed):
+def test_kernel_larger_than_the_raster_does_not_wrap_around(shape, seed):
     values = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     padded = padded_shape(shape, float(max(shape)))
     spectrum = kernel_spectrum(np.exp(-periodic_distance(padded) / 3.0))
@@ -41,7 +41,7 @@ def test_autocorrelation_sums_the_products_at_each_offset(shape, seed):
 
 
 @given(shapes)
-def test_periodic_distance_is_the_shorter_way(shape):
+def test_periodic_distance_is_the_shortest_distance(shape):
     distance = periodic_distance(shape)
     assert distance[0, 0] == 0.0
     assert distance.max() <= np.hypot(shape[0] // 2, shape[1] // 2) + 1e-6

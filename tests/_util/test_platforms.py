@@ -70,7 +70,7 @@ def test_publish_files_replaces_all(staged, tmp_path):
     assert [(tmp_path / name).read_text() for name in ("a.tif", "b.tif")] == ["new", "new"]
 
 
-def test_replacing_with_one_writer_reuses_what_a_killed_process_left(tmp_path):
+def test_replacing_with_one_writer_replaces_the_part_of_a_killed_process(tmp_path):
     (tmp_path / "state.bin.part").write_text("cut sho")
     with replacing(tmp_path / "state.bin", single_writer=True) as part:
         assert part.name == "state.bin.part"

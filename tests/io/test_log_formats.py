@@ -247,7 +247,7 @@ def test_a_file_of_column_names(tmp_path):
     measurements, _ = read_selected(log, PredictOptions(columns=str(names)))
     assert set(measurements.by_cell()) == {"101", "202"}
     names.write_text("rsrp: value\n")
-    with pytest.raises(ConfigError, match="no column that can be named"):
+    with pytest.raises(ConfigError, match="not an option of a column"):
         read_selected(log, PredictOptions(columns=str(names)))
     names.write_text("a: [")
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -17,7 +17,7 @@ RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{p}{n}" for p in ("COM", "LPT") for 
 
 @settings(max_examples=200, deadline=None)
 @given(cell=CELLS)
-def test_a_name_is_safe(cell: str | None) -> None:
+def test_file_name_is_safe(cell: str | None) -> None:
     name = safe_file_name(cell)
     assert 0 < len(name.encode()) <= MAX_BYTES
     assert not FORBIDDEN.search(name)
@@ -47,7 +47,7 @@ def test_the_order_of_the_cells_does_not_matter(cells, seed) -> None:
 @pytest.mark.parametrize(
     "cell", ["40", "310-260-1234", "Berlin_Mitte.1", "Zürich", "東京-1", "a+b"]
 )
-def test_a_harmless_name_stays_as_it_is(cell: str) -> None:
+def test_safe_name_is_unchanged(cell: str) -> None:
     assert safe_file_name(cell) == cell
 
 
@@ -63,7 +63,7 @@ def test_a_harmless_name_stays_as_it_is(cell: str) -> None:
         ("..", "cell-"),
     ],
 )
-def test_a_dangerous_name_stays_readable(cell: str, start: str) -> None:
+def test_unsafe_name_stays_readable(cell: str, start: str) -> None:
     assert safe_file_name(cell).startswith(start)
 
 
@@ -71,10 +71,10 @@ def test_a_cell_without_a_name_is_unknown() -> None:
     assert safe_file_name(None) == safe_file_name("  ") == "unknown"
 
 
-def test_names_that_become_alike_stay_apart() -> None:
+def test_names_with_equal_safe_form_are_distinct() -> None:
     assert safe_file_name("A/B") != safe_file_name("A:B")
 
 
-def test_names_that_differ_in_case_stay_apart() -> None:
+def test_names_that_differ_in_case_are_distinct() -> None:
     names = safe_file_names(["Cell", "cell", None, "unknown"])
     assert len({name.lower() for name in names.values()}) == 4

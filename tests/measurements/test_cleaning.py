@@ -41,7 +41,7 @@ def test_every_row_is_kept_or_counted_once(rows, geographic) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(rows=rows(), geographic=st.booleans())
-def test_what_is_kept_is_possible(rows, geographic) -> None:
+def test_kept_rows_are_valid(rows, geographic) -> None:
     x, y, rsrp = rows
     keep = check_rows(x, y, rsrp, geographic=geographic).keep
     assert np.isfinite(x[keep]).all()
@@ -84,7 +84,7 @@ def test_the_order_of_the_rows_does_not_matter(rows, seed) -> None:
         (8.0, 50.0, 0.0, DropReason.IMPOSSIBLE),
     ],
 )
-def test_reasons(x: float, y: float, rsrp: float, reason: DropReason) -> None:
+def test_drop_reason_of_a_row(x: float, y: float, rsrp: float, reason: DropReason) -> None:
     check = check_rows(
         np.array([8.0, x]), np.array([50.0, y]), np.array([-95.0, rsrp]), geographic=True
     )
@@ -93,7 +93,7 @@ def test_reasons(x: float, y: float, rsrp: float, reason: DropReason) -> None:
 
 
 @pytest.mark.parametrize("rsrp", [-156.0, -140.0, -44.0, -20.0])
-def test_the_limits_themselves_are_possible(rsrp: float) -> None:
+def test_limits_of_rsrp_are_valid(rsrp: float) -> None:
     one = np.array([8.0])
     assert check_rows(one, one, np.array([rsrp]), geographic=True).keep.all()
 
@@ -108,7 +108,7 @@ def test_minus_30_is_dropped_where_it_is_isolated_and_frequent() -> None:
     assert isolated_fillers(placeholder).sum() == 5
 
 
-def test_minus_30_stays_where_there_is_nothing_else() -> None:
+def test_minus_30_is_kept_without_other_levels() -> None:
     assert not isolated_fillers(np.array([-30.0, -30.0, np.nan])).any()
 
 
@@ -118,7 +118,7 @@ def test_longitudes_counted_to_360_are_wrapped() -> None:
     )
 
 
-def test_a_stray_longitude_is_not_wrapped() -> None:
+def test_single_longitude_beyond_180_is_not_wrapped() -> None:
     europe = np.append(np.full(500, 8.0), 200.0)
     np.testing.assert_array_equal(wrap_longitudes(europe), europe)
     mixed = np.array([-8.0, 200.0])

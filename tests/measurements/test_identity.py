@@ -41,20 +41,20 @@ LEVELS = [-86.5, -95.0]
 
 @pytest.mark.parametrize("node", ["Node", "eNB", "eNodeB ID", "gNB", "eNodeB", "ENODEB_ID"])
 @pytest.mark.parametrize("number", ["CellID", "Cell ID", "CID", "ci"])
-def test_a_cell_number_beside_its_enodeb_is_local(tmp_path, node, number):
+def test_cell_number_is_combined_with_its_enodeb(tmp_path, node, number):
     log = write_log(
         tmp_path / "log.csv", {node: [1001, 1002], number: [1], "PCI": [101], "RSRP": LEVELS}
     )
     assert cells(log) == {"1001-1": 20, "1002-1": 20}
 
 
-def test_a_sector_number_does_not_outrank_the_pci(tmp_path):
+def test_pci_is_preferred_to_sector_number(tmp_path):
     log = write_log(tmp_path / "log.csv", {"CellID": [1], "PCI": [101, 202], "RSRP": LEVELS})
     assert cells(log) == {"101": 20, "202": 20}
 
 
 @pytest.mark.parametrize("nothing", ["", -1, 0, 2147483647, 268435455, "n/a", 9223372036854775807])
-def test_a_column_without_a_usable_identity_is_passed_over(tmp_path, nothing):
+def test_column_of_placeholders_is_ignored(tmp_path, nothing):
     log = write_log(
         tmp_path / "log.csv",
         {"CI": [26385409, 26385410], "PCI": [101], "NCI": [nothing], "RSRP": LEVELS},
@@ -75,12 +75,12 @@ def test_a_column_without_a_usable_identity_is_passed_over(tmp_path, nothing):
         "Serving Cell PCI",
     ],
 )
-def test_spellings_of_the_pci(tmp_path, name):
+def test_pci_column_is_recognised_by_name(tmp_path, name):
     log = write_log(tmp_path / "log.csv", {name: [101, 202], "rsrp": LEVELS})
     assert cells(log) == {"101": 20, "202": 20}
 
 
-def test_a_column_that_may_identify_the_cell_is_named_in_a_warning(tmp_path):
+def test_unrecognised_identity_column_gives_a_warning(tmp_path):
     log = write_log(tmp_path / "log.csv", {"my cell thing": [1, 2], "RSRP": LEVELS})
     _, report = read_measurements(log)
     assert any("my cell thing" in text for text in report.warnings)
@@ -103,7 +103,7 @@ def test_one_pci_on_two_carriers_is_two_cells(tmp_path, name, values, suffixes):
     assert cells(log) == {f"101_{suffix}": 20 for suffix in suffixes}
 
 
-def test_an_empty_carrier_column_does_not_void_a_filled_one(tmp_path):
+def test_empty_carrier_column_is_ignored(tmp_path):
     log = write_log(
         tmp_path / "log.csv", {"PCI": [101], "EARFCN": [""], "Band": [3, 20], "RSRP": LEVELS}
     )
@@ -111,17 +111,17 @@ def test_an_empty_carrier_column_does_not_void_a_filled_one(tmp_path):
 
 
 @pytest.mark.parametrize("nothing", [-1, 2147483647, ""])
-def test_a_placeholder_is_no_channel(tmp_path, nothing):
+def test_placeholder_channel_is_ignored(tmp_path, nothing):
     log = write_log(tmp_path / "log.csv", {"PCI": [101], "EARFCN": [nothing, 1300], "RSRP": LEVELS})
     assert cells(log) == {"101": COUNT}
 
 
-def test_channel_0_is_one(tmp_path):
+def test_channel_0_is_valid(tmp_path):
     log = write_log(tmp_path / "log.csv", {"PCI": [101], "EARFCN": [0, 1300], "RSRP": LEVELS})
     assert cells(log) == {"101_earfcn0": 20, "101_earfcn1300": 20}
 
 
-def test_rows_without_a_carrier_among_several_are_doubtful(tmp_path):
+def test_rows_without_one_of_several_carriers_give_a_warning(tmp_path):
     log = write_log(
         tmp_path / "log.csv", {"PCI": [101], "EARFCN": [1300, 6300, ""], "RSRP": LEVELS}, rows=42
     )
@@ -147,7 +147,7 @@ def test_one_pci_in_two_networks_is_two_cells(tmp_path, columns, names):
 
 
 @pytest.mark.parametrize("old", ["3G", "2G", "UMTS", "GSM", "WCDMA", "HSPA+", "EDGE"])
-def test_levels_of_2g_and_3g_are_left_out(tmp_path, old):
+def test_levels_of_2g_and_3g_are_dropped(tmp_path, old):
     log = write_log(
         tmp_path / "log.csv", {"NetworkTech": ["4G", old], "PCI": [101], "RSRP": LEVELS}
     )
@@ -159,7 +159,7 @@ def test_levels_of_2g_and_3g_are_left_out(tmp_path, old):
     assert len(measurements.visits()) == COUNT  # the device was there all the same
 
 
-def test_the_level_of_nr_goes_with_the_identity_of_nr(tmp_path):
+def test_nr_level_belongs_to_nr_identity(tmp_path):
     log = write_log(
         tmp_path / "log.csv",
         {
@@ -178,7 +178,7 @@ def test_the_level_of_nr_goes_with_the_identity_of_nr(tmp_path):
     assert cells(log, rsrp_column="RSRP") == {"26385409": COUNT}
 
 
-def test_rows_with_a_pci_alone_join_the_cell_that_has_it(tmp_path):
+def test_rows_with_pci_only_are_assigned_to_the_cell_with_that_pci(tmp_path):
     log = write_log(
         tmp_path / "log.csv",
         {"ECI": [26385409, "", 26385410], "PCI": [101, 101, 102], "RSRP": LEVELS},
@@ -189,30 +189,30 @@ def test_rows_with_a_pci_alone_join_the_cell_that_has_it(tmp_path):
         "26385409": 28,
         "26385410": 14,
     }
-    assert any("14 rows state a PCI only" in note for note in report.notes)
+    assert any("14 rows have only a PCI" in note for note in report.notes)
 
 
-def test_a_pci_that_two_cells_have_stays_apart(tmp_path):
+def test_ambiguous_pci_is_not_assigned(tmp_path):
     log = write_log(
         tmp_path / "log.csv", {"ECI": [5001, 6001, ""], "PCI": [101], "RSRP": LEVELS}, rows=42
     )
     assert set(cells(log)) == {"5001", "6001", "pci101"}
 
 
-def test_several_pcis_under_one_identity_are_a_warning(tmp_path):
+def test_several_pcis_of_one_identity_give_a_warning(tmp_path):
     log = write_log(tmp_path / "log.csv", {"ECI": [5001], "PCI": [101, 102], "RSRP": LEVELS})
     _, report = read_measurements(log)
     assert any("5001" in text and "'101'" in text for text in report.warnings)
 
 
 @pytest.mark.parametrize("text", ["9.99011E+14", "9,99011E+14", "999011000000000"])
-def test_an_identity_that_a_spreadsheet_rounded_is_a_warning(tmp_path, text):
+def test_rounded_identity_gives_a_warning(tmp_path, text):
     log = write_log(tmp_path / "log.csv", {"CGI": [f'"{text}"'], "RSRP": LEVELS})
     _, report = read_measurements(log)
     assert any("rounded by a spreadsheet" in warning for warning in report.warnings)
 
 
-def test_one_identity_in_two_places_is_a_warning(tmp_path):
+def test_identity_in_distant_places_gives_a_warning(tmp_path):
     log = tmp_path / "log.csv"
     rows = [f"{52.52 + (0.1 if k % 2 else 0.0) + k * 1e-5},13.4,101,-90" for k in range(COUNT)]
     log.write_text("\n".join(["lat,lon,PCI,RSRP", *rows]), "utf-8")
@@ -220,7 +220,7 @@ def test_one_identity_in_two_places_is_a_warning(tmp_path):
     assert any("101 (11 km)" in text for text in report.warnings)
 
 
-def test_a_number_is_a_number_whatever_its_padding():
+def test_padded_numbers_are_normalised():
     assert clean_value("pci", "008") == clean_value("pci", "8.0") == "8"
 
 
@@ -233,12 +233,12 @@ def test_columns_can_be_named(tmp_path):
         read_measurements(log, carrier_column="C")
 
 
-def test_two_equal_pci_columns_are_a_question():
+def test_two_equal_pci_columns_are_an_error():
     with pytest.raises(InputError, match="2 columns"):
         choose_identity_columns(["pci", "PCI_serving"], "RSRP", "log.csv")
 
 
-def test_neighbours_are_measurements_of_their_own(tmp_path):
+def test_neighbours_become_separate_measurements(tmp_path):
     log = write_log(
         tmp_path / "log.csv",
         {
@@ -257,7 +257,7 @@ def test_neighbours_are_measurements_of_their_own(tmp_path):
     assert any("60 levels" in note for note in report.notes)
 
 
-def test_numbered_cells_of_a_scanner(tmp_path):
+def test_numbered_cells_of_a_scanner_become_rows(tmp_path):
     log = write_log(
         tmp_path / "log.csv",
         {"PCI_1": [11], "RSRP_1": [-80], "PCI_2": [12], "RSRP_2": [-90], "EARFCN": [1300]},
@@ -265,7 +265,7 @@ def test_numbered_cells_of_a_scanner(tmp_path):
     assert cells(log) == {"11": 40, "12": 40}
 
 
-def test_lists_in_one_field(tmp_path):
+def test_lists_in_one_field_become_rows(tmp_path):
     log = write_log(tmp_path / "log.csv", {"PCI": ["101;202"], "RSRP": ["-80;-95", "-81;-96"]})
     measurements, _ = read_measurements(log)
     by_cell = measurements.by_cell()
@@ -273,7 +273,7 @@ def test_lists_in_one_field(tmp_path):
     assert set(by_cell["202"].rsrp_dbm) == {-95.0, -96.0}
 
 
-def test_ports_of_one_antenna_are_no_neighbours(tmp_path):
+def test_antenna_ports_are_not_neighbours(tmp_path):
     log = write_log(
         tmp_path / "log.csv",
         {"PCI": [1], "RSRP": [-80], "rsrp_rx0": [-81], "rsrp_rx1": [-82]},
@@ -282,20 +282,20 @@ def test_ports_of_one_antenna_are_no_neighbours(tmp_path):
 
 
 @pytest.mark.parametrize("values", [[54, 56, 60, 41], [0, 97, 50, 20]])
-def test_an_index_of_rsrp_is_refused_by_name(tmp_path, values):
+def test_rsrp_index_is_refused(tmp_path, values):
     log = write_log(tmp_path / "log.csv", {"PCI": [1], "RSRP": values})
     with pytest.raises(InputError, match="index of reported RSRP"):
         read_measurements(log)
 
 
-def test_path_loss_is_refused_by_name(tmp_path):
+def test_path_loss_is_refused(tmp_path):
     log = write_log(tmp_path / "log.csv", {"PCI": [1], "RSRP": [95.5, 101.2, 130.3]})
     with pytest.raises(InputError, match="path loss"):
         read_measurements(log)
 
 
 @pytest.mark.parametrize("filler", [-24, -30, -140, -141, -35])
-def test_a_constant_filler_is_left_out(tmp_path, filler):
+def test_constant_filler_is_dropped(tmp_path, filler):
     levels = [filler if k % 3 == 0 else -80 - k % 20 for k in range(60)]
     log = write_log(tmp_path / "log.csv", {"PCI": [1], "RSRP": levels}, rows=60)
     measurements, report = read_measurements(log)
@@ -303,7 +303,7 @@ def test_a_constant_filler_is_left_out(tmp_path, filler):
     assert sum(report.dropped.values()) == 20
 
 
-def test_a_row_filter(tmp_path):
+def test_row_filter_selects_rows(tmp_path):
     log = write_log(tmp_path / "log.csv", {"PCI": [1], "Speed km/h": [0, 30], "RSRP": LEVELS})
     measurements, _ = read_measurements(log, where="`Speed km/h` > 5")
     assert set(measurements.rsrp_dbm) == {-95.0}
@@ -328,7 +328,7 @@ KEYS = ("global", "node", "number", "pci", "channel", "operator", "technology")
 
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(VALUES, min_size=1, max_size=12, unique=True))
-def test_no_two_identities_share_a_map_without_a_warning(rows):
+def test_merged_identities_give_a_warning(rows):
     found = resolve(KEYS, rows, np.ones(len(rows), dtype=np.int64))
     names = [cell.name for cell in found.cells]
     assert len(set(names)) == len(names)
@@ -354,7 +354,7 @@ def test_the_order_of_combinations_does_not_matter():
         )
 
 
-def test_measurements_keep_what_is_known_of_their_cells(tmp_path):
+def test_measurements_have_identities_of_cells(tmp_path):
     log = write_log(
         tmp_path / "log.csv",
         {"PLMN": [99901], "PCI": [101], "EARFCN": [1300, 6300], "RSRP": LEVELS},

@@ -88,7 +88,7 @@ def test_parts_are_views_of_one_copy() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(cells=NAMES)
-def test_a_name_does_not_depend_on_cells_that_were_left_out(cells) -> None:
+def test_file_name_does_not_depend_on_dropped_cells(cells) -> None:
     drive = measured(cells)
     first = drive.cell[0]
     alone = drive.select(drive.cell == first)

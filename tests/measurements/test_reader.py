@@ -137,7 +137,7 @@ def test_every_format_gives_the_same_measurements(tmp_path: Path, suffix: str) -
         ("trailing separator", "lon,lat,rsrp,\n13.4,52.52,-80.5,\n13.5,52.5,-90,\n"),
     ],
 )
-def test_delimited_text_as_it_comes(tmp_path: Path, name: str, text: str) -> None:
+def test_dialects_of_delimited_text(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / "drive.csv"
     path.write_text(text, encoding="utf-8", newline="")
     measurements, _ = read_measurements(path)
@@ -167,7 +167,7 @@ def test_rows_of_another_length_are_dropped_and_counted(tmp_path: Path) -> None:
     assert report.dropped == {DropReason.MALFORMED: 2}
 
 
-def test_the_content_decides_not_the_extension(tmp_path: Path) -> None:
+def test_format_is_detected_by_content(tmp_path: Path) -> None:
     path = write(tmp_path / "drive.parquet")
     assert len(read_measurements(path.rename(tmp_path / "drive.csv"))[0]) == 4
     path = write(tmp_path / "drive.fgb")
@@ -189,7 +189,7 @@ def test_multipoints_become_points(tmp_path: Path, suffix: str) -> None:
     assert "2 multipoints became 3 points" in " ".join(report.notes)
 
 
-def test_shapes_among_points_are_dropped_and_counted(tmp_path: Path) -> None:
+def test_lines_among_points_are_dropped_and_counted(tmp_path: Path) -> None:
     shapes = [shapely.Point(13.4, 52.5), shapely.LineString([(13, 52), (14, 53)]), None]
     path = write(tmp_path / "m.gpkg", geometry=shapes, kind="Unknown", rsrp=RSRP[:3])
     measurements, report = read_measurements(path)
@@ -273,7 +273,7 @@ def test_a_cell_number_stored_as_a_float_is_whole(tmp_path: Path) -> None:
     assert {k: len(v) for k, v in measurements.by_cell().items()} == {"40": 2, "7": 1, "unknown": 1}
 
 
-def test_times_and_channels_come_along(tmp_path: Path) -> None:
+def test_times_and_channels_are_read(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text(
         "lon,lat,rsrp,timestamp,earfcn\n"
@@ -304,7 +304,7 @@ def test_unreadable_times_are_dropped_with_a_note(tmp_path: Path) -> None:
     assert "'time'" in " ".join(report.notes)
 
 
-def test_a_little_text_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_few_texts_are_dropped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text("lon,lat,rsrp\n" + "13.4,52.5,-80\n" * 99 + "13.4,52.5,oops\n13.4,52.5,n/a\n")
     measurements, report = read_measurements(path)
@@ -312,7 +312,7 @@ def test_a_little_text_is_dropped_and_counted(tmp_path: Path) -> None:
     assert report.dropped == {DropReason.TEXT_RSRP: 1, DropReason.NO_RSRP: 1}
 
 
-def test_much_text_is_an_error_that_counts_and_shows(tmp_path: Path) -> None:
+def test_column_of_text_is_an_error_with_examples(tmp_path: Path) -> None:
     path = tmp_path / "drive.csv"
     path.write_text("lon,lat,rsrp\n13.4,52.5,-80\n13.4,52.5,weak\n13.4,52.5,strong\n")
     text = message_of(path)
@@ -320,7 +320,7 @@ def test_much_text_is_an_error_that_counts_and_shows(tmp_path: Path) -> None:
     assert "'weak'" in text
 
 
-def test_a_bounding_box_leaves_out_the_rest(tmp_path: Path) -> None:
+def test_rows_outside_the_bounding_box_are_not_read(tmp_path: Path) -> None:
     for suffix in ("gpkg", "parquet", "csv"):
         path = write(tmp_path / f"drive.{suffix}")
         measurements, report = read_measurements(path, bounds=(13.39, 52.51, 13.405, 52.525))
@@ -332,7 +332,7 @@ def test_a_bounding_box_leaves_out_the_rest(tmp_path: Path) -> None:
 # --- CRS --------------------------------------------------------------------------------
 
 
-def test_true_metres_are_kept(tmp_path: Path) -> None:
+def test_crs_with_true_metres_is_kept(tmp_path: Path) -> None:
     x, y = np.array([400_000.0, 400_010.0]), np.array([5_800_000.0, 5_800_010.0])
     path = write(tmp_path / "d.gpkg", lon=x, lat=y, crs="EPSG:25833", rsrp=RSRP[:2])
     measurements, report = read_measurements(path)
@@ -342,7 +342,7 @@ def test_true_metres_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("epsg", [3857, 2263])
-def test_distorted_metres_are_reprojected(tmp_path: Path, epsg: int) -> None:
+def test_crs_with_distorted_metres_is_reprojected(tmp_path: Path, epsg: int) -> None:
     lon, lat = np.array([-74.000, -73.999]), np.array([40.700, 40.700])
     x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
     path = write(tmp_path / "d.gpkg", lon=x, lat=y, crs=f"EPSG:{epsg}", rsrp=RSRP[:2])
@@ -379,7 +379,7 @@ def test_no_crs_is_an_error_that_names_the_option(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "parquet", "shp"])
-def test_a_crs_of_the_files_own_outweighs_the_option(tmp_path: Path, suffix: str) -> None:
+def test_crs_of_the_file_has_precedence_over_the_option(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"d.{suffix}")
     plain, plain_report = read_measurements(path)
     told, report = read_measurements(path, crs="EPSG:4258")
@@ -436,7 +436,7 @@ def test_degrees_in_a_projected_crs_are_detected(tmp_path: Path) -> None:
     assert "look like degrees" in message_of(path)
 
 
-def test_a_target_is_honoured_if_it_has_metres(tmp_path: Path) -> None:
+def test_target_crs_must_have_metres(tmp_path: Path) -> None:
     path = write(tmp_path / "d.gpkg")
     assert read_measurements(path, target_crs=25832)[0].crs.to_epsg() == 25832
     with pytest.raises(CrsError, match="metres"):
@@ -445,7 +445,7 @@ def test_a_target_is_honoured_if_it_has_metres(tmp_path: Path) -> None:
         read_measurements(path, crs="EPSG:banana")
 
 
-def test_heights_in_the_crs_do_not_matter(tmp_path: Path) -> None:
+def test_vertical_part_of_a_crs_is_ignored(tmp_path: Path) -> None:
     path = write(tmp_path / "d.parquet", crs="EPSG:4979")
     assert read_measurements(path)[0].crs.to_epsg() == 32633
 
@@ -453,7 +453,7 @@ def test_heights_in_the_crs_do_not_matter(tmp_path: Path) -> None:
 # --- bad files --------------------------------------------------------------------------
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     assert "does not exist" in message_of(tmp_path / "nowhere.shp")
 
 
@@ -462,7 +462,7 @@ def test_folder_error_names_its_readable_files(tmp_path: Path) -> None:
     assert "drive.gpkg" in message_of(tmp_path)
 
 
-def test_an_empty_file(tmp_path: Path) -> None:
+def test_empty_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     assert "0 bytes" in message_of(tmp_path / "empty.csv")
 
@@ -482,14 +482,14 @@ def test_an_empty_file(tmp_path: Path) -> None:
         ("bare.csv", b"lon,lat,rsrp", "no rows"),
     ],
 )
-def test_files_of_another_kind(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+def test_unsupported_files_are_errors(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert says in message_of(path)
 
 
 @pytest.mark.parametrize("suffix", ["shp", "gpkg", "fgb", "parquet", "geojson"])
-def test_a_file_cut_anywhere_is_an_error_or_whole(tmp_path: Path, suffix: str) -> None:
+def test_truncated_file_is_an_error_or_read_completely(tmp_path: Path, suffix: str) -> None:
     count = 400
     lon = 13.4 + np.arange(count) * 1e-5
     path = write(
@@ -502,21 +502,21 @@ def test_a_file_cut_anywhere_is_an_error_or_whole(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("lost", [".shx", ".dbf"])
-def test_a_shapefile_without_its_sidecars(tmp_path: Path, lost: str) -> None:
+def test_shapefile_without_sidecars_is_an_error(tmp_path: Path, lost: str) -> None:
     path = write(tmp_path / "drive.shp")
     path.with_suffix(lost).unlink()
     assert f"drive{lost}" in message_of(path)
 
 
 @pytest.mark.parametrize("cut", [".shx", ".dbf"])
-def test_a_shapefile_with_a_truncated_sidecar(tmp_path: Path, cut: str) -> None:
+def test_shapefile_with_a_truncated_sidecar_is_an_error(tmp_path: Path, cut: str) -> None:
     path = write(tmp_path / "drive.shp")
     sidecar = path.with_suffix(cut)
     sidecar.write_bytes(sidecar.read_bytes()[:-10])
     assert "cut short" in message_of(path)
 
 
-def test_lines_and_polygons(tmp_path: Path) -> None:
+def test_lines_and_polygons_are_an_error(tmp_path: Path) -> None:
     line = shapely.LineString([(13, 52), (14, 53)])
     for suffix in ("gpkg", "parquet", "shp"):
         path = write(
@@ -525,7 +525,7 @@ def test_lines_and_polygons(tmp_path: Path) -> None:
         assert "LineString geometries, not points" in message_of(path)
 
 
-def test_a_layer_without_geometry(tmp_path: Path) -> None:
+def test_layer_without_geometry_needs_coordinate_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "table.gpkg")
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE notes (fid INTEGER PRIMARY KEY, rsrp REAL)")
@@ -556,7 +556,7 @@ def test_several_layers_are_an_error_that_lists_them(tmp_path: Path) -> None:
         read_measurements(write(tmp_path / "flat.csv"), layer="sunday")
 
 
-def test_no_rsrp_column_lists_what_is_there(tmp_path: Path) -> None:
+def test_missing_rsrp_column_is_an_error_that_lists_the_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "d.gpkg", rsrq=RSRP, sinr=RSRP)
     assert "'rsrq', 'sinr'" in message_of(path)
 
@@ -576,13 +576,13 @@ def test_a_named_column_that_is_not_there_is_a_usage_error(tmp_path: Path) -> No
         read_measurements(path, x_column="rsrp")
 
 
-def test_an_empty_layer(tmp_path: Path) -> None:
+def test_empty_layer_is_an_error(tmp_path: Path) -> None:
     for suffix in ("gpkg", "parquet", "geojson"):
         path = write(tmp_path / f"none.{suffix}", lon=[], lat=[], rsrp=np.array([], float))
         message_of(path)
 
 
-def test_nothing_valid_says_why(tmp_path: Path) -> None:
+def test_error_without_valid_rows_lists_the_reasons(tmp_path: Path) -> None:
     path = write(tmp_path / "d.gpkg", rsrp=np.array([-200.0, np.nan, 0.0, np.inf]))
     text = message_of(path)
     assert "None of the 4 rows" in text
@@ -596,7 +596,7 @@ def test_one_point_is_enough(tmp_path: Path) -> None:
     assert len(read_measurements(path)[0]) == 1
 
 
-def test_text_in_another_encoding_than_announced(tmp_path: Path) -> None:
+def test_text_in_another_encoding_than_declared_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "d.shp", rsrp=RSRP, cell=np.array(["aaaaaa"] * 4, dtype=object))
     dbf = path.with_suffix(".dbf")
     dbf.write_bytes(dbf.read_bytes().replace(b"aaaaaa", b"Z\xfcrich"))
@@ -624,7 +624,7 @@ def measurements(cell: list[str | None], earfcn: list[float] | None = None) -> M
 @given(
     cells=st.lists(st.one_of(st.none(), st.sampled_from(["a", "A", "b/c", "..", "7"])), max_size=30)
 )
-def test_a_split_by_cell_loses_and_mixes_nothing(cells: list[str | None]) -> None:
+def test_split_by_cell_is_a_partition(cells: list[str | None]) -> None:
     split = measurements(cells).by_cell()
     assert sorted(x for part in split.values() for x in part.x) == list(range(len(cells)))
     for part in split.values():
@@ -671,7 +671,7 @@ def far_apart(distance_m: float) -> Measurements:
     )
 
 
-def test_an_area_too_large_is_refused_with_its_size() -> None:
+def test_too_large_area_is_refused_with_its_size() -> None:
     with pytest.raises(AreaTooLargeError) as caught:
         check_area(far_apart(400_000.0), max_tiles=1000)
     assert "400.0 km x 0.3 km" in str(caught.value)
@@ -687,7 +687,7 @@ def test_an_area_too_large_is_refused_with_its_size() -> None:
     share=st.floats(0, 0.9),
     spacing_m=st.sampled_from([0.5, 1.0, 4.0]),
 )
-def test_tiles_are_counted_as_they_are_laid(distance_m, size, share, spacing_m) -> None:
+def test_tile_count_equals_number_of_tiles(distance_m, size, share, spacing_m) -> None:
     overlap = int(share * size)
     points = far_apart(distance_m)
     grid = Grid.covering(points.x, points.y, points.crs, spacing_m=spacing_m)
@@ -698,7 +698,7 @@ def test_tiles_are_counted_as_they_are_laid(distance_m, size, share, spacing_m) 
 # --- a real drive test ------------------------------------------------------------------
 
 
-def test_the_duke_campus(shared_data: Path) -> None:
+def test_reading_the_duke_campus_log(shared_data: Path) -> None:
     measurements, report = read_measurements(
         shared_data / "duke_cbrs" / "measurements.shp", cell_column="pci"
     )

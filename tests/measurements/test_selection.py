@@ -31,7 +31,7 @@ def counts(selection, points):
     return {name: len(rows) for name, rows in found.by_cell().items()}
 
 
-def test_nothing_asked_for_changes_nothing(points):
+def test_empty_selection_returns_all_rows(points):
     found, notes = Selection().apply(points)
     assert found is points
     assert notes == ()
@@ -49,28 +49,28 @@ def test_nothing_asked_for_changes_nothing(points):
         (Selection(end=parse_time("2024-05-01T10:02", "time_to")), {"101": 1, "102": 1, "103": 1}),
     ],
 )
-def test_selections(points, selection, expected):
+def test_selection_criteria(points, selection, expected):
     assert counts(selection, points) == expected
 
 
-def test_what_is_left_out_is_counted(points):
+def test_dropped_rows_are_counted(points):
     _, notes = Selection(top=1).apply(points)
     assert notes == ("2 cells and their 30 measurements are left out by the selection.",)
 
 
-def test_an_empty_selection_is_an_error(points):
+def test_selection_without_rows_is_an_error(points):
     with pytest.raises(InputError, match="No measurement"):
         Selection(operators=("C",)).apply(points)
 
 
-def test_a_time_needs_times(points):
+def test_selection_by_time_requires_times(points):
     timeless = points.select(np.arange(10))
     object.__setattr__(timeless, "time", None)
-    with pytest.raises(InputError, match="no times"):
+    with pytest.raises(InputError, match="no readable times"):
         Selection(begin=parse_time("2024-05-01", "time_from")).apply(timeless)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2024-13-01"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(UsageError, match="is no time"):
+def test_invalid_time_is_refused(text):
+    with pytest.raises(UsageError, match="is not a time"):
         parse_time(text, "time_from")

@@ -1,7 +1,7 @@
-"""Reading tables of points, whatever file they come in.
+"""Reading of tables of points from files of all supported formats.
 
-:func:`open_source` looks at a file and says which columns it has, in which CRS;
-:attr:`Source.chunks` then reads only the columns that were chosen, some rows at a time.
+:func:`open_source` returns the columns and the CRS of a file; :attr:`Source.chunks` reads
+selected columns, in chunks of rows.
 """
 
 from rm_geo.io.tables.open import open_source

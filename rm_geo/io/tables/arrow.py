@@ -1,4 +1,4 @@
-"""Arrow columns to numpy: numbers that may be text, names of cells, times."""
+"""Conversion of Arrow columns to numpy: numbers that may be text, cell names, times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.io.tables.column_roles import quoted
 
 NULL_WORDS: Final = ("", "-", "--", "---", "?", "n/a", "na", "#n/a", "null", "none", "nan", "nil")
-"""What loggers write for nothing, in lower case."""
+"""Words for missing values in logs, in lower case."""
 
 MAX_TEXT_SHARE: Final = 0.05
 """Share of the values of a numeric column that may be text before the file is refused."""
@@ -41,7 +41,7 @@ _UNIX_EDGES: Final = np.array([6.3e8, 4.2e9, 6.3e11, 4.2e12])
 _UNIX_SCALES: Final = {1: 1000.0, 3: 1.0}
 _UNIX_TEXT: Final = r"^\d{9,13}([.,]\d+)?$"
 _CLOCK: Final = r"(\d{1,2})[:.h](\d{2})[:.m](\d{2}(?:[.,]\d+)?)"
-# Times as loggers write them, brought to ISO 8601.
+# Patterns of times in logs, and their replacement in ISO 8601.
 _VENDOR_TIMES: Final = (
     (rf"^(\d{{4}})[./-](\d{{1,2}})[./-](\d{{1,2}})[ _T]+{_CLOCK}", r"\1-\2-\3 \4:\5:\6"),
     (rf"^(\d{{1,2}})\.(\d{{1,2}})\.(\d{{4}})[ ,_T]+{_CLOCK}", r"\3-\2-\1 \4:\5:\6"),
@@ -66,9 +66,9 @@ class Numbers:
     values : ndarray of float64, shape (N,)
         NaN where null or not a number.
     is_text : ndarray of bool, shape (N,)
-        Where a value is there and is not a number.
+        Values that are neither null nor a number.
     examples : tuple of str
-        A few of those values.
+        Some of those values.
     """
 
     values: NDArray[np.float64]
@@ -77,7 +77,14 @@ class Numbers:
 
 
 class TextShare:
-    """How much of a numeric column is text, summed over its chunks."""
+    """Share of text in a numeric column, summed over its chunks.
+
+    Examples
+    --------
+    >>> share = TextShare()
+    >>> share.add(to_numbers(pa.chunked_array([["-90", "-95"]]), "rsrp", "drive.csv"))
+    >>> share.require_mostly_numbers("rsrp", "drive.csv")
+    """
 
     def __init__(self) -> None:
         self._texts = 0
@@ -85,19 +92,30 @@ class TextShare:
         self._examples: dict[str, None] = {}
 
     def add(self, numbers: Numbers) -> None:
-        """Count a chunk."""
+        """Count the values of a chunk.
+
+        Parameters
+        ----------
+        numbers : Numbers
+            The chunk.
+        """
         texts = int(np.count_nonzero(numbers.is_text))
         self._texts += texts
         self._values += texts + int(np.count_nonzero(~np.isnan(numbers.values)))
         self._examples |= dict.fromkeys(numbers.examples)
 
     def require_mostly_numbers(self, name: str, source: str) -> None:
-        """Raise if too much of the column is text.
+        """Check that at most 5 % of the values are text.
+
+        Parameters
+        ----------
+        name, source : str
+            Column and file, for messages.
 
         Raises
         ------
         InputError
-            With a few of the texts.
+            If more values are text. The message has examples.
         """
         if self._texts > MAX_TEXT_SHARE * self._values:
             raise InputError(
@@ -109,15 +127,31 @@ class TextShare:
 
 
 def to_numbers(column: pa.ChunkedArray, name: str, source: str) -> Numbers:
-    """Convert a column to float64, as text where it must be.
+    """Convert a column to float64.
 
-    Decimal commas, units behind the number (``-95 dBm``) and the typographical minus are
-    understood; the words of :data:`NULL_WORDS` are null.
+    Text with decimal commas, units (``-95 dBm``) or the typographical minus is converted; the words
+    in :data:`NULL_WORDS` are null.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        The values.
+    name, source : str
+        Column and file, for messages.
+
+    Returns
+    -------
+    Numbers
 
     Raises
     ------
     InputError
-        If the type of the column cannot hold numbers (times, bytes).
+        If the type of the column cannot represent numbers (times, bytes).
+
+    Examples
+    --------
+    >>> to_numbers(pa.chunked_array([["-95,5 dBm", "n/a"]]), "rsrp", "drive.csv").values.tolist()
+    [-95.5, nan]
     """
     column = _plain(column)
     kind = column.type
@@ -140,11 +174,10 @@ def to_degrees(
     *,
     hemisphere: pa.ChunkedArray | None = None,
 ) -> Numbers:
-    r"""Convert a column of longitudes or latitudes to degrees, as text where it must be.
+    r"""Convert a column of longitudes or latitudes to degrees.
 
-    Besides decimal degrees, degrees with minutes and seconds (``52°31'12.1"N``), a letter of the
-    hemisphere before or behind the number, and the degrees and minutes of NMEA (``5231.2017,N``)
-    are understood.
+    Accepted are decimal degrees, degrees with minutes and seconds (``52°31'12.1"N``), a letter of
+    the hemisphere before or behind the number, and degrees and minutes of NMEA (``5231.2017,N``).
 
     Parameters
     ----------
@@ -158,11 +191,12 @@ def to_degrees(
     Returns
     -------
     Numbers
+        Values in degrees.
 
     Raises
     ------
     InputError
-        If the type of the column cannot hold numbers.
+        If the type of the column cannot represent numbers.
 
     Examples
     --------
@@ -196,27 +230,44 @@ def to_degrees(
 
 
 def _part(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Give a part of an angle; NaN where it is not there."""
+    """Return a part of an angle; NaN where missing."""
     text = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
     return _numpy(pc.replace_substring(text, ",", ".").cast(pa.float64()))
 
 
 class CellReader:
-    """Gives cell names or numbers of a column, which may come in chunks, small numbers.
+    """Encodes the cell names of a column, chunk by chunk, as integers.
 
-    A whole number that was stored as a float (40.0) becomes ``40``.
+    An integer that was stored as a float (40.0) becomes ``40``.
 
     Attributes
     ----------
     names : dict of (str or None) to int
-        The names so far, and their numbers.
+        The names so far, and their codes.
+
+    Examples
+    --------
+    >>> reader = CellReader()
+    >>> reader.read(pa.chunked_array([[40.0, None, 40.0]])).tolist(), reader.names
+    ([0, 1, 0], {'40': 0, None: 1})
     """
 
     def __init__(self) -> None:
         self.names: dict[str | None, int] = {}
 
     def read(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
-        """Give the number of each row's name, shape (N,)."""
+        """Encode a chunk.
+
+        Parameters
+        ----------
+        column : pyarrow.ChunkedArray
+            Cell names or numbers.
+
+        Returns
+        -------
+        ndarray of int32, shape (N,)
+            Code of each row's name.
+        """
         encoded = _plain(column).combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.unify_dictionaries().combine_chunks()
@@ -227,14 +278,39 @@ class CellReader:
 
 
 def to_cells(column: pa.ChunkedArray) -> CellColumn:
-    """Convert a column of cell names or numbers."""
+    """Convert a column of cell names or numbers.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Cell names or numbers.
+
+    Returns
+    -------
+    CellColumn
+
+    Examples
+    --------
+    >>> to_cells(pa.chunked_array([["A", "B", "A"]])).tolist()
+    ['A', 'B', 'A']
+    """
     reader = CellReader()
     codes = reader.read(column)
     return CellColumn(codes, tuple(reader.names))
 
 
 def cell_text(value: object) -> str | None:
-    """Name of a cell as text.
+    """Convert the name or number of a cell to text.
+
+    Parameters
+    ----------
+    value : object
+        The value in the file.
+
+    Returns
+    -------
+    str or None
+        None for null, blank text and the words in :data:`NULL_WORDS`.
 
     Examples
     --------
@@ -254,12 +330,19 @@ def cell_text(value: object) -> str | None:
 
 
 class TimeReader:
-    """Converts a column of times to UTC: stamps, text, Unix seconds or milliseconds.
+    """Converts a column of times to UTC: timestamps, text, Unix seconds or milliseconds.
 
     Text may be ISO 8601, Unix time, day.month.year, or year.month.day_hour.minute.second, with
-    fractions of a second. Dates with slashes are not understood: day and month may be exchanged.
-    The column may come in chunks: its meaning is decided by all of them, and :meth:`finish`
-    gives the same however it was cut.
+    fractions of a second. Dates with slashes are refused, because the order of day and month is
+    ambiguous. The notation is determined from all chunks of the column: the result of
+    :meth:`finish` does not depend on the size of the chunks.
+
+    Examples
+    --------
+    >>> reader = TimeReader()
+    >>> values = reader.read(pa.chunked_array([["2024-05-01T10:30:00", None]]))
+    >>> reader.finish(values).astype(str).tolist()
+    ['2024-05-01T10:30:00.000', 'NaT']
     """
 
     def __init__(self) -> None:
@@ -268,13 +351,18 @@ class TimeReader:
         self._sizes = np.zeros(len(_UNIX_EDGES) + 1, dtype=np.int64)
 
     def read(self, column: pa.ChunkedArray) -> NDArray[np.float64] | None:
-        """Convert a chunk as far as it can be without the others.
+        """Convert a chunk to numbers.
+
+        Parameters
+        ----------
+        column : pyarrow.ChunkedArray
+            The times.
 
         Returns
         -------
-        ndarray of float64 or None
-            For :meth:`finish`: milliseconds since 1970 of stamps, numbers as they are; None
-            where the column cannot be understood.
+        ndarray of float64, shape (N,), or None
+            Input of :meth:`finish`: milliseconds since 1970 for timestamps, Unix times unchanged;
+            None if the notation is unknown.
         """
         column = _plain(column)
         kind = column.type
@@ -301,13 +389,17 @@ class TimeReader:
             return None
 
     def finish(self, values: NDArray[Any]) -> NDArray[np.datetime64] | None:
-        """Give the times of rows that were read, shape (N,), of which some may be left out.
+        """Convert numbers of :meth:`read` to times.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (N,)
+            Concatenated results of :meth:`read`, or a part of them; overwritten.
 
         Returns
         -------
-        ndarray of datetime64[ms] or None
-            In the memory of ``values``; None where the column cannot be understood, NaT
-            where one value is null.
+        ndarray of datetime64[ms], shape (N,), or None
+            In the memory of ``values``; NaT for null. None if the notation is unknown.
         """
         if not self._understood or len(self._notations) > 1:
             return None
@@ -322,7 +414,7 @@ class TimeReader:
         return stamps
 
     def _parse(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Parse text with or without a zone, but not with both."""
+        """Parse text with or without a time zone; a column must not mix the two."""
         text = column
         for pattern, replacement in _VENDOR_TIMES:
             text = pc.replace_substring_regex(text, pattern, replacement)
@@ -340,14 +432,14 @@ class TimeReader:
         return stamps
 
     def _measure(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Count how many values are of which size."""
+        """Count the values by magnitude."""
         finite = values[np.isfinite(values)]
         place = np.searchsorted(_UNIX_EDGES, finite)
         self._sizes += np.bincount(place, minlength=self._sizes.size)
         return values
 
     def _unix_scale(self) -> float | None:
-        """Milliseconds of a unit, by the size of the middle value; None where it is no time."""
+        """Milliseconds per unit, by the magnitude of the median; None if not a Unix time."""
         count = int(self._sizes.sum())
         if count == 0:
             return None
@@ -371,18 +463,18 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _numpy(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Give a float64 column as a numpy array that may be written to, NaN for null."""
+    """Convert a float64 column to a writable numpy array, with NaN for null."""
     return np.array(column.fill_null(math.nan).to_numpy(), dtype=np.float64)
 
 
 def _null_words_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Turn the words for nothing into null."""
+    """Convert the words for missing values to null."""
     is_null_word = pc.is_in(pc.utf8_lower(column), value_set=pa.array(NULL_WORDS, column.type))
     return pc.if_else(is_null_word, pa.scalar(None, column.type), column)
 
 
 def _text_to_numbers(column: pa.ChunkedArray) -> Numbers:
-    """Convert text; the whole column at once where it is clean."""
+    """Convert text; the whole column at once if all values are plain numbers."""
     text = _null_words_to_null(pc.utf8_trim_whitespace(column))
     try:
         return Numbers(_numpy(text.cast(pa.float64())), np.zeros(len(text), dtype=bool))

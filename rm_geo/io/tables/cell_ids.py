@@ -1,4 +1,4 @@
-"""Identities of cells, one for each measurement: a number per row, each name once."""
+"""Columns of cell names: an integer code per row, and each name once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ from rm_geo._util.disk_columns import iter_blocks
 
 @dataclass(frozen=True, eq=False)
 class CellColumn:
-    """A column of names that takes 4 bytes a row, read like an array of objects.
+    """A column of names with 4 bytes per row, which behaves like an array of objects.
 
     Attributes
     ----------
     codes : ndarray of int32, shape (N,)
-        For each row the place of its name.
+        Index of each row's name.
     names : tuple of (str or None)
-        Each name once, None for rows without one; not all need occur.
+        Distinct names, None for rows without one. Some may not occur.
+
+    Examples
+    --------
+    >>> cells = CellColumn.of(["A", None, "A"])
+    >>> cells.shape, cells.tolist(), cells.present()
+    ((3,), ['A', None, 'A'], ['A', None])
+    >>> cells.counts().tolist(), cells[0], (cells == "A").tolist()
+    ([2, 1], 'A', [True, False, True])
     """
 
     codes: NDArray[np.int32]
@@ -30,7 +38,17 @@ class CellColumn:
 
     @classmethod
     def of(cls, cells: Sequence[str | None] | NDArray[Any] | CellColumn) -> CellColumn:
-        """Encode names that are given one by one."""
+        """Encode a sequence of names.
+
+        Parameters
+        ----------
+        cells : sequence of (str or None), ndarray or CellColumn
+            Names, row by row.
+
+        Returns
+        -------
+        CellColumn
+        """
         if isinstance(cells, CellColumn):
             return cells
         encoded = pa.array(cells, type=pa.string()).dictionary_encode()
@@ -40,27 +58,62 @@ class CellColumn:
 
     @classmethod
     def unnamed(cls, rows: int) -> CellColumn:
-        """Rows of which no cell is known; they share one number, and take no memory."""
+        """Create a column of rows without a name; it takes no memory.
+
+        Parameters
+        ----------
+        rows : int
+            Number of rows.
+
+        Returns
+        -------
+        CellColumn
+
+        Examples
+        --------
+        >>> CellColumn.unnamed(2).tolist()
+        [None, None]
+        """
         return cls(np.broadcast_to(np.int32(0), rows), (None,))
 
     @property
     def shape(self) -> tuple[int]:
-        """Number of rows."""
+        """Number of rows.
+
+        Returns
+        -------
+        tuple of int
+        """
         return (self.codes.shape[0],)
 
     def counts(self) -> NDArray[np.int64]:
-        """Rows of each name, shape (len(names),)."""
+        """Count the rows of each name.
+
+        Returns
+        -------
+        ndarray of int64, shape (len(names),)
+        """
         found = np.zeros(len(self.names), dtype=np.int64)
         for (codes,) in iter_blocks(self.codes):
             found += np.bincount(codes, minlength=found.size)
         return found
 
     def present(self) -> list[str | None]:
-        """Names that occur."""
+        """List the names that occur.
+
+        Returns
+        -------
+        list of (str or None)
+        """
         return [self.names[place] for place in np.flatnonzero(self.counts())]
 
     def tolist(self) -> list[str | None]:
-        """Names row by row."""
+        """List the names row by row.
+
+        Returns
+        -------
+        list of (str or None)
+        """
         return list(self)
 
     def __len__(self) -> int:
@@ -85,7 +138,7 @@ class CellColumn:
         return array if dtype is None else array.astype(dtype)
 
     def __eq__(self, other: object) -> NDArray[np.bool_]:  # type: ignore[override]
-        """Row by row, as arrays compare."""
+        """Compare row by row, as arrays do."""
         return np.asarray(np.asarray(self) == other)
 
     __hash__ = None  # type: ignore[assignment]  # arrays have none either

@@ -1,8 +1,8 @@
-"""Finding columns by the names that drive-test tools give them.
+"""Recognition of columns by the names that drive-test tools give them.
 
-Names are compared in a normal form (lower case, no punctuation, no unit), against
-patterns in order of preference. Two columns on the same pattern are a question for the
-user, not a coin to toss: RSRP of LTE and of NR side by side, say.
+Names are compared in a normal form (lower case, no punctuation, no unit) with patterns in order
+of preference. Two columns that match the same pattern, such as the RSRP of LTE and of NR, are
+ambiguous: the user must choose.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ _TRAILING_UNIT: Final = re.compile(r"[\s_\-.,:;/]+(?:dbm|deg|degrees|dd|wgs84|ut
 
 
 def normalise(name: str) -> str:
-    """Bring the name of a column to its normal form.
+    """Convert the name of a column to its normal form.
+
+    Parameters
+    ----------
+    name : str
+        Name in the file.
+
+    Returns
+    -------
+    str
+        Lower case, without accents, punctuation and units.
 
     Examples
     --------
@@ -43,23 +53,23 @@ def normalise(name: str) -> str:
 
 @dataclass(frozen=True)
 class Role:
-    """What a column can be, and how it is recognised.
+    """Role of a column, and the names by which it is recognised.
 
     Attributes
     ----------
     name : str
-        For messages.
+        Name for messages.
     parameter : str or None
-        Option that names the column, such as ``rsrp_column``; None if there is none.
+        Option that chooses the column, such as ``rsrp_column``; None if there is none.
     patterns : tuple of patterns
-        Whole normal forms, the preferred ones first.
+        Patterns of whole normal forms, in order of preference.
     refused : pattern
-        Parts of a normal form that rule a column out.
+        Parts of a normal form that exclude a column.
     must_be_unique : bool
-        Whether two candidates on one pattern are an error; otherwise the role stays empty.
+        Whether two columns that match one pattern are an error; otherwise none is chosen.
     words : tuple of str
-        Normal forms of long names: a column of a DBF, whose names end after ten characters, is
-        compared with their beginnings.
+        Normal forms of long names. Names in a DBF end after ten characters and are compared with
+        the beginnings of these.
     """
 
     name: str
@@ -71,7 +81,13 @@ class Role:
 
     @property
     def remedy(self) -> str:
-        """What names the column: the option, or the file itself."""
+        """Way to choose the column, for messages.
+
+        Returns
+        -------
+        str
+            The option, or renaming in the file.
+        """
         return "another name in the file" if self.parameter is None else f"`{self.parameter}`"
 
 
@@ -80,7 +96,7 @@ def _whole(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{pattern})\Z")
 
 
-# Words that loggers put around a quantity without changing what it is.
+# Words around the name of a quantity that do not change its meaning.
 _TECHNOLOGY: Final = (
     r"(?:lte|eutra|eutran|e|nr|5g|4g|en?dc|nsa|sa|ss|ssb|crs|cell|serving|srv|primary|"
     r"pcell|pcc|best|top1?|main|measured|meas|registered|ue|phone|radio|signal|data|dominant)"
@@ -157,7 +173,7 @@ _IDENTITY_REFUSED: Final = re.compile(
 
 
 def _identity_role(name: str, parameter: str, *patterns: str, words: Sequence[str] = ()) -> Role:
-    """Make a role of an identity; a file may have several columns of it."""
+    """Create a role of a cell's identity; a file may have several columns of it."""
     compiled = tuple(_whole(rf"{_TECHNOLOGY}*(?:{pattern}){_TECHNOLOGY}*") for pattern in patterns)
     return Role(
         name, parameter, compiled, _IDENTITY_REFUSED, must_be_unique=False, words=tuple(words)
@@ -223,7 +239,7 @@ _OPERATOR_REFUSED: Final = re.compile(rf"{_NOT_MINE}|{_STATISTIC}|type|tech|home
 
 
 def _network_role(name: str, *patterns: str) -> Role:
-    """Make a role of a network's identity."""
+    """Create a role of a network's identity."""
     compiled = tuple(_whole(rf"{_TECHNOLOGY}*(?:{pattern})") for pattern in patterns)
     return Role(name, "operator_column", compiled, _OPERATOR_REFUSED, must_be_unique=False)
 
@@ -340,24 +356,28 @@ def find_column(
     names : sequence of str
         The columns of the file.
     role : Role
-        What is looked for.
+        The role.
     source : str
         The file, for messages.
     chosen : str, optional
-        The column that the user named; compared literally, then without regard to case.
+        Column that the user named; compared exactly, then without regard to case.
 
     Returns
     -------
     str or None
-        The column; None where no name fits, or where several do and the role does not
-        decide anything.
+        The column; None if no name matches, or several do and the role need not be unique.
 
     Raises
     ------
     UsageError
         If the file does not have the chosen column.
     InputError
-        If several columns fit equally well.
+        If several columns match equally well.
+
+    Examples
+    --------
+    >>> find_column(["lat", "LTE RSRP (dBm)"], RSRP, "drive.csv")
+    'LTE RSRP (dBm)'
     """
     if chosen is not None:
         return _chosen_column(names, role, source, chosen)
@@ -377,20 +397,43 @@ def find_column(
 
 
 def candidates(names: Sequence[str], role: Role, pattern: re.Pattern[str]) -> list[str]:
-    """Columns that stand on one pattern of a role."""
-    normal = {name: normalise(name) for name in names}
-    return [n for n in names if pattern.match(normal[n]) and not role.refused.search(normal[n])]
-
-
-def matching_columns(names: Sequence[str], role: Role) -> list[str]:
-    """List all columns of a role, the preferred ones first.
+    """List the columns that match one pattern of a role.
 
     Parameters
     ----------
     names : sequence of str
         The columns of the file.
     role : Role
-        What is looked for.
+        The role.
+    pattern : pattern
+        One of its patterns.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> candidates(["RSRP", "RSRQ"], RSRP, RSRP.patterns[0])
+    ['RSRP']
+    """
+    normal = {name: normalise(name) for name in names}
+    return [n for n in names if pattern.match(normal[n]) and not role.refused.search(normal[n])]
+
+
+def matching_columns(names: Sequence[str], role: Role) -> list[str]:
+    """List all columns of a role, in order of preference.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns of the file.
+    role : Role
+        The role.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -403,7 +446,17 @@ def matching_columns(names: Sequence[str], role: Role) -> list[str]:
 
 
 def column_technology(name: str) -> str | None:
-    """Tell the technology that the name of a column states: ``LTE``, ``NR`` or None.
+    """Return the technology that the name of a column states.
+
+    Parameters
+    ----------
+    name : str
+        Name in the file.
+
+    Returns
+    -------
+    str or None
+        ``LTE``, ``NR`` or None.
 
     Examples
     --------
@@ -435,12 +488,34 @@ def _is_cut_short(name: str, role: Role) -> bool:
 def require_column(
     names: Sequence[str], role: Role, source: str, *, chosen: str | None = None
 ) -> str:
-    """Find the column of a role that cannot be done without.
+    """Find the column of a required role.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns of the file.
+    role : Role
+        The role.
+    source : str
+        The file, for messages.
+    chosen : str, optional
+        Column that the user named.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
+    UsageError
+        If the file does not have the chosen column.
     InputError
-        If there is none, or several that fit equally well.
+        If no column matches, or several match equally well.
+
+    Examples
+    --------
+    >>> require_column(["lat", "rsrp"], RSRP, "drive.csv")
+    'rsrp'
     """
     found = find_column(names, role, source, chosen=chosen)
     if found is None:
@@ -452,7 +527,24 @@ def require_column(
 
 
 def quoted(names: Sequence[str], limit: int = 30) -> str:
-    """List names for a message, the first few of very many."""
+    """List names for a message.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names.
+    limit : int
+        Names to list; the others are counted.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> quoted(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
     shown = ", ".join(repr(name) for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
@@ -470,5 +562,22 @@ def _chosen_column(names: Sequence[str], role: Role, source: str, chosen: str) -
 
 
 def is_named(name: str, role: Role) -> bool:
-    """Whether the name of a column speaks for a role."""
+    """Whether the name of a column matches a role.
+
+    Parameters
+    ----------
+    name : str
+        Name in the file.
+    role : Role
+        The role.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_named("Longitude", LONGITUDE)
+    True
+    """
     return any(candidates([name], role, pattern) for pattern in role.patterns)

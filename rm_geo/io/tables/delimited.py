@@ -1,4 +1,4 @@
-"""CSV and its relatives: separators, encodings and preambles guessed, rows read by pyarrow."""
+"""Delimited text such as CSV: detection of separator, encoding and header; rows by pyarrow."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _FALLBACK_ENCODING: Final = "latin-1"  # decodes any byte; Western logs are cp12
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited file is written.
+    """Format of a delimited file.
 
     Attributes
     ----------
     separator : str
-        One of comma, semicolon, tab and bar.
+        Comma, semicolon, tab, bar or space.
     encoding : str
         Name of the codec.
     header_line : int
@@ -48,9 +48,9 @@ class Dialect:
     names : tuple of str
         Names of the columns, made unique.
     data_line : int
-        Lines before the first row: the header, and a row of units where there is one.
+        Lines before the first row: the header, and a row of units where present.
     spaces : bool
-        Fields are separated by any number of spaces and tabs.
+        Whether fields are separated by any number of spaces and tabs.
     """
 
     separator: str
@@ -62,12 +62,30 @@ class Dialect:
 
 
 def open_delimited(path: Path) -> Source:
-    """Describe a delimited text file by its first lines.
+    r"""Describe a delimited text file by its first lines.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Source
 
     Raises
     ------
     InputError
         If it is not text, has no header, or a ``.gz`` is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon;lat;rsrp\n13,4;52,5;-90\n")
+    ...     open_delimited(path).names
+    ('lon', 'lat', 'rsrp')
     """
     dialect = _guess(path, _head(path))
 
@@ -78,7 +96,7 @@ def open_delimited(path: Path) -> Source:
 
 
 def _head(path: Path) -> bytes:
-    """First bytes of the text, decompressed."""
+    """Read the first bytes of the text, decompressed."""
     try:
         if path.suffix.lower() == ".gz":
             with gzip.open(path, "rb") as stream:
@@ -92,7 +110,7 @@ def _head(path: Path) -> bytes:
 
 
 def _guess(path: Path, head: bytes) -> Dialect:
-    """Find encoding, separator and header."""
+    """Detect encoding, separator and header."""
     text, encoding = _decode(path, head)
     lines = text.splitlines()
     if len(head) == _SNIFFED_BYTES and len(lines) > 1:
@@ -116,7 +134,9 @@ def _guess(path: Path, head: bytes) -> Dialect:
             hint="Add a line with the names of the columns, such as longitude,latitude,pci,rsrp.",
         )
     longer = sum(len(row) == len(fields) + 1 and not row[-1] for row in samples)
-    if samples and longer > len(samples) // 2:  # every row ends in a separator, the header not
+    if (
+        samples and longer > len(samples) // 2
+    ):  # every row ends in a separator, but the header does not
         fields = [*fields, ""]
     data = start + 1
     if samples and _is_units(samples[0]) and len(samples) > 1 and not _is_units(samples[1]):
@@ -153,7 +173,7 @@ def _fields(line: str, separator: str) -> list[str]:
 
 
 def _is_data(fields: list[str]) -> bool:
-    """Whether the fields are values and no names: most are numbers, and none is a known name."""
+    """Whether the fields are values, not names: most are numbers, and none is a known name."""
     numbers = sum(_is_number(field) for field in fields)
     if numbers == len(fields):
         return True
@@ -176,23 +196,38 @@ def _decode(path: Path, head: bytes) -> tuple[str, str]:
             return head[len(mark) :].decode(codec, errors="ignore"), codec
     if b"\x00" in head:
         raise InputError(
-            f"{path} is not text, whatever its extension says.",
+            f"{path} is not a text file, despite its extension.",
             hint="Readable are SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV.",
         )
     try:
-        # A character may be cut at the end of what was sniffed.
+        # The last character of the head may be incomplete.
         return head[: head.rfind(b"\n") + 1 or None].decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         return head.decode(_FALLBACK_ENCODING), _FALLBACK_ENCODING
 
 
 def is_preamble(line: str) -> bool:
-    """Whether a line stands before the header: a comment or Excel's ``sep=;``."""
+    """Whether a line precedes the header: a comment or Excel's ``sep=;``.
+
+    Parameters
+    ----------
+    line : str
+        The line.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_preamble("sep=;"), is_preamble("lon;lat")
+    (True, False)
+    """
     return line.startswith("#") or (line.lower().startswith("sep=") and len(line) == 5)
 
 
 def _guess_separator(lines: list[str]) -> str:
-    """Take the separator that splits the header most, and the rows alike."""
+    """Choose the separator that splits the header into most fields, and the rows likewise."""
 
     def score(separator: str) -> tuple[float, int]:
         counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
@@ -208,7 +243,7 @@ def _guess_separator(lines: list[str]) -> str:
 
 
 def _unique(fields: list[str]) -> tuple[str, ...]:
-    """Tell columns of the same name apart by their place."""
+    """Make repeated column names unique by their position."""
     names: list[str] = []
     for place, name in enumerate(fields, start=1):
         plain = name.lstrip("\ufeff") or f"column {place}"
@@ -226,10 +261,9 @@ def _is_number(text: str) -> bool:
 
 
 def _chunks(path: Path, dialect: Dialect, request: Request) -> Iterator[Table]:
-    """Read columns as text, which :mod:`rm_geo.io.tables.arrow` turns into numbers.
+    """Read columns as text, which :mod:`rm_geo.io.tables.arrow` converts to numbers.
 
-    Text, because the type that pyarrow infers from its first block breaks at the first
-    odd value of a later one.
+    With types inferred from its first block, pyarrow would fail at the first text in a later one.
     """
     encodings = dict.fromkeys((dialect.encoding, _FALLBACK_ENCODING))
     for place, encoding in enumerate(encodings):
@@ -256,7 +290,7 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
         malformed += 1
         return "skip"
 
-    # Columns go by their place: names may repeat or be empty.
+    # Columns are read by position: names may repeat or be empty.
     places = [str(place) for place in range(len(dialect.names))]
     chosen = {name: places[dialect.names.index(name)] for name in request.names}
     reader = pacsv.open_csv(
@@ -283,7 +317,7 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
 
 
 class _SingleSpaces(io.RawIOBase):
-    """A file whose runs of spaces and tabs are one space each, and none begins or ends a line."""
+    """A file with runs of spaces and tabs reduced to one space, and none at the ends of lines."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -292,7 +326,7 @@ class _SingleSpaces(io.RawIOBase):
         self._ready = b""
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:
@@ -314,7 +348,7 @@ class _SingleSpaces(io.RawIOBase):
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:
-    """Say in one line why the rows cannot be read."""
+    """Convert an error of pyarrow to one sentence."""
     text = str(error).strip()
     reason = text.splitlines()[0][:200] if text else type(error).__name__
     if "Empty CSV file" in reason or "Could not skip initial" in reason:

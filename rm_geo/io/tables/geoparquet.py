@@ -1,4 +1,4 @@
-"""GeoParquet, and plain Parquet with coordinate columns, by pyarrow."""
+"""GeoParquet, and Parquet with coordinate columns, read by pyarrow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rm_geo.io.tables.parquet_window import edge_columns, groups_inside, read_gr
 from rm_geo.io.tables.source import Bounds, Request, Source, Table
 from rm_geo.io.tables.wkb import Shapes, decode_points
 
-# What GeoParquet 1.0 and 1.1 say a column without the key "crs" is in.
+# The CRS of a column without the key "crs" in GeoParquet 1.0 and 1.1.
 _DEFAULT_CRS: Final = "OGC:CRS84"
 _USUAL_NAMES: Final = ("geometry", "geom", "wkb_geometry", "wkb")
 
@@ -27,10 +27,29 @@ _USUAL_NAMES: Final = ("geometry", "geom", "wkb_geometry", "wkb")
 def open_geoparquet(path: Path) -> Source:
     """Describe a Parquet file; its ``geo`` metadata names the geometry and the CRS.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Source
+
     Raises
     ------
     InputError
-        If the file is damaged or its metadata cannot be understood.
+        If the file is damaged or its metadata is not valid.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.parquet")
+    ...     pq.write_table(pa.table({"lon": [13.4], "lat": [52.5], "rsrp": [-90.0]}), path)
+    ...     source = open_geoparquet(path)
+    >>> source.names, source.has_geometry
+    (('lon', 'lat', 'rsrp'), False)
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -64,7 +83,7 @@ def open_geoparquet(path: Path) -> Source:
 def _decoded(
     path: Path, tables: Iterator[Any], geometry: str | None, encoding: str, request: Request
 ) -> Iterator[Table]:
-    """Attach coordinates; leave out rows of which no point is inside the bounds."""
+    """Add coordinates; drop rows without a point inside the bounds."""
     bounds = request.bounds if request.axes is None else None
     seen = Shapes()
     for table in tables:
@@ -84,7 +103,7 @@ def _decoded(
 def _may_be_inside(
     path: Path, encoding: str, bounds: Bounds, geometry: pa.ChunkedArray
 ) -> tuple[NDArray[np.bool_], Shapes]:
-    """Tell which geometries have a point in a box."""
+    """Mark the geometries with a point inside a box."""
     table = _with_geometry(path, {"row": pa.array(np.arange(len(geometry)))}, geometry, encoding)
     assert table.x is not None
     assert table.y is not None
@@ -99,7 +118,7 @@ def _may_be_inside(
 def _with_geometry(
     path: Path, columns: dict[str, Any], geometry: pa.ChunkedArray, encoding: str
 ) -> Table:
-    """Attach the coordinates of a WKB or GeoArrow column."""
+    """Add the coordinates of a WKB or GeoArrow column."""
     if encoding == "WKB":
         points = decode_points(geometry, str(path))
         taken = {name: points.take(column) for name, column in columns.items()}
@@ -115,7 +134,7 @@ def _with_geometry(
 
 
 def _geo_metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    """Parse the ``geo`` key of the file's metadata; empty where there is none."""
+    """Parse the ``geo`` key of the file's metadata; empty without one."""
     raw = (schema.metadata or {}).get(b"geo")
     if raw is None:
         return {}
@@ -126,7 +145,7 @@ def _geo_metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
             raise TypeError("the entry of the primary column is not an object")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"The 'geo' metadata of {path} cannot be understood ({error}).",
+            f"The 'geo' metadata of {path} is not valid ({error}).",
             hint="Write the file again with a GeoParquet 1.x writer.",
         ) from error
     return dict(parsed)
@@ -135,7 +154,7 @@ def _geo_metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
 def _geometry_column(
     path: Path, schema: pa.Schema, metadata: dict[str, Any]
 ) -> tuple[str | None, str, CRS | None, str]:
-    """Name, encoding (``WKB`` or ``point``) and CRS of the geometry, and why that is not one."""
+    """Name, encoding (``WKB`` or ``point``) and CRS of the geometry, and the fault of the CRS."""
     if not metadata:
         for name in _USUAL_NAMES:
             if name in schema.names and _is_binary(schema.field(name).type):
@@ -145,7 +164,7 @@ def _geometry_column(
     entry = metadata["columns"][name]
     if name not in schema.names:
         raise InputError(
-            f"{path} names the geometry column {name!r} and does not have it.",
+            f"{path} has no geometry column {name!r}, which its metadata names.",
             hint="Write the file again with a GeoParquet 1.x writer.",
         )
     encoding = str(entry.get("encoding", "WKB"))
@@ -164,13 +183,13 @@ def _geometry_column(
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    """Whether an Arrow type holds bytes."""
+    """Whether an Arrow type represents bytes."""
     storage = kind.storage_type if isinstance(kind, pa.ExtensionType) else kind
     return bool(pa.types.is_binary(storage) or pa.types.is_large_binary(storage))
 
 
 def _damaged(path: Path, error: BaseException) -> InputError:
-    """Say in one line what pyarrow said in many."""
+    """Convert an error of pyarrow to one sentence."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return InputError(
         f"{path} cannot be read as Parquet: {reason.rstrip('.')}.",

@@ -19,7 +19,7 @@ _BLOCK_BYTES: Final = 1 << 23
 
 
 def is_json_lines(path: Path, head: bytes) -> bool:
-    """Whether the first line of a file is a JSON object that is no GeoJSON.
+    """Whether the first line of a file is a JSON object other than GeoJSON.
 
     Parameters
     ----------
@@ -27,6 +27,15 @@ def is_json_lines(path: Path, head: bytes) -> bool:
         The file.
     head : bytes
         Its first bytes.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_json_lines(Path("drive.csv"), b"lon,lat,rsrp")
+    False
     """
     if head.lstrip(b"\xef\xbb\xbf")[:1] != b"{":
         return False
@@ -44,12 +53,30 @@ def is_json_lines(path: Path, head: bytes) -> bool:
 
 
 def open_json_lines(path: Path) -> Source:
-    """Describe a file of JSON lines; fields of nested objects are named ``outer.inner``.
+    r"""Describe a file of JSON lines; fields of nested objects are named ``outer.inner``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Source
 
     Raises
     ------
     InputError
         If it cannot be parsed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.jsonl")
+    ...     _ = path.write_text('{"lon": 13.4, "cell": {"pci": 40}}\n')
+    ...     open_json_lines(path).names
+    ('lon', 'cell.pci')
     """
     table = _read(path)
 

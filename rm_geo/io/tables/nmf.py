@@ -44,7 +44,7 @@ _MOST_FIELDS: Final = 20_000
 
 @dataclass
 class _Log:
-    """Records of a log, as they come."""
+    """Records of a log."""
 
     fixes: list[tuple[float, float, float]] = field(default_factory=list)
     rows: list[tuple[float, str, str, str, str]] = field(default_factory=list)
@@ -78,10 +78,10 @@ def open_nmf(path: Path) -> Source:
     Source
         With the columns of :data:`NAMES`.
 
-    Raises
-    ------
-    InputError
-        If it has no records.
+    Examples
+    --------
+    >>> open_nmf(Path("drive.nmf")).names[:3]
+    ('time', 'longitude', 'latitude')
     """
 
     def chunks(request: Request) -> Iterator[Table]:
@@ -91,12 +91,27 @@ def open_nmf(path: Path) -> Source:
 
 
 def is_nmf(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a Nemo text log."""
+    """Whether the first bytes of a file are those of a Nemo text log.
+
+    Parameters
+    ----------
+    head : bytes
+        First bytes.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_nmf(b'#PRODUCT,,,"Nemo Outdoor"')
+    True
+    """
     return head.startswith((b"#PRODUCT,", b"#FF,", b"#BF,"))
 
 
 def _chunks(path: Path, request: Request) -> Iterator[Table]:
-    """Give the cells of all records, one row each."""
+    """Read the cells of all records, one row each."""
     log = _read(path)
     if not log.fixes:
         raise InputError(
@@ -124,7 +139,7 @@ def _chunks(path: Path, request: Request) -> Iterator[Table]:
 
 
 def _read(path: Path) -> _Log:
-    """Read all records that are of use."""
+    """Read all supported records."""
     log = _Log()
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as lines:
@@ -140,7 +155,7 @@ def _read(path: Path) -> _Log:
 
 
 def _take(log: _Log, kind: str, line: str) -> None:
-    """Take one record."""
+    """Add a record to the log."""
     if kind not in {"GPS", "CELLMEAS", "OFDMSCAN", "PILOTSCAN", "#START", "#UT"}:
         return
     values = next(csv.reader([line.rstrip("\r\n")]))[:_MOST_FIELDS]
@@ -158,7 +173,7 @@ def _take(log: _Log, kind: str, line: str) -> None:
 
 
 def _take_cells(log: _Log, kind: str, values: list[str]) -> None:
-    """Take the cells of a measurement: a header of so many values, then cells of so many."""
+    """Add the cells of a record: a header with its length, then cells of equal length."""
     technology = _TECHNOLOGIES.get(values[3], "")
     header = int(values[4])
     channel = values[5] if header else ""
@@ -192,7 +207,7 @@ def _positions(log: _Log) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _times(log: _Log) -> NDArray[np.datetime64]:
-    """Give the time of each row in UTC; NaT where the log states no date."""
+    """Time of each row in UTC; NaT without a date in the log."""
     moments = np.array([row[0] for row in log.rows], dtype=np.float64)
     if log.start is None:
         return np.full(moments.size, np.datetime64("NaT", "ms"))

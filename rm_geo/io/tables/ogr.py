@@ -1,4 +1,4 @@
-"""Every format that OGR reads, through pyogrio's Arrow interface."""
+"""Vector formats that OGR supports, read through pyogrio's Arrow interface."""
 
 from __future__ import annotations
 
@@ -38,13 +38,37 @@ _MAYBE_POINTS: Final = ("Point", "MultiPoint", "Unknown", "GeometryCollection")
 
 
 def open_vector(path: Path, layer: str | None) -> Source:
-    """Describe a layer of a file that OGR reads.
+    """Describe a layer of a file in a format of OGR.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layer : str or None
+        Name of the layer; None for the only layer of points.
+
+    Returns
+    -------
+    Source
 
     Raises
     ------
     InputError
-        If GDAL cannot open the file, it is cut short, the layer is missing, or several
-        layers hold points and none was chosen.
+        If GDAL cannot open the file, it is truncated, or it has several layers of points and
+        none was chosen.
+    UsageError
+        If the file does not have the layer.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.geojson")
+    ...     _ = path.write_text('{"type": "Feature", "properties": {"rsrp": -90},'
+    ...                         ' "geometry": {"type": "Point", "coordinates": [13.4, 52.5]}}')
+    ...     source = open_vector(path, None)
+    >>> source.names, source.has_geometry
+    (('rsrp',), True)
     """
     if path.suffix.lower() == ".shp":
         check_shapefile(path)
@@ -83,7 +107,7 @@ def open_vector(path: Path, layer: str | None) -> Source:
 def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> Iterator[Table]:
     """Read the chosen columns and the points of a layer.
 
-    The bounds go to the spatial index of the format, where it has one.
+    The bounds are passed to the spatial index of the format, where it has one.
     """
     names = list(dict.fromkeys(request.names))
     bounds = request.bounds if request.axes is None else None
@@ -91,7 +115,7 @@ def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> I
     with ExitStack() as open_files:
         try:
             with warnings.catch_warnings():
-                # GDAL warns of measured geometries and odd extensions; neither matters here.
+                # Ignored: warnings of measured geometries and unusual extensions.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 meta, reader = open_files.enter_context(
                     pyogrio.raw.open_arrow(
@@ -138,7 +162,7 @@ def _next_batch(path: Path, reader: Any) -> Any | None:  # noqa: ANN401 - pyarro
 
 
 def _choose_layer(path: Path, layers: list[tuple[str, str | None]], layer: str | None) -> str:
-    """Take the layer that was asked for, or the only one that can hold points."""
+    """Return the requested layer, or the only one that can contain points."""
     listing = ", ".join(f"{name!r} ({kind or 'no geometry'})" for name, kind in layers)
     if not layers:
         raise InputError(f"{path} holds no layer.", hint="Export the measurements again.")
@@ -175,7 +199,7 @@ def _refuse_shapes(path: Path, name: str, kind: str | None) -> None:
 
 
 def _flat(kind: str) -> str:
-    """Geometry type without its dimensions: ``Point Z`` and ``2.5D Point`` are ``Point``."""
+    """Geometry type without dimensions: ``Point Z`` and ``2.5D Point`` are ``Point``."""
     words = [
         word for word in kind.split() if word not in ("Z", "M", "ZM", "2.5D", "Measured", "3D")
     ]
@@ -183,7 +207,7 @@ def _flat(kind: str) -> str:
 
 
 def _parse_crs(path: Path, text: str | None) -> tuple[CRS | None, str]:
-    """Parse the CRS that OGR reports; or say that it is none."""
+    """Parse the CRS that OGR reports; if it is not valid, return a message."""
     if not text:
         return None, ""
     try:
@@ -193,7 +217,7 @@ def _parse_crs(path: Path, text: str | None) -> tuple[CRS | None, str]:
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:
-    """Say in one line what GDAL said in many."""
+    """Convert an error of GDAL to one sentence."""
     if isinstance(error, UnicodeError) or "Invalid UTF8" in str(error):
         return InputError(
             f"The text in {path} is not in the encoding that the file announces.",

@@ -1,4 +1,4 @@
-"""From a path to the reader that understands the file."""
+"""Choice of the reader for a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rm_geo.io.tables.zipped import open_zipped
 DELIMITED_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 READABLE: Final = "SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV"
 
-# First bytes of formats that are recognised whatever their file is called.
+# First bytes of formats that are recognised with any extension.
 _PARQUET_MAGIC: Final = b"PAR1"
 _VECTOR_MAGICS: Final = {
     b"SQLite format 3\x00": "a GeoPackage or another SQLite database",
@@ -53,23 +53,37 @@ _FOREIGN_MAGICS: Final = {
 
 
 def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> Source:
-    """Open a file of points and describe it, without reading its rows.
+    r"""Open a file of points and describe it, without reading its rows.
 
-    The content decides, then the extension.
+    The format is determined by the content, then by the extension.
 
     Parameters
     ----------
     path : path-like
-        A file that OGR, Parquet or a delimited-text reader understands.
+        A vector file, a Parquet file, delimited text, JSON lines, a Nemo log, or a ZIP archive of
+        one of them.
     layer : str, optional
-        The layer to read; needed where several hold points.
+        The layer; required if several layers have points.
+
+    Returns
+    -------
+    Source
 
     Raises
     ------
     InputError
         If the file is missing, unreadable, damaged, or not a table of points.
     UsageError
-        If a layer was named that the file does not have.
+        If the file does not have the layer.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,rsrp\n13.4,52.5,-90\n")
+    ...     open_source(path).names
+    ('lon', 'lat', 'rsrp')
     """
     file = Path(path)
     head = _first_bytes(file)
@@ -95,7 +109,7 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
             return inner
     for magic, kind in _VECTOR_MAGICS.items():
         if head.startswith(magic) and is_delimited:
-            # GDAL goes by the extension, and would read lines of text out of it.
+            # GDAL would read it as text, by its extension.
             raise InputError(f"{file} is {kind}, not text.", hint="Correct its extension.")
     if file.suffix.lower() == ".shp" or head.startswith(tuple(_VECTOR_MAGICS)):
         return _open_vector(file, layer)
@@ -134,27 +148,27 @@ _PLAIN_SUFFIXES: Final = (".dat", ".log", ".asc", ".xyz", ".out", ".prn", "")
 
 
 def _is_plain_text(file: Path, head: bytes) -> bool:
-    """Whether a file of no known extension may be delimited text."""
+    """Whether a file with an unknown extension may be delimited text."""
     if file.suffix.lower() not in _PLAIN_SUFFIXES or b"\x00" in head:
         return False
     return not any(byte < 9 or 13 < byte < 32 for byte in head)
 
 
 def _open_vector(file: Path, layer: str | None) -> Source:
-    """Open what OGR reads; its package brings GeoPandas, half a second that tables need not."""
+    """Open a file of OGR; the module imports GeoPandas (half a second), so it is imported here."""
     from rm_geo.io.tables.ogr import open_vector
 
     return open_vector(file, layer)
 
 
 def _refuse_layer(file: Path, layer: str | None) -> None:
-    """Say that a file has no layers if one was asked for."""
+    """Raise an error if a layer is requested of a file without layers."""
     if layer is not None:
         raise UsageError(f"{file} has no layers, so none called {layer!r} (`layer`).")
 
 
 def _first_bytes(file: Path) -> bytes | None:
-    """First bytes of a file, None for a folder that is itself a data set; explain failures."""
+    """Read the first bytes of a file; None for a folder that is a data set."""
     try:
         if file.is_dir():
             if file.suffix.lower() == ".gdb":
@@ -170,14 +184,16 @@ def _first_bytes(file: Path) -> bytes | None:
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{file} cannot be read: {reason}.", hint="Check its rights.") from error
+        raise InputError(
+            f"{file} cannot be read: {reason}.", hint="Check its permissions."
+        ) from error
     if not head:
         raise InputError(f"{file} is empty (0 bytes).", hint="Export it again.")
     return head
 
 
 def _folder_hint(folder: Path) -> str:
-    """Name the files in a folder that could have been meant."""
+    """List the readable files in a folder."""
     suffixes = (".shp", ".gpkg", ".geojson", ".parquet", ".fgb", *DELIMITED_SUFFIXES)
     found = sorted(p.name for p in folder.iterdir() if p.name.lower().endswith(suffixes))
     if not found:

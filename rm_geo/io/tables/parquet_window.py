@@ -1,4 +1,4 @@
-"""The rows of a Parquet file, and those inside a bounding box, without the rest in memory."""
+"""Rows of a Parquet file inside a bounding box, read without the other row groups."""
 
 from __future__ import annotations
 
@@ -18,18 +18,33 @@ Edges: TypeAlias = tuple[str, str, str, str]
 def read_groups(
     file: pq.ParquetFile, columns: Sequence[str], groups: Sequence[int], rows: int
 ) -> Iterator[Any]:
-    """Read some row groups as tables of at most so many rows.
+    """Read row groups as tables.
 
     Parameters
     ----------
     file : pyarrow.parquet.ParquetFile
         The open file.
     columns : sequence of str
-        What to read.
+        Columns to read.
     groups : sequence of int
-        Row groups, as :func:`groups_inside` gives them.
+        Row groups, as of :func:`groups_inside`.
     rows : int
-        Most rows of a table.
+        Largest number of rows of a table.
+
+    Yields
+    ------
+    pyarrow.Table
+
+    Examples
+    --------
+    >>> import io
+    >>> import pyarrow as pa
+    >>> buffer = io.BytesIO()
+    >>> pq.write_table(pa.table({"x": [1.0, 2.0, 9.0]}), buffer, row_group_size=2)
+    >>> file = pq.ParquetFile(buffer)
+    >>> groups = groups_inside(file, ("x", "x", "x", "x"), (5.0, 0.0, 10.0, 10.0))
+    >>> [table.num_rows for table in read_groups(file, ["x"], groups, 100)]
+    [1]
     """
     if groups:
         batches = file.iter_batches(rows, row_groups=list(groups), columns=list(columns))
@@ -37,17 +52,27 @@ def read_groups(
 
 
 def edge_columns(entry: Mapping[str, Any], geometry: str | None, request: Request) -> Edges | None:
-    """Find the columns whose statistics tell where rows lie; None if there are none.
+    """Find the columns whose statistics give the extent of rows.
 
     Parameters
     ----------
     entry : mapping
-        What the ``geo`` metadata says of the geometry column: GeoParquet 1.1's covering, or
-        the native encoding ``point``, have columns whose extent is known.
+        Entry of the geometry column in the ``geo`` metadata. The covering of GeoParquet 1.1 and
+        the native encoding ``point`` have such columns.
     geometry : str or None
         The geometry column.
     request : Request
-        Its ``axes`` are columns whose extent is known, too.
+        Its ``axes`` are such columns, too.
+
+    Returns
+    -------
+    tuple of str or None
+        Columns of the western, southern, eastern and northern edge; None if there are none.
+
+    Examples
+    --------
+    >>> edge_columns({"encoding": "point"}, "geometry", Request(["rsrp"]))
+    ('geometry.x', 'geometry.y', 'geometry.x', 'geometry.y')
     """
     if request.axes is not None:
         return request.axes * 2
@@ -66,16 +91,29 @@ def edge_columns(entry: Mapping[str, Any], geometry: str | None, request: Reques
 
 
 def groups_inside(file: pq.ParquetFile, edges: Edges | None, bounds: Bounds | None) -> list[int]:
-    """Choose the row groups that may have a point inside a box, by their statistics.
+    """Select the row groups that may have a point inside a box, by their statistics.
 
     Parameters
     ----------
     file : pyarrow.parquet.ParquetFile
         The open file.
     edges : tuple of str, optional
-        Columns, as :func:`edge_columns` finds them; without them all groups are chosen.
+        Columns, as of :func:`edge_columns`; without them all groups are selected.
     bounds : tuple of float, optional
-        West, south, east, north; everything if not given.
+        West, south, east, north; all groups are selected if not given.
+
+    Returns
+    -------
+    list of int
+
+    Examples
+    --------
+    >>> import io
+    >>> import pyarrow as pa
+    >>> buffer = io.BytesIO()
+    >>> pq.write_table(pa.table({"x": [1.0, 2.0, 9.0]}), buffer, row_group_size=2)
+    >>> groups_inside(pq.ParquetFile(buffer), ("x", "x", "x", "x"), (5.0, 0.0, 10.0, 10.0))
+    [1]
     """
     metadata = file.metadata
     if edges is None or bounds is None or metadata.num_row_groups == 0:
@@ -99,7 +137,7 @@ def groups_inside(file: pq.ParquetFile, edges: Edges | None, bounds: Bounds | No
 
 
 def _extent(group: Any, place: int | None) -> tuple[float, float] | None:  # noqa: ANN401
-    """Smallest and largest value of a column in a row group, where it is known."""
+    """Smallest and largest value of a column in a row group; None where unknown."""
     if place is None:
         return None
     column = group.column(place)

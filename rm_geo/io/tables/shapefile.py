@@ -1,4 +1,4 @@
-"""Completeness check of shapefiles: GDAL reads a truncated one without an error."""
+"""Completeness check of shapefiles: GDAL reads a truncated file without an error."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ _LENGTH_AT: Final = 24
 
 
 def check_shapefile(path: Path) -> None:
-    """Check that a shapefile has its sidecars (.shx, .dbf) and that none of them is cut short.
+    """Check that a shapefile has its sidecars (.shx, .dbf) and that no file is truncated.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.shp``.
 
     Raises
     ------
     InputError
-        If ``.shx`` or ``.dbf`` is missing, or a file is shorter than its header says.
+        If ``.shx`` or ``.dbf`` is missing, or a file is shorter than its header states.
+
+    Examples
+    --------
+    >>> check_shapefile(Path("missing.shp"))
+    Traceback (most recent call last):
+    rm_geo.errors.InputError: missing.shp lacks its sidecar missing.shx and missing.dbf...
     """
     needed = {s: sidecar_file(path, s) for s in (".shx", ".dbf")}
     missing = [suffix for suffix, file in needed.items() if file is None]
@@ -37,7 +48,7 @@ def check_shapefile(path: Path) -> None:
 
 
 def _shape_length(file: Path) -> int:
-    """Bytes that the header of a .shp or .shx announces."""
+    """Length in bytes that the header of a .shp or .shx states."""
     with file.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES:
@@ -47,7 +58,7 @@ def _shape_length(file: Path) -> int:
 
 
 def _dbf_length(file: Path) -> int:
-    """Bytes that the header of a .dbf announces."""
+    """Length in bytes that the header of a .dbf states."""
     with file.open("rb") as stream:
         header = stream.read(12)
     if len(header) < 12:
@@ -57,7 +68,7 @@ def _dbf_length(file: Path) -> int:
 
 
 def _check_length(file: Path, announced: int) -> None:
-    """Raise if a file is shorter than announced."""
+    """Raise an error if a file is shorter than its header states."""
     size = file.stat().st_size
     if size < announced:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What every reader gives: a description first, then the chosen columns, in chunks of rows."""
+"""Interface of all table readers: a description of the file, then columns in chunks of rows."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Bounds: TypeAlias = tuple[float, float, float, float]
 """West, south, east, north in the CRS of the source."""
 
 CHUNK_ROWS: Final = 1 << 18
-"""Rows that are read at a time: temporaries of some tens of megabytes."""
+"""Rows of a chunk: temporary arrays take some tens of megabytes."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be read.
+    """Columns and rows to read.
 
     Attributes
     ----------
     names : sequence of str
         Columns.
     bounds : tuple of float, optional
-        A reader may leave out rows outside, and need not.
+        West, south, east, north. A reader may drop rows outside, but need not.
     axes : tuple of str, optional
-        The columns of x and y that the bounds are about; the geometry if not given.
+        Columns of x and y to which the bounds apply (default: the geometry).
     rows : int
-        Most rows of a chunk; one with multipoints has more.
+        Largest number of rows of a chunk; multipoints may exceed it.
     """
 
     names: Sequence[str]
@@ -48,21 +48,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Table:
-    """Some rows of the columns that were asked for.
+    """Rows of the requested columns.
 
     Attributes
     ----------
     columns : mapping of str to pyarrow.ChunkedArray
-        The columns that were asked for.
+        The requested columns.
     x, y : ndarray of float64, shape (N,), or None
         Coordinates of the geometry, NaN where null or empty; None without a geometry.
     shapes : Shapes
-        What the geometries were.
+        Counts of the geometry types.
     malformed : int
-        Rows left out because they have more or fewer fields than the header.
+        Rows that were dropped because they have more or fewer fields than the header.
     restarts : bool
-        All chunks before were read wrongly (in an encoding that a later line belies), and
-        come again after this one, which is empty.
+        Whether all chunks before this empty one are void and are read again, because a later
+        line is not in the encoding of the first lines.
     """
 
     columns: Mapping[str, Column]
@@ -75,7 +75,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was opened and described, not yet read.
+    r"""A file that was opened and described, but not read.
 
     Attributes
     ----------
@@ -84,15 +84,27 @@ class Source:
     names : tuple of str
         Its columns, without the geometry.
     has_geometry : bool
-        Whether the rows carry a geometry.
+        Whether the rows have a geometry.
     crs : pyproj.CRS or None
-        CRS of the geometry, where the file says.
+        CRS of the geometry, where the file states it.
     chunks : callable
-        Reads what a :class:`Request` asks for, a chunk of rows at a time.
+        Reads the rows of a :class:`Request` in chunks.
     layer : str or None
-        The layer, in files that have layers.
+        The layer, in files with several layers.
     crs_fault : str
-        Why what the file says of its CRS cannot be understood; empty where it can.
+        Message if the CRS in the file is not valid; else empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rm_geo.io.tables import open_source
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "sites.csv")
+    ...     _ = path.write_text("site,height\nA,30\n")
+    ...     source = open_source(path)
+    ...     table = source.load(["site"])
+    >>> source.label == str(path), table.columns["site"].to_pylist()
+    (True, ['A'])
     """
 
     path: Path
@@ -105,16 +117,30 @@ class Source:
 
     @property
     def label(self) -> str:
-        """The file, and the layer where there is a choice, for messages."""
+        """Name of the file and of the layer, for messages.
+
+        Returns
+        -------
+        str
+        """
         return f"{self.path}" if self.layer is None else f"{self.path} (layer {self.layer!r})"
 
     def load(self, names: Sequence[str]) -> Table:
         """Read all rows of some columns at once; for small tables.
 
+        Parameters
+        ----------
+        names : sequence of str
+            Columns to read.
+
+        Returns
+        -------
+        Table
+
         Raises
         ------
         InputError
-            If the file cannot be read, or holds no point but lines or polygons.
+            If the file cannot be read, or has only lines or polygons.
         """
         tables: list[Table] = []
         for table in self.chunks(Request(names)):
@@ -136,13 +162,31 @@ class Source:
 
 
 def _joined(parts: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """Join coordinates; None where a part has none."""
+    """Concatenate coordinates; None if a part has none."""
     there = [part for part in parts if part is not None]
     return np.concatenate([np.empty(0), *there]) if len(there) == len(parts) else None
 
 
 def split_batches(batches: Iterator[Any], rows: int) -> Iterator[Any]:
-    """Cut record batches into tables of at most so many rows."""
+    """Split record batches into tables.
+
+    Parameters
+    ----------
+    batches : iterator of pyarrow.RecordBatch
+        The batches.
+    rows : int
+        Largest number of rows of a table.
+
+    Yields
+    ------
+    pyarrow.Table
+
+    Examples
+    --------
+    >>> batch = pa.RecordBatch.from_pydict({"x": [1, 2, 3]})
+    >>> [table.num_rows for table in split_batches(iter([batch]), 2)]
+    [2, 1]
+    """
     for batch in batches:
         for start in range(0, batch.num_rows, rows):
             yield pa.Table.from_batches([batch.slice(start, rows)])

@@ -1,4 +1,4 @@
-"""Coordinates out of WKB, without an object per point."""
+"""Decoding of points from WKB in bulk."""
 
 from __future__ import annotations
 
@@ -21,18 +21,23 @@ _POINT_TYPE_IDS: Final = (0, 4)  # shapely's Point and MultiPoint
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the geometries of some rows were; those of several chunks add up.
+    """Counts of the geometry types of some rows. Counts of several chunks can be added.
 
     Attributes
     ----------
     rows : int
-        Rows that were looked at, those without a geometry included.
+        All rows, including those without a geometry.
     not_points : int
-        Rows left out because their geometry is a line, a polygon or a collection.
+        Rows that were dropped because their geometry is a line, a polygon or a collection.
     kinds : tuple of str
-        What some of those were.
+        Some of their types.
     multipoints, parts : int
-        Multipoints, and the points that they became.
+        Multipoints, and the points in them.
+
+    Examples
+    --------
+    >>> (Shapes(rows=2, multipoints=1, parts=3) + Shapes(rows=1)).notes
+    ('1 multipoints became 3 points.',)
     """
 
     rows: int = 0
@@ -52,18 +57,28 @@ class Shapes:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to multipoints."""
+        """Notes on multipoints for the cleaning report.
+
+        Returns
+        -------
+        tuple of str
+        """
         if not self.multipoints:
             return ()
         return (f"{self.multipoints} multipoints became {self.parts} points.",)
 
     def require_points(self, source: str) -> None:
-        """Raise if the rows hold lines or polygons only.
+        """Check that not all rows are lines or polygons.
+
+        Parameters
+        ----------
+        source : str
+            The file, for messages.
 
         Raises
         ------
         InputError
-            Naming what they hold.
+            If they are. The message names the types.
         """
         if self.not_points and self.not_points == self.rows:
             raise InputError(
@@ -81,9 +96,9 @@ class DecodedPoints:
     x, y : ndarray of float64, shape (N,)
         Coordinates; NaN where the geometry is null or empty.
     shapes : Shapes
-        What the geometries were.
+        Counts of the geometry types.
     rows : ndarray of int64, shape (N,), or None
-        The row of the column that each point comes from; None where it is each in turn.
+        Row of each point in the column; None if each row is one point.
     """
 
     x: NDArray[np.float64]
@@ -92,28 +107,48 @@ class DecodedPoints:
     rows: NDArray[np.int64] | None = None
 
     def take(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Give an attribute column with one entry per point."""
+        """Repeat or drop the values of an attribute column, one for each point.
+
+        Parameters
+        ----------
+        column : pyarrow.ChunkedArray
+            Values of the rows.
+
+        Returns
+        -------
+        pyarrow.ChunkedArray
+            Values of the points, length N.
+        """
         return column if self.rows is None else column.take(pa.array(self.rows))
 
 
 def decode_points(column: pa.ChunkedArray, source: str) -> DecodedPoints:
     """Decode a WKB column to coordinates.
 
-    Little-endian points, which is what every writer of our formats writes, are read by
-    numpy straight from Arrow's buffer: 1,000,000 in some 10 ms. Everything else
-    (multipoints, big-endian, EWKB with an SRID) goes through shapely.
+    Little-endian points, the usual case, are read by numpy from Arrow's buffer: 1,000,000 in
+    about 10 ms. Multipoints, big-endian WKB and EWKB with an SRID are decoded by shapely.
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray of binary
-        WKB; null where there is no geometry.
+        WKB; null without a geometry.
     source : str
         The file, for messages.
+
+    Returns
+    -------
+    DecodedPoints
 
     Raises
     ------
     InputError
         If the bytes are not WKB.
+
+    Examples
+    --------
+    >>> points = decode_points(pa.chunked_array([[shapely.Point(13, 52).wkb, None]]), "a.gpkg")
+    >>> points.x.tolist(), points.y.tolist()
+    ([13.0, nan], [52.0, nan])
     """
     array = _binary_array(column)
     count = len(array)
@@ -127,7 +162,7 @@ def decode_points(column: pa.ChunkedArray, source: str) -> DecodedPoints:
 
 
 def _binary_array(column: pa.ChunkedArray) -> pa.LargeBinaryArray:
-    """One contiguous large-binary array, whatever the chunks and the extension type."""
+    """Convert a column of any chunks and binary type to one large-binary array."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
@@ -139,7 +174,7 @@ def _binary_array(column: pa.ChunkedArray) -> pa.LargeBinaryArray:
 def _decode_simple(
     array: pa.LargeBinaryArray, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Fill the coordinates of little-endian points; say which rows they are."""
+    """Fill in the coordinates of little-endian points, and return a mask of their rows."""
     simple = np.zeros(len(array), dtype=bool)
     _, offsets_buffer, data_buffer = array.buffers()
     if data_buffer is None or len(array) == 0:
@@ -175,7 +210,7 @@ def _decode_others(
     other: NDArray[np.int64],
     source: str,
 ) -> DecodedPoints:
-    """Decode what is not a plain point with shapely; multipoints become several rows."""
+    """Decode other geometries with shapely; multipoints become several rows."""
     try:
         shapes = shapely.from_wkb(
             np.array(array.take(pa.array(other)).to_pylist(), dtype=object), on_invalid="raise"

@@ -1,4 +1,4 @@
-"""Tables in a ZIP archive, also in sub-folders of it."""
+"""Tables in ZIP archives and in their folders."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SPREADSHEET: Final = "[Content_Types].xml"
 def open_zipped(
     path: Path, suffixes: tuple[str, ...], opened: Callable[[Path], Source]
 ) -> Source | None:
-    """Open the only table of an archive.
+    r"""Open the only table of an archive.
 
-    The table, and files beside it with the same stem, are unpacked into a temporary folder that
+    The table, and files beside it with the same stem, are unpacked into a temporary folder, which
     is removed with the source.
 
     Parameters
@@ -32,19 +32,30 @@ def open_zipped(
     path : Path
         A ZIP archive.
     suffixes : tuple of str
-        Endings of the names of tables, in lower case.
+        Suffixes of table names, in lower case.
     opened : callable
         Opens an unpacked file.
 
     Returns
     -------
     Source or None
-        None if the archive is a spreadsheet, or has nothing of these names.
+        None if the archive is a spreadsheet, or has no file with these suffixes.
 
     Raises
     ------
     InputError
         If it is damaged, has several tables, or would unpack to an unreasonable size.
+
+    Examples
+    --------
+    >>> from rm_geo.io.tables import open_source
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.zip")
+    ...     with zipfile.ZipFile(path, "w") as archive:
+    ...         archive.writestr("log/drive.csv", "lon,lat,rsrp\n13.4,52.5,-90\n")
+    ...     source = open_zipped(path, (".csv",), open_source)
+    >>> source.names
+    ('lon', 'lat', 'rsrp')
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -85,13 +96,13 @@ def open_zipped(
 
 
 def _is_hidden(info: zipfile.ZipInfo) -> bool:
-    """Whether a member is a folder, or made by an operating system."""
+    """Whether a member is a folder, a hidden file, or metadata of an operating system."""
     parts = PurePosixPath(info.filename).parts
     return info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path: Path) -> None:
-    """Unpack a member under its own name, up to its announced size."""
+    """Unpack a member under its own name, up to its stated size."""
     if info.file_size > _LARGEST_BYTES or info.file_size > _LARGEST_RATIO * max(
         info.compress_size, 1 << 20
     ):
