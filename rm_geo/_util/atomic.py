@@ -43,7 +43,7 @@ _HINTS: Final = {
 def replacing(path: str | os.PathLike[str], *, single_writer: bool = False) -> Iterator[Path]:
     """Write a file beside its target, and rename it to the target when it is complete.
 
-    Whatever happens inside the block, a cancellation included, the target is either the
+    If the block ends in any way, a cancellation included, the target is either the
     new file, complete and flushed to the device, or unchanged.
 
     Parameters
@@ -198,7 +198,7 @@ def require_file_target(path: str | os.PathLike[str]) -> Path:
 def refuse_link(path: Path) -> None:
     """Refuse a link in the place of a temporary file or folder of this program.
 
-    The target of a link must not be written or deleted, whatever the name of the link.
+    The target of a link must not be written or deleted.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ NEIGHBOURHOOD_DB: Final = 10.0
 
 _LEAST_REPEATS: Final = 10  # of a suspect value that is no known filler
 _LEAST_SHARE: Final = 0.01
-_FILLER_ROWS: Final = 5  # a file with so many rows of -24 dBm and nothing else has no levels
+_FILLER_ROWS: Final = 5  # of -24 dBm in a file without other levels
 _BIN_DB: Final = 0.1
 _LOWEST_BIN_DBM: Final = -200.0
 _BINS: Final = 2601  # to 60 dBm

@@ -196,7 +196,7 @@ def _decode(path: Path, head: bytes) -> tuple[str, str]:
             return head[len(mark) :].decode(codec, errors="ignore"), codec
     if b"\x00" in head:
         raise InputError(
-            f"{path} is not a text file, despite its extension.",
+            f"{path} is not text, despite its extension.",
             hint="Readable are SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV.",
         )
     try:
