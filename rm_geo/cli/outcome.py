@@ -105,7 +105,7 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
         )
     if isinstance(error, Stopped):
         return Failure(
-            "Terminated; nothing half-written is left.",
+            "Terminated; no incomplete files are left.",
             hint=None,
             exit_code=error.exit_code,
             kind="CancelledError",

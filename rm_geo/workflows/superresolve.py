@@ -344,7 +344,7 @@ def _require_levels(values: FloatArray, source: Path) -> None:
     if low >= 0.0 and 0.0 < high <= 1.0:
         hint = "Power in milliwatts becomes dBm by 10 log10 (gdal_calc.py --calc '10*log10(A)')."
     elif low >= 0.0 and high <= 250.0:
-        hint = "Subtract a path loss in dB from the EIRP of a reference signal."
+        hint = "Path loss in dB: subtract it from the EIRP of a reference signal."
     raise InputError(
         f"{source} does not hold levels in dBm: it has values from {low:g} to {high:g}.", hint=hint
     )

@@ -197,7 +197,7 @@ def test_signals_end_a_command_cleanly(tmp_path, number, code):
     process.send_signal(number)
     _, stderr = process.communicate(timeout=HANG_S)
     assert process.returncode == code
-    assert "nothing half-written" in stderr
+    assert "no incomplete files" in stderr
     assert "Traceback" not in stderr
 
 
