@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import lazy_loader
 
-from rm_geo._version import __version__
+from rm_geo._version import __version__ as __version__
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__all__ += ["__version__"]
+__getattr__, _, _names = lazy_loader.attach_stub(__name__, __file__)
+__all__ = sorted(["__version__", *_names])
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)
