@@ -119,16 +119,16 @@ def train(
     place = torch.device(local_device(choose_device(device)))
     settled = read_config(kind, recipe)
     check_config(settled, resumed=resume and (out / CHECKPOINT_NAME).exists())
-    team = ProcessGroup.join(place)
+    group = ProcessGroup.join(place)
     try:
-        listener = console if team.leads else SilentProgress()
-        settled = prepare_data(settled, out / "data", listener, team)
+        listener = console if group.is_main else SilentProgress()
+        settled = prepare_data(settled, out / "data", listener, group)
         network = run_training(
-            settled, out, device=place, resume=resume, progress=listener, team=team
+            settled, out, device=place, resume=resume, progress=listener, group=group
         )
     finally:
-        team.leave()
-    if not team.leads:
+        group.close()
+    if not group.is_main:
         return
     size = chosen["size"] or "own"
     text = CardText(

@@ -1,1 +1,1 @@
-"""Training: losses, dynamic weight averaging, the loop and its checkpoints."""
+"""Training of the networks: data, losses, the training loop and its checkpoints."""

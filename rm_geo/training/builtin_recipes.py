@@ -1,6 +1,6 @@
-"""Recipes that come with rm_geo: the papers' trainings, their ablations, and better ones.
+"""Built-in training recipes: those of the papers, their ablations, and improved ones.
 
-``rm-geo train KIND --config NAME``; whatever is given on the command line goes before them.
+Command: ``rm-geo train KIND --config NAME``. Options on the command line override the recipe.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
 from rm_geo.errors import ConfigError
 
 SETTINGS: Final = {1: MARS_SETTING_I.name, 2: MARS_SETTING_II.name}
-"""Splits of the MARS paper's settings: unseen transmitters, unseen scenes."""
+"""Splits for the settings of the MARS paper: unseen transmitters, unseen scenes."""
 
 _RADIOCYCLE: Final = {
     "split": "radiocycle",
     "loop": {"max_minutes": 120.0, "learning_rate": 1e-3},
-    # One model for all rates, which is what the paper's figure 4 asks of RadioCycle.
+    # One model for all sampling rates, as in figure 4 of the RadioCycle paper.
     "task": {"batch": 16, "crop": 256, "fraction": [0.05, 0.5], "turned": False},
 }
 
@@ -29,7 +29,7 @@ _SUPER_RESOLUTION: Final = {
 
 
 def _with(recipe: dict[str, Any], **sections: dict[str, Any] | None) -> dict[str, Any]:
-    """Copy a recipe, sections changed key by key; a section that is None is left out."""
+    """Copy a recipe and update its sections; a section of None is removed."""
     changed = copy.deepcopy(recipe)
     for name, section in sections.items():
         if section is None:
@@ -39,7 +39,7 @@ def _with(recipe: dict[str, Any], **sections: dict[str, Any] | None) -> dict[str
     return changed
 
 
-_READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
+_RECIPES: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "radiocycle": {
         "ml-dwa": _with(_RADIOCYCLE, task={"mode": "dual-dwa"}),
         "ml": _with(_RADIOCYCLE, task={"mode": "dual"}),
@@ -48,16 +48,16 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "interpolation-net": {"paper": _RADIOCYCLE},
     "mars": {
         "paper": _SUPER_RESOLUTION,
-        # Every training map, the walls told, bilinear corrected. The papers' second and third
-        # loss pull against the error that is judged, so they weigh less.
+        # All training maps, a mask of buildings, correction of the bilinear enlargement. The
+        # second and third loss of the paper conflict with the RMSE, so their weights are smaller.
         "plus": _with(
             _SUPER_RESOLUTION,
             split=None,
             network={"residual": True, "masked": True},
             task={"gradient_weight": 0.002, "focal_weight": 0.0},
         ),
-        # For planners' rasters, whose values are means of cells at a power that nobody knows,
-        # and whose buildings are nodata if they are there at all.
+        # For rasters of planning tools: values are block means, the transmit power is unknown,
+        # and buildings are nodata or missing.
         "field": _with(
             _SUPER_RESOLUTION,
             split=None,
@@ -68,13 +68,13 @@ _READY: Final[dict[str, dict[str, dict[str, Any]]]] = {
                 "turned": True,
             },
         ),
-        # Known scenes: the walls are told at full resolution.
+        # For known scenes: buildings at full resolution are an input.
         "walls": _with(
             {**_SUPER_RESOLUTION, "split": MARS_SETTING_I.name},
             network={"residual": True, "walled": True},
             task={"gradient_weight": 0.002, "focal_weight": 0.0, "turned": True},
         ),
-        # For planners' rasters with outlines of the buildings beside them.
+        # For rasters of planning tools with building footprints.
         "field-walls": _with(
             _SUPER_RESOLUTION,
             split=None,
@@ -105,30 +105,60 @@ _SIZES: Final[dict[str, dict[str, dict[str, Any]]]] = {
 }
 
 
-def ready_recipes(kind: str) -> tuple[str, ...]:
-    """Names of the recipes that come for a kind of network."""
-    return tuple(_READY.get(kind, {}))
+def builtin_recipe_names(kind: str) -> tuple[str, ...]:
+    """Return the names of the built-in recipes for a kind of network.
+
+    Examples
+    --------
+    >>> builtin_recipe_names("radiocycle")
+    ('ml-dwa', 'ml', 'sl')
+    """
+    return tuple(_RECIPES.get(kind, {}))
 
 
 def builtin_recipe(kind: str, name: str) -> dict[str, Any]:
-    """Give a recipe that comes with rm_geo, to be changed at will.
+    """Return a copy of a built-in recipe.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of network.
+    name : str
+        One of :func:`builtin_recipe_names`.
+
+    Returns
+    -------
+    dict
+        Sections of the recipe, as in a YAML file.
 
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is no recipe of that name.
     """
-    known = _READY.get(kind, {})
+    known = _RECIPES.get(kind, {})
     if name not in known:
         raise ConfigError(
-            f"There is neither a file nor a ready recipe {name!r} for {kind!r}.",
-            hint=f"Ready: {', '.join(known) or 'none'}.",
+            f"There is neither a file nor a built-in recipe {name!r} for {kind!r}.",
+            hint=f"Built-in recipes: {', '.join(known) or 'none'}.",
         )
     return copy.deepcopy(known[name])
 
 
 def network_of_size(kind: str, size: str) -> dict[str, Any]:
-    """Give the network section of a size, ``s`` (two cores) or ``full`` (the paper's, a GPU).
+    """Return the network section of a recipe for a size.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of network.
+    size : {"s", "full"}
+        ``s`` can be trained on two CPU cores; ``full`` is the size of the paper, for a GPU.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of the network.
 
     Raises
     ------
@@ -138,6 +168,6 @@ def network_of_size(kind: str, size: str) -> dict[str, Any]:
     sizes = _SIZES.get(kind, {})
     if size not in sizes:
         raise ConfigError(
-            f"There is no size {size!r} of {kind!r}.", hint=f"Sizes: {', '.join(sizes) or 'none'}."
+            f"Unknown size {size!r} of {kind!r}.", hint=f"Sizes: {', '.join(sizes) or 'none'}."
         )
     return copy.deepcopy(sizes[size])

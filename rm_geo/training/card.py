@@ -1,4 +1,4 @@
-"""The model of a finished training: weights, a card that tells all, and the training's curves."""
+"""Publication of a trained model: weights, model card and training curves."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rm_geo.errors import InputError
 from rm_geo.networks import build
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint
 from rm_geo.training.config import TrainingConfig
-from rm_geo.training.curves import CURVES_NAME, draw_course, read_course
+from rm_geo.training.curves import CURVES_NAME, draw_curves, read_curves
+from rm_geo.training.initialization import CONFIG_NAME, Origin
 from rm_geo.training.loop import CHECKPOINT_NAME, LOG_NAME
-from rm_geo.training.start import CONFIG_NAME, Origin
 from rm_geo.zoo.weights import save_model
 
 LICENCE = "Apache-2.0"
@@ -28,20 +28,20 @@ RECIPE_NAME = "recipe.yaml"
 
 @dataclass(frozen=True)
 class CardText:
-    """What a person must say of a model; the rest is measured.
+    """Parts of a model card that are written by hand. The others are measured.
 
     Attributes
     ----------
     summary : str
-        One line.
+        One line about the model.
     data : str
-        What it was trained on, and where that is from.
+        Training data and its source.
     limits : sequence of str
-        What it is not good at.
+        Known limits of the model.
     device : str
-        What it was trained on, in words.
+        Description of the training machine.
     scores : mapping of str to str
-        Tables in Markdown, by their titles.
+        Tables in Markdown by title.
     """
 
     summary: str
@@ -52,29 +52,45 @@ class CardText:
 
 
 def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = True) -> str:
-    """Write a model folder from a training's folder; return the weights' sha256.
+    """Write a model folder from the folder of a training.
 
-    The weights are the moving average. With ``half``, matrices and kernels are rounded to
-    half precision, which moves results by less than 0.01 dB; what normalises and shifts is
-    left as it is, since running variances may leave that range.
+    Parameters
+    ----------
+    run : Path
+        Folder of the training.
+    folder : Path
+        Model folder to write.
+    size : str
+        Size class, ``s`` or ``full``.
+    text : CardText
+        Parts of the card written by hand.
+    half : bool
+        Whether to round matrices and kernels to half precision, which changes results by less
+        than 0.01 dB. Biases and normalisation keep single precision, because running variances
+        may exceed the range of half precision.
+
+    Returns
+    -------
+    str
+        SHA-256 of the weights, which are the moving average of the training.
 
     Raises
     ------
     InputError
-        If the training's folder lacks its configuration.
+        If the configuration of the training is missing or invalid.
     ModelError
-        If its checkpoint is missing or damaged.
+        If the checkpoint is missing or damaged.
     """
     try:
         config = TrainingConfig(**json.loads((run / CONFIG_NAME).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{run} is not the folder of a training: {CONFIG_NAME} cannot be read ({error}).",
-            hint="Name the folder that rm-geo train wrote to.",
+            hint="Name an output folder of rm-geo train.",
         ) from error
     state, tensors = load_checkpoint(run / CHECKPOINT_NAME)
     origin = Origin.read(run)
-    if origin.parent is None and config.start_from is not None:  # begun by an earlier version
+    if origin.parent is None and config.start_from is not None:  # written by an earlier version
         origin = Origin(parent=Path(config.start_from).name)
     network = build(config.kind, config.network)
     prefix = "average."
@@ -97,7 +113,7 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
             "loop": dict(config.loop),
             "task": dict(config.task),
             "mixture": dict(config.mixture),
-            **_beginning(config),
+            **_start_values(config),
         },
         **({} if origin.parent is None else {"started_from": asdict(origin)}),
         "seed": int(config.loop.get("seed", 0)),
@@ -113,7 +129,7 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
     if "scale" in config.network:
         more["scale"] = config.network["scale"]
     checksum = save_model(folder, network, config.kind, config.network, more)
-    drawn = draw_course(read_course(run / LOG_NAME), folder / CURVES_NAME)
+    drawn = draw_curves(read_curves(run / LOG_NAME), folder / CURVES_NAME)
     facts = {**more, "half": half, "origin": origin.in_words}
     card = _card(folder.name, config, state, text, facts, parameters, checksum)
     if drawn:
@@ -125,12 +141,12 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
 
 
 def _started(origin: str, parts: Sequence[str] | None) -> str:
-    """Say what a training started from, and with which parts of it."""
+    """Describe the initial weights of a training."""
     return origin if parts is None else f"{', '.join(parts)} of {origin}"
 
 
 def _recipe(config: TrainingConfig, data: str) -> str:
-    """Write what ``rm-geo train KIND --config recipe.yaml`` needs to train the model again."""
+    """Return the recipe with which ``rm-geo train KIND --config`` repeats the training."""
     values = {
         "network": dict(config.network),
         "held_out": config.held_out,
@@ -139,19 +155,19 @@ def _recipe(config: TrainingConfig, data: str) -> str:
         "loop": dict(config.loop),
         "task": dict(config.task),
         "mixture": dict(config.mixture),
-        **_beginning(config),
+        **_start_values(config),
     }
     kept = {key: value for key, value in values.items() if value not in (None, {})}
     head = f"# {config.kind}, trained on: {data}\n"
     try:
         import yaml
-    except ImportError:  # a training machine may have torch and numpy alone; JSON is YAML too
+    except ImportError:  # a training machine may have only torch and numpy; JSON is valid YAML
         return head + json.dumps(kept, indent=2) + "\n"
     return head + str(yaml.safe_dump(kept, sort_keys=False))
 
 
-def _beginning(config: TrainingConfig) -> dict[str, Any]:
-    """Give what a recipe says of where it starts and how it reads its data, if it says so."""
+def _start_values(config: TrainingConfig) -> dict[str, Any]:
+    """Return the keys of a recipe about initial weights and RadioMapSeer, if they are set."""
     parts = None if config.start_parts is None else list(config.start_parts)
     values = {
         "start_from": config.start_from,
@@ -162,8 +178,8 @@ def _beginning(config: TrainingConfig) -> dict[str, Any]:
 
 
 def _last_validation(log: Path) -> dict[str, float]:
-    """Scores on the scenes held out, from the last line of the log that has them."""
-    return {name: points[-1][1] for name, points in read_course(log).validation.items()}
+    """Return the validation scores from the last line of the log that has them."""
+    return {name: points[-1][1] for name, points in read_curves(log).validation.items()}
 
 
 def _card(
@@ -175,7 +191,7 @@ def _card(
     parameters: int,
     checksum: str,
 ) -> str:
-    """Write the card for people."""
+    """Return the model card in Markdown."""
     lines = [
         f"# {name}",
         "",
@@ -198,7 +214,7 @@ def _card(
     ]
     for title, table in text.scores.items():
         lines += [f"### {title}", "", table.strip(), ""]
-    lines += ["### Scenes held out from training, at its end", "", "| score | value |", "|---|---|"]
+    lines += ["### Validation at the end of training", "", "| score | value |", "|---|---|"]
     lines += [f"| {key} | {value:.4f} |" for key, value in more["validation"].items()]
     lines += ["", "## Limits", "", *[f"- {limit}" for limit in text.limits], ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on, without pickle.
+"""Checkpoints: the complete state of a training, without pickled objects.
 
 One safetensors file holds the network, its moving average and the optimiser's moments; its
 header holds the rest as JSON. It is written beside its target and renamed, so that a kill
@@ -23,16 +23,16 @@ _KEY = "rm_geo_training"
 
 @dataclass
 class TrainingState:
-    """What a checkpoint holds beside tensors.
+    """State of a training apart from tensors.
 
     Attributes
     ----------
     step : int
-        Optimiser steps done.
+        Number of optimiser steps.
     trained_s : float
-        Seconds of training so far, all runs together.
+        Seconds of training, of all runs together.
     task : dict
-        Whatever the task wants back, such as the history of its loss weights.
+        State of the task, such as the history of its loss weights.
     """
 
     step: int = 0
@@ -62,22 +62,22 @@ def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     Raises
     ------
     ModelError
-        If the file is damaged or no checkpoint.
+        If the file is damaged or not a checkpoint.
     """
     try:
         metadata, tensors = parse_tensors(path.read_bytes())
         return TrainingState(**json.loads(metadata[_KEY])), tensors
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} is no training checkpoint, or a damaged one: {error}.",
-            hint="Remove it, or begin anew (`resume=False`).",
+            f"{path} is not a training checkpoint, or it is damaged: {error}.",
+            hint="Remove it, or start anew (`resume=False`).",
         ) from error
 
 
 def optimiser_tensors(
     optimiser: torch.optim.Optimizer, names: dict[Tensor, str]
 ) -> dict[str, Tensor]:
-    """Moments of an Adam optimiser, by the names of its parameters."""
+    """Return the moments of an Adam optimiser by the names of its parameters."""
     found: dict[str, Tensor] = {}
     for parameter, moments in optimiser.state.items():
         for key in ("exp_avg", "exp_avg_sq", "step"):
@@ -88,7 +88,7 @@ def optimiser_tensors(
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]
 ) -> None:
-    """Put the moments back; parameters that have none start afresh."""
+    """Restore the moments of an Adam optimiser; parameters without moments start with none."""
     for parameter, name in names.items():
         if f"adam.step.{name}" not in tensors:
             continue
@@ -99,6 +99,6 @@ def restore_optimiser(
             for key in ("exp_avg", "exp_avg_sq", "step")
         }
         for key in ("exp_avg", "exp_avg_sq"):
-            # channels-last parameters want channels-last moments
+            # the moments need the memory format of their parameters
             moment = optimiser.state[parameter][key]
             optimiser.state[parameter][key] = torch.empty_like(parameter).copy_(moment)

@@ -1,4 +1,4 @@
-"""Crops at coarser pixels: what drive tests give when they are binned to 2 or 4 m."""
+"""Crops at coarser pixels, like drive tests binned to 2 or 4 m."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch.nn import functional
 from rm_geo.training.scenes import SceneCrops
 
 _COUNTS_FROM: Final = 0.5
-"""Share of a pixel that must be outdoors, or a building, for it to count as such."""
+"""Fraction of a pixel that must be outdoors, or a building, to mark it as such."""
 
 
-def coarser(crops: SceneCrops, factor: int) -> SceneCrops:
-    """Average crops over squares of pixels, as binning does.
+def coarsen(crops: SceneCrops, factor: int) -> SceneCrops:
+    """Average crops over squares of pixels, like binning of measurements.
 
     Parameters
     ----------
     crops : SceneCrops
-        Sides are multiples of ``factor``.
+        Crops whose sides are multiples of ``factor``.
     factor : int
-        Pixels along a side that become one.
+        Number of pixels along a side that form one coarse pixel.
 
     Returns
     -------
     SceneCrops
-        Gains are means of the power outdoors; a drive visits a pixel when it first comes to a
-        part of it.
+        Gains are means of the outdoor power. The order of a drive is that of the first visit to
+        any part of a pixel.
     """
     if factor == 1:
         return crops
@@ -49,31 +49,36 @@ def coarser(crops: SceneCrops, factor: int) -> SceneCrops:
 
 
 def _first_visit(order: Tensor, factor: int) -> Tensor:
-    """Least order of the visited pixels of each square; -1 where a drive never comes."""
+    """Return the smallest order of the visited pixels in each square, -1 if none is visited."""
     never = torch.where(order < 0, torch.inf, order)
     first = -functional.max_pool2d(-never, factor)
     return torch.where(torch.isinf(first), -1.0, first)
 
 
-def fitting(batch: int, crop: int, factor: int, largest: int, multiple: int) -> tuple[int, int]:
-    """Find the batch and the crop whose original fits the largest scenes.
+def fit_batch(batch: int, crop: int, factor: int, largest: int, multiple: int) -> tuple[int, int]:
+    """Adapt batch size and crop size so that the crop at full resolution fits the largest scenes.
 
     Parameters
     ----------
     batch, crop : int
-        As at the scenes' own pixels.
+        Batch size and crop side for pixels of the scenes.
     factor : int
-        How much coarser the pixels are to be.
+        Size of a coarse pixel in pixels of the scenes.
     largest : int
-        Side of the largest scenes.
+        Side of the largest scenes in pixels.
     multiple : int
-        Crops must be a multiple of this.
+        Number that crops must be a multiple of.
 
     Returns
     -------
     batch, crop : int
-        Halved crops in batches of four times as many, until they fit, or the next half would
-        suit the network no more; then they may be too large.
+        The crop is halved and the batch quadrupled until the crop fits. If another halving would
+        violate ``multiple``, the result may still be too large.
+
+    Examples
+    --------
+    >>> fit_batch(4, 256, factor=4, largest=512, multiple=32)
+    (16, 128)
     """
     while crop * factor > largest and crop % (2 * multiple) == 0:
         batch, crop = 4 * batch, crop // 2

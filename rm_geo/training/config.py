@@ -1,4 +1,4 @@
-"""The configuration of a training."""
+"""Configuration of a training."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that a training depends on.
+    """Complete configuration of a training.
 
     Attributes
     ----------
     kind : str
-        What to train, see :func:`rm_geo.networks.kind_names`.
+        Kind of network, see :func:`rm_geo.networks.kinds`.
     network : mapping
         Keyword arguments of the network.
     data : sequence of str
         Folders of simulated sets.
     data_weights : sequence of float or None
-        How often each is drawn from.
+        Relative frequency of each set; equal if None.
     held_out : int
-        Scenes at the end of each set kept for validation.
+        Number of scenes at the end of each set that are kept for validation.
     split : str or None
-        Name of a split of :mod:`rm_geo.datasets.splits`: train on its maps and transmitters
-        alone.
+        Name of a split of :mod:`rm_geo.datasets.splits`. If set, only its maps and transmitters
+        are used.
     start_from : str or None
-        Trained model, by name or file, whose weights a new training starts from, widened
-        where the network is wider (:func:`~rm_geo.training.widening.widen`); a checkpoint that
-        is resumed has its own.
+        Name or file of a trained model with the initial weights of a new training. For a wider
+        network they are widened (:func:`~rm_geo.training.widening.widen`). A resumed training
+        uses its checkpoint instead.
     start_parts : sequence of str or None
-        Only these parts of the network start from it, such as ``F`` of a RadioCycle.
+        Parts of the network that use these initial weights, such as ``F`` of a RadioCycle; all
+        parts if None.
     radiomapseer : mapping
-        How RadioMapSeer is read, where it is among the data: ``simulation`` (DPM, IRT2, ...)
-        and ``scale`` (published, noise-floor).
+        Options for reading RadioMapSeer: ``simulation`` (DPM, IRT2, ...) and ``scale``
+        (published, noise-floor).
     loop, task, mixture : mapping
-        Fields of :class:`~rm_geo.training.loop.LoopOptions`, of the task's options, and of
-        :class:`~rm_geo.training.measure.MeasurementMixture`.
+        Fields of :class:`~rm_geo.training.loop.LoopOptions`, of the options of the task, and of
+        :class:`~rm_geo.training.measurements.MeasurementMixture`.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""The course of a training: its log as series, and as a picture."""
+"""Training curves: reading the log of a training and plotting it."""
 
 from __future__ import annotations
 
@@ -17,30 +17,37 @@ Series = dict[str, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
-class Course:
-    """What a training's log tells.
+class TrainingCurves:
+    """Losses and validation scores of a training over time.
 
     Attributes
     ----------
     losses, validation : dict of str to list of (float, float)
-        Minutes of training and value, by name.
+        Points (minutes of training, value) by name.
     """
 
     losses: Series
     validation: Series
 
 
-def read_course(log: Path) -> Course:
-    """Read a log of JSON lines; a line that a kill cut short is passed over.
+def read_curves(log: Path) -> TrainingCurves:
+    """Read the log of a training, a file of JSON lines.
 
-    A resumed training repeats what it did since its last checkpoint: of several lines with
-    the same step the last counts. A training that was stopped before its first line has no log
-    yet, which is an empty one.
+    Parameters
+    ----------
+    log : Path
+        The log. A missing file is an empty log: the training was stopped before its first line.
+
+    Returns
+    -------
+    TrainingCurves
+        Incomplete lines are ignored. Of several lines for one step, which a resumed training
+        may write, the last one is used.
 
     Raises
     ------
     InputError
-        If the log is there and cannot be read.
+        If the log exists and cannot be read.
     """
     entries: dict[tuple[str, int], dict[str, Any]] = {}
     try:
@@ -57,7 +64,7 @@ def read_course(log: Path) -> Course:
         for kind in ("losses", "validation"):
             if kind in entry:
                 entries[kind, int(entry["step"])] = entry
-    course = Course({}, {})
+    course = TrainingCurves({}, {})
     for (kind, _), entry in sorted(entries.items(), key=lambda item: item[0][1]):
         series = course.losses if kind == "losses" else course.validation
         for name, value in entry[kind].items():
@@ -65,15 +72,26 @@ def read_course(log: Path) -> Course:
     return course
 
 
-def draw_course(course: Course, path: Path) -> bool:
-    """Draw losses and validation scores against minutes.
+def draw_curves(course: TrainingCurves, path: Path) -> bool:
+    """Plot losses and validation scores against minutes of training.
 
-    False, and no picture, without matplotlib or where there is nothing to draw.
+    Parameters
+    ----------
+    course : TrainingCurves
+        The curves.
+    path : Path
+        PNG file to write.
+
+    Returns
+    -------
+    bool
+        Whether the file was written. It is not if matplotlib is not installed or the curves are
+        empty.
 
     Raises
     ------
     OutputError
-        If the picture cannot be written.
+        If the file cannot be written.
     """
     if not course.losses and not course.validation:
         return False
@@ -82,7 +100,7 @@ def draw_course(course: Course, path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    # Scores of different units do not share an axis: each has its own panel.
+    # Scores have different units, so each has its own panel.
     panels = [
         ("losses", course.losses),
         *((name, {name: points}) for name, points in course.validation.items()),

@@ -1,4 +1,4 @@
-"""Training data as people have it, made into folders of scenes that training reads."""
+"""Conversion of training data to folders of scenes."""
 
 from __future__ import annotations
 
@@ -25,69 +25,91 @@ if TYPE_CHECKING:
 
 
 def prepare_data(
-    config: TrainingConfig, cache: Path, progress: Progress, team: ProcessGroup | None = None
+    config: TrainingConfig, cache: Path, progress: Progress, group: ProcessGroup | None = None
 ) -> TrainingConfig:
-    """Unpack what is not a folder of scenes yet; gives the configuration with such folders.
+    """Unpack all training data that is not a folder of scenes.
 
     Parameters
     ----------
     config : TrainingConfig
-        Its data may be folders of scenes, packed archives (:mod:`rm_geo.datasets.packing`), and
-        RadioMapSeer as it was published.
+        Configuration whose data are folders of scenes, packed archives
+        (:mod:`rm_geo.datasets.packing`), or folders of RadioMapSeer as published.
     cache : Path
-        Folder for what is unpacked, by name and checksum of the archive, or by where
-        RadioMapSeer lies and how it is read; what is there already is taken as it is.
+        Folder for unpacked data. The names of its subfolders contain a checksum of the archive,
+        or of the path and the options of RadioMapSeer. Existing subfolders are reused.
     progress : Progress
-        Told of every map.
-    team : ProcessGroup, optional
-        The first process unpacks, the others wait for it.
+        Receiver of the progress.
+    group : ProcessGroup, optional
+        Processes that train together. The main process unpacks, the others wait.
+
+    Returns
+    -------
+    TrainingConfig
+        The configuration with folders of scenes as data.
 
     Raises
     ------
     InputError
-        If data is missing, damaged, has holes, or images of mixed sizes.
+        If data are missing, damaged or incomplete, or images differ in size.
     """
-    team = team or ProcessGroup()
+    group = group or ProcessGroup()
     paths = []
     for text in config.data:
         path = Path(text)
         if not path.exists():
-            team.agree(None)
+            group.broadcast(None)
             raise InputError(
                 f"There is no training data at {path}.",
-                hint="Name a folder of scenes, a packed archive, or RadioMapSeer's folder.",
+                hint="Name a folder of scenes, a packed archive, or a folder of RadioMapSeer.",
             )
         if path.is_dir() and (path / MANIFEST).exists():
             paths.append(str(path))
             continue
         out = cache / f"{path.stem}-{_identity(path, config)}"
-        if team.leads:
+        if group.is_main:
             try:
-                unpacked(path, out, config, progress)
+                unpack_data(path, out, config, progress)
             except BaseException:
-                team.agree(None)
+                group.broadcast(None)
                 raise
-        if team.agree(1.0) is None:
-            raise InputError(f"{path} could not be unpacked by the first process.")
+        if group.broadcast(1.0) is None:
+            raise InputError(f"The main process could not unpack {path}.")
         paths.append(str(out))
     return replace(config, data=paths)
 
 
 def _identity(path: Path, config: TrainingConfig) -> str:
-    """Tell apart what is unpacked of files and folders that may have one name."""
+    """Return a checksum that identifies the unpacked data of a file or folder."""
     if path.is_file():
         return files_sha256(path)[:12]
     how = [str(path.resolve()), dict(config.radiomapseer), config.split]
     return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) -> SimulatedSet:
-    """Unpack an archive or RadioMapSeer into a folder of scenes.
+def unpack_data(path: Path, out: Path, config: TrainingConfig, progress: Progress) -> SimulatedSet:
+    """Convert a packed archive or RadioMapSeer to a folder of scenes.
+
+    Parameters
+    ----------
+    path : Path
+        Packed archive, or folder of RadioMapSeer.
+    out : Path
+        Folder to create.
+    config : TrainingConfig
+        Configuration with the split and the options of RadioMapSeer.
+    progress : Progress
+        Receiver of the progress.
+
+    Returns
+    -------
+    SimulatedSet
 
     Raises
     ------
     InputError
-        If it is neither, damaged, or incomplete.
+        If the data are of another type, damaged or incomplete.
+    ConfigError
+        If the data contain none of the training maps.
     """
     if path.is_file():
         from rm_geo.datasets.packing import unpack
@@ -95,10 +117,10 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
         return unpack(path, out)
     if not (path / "png").is_dir():
         raise InputError(
-            f"{path} holds no training data: neither {MANIFEST} nor RadioMapSeer's folder png.",
+            f"{path} contains no training data: neither {MANIFEST} nor RadioMapSeer's folder png.",
             hint="Simulate a set with `python -m rm_geo.datasets.generate`.",
         )
-    with needing("Pillow and SciPy", "RadioMapSeer's images"):
+    with require_packages("Pillow and SciPy", "The images of RadioMapSeer"):
         from rm_geo.datasets.generation import generate
         from rm_geo.datasets.radiomapseer_recipes import RadioMapSeerRecipe, expected_maps
 
@@ -107,7 +129,7 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
         wanted = get_split(config.split).train_maps
     maps = expected_maps(path, wanted)
     if not maps:
-        raise ConfigError(f"{path} has none of the maps to be trained on.")
+        raise ConfigError(f"{path} contains none of the training maps.")
     how = make_options(RadioMapSeerOptions, config.radiomapseer, "radiomapseer")
     recipe = RadioMapSeerRecipe(
         str(path.resolve()), maps, simulation=how.simulation, scale=cast("GreyScale", how.scale)
@@ -117,8 +139,17 @@ def unpacked(path: Path, out: Path, config: TrainingConfig, progress: Progress) 
 
 
 @contextmanager
-def needing(packages: str, what: str) -> Iterator[None]:
-    """Say what to install where an import fails: training machines may have torch alone.
+def require_packages(packages: str, what: str) -> Iterator[None]:
+    """Convert a failed import to an error that names the packages to install.
+
+    A training machine may have only torch and numpy.
+
+    Parameters
+    ----------
+    packages : str
+        Required packages.
+    what : str
+        Subject of the error message, in the plural.
 
     Raises
     ------
@@ -135,7 +166,7 @@ def needing(packages: str, what: str) -> Iterator[None]:
 
 
 def describe_data(config: TrainingConfig) -> str:
-    """Say in a line what a model was trained on."""
+    """Describe the training data of a configuration in one line."""
     lines = []
     for text in config.data:
         manifest = read_manifest(Path(text))

@@ -1,4 +1,4 @@
-"""Keys of the default models in an index, and which networks can serve them."""
+"""Keys of the default models in an index, and the networks that are valid for them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SCALED: Final = re.compile(
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a key asks of a network.
+    """Kind and scale of a network, which determine its valid keys.
 
     Attributes
     ----------
     kind : str
         Kind of network.
     scale : int or None
-        Upscaling factor of a super-resolution network; None of others.
+        Upscaling factor of a super-resolution network, None for others.
     """
 
     kind: str
@@ -40,21 +40,21 @@ class NetworkShape:
 
 
 def require_suited(key: str, name: str, shape: NetworkShape) -> None:
-    """Refuse a default that the methods which look for its key cannot use.
+    """Check that a model can be the default for a key.
 
     Parameters
     ----------
     key : str
-        Such as ``radiocycle``, ``mars-4`` or ``superres-8-buildings``.
+        Key, such as ``radiocycle``, ``mars-4`` or ``superres-8-buildings``.
     name : str
-        The model, for the message.
+        Name of the model, for the message.
     shape : NetworkShape
-        Its network.
+        Network of the model.
 
     Raises
     ------
     UsageError
-        If nothing looks for the key, or kind or scale are not what it stands for.
+        If no method uses the key, or the kind or scale of the network does not match it.
     """
     scaled = _SCALED.fullmatch(key)
     if scaled is not None:
@@ -62,30 +62,39 @@ def require_suited(key: str, name: str, shape: NetworkShape) -> None:
         kinds: tuple[str, ...] = SUPERRES_KINDS if family == "superres" else (family,)
         if shape.kind in kinds and shape.scale not in (None, scale):
             raise UsageError(
-                f"The model {name!r} refines {shape.scale}x: it is no {key!r}.",
-                hint="Give it to a key of its own scale.",
+                f"The model {name!r} has scale {shape.scale}, which does not match {key!r}.",
+                hint="Use a key of the same scale.",
             )
     elif key in _PLAIN:
         kinds = _PLAIN[key]
     else:
         raise UsageError(
-            f"There is no default {key!r}: nothing looks for it.",
+            f"Unknown key {key!r} of a default model.",
             hint=f"Keys: {', '.join(_PLAIN)}, mars-4, superres-4-buildings and the like.",
         )
     if shape.kind not in kinds:
         raise UsageError(
-            f"The model {name!r} is a {shape.kind!r} network, which cannot serve {key!r}.",
-            hint=f"That takes {' or '.join(kinds)}.",
+            f"The model {name!r} is a {shape.kind!r} network, which is not valid for {key!r}.",
+            hint=f"Valid kinds: {', '.join(kinds)}.",
         )
 
 
 def read_shape(path: Path) -> NetworkShape:
-    """Read what network a training's configuration or a model's card is about.
+    """Read the network from the configuration of a training or from the file of a model.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file with the keys ``kind`` and, for super-resolution, ``scale``.
+
+    Returns
+    -------
+    NetworkShape
 
     Raises
     ------
     InputError
-        If the file is missing or says no such thing.
+        If the file is missing or does not contain the network.
     """
     try:
         values: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -93,6 +102,6 @@ def read_shape(path: Path) -> NetworkShape:
         return NetworkShape(str(values["kind"]), None if scale is None else int(scale))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{path} does not tell what network there is: {error}.",
-            hint="Name the folder that rm-geo train wrote to, and a folder of whole models.",
+            f"{path} does not describe a network: {error}.",
+            hint="Name an output folder of rm-geo train, and a folder of complete models.",
         ) from error

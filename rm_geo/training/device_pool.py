@@ -1,4 +1,4 @@
-"""Scenes kept whole on the device that trains: a GPU waits for no disk and no CPU."""
+"""Scenes in the memory of the training device, so that a GPU does not wait for disk or CPU."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import torch
 from torch import Tensor
 
 from rm_geo.datasets.simulated import SimulatedSet
-from rm_geo.training.scenes import CropPlan, ScenePool
+from rm_geo.training.scenes import CropPlan, ScenePool, oriented
 
-_LARGEST_SHARE: Final = 0.4
-"""Of the device's free memory that scenes may take; networks need the rest."""
+_MAX_MEMORY_FRACTION: Final = 0.4
+"""Largest fraction of the free device memory for scenes; the rest is for the network."""
 
 
 def fits_device(sets: Sequence[SimulatedSet], device: torch.device) -> bool:
-    """Whether sets fit a GPU beside the networks; on a CPU they stay where they are."""
+    """Return whether sets fit the memory of a GPU together with a network; False for a CPU."""
     if device.type != "cuda":
         return False
     free_bytes, _ = torch.cuda.mem_get_info(device)
     needed = sum(
         data.gains_db.nbytes + data.orders.nbytes + data.buildings.nbytes * 8 for data in sets
     )
-    return bool(needed <= _LARGEST_SHARE * free_bytes)
+    return bool(needed <= _MAX_MEMORY_FRACTION * free_bytes)
 
 
 class DevicePool(ScenePool):
-    """Draws the same crops as :class:`ScenePool`, and cuts them on the device."""
+    """Source of the same crops as :class:`ScenePool`, cut on the training device."""
 
     def share_scenes(self, other: DevicePool) -> None:
-        """Use the scenes that another pool of the same sets keeps, instead of copies."""
+        """Use the device memory of another pool of the same sets instead of a copy."""
         self.__dict__["_resident"] = other._resident
 
     @cached_property
@@ -62,11 +62,6 @@ class DevicePool(ScenePool):
                 buildings[plan.scene][window],
                 orders[plan.scene, plan.drive][window],
             )
-            cuts.append([_turned(image, plan) for image in images])
+            cuts.append([oriented(image, plan) for image in images])
         gain, building, order = (torch.stack(images).float() for images in zip(*cuts, strict=True))
         return gain, building, order
-
-
-def _turned(image: Tensor, plan: CropPlan) -> Tensor:
-    """Mirror left to right if planned, then turn by quarter turns."""
-    return torch.rot90(image.flip(-1) if plan.mirror else image, plan.turns, (-2, -1))

@@ -1,4 +1,4 @@
-"""Training RadioCycle for the field: dual losses on measurements of the real kind."""
+"""Training task of the drive-test network: dual losses on realistic measurements."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from torch import Tensor, nn
 from rm_geo.errors import ConfigError
 from rm_geo.networks.features import SparseTiles, TileFeatures
 from rm_geo.networks.radiocycle import DriveTestRadioCycle
-from rm_geo.training.coarse_scenes import coarser, fitting
-from rm_geo.training.dwa import DynamicWeightAverage
-from rm_geo.training.losses import dice_bce, masked_mse, masked_nll, relative_mse
-from rm_geo.training.measure import MeasurementMixture, measure
+from rm_geo.training.coarse_scenes import coarsen, fit_batch
+from rm_geo.training.losses import (
+    DynamicWeightAverage,
+    dice_bce,
+    masked_mse,
+    masked_nll,
+    relative_mse,
+)
+from rm_geo.training.measurements import MeasurementMixture, sample_measurements
 from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
@@ -24,35 +29,41 @@ from rm_geo.units import LEVEL_SCALE_DB
 MODES = ("single", "dual", "dual-dwa")
 
 COARSE_FACTORS: Final = (1, 2, 4)
-"""Pixels of drive tests are at their scenes' size, twice and four times as large."""
+"""Pixel sizes of a step in pixels of the scenes."""
 
 
 @dataclass(frozen=True)
-class FieldOptions:
-    """Batches and losses of the field training.
+class DriveTestOptions:
+    """Batches and losses of the training of the drive-test network.
 
     Attributes
     ----------
     batch, crop : int
         Crops per step and their side in pixels.
     final_crop : int
-        Side for the last part of the training; the batch shrinks in proportion.
+        Side for the last part of the training, where the batch is smaller in proportion.
     final_share : float
-        Share of the budget that this part takes.
+        Fraction of the budget for that part, 0..1.
     loop_share : float
-        Share of a batch on which the auxiliary loops G(z) and F(G(z)) run.
+        Fraction of a batch for the auxiliary losses of G(z) and F(G(z)), 0..1.
     mode : {"single", "dual", "dual-dwa"}
-        The paper's ablations: SL (no dual losses), ML without DWA, ML with DWA.
+        Losses, as in the ablations of the paper: SL (no dual losses), ML without DWA, ML with
+        DWA.
     spread_weight : float
         Weight of the likelihood that trains the standard deviation.
     map_weight : float
-        Weight of the radio map's squared error against DiceBCE.
+        Weight of the squared error of the radio map relative to DiceBCE.
     relative : bool
-        Whether each tile's squared error is relative to that of the interpolation it starts
-        from, instead of in units of (20 dB) squared.
+        Whether the squared error of a tile is relative to that of the interpolation that the
+        network corrects. Otherwise its unit is (20 dB) squared.
     coarse_shares : tuple of float
-        Shares of the steps at pixels twice and four times as large as the scenes', from crops
-        of scenes that are large enough.
+        Fractions of the steps with pixels twice and four times as large as those of the scenes,
+        from scenes that are large enough.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
     """
 
     batch: int = 16
@@ -83,12 +94,28 @@ class FieldOptions:
 
 
 class DriveTestTask:
-    """F and G of :class:`~rm_geo.networks.radiocycle.DriveTestRadioCycle` with their losses.
+    """Training of F and G of :class:`~rm_geo.networks.radiocycle.DriveTestRadioCycle`.
 
     ``l_G = MSE(G(z), y) + MSE(G(F(x)), y)`` outdoors and
     ``l_F = DiceBCE(F(x), z) + DiceBCE(F(G(z)), z)``, weighted by dynamic weight averaging
-    (RadioCycle). The loops run on a share of each batch, and F reads G(z) through the same
-    measurement positions as it reads x: that is what it will meet in use.
+    (RadioCycle). The auxiliary losses are computed on a fraction of each batch. F has G(z) only
+    at the measured positions of x as input, as in an application.
+
+    Parameters
+    ----------
+    network : DriveTestRadioCycle
+        Network to train.
+    pool, validation : CropSource
+        Sources of crops for training and validation.
+    options : DriveTestOptions
+        Batches and losses.
+    mixture : MeasurementMixture
+        Distribution of the measurements.
+
+    Raises
+    ------
+    ConfigError
+        If the crops are not multiples of the size that the network needs.
     """
 
     def __init__(
@@ -96,7 +123,7 @@ class DriveTestTask:
         network: DriveTestRadioCycle,
         pool: CropSource,
         validation: CropSource,
-        options: FieldOptions,
+        options: DriveTestOptions,
         mixture: MeasurementMixture,
     ) -> None:
         for name in ("crop", "final_crop"):
@@ -112,15 +139,15 @@ class DriveTestTask:
 
     @property
     def network(self) -> DriveTestRadioCycle:
-        """The pair."""
+        """Network to train."""
         return self._network
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
-        """Losses of one batch."""
+        """Compute the losses of one batch by name."""
         batch, crop = batch_and_crop(self.options, context.progress)
         factor = self._factor(context.numpy_rng)
         crops = self._draw(self.pool, context.numpy_rng, batch, crop, factor)
-        tiles = measure(crops, self.mixture, context.torch_rng)
+        tiles = sample_measurements(crops, self.mixture, context.torch_rng)
         features = self.network.features(tiles)
         logits = self.network.building_logits(features)
         rsrp, log_std = self.network.radio_map(features, torch.sigmoid(logits))
@@ -143,7 +170,7 @@ class DriveTestTask:
         return {"total": total, **shown}
 
     def _factor(self, rng: np.random.Generator) -> int:
-        """Draw how much coarser the pixels of a step are."""
+        """Draw the pixel size of a step."""
         twice, four_times = self.options.coarse_shares
         if twice + four_times == 0.0:
             return 1
@@ -153,15 +180,15 @@ class DriveTestTask:
     def _draw(
         self, source: CropSource, rng: np.random.Generator, batch: int, crop: int, factor: int
     ) -> SceneCrops:
-        """Draw crops at pixels ``factor`` times as large; smaller ones where scenes are small."""
+        """Draw crops with pixels ``factor`` times as large, or smaller if scenes are too small."""
         multiple = self.network.multiple
-        batch, crop = fitting(batch, crop, factor, source.largest_crop, multiple)
+        batch, crop = fit_batch(batch, crop, factor, source.largest_crop, multiple)
         if crop * factor > source.largest_crop:
             factor = 1
-        return coarser(source.draw(rng, batch, crop * factor), factor)
+        return coarsen(source.draw(rng, batch, crop * factor), factor)
 
     def _map_loss(self, rsrp: Tensor, gain: Tensor, free: Tensor, features: TileFeatures) -> Tensor:
-        """Squared error outdoors, relative to the interpolation's or not."""
+        """Compute the squared error outdoors, relative to the interpolation if so set."""
         if not self.options.relative:
             return masked_mse(rsrp / LEVEL_SCALE_DB, gain / LEVEL_SCALE_DB, free)
         level = features.level_dbm / LEVEL_SCALE_DB
@@ -169,7 +196,7 @@ class DriveTestTask:
         return relative_mse(ours, truth, features.base, free)
 
     def _loops(self, crops: SceneCrops, tiles: SparseTiles) -> tuple[Tensor, Tensor]:
-        """MSE(G(z), y) and DiceBCE(F(G(z)), z) on the first part of the batch."""
+        """Compute MSE(G(z), y) and DiceBCE(F(G(z)), z) on the first part of the batch."""
         count = max(1, round(self.options.loop_share * len(crops.free)))
         part = SparseTiles(
             rsrp_dbm=tiles.rsrp_dbm[:count],
@@ -195,7 +222,7 @@ class DriveTestTask:
         )
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """F1 of buildings and outdoor RMSE in dB, by sampling, on the scenes held out."""
+        """Compute F1 of buildings and outdoor RMSE in dB for several samplings."""
         scores: dict[str, float] = {}
         plain = replace(
             self.mixture,
@@ -223,13 +250,13 @@ class DriveTestTask:
     def _score(
         self, network: nn.Module, mixture: MeasurementMixture, factor: int
     ) -> tuple[float, float, float]:
-        """F1, outdoor RMSE of the network, and of the interpolation that it starts from."""
+        """Compute F1 and the outdoor RMSE of the network and of its interpolation."""
         hits = sums = squares = base_squares = pixels = 0.0
         rng = np.random.default_rng(1)
         random = torch.Generator(self.validation.device).manual_seed(1)
         for _ in range(6):
             crops = self._draw(self.validation, rng, 4, self.options.final_crop, factor)
-            tiles = measure(crops, mixture, random)
+            tiles = sample_measurements(crops, mixture, random)
             features = self.network.features(tiles)
             maps = network(tiles)
             found = (maps.building_logits > 0).float()
@@ -246,9 +273,9 @@ class DriveTestTask:
         )
 
     def state(self) -> dict[str, object]:
-        """History of the loss weights."""
+        """Return the history of the loss weights."""
         return {"dwa": self.dwa.history}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Take the history back."""
+        """Restore the history of the loss weights."""
         self.dwa.restore(state.get("dwa"))

@@ -1,13 +1,13 @@
-"""All full-size models in one go, on a GPU machine with torch and numpy and nothing else.
+"""Training of all full-size models with one command, on a GPU machine with only torch and numpy.
 
 ``python -m rm_geo.training.full_size DATA --out DIR --minutes 25 [--test SET]``
 
 DATA is a folder of scenes, a packed archive of them (``python -m rm_geo.datasets.packing``),
-RadioMapSeer as published (needs Pillow and SciPy), or with ``--maps maps.npz`` a folder that is
-simulated first (needs numba and SciPy). Each model gets its share of the minutes, is trained,
-judged on the test set if there is one, and written with its card to ``DIR/models``; what can be
-known to fail is looked at for all of them before the first is trained. A run that was interrupted
-goes on where it stood when it is started again; under torchrun all GPUs work together.
+RadioMapSeer as published (needs Pillow and SciPy), or, with ``--maps maps.npz``, a folder that is
+simulated first (needs numba and SciPy). Each model gets its fraction of the minutes, is trained,
+evaluated on the test set if there is one, and written with its card to ``DIR/models``. All
+options and data are checked before the first training. The same command continues an interrupted
+run. With torchrun, all GPUs are used.
 """
 
 from __future__ import annotations
@@ -29,42 +29,48 @@ from rm_geo.errors import ConfigError, RmGeoError
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.config import TrainingConfig
-from rm_geo.training.data import describe_data, needing, prepare_data
+from rm_geo.training.data import describe_data, prepare_data, require_packages
 from rm_geo.training.plan import PlannedModel, full_size_plan
 from rm_geo.training.process_group import ProcessGroup, local_device
 from rm_geo.training.run import check_config, make_task, read_config, train
-from rm_geo.training.scoring import is_judged, judge, require_judgeable, require_unseen, setting_of
+from rm_geo.training.scoring import (
+    has_protocol,
+    require_scorable,
+    require_unseen,
+    score_model,
+    setting_of,
+)
 from rm_geo.zoo.catalog import read_index
 from rm_geo.zoo.weights import write_index
 
 
 @dataclass(frozen=True)
 class Work:
-    """How a plan is carried out.
+    """Data, budget and device for the training of a plan.
 
     Attributes
     ----------
     data : sequence of str
-        What :func:`~rm_geo.training.data.prepare_data` takes.
+        Training data, see :func:`~rm_geo.training.data.prepare_data`.
     out : Path
-        Folder of ``data``, ``runs`` and ``models``.
+        Output folder, with the subfolders ``data``, ``runs`` and ``models``.
     minutes : float
-        Of training, all models together.
+        Minutes of training of all models together.
     size : str
-        For the cards.
+        Size class on the model cards.
     test : str or None
-        A set of unseen maps to judge on.
+        Set of unseen maps for the evaluation.
     test_transmitters : int
-        At most so many of each of its maps.
+        Largest number of transmitters of each test map.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        Training device, ``auto``, ``cpu`` or ``cuda``.
     held_out : int
-        Scenes at the end of each set for validation.
+        Number of scenes at the end of each set for validation.
 
     Raises
     ------
     ConfigError
-        If there is no time to train in, or nothing to judge on.
+        If the minutes or the number of test transmitters are not positive.
     """
 
     data: Sequence[str]
@@ -80,79 +86,84 @@ class Work:
         if not (math.isfinite(self.minutes) and self.minutes > 0.0):
             raise ConfigError(
                 f"The minutes of training must be a number above 0, not {self.minutes:g}.",
-                hint="Write --minutes 25.",
+                hint="Set for example --minutes 25.",
             )
         if self.test_transmitters < 1:
             raise ConfigError(
-                f"{self.test_transmitters} transmitters test nothing.",
-                hint="Write --test-transmitters 2.",
+                f"test_transmitters must be at least 1, not {self.test_transmitters}.",
+                hint="Set for example --test-transmitters 2.",
             )
 
 
-def make_models(
+def train_models(
     plan: Sequence[PlannedModel],
     work: Work,
     progress: Progress,
     simulate: Callable[[], object] | None = None,
 ) -> list[Path]:
-    """Train, judge and publish the models of a plan; gives their folders.
+    """Train, evaluate and publish the models of a plan.
 
     Parameters
     ----------
     plan : sequence of PlannedModel
-        What to make.
+        Models to train.
     work : Work
-        On what, and how.
+        Data, budget and device.
     progress : Progress
-        Hears of everything, and can stop it.
+        Receiver of the progress, which may also cancel.
     simulate : callable, optional
-        Makes the data, once all that needs none has been looked at.
+        Function that simulates the data, called after all checks that need no data.
+
+    Returns
+    -------
+    list of Path
+        Folders of the models.
 
     Raises
     ------
     ConfigError
-        If a recipe cannot be meant, or does not suit the data or the test set; all are looked at
-        before the first training.
+        If a recipe is invalid or does not match the data or the test set. All are checked before
+        the first training.
     InputError
-        If data is missing or damaged.
+        If data are missing or damaged.
     """
     name = choose_device(work.device)
     device = torch.device(local_device(name))
     configs = _configs(plan, work, choose_precision(name))
     test = None if work.test is None else SimulatedSet.open(work.test)
     for model in plan:
-        if test is not None and is_judged(model) and setting_of(model) != 1:
-            require_judgeable(model, test, work.test_transmitters)
+        if test is not None and has_protocol(model) and setting_of(model) != 1:
+            require_scorable(model, test, work.test_transmitters)
     if simulate is not None:
         simulate()
-    team = ProcessGroup.join(device)
-    listener = progress if team.leads else SilentProgress()
+    group = ProcessGroup.join(device)
+    listener = progress if group.is_main else SilentProgress()
     made = []
     try:
         for model in plan:
-            configs[model.key] = _ready(model, configs[model.key], work, test, listener, team)
+            configs[model.key] = _ready(model, configs[model.key], work, test, listener, group)
         for model in plan:
             config = configs[model.key]
             listener.log(f"{model.key}: {config.loop['max_minutes']:.1f} minutes")
             run = work.out / "runs" / _name(model, work)
-            train(config, run, device=device, progress=listener, team=team)
-            if not team.leads:
+            train(config, run, device=device, progress=listener, group=group)
+            if not group.is_main:
                 continue
             folder = work.out / "models" / _name(model, work)
             text = CardText(
                 summary=model.summary,
                 data=describe_data(config),
                 limits=("Trained on simulated or published maps of one kind of city.",),
-                device=_in_words(device, team),
+                device=_device_name(device, group),
                 scores={},
             )
             publish(run, folder, work.size, text)
-            if test is not None and not is_judged(model):
-                listener.log(f"{model.key}: rm-geo evaluate superres judges it, not this test set")
+            if test is not None and not has_protocol(model):
+                listener.log(f"{model.key}: use rm-geo evaluate superres for the evaluation")
             elif test is not None:
                 known = setting_of(model) == 1
                 title = "Unseen transmitters in known scenes" if known else "Unseen maps"
-                table = judge(
+                table = score_model(
                     model,
                     folder,
                     SimulatedSet.open(config.data[0]) if known else test,
@@ -169,14 +180,14 @@ def make_models(
             known = read_index(work.out / "models").get("default", {})
             write_index(work.out / "models", {**known, **defaults})
     finally:
-        team.leave()
+        group.close()
     return made
 
 
 def _configs(plan: Sequence[PlannedModel], work: Work, precision: str) -> dict[str, TrainingConfig]:
-    """Give the configurations of the models by key, as far as they can be checked without data."""
+    """Return the configurations by key, checked as far as possible without data."""
     if not plan:
-        raise ConfigError("There must be a model to make.")
+        raise ConfigError("The plan contains no model.")
     total = sum(model.share for model in plan)
     configs = {}
     for model in plan:
@@ -199,25 +210,25 @@ def _ready(
     work: Work,
     test: SimulatedSet | None,
     progress: Progress,
-    team: ProcessGroup,
+    group: ProcessGroup,
 ) -> TrainingConfig:
-    """Give a configuration whose data is there and suits training and judging.
+    """Return a configuration with unpacked data, checked for training and evaluation.
 
-    Data is unpacked whole, whatever the model's split: all models share it.
+    The data are unpacked without regard to the split of the model, and shared by all models.
     """
-    whole = prepare_data(replace(config, split=None), work.out / "data", progress, team)
+    whole = prepare_data(replace(config, split=None), work.out / "data", progress, group)
     config = replace(config, data=whole.data)
     try:
-        make_task(config, torch.device("cpu"))  # where scenes stay on disk: nothing is loaded
+        make_task(config, torch.device("cpu"))  # on the CPU, no scene is loaded
     except ConfigError as error:
         raise ConfigError(
             f"{model.key} cannot be trained: {error.message}",
-            hint="Leave it out (--only names the others), or give data that suits it.",
+            hint="Exclude it (list the others with --only), or use other data.",
         ) from error
-    if test is not None and is_judged(model):
+    if test is not None and has_protocol(model):
         if setting_of(model) == 1:
             judged = SimulatedSet.open(config.data[0])
-            require_judgeable(model, judged, work.test_transmitters)
+            require_scorable(model, judged, work.test_transmitters)
         else:
             for path in config.data:
                 require_unseen(test, SimulatedSet.open(path))
@@ -225,29 +236,45 @@ def _ready(
 
 
 def _name(model: PlannedModel, work: Work) -> str:
-    """Name the folders of a model: networks of another size have others."""
+    """Return the name of the folders of a model, which contains its size."""
     return f"{model.key}-{work.size}"
 
 
-def _in_words(device: torch.device, team: ProcessGroup) -> str:
-    """Name the machine."""
+def _device_name(device: torch.device, group: ProcessGroup) -> str:
+    """Describe the training device."""
     one = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else (f"{device.type}, {torch.get_num_threads()} threads")
     )
-    return one if team.size == 1 else f"{team.size} x {one}"
+    return one if group.size == 1 else f"{group.size} x {one}"
 
 
 def simulate_scenes(maps: Path, out: Path, transmitters: int, workers: int) -> Path:
-    """Simulate the papers' training maps into a folder; gives it.
+    """Simulate scenes of the training maps of the papers.
+
+    Parameters
+    ----------
+    maps : Path
+        Archive of maps.
+    out : Path
+        Folder to create.
+    transmitters : int
+        Number of transmitters of each map.
+    workers : int
+        Number of processes.
+
+    Returns
+    -------
+    Path
+        The folder.
 
     Raises
     ------
     DependencyError
         If numba or SciPy is not installed.
     """
-    with needing("SciPy", "Simulated scenes"):
+    with require_packages("SciPy", "Simulated scenes"):
         from rm_geo.datasets.generation import generate
         from rm_geo.datasets.street_scenes import PaperRecipe
 
@@ -258,22 +285,22 @@ def simulate_scenes(maps: Path, out: Path, transmitters: int, workers: int) -> P
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the models from the command line; gives the exit code."""
+    """Train the models from the command line and return the exit code."""
     keys = [model.key for model in full_size_plan()]
     parser = argparse.ArgumentParser(
         prog="python -m rm_geo.training.full_size", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("data", nargs="+", help="folder of scenes, packed archive, RadioMapSeer")
-    parser.add_argument("--out", type=Path, required=True, help="folder of runs and models")
-    parser.add_argument("--minutes", type=float, required=True, help="of training, all together")
-    parser.add_argument("--only", default="", help=f"models, with commas: {', '.join(keys)}")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--minutes", type=float, required=True, help="of training, in total")
+    parser.add_argument("--only", default="", help=f"comma-separated models: {', '.join(keys)}")
     parser.add_argument("--size", choices=["full", "s"], default="full")
-    parser.add_argument("--test", help="set of unseen maps to judge on")
+    parser.add_argument("--test", help="set of unseen maps for the evaluation")
     parser.add_argument("--test-transmitters", type=int, default=2)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--maps", type=Path, help="archive of maps: simulate the first DATA")
+    parser.add_argument("--maps", type=Path, help="archive of maps, to simulate the first DATA")
     parser.add_argument("--transmitters", type=int, default=16, help="of each simulated map")
-    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the simulation")
     chosen = parser.parse_args(arguments)
     try:
         plan = full_size_plan(chosen.size)
@@ -307,7 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.workers,
             )
         )
-        made = make_models(plan, work, PlainConsole(sys.stderr, sys.stdout), simulate)
+        made = train_models(plan, work, PlainConsole(sys.stderr, sys.stdout), simulate)
     except RmGeoError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code

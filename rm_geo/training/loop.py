@@ -1,4 +1,4 @@
-"""The training loop: a time budget, a schedule fitted to it, checkpoints, a moving average."""
+"""Training loop with a time budget, a learning rate schedule, checkpoints and weight averaging."""
 
 from __future__ import annotations
 
@@ -32,33 +32,38 @@ LOG_NAME = "log.jsonl"
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How long and how fast to train.
+    """Budget and optimiser of a training.
 
     Attributes
     ----------
     max_minutes : float
-        Time budget of the whole training, all resumed runs together. The learning rate
-        falls to its end over it.
+        Time budget of the whole training, including resumed runs. It determines the schedule of
+        the learning rate.
     max_steps : int or None
-        Budget in steps, beside that in minutes: whichever is spent first ends the training, and
-        the learning rate follows the one that is further. What compares methods by equal steps
-        on machines of any speed; none if not given.
+        Budget in steps, in addition to the minutes. The training ends when one of them is spent,
+        and the learning rate follows the one that is further advanced. With it, methods can be
+        compared at equal steps on machines of any speed. No limit if None.
     learning_rate : float
         Peak of the learning rate, reached after 2 % of the budget.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     ema_decay : float
-        Of the moving average of the weights, which is what is kept in the end.
+        Decay of the exponential moving average of the weights, which is the result, 0..1.
     clip_norm : float
-        Largest norm of a gradient.
+        Largest norm of the gradient.
     steps_per_epoch : int
         Steps between two log lines and two updates of the loss weights.
     validate_every_s, checkpoint_every_s : float
-        Seconds between two validations and two checkpoints.
+        Seconds between two validations and between two checkpoints.
     seed : int
-        Of everything random.
+        Seed of all random generators, from 0 to 2**32 - 1.
     precision : {"float32", "bfloat16"}
-        Of the forward and backward pass; weights stay float32.
+        Precision of the forward and backward pass. Weights are float32.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
     """
 
     max_minutes: float = 120.0
@@ -90,7 +95,7 @@ class LoopOptions:
             raise ConfigError(f"precision must be float32 or bfloat16, not {self.precision!r}.")
 
     def rate(self, progress: float) -> float:
-        """Learning rate at a share of the budget: a short rise, then half a cosine."""
+        """Return the learning rate at a fraction of the budget: linear rise, then half a cosine."""
         if progress < 0.02:
             return self.learning_rate * (0.05 + 0.95 * progress / 0.02)
         fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, (progress - 0.02) / 0.98)))
@@ -98,7 +103,7 @@ class LoopOptions:
 
 
 class _Losses(nn.Module):
-    """A task as a module whose forward pass is its losses: what DDP can wrap."""
+    """Module whose forward pass computes the losses of a task, for DistributedDataParallel."""
 
     def __init__(self, task: TrainingTask) -> None:
         super().__init__()
@@ -106,25 +111,25 @@ class _Losses(nn.Module):
         self._task = task
 
     def forward(self, context: StepContext) -> dict[str, Tensor]:
-        """Losses of one batch."""
+        """Compute the losses of one batch."""
         return self._task.losses(context)
 
 
 class TrainingLoop:
-    """One training, in a folder that holds its checkpoint and its log.
+    """Training of one task, with checkpoint and log in a folder.
 
     Parameters
     ----------
     task : TrainingTask
         Network, data and losses.
     folder : Path
-        Where checkpoint and log go; made if it is missing.
+        Folder of checkpoint and log, created if missing.
     options : LoopOptions
         Budget and schedule.
     device : torch.device
-        Where the network is.
-    team : ProcessGroup, optional
-        The processes that train together; this one alone if not given.
+        Device of the network.
+    group : ProcessGroup, optional
+        Processes that train together. Default: only this one.
     """
 
     def __init__(
@@ -133,11 +138,11 @@ class TrainingLoop:
         folder: Path,
         options: LoopOptions,
         device: torch.device,
-        team: ProcessGroup | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.task, self.folder, self.options, self.device = task, folder, options, device
-        self.team = team or ProcessGroup()
+        self.group = group or ProcessGroup()
         self._losses: nn.Module | None = None
         self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
         self.names: dict[Tensor, str] = {p: n for n, p in task.network.named_parameters()}
@@ -155,7 +160,7 @@ class TrainingLoop:
         return self.folder / CHECKPOINT_NAME
 
     def resume(self) -> bool:
-        """Continue from the folder's checkpoint; False if there is none."""
+        """Continue from the checkpoint in the folder; return False if there is none."""
         if not self.checkpoint.exists():
             return False
         self.training, tensors = load_checkpoint(self.checkpoint)
@@ -167,8 +172,8 @@ class TrainingLoop:
         return True
 
     def save(self) -> None:
-        """Write the checkpoint; the first process does."""
-        if not self.team.leads:
+        """Write the checkpoint, in the main process only."""
+        if not self.group.is_main:
             return
         self.training.task = self.task.state()
         tensors = {f"network.{k}": v for k, v in self.task.network.state_dict().items()}
@@ -177,12 +182,24 @@ class TrainingLoop:
         save_checkpoint(self.checkpoint, self.training, tensors)
 
     def run(self, progress: Progress) -> nn.Module:
-        """Train until a budget is spent; return the moving average of the network."""
+        """Train until a budget is spent.
+
+        Parameters
+        ----------
+        progress : Progress
+            Receiver of the progress, which may also cancel. The checkpoint is written in any
+            case.
+
+        Returns
+        -------
+        torch.nn.Module
+            Moving average of the network.
+        """
         budget_s = 60.0 * self.options.max_minutes
-        if self.team.leads:
-            self._forget_beyond(self.training.step)
-        # Wrapped here, not earlier: DDP spreads the first process's weights as it is made.
-        self._losses = self.team.wrap(_Losses(self.task))
+        if self.group.is_main:
+            self._truncate_log(self.training.step)
+        # Wrap here, after resume: DDP copies the weights of the main process when it is created.
+        self._losses = self.group.wrap(_Losses(self.task))
         last = time.monotonic()
         saved_s = validated_s = self.training.trained_s
         epoch: list[dict[str, float]] = []
@@ -205,7 +222,7 @@ class TrainingLoop:
                 if self.training.trained_s - validated_s > self.options.validate_every_s:
                     self._validate(progress)
                     validated_s = self.training.trained_s
-                    last = time.monotonic()  # validation does not count as training
+                    last = time.monotonic()  # validation is not part of the time budget
         finally:
             self.save()
             progress.finish()
@@ -213,27 +230,27 @@ class TrainingLoop:
         return self.average
 
     def _share(self, budget_s: float, progress: Progress) -> float | None:
-        """Share of the budgets that is spent, by the first process's clock; None to stop."""
+        """Return the fraction of the budget spent, measured by the main process; None to stop."""
         spent = self.training.trained_s / budget_s
         if self.options.max_steps is not None:
             spent = max(spent, self.training.step / self.options.max_steps)
         try:
             progress.check()
         except BaseException:
-            self.team.agree(None)  # or the others would wait for this process forever
+            self.group.broadcast(None)  # otherwise the other processes would wait forever
             raise
-        return self.team.agree(spent if spent < 1.0 else None)
+        return self.group.broadcast(spent if spent < 1.0 else None)
 
     def _validate(self, progress: Progress) -> None:
-        """Judge the moving average; the first process does, the others wait at the next step."""
-        if self.team.leads:
+        """Validate the moving average in the main process; the others wait at the next step."""
+        if self.group.is_main:
             self._log({"validation": self.task.validate(self.average)}, progress)
 
     def _step(self, share: float) -> dict[str, float]:
-        """One optimiser step; the losses as numbers."""
+        """Perform one optimiser step and return the losses."""
         step = self.training.step
-        # The first process draws what a single one would; the others something else.
-        rank = self.team.rank
+        # The main process draws the same numbers as a single process, the others different ones.
+        rank = self.group.rank
         seed = self.options.seed * 1_000_003 + step + rank * 998_244_353
         context = StepContext(
             numpy_rng=np.random.default_rng([self.options.seed, step, *([rank] if rank else [])]),
@@ -250,7 +267,7 @@ class TrainingLoop:
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(losses["total"])
         norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), self.options.clip_norm)
-        if torch.isfinite(norm):  # a batch that overflows must not spoil the weights
+        if torch.isfinite(norm):  # skip a batch with an overflow
             self.optimiser.step()
         self.training.step += 1
         self._average()
@@ -258,7 +275,7 @@ class TrainingLoop:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the average towards the network; faster at the start."""
+        """Update the moving average, with a smaller decay at the start."""
         decay = min(
             self.options.ema_decay, (1.0 + self.training.step) / (10.0 + self.training.step)
         )
@@ -270,15 +287,15 @@ class TrainingLoop:
                 value.copy_(own[name])
 
     def _end_epoch(self, epoch: list[dict[str, float]], progress: Progress) -> None:
-        """Tell the task the mean losses, and the log."""
-        means = self.team.mean(
+        """Pass the mean losses of an epoch to the task and the log."""
+        means = self.group.mean(
             {name: float(np.mean([losses[name] for losses in epoch])) for name in epoch[0]}
         )
         self.task.end_epoch(means)
         self._log({"losses": means}, progress)
 
-    def _forget_beyond(self, step: int) -> None:
-        """Drop lines of the log that tell of steps after the checkpoint, or of another training."""
+    def _truncate_log(self, step: int) -> None:
+        """Remove lines of the log after the step of the checkpoint, all lines for step 0."""
         log = self.folder / LOG_NAME
         if not log.exists():
             return
@@ -288,8 +305,8 @@ class TrainingLoop:
             part.write_text("".join(kept), "utf-8")
 
     def _log(self, entry: dict[str, object], progress: Progress) -> None:
-        """Append a line to the log and pass it on; the first process does."""
-        if not self.team.leads:
+        """Append a line to the log and report it, in the main process only."""
+        if not self.group.is_main:
             return
         head = {"step": self.training.step, "minutes": round(self.training.trained_s / 60.0, 2)}
         line = json.dumps({**head, **entry})
@@ -310,7 +327,7 @@ class TrainingLoop:
 
 
 def _step_of(line: str) -> float:
-    """Step that a line of the log tells of; a line that a kill cut off tells of none."""
+    """Return the step of a line of the log, infinity for an incomplete line."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):

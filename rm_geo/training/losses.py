@@ -1,6 +1,10 @@
-"""Losses of RadioCycle and MARS."""
+"""Losses of RadioCycle and MARS, and dynamic weight averaging."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -8,16 +12,21 @@ from torch.nn import functional
 
 
 def dice_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice loss plus binary cross-entropy, RadioCycle's loss for building maps.
+    """Compute the sum of Dice loss and binary cross-entropy, RadioCycle's loss for buildings.
 
-    The Dice coefficient has squared sums in its denominator and is taken over the batch.
+    The Dice coefficient has sums of squares in its denominator and is computed over the batch.
 
     Parameters
     ----------
     logits, target : Tensor, shape (B, 1, H, W)
-        Log-odds, and the truth in 0..1.
+        Predicted log-odds, and true buildings in 0..1.
+
+    Returns
+    -------
+    Tensor
+        Scalar loss.
     """
-    logits = logits.float()  # sums over a batch need more digits than half precision has
+    logits = logits.float()  # sums over a batch exceed the accuracy of half precision
     probability = torch.sigmoid(logits)
     overlap = (probability * target).sum()
     mass = probability.square().sum() + target.square().sum()
@@ -26,16 +35,37 @@ def dice_bce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def masked_mse(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared error over pixels, weighted; 0 where no pixel counts."""
+    """Compute the weighted mean squared error; 0 if all weights are 0.
+
+    Parameters
+    ----------
+    prediction, target, weight : Tensor
+        Tensors of one shape.
+
+    Returns
+    -------
+    Tensor
+        Scalar loss.
+    """
     return ((prediction - target).square() * weight).sum() / weight.sum().clamp(min=1.0)
 
 
 def relative_mse(prediction: Tensor, target: Tensor, base: Tensor, weight: Tensor) -> Tensor:
-    """Squared error of each tile relative to that of a base map, averaged over tiles.
+    """Compute the squared error of each tile relative to that of a base map, averaged over tiles.
 
-    Densely sampled tiles have errors a hundred times smaller (in squares) than routes have:
-    in a plain mean nobody would learn to improve them. Base errors below 0.5 dB of a unit
-    of 20 dB count as that.
+    The squared errors of densely sampled tiles are a hundred times smaller than those of drives
+    and would have no effect in a plain mean. A floor of (0.5 dB) squared is added to the error
+    of the base map, with 20 dB as the unit of all maps.
+
+    Parameters
+    ----------
+    prediction, target, base, weight : Tensor, shape (B, 1, H, W)
+        Predicted, true and base maps, and weights of the pixels.
+
+    Returns
+    -------
+    Tensor
+        Scalar loss.
     """
     floor = (0.5 / 20.0) ** 2
     count = weight.sum((1, 2, 3)).clamp(min=1.0)
@@ -45,9 +75,20 @@ def relative_mse(prediction: Tensor, target: Tensor, base: Tensor, weight: Tenso
 
 
 def masked_nll(error: Tensor, log_std: Tensor, weight: Tensor) -> Tensor:
-    """Negative log-likelihood of errors under a normal law with a learnt spread.
+    """Compute the negative log-likelihood of errors under a normal distribution.
 
-    The error is detached: the spread learns from it, and does not disturb what makes it.
+    The error is detached: the loss trains the standard deviation and not the prediction.
+
+    Parameters
+    ----------
+    error, log_std, weight : Tensor
+        Error, logarithm of the predicted standard deviation in the same unit, and weights of the
+        pixels, of one shape.
+
+    Returns
+    -------
+    Tensor
+        Scalar loss.
     """
     bounded = log_std.clamp(-6.0, 2.0)
     nll = bounded + 0.5 * error.detach().square() * torch.exp(-2.0 * bounded)
@@ -55,7 +96,7 @@ def masked_nll(error: Tensor, log_std: Tensor, weight: Tensor) -> Tensor:
 
 
 def _directional_differences(image: Tensor) -> Tensor:
-    """Differences to the neighbours below, right, and on both diagonals, (B, 4, H-1, W-2)."""
+    """Compute differences to the neighbours below, right and diagonally below, (B, 4, H-1, W-2)."""
     centre = image[..., :-1, 1:-1]
     return torch.cat(
         [
@@ -69,13 +110,13 @@ def _directional_differences(image: Tensor) -> Tensor:
 
 
 def gradient_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """One minus the mean cosine similarity of four directional differences (MARS)."""
+    """Compute one minus the mean cosine similarity of four directional differences (MARS)."""
     p, t = _directional_differences(prediction), _directional_differences(target)
     return 1.0 - functional.cosine_similarity(p, t, dim=1, eps=1e-6).mean()
 
 
 def focal_loss(prediction: Tensor, target: Tensor, buildings: Tensor) -> Tensor:
-    """Squared error with weight 1 on buildings and 0.05 elsewhere (MARS)."""
+    """Compute the squared error with weight 1 in buildings and 0.05 elsewhere (MARS)."""
     weight = 0.05 + 0.95 * buildings
     return ((prediction - target).square() * weight).mean()
 
@@ -89,10 +130,24 @@ def mars_loss(
     focal_weight: float = 0.1,
     outdoor_weight: float = 0.0,
 ) -> Tensor:
-    """MSE + 0.01 gradient + 0.1 focal, with the weights of the MARS paper.
+    """Compute the loss of the MARS paper, MSE + 0.01 gradient loss + 0.1 focal loss.
 
-    Walls make most of the squared error over all pixels; ``outdoor_weight`` adds the mean
-    squared error outdoors, which is what a planner reads off a map. The paper has none.
+    Parameters
+    ----------
+    prediction, target : Tensor, shape (B, 1, H, W)
+        Predicted and true map on the unit scale.
+    buildings : Tensor, shape (B, 1, H, W)
+        1 in buildings, else 0.
+    gradient_weight, focal_weight : float
+        Weights of the terms. The defaults are those of the paper.
+    outdoor_weight : float
+        Weight of the mean squared error outdoors, which the paper does not have. Walls dominate
+        the squared error over all pixels, but outdoor levels matter for planning.
+
+    Returns
+    -------
+    Tensor
+        Scalar loss.
     """
     return (
         functional.mse_loss(prediction, target)
@@ -100,3 +155,52 @@ def mars_loss(
         + focal_weight * focal_loss(prediction, target, buildings)
         + outdoor_weight * masked_mse(prediction, target, 1.0 - buildings)
     )
+
+
+@dataclass
+class DynamicWeightAverage:
+    """Dynamic weight averaging (DWA): larger weights for losses that decrease more slowly.
+
+    ``lambda_k(t) = N exp(w_k / T) / sum_i exp(w_i / T)`` with ``w_k = L_k(t-1) / L_k(t-2)``
+    on epoch means. All weights are 1 in the first two epochs. Source: RadioCycle, after
+    Liu et al., CVPR 2019 (arXiv 1803.10704), equation 7.
+
+    Parameters
+    ----------
+    tasks : int
+        N, the number of losses.
+    temperature : float
+        T. Larger values make the weights more equal.
+
+    Examples
+    --------
+    >>> dwa = DynamicWeightAverage(tasks=2)
+    >>> dwa.end_epoch([1.0, 1.0]); dwa.end_epoch([0.5, 1.0])
+    >>> [round(weight, 3) for weight in dwa.weights]
+    [0.876, 1.124]
+    """
+
+    tasks: int = 2
+    temperature: float = 2.0
+    history: list[list[float]] = field(default_factory=list)
+
+    def end_epoch(self, means: Sequence[float]) -> None:
+        """Record the mean loss of each task over an epoch."""
+        if len(means) != self.tasks:
+            raise ValueError(f"{self.tasks} losses expected, {len(means)} given")
+        self.history = [*self.history, list(means)][-2:]
+
+    def restore(self, history: object) -> None:
+        """Restore the history from a checkpoint; values other than lists are ignored."""
+        if isinstance(history, list):
+            self.history = [[float(value) for value in means] for means in history]
+
+    @property
+    def weights(self) -> list[float]:
+        """Weights of the next epoch, whose sum is the number of tasks."""
+        if len(self.history) < 2:
+            return [1.0] * self.tasks
+        before, last = self.history
+        rates = [new / old if old > 0.0 else 1.0 for new, old in zip(last, before, strict=True)]
+        powers = [math.exp(min(rate, 20.0) / self.temperature) for rate in rates]
+        return [self.tasks * power / sum(powers) for power in powers]

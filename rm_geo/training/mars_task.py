@@ -1,4 +1,4 @@
-"""Training super-resolution: coarse regular samples in, the whole radio map out."""
+"""Training task of the super-resolution networks: from coarse regular samples to the radio map."""
 
 from __future__ import annotations
 
@@ -28,24 +28,28 @@ class MarsOptions:
     batch, crop : int
         Crops per step, and their side in pixels of the fine map.
     final_crop, final_share : int, float
-        Side for the last part of the training, and the share of the budget it takes.
+        Side for the last part of the training, and the fraction of the budget for it.
     sampling : {"point", "cell", "filled"}
-        What a coarse value is: the pixel at the cell's centre, as in the paper, or the mean
-        of the cell or of its four central pixels, as planners' rasters have it. An even
-        cell has no central pixel: ``point`` is half a pixel south-east of the centre, and a
-        network that learnt from it shifts a raster of cell means by that much. ``filled``
-        is ``cell`` with the nearest level in place of a building's 0, which is how
-        :func:`rm_geo.superresolve` fills nodata; the error counts outdoors alone then, and
-        the loss has no other part.
+        Definition of a coarse value. ``point``: the pixel at the centre of the block, as in the
+        paper. An even block has no central pixel, so this pixel is half a pixel south-east of
+        the centre, and a network trained with it shifts rasters of block means by that much.
+        ``cell``: the mean of the block or of its four central pixels, as in rasters of planning
+        tools. ``filled``: like ``cell``, but with the nearest level instead of 0 in buildings,
+        as :func:`rm_geo.superresolve` fills nodata. The loss is then the squared error outdoors
+        alone.
     level_shift_db : float
-        Largest shift of a whole tile's levels. The papers' maps have one known power;
-        planners' rasters do not, so the field model learns not to rely on it. 0 is the
-        paper's protocol.
+        Largest random shift of all levels of a tile. The maps of the papers have one known
+        transmit power, rasters of planning tools do not. 0 in the paper.
     gradient_weight, focal_weight, outdoor_weight : float
-        Of the loss, see :func:`~rm_geo.training.losses.mars_loss`; the defaults are the
-        paper's.
+        Weights of the loss, see :func:`~rm_geo.training.losses.mars_loss`. The defaults are
+        those of the paper.
     turned : bool
-        Whether crops are turned and mirrored; see :class:`~rm_geo.training.scenes.ScenePool`.
+        Whether crops are rotated and mirrored, see :class:`~rm_geo.training.scenes.ScenePool`.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
     """
 
     batch: int = 8
@@ -72,25 +76,49 @@ class MarsOptions:
 
 
 def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
-    """Radio maps on the unit scale, shifted by ``shift_db``; 0 where there is no gain.
+    """Convert path gains to the unit scale.
 
-    The walls of RadioMapSeer's gains, and of the simulator's, lie half a pixel from those of its
-    building maps: a rim of 1 % of the pixels is building and has a gain. Targets keep it, as the
-    papers' do; without it a perfect map is judged 2 dB wrong.
+    The walls in the gain maps of RadioMapSeer and of the simulator have an offset of half a pixel
+    from the building maps, so that 1 % of the pixels are buildings with a gain. Targets contain
+    these pixels, as in the papers: without them, a perfect map would have an error of 2 dB.
+
+    Parameters
+    ----------
+    crops : SceneCrops
+        Crops with path gains.
+    shift_db : Tensor or float
+        Value in dB added to the gains.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, h, w)
+        0..1, with 0 in pixels without a gain.
     """
     unit = (crops.gain_db + shift_db - GAIN_FLOOR_DB) / GAIN_SPAN_DB
     return unit.clamp(0.0, 1.0) * (crops.gain_db > GAIN_FLOOR_DB)
 
 
 def coarse_samples(fine: Tensor, scale: int) -> Tensor:
-    """Take samples at the centres of cells of ``scale`` pixels, as in the MARS paper."""
+    """Sample a map (B, 1, h, w) at the centres of blocks of ``scale`` pixels (MARS)."""
     return fine[..., scale // 2 :: scale, scale // 2 :: scale].contiguous()
 
 
 def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
-    """Mean over the outdoor pixels of the central ``part`` x ``part`` pixels of each cell.
+    """Average the outdoor pixels among the central ``part`` x ``part`` pixels of each block.
 
-    0, as a building, where less than half of them are outdoors.
+    Parameters
+    ----------
+    fine, free : Tensor, shape (B, 1, h, w)
+        Map, and 1 in outdoor pixels.
+    scale : int
+        Side of a block in pixels.
+    part : int
+        Side of the central part in pixels.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, h / scale, w / scale)
+        Means; 0, as for a building, if less than half of these pixels are outdoors.
     """
     margin = (scale - part) // 2
     shape = (*fine.shape[:-2], fine.shape[-2] // scale, scale, fine.shape[-1] // scale, scale)
@@ -101,10 +129,22 @@ def cell_means(fine: Tensor, free: Tensor, scale: int, part: int) -> Tensor:
 
 
 def filled_from_nearest(coarse: Tensor, known: Tensor) -> Tensor:
-    """Give cells that are not known the value of the nearest that is; both (B, 1, h, w).
+    """Fill unknown blocks with the value of the nearest known one.
 
-    A map without any known cell stays as it is. Distances of all pairs of cells replace SciPy's
-    distance transform, because a training needs torch and numpy only.
+    Parameters
+    ----------
+    coarse, known : Tensor, shape (B, 1, h, w)
+        Map, and positive values in known blocks.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, h, w)
+        Filled map. A map without a known block is unchanged.
+
+    Notes
+    -----
+    The torch counterpart of the nearest fill of :func:`rm_geo.superresolve`, which uses SciPy: a
+    training machine may have only torch and numpy, and the map is on the device.
     """
     rows, cols = int(coarse.shape[-2]), int(coarse.shape[-1])
     place = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).to(coarse.device).float()
@@ -117,12 +157,21 @@ def filled_from_nearest(coarse: Tensor, known: Tensor) -> Tensor:
 
 
 class MarsTask:
-    """A super-resolution network with MARS's three losses.
+    """Training of a super-resolution network with the three losses of MARS.
+
+    Parameters
+    ----------
+    network : MARS, SRResNet or Supreme
+        Network to train.
+    pool, validation : CropSource
+        Sources of crops for training and validation.
+    options : MarsOptions
+        Batches and losses.
 
     Raises
     ------
     ConfigError
-        If the crops do not suit the network's scale.
+        If the crops are not multiples of four times the scale.
     """
 
     def __init__(
@@ -144,11 +193,11 @@ class MarsTask:
 
     @property
     def network(self) -> SuperResolutionNet:
-        """The network."""
+        """Network to train."""
         return self._network
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
-        """Losses of one batch."""
+        """Compute the losses of one batch by name."""
         batch, crop = batch_and_crop(self.options, context.progress)
         crops = self.pool.draw(context.numpy_rng, batch, crop)
         draw = torch.rand((batch, 1, 1, 1), generator=context.torch_rng, device=crops.free.device)
@@ -170,7 +219,7 @@ class MarsTask:
         return {"total": total, "mse": functional.mse_loss(prediction.detach(), fine)}
 
     def _coarse(self, fine: Tensor, free: Tensor, *, whole_cell: bool) -> Tensor:
-        """Take the coarse values that the network is given."""
+        """Compute the coarse input of the network."""
         scale = self.network.scale
         if self.options.sampling == "point":
             return coarse_samples(fine, scale)
@@ -182,24 +231,24 @@ class MarsTask:
         return filled_from_nearest(means, known)
 
     def _enlarged(self, network: nn.Module, coarse: Tensor, crops: SceneCrops) -> Tensor:
-        """Run a network; one that knows the walls is told them, and has no gain to paint there.
+        """Apply a network, with known buildings if it has them as an input.
 
-        Planners' rasters come with outlines of buildings, not with where gains end: with
-        ``filled`` those are the walls, and nothing is painted.
+        With ``filled`` these are the building maps, as rasters of planning tools come with
+        footprints. Otherwise they are the pixels without a gain, and the result there is 0.
         """
         if not (isinstance(self.network, MARS) and self.network.walled):
             return torch.as_tensor(network(coarse))
         if self.options.sampling == "filled":
             return torch.as_tensor(network(coarse, crops.buildings))
-        walls = (crops.gain_db <= GAIN_FLOOR_DB).to(coarse.dtype)
-        return torch.as_tensor(network(coarse, walls)) * (1.0 - walls)
+        known = (crops.gain_db <= GAIN_FLOOR_DB).to(coarse.dtype)
+        return torch.as_tensor(network(coarse, known)) * (1.0 - known)
 
     def end_epoch(self, means: dict[str, float]) -> None:
-        """Nothing to adapt."""
+        """Do nothing: the loss weights are constant."""
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """RMSE in dB over all pixels and outdoors, of the network and of bilinear enlargement."""
+        """Compute the RMSE in dB, total and outdoors, of network and bilinear enlargement."""
         rng = np.random.default_rng(1)
         squares = np.zeros(4)
         rounds = 6
@@ -221,8 +270,8 @@ class MarsTask:
         return dict(zip(names, (np.sqrt(squares) * GAIN_SPAN_DB).tolist(), strict=True))
 
     def state(self) -> dict[str, object]:
-        """Nothing beside the network."""
+        """Return an empty state."""
         return {}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Nothing to take back."""
+        """Do nothing: there is no state."""

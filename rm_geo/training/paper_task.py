@@ -1,4 +1,4 @@
-"""Training RadioCycle and InterpolationNet by the protocol of the RadioCycle paper."""
+"""Training tasks of RadioCycle and InterpolationNet by the protocol of the RadioCycle paper."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from rm_geo.errors import ConfigError
 from rm_geo.networks.radio_unet import InterpolationNet
 from rm_geo.networks.radiocycle import RadioCycle
 from rm_geo.training.drive_task import MODES
-from rm_geo.training.dwa import DynamicWeightAverage
-from rm_geo.training.losses import dice_bce
+from rm_geo.training.losses import DynamicWeightAverage, dice_bce
 from rm_geo.training.mars_task import unit_map
 from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
@@ -23,27 +22,32 @@ from rm_geo.training.task import StepContext, batch_and_crop
 
 @dataclass(frozen=True)
 class PaperOptions:
-    """Batches and losses of the paper's training.
+    """Batches and losses of the training in the RadioCycle paper.
 
     Attributes
     ----------
     batch, crop : int
-        Crops per step and their side in pixels; each holds its transmitter. The paper trains
-        on whole maps of 256.
+        Crops per step and their side in pixels. Each contains its transmitter. The paper trains
+        on whole maps of 256 pixels.
     final_crop, final_share : int, float
-        Side for the last part of the training, and the share of the budget it takes.
+        Side for the last part of the training, and the fraction of the budget for it.
     fraction : tuple of float
-        Smallest and largest share of the pixels that is sampled, drawn uniformly. The paper
-        trains one model for each rate: give the same number twice.
+        Smallest and largest fraction of sampled pixels, drawn uniformly. The paper trains one
+        model for each rate, which is set by two equal numbers.
     mode : {"single", "dual", "dual-dwa"}
-        The paper's ablations: SL (no dual losses), ML without DWA, ML with DWA.
+        Losses, as in the ablations of the paper: SL (no dual losses), ML without DWA, ML with
+        DWA.
     temperature : float
-        T of dynamic weight averaging.
+        T of dynamic weight averaging, above 0.
     only : {"buildings", "map"} or None
-        In mode ``single``, train F or G alone; the other stays what it starts from. Its loss
-        does not reach the one that is trained.
+        With mode ``single``, train only F or only G. The other one keeps its initial weights.
     turned : bool
-        Whether crops are turned and mirrored; see :class:`~rm_geo.training.scenes.ScenePool`.
+        Whether crops are rotated and mirrored, see :class:`~rm_geo.training.scenes.ScenePool`.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
     """
 
     batch: int = 8
@@ -76,7 +80,17 @@ class PaperOptions:
 
 @dataclass(frozen=True)
 class PaperBatch:
-    """Images of the paper, each (B, 1, H, W): sparse x, full y, buildings z, transmitter t."""
+    """Images in the notation of the paper, each (B, 1, H, W).
+
+    Attributes
+    ----------
+    x, y : Tensor
+        Sparse and complete radio map on the unit scale.
+    z : Tensor
+        Buildings, 0 or 1.
+    t : Tensor
+        Transmitter, 1 in its pixel.
+    """
 
     x: Tensor
     y: Tensor
@@ -87,7 +101,21 @@ class PaperBatch:
 def paper_batch(
     crops: SceneCrops, fraction: tuple[float, float], random: torch.Generator
 ) -> PaperBatch:
-    """Sample the outdoor pixels of crops uniformly, on the unit scale."""
+    """Sample the outdoor pixels of crops uniformly.
+
+    Parameters
+    ----------
+    crops : SceneCrops
+        Crops with path gains.
+    fraction : (float, float)
+        Smallest and largest fraction of sampled pixels.
+    random : torch.Generator
+        Random generator on the device of the crops.
+
+    Returns
+    -------
+    PaperBatch
+    """
     y = unit_map(crops)
     low, high = fraction
     draw = torch.rand((len(y), 1, 1, 1), generator=random, device=random.device)
@@ -103,8 +131,17 @@ def paper_batch(
 class RadioCycleTask:
     """``l_G = MSE(G(z), y) + MSE(G(F(x)), y)``, ``l_F = DiceBCE(F(x), z) + DiceBCE(F(G(z)), z)``.
 
-    Source: RadioCycle, its dual losses and dynamic weight averaging. In mode ``single`` each
-    network has its own loss alone: MSE(G(z), y) and DiceBCE(F(x), z).
+    Source: RadioCycle, dual losses with dynamic weight averaging. In mode ``single`` the losses
+    are MSE(G(z), y) and DiceBCE(F(x), z).
+
+    Parameters
+    ----------
+    network : RadioCycle
+        Network to train.
+    pool, validation : CropSource
+        Sources of crops for training and validation.
+    options : PaperOptions
+        Batches and losses.
     """
 
     def __init__(
@@ -119,11 +156,11 @@ class RadioCycleTask:
 
     @property
     def network(self) -> RadioCycle:
-        """The pair."""
+        """Network to train."""
         return self._network
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
-        """Losses of one batch."""
+        """Compute the losses of one batch by name."""
         crops = self.pool.draw(context.numpy_rng, *batch_and_crop(self.options, context.progress))
         b = paper_batch(crops, self.options.fraction, context.torch_rng)
         if self.options.only == "buildings":
@@ -152,7 +189,7 @@ class RadioCycleTask:
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """F1 of buildings and RMSE over all pixels on the unit scale, as the paper."""
+        """Compute F1 of buildings and RMSE over all pixels on the unit scale, as in the paper."""
         hits = sums = squares = 0.0
         rounds = 6
         for b in _validation_batches(self.validation, self.options, rounds):
@@ -164,16 +201,26 @@ class RadioCycleTask:
         return {"f1": 2.0 * hits / max(sums, 1.0), "rmse": squares**0.5}
 
     def state(self) -> dict[str, object]:
-        """History of the loss weights."""
+        """Return the history of the loss weights."""
         return {"dwa": self.dwa.history}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Take the history back."""
+        """Restore the history of the loss weights."""
         self.dwa.restore(state.get("dwa"))
 
 
 class InterpolationTask:
-    """InterpolationNet: ``MSE(U(x), y)``."""
+    """Training of InterpolationNet with the loss ``MSE(U(x), y)``.
+
+    Parameters
+    ----------
+    network : InterpolationNet
+        Network to train.
+    pool, validation : CropSource
+        Sources of crops for training and validation.
+    options : PaperOptions
+        Batches.
+    """
 
     def __init__(
         self,
@@ -187,37 +234,37 @@ class InterpolationTask:
 
     @property
     def network(self) -> InterpolationNet:
-        """The network."""
+        """Network to train."""
         return self._network
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
-        """Loss of one batch."""
+        """Compute the loss of one batch."""
         crops = self.pool.draw(context.numpy_rng, *batch_and_crop(self.options, context.progress))
         b = paper_batch(crops, self.options.fraction, context.torch_rng)
         loss = functional.mse_loss(self.network(b.x, b.t), b.y)
         return {"total": loss, "map": loss}
 
     def end_epoch(self, means: dict[str, float]) -> None:
-        """Nothing to adapt."""
+        """Do nothing: there is one loss."""
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """RMSE over all pixels on the unit scale, as the paper."""
+        """Compute the RMSE over all pixels on the unit scale, as in the paper."""
         rounds = 6
         batches = _validation_batches(self.validation, self.options, rounds)
         squares = sum(float(functional.mse_loss(network(b.x, b.t), b.y)) for b in batches)
         return {"rmse": (squares / rounds) ** 0.5}
 
     def state(self) -> dict[str, object]:
-        """Nothing beside the network."""
+        """Return an empty state."""
         return {}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Nothing to take back."""
+        """Do nothing: there is no state."""
 
 
 def _validation_batches(pool: CropSource, options: PaperOptions, rounds: int) -> list[PaperBatch]:
-    """Draw the same batches at every validation."""
+    """Draw the batches of a validation, always the same ones."""
     rng = np.random.default_rng(1)
     random = torch.Generator(pool.device).manual_seed(1)
     return [

@@ -1,4 +1,4 @@
-"""The full-size models: the papers' networks, their ablations, and this project's own."""
+"""Plan of the full-size models: networks of the papers, their ablations, and improved ones."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rm_geo.zoo.catalog import list_models
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model to be made.
+    """Model to train.
 
     Attributes
     ----------
     key : str
-        Key of the index's defaults that it becomes.
+        Key of the default models that it is used for.
     kind : str
         Kind of network.
     recipe : mapping
-        As :func:`~rm_geo.training.run.read_config` takes it, without data and budget.
+        Recipe for :func:`~rm_geo.training.run.read_config`, without data and budget.
     share : float
-        Of the minutes, among those that are made.
+        Weight of the model in the distribution of the minutes.
     summary : str
-        One line for its card.
+        One line for the model card.
     by_default : bool
-        Whether it is made without being asked for.
+        Whether it is trained unless models are selected.
     """
 
     key: str
@@ -39,7 +39,7 @@ class PlannedModel:
     by_default: bool = True
 
 
-def _refining(
+def _super_resolution(
     key: str,
     kind: str,
     scale: int,
@@ -50,7 +50,7 @@ def _refining(
     by_default: bool = True,
     split: str | None = None,
 ) -> PlannedModel:
-    """Plan a super-resolution network by a ready recipe, at a scale."""
+    """Plan a super-resolution network by a built-in recipe, at a scale."""
     recipe = builtin_recipe(kind, name)
     recipe["network"] = {**recipe.get("network", {}), "scale": scale}
     if split is not None:
@@ -59,12 +59,16 @@ def _refining(
 
 
 def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
-    """List the models of the papers, their ablations, and this project's own.
+    """Return the plan of all models.
 
     Parameters
     ----------
     size : {"full", "s"}
-        The papers' sizes, or compact ones to try the road on.
+        Sizes of the papers, or compact ones for a trial.
+
+    Returns
+    -------
+    tuple of PlannedModel
     """
     field = _started(
         {
@@ -91,7 +95,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             3,
             "InterpolationNet: RadioCycle's baseline.",
         ),
-        _refining(
+        _super_resolution(
             "mars-4",
             "mars",
             4,
@@ -99,7 +103,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             3,
             "MARS 4x that reads a mask of buildings and corrects bilinear.",
         ),
-        _refining(
+        _super_resolution(
             "mars-8",
             "mars",
             8,
@@ -107,7 +111,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             2,
             "MARS 8x that reads a mask of buildings and corrects bilinear.",
         ),
-        _refining(
+        _super_resolution(
             "superres-4",
             "mars",
             4,
@@ -115,7 +119,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             3,
             "MARS 4x for planners' rasters: means of cells, any power.",
         ),
-        _refining(
+        _super_resolution(
             "superres-4-buildings",
             "mars",
             4,
@@ -123,15 +127,19 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             2,
             "MARS 4x for planners' rasters that come with outlines of the buildings.",
         ),
-        _refining("mars-4-paper", "mars", 4, "paper", 3, "MARS 4x as published, setting II."),
-        _refining("mars-8-paper", "mars", 8, "paper", 2, "MARS 8x as published, setting II."),
-        _refining(
+        _super_resolution(
+            "mars-4-paper", "mars", 4, "paper", 3, "MARS 4x as published, setting II."
+        ),
+        _super_resolution(
+            "mars-8-paper", "mars", 8, "paper", 2, "MARS 8x as published, setting II."
+        ),
+        _super_resolution(
             "srresnet-4", "srresnet", 4, "paper", 1.5, "SRResNet 4x, MARS's baseline, setting II."
         ),
-        _refining(
+        _super_resolution(
             "supreme-4", "supreme", 4, "paper", 1.5, "Supreme 4x, MARS's baseline, setting II."
         ),
-        _refining(
+        _super_resolution(
             "superres-8",
             "mars",
             8,
@@ -140,7 +148,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "MARS 8x for planners' rasters: means of cells, any power.",
             by_default=False,
         ),
-        _refining(
+        _super_resolution(
             "superres-8-buildings",
             "mars",
             8,
@@ -165,7 +173,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "RadioCycle's ablation without dual losses.",
             by_default=False,
         ),
-        _refining(
+        _super_resolution(
             "srresnet-8",
             "srresnet",
             8,
@@ -174,7 +182,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "SRResNet 8x, MARS's baseline, setting II.",
             by_default=False,
         ),
-        _refining(
+        _super_resolution(
             "supreme-8",
             "supreme",
             8,
@@ -183,20 +191,20 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "Supreme 8x, MARS's baseline, setting II.",
             by_default=False,
         ),
-        *_known_scenes(),
+        *_setting_one_models(),
     )
     return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
 
 
 def _published(name: str) -> dict[str, Any]:
-    """Give a recipe of the published pair; F starts from the compact one, whose widths divide."""
+    """Return a recipe of the published pair, with F initialised from the compact model."""
     return _started(builtin_recipe("radiocycle", name), "radiocycle-paper-single-loss-s", "F")
 
 
-def _known_scenes() -> Iterator[PlannedModel]:
-    """List the models of the MARS paper's setting I, which no other model may stand for.
+def _setting_one_models() -> Iterator[PlannedModel]:
+    """Yield the models for setting I of the MARS paper.
 
-    Those of setting II, and this project's, have learnt from the transmitters it tests on.
+    The other models cannot be used for it: they are trained on its test transmitters.
     """
     for scale in (4, 8):
         for key, kind, name in (
@@ -209,15 +217,16 @@ def _known_scenes() -> Iterator[PlannedModel]:
             summary = (
                 f"{kind} {scale}x ({name}) for setting I: unseen transmitters in known scenes."
             )
-            yield _refining(
+            yield _super_resolution(
                 key, kind, scale, name, 1.5, summary, by_default=False, split=MARS_SETTING_I.name
             )
 
 
 def _started(recipe: dict[str, Any], model: str, *parts: str) -> dict[str, Any]:
-    """Start a recipe from a compact model, or parts of it, where it came with rm_geo.
+    """Add the initial weights of a compact model, or of parts of it, to a recipe.
 
-    Some minutes of a GPU are better spent on from there than from nothing.
+    The recipe is unchanged if the model is not installed. A short training on a GPU gives a
+    better result from these weights than from random ones.
     """
     if model not in {record.name for record in list_models()}:
         return recipe
@@ -226,6 +235,6 @@ def _started(recipe: dict[str, Any], model: str, *parts: str) -> dict[str, Any]:
 
 
 def _sized(model: PlannedModel, size: str) -> dict[str, Any]:
-    """Give a model's recipe the network of a size; what the recipe says itself stays."""
+    """Return the recipe of a model with the network of a size, without overriding its own keys."""
     network = {**network_of_size(model.kind, size), **model.recipe.get("network", {})}
     return {**model.recipe, "network": network}

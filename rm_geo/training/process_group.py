@@ -1,7 +1,8 @@
-"""Several processes that train one network: torchrun starts them, DistributedDataParallel joins.
+"""Training with several processes, started by torchrun, with DistributedDataParallel.
 
-``torchrun --nproc-per-node 8 -m rm_geo train KIND ...``: every process draws batches of its
-own, gradients are averaged, and the first process keeps the clock, the log and the checkpoint.
+Command: ``torchrun --nproc-per-node 8 -m rm_geo train KIND ...``. Each process draws its own
+batches, and gradients are averaged. The main process, that of rank 0, measures the time and
+writes the log and the checkpoint.
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ from rm_geo.errors import ConfigError
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """A process among those that train together.
+    """Group of processes that train one network, seen from one of them.
 
     Attributes
     ----------
-    rank, size : int
-        Its number, and how many there are.
+    rank : int
+        Number of this process, from 0 on.
+    size : int
+        Number of processes.
+
+    Examples
+    --------
+    >>> group = ProcessGroup()
+    >>> group.is_main, group.broadcast(0.5)
+    (True, 0.5)
     """
 
     rank: int = 0
@@ -32,12 +41,22 @@ class ProcessGroup:
 
     @classmethod
     def join(cls, device: torch.device) -> ProcessGroup:
-        """Join the processes that torchrun started; alone where it did not.
+        """Join the group of processes started by torchrun.
+
+        Parameters
+        ----------
+        device : torch.device
+            Training device of this process.
+
+        Returns
+        -------
+        ProcessGroup
+            A group of one process if torchrun was not used.
 
         Raises
         ------
         ConfigError
-            If the environment that torchrun sets is incomplete.
+            If the environment variables of torchrun are incomplete.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
@@ -48,24 +67,24 @@ class ProcessGroup:
             torch.distributed.init_process_group(backend)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"The processes cannot join: {' '.join(str(error).split())}.",
+                f"The process group cannot be created: {' '.join(str(error).split())}.",
                 hint="Start them with torchrun, or unset WORLD_SIZE.",
             ) from error
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
     @property
-    def leads(self) -> bool:
-        """Whether this process keeps clock, log and checkpoint."""
+    def is_main(self) -> bool:
+        """Whether this process measures the time and writes log and checkpoint."""
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Give a module that averages its gradients over the processes."""
+        """Wrap a module so that its gradients are averaged over the processes."""
         if self.size == 1:
             return module
         return nn.parallel.DistributedDataParallel(module)
 
-    def agree(self, value: float | None) -> float | None:
-        """Take the first process's value everywhere; None stops everybody."""
+    def broadcast(self, value: float | None) -> float | None:
+        """Return the value of the main process in all processes; None, to stop, is kept."""
         if self.size == 1:
             return value
         shared = torch.tensor([math.nan if value is None else value], dtype=torch.float64)
@@ -75,21 +94,21 @@ class ProcessGroup:
         return None if math.isnan(agreed) else agreed
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Average numbers over the processes."""
+        """Average named values over the processes."""
         if self.size == 1:
             return dict(values)
         summed = torch.tensor(list(values.values()), dtype=torch.float64).to(_home())
         torch.distributed.all_reduce(summed)
         return dict(zip(values, (summed / self.size).tolist(), strict=True))
 
-    def leave(self) -> None:
-        """Part from the others."""
+    def close(self) -> None:
+        """Leave the group of processes."""
         if self.size > 1:
             torch.distributed.destroy_process_group()
 
 
 def local_device(device: str) -> str:
-    """Give each process under torchrun a GPU of its own: ``cuda`` becomes ``cuda:<number>``."""
+    """Return the device of this process: with torchrun, ``cuda`` becomes ``cuda:<number>``."""
     return (
         f"cuda:{os.environ['LOCAL_RANK']}"
         if device == "cuda" and "LOCAL_RANK" in os.environ
@@ -98,6 +117,6 @@ def local_device(device: str) -> str:
 
 
 def _home() -> torch.device:
-    """Device whose tensors the backend exchanges."""
+    """Return the type of device that the communication backend uses."""
     backend = torch.distributed.get_backend()
     return torch.device("cuda" if backend == "nccl" else "cpu")

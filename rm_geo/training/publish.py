@@ -1,4 +1,7 @@
-"""Make a model of a finished training: ``python -m rm_geo.training.publish --help``."""
+"""Command that writes a model folder from a training.
+
+See ``python -m rm_geo.training.publish --help``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import click
 from rm_geo.errors import DependencyError, InputError, RmGeoError, UsageError
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.default_keys import NetworkShape, read_shape, require_suited
-from rm_geo.training.start import CONFIG_NAME
+from rm_geo.training.initialization import CONFIG_NAME
 from rm_geo.zoo.catalog import find_model, read_index
 from rm_geo.zoo.kinds import GRAPH_KINDS
 from rm_geo.zoo.model_file import CARD_NAME
@@ -25,9 +28,9 @@ from rm_geo.zoo.weights import write_index
 @click.option("--models", type=click.Path(path_type=Path, file_okay=False), default=Path("models"))
 @click.option("--size", default="s", help="Size class, s or full.")
 @click.option("--summary", required=True, help="One line about the model.")
-@click.option("--data", required=True, help="What it was trained on.")
-@click.option("--device", required=True, help="What it was trained with, in words.")
-@click.option("--limit", "limits", multiple=True, help="What it is not good at; repeatable.")
+@click.option("--data", required=True, help="Description of the training data.")
+@click.option("--device", required=True, help="Description of the training machine.")
+@click.option("--limit", "limits", multiple=True, help="Known limit of the model; repeatable.")
 @click.option(
     "--scores",
     type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
@@ -39,7 +42,7 @@ from rm_geo.zoo.weights import write_index
     "defaults",
     multiple=True,
     metavar="KEY=NAME",
-    help="Model that is used where none is named, such as mars-4=NAME; repeatable.",
+    help="Default model for a key, such as mars-4=NAME; repeatable.",
 )
 def main(
     run: Path,
@@ -53,9 +56,9 @@ def main(
     scores: tuple[tuple[str, Path], ...],
     defaults: tuple[str, ...],
 ) -> None:
-    """Make the model NAME of the training in RUN."""
+    """Write the model NAME from the training in the folder RUN."""
     try:
-        # Everything that can be wrong with the options, before anything is written.
+        # Check all options before anything is written.
         tables = {title: _read_table(path) for title, path in scores}
         shape = read_shape(run / CONFIG_NAME)
         chosen = chosen_defaults(defaults, models, name, shape)
@@ -78,28 +81,33 @@ def main(
 def chosen_defaults(
     texts: Sequence[str], models: Path, name: str, shape: NetworkShape
 ) -> Mapping[str, str]:
-    """Read ``KEY=NAME`` options, and hold them to the models that there will be.
+    """Parse ``KEY=NAME`` options and check them against the models.
 
     Parameters
     ----------
     texts : sequence of str
-        As they were given.
+        Values of the options.
     models : Path
         Folder of the models.
     name : str
-        The model that is about to be made in it.
+        Name of the new model.
     shape : NetworkShape
-        Its network.
+        Network of the new model.
+
+    Returns
+    -------
+    mapping of str to str
+        Model name by key.
 
     Raises
     ------
     UsageError
-        If a text is of another form, or names a model that is not there or does not suit its key.
+        If a text is of another form, or the model is missing or does not match the key.
     """
     if Path(name).name != name or name == ".." or Path(name).suffix == ".safetensors":
         raise UsageError(
-            f"{name!r} is no name of a model.",
-            hint="Give the plain name of a folder; --models says where.",
+            f"{name!r} is not a valid model name.",
+            hint="Name a folder without its parents; --models sets the parent folder.",
         )
     cards = {path.parent.name: path for path in sorted(models.glob(f"*/{CARD_NAME}"))}
     chosen = {}
@@ -107,7 +115,7 @@ def chosen_defaults(
         key, sign, wanted = (part.strip() for part in text.partition("="))
         if not sign or not key or not wanted:
             raise UsageError(
-                f"--default {text!r} is not KEY=NAME.", hint=f"Write it as radiocycle={name}."
+                f"--default {text!r} is not KEY=NAME.", hint=f"Set for example radiocycle={name}."
             )
         if wanted != name and wanted not in cards:
             raise UsageError(
@@ -120,13 +128,13 @@ def chosen_defaults(
 
 
 def _read_table(path: Path) -> str:
-    """Read a table of scores."""
+    """Read a table of scores in Markdown."""
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"The table of scores {path} cannot be read: {error}.",
-            hint="Name a file of Markdown in UTF-8.",
+            hint="Name a Markdown file in UTF-8.",
         ) from error
 
 

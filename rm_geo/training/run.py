@@ -1,4 +1,4 @@
-"""Train a model from a configuration: the door that ``rm-geo train`` opens."""
+"""Training of a model from a configuration, the implementation of ``rm-geo train``."""
 
 from __future__ import annotations
 
@@ -21,28 +21,38 @@ from rm_geo.networks.radiocycle import DriveTestRadioCycle, RadioCycle
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.config import TrainingConfig
 from rm_geo.training.device_pool import DevicePool, fits_device
-from rm_geo.training.drive_task import DriveTestTask, FieldOptions
+from rm_geo.training.drive_task import DriveTestOptions, DriveTestTask
+from rm_geo.training.initialization import (
+    Origin,
+    initial_network,
+    require_same_config,
+    write_origin,
+)
 from rm_geo.training.loop import CHECKPOINT_NAME, LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import MarsOptions, MarsTask
-from rm_geo.training.measure import MeasurementMixture
+from rm_geo.training.measurements import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
 from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.scenes import ScenePool
-from rm_geo.training.start import Origin, initial_network, require_same, write_start
 from rm_geo.training.task import TrainingTask
 
 
 @dataclass(frozen=True)
 class RadioMapSeerOptions:
-    """How RadioMapSeer is read.
+    """Options for reading RadioMapSeer.
 
     Attributes
     ----------
     simulation : str
-        Folder of its gains, one of :data:`rm_geo.datasets.splits.SIMULATIONS`.
+        Folder of gains, one of :data:`rm_geo.datasets.splits.SIMULATIONS`.
     scale : {"published", "noise-floor"}
-        How gains are coded in grey; some copies are in the noise-floor form.
+        Encoding of gains, see :func:`rm_geo.datasets.radiomapseer.grey_to_gain_db`.
+
+    Raises
+    ------
+    ConfigError
+        If a value is unknown.
     """
 
     simulation: str = "DPM"
@@ -51,7 +61,7 @@ class RadioMapSeerOptions:
     def __post_init__(self) -> None:
         if self.simulation not in SIMULATIONS:
             raise ConfigError(
-                f"There is no simulation {self.simulation!r}.",
+                f"Unknown simulation {self.simulation!r}.",
                 hint=f"Use {', '.join(SIMULATIONS)}.",
             )
         if self.scale not in GREY_SCALES:
@@ -59,20 +69,24 @@ class RadioMapSeerOptions:
 
 
 def read_config(kind: str, recipe: Mapping[str, Any]) -> TrainingConfig:
-    """Make a configuration from a recipe; what cannot be meant is an error that names the key.
+    """Convert a recipe to a configuration and check its keys and types.
 
     Parameters
     ----------
     kind : str
-        What to train.
+        Kind of network, see :func:`rm_geo.networks.kinds`.
     recipe : mapping
-        As a YAML or JSON file has it.
+        Contents of a YAML or JSON file.
+
+    Returns
+    -------
+    TrainingConfig
 
     Raises
     ------
     ConfigError
-        If a key is unknown, a value of the wrong type, or a section cannot be meant. Data
-        and network are looked at by :func:`make_task`.
+        If a key is unknown or a value is of the wrong type. The message names the key. Data and
+        network are checked by :func:`make_task`.
     """
     if kind not in kinds():
         raise ConfigError(f"There is no network {kind!r}.", hint=f"Known: {', '.join(kinds())}.")
@@ -123,24 +137,24 @@ def train(
     device: torch.device | None = None,
     resume: bool = True,
     progress: Progress | None = None,
-    team: ProcessGroup | None = None,
+    group: ProcessGroup | None = None,
 ) -> nn.Module:
-    """Train, or go on training, in a folder.
+    """Start or continue a training in a folder.
 
     Parameters
     ----------
     config : TrainingConfig
-        What to train, on what, and how.
+        Complete configuration.
     folder : Path
-        Checkpoint, log and configuration; a checkpoint in it is continued if ``resume``.
+        Folder of checkpoint, log and configuration.
     device : torch.device, optional
-        The CPU if not given.
+        Training device. Default: the CPU.
     resume : bool
-        Whether to continue.
+        Whether to continue from a checkpoint in the folder.
     progress : Progress, optional
-        Hears about the training, and can stop it.
-    team : ProcessGroup, optional
-        The processes that train together; this one alone if not given.
+        Receiver of the progress, which may also cancel.
+    group : ProcessGroup, optional
+        Processes that train together. Default: only this one.
 
     Returns
     -------
@@ -150,13 +164,13 @@ def train(
     Raises
     ------
     ConfigError
-        If the configuration cannot be meant; before any work.
+        If the configuration is invalid. It is checked before any work.
     InputError
         If training data is missing or damaged.
     OutputError
         If the folder cannot be written.
     """
-    device, team = device or torch.device("cpu"), team or ProcessGroup()
+    device, group = device or torch.device("cpu"), group or ProcessGroup()
     progress = progress or SilentProgress()
     loop_options = make_options(LoopOptions, config.loop, "loop")
     if device.type == "cuda":
@@ -164,34 +178,34 @@ def train(
     torch.manual_seed(loop_options.seed)
     resumed = resume and (folder / CHECKPOINT_NAME).exists()
     if resumed:
-        require_same(config, folder)
+        require_same_config(config, folder)
     task = make_task(config, device, resumed=resumed)
     prepare_output_folder(folder)
-    loop = TrainingLoop(task, folder, loop_options, device, team)
+    loop = TrainingLoop(task, folder, loop_options, device, group)
     if resumed:
         loop.resume()
-    if team.leads:
-        if not resumed:  # or a kill before the first checkpoint would bring the old one back
+    if group.is_main:
+        if not resumed:  # otherwise an early interruption would leave the old checkpoint
             loop.checkpoint.unlink(missing_ok=True)
-        write_start(config, folder, Origin.read(folder) if resumed else Origin.of(config))
+        write_origin(config, folder, Origin.read(folder) if resumed else Origin.of(config))
     return loop.run(progress)
 
 
 def check_config(config: TrainingConfig, *, resumed: bool = False) -> None:
-    """Check all of a configuration but its data, without any work.
+    """Check a configuration except its data.
 
     Parameters
     ----------
     config : TrainingConfig
         The configuration.
     resumed : bool
-        Whether a checkpoint will be continued: the model that the training started from may be
-        gone by then.
+        Whether a checkpoint will be continued. The model with the initial weights is not needed
+        then.
 
     Raises
     ------
     ConfigError
-        If a section cannot be meant.
+        If a section is invalid.
     ModelError
         If the network cannot be built.
     """
@@ -203,7 +217,7 @@ def check_config(config: TrainingConfig, *, resumed: bool = False) -> None:
 
 
 def _checked(config: TrainingConfig, *, resumed: bool) -> tuple[nn.Module, Any, MeasurementMixture]:
-    """Network, options of its task, and mixture; from the cheap to the dear."""
+    """Create options, mixture and network, the fastest checks first."""
     options = make_options(_task_options(config.kind), _task_values(config), "task")
     mixture = make_options(MeasurementMixture, config.mixture, "mixture")
     network = build(config.kind, config.network) if resumed else initial_network(config)
@@ -220,16 +234,20 @@ def make_task(
     config : TrainingConfig
         The configuration.
     device : torch.device
-        Where the network and the data go.
+        Training device.
     resumed : bool
-        Whether a checkpoint's weights will take the place of those it starts with.
+        Whether a checkpoint will be continued, which replaces the initial weights.
+
+    Returns
+    -------
+    TrainingTask
 
     Raises
     ------
     ConfigError
-        If a section cannot be meant, or the data does not suit it.
+        If a section is invalid or does not match the data.
     InputError
-        If training data is missing or damaged.
+        If training data are missing or damaged.
     ModelError
         If the network cannot be built.
     """
@@ -265,9 +283,9 @@ def make_task(
 
 
 def _task_options(kind: str) -> type[Any]:
-    """Give the options that the training of a kind of network has."""
+    """Return the class of the task options for a kind of network."""
     if kind == "radiocycle-drive":
-        return FieldOptions
+        return DriveTestOptions
     if kind in {"mars", "srresnet", "supreme"}:
         return MarsOptions
     if kind in {"radiocycle", "interpolation-net"}:
@@ -276,11 +294,11 @@ def _task_options(kind: str) -> type[Any]:
 
 
 def _task_values(config: TrainingConfig) -> Mapping[str, Any]:
-    """Give the task section; the baselines of MARS have the squared error alone."""
+    """Return the task section; the baselines of MARS have only the squared error as loss."""
     if config.kind == "interpolation-net":
         for key in ("mode", "only", "temperature"):
             if key in config.task:
-                raise ConfigError(f"task.{key} is radiocycle's: interpolation-net has one loss.")
+                raise ConfigError(f"task.{key} is valid only for radiocycle, not {config.kind}.")
     if config.kind in {"srresnet", "supreme"}:
         return {"gradient_weight": 0.0, "focal_weight": 0.0, **config.task}
     return config.task

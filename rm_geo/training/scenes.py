@@ -1,4 +1,4 @@
-"""Random crops of simulated scenes, as tensors."""
+"""Random crops of simulated scenes as tensors."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from rm_geo.datasets.splits import TRANSMITTERS_PER_MAP, Split
 from rm_geo.errors import ConfigError
 from rm_geo.units import GAIN_FLOOR_DB
 
-_FLOOR_DB = -145.0  # far below any receiver; keeps the simulator's own floor out of means
+_FLOOR_DB = -145.0  # below any receiver sensitivity; excludes the floor of the simulator
 
 
 @dataclass(frozen=True)
 class SceneCrops:
-    """A batch of crops, all float32 on one device.
+    """Batch of crops, float32 on one device.
 
     Attributes
     ----------
     gain_db : Tensor, shape (B, 1, h, w)
-        Path gain; at -127 or below where there is none.
+        Path gain in dB, -127 or lower without a signal.
     buildings, free : Tensor, shape (B, 1, h, w)
-        1 on building pixels; 1 outdoors where the gain is defined.
+        1 in building pixels; 1 in outdoor pixels with a gain.
     order : Tensor, shape (B, 1, h, w)
-        Order in which a drive visits pixels; negative where it never comes.
+        Order in which a drive visits pixels, negative for others.
     transmitter_rc : Tensor, shape (B, 2)
-        Row and column of the transmitter in the crop's pixels.
+        Row and column of the transmitter in pixels of the crop.
     intercept_db : Tensor, shape (B,)
-        Free-space gain at 1 m, antenna gain included.
+        Free-space path gain at 1 m in dB, including the antenna gain.
     spacing_m : float
-        Side of a pixel.
+        Side of a pixel in metres.
     """
 
     gain_db: Tensor
@@ -51,7 +51,19 @@ class SceneCrops:
 
 @dataclass(frozen=True)
 class CropPlan:
-    """What to cut: set, scene, antenna, drive, corner, and how to turn it."""
+    """Position and orientation of one crop.
+
+    Attributes
+    ----------
+    which, scene, antenna, drive : int
+        Indices of set, scene, antenna and drive.
+    top, left : int
+        First row and column.
+    turns : int
+        Anticlockwise quarter turns, 0..3.
+    mirror : bool
+        Whether the crop is mirrored left to right before the rotation.
+    """
 
     which: int
     scene: int
@@ -64,50 +76,51 @@ class CropPlan:
 
 
 class CropSource(Protocol):
-    """Anything that training draws crops from."""
+    """Protocol of sources of training crops."""
 
     @property
     def device(self) -> torch.device:
-        """Where the crops are."""
+        """Device of the crops."""
 
     @property
     def largest_crop(self) -> int:
-        """Side of the largest crop that can be drawn."""
+        """Side in pixels of the largest crop that can be drawn."""
 
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
         """Draw ``batch`` crops of ``crop`` pixels."""
 
 
 class ScenePool:
-    """Simulated sets to draw crops from.
+    """Source of random crops from simulated sets.
 
     Parameters
     ----------
     sets : sequence of SimulatedSet
-        Sets; their sizes may differ.
+        Simulated sets. Their sizes may differ.
     weights : sequence of float, optional
-        How often each is drawn from; equal if not given.
+        Relative frequency of each set. Default: equal.
     device : torch.device
-        Where the crops go.
+        Device of the crops.
     held_out : int
-        Scenes at the end of each set that are kept for validation.
+        Number of scenes at the end of each set that are kept for validation.
     validation : bool
-        Whether to draw from what is held out instead of the rest.
+        Whether to draw from the validation scenes instead of the training scenes.
     split : Split, optional
-        Train on its maps and transmitters alone. Its own transmitters validate where it
-        names some on the same maps; elsewhere the scenes held out do, since nothing that
-        ends in the choice of weights may see maps above 500.
+        Draw only from its maps and transmitters. If its validation maps are its training maps,
+        its validation transmitters are used for validation, otherwise the last scenes of each
+        set: maps above 500 must not influence the choice of weights.
     near_transmitter : bool
-        Whether a crop holds its transmitter, where the scene does: for networks that know it
-        as a pixel, and have nothing to go by elsewhere.
+        Whether a crop contains its transmitter if the scene does, for networks whose input is
+        the transmitter as a pixel.
     turned : bool
-        Whether crops are turned and mirrored. RadioMapSeer's walls lie half a pixel north-east
-        of where its building maps say: what must hit them learns it from upright crops alone.
+        Whether crops are rotated and mirrored at random. The walls in the gain maps of
+        RadioMapSeer have an offset of half a pixel to the north-east from the building maps,
+        which a network can learn only from crops in their original orientation.
 
     Raises
     ------
     ConfigError
-        If there is no set, the weights do not match, or a set has nothing of the split.
+        If there is no set, the weights do not match, or a set contains nothing of the split.
     """
 
     def __init__(
@@ -123,9 +136,9 @@ class ScenePool:
         turned: bool = True,
     ) -> None:
         if not sets:
-            raise ConfigError("No training data given.", hint="Name at least one simulated set.")
+            raise ConfigError("There are no training data.", hint="Name at least one set.")
         if weights is not None and (len(weights) != len(sets) or min(weights) <= 0.0):
-            raise ConfigError(f"{len(sets)} data sets need as many positive weights.")
+            raise ConfigError(f"{len(sets)} data sets need {len(sets)} positive weights.")
         for data in sets:
             data.require_trainable()
             if not 0 <= held_out < len(data):
@@ -147,35 +160,51 @@ class ScenePool:
         self.device = device or torch.device("cpu")
 
     def require_crop(self, crop: int) -> None:
-        """Refuse crops that do not fit every set.
+        """Check that crops fit the scenes of all sets.
+
+        Parameters
+        ----------
+        crop : int
+            Side of a crop in pixels.
 
         Raises
         ------
         ConfigError
-            If a set's scenes are smaller.
+            If the scenes of a set are smaller.
         """
         for data in self.sets:
             rows, cols = data.shape
             if crop > min(rows, cols):
                 raise ConfigError(
                     f"Crops of {crop} px do not fit scenes of {rows} x {cols} px ({data.path}).",
-                    hint="Train on smaller crops, or leave this set out.",
+                    hint="Train on smaller crops, or omit this set.",
                 )
 
     @property
     def largest_crop(self) -> int:
-        """Side of the largest crop that fits some set."""
+        """Side in pixels of the largest crop that fits at least one set."""
         return max(min(data.shape) for data in self.sets)
 
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
-        """Draw crops of ``crop`` pixels; each scene, antenna and place is equally likely.
+        """Draw crops uniformly over scenes, antennas and positions.
 
-        Sets whose scenes are smaller are left out.
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        batch : int
+            Number of crops.
+        crop : int
+            Side of a crop in pixels. Sets with smaller scenes are not used.
+
+        Returns
+        -------
+        SceneCrops
 
         Raises
         ------
         ConfigError
-            If all are smaller.
+            If the scenes of all sets are smaller.
         """
         fits = np.array([min(data.shape) >= crop for data in self.sets])
         if not fits.any():
@@ -184,26 +213,29 @@ class ScenePool:
         plans = [self._plan(rng, crop, shares) for _ in range(batch)]
         gain, buildings, order = self._images(plans, crop)
         free = (1.0 - buildings) * (gain > _FLOOR_DB)
-        told = np.array([self._told(plan, crop) for plan in plans], dtype=np.float32)
-        about = torch.from_numpy(told).to(self.device)
+        table = np.array([self._transmitter(plan, crop) for plan in plans], dtype=np.float32)
+        transmitters = torch.from_numpy(table).to(self.device)
         return SceneCrops(
             gain_db=gain.clamp(min=GAIN_FLOOR_DB)[:, None],
             buildings=buildings[:, None],
             free=free[:, None],
             order=order[:, None],
-            transmitter_rc=about[:, :2].contiguous(),
-            intercept_db=about[:, 2].contiguous(),
+            transmitter_rc=transmitters[:, :2].contiguous(),
+            intercept_db=transmitters[:, 2].contiguous(),
         )
 
     def _images(self, plans: Sequence[CropPlan], crop: int) -> tuple[Tensor, Tensor, Tensor]:
         """Cut gains, buildings and orders, (B, h, w) float32 each."""
-        cuts = [self._cut(plan, crop) for plan in plans]
-        stacks = (torch.from_numpy(np.stack(images)) for images in zip(*cuts, strict=True))
+        cuts = [
+            [oriented(torch.from_numpy(image), plan) for image in self._cut(plan, crop)]
+            for plan in plans
+        ]
+        stacks = (torch.stack(images) for images in zip(*cuts, strict=True))
         gain, buildings, order = (images.to(self.device).float() for images in stacks)
         return gain, buildings, order
 
     def _pick(self, which: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Pick a scene of a set and one of its antennas."""
+        """Draw a scene of a set and one of its antennas."""
         data, allowed = self.sets[which], self.allowed[which]
         if allowed is not None:
             scene, antenna = allowed[int(rng.integers(len(allowed)))]
@@ -213,7 +245,7 @@ class ScenePool:
         return int(rng.integers(first, last)), int(rng.integers(data.gains_db.shape[1]))
 
     def _plan(self, rng: np.random.Generator, crop: int, shares: NDArray[np.float64]) -> CropPlan:
-        """Draw what to cut and how to turn it."""
+        """Draw position and orientation of a crop."""
         which = int(rng.choice(len(self.sets), p=shares))
         data = self.sets[which]
         scene, antenna = self._pick(which, rng)
@@ -228,34 +260,33 @@ class ScenePool:
         return CropPlan(which, scene, antenna, drive, top, left, turns, mirror)
 
     def _corners(self, which: int, scene: int, antenna: int, crop: int) -> list[tuple[int, int]]:
-        """First and last row, then column, that a crop may begin with."""
+        """Return the ranges, both ends included, of the first row and column of a crop."""
         spare = [side - crop for side in self.sets[which].shape]
         if not self.near_transmitter:
             return [(0, last) for last in spare]
         table = self.sets[which].antennas[scene, antenna]
-        place = [int(table[ANTENNA_COLUMNS.index(name)]) for name in ("row", "col")]
+        position = [int(table[ANTENNA_COLUMNS.index(name)]) for name in ("row", "col")]
         return [
             (min(max(at - crop + 1, 0), last), max(min(at, last), 0))
-            for at, last in zip(place, spare, strict=True)
+            for at, last in zip(position, spare, strict=True)
         ]
 
     def _cut(self, plan: CropPlan, crop: int) -> tuple[np.ndarray, ...]:
-        """Cut one crop's images as numpy arrays, and turn them."""
+        """Cut gain, buildings and order of one crop as writable numpy arrays."""
         data = self.sets[plan.which]
         rows = slice(plan.top, plan.top + crop)
         cols = slice(plan.left, plan.left + crop)
         gain = data.gains_db[plan.scene, plan.antenna][rows, cols]
         bits = np.unpackbits(data.buildings[plan.scene, rows], axis=-1, count=data.shape[1])
         order = data.orders[plan.scene, plan.drive][rows, cols]
-        images = (gain, bits[:, cols], order)
-        return tuple(_turned(image, plan.turns, plan.mirror) for image in images)
+        return np.array(gain), bits[:, cols], np.array(order)
 
-    def _told(self, plan: CropPlan, crop: int) -> tuple[float, float, float]:
-        """Transmitter's row and column in the turned crop, and its intercept."""
+    def _transmitter(self, plan: CropPlan, crop: int) -> tuple[float, float, float]:
+        """Return row and column of the transmitter in the oriented crop, and its intercept."""
         antenna = self.sets[plan.which].antennas[plan.scene, plan.antenna]
         table = dict(zip(ANTENNA_COLUMNS, antenna.tolist(), strict=True))
         position = np.array([table["row"] + 0.5 - plan.top, table["col"] + 0.5 - plan.left])
-        row, col = _turned_position(position, crop, plan.turns, plan.mirror)
+        row, col = _oriented_position(position, crop, plan.turns, plan.mirror)
         boresight_db = table["max_gain_dbi"] if table["sector"] else 0.0
         free_space_db = 147.55 - 20.0 * math.log10(table["frequency_mhz"] * 1e6) + boresight_db
         return float(row), float(col), free_space_db
@@ -264,7 +295,23 @@ class ScenePool:
 def split_pairs(
     data: SimulatedSet, split: Split, held_out: int, validation: bool
 ) -> NDArray[np.int64]:
-    """Scenes and antennas of a set that a split trains or validates on, (n, 2).
+    """List the pairs of scene and antenna of a set that belong to a split.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        The set.
+    split : Split
+        The split.
+    held_out : int
+        Number of scenes at the end of the set that are kept for validation.
+    validation : bool
+        Whether to list the pairs for validation instead of those for training.
+
+    Returns
+    -------
+    ndarray of int64, shape (N, 2)
+        Indices of scene and antenna.
 
     Raises
     ------
@@ -282,12 +329,12 @@ def split_pairs(
     elif held_out:
         scenes = scenes[-held_out:] if validation else scenes[:-held_out]
     numbers = data.antenna_column("transmitter")
-    whose = np.isin(numbers, transmitters)
+    included = np.isin(numbers, transmitters)
     if set(transmitters) == set(range(TRANSMITTERS_PER_MAP)):
-        whose = np.ones_like(whose)  # any transmitter will do, numbered or not
+        included = np.ones_like(included)  # all transmitters, with and without a number
     inside = np.zeros(len(data), dtype=np.bool_)
     inside[scenes] = True
-    pairs = np.argwhere(whose & inside[:, None])
+    pairs = np.argwhere(included & inside[:, None])
     if not len(pairs):
         part = "validation" if validation else "training"
         raise ConfigError(
@@ -298,14 +345,16 @@ def split_pairs(
     return pairs
 
 
-def _turned(image: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
-    """Mirror left to right if asked, then turn by quarter turns."""
-    image = image[:, ::-1] if mirror else image
-    return np.ascontiguousarray(np.rot90(image, turns))
+def oriented(image: Tensor, plan: CropPlan) -> Tensor:
+    """Mirror an image (h, w) left to right if planned, then rotate it by quarter turns.
+
+    Crops are oriented with torch in all pools, whether they are cut on the CPU or the GPU.
+    """
+    return torch.rot90(image.flip(-1) if plan.mirror else image, plan.turns, (-2, -1))
 
 
-def _turned_position(position: np.ndarray, crop: int, turns: int, mirror: bool) -> np.ndarray:
-    """Move a (row, col) as :func:`_turned` moves the pixels."""
+def _oriented_position(position: np.ndarray, crop: int, turns: int, mirror: bool) -> np.ndarray:
+    """Transform a position (row, column) like :func:`oriented` transforms pixels."""
     row, col = position
     if mirror:
         col = crop - col

@@ -1,4 +1,4 @@
-"""Judging the models of a plan: whether a set will do for that, and the tables for their cards."""
+"""Evaluation of the models of a plan, for the tables on their cards."""
 
 from __future__ import annotations
 
@@ -25,72 +25,77 @@ from rm_geo.validation.tables import markdown_table
 from rm_geo.zoo.kinds import SUPERRES_KINDS
 
 _PAPER_MULTIPLE: Final = 64
-"""Sides of the maps that the published pair and InterpolationNet take are multiples of it."""
+"""Number that the sides of maps for the published networks must be multiples of."""
 
 
 def setting_of(model: PlannedModel) -> int:
-    """Which of the MARS paper's settings a model is for."""
+    """Return the setting of the MARS paper, 1 or 2, that a model is trained for."""
     return 1 if model.recipe.get("split") == MARS_SETTING_I.name else 2
 
 
-def is_judged(model: PlannedModel) -> bool:
-    """Whether there is a protocol for a model here.
+def has_protocol(model: PlannedModel) -> bool:
+    """Return whether the models of a plan can be evaluated on a simulated set.
 
-    There is none for networks that must be told the walls of scenes which nobody has seen: what
-    planners' rasters with outlines are worth is told by ``rm-geo evaluate superres``.
+    It is False for networks with known buildings as an input, except those of setting I, since
+    the walls of unseen scenes are not known here. ``rm-geo evaluate superres`` evaluates them.
     """
     walled = bool(model.recipe.get("network", {}).get("walled", False))
     return not walled or setting_of(model) == 1
 
 
-def require_judgeable(model: PlannedModel, data: SimulatedSet, transmitters: int) -> None:
-    """Refuse a set on which a model cannot be judged; reads tables of the set alone.
+def require_scorable(model: PlannedModel, data: SimulatedSet, transmitters: int) -> None:
+    """Check that a model can be evaluated on a set, from the tables of the set.
 
     Parameters
     ----------
     model : PlannedModel
-        One that :func:`is_judged`.
+        Model with :func:`has_protocol`.
     data : SimulatedSet
-        What it is to be judged on.
+        Test set.
     transmitters : int
-        At most so many of each map.
+        Largest number of transmitters of each map.
 
     Raises
     ------
     ConfigError
-        If the set lacks the maps or transmitters of the model's protocol, or its scenes are of
-        a size or a kind that the protocol does not take.
+        If the set lacks the maps or transmitters of the protocol, or the protocol does not
+        allow its scenes.
     """
     try:
         for index, antennas in _pairs(model, data, transmitters):
             require_alike(data.scene_ids[index], data.antennas[index, antennas])
             if model.recipe.get("network", {}).get("walled", False):
-                _require_learnt(data, index)
+                _require_known_walls(data, index)
         if model.kind not in SUPERRES_KINDS:
             _require_size(model, data)
     except RmGeoError as error:
         raise ConfigError(
-            f"{model.key} cannot be judged: {error.message}", hint=error.hint
+            f"{model.key} cannot be evaluated: {error.message}", hint=error.hint
         ) from error
 
 
-def require_unseen(test: SimulatedSet, learnt: SimulatedSet) -> None:
-    """Refuse a test set that shows maps which are trained on.
+def require_unseen(test: SimulatedSet, training: SimulatedSet) -> None:
+    """Check that no map of a test set is used for training.
+
+    Parameters
+    ----------
+    test, training : SimulatedSet
+        Test set and training set.
 
     Raises
     ------
     ConfigError
-        With some of those maps.
+        If they have maps in common.
     """
-    if seen := sorted(set(test.map_ids) & set(learnt.map_ids)):
+    if seen := sorted(set(test.map_ids) & set(training.map_ids)):
         raise ConfigError(
-            f"{test.path} tests on maps that {learnt.path} trains on: "
+            f"{test.path} contains maps of the training set {training.path}: "
             f"{', '.join(map(str, seen[:5]))}{', ...' if len(seen) > 5 else ''}.",
-            hint="Test on maps of their own, such as 601-700.",
+            hint="Test on other maps, such as 601-700.",
         )
 
 
-def judge(
+def score_model(
     model: PlannedModel,
     folder: Path,
     data: SimulatedSet,
@@ -99,7 +104,28 @@ def judge(
     device: str,
     progress: Progress,
 ) -> str:
-    """Judge the model in a folder; gives a table in Markdown."""
+    """Evaluate the model in a folder.
+
+    Parameters
+    ----------
+    model : PlannedModel
+        The model in the plan.
+    folder : Path
+        Its model folder.
+    data : SimulatedSet
+        Test set.
+    transmitters : int
+        Largest number of transmitters of each map.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    progress : Progress
+        Receiver of the progress.
+
+    Returns
+    -------
+    str
+        Table of scores in Markdown.
+    """
     method = "radiocycle" if model.kind.startswith("radiocycle") else model.kind
     estimator = get_method(method, model=folder, device=device)
     if model.kind in SUPERRES_KINDS:
@@ -128,25 +154,25 @@ def judge(
 def _pairs(
     model: PlannedModel, data: SimulatedSet, transmitters: int
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """Give scenes and antennas that :func:`judge` looks at."""
+    """List the scenes and antennas that :func:`score_model` evaluates."""
     if model.kind in SUPERRES_KINDS:
         return list(pairs_to_judge(data, setting_of(model), None, transmitters))
     first = np.arange(data.gains_db.shape[1], dtype=np.int64)[:transmitters]
     return [(index, first) for index in range(len(data))]
 
 
-def _require_learnt(data: SimulatedSet, index: int) -> None:
-    """Refuse a scene without any gain of a training transmitter, which tell where walls are."""
+def _require_known_walls(data: SimulatedSet, index: int) -> None:
+    """Check that a scene has a training transmitter, whose gains show where the walls are."""
     numbers = data.antenna_column("transmitter")[index]
     if not np.isin(numbers, MARS_SETTING_I.train_transmitters).any():
         raise ConfigError(
             f"Scene {data.scene_ids[index]} of {data.path} has no transmitter "
-            "of the training, which would tell where its walls are."
+            "of the training, from whose gains the walls are known."
         )
 
 
 def _require_size(model: PlannedModel, data: SimulatedSet) -> None:
-    """Refuse scenes that the network's pyramid cannot halve evenly."""
+    """Check that the sides of scenes are multiples of the number that the network needs."""
     multiple = _PAPER_MULTIPLE
     if model.kind == "radiocycle-drive":
         with torch.device("meta"):
@@ -155,6 +181,6 @@ def _require_size(model: PlannedModel, data: SimulatedSet) -> None:
         multiple = network.multiple
     if any(side % multiple for side in data.shape):
         raise ConfigError(
-            f"Scenes of {data.shape[0]} x {data.shape[1]} px ({data.path}) are no "
+            f"Scenes of {data.shape[0]} x {data.shape[1]} px ({data.path}) are not "
             f"multiples of {multiple} px."
         )

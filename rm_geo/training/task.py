@@ -1,4 +1,4 @@
-"""What a training loop asks of the thing it trains."""
+"""Protocol of a training task: network, data and losses."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class StepContext:
-    """Randomness and place in the schedule of one step.
+    """Random generators and schedule position of one training step.
 
     Attributes
     ----------
     numpy_rng : numpy.random.Generator
+        Generator seeded by the seed of the run and the step, so that a resumed run draws the
+        same numbers as an uninterrupted one.
     torch_rng : torch.Generator
-        Both seeded by the run's seed and the step, so that a resumed run draws what an
-        uninterrupted one would.
+        Generator on the training device, seeded likewise.
     progress : float
-        Share of the time budget that is spent, 0..1.
+        Fraction of the budget that is spent, 0..1.
     """
 
     numpy_rng: np.random.Generator
@@ -30,11 +31,11 @@ class StepContext:
 
 
 class CropSchedule(Protocol):
-    """Options of a task that trains on small crops first, and on whole tiles at the end."""
+    """Options of a task with small crops at first and larger ones at the end."""
 
     @property
     def batch(self) -> int:
-        """Crops per step."""
+        """Number of crops per step."""
 
     @property
     def crop(self) -> int:
@@ -46,34 +47,47 @@ class CropSchedule(Protocol):
 
     @property
     def final_share(self) -> float:
-        """Share of the budget that this part takes."""
+        """Fraction of the budget for that part."""
 
 
 def batch_and_crop(options: CropSchedule, progress: float) -> tuple[int, int]:
-    """Crops per step and their side; the pixels per step stay the same throughout."""
+    """Return the number of crops of a step and their side.
+
+    Parameters
+    ----------
+    options : CropSchedule
+        Schedule of the task.
+    progress : float
+        Fraction of the budget that is spent, 0..1.
+
+    Returns
+    -------
+    batch, crop : int
+        The number of pixels per step is about constant.
+    """
     if progress <= 1.0 - options.final_share:
         return options.batch, options.crop
     return max(1, options.batch * options.crop**2 // options.final_crop**2), options.final_crop
 
 
 class TrainingTask(Protocol):
-    """A network with its data and losses."""
+    """Network with its training data and losses."""
 
     @property
     def network(self) -> nn.Module:
-        """The network being trained."""
+        """Network to train."""
 
     def losses(self, context: StepContext) -> dict[str, Tensor]:
-        """Losses of one batch by name; ``total`` is what is minimised."""
+        """Compute the losses of one batch by name; ``total`` is minimised."""
 
     def end_epoch(self, means: dict[str, float]) -> None:
-        """Hear the mean losses of an epoch."""
+        """Receive the mean losses of an epoch."""
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Scores of a network on the scenes held out."""
+        """Compute scores of a network on the validation scenes."""
 
     def state(self) -> dict[str, object]:
-        """Give what a checkpoint must keep, as JSON values."""
+        """Return the state of the task for a checkpoint, as JSON values."""
 
     def restore(self, state: dict[str, object]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore a result of :meth:`state`."""

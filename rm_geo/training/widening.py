@@ -1,4 +1,4 @@
-"""Start a wide network from a narrow trained one that computes the same (Net2Net)."""
+"""Function-preserving initialisation of a wide network from a narrower trained one (Net2Net)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from rm_geo.networks.compact_unet import CompactUNet, ResidualBlock
 from rm_geo.networks.res_unet import ResUNet
 
 _WIDENED: Final = (ResUNet, CompactUNet)
-"""Networks of plain convolutions, batch normalisation, sums and concatenations."""
+"""Networks that can be widened: convolutions, batch normalisation, sums, concatenations."""
 
 _UNEVEN: Final = 0.5
-"""How far the shares of two copies may lie apart, as a part of an even share."""
+"""Largest deviation of the weight of a copy from an equal weight, as a fraction of it."""
 
 
 def widen(network: nn.Module, narrow: nn.Module, random: torch.Generator) -> None:
-    """Give a network the weights of a narrower or shallower one, and its function with them.
+    """Copy weights of a narrower or shallower network so that both compute the same function.
 
-    Every channel of a narrow U-Net becomes ``k`` copies beside each other, and whatever
-    reads them shares its weight out among the copies, at random, so that they can part when
-    training goes on. Residual blocks that the narrow one lacks stay the identity. All that is
-    no such U-Net must have the same shape in both.
+    Each channel of the narrow U-Net becomes ``k`` adjacent copies. The weights of the next layer
+    are divided among the copies at random, so that the copies can diverge in training. Additional
+    residual blocks stay the identity. Parts other than these U-Nets must have equal shapes.
 
     Parameters
     ----------
@@ -33,19 +32,19 @@ def widen(network: nn.Module, narrow: nn.Module, random: torch.Generator) -> Non
         Changed in place. Parts of it that are a :class:`~rm_geo.networks.res_unet.ResUNet`
         or a :class:`~rm_geo.networks.compact_unet.CompactUNet` may be wider.
     narrow : torch.nn.Module
-        The trained network, of the same kind.
+        Trained network of the same kind.
     random : torch.Generator
-        Where the shares come from.
+        Random generator of the weights of the copies.
 
     Raises
     ------
     ConfigError
-        If the narrow network is no part of this one; nothing is changed then.
+        If the shapes do not allow it. Nothing is changed then.
 
     Notes
     -----
     Net2WiderNet and Net2DeeperNet of Chen, Goodfellow and Shlens, ICLR 2016
-    (arXiv 1511.05641). Copies beside each other, not behind one another, keep their place
+    (arXiv 1511.05641). Adjacent copies keep their positions
     where two stacks of channels are concatenated.
     """
     network.load_state_dict(network.state_dict() | dict(_started(network, narrow, random, "")))
@@ -54,27 +53,27 @@ def widen(network: nn.Module, narrow: nn.Module, random: torch.Generator) -> Non
 def _started(
     network: nn.Module, narrow: nn.Module, random: torch.Generator, prefix: str
 ) -> Iterator[tuple[str, Tensor]]:
-    """Weights of a network that starts from another, by their names."""
+    """Yield the initial weights of a network by name."""
     parts, trained = dict(network.named_children()), dict(narrow.named_children())
     if isinstance(network, _WIDENED) and type(network) is type(narrow):
         yield from _widened(network, narrow, random, prefix)
     elif parts and parts.keys() == trained.keys():
-        yield from _alike(_own(network), _own(narrow), prefix)
+        yield from _copied(_own(network), _own(narrow), prefix)
         for name, part in parts.items():
             yield from _started(part, trained[name], random, f"{prefix}{name}.")
     else:
-        yield from _alike(network.state_dict(), narrow.state_dict(), prefix)
+        yield from _copied(network.state_dict(), narrow.state_dict(), prefix)
 
 
 def _own(module: nn.Module) -> dict[str, Tensor]:
-    """State of a module without that of its parts."""
+    """Return the state of a module without that of its submodules."""
     return {name: value for name, value in module.state_dict().items() if "." not in name}
 
 
-def _alike(
+def _copied(
     own: dict[str, Tensor], narrow: dict[str, Tensor], prefix: str
 ) -> Iterator[tuple[str, Tensor]]:
-    """Take weights over that have the same names and shapes."""
+    """Yield weights of equal names and shapes."""
     if unknown := sorted(own.keys() ^ narrow.keys()):
         raise ConfigError(f"One of the two networks lacks {prefix}{unknown[0]}.")
     for name, value in narrow.items():
@@ -86,7 +85,7 @@ def _alike(
 def _widened(
     network: nn.Module, narrow: nn.Module, random: torch.Generator, prefix: str
 ) -> Iterator[tuple[str, Tensor]]:
-    """Weights of a U-Net by those of a narrower one."""
+    """Yield the weights of a U-Net, computed from those of a narrower one."""
     own, trained = network.state_dict(), narrow.state_dict()
     if unknown := sorted(set(trained) - set(own)):
         raise ConfigError(f"The trained network has {prefix}{unknown[0]}, which the other lacks.")
@@ -96,7 +95,7 @@ def _widened(
         name: _times(prefix + name, value.shape, own[name].shape) for name, value in trained.items()
     }
     normalised = {times[name][0] for name in times if name.endswith("running_mean")}
-    if len(normalised) > 1:  # levels are concatenated: copies of one would stand for another's
+    if len(normalised) > 1:  # levels are concatenated and would mix up their copies
         raise ConfigError(
             "The levels of the trained network grow by different factors, "
             f"{' and '.join(str(n) for n in sorted(normalised))}."
@@ -106,14 +105,14 @@ def _widened(
 
 
 def _identities(network: nn.Module) -> Iterator[str]:
-    """Names of the state of blocks that start as the identity."""
+    """Yield the names of the state of blocks that are initialised as the identity."""
     for name, module in network.named_modules():
         if isinstance(module, ResidualBlock):
             yield from (f"{name}.{part}" for part in module.state_dict())
 
 
 def _times(name: str, thin: torch.Size, wide: torch.Size) -> tuple[int, ...]:
-    """How often a tensor's outputs and inputs are repeated up to a shape."""
+    """Return the repetitions of the outputs and inputs of a tensor up to a shape."""
     times = tuple(w // t for w, t in zip(wide[:2], thin[:2], strict=False))
     grown = [n * t for n, t in zip(times, thin, strict=False)]
     if len(thin) != len(wide) or thin[2:] != wide[2:] or grown != list(wide[:2]):
@@ -122,7 +121,7 @@ def _times(name: str, thin: torch.Size, wide: torch.Size) -> tuple[int, ...]:
 
 
 def _repeated(value: Tensor, times: tuple[int, ...], random: torch.Generator) -> Tensor:
-    """Repeat a tensor's channels; a kernel's inputs share its weight out."""
+    """Repeat the channels of a tensor and divide weights among repeated inputs."""
     for dimension, n in enumerate(times):
         value = value.repeat_interleave(n, dimension)
     if len(times) < 2 or times[1] == 1:
@@ -135,7 +134,7 @@ def _repeated(value: Tensor, times: tuple[int, ...], random: torch.Generator) ->
 
 
 def _other(name: str, thin: torch.Size, wide: torch.Size) -> ConfigError:
-    """Say that a tensor does not grow to a shape."""
+    """Return the error for a tensor that cannot be widened to a shape."""
     return ConfigError(
-        f"{name} of the trained network is {tuple(thin)}, which does not grow to {tuple(wide)}."
+        f"{name} of the trained network is {tuple(thin)} and cannot be widened to {tuple(wide)}."
     )

@@ -1,4 +1,4 @@
-"""Crops at coarser pixels: the same world, seen in larger squares."""
+"""Crops at coarser pixels."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rm_geo.errors import ConfigError
 from rm_geo.networks.features import tile_features
 from rm_geo.networks.radiocycle import DriveTestRadioCycle
-from rm_geo.training.coarse_scenes import coarser, fitting
-from rm_geo.training.drive_task import DriveTestTask, FieldOptions
-from rm_geo.training.measure import MeasurementMixture, measure
+from rm_geo.training.coarse_scenes import coarsen, fit_batch
+from rm_geo.training.drive_task import DriveTestOptions, DriveTestTask
+from rm_geo.training.measurements import MeasurementMixture, sample_measurements
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
 from tests.support.scenes import free_space_set
@@ -25,9 +25,9 @@ def crops(seed=0, batch=4, crop=64):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([2, 4]))
-def test_a_pixel_is_the_mean_power_outdoors(seed, factor):
+def test_a_coarse_pixel_is_the_mean_outdoor_power(seed, factor):
     fine = crops(seed)
-    coarse = coarser(fine, factor)
+    coarse = coarsen(fine, factor)
     free = fine.free[0, 0].numpy() > 0
     power = np.where(free, 10.0 ** (fine.gain_db[0, 0].numpy().astype(float) / 10.0), 0.0)
     side = 64 // factor
@@ -40,20 +40,22 @@ def test_a_pixel_is_the_mean_power_outdoors(seed, factor):
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_the_transmitter_stays_where_it_is(factor):
+def test_coarsening_keeps_the_transmitter_position(factor):
     fine = crops()
-    coarse = coarser(fine, factor)
+    coarse = coarsen(fine, factor)
     assert coarse.spacing_m == factor
     torch.testing.assert_close(coarse.transmitter_rc * coarse.spacing_m, fine.transmitter_rc)
-    tiles = measure(coarse, MeasurementMixture(unknown_transmitter=0.0), torch.Generator())
+    tiles = sample_measurements(
+        coarse, MeasurementMixture(unknown_transmitter=0.0), torch.Generator()
+    )
     assert tiles.spacing_m == factor
     assert torch.isfinite(tile_features(tiles, trend=True).base).all()
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_a_drive_comes_to_a_square_when_it_comes_to_a_part_of_it(factor):
+def test_the_order_of_a_coarse_pixel_is_that_of_its_first_visit(factor):
     fine = crops()
-    coarse = coarser(fine, factor)
+    coarse = coarsen(fine, factor)
     side = 64 // factor
     squares = fine.order.reshape(-1, side, factor, side, factor)
     for which in np.ndindex(len(fine.order), side, side):
@@ -64,20 +66,20 @@ def test_a_drive_comes_to_a_square_when_it_comes_to_a_part_of_it(factor):
         assert coarse.order[k, 0, row, col] == expected
 
 
-def test_the_scenes_own_pixels_are_left_alone():
+def test_factor_one_changes_nothing():
     fine = crops()
-    assert coarser(fine, 1) is fine
+    assert coarsen(fine, 1) is fine
 
 
 @given(st.integers(1, 64), st.integers(1, 8), st.sampled_from([1, 2, 4]), st.integers(16, 1024))
-def test_crops_shrink_until_their_originals_fit(batch, eighths, factor, largest):
-    found_batch, found = fitting(batch, 32 * eighths, factor, largest, 32)
+def test_crops_are_halved_until_they_fit(batch, eighths, factor, largest):
+    found_batch, found = fit_batch(batch, 32 * eighths, factor, largest, 32)
     assert found % 32 == 0
     assert found_batch * found**2 == batch * (32 * eighths) ** 2
     assert found * factor <= largest or found % 64 != 0
 
 
-def test_sets_of_small_scenes_are_left_out_where_crops_are_large():
+def test_large_crops_are_drawn_only_from_large_scenes():
     small, large = free_space_set(side=64), free_space_set(side=128)
     pool = ScenePool([small, large])
     assert pool.largest_crop == 128
@@ -88,7 +90,7 @@ def test_sets_of_small_scenes_are_left_out_where_crops_are_large():
 
 def task(shares, side=128):
     sets = [free_space_set(scenes=3, side=side)]
-    options = FieldOptions(batch=2, crop=32, final_crop=32, coarse_shares=shares)
+    options = DriveTestOptions(batch=2, crop=32, final_crop=32, coarse_shares=shares)
     return DriveTestTask(
         DriveTestRadioCycle(**TINY, trend=True),
         ScenePool(sets, held_out=1),
@@ -101,12 +103,12 @@ def task(shares, side=128):
 @pytest.mark.parametrize(
     ("shares", "spacings"), [((0.0, 0.0), {1.0}), ((0.4, 0.4), {1.0, 2.0, 4.0})]
 )
-def test_a_training_sees_pixels_of_the_sizes_that_are_asked_for(shares, spacings, monkeypatch):
+def test_training_uses_the_requested_pixel_sizes(shares, spacings, monkeypatch):
     seen = set()
     one = task(shares)
     monkeypatch.setattr(
         "rm_geo.training.drive_task.measure",
-        lambda crops, *rest: seen.add(crops.spacing_m) or measure(crops, *rest),
+        lambda crops, *rest: seen.add(crops.spacing_m) or sample_measurements(crops, *rest),
     )
     for step in range(12):
         context = StepContext(np.random.default_rng(step), torch.Generator().manual_seed(step), 0.0)
@@ -114,19 +116,19 @@ def test_a_training_sees_pixels_of_the_sizes_that_are_asked_for(shares, spacings
     assert seen == spacings
 
 
-def test_scenes_that_are_too_small_are_seen_at_their_own_pixels():
+def test_small_scenes_are_used_at_full_resolution():
     one = task((0.0, 1.0), side=32)
     assert torch.isfinite(
         one.losses(StepContext(np.random.default_rng(0), torch.Generator(), 0.0))["total"]
     )
 
 
-def test_larger_pixels_are_judged_where_they_are_trained_on():
+def test_validation_includes_the_pixel_sizes_of_the_training():
     assert "route_4_by_4_db" in task((0.1, 0.1)).validate(DriveTestRadioCycle(**TINY))
     assert "route_4_by_4_db" not in task((0.0, 0.0)).validate(DriveTestRadioCycle(**TINY))
 
 
 @pytest.mark.parametrize("shares", [(-0.1, 0.0), (0.6, 0.6)])
-def test_shares_that_are_none_are_refused(shares):
+def test_invalid_shares_are_rejected(shares):
     with pytest.raises(ConfigError, match="coarse_shares"):
-        FieldOptions(coarse_shares=shares)
+        DriveTestOptions(coarse_shares=shares)

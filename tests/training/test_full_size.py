@@ -1,4 +1,4 @@
-"""All models in one go, where torch and numpy are and nothing else."""
+"""Training of all full-size models with only torch and numpy."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from rm_geo.datasets.simulated import ANTENNA_COLUMNS
 from rm_geo.errors import ConfigError
 from rm_geo.evaluation.mars import mars_methods
 from rm_geo.progress import SilentProgress
-from rm_geo.training.full_size import PlannedModel, Work, full_size_plan, main, make_models
+from rm_geo.training.full_size import PlannedModel, Work, full_size_plan, main, train_models
 from rm_geo.training.run import check_config, read_config
 from rm_geo.zoo.catalog import list_models
 from rm_geo.zoo.weights import load_network
@@ -35,7 +35,7 @@ class Without:
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 from pathlib import Path
 from rm_geo.progress import SilentProgress
-from rm_geo.training.full_size import PlannedModel, Work, make_models
+from rm_geo.training.full_size import PlannedModel, Work, train_models
 data, test, out = sys.argv[2:]
 crops = {"batch": 1, "crop": 64, "final_crop": 64}
 plan = [
@@ -44,7 +44,7 @@ plan = [
                  "task": crops}, 1, "b"),
 ]
 work = Work([data], Path(out), 0.04, "s", test, 1, "cpu", held_out=1)
-made = make_models(plan, work, SilentProgress())
+made = train_models(plan, work, SilentProgress())
 assert len(made) == 2
 loaded = sorted({name.partition(".")[0] for name in sys.modules} & HIDDEN)
 assert not loaded, loaded
@@ -55,7 +55,7 @@ HIDDEN = (
 )
 
 
-def test_models_are_trained_judged_and_published_with_torch_and_numpy_alone(tmp_path):
+def test_models_are_trained_evaluated_and_published_with_only_torch_and_numpy(tmp_path):
     data = save_set(free_space_set(), tmp_path / "scenes")
     test = save_set(free_space_set(scenes=1, map_ids=[[601]]), tmp_path / "test")
     done = subprocess.run(
@@ -78,13 +78,13 @@ def test_models_are_trained_judged_and_published_with_torch_and_numpy_alone(tmp_
 
 
 @pytest.mark.parametrize("model", full_size_plan("full"), ids=lambda model: model.key)
-def test_every_planned_recipe_can_be_meant(model):
+def test_planned_recipes_are_valid(model):
     check_config(read_config(model.kind, model.recipe))
 
 
 @pytest.mark.parametrize("setting", [1, 2])
 @pytest.mark.parametrize("scale", [4, 8])
-def test_every_line_of_the_mars_tables_has_a_model_in_the_plan_of_its_own_split(setting, scale):
+def test_the_plan_contains_the_models_of_the_mars_tables(setting, scale):
     plan = {model.key: model for model in full_size_plan("full")}
     for method in mars_methods(scale, setting):
         if method.model_key is not None:
@@ -102,21 +102,21 @@ def test_every_line_of_the_mars_tables_has_a_model_in_the_plan_of_its_own_split(
         (["x", "--minutes", "1", "--maps", "none.npz"], "no archive of maps"),
         (["nowhere", "--minutes", "inf"], "must be a number above 0"),
         (["nowhere", "--minutes", "nan"], "must be a number above 0"),
-        (["nowhere", "--minutes", "1", "--test-transmitters", "0"], "transmitters test nothing"),
+        (["nowhere", "--minutes", "1", "--test-transmitters", "0"], "test_transmitters must be"),
         (
             ["x", "--minutes", "1", "--maps", "none.npz", "--test", "none"],
             "none contains no simulated",
         ),
     ],
 )
-def test_errors_are_one_message(tmp_path, capsys, arguments, match):
+def test_errors_give_one_message(tmp_path, capsys, arguments, match):
     code = main([*arguments, "--out", str(tmp_path / "out"), "--device", "cpu", "--size", "s"])
     assert code in {1, 2}
     assert match in capsys.readouterr().err
 
 
 class Log(SilentProgress):
-    """Keeps what is said."""
+    """Progress that stores its messages."""
 
     def __init__(self):
         self.lines = []
@@ -126,14 +126,14 @@ class Log(SilentProgress):
 
 
 def tiny(key="mars-4", *, split=None, crop=64, **network):
-    """A super-resolution network that trains in seconds."""
+    """Small super-resolution network."""
     sizes = {"width": 16, "blocks": 1, "repeats": 1, "heads": 4, **network}
     crops = {"batch": 1, "crop": crop, "final_crop": crop}
     return PlannedModel(key, "mars", {"network": sizes, "task": crops, "split": split}, 1, "tiny")
 
 
 def wide_field():
-    """A field model whose scenes must be larger than those of the test."""
+    """Drive-test network that needs larger scenes than those of the test."""
     network = {"f_widths": [8] * 6, "f_depths": [1] * 6, "g_widths": [8] * 6, "g_depths": [1] * 6}
     recipe = {"network": network, "task": {"batch": 1, "crop": 128, "final_crop": 128}}
     return PlannedModel("radiocycle", "radiocycle-drive", recipe, 1, "tiny")
@@ -154,47 +154,47 @@ def unseen_set(**options):
         (tiny("mars-4-i", split="mars-i"), None, "mars-4-i cannot be trained.*mars-i"),
         (tiny("mars-8", crop=128), None, "mars-8 cannot be trained: Crops of 128 px"),
         (tiny("mars-8", crop=40, scale=8), None, "mars-8 cannot be trained.*multiple of 32"),
-        (tiny("mars-8"), unseen_set(map_ids=[[600]]), "mars-4 cannot be judged.*601-700"),
+        (tiny("mars-8"), unseen_set(map_ids=[[600]]), "mars-4 cannot be evaluated.*601-700"),
         (
             PlannedModel("radiocycle", "radiocycle", {"network": {"width": 0.05}}, 1, ""),
             mixed_antennas(unseen_set()),
-            "cannot be judged.*differ in height",
+            "cannot be evaluated.*differ in height",
         ),
         (
             PlannedModel("radiocycle", "radiocycle", {"network": {"width": 0.05}}, 1, ""),
             unseen_set(side=96),
-            "radiocycle cannot be judged.*multiples of 64",
+            "radiocycle cannot be evaluated.*multiples of 64",
         ),
-        (wide_field(), unseen_set(), "radiocycle cannot be judged.*multiples of 128"),
+        (wide_field(), unseen_set(), "radiocycle cannot be evaluated.*multiples of 128"),
         (tiny("mars-8"), unseen_set(scenes=2, map_ids=[[601], [2]]), "trains on: 2"),
     ],
 )
-def test_what_can_be_known_to_fail_is_told_before_the_first_training(tmp_path, last, test, message):
+def test_plans_are_checked_before_the_first_training(tmp_path, last, test, message):
     data = save_set(free_space_set(), tmp_path / "scenes")
     unseen = None if test is None else str(save_set(test, tmp_path / "test"))
     work = Work([str(data)], tmp_path / "out", 0.04, "s", unseen, 2, "cpu", held_out=1)
     with pytest.raises(ConfigError, match=message):
-        make_models([tiny(), last], work, SilentProgress())
+        train_models([tiny(), last], work, SilentProgress())
     assert not (tmp_path / "out" / "runs").exists()
 
 
-def test_setting_1_is_judged_on_transmitters_that_the_training_set_must_have(tmp_path):
+def test_setting_1_requires_its_test_transmitters_in_the_training_set(tmp_path):
     data = save_set(free_space_set(antennas=65), tmp_path / "scenes")
     test = save_set(unseen_set(), tmp_path / "test")
     work = Work([str(data)], tmp_path / "out", 0.04, "s", str(test), 1, "cpu", held_out=1)
-    with pytest.raises(ConfigError, match=r"mars-4-i cannot be judged.*setting 1"):
-        make_models([tiny("mars-4-i", split="mars-i")], work, SilentProgress())
+    with pytest.raises(ConfigError, match=r"mars-4-i cannot be evaluated.*setting 1"):
+        train_models([tiny("mars-4-i", split="mars-i")], work, SilentProgress())
 
 
-def test_sizes_share_no_run_and_what_has_no_protocol_is_not_judged(tmp_path):
+def test_sizes_have_separate_runs_and_models_without_protocol_are_not_evaluated(tmp_path):
     data = save_set(free_space_set(), tmp_path / "scenes")
     test = str(save_set(unseen_set(), tmp_path / "test"))
     out = tmp_path / "out"
     work = Work([str(data)], out, 0.02, "s", None, 1, "cpu", 1)
-    make_models([tiny(), tiny("mars-8", scale=8)], work, SilentProgress())
+    train_models([tiny(), tiny("mars-8", scale=8)], work, SilentProgress())
     log = Log()
     work = Work([str(data)], out, 0.01, "full", test, 1, "cpu", 1)
-    make_models([tiny(width=32, walled=True)], work, log)
+    train_models([tiny(width=32, walled=True)], work, log)
     assert {path.name for path in (out / "runs").iterdir()} == {
         "mars-4-s",
         "mars-8-s",
@@ -206,7 +206,7 @@ def test_sizes_share_no_run_and_what_has_no_protocol_is_not_judged(tmp_path):
     assert "Unseen maps" not in (out / "models" / "mars-4-full" / "card.md").read_text()
 
 
-def test_models_of_all_splits_share_radiomapseer(tmp_path):
+def test_models_of_all_splits_share_unpacked_data(tmp_path):
     root = tmp_path / "RadioMapSeer"
     for folder in ("png/buildings_complete", "png/roads", "antenna", "gain/DPM"):
         (root / folder).mkdir(parents=True)
@@ -220,7 +220,7 @@ def test_models_of_all_splits_share_radiomapseer(tmp_path):
             image.save(root / f"gain/DPM/{number}_{transmitter}.png")
     plan = [tiny("mars-4-paper", split="mars-ii"), tiny()]
     work = Work([str(root)], tmp_path / "out", 0.02, "s", None, 1, "cpu", held_out=1)
-    assert len(make_models(plan, work, SilentProgress())) == 2
+    assert len(train_models(plan, work, SilentProgress())) == 2
     cards = [
         (tmp_path / "out" / "models" / f"{model.key}-s" / "card.md").read_text() for model in plan
     ]

@@ -1,4 +1,4 @@
-"""Several processes train one network: the mean of their gradients, one clock, one checkpoint."""
+"""Training with several processes."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ from rm_geo.errors import CancelledError
 from rm_geo.networks import DriveTestRadioCycle
 from rm_geo.progress import SilentProgress
 from rm_geo.training.checkpoint import load_checkpoint
-from rm_geo.training.drive_task import DriveTestTask, FieldOptions
+from rm_geo.training.drive_task import DriveTestOptions, DriveTestTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
-from rm_geo.training.measure import MeasurementMixture
+from rm_geo.training.measurements import MeasurementMixture
 from rm_geo.training.process_group import ProcessGroup
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import StepContext
@@ -32,7 +32,7 @@ TINY = {"f_widths": (8, 12), "f_depths": (1, 1), "g_widths": (8, 12), "g_depths"
 def make_task():
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
-    options = FieldOptions(batch=2, crop=32, final_crop=64)
+    options = DriveTestOptions(batch=2, crop=32, final_crop=64)
     return DriveTestTask(DriveTestRadioCycle(**TINY), pool, pool, options, MeasurementMixture())
 
 
@@ -47,7 +47,7 @@ class StopAfter(SilentProgress):
 
 
 class Remembering(TrainingLoop):
-    """Keeps what it told the tasks' means and the first step's gradients."""
+    """Task that stores the means and the gradients of the first step."""
 
     def _step(self, share):
         losses = super()._step(share)
@@ -65,13 +65,13 @@ def train_one(rank, port, folder, steps):
         MASTER_PORT=str(port),
     )
     torch.set_num_threads(1)
-    team = ProcessGroup.join(CPU)
+    group = ProcessGroup.join(CPU)
     options = LoopOptions(max_minutes=1e6, steps_per_epoch=2, clip_norm=1e9, weight_decay=0.0)
-    loop = Remembering(make_task(), folder / "run", options, CPU, team)
+    loop = Remembering(make_task(), folder / "run", options, CPU, group)
     try:
-        loop.run(StopAfter(steps) if team.leads else SilentProgress())
+        loop.run(StopAfter(steps) if group.is_main else SilentProgress())
     except CancelledError:
-        assert team.leads
+        assert group.is_main
     torch.save(
         {
             "weights": loop.task.network.state_dict(),
@@ -81,7 +81,7 @@ def train_one(rank, port, folder, steps):
         },
         folder / f"rank{rank}.pt",
     )
-    team.leave()
+    group.close()
 
 
 def free_port():
@@ -102,7 +102,7 @@ def gradients_of(rank):
     return {name: p.grad for name, p in task.network.named_parameters()}
 
 
-def test_two_processes_step_along_the_mean_of_their_gradients_and_stop_together(tmp_path):
+def test_two_processes_average_their_gradients_and_stop_together(tmp_path):
     torch.multiprocessing.spawn(train_one, (free_port(), tmp_path, 4), nprocs=2)
     one, other = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
     assert one["steps"] == other["steps"] == 4
@@ -119,7 +119,7 @@ def test_two_processes_step_along_the_mean_of_their_gradients_and_stop_together(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
-def test_a_kill_at_any_moment_leaves_a_checkpoint_that_training_goes_on_from(tmp_path):
+def test_training_resumes_after_a_kill_at_any_moment(tmp_path):
     folder = save_set(free_space_set(), tmp_path / "scenes")
     out = tmp_path / "out"
     command = [

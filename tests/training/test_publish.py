@@ -1,4 +1,4 @@
-"""A training becomes a model that says all about itself, and can be trained again."""
+"""Publication of trained models."""
 
 import json
 
@@ -23,7 +23,7 @@ TEXT = CardText("A tiny pair.", "made-up streets", ("nothing",), "one core", {"T
 
 @pytest.fixture
 def finished(tmp_path):
-    """Folder of a training that has ended."""
+    """Folder of a finished training."""
     torch.manual_seed(0)
     state = build("radiocycle-drive", NETWORK).state_dict()
     tensors = {
@@ -49,7 +49,7 @@ def test_a_published_model_is_found_verified_and_loaded(finished, tmp_path):
     assert network.F.stem.weight.dtype == torch.float32
 
 
-def test_the_card_tells_what_matters(finished, tmp_path):
+def test_the_card_contains_data_scores_and_limits(finished, tmp_path):
     publish(finished, tmp_path / "tiny", "s", TEXT)
     card = json.loads((tmp_path / "tiny" / "card.json").read_text())
     assert card["steps"] == 7
@@ -61,7 +61,7 @@ def test_the_card_tells_what_matters(finished, tmp_path):
         assert part in text
 
 
-def test_the_recipe_trains_the_same_network_again(finished, tmp_path):
+def test_the_recipe_repeats_the_training(finished, tmp_path):
     publish(finished, tmp_path / "tiny", "s", TEXT)
     recipe = yaml.safe_load((tmp_path / "tiny" / "recipe.yaml").read_text())
     config = TrainingConfig(kind="radiocycle-drive", data=["y"], **recipe)
@@ -69,14 +69,14 @@ def test_the_recipe_trains_the_same_network_again(finished, tmp_path):
     assert config.loop == {"seed": 3}
 
 
-def test_a_folder_without_a_training_is_refused(tmp_path):
+def test_a_folder_without_a_training_is_rejected(tmp_path):
     with pytest.raises(InputError, match="not the folder of a training"):
         publish(tmp_path, tmp_path / "tiny", "s", TEXT)
 
 
 @pytest.fixture
 def command(finished, tmp_path):
-    """Run the command on the finished training; its result, and the folder of models."""
+    """Run the command on the finished training; return its result and the folder of models."""
     models = tmp_path / "models"
 
     def run(*more, name="tiny"):
@@ -106,7 +106,7 @@ def without_onnx(monkeypatch):
     monkeypatch.setattr("rm_geo.training.publish.write_graphs", missing)
 
 
-def test_a_run_that_was_stopped_before_its_first_line_is_published(command, finished, without_onnx):
+def test_a_run_without_a_log_is_published(command, finished, without_onnx):
     (finished / "log.jsonl").unlink()
     result, models = command("--default", "radiocycle=tiny")
     assert result.exit_code == 0, result.output
@@ -116,7 +116,7 @@ def test_a_run_that_was_stopped_before_its_first_line_is_published(command, fini
     assert "curves.png" not in (models / "tiny" / "card.md").read_text()
 
 
-def test_a_default_may_be_a_model_that_was_there_before(command, finished, without_onnx):
+def test_a_default_may_be_an_existing_model(command, finished, without_onnx):
     assert command(name="first")[0].exit_code == 0
     result, models = command("--default", "radiocycle=first", name="second")
     assert result.exit_code == 0, result.output
@@ -129,13 +129,13 @@ def test_a_default_may_be_a_model_that_was_there_before(command, finished, witho
         (("--default", "radiocycle"), "not KEY=NAME"),
         (("--default", "=tiny"), "not KEY=NAME"),
         (("--default", "radiocycle=nosuch"), "no model 'nosuch'"),
-        (("--default", "mars-4=tiny"), "cannot serve 'mars-4'"),
-        (("--default", "radiocyle=tiny"), "nothing looks for it"),
+        (("--default", "mars-4=tiny"), "not valid for 'mars-4'"),
+        (("--default", "radiocyle=tiny"), "Unknown key 'radiocyle'"),
         (("--scores", "T", "FOLDER"), "is a directory"),
         (("--scores", "T", "PICTURE"), "cannot be read"),
     ],
 )
-def test_options_are_looked_at_before_anything_is_written(command, tmp_path, words, message):
+def test_options_are_checked_before_anything_is_written(command, tmp_path, words, message):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
     places = {"FOLDER": tmp_path, "PICTURE": tmp_path / "picture.png"}
     result, models = command(*(places.get(word, word) for word in words))
@@ -146,15 +146,15 @@ def test_options_are_looked_at_before_anything_is_written(command, tmp_path, wor
 
 
 @pytest.mark.parametrize("name", ["a/b", "tiny.safetensors", ".", ".."])
-def test_a_model_has_the_name_of_a_folder(command, name):
+def test_a_model_name_must_be_a_folder_name(command, name):
     result, models = command(name=name)
     assert result.exit_code == 2, result.output
-    assert "no name of a model" in result.output
+    assert "not a valid model name" in result.output
     assert not models.exists()
 
 
 @pytest.mark.parametrize("entry", json.loads((models_root() / "index.json").read_text())["default"])
-def test_defaults_that_come_with_rm_geo_suit_their_keys(entry):
+def test_built_in_defaults_match_their_keys(entry):
     record = default_model(entry)
     require_suited(entry, record.name, NetworkShape(record.kind, record.scale))
     for key in ("interpolation-net", "radiocycle", "mars-4", "srresnet-8", "superres-4-buildings"):
@@ -163,9 +163,9 @@ def test_defaults_that_come_with_rm_geo_suit_their_keys(entry):
                 require_suited(key, record.name, NetworkShape(record.kind, record.scale))
 
 
-def test_a_run_without_its_configuration_is_one_message(command, finished):
+def test_a_run_without_configuration_gives_one_message(command, finished):
     (finished / "config.json").write_text("[]")
     result, models = command()
     assert result.exit_code == 1
-    assert "config.json does not tell" in result.output
+    assert "config.json does not describe" in result.output
     assert not models.exists()

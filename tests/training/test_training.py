@@ -1,4 +1,4 @@
-"""Training draws consistent crops, keeps its budget, and goes on where it stopped."""
+"""Training tasks, the training loop and its checkpoints."""
 
 import dataclasses
 import errno
@@ -17,7 +17,7 @@ from rm_geo.progress import SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from rm_geo.training.config import TrainingConfig
-from rm_geo.training.drive_task import DriveTestTask, FieldOptions
+from rm_geo.training.drive_task import DriveTestOptions, DriveTestTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import (
     MarsOptions,
@@ -27,7 +27,7 @@ from rm_geo.training.mars_task import (
     filled_from_nearest,
     unit_map,
 )
-from rm_geo.training.measure import MeasurementMixture, measure
+from rm_geo.training.measurements import MeasurementMixture, sample_measurements
 from rm_geo.training.paper_task import PaperOptions, RadioCycleTask, paper_batch
 from rm_geo.training.run import make_task, train
 from rm_geo.training.scenes import ScenePool
@@ -62,23 +62,23 @@ def test_crops_keep_gain_transmitter_and_intercept_together():
         assert torch.allclose(crops.gain_db[k, 0][has_gain], expected[has_gain], atol=0.1)
 
 
-def test_crops_are_drawn_by_the_generator_alone():
+def test_crops_depend_only_on_the_generator():
     assert torch.equal(draw(seed=3).gain_db, draw(seed=3).gain_db)
     assert not torch.equal(draw(seed=3).gain_db, draw(seed=4).gain_db)
 
 
-def test_crops_larger_than_scenes_are_refused():
+def test_crops_larger_than_scenes_are_rejected():
     with pytest.raises(ConfigError, match="do not fit"):
         draw(crop=128)
 
 
-def test_test_maps_are_refused():
+def test_training_on_test_maps_is_rejected():
     with pytest.raises(ConfigError):
         ScenePool([free_space_set(scenes=1, map_ids=[[601]])])
 
 
 @pytest.mark.parametrize("crop", [16, 33, 64])
-def test_crops_hold_their_transmitter_where_that_is_asked_for(crop):
+def test_crops_contain_their_transmitter_if_requested(crop):
     pool = ScenePool([free_space_set(scenes=5, antennas=4)], near_transmitter=True)
     crops = pool.draw(np.random.default_rng(0), 60, crop)
     place = crops.transmitter_rc
@@ -88,7 +88,7 @@ def test_crops_hold_their_transmitter_where_that_is_asked_for(crop):
         assert place.max() > 0.8 * crop
 
 
-def test_validation_scenes_are_never_trained_on():
+def test_training_does_not_use_validation_scenes():
     data = free_space_set(scenes=4)
     training = ScenePool([data], held_out=1)
     held = ScenePool([data], held_out=1, validation=True)
@@ -100,13 +100,13 @@ def test_validation_scenes_are_never_trained_on():
 
 
 @pytest.mark.parametrize("way", ["uniform", "grid", "routes"])
-def test_measurements_lie_outdoors_and_are_the_gains(way):
+def test_measurements_are_outdoor_gains(way):
     shares = {"uniform": 0.0, "grid": 0.0, "routes": 0.0, way: 1.0}
     clean = MeasurementMixture(
         **shares, noisy_probability=0.0, quantised_probability=0.0, outlier_probability=0.0
     )
     crops = draw(crop=64)
-    tiles = measure(crops, clean, torch.Generator().manual_seed(0))
+    tiles = sample_measurements(crops, clean, torch.Generator().manual_seed(0))
     seen = tiles.observed > 0
     assert seen.any((1, 2, 3)).all()
     assert (crops.free[seen] == 1.0).all()
@@ -114,26 +114,26 @@ def test_measurements_lie_outdoors_and_are_the_gains(way):
     assert (tiles.rsrp_dbm[~seen] == 0.0).all()
 
 
-def test_routes_stay_on_the_drive():
+def test_route_samples_are_on_the_drive():
     routes = MeasurementMixture(uniform=0.0, grid=0.0, routes=1.0, block_probability=0.0)
     crops = draw(crop=64)
-    tiles = measure(crops, routes, torch.Generator().manual_seed(0))
+    tiles = sample_measurements(crops, routes, torch.Generator().manual_seed(0))
     assert (crops.order[tiles.observed > 0] >= 0).all()
 
 
-def test_the_uniform_share_is_what_was_asked_for():
+def test_uniform_samples_have_the_requested_fraction():
     mixture = MeasurementMixture(
         uniform=1.0, grid=0.0, routes=0.0, block_probability=0.0, uniform_fraction=(0.2, 0.2)
     )
     crops = draw(crop=64)
-    tiles = measure(crops, mixture, torch.Generator().manual_seed(0))
+    tiles = sample_measurements(crops, mixture, torch.Generator().manual_seed(0))
     share = tiles.observed.sum() / crops.free.sum()
     assert share == pytest.approx(0.2, abs=0.01)
 
 
-def test_transmitters_are_hidden_as_often_as_asked():
+def test_transmitters_are_unknown_with_the_requested_probability():
     always = MeasurementMixture(unknown_transmitter=1.0)
-    tiles = measure(draw(), always, torch.Generator().manual_seed(0))
+    tiles = sample_measurements(draw(), always, torch.Generator().manual_seed(0))
     assert torch.isnan(tiles.transmitter_rc).all()
     assert torch.isnan(tiles.intercept_dbm).all()
 
@@ -142,19 +142,19 @@ def drive_task(**options):
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
     held = ScenePool([free_space_set()], held_out=1, validation=True)
-    chosen = FieldOptions(**{"batch": 4, "crop": 32, "final_crop": 64, **options})
+    chosen = DriveTestOptions(**{"batch": 4, "crop": 32, "final_crop": 64, **options})
     return DriveTestTask(DriveTestRadioCycle(**TINY), pool, held, chosen, MeasurementMixture())
 
 
 @pytest.mark.parametrize(
     ("progress", "expected"), [(0.0, (16, 128)), (0.7, (16, 128)), (0.71, (4, 256))]
 )
-def test_large_crops_come_last_and_leave_the_pixels_per_step(progress, expected):
-    assert batch_and_crop(FieldOptions(final_share=0.3), progress) == expected
+def test_large_crops_come_last_with_the_same_number_of_pixels_per_step(progress, expected):
+    assert batch_and_crop(DriveTestOptions(final_share=0.3), progress) == expected
 
 
 @pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])
-def test_field_losses_reach_both_networks(mode):
+def test_drive_test_losses_have_gradients_in_both_networks(mode):
     task = drive_task(mode=mode)
     losses = task.losses(context())
     assert ("loop_map" in losses) == (mode != "single")
@@ -163,7 +163,7 @@ def test_field_losses_reach_both_networks(mode):
         assert network.head.weight.grad.abs().sum() > 0.0
 
 
-def test_mars_learns_to_beat_its_start():
+def test_training_reduces_the_loss_of_mars():
     torch.manual_seed(0)
     pool = ScenePool([free_space_set(side=64)], held_out=1)
     network = MARS(4, width=16, blocks=1, repeats=1, heads=4)
@@ -178,7 +178,7 @@ def test_mars_learns_to_beat_its_start():
     assert float(task.losses(context())["mse"]) < 0.7 * first
 
 
-def test_the_papers_images_are_on_the_unit_scale():
+def test_images_of_the_paper_task_are_on_the_unit_scale():
     crops = draw(crop=64)
     b = paper_batch(crops, (0.2, 0.2), torch.Generator().manual_seed(0))
     sampled = b.x > 0
@@ -190,7 +190,7 @@ def test_the_papers_images_are_on_the_unit_scale():
     assert b.t[0, 0, row, col] == 1.0
 
 
-def test_target_keeps_the_gains_of_building_pixels_that_have_some():
+def test_targets_keep_the_gains_of_building_pixels():
     crops = draw(crop=64)
     unit = unit_map(crops, -3.0)
     has_gain = crops.gain_db > GAIN_FLOOR_DB
@@ -202,7 +202,7 @@ def test_target_keeps_the_gains_of_building_pixels_that_have_some():
     )
 
 
-def test_upright_crops_are_windows_of_their_scenes():
+def test_crops_without_rotation_are_windows_of_their_scenes():
     data = free_space_set(scenes=1, antennas=1)
     pool = ScenePool([data], turned=False)
     crops = pool.draw(np.random.default_rng(0), 30, 33)
@@ -212,7 +212,7 @@ def test_upright_crops_are_windows_of_their_scenes():
 
 
 @pytest.mark.parametrize("mode", ["single", "dual", "dual-dwa"])
-def test_the_papers_losses_reach_both_networks(mode):
+def test_paper_losses_have_gradients_in_both_networks(mode):
     torch.manual_seed(0)
     pool = ScenePool([free_space_set()], held_out=1)
     options = PaperOptions(batch=2, crop=64, final_crop=64, mode=mode)
@@ -225,12 +225,12 @@ def test_the_papers_losses_reach_both_networks(mode):
     assert 0.0 <= task.validate(task.network)["f1"] <= 1.0
 
 
-def test_coarse_samples_lie_at_the_centres_of_cells():
+def test_coarse_samples_are_at_the_centres_of_blocks():
     fine = torch.arange(64.0).reshape(1, 1, 8, 8)
     assert coarse_samples(fine, 4).tolist() == [[[[18.0, 22.0], [50.0, 54.0]]]]
 
 
-def test_cells_in_buildings_take_the_nearest_level():
+def test_blocks_in_buildings_take_the_nearest_level():
     coarse = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(2, 1, 1, 1)
     known = torch.zeros_like(coarse)
     known[0, 0, 0, 0] = known[0, 0, 3, 3] = 1.0
@@ -241,7 +241,7 @@ def test_cells_in_buildings_take_the_nearest_level():
 
 
 @pytest.mark.parametrize("sampling", ["point", "cell", "filled"])
-def test_super_resolution_sees_no_building_only_where_it_is_filled(sampling):
+def test_only_filled_sampling_has_no_buildings_in_the_input(sampling):
     torch.manual_seed(0)
     network = MARS(scale=4, width=8, blocks=1, repeats=1, heads=2)
     pool = ScenePool([free_space_set(side=64)])
@@ -257,7 +257,7 @@ def test_super_resolution_sees_no_building_only_where_it_is_filled(sampling):
     assert bool((seen[0] == 0.0).any()) is (sampling != "filled")
 
 
-def test_cell_means_are_centred_and_see_outdoors_only():
+def test_block_means_are_centred_and_use_only_outdoor_pixels():
     rows = torch.arange(8.0)[:, None].expand(8, 8)[None, None]
     free = torch.ones_like(rows)
     assert cell_means(rows, free, 4, 4)[0, 0, :, 0].tolist() == [1.5, 5.5]
@@ -285,7 +285,7 @@ def loop_in(folder):
     return TrainingLoop(drive_task(), folder, LoopOptions(max_minutes=1e6, steps_per_epoch=2), CPU)
 
 
-def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
+def test_a_resumed_training_gives_the_same_weights(tmp_path):
     whole = loop_in(tmp_path / "whole")
     with pytest.raises(CancelledError):
         whole.run(StopAfter(6))
@@ -312,7 +312,7 @@ def test_the_log_is_json_lines(tmp_path):
     assert "total" in entries[0]["losses"]
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
+def test_a_damaged_checkpoint_is_rejected(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, TrainingState(step=7), {"x": torch.ones(1000)})
     assert load_checkpoint(path)[0].step == 7
@@ -330,11 +330,11 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         ({"kind": "radiocycle", "task": {"only": "buildings"}}, "mode single"),
         ({"kind": "radiocycle", "task": {"only": "both", "mode": "single"}}, "both"),
         ({"kind": "interpolation-net", "network": {}, "task": {"mode": "single"}}, "task.mode"),
-        ({"data": []}, "No training data"),
+        ({"data": []}, "There are no training data"),
         ({"kind": "unet"}, "unet"),
     ],
 )
-def test_configurations_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, changes, match):
+def test_invalid_configurations_are_rejected(tmp_path, monkeypatch, changes, match):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     config = TrainingConfig(
         **{"kind": "radiocycle-drive", "data": ["x"], "network": TINY, "held_out": 1, **changes}
@@ -344,7 +344,7 @@ def test_configurations_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, 
 
 
 def short_training(**changes):
-    """A training of two steps on scenes that need no folder."""
+    """Training of two steps on scenes in memory."""
     return TrainingConfig(
         **{
             "kind": "radiocycle-drive",
@@ -358,7 +358,7 @@ def short_training(**changes):
     )
 
 
-def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
+def test_a_training_starts_from_the_weights_of_another_model(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
     other = DriveTestRadioCycle(**TINY)
@@ -371,7 +371,7 @@ def test_a_training_starts_from_another_models_weights(tmp_path, monkeypatch):
         make_task(wider, CPU)
 
 
-def test_the_other_arguments_of_a_network_must_be_those_it_starts_from(tmp_path, monkeypatch):
+def test_arguments_other_than_sizes_must_match_the_initial_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     save_model(tmp_path / "other", DriveTestRadioCycle(**TINY), "radiocycle-drive", TINY)
     config = short_training(network={**TINY, "trend": True}, start_from=str(tmp_path / "other"))
@@ -389,7 +389,9 @@ def test_the_other_arguments_of_a_network_must_be_those_it_starts_from(tmp_path,
         ({"loop": {"max_steps": 4, "seed": 1}}, r"loop\.seed"),
     ],
 )
-def test_a_training_goes_on_as_it_was_begun_or_not_at_all(tmp_path, monkeypatch, changes, match):
+def test_a_training_is_resumed_only_with_its_own_configuration(
+    tmp_path, monkeypatch, changes, match
+):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     train(short_training(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -401,7 +403,7 @@ def test_a_training_goes_on_as_it_was_begun_or_not_at_all(tmp_path, monkeypatch,
     assert load_checkpoint(tmp_path / "checkpoint.safetensors")[0].step == 4
 
 
-def test_a_training_does_not_go_on_with_other_data_though_it_may_have_moved(tmp_path):
+def test_a_training_is_resumed_only_with_its_own_data_in_any_folder(tmp_path):
     here = save_set(free_space_set(), tmp_path / "here")
     other = save_set(free_space_set(scenes=5), tmp_path / "other")
     run = tmp_path / "run"
@@ -412,7 +414,7 @@ def test_a_training_does_not_go_on_with_other_data_though_it_may_have_moved(tmp_
         train(short_training(data=[str(other)]), run)
 
 
-def test_a_training_begun_anew_forgets_the_old_one(tmp_path, monkeypatch):
+def test_a_training_without_resume_discards_the_old_one(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     loop = {"max_minutes": 1e6, "max_steps": 6, "steps_per_epoch": 1}
     train(short_training(loop=loop), tmp_path)
@@ -421,7 +423,7 @@ def test_a_training_begun_anew_forgets_the_old_one(tmp_path, monkeypatch):
     assert max(steps) == 2
 
 
-def test_the_log_of_a_resumed_training_begins_with_its_checkpoint(tmp_path, monkeypatch):
+def test_the_log_of_a_resumed_training_is_truncated_at_the_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     train(short_training(), tmp_path)
     with (tmp_path / "log.jsonl").open("a") as log:  # of steps that a kill lost, and a torn line
@@ -433,7 +435,7 @@ def test_the_log_of_a_resumed_training_begins_with_its_checkpoint(tmp_path, monk
     assert all(entry["minutes"] < 9.0 for entry in entries)
 
 
-def test_a_resumed_training_needs_the_model_no_more_that_it_started_from(tmp_path, monkeypatch):
+def test_a_resumed_training_does_not_need_the_model_with_the_initial_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     parent = tmp_path / "parent"
     save_model(parent, DriveTestRadioCycle(**TINY), "radiocycle-drive", TINY, {"minutes": 12.5})
@@ -450,9 +452,7 @@ def test_a_resumed_training_needs_the_model_no_more_that_it_started_from(tmp_pat
     assert f"start_from: {parent}" in (tmp_path / "model/recipe.yaml").read_text()
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_message_and_the_old_one_stays(
-    tmp_path, monkeypatch
-):
+def test_a_failed_write_gives_one_message_and_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, TrainingState(step=7), {"x": torch.ones(10)})
 
@@ -466,7 +466,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_message_and_the_old_one_stay
     assert load_checkpoint(path)[0].step == 7
 
 
-def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monkeypatch):
+def test_a_wider_network_starts_from_a_narrow_one_or_parts_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     torch.manual_seed(5)
     other = DriveTestRadioCycle(**TINY)
@@ -486,7 +486,7 @@ def test_a_wider_network_starts_from_a_narrow_one_or_a_part_of_it(tmp_path, monk
 
 
 @pytest.mark.parametrize(("only", "rests"), [("buildings", "G"), ("map", "F")])
-def test_one_network_of_the_published_pair_can_train_alone(tmp_path, only, rests):
+def test_one_network_of_the_published_pair_can_be_trained_alone(tmp_path, only, rests):
     network = RadioCycle(0.05)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     pool = ScenePool([free_space_set()], near_transmitter=True)
@@ -504,7 +504,7 @@ def test_one_network_of_the_published_pair_can_train_alone(tmp_path, only, rests
     assert TrainingLoop(task, tmp_path, loop.options, CPU).resume()
 
 
-def test_a_budget_of_steps_holds_whatever_was_resumed_and_the_rate_falls_over_it(tmp_path):
+def test_the_budget_of_steps_includes_resumed_runs_and_sets_the_learning_rate(tmp_path):
     options = LoopOptions(max_minutes=1e6, max_steps=6, steps_per_epoch=2)
     loop = TrainingLoop(drive_task(), tmp_path, options, CPU)
     with pytest.raises(CancelledError):
@@ -516,7 +516,7 @@ def test_a_budget_of_steps_holds_whatever_was_resumed_and_the_rate_falls_over_it
     assert resumed.optimiser.param_groups[0]["lr"] == pytest.approx(options.rate(5 / 6))
 
 
-def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
+def test_training_stops_when_the_time_budget_is_spent(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedSet, "open", lambda path: free_space_set())
     config = short_training(loop={"max_minutes": 0.01})
     network = train(config, tmp_path)
@@ -526,7 +526,7 @@ def test_training_stops_when_its_time_is_spent(tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "checkpoint.safetensors")[0].trained_s >= 0.6
 
 
-def test_a_checkpoint_is_not_written_through_a_link(tmp_path):
+def test_a_symbolic_link_instead_of_the_checkpoint_is_rejected(tmp_path):
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "c.safetensors.part").symlink_to(tmp_path / "precious")
     with pytest.raises(OutputError, match="symbolic link"):

@@ -1,4 +1,4 @@
-"""Training data: splits are kept, archives and RadioMapSeer become folders of scenes."""
+"""Training data: splits, packed archives and RadioMapSeer."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from rm_geo.datasets.splits import MARS_SETTING_I, MARS_SETTING_II
 from rm_geo.errors import ConfigError, DependencyError, InputError, OutputError
 from rm_geo.progress import SilentProgress
 from rm_geo.training.config import TrainingConfig
-from rm_geo.training.data import describe_data, needing, prepare_data
+from rm_geo.training.data import describe_data, prepare_data, require_packages
 from rm_geo.training.device_pool import DevicePool
 from rm_geo.training.scenes import ScenePool, split_pairs
 from tests.support.scenes import free_space_set, save_set
@@ -25,7 +25,7 @@ SIDE = 64
 
 
 class TestSplits:
-    def test_setting_one_keeps_transmitters_apart(self):
+    def test_setting_one_separates_transmitters(self):
         data = free_space_set(scenes=3, antennas=80)
         train = split_pairs(data, MARS_SETTING_I, 0, validation=False)
         held = split_pairs(data, MARS_SETTING_I, 0, validation=True)
@@ -33,19 +33,19 @@ class TestSplits:
         assert set(held[:, 1]) == set(range(60, 70))
         assert set(train[:, 0]) == set(held[:, 0]) == {0, 1, 2}
 
-    def test_setting_two_keeps_scenes_apart(self):
+    def test_setting_two_separates_scenes(self):
         data = free_space_set(scenes=4, map_ids=[[1], [250], [251], [2]])
         train = split_pairs(data, MARS_SETTING_II, 1, validation=False)
         held = split_pairs(data, MARS_SETTING_II, 1, validation=True)
         assert set(train[:, 0]) == {0, 1}
         assert set(held[:, 0]) == {3}
 
-    def test_a_set_without_the_splits_maps_is_refused(self):
+    def test_a_set_without_maps_of_the_split_is_rejected(self):
         data = free_space_set(scenes=1, map_ids=[[300]])
         with pytest.raises(ConfigError, match="maps 1-250"):
             ScenePool([data], split=MARS_SETTING_II)
 
-    def test_crops_come_from_the_splits_scenes_alone(self):
+    def test_crops_come_only_from_scenes_of_the_split(self):
         data = free_space_set(scenes=3, map_ids=[[1], [2], [400]])
         data.gains_db[2] = -60.0
         pool = ScenePool([data], split=MARS_SETTING_II)
@@ -54,7 +54,7 @@ class TestSplits:
 
 
 class TestPacking:
-    def test_a_set_survives_but_for_the_rounding_of_its_gains(self, tmp_path):
+    def test_packing_changes_gains_only_by_rounding(self, tmp_path):
         data = free_space_set(scenes=2, side=SIDE)
         data.gains_db[0, 0, :4] = -200.0
         folder, archive = save_set(data, tmp_path / "scenes"), tmp_path / "scenes.npz"
@@ -66,7 +66,7 @@ class TestPacking:
         np.testing.assert_allclose(again.gains_db, data.gains_db, atol=0.3)
         assert archive.stat().st_size < data.gains_db.nbytes
 
-    def test_archives_of_one_name_are_not_taken_for_each_other(self, tmp_path):
+    def test_archives_of_one_name_are_distinguished(self, tmp_path):
         for name, scenes in (("a", 2), ("b", 3)):
             (tmp_path / name).mkdir()
             folder = save_set(free_space_set(scenes=scenes, side=SIDE), tmp_path / f"{name}-scenes")
@@ -76,7 +76,7 @@ class TestPacking:
         assert [len(SimulatedSet.open(path)) for path in made.data] == [2, 3]
         assert prepare_data(both, tmp_path / "cache", SilentProgress()).data == made.data
 
-    def test_a_set_is_not_unpacked_behind_a_link(self, tmp_path):
+    def test_a_symbolic_link_instead_of_the_part_folder_is_rejected(self, tmp_path):
         data = free_space_set(scenes=1, side=SIDE)
         folder, archive = save_set(data, tmp_path / "scenes"), tmp_path / "scenes.npz"
         assert main([str(folder), str(archive)]) == 0
@@ -86,7 +86,7 @@ class TestPacking:
             unpack(archive, tmp_path / "again")
         assert not list((tmp_path / "behind").iterdir())
 
-    def test_damaged_archives_are_refused_and_leave_nothing(self, tmp_path):
+    def test_damaged_archives_are_rejected_without_output(self, tmp_path):
         archive = tmp_path / "scenes.npz"
         for content in (b"", b"PK\x03\x04 broken"):
             archive.write_bytes(content)
@@ -123,7 +123,7 @@ def config(path):
 
 
 class TestRadioMapSeer:
-    def test_becomes_scenes_with_its_genuine_gains(self, radiomapseer, tmp_path):
+    def test_published_gains_become_scenes(self, radiomapseer, tmp_path):
         made = prepare_data(config(radiomapseer), tmp_path / "cache", SilentProgress())
         data = SimulatedSet.open(made.data[0])
         assert data.scene_ids == ("map_1", "map_2", "map_3")
@@ -139,7 +139,7 @@ class TestRadioMapSeer:
         again = prepare_data(config(radiomapseer), tmp_path / "cache", SilentProgress())
         assert again.data == made.data
 
-    def test_copies_in_the_noise_floor_form_are_read_as_such(self, radiomapseer, tmp_path):
+    def test_copies_with_the_noise_floor_scale_are_read(self, radiomapseer, tmp_path):
         chosen = replace(config(radiomapseer), radiomapseer={"scale": "noise-floor"})
         made = prepare_data(chosen, tmp_path / "cache", SilentProgress())
         gain_db = SimulatedSet.open(made.data[0]).gains_db[1, 7, 0, 0]
@@ -158,19 +158,19 @@ class TestRadioMapSeer:
             ("png/buildings_complete/2.png", "lacks 1 maps: 2"),
         ],
     )
-    def test_holes_are_named_before_any_work(self, radiomapseer, tmp_path, hole, match):
+    def test_missing_files_are_named_before_any_work(self, radiomapseer, tmp_path, hole, match):
         (radiomapseer / hole).unlink()
         with pytest.raises(InputError, match=match):
             prepare_data(config(radiomapseer), tmp_path / "cache", SilentProgress())
         assert not (tmp_path / "cache").exists()
 
-    def test_mixed_sizes_are_named_before_any_work(self, radiomapseer, tmp_path):
+    def test_images_of_different_sizes_are_named_before_any_work(self, radiomapseer, tmp_path):
         Image.new("L", (32, 64)).save(radiomapseer / "gain/DPM/3_79.png")
-        with pytest.raises(InputError, match=r"3_79\.png has 64 x 32 px.*mixed"):
+        with pytest.raises(InputError, match=r"3_79\.png has 64 x 32 px.*but the first map"):
             prepare_data(config(radiomapseer), tmp_path / "cache", SilentProgress())
         assert not (tmp_path / "cache").exists()
 
-    def test_can_be_unpacked_for_evaluation_too(self, radiomapseer, tmp_path):
+    def test_the_generate_command_converts_radiomapseer(self, radiomapseer, tmp_path):
         command = [
             "--recipe",
             "radiomapseer",
@@ -191,8 +191,8 @@ class TestRadioMapSeer:
         assert data.map_ids == (2, 3)
         assert data.antenna_column("transmitter").tolist() == [[0, 1, 2, 3]] * 2
 
-    def test_other_folders_are_refused(self, tmp_path):
-        with pytest.raises(InputError, match="holds no training data"):
+    def test_other_folders_are_rejected(self, tmp_path):
+        with pytest.raises(InputError, match="contains no training data"):
             prepare_data(config(tmp_path), tmp_path / "cache", SilentProgress())
         missing = replace(config(tmp_path), data=[str(tmp_path / "nowhere")])
         with pytest.raises(InputError, match="no training data at"):
@@ -213,8 +213,8 @@ def test_scenes_on_the_device_give_the_same_crops():
     assert torch.equal(crops.gain_db, own.gain_db)
 
 
-def test_a_missing_package_is_told_with_what_to_do():
+def test_the_error_names_a_missing_package():
     told = pytest.raises(DependencyError, match="Images need Pillow: no_such_module")
-    with told as refusal, needing("Pillow", "Images"):
+    with told as refusal, require_packages("Pillow", "Images"):
         import no_such_module  # noqa: F401
     assert "packed archive" in refusal.value.hint

@@ -1,4 +1,4 @@
-"""A configuration that cannot be meant is refused before any work, by the name of its key."""
+"""Validation of training configurations."""
 
 import json
 
@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 from rm_geo.cli.group import rm_geo
 from rm_geo.errors import ConfigError
-from rm_geo.training.builtin_recipes import builtin_recipe, network_of_size, ready_recipes
-from rm_geo.training.drive_task import FieldOptions
+from rm_geo.training.builtin_recipes import builtin_recipe, builtin_recipe_names, network_of_size
+from rm_geo.training.drive_task import DriveTestOptions
 from rm_geo.training.loop import LoopOptions
 from rm_geo.training.mars_task import MarsOptions
-from rm_geo.training.measure import MeasurementMixture
+from rm_geo.training.measurements import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import PaperOptions
 from rm_geo.training.run import RadioMapSeerOptions, check_config, read_config
@@ -38,7 +38,7 @@ from tests.support.scenes import free_space_set, save_set
         (LoopOptions, {"max_minutes": float("inf")}, r"x\.max_minutes must be a finite number"),
         (LoopOptions, {"learning_rate": float("nan")}, r"x\.learning_rate must be a finite number"),
         (LoopOptions, {"seed": 10**20}, r"seed must be below"),
-        (RadioMapSeerOptions, {"simulation": "XX"}, "There is no simulation 'XX'"),
+        (RadioMapSeerOptions, {"simulation": "XX"}, "Unknown simulation 'XX'"),
         (RadioMapSeerOptions, {"scale": "grey"}, "scale must be"),
         (LoopOptions, {"checkpoint_every_s": -1}, "checkpoint_every_s must not be negative"),
         (LoopOptions, {"ema_decay": 1.0}, "ema_decay"),
@@ -49,8 +49,8 @@ from tests.support.scenes import free_space_set, save_set
         (PaperOptions, {"fraction": [0.1, 0.2, 0.3]}, r"x\.fraction must have at most 2 items"),
         (PaperOptions, {"fraction": [0.5, 0.1]}, "low <= high"),
         (PaperOptions, {"temperature": 0}, "temperature must be positive"),
-        (FieldOptions, {"relative": "yes"}, r"x\.relative must be a valid boolean"),
-        (FieldOptions, {"final_share": 1.5}, r"final_share must lie within 0\.\.1"),
+        (DriveTestOptions, {"relative": "yes"}, r"x\.relative must be a valid boolean"),
+        (DriveTestOptions, {"final_share": 1.5}, r"final_share must lie within 0\.\.1"),
         (MarsOptions, {"gradient_weight": -0.1}, "weights of a loss must not be negative"),
         (MeasurementMixture, {"uniform": 0, "grid": 0, "routes": 0}, "all 0"),
         (MeasurementMixture, {"outlier_probability": 2}, r"outlier_probability .* 0\.\.1"),
@@ -58,12 +58,12 @@ from tests.support.scenes import free_space_set, save_set
         (MeasurementMixture, {"noise_db": [4, 1]}, "noise_db must rise"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(cls, values, match):
+def test_invalid_options_are_rejected_by_name(cls, values, match):
     with pytest.raises(ConfigError, match=match):
         make_options(cls, values, "x")
 
 
-def test_whole_numbers_pass_as_decimals_and_lists_as_pairs():
+def test_integers_are_accepted_as_floats_and_lists_as_tuples():
     options = make_options(PaperOptions, {"fraction": [1, 1], "temperature": 2, "batch": 4.0}, "x")
     assert options == PaperOptions(fraction=(1.0, 1.0), temperature=2.0, batch=4)
 
@@ -88,7 +88,7 @@ def test_whole_numbers_pass_as_decimals_and_lists_as_pairs():
         ({"kind": "mars"}, "for 'mars', not for 'radiocycle'"),
     ],
 )
-def test_recipes_are_read_strictly(recipe, match):
+def test_invalid_recipes_are_rejected(recipe, match):
     with pytest.raises(ConfigError, match=match):
         check_config(read_config("radiocycle", recipe))
 
@@ -98,24 +98,24 @@ def test_recipes_are_read_strictly(recipe, match):
     [
         (kind, name)
         for kind in ("radiocycle", "interpolation-net", "mars", "srresnet", "supreme")
-        for name in ready_recipes(kind)
+        for name in builtin_recipe_names(kind)
     ],
 )
-def test_ready_recipes_can_be_meant(kind, name):
+def test_built_in_recipes_are_valid(kind, name):
     check_config(read_config(kind, builtin_recipe(kind, name)))
 
 
-def test_the_ablations_are_ready():
+def test_there_are_recipes_of_the_ablations():
     modes = {
         name: builtin_recipe("radiocycle", name)["task"]["mode"]
-        for name in ready_recipes("radiocycle")
+        for name in builtin_recipe_names("radiocycle")
     }
     assert modes == {"ml-dwa": "dual-dwa", "ml": "dual", "sl": "single"}
 
 
 @pytest.mark.parametrize("kind", ["radiocycle-drive", "srresnet", "supreme", "mars"])
 @pytest.mark.parametrize("size", ["s", "full"])
-def test_sizes_are_networks(kind, size):
+def test_sizes_give_valid_networks(kind, size):
     check_config(read_config(kind, {"network": network_of_size(kind, size)}))
 
 
@@ -147,7 +147,7 @@ class TestCommand:
             ("unet", [], "There is no network 'unet'"),
         ],
     )
-    def test_bad_configurations_are_one_message_and_leave_nothing(
+    def test_invalid_configurations_give_one_message_and_no_output(
         self, tmp_path, folder, kind, arguments, match
     ):
         result, out = self.run(tmp_path, kind, "--data", folder, *arguments)
@@ -156,13 +156,13 @@ class TestCommand:
         assert "Traceback" not in result.output
         assert not out.exists()
 
-    def test_a_folder_of_a_ready_recipes_name_is_in_nobodys_way(self, tmp_path, monkeypatch):
+    def test_a_folder_with_the_name_of_a_recipe_is_ignored(self, tmp_path, monkeypatch):
         (tmp_path / "sl").mkdir()
         monkeypatch.chdir(tmp_path)
         result, _ = self.run(tmp_path, "radiocycle", "--config", "sl", "--data", "nowhere")
         assert "no training data at nowhere" in result.output
 
-    def test_a_set_without_drives_is_told_before_any_work(self, tmp_path, folder):
+    def test_a_set_without_drives_is_rejected_before_any_work(self, tmp_path, folder):
         orders = np.load(folder / "orders.npy")
         np.save(folder / "orders.npy", orders[:, :0])
         manifest = json.loads((folder / "manifest.json").read_text())
@@ -172,7 +172,7 @@ class TestCommand:
         assert "has no simulated drives" in result.output
         assert not out.exists()
 
-    def test_missing_and_broken_data_are_named(self, tmp_path, folder):
+    def test_missing_and_damaged_data_are_named(self, tmp_path, folder):
         result, _ = self.run(tmp_path, "mars", "--data", tmp_path / "nowhere")
         assert "no training data at" in result.output
         (folder / "orders.npy").unlink()
@@ -180,7 +180,7 @@ class TestCommand:
         assert "orders.npy is missing or damaged" in result.output
         assert not out.exists()
 
-    def test_a_baseline_trains_in_a_setting_and_leaves_a_model_with_its_card(self, tmp_path):
+    def test_a_baseline_is_trained_in_a_setting_and_published(self, tmp_path):
         folder = save_set(free_space_set(scenes=2, antennas=65), tmp_path / "scenes")
         result, out = self.run(
             tmp_path,
@@ -217,7 +217,7 @@ class TestCommand:
 
 
 @pytest.mark.parametrize("option", [("--scale", "4"), ("--setting", "1")])
-def test_options_of_super_resolution_are_for_such_networks(tmp_path, option):
+def test_super_resolution_options_are_rejected_for_other_networks(tmp_path, option):
     words = ["train", "radiocycle", "--out", str(tmp_path / "run"), "--data", "x", *option]
     result = CliRunner().invoke(rm_geo, words)
     assert result.exit_code != 0

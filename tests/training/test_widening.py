@@ -1,4 +1,4 @@
-"""A wide network starts with the function of a narrow one, and can part from it."""
+"""Widening of trained networks."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def generator(seed=0):
 
 
 def stirred(network, seed=0):
-    """Weights that are zero or all alike would hide mistakes."""
+    """Give a network random weights, since equal ones would hide errors."""
     random = generator(seed)
     with torch.no_grad():
         for name, value in network.state_dict().items():
@@ -31,7 +31,7 @@ def stirred(network, seed=0):
 
 @settings(max_examples=10, deadline=None)
 @given(times=st.integers(1, 4), seed=st.integers(0, 1000))
-def test_a_wider_residual_u_net_says_what_the_narrow_one_says(times, seed):
+def test_a_wider_residual_u_net_computes_the_same_function(times, seed):
     narrow, wide = stirred(ResUNet(2, 0.125), seed), ResUNet(2, 0.125 * times).eval()
     widen(wide, narrow, generator(seed))
     x = torch.rand(2, 2, 32, 32, generator=generator(seed))
@@ -40,7 +40,7 @@ def test_a_wider_residual_u_net_says_what_the_narrow_one_says(times, seed):
 
 @settings(max_examples=10, deadline=None)
 @given(times=st.integers(1, 3), more=st.integers(0, 2), seed=st.integers(0, 1000))
-def test_a_wider_and_deeper_compact_u_net_says_what_the_small_one_says(times, more, seed):
+def test_a_wider_and_deeper_compact_u_net_computes_the_same_function(times, more, seed):
     narrow = stirred(CompactUNet(2, 3, 1, (8, 12), (1, 2)), seed)
     wide = CompactUNet(2, 3, 1, (8 * times, 12 * times), (1 + more, 2 + more)).eval()
     widen(wide, narrow, generator(seed))
@@ -50,7 +50,7 @@ def test_a_wider_and_deeper_compact_u_net_says_what_the_small_one_says(times, mo
 
 
 @pytest.mark.parametrize("kind", ["mars", "srresnet", "supreme", "interpolation-net"])
-def test_networks_whose_channels_are_shuffled_or_split_start_from_their_own_shape_alone(kind):
+def test_networks_with_shuffled_or_split_channels_cannot_be_widened(kind):
     small, large = (build(kind, network_of_size(kind, size)) for size in ("s", "full"))
     again = build(kind, network_of_size(kind, "s"))
     widen(again, small, generator())
@@ -60,7 +60,7 @@ def test_networks_whose_channels_are_shuffled_or_split_start_from_their_own_shap
         widen(large, small, generator())
 
 
-def test_copies_of_a_channel_part_when_training_goes_on():
+def test_copies_of_a_channel_diverge_in_training():
     wide = ResUNet(2, 0.25)
     widen(wide, stirred(ResUNet(2, 0.125)), generator())
     optimiser = torch.optim.SGD(wide.parameters(), lr=0.1)
@@ -86,7 +86,7 @@ def test_copies_of_a_channel_part_when_training_goes_on():
         (nn.Conv2d(2, 2, 3), nn.Sequential(nn.Conv2d(2, 2, 3)), "lacks"),
     ],
 )
-def test_what_is_no_part_of_the_wide_network_is_refused(narrow, wide, match):
+def test_incompatible_networks_are_rejected(narrow, wide, match):
     before = {name: value.clone() for name, value in wide.state_dict().items()}
     with pytest.raises(ConfigError, match=match):
         widen(wide, narrow, generator())

@@ -1,8 +1,9 @@
-"""Measurements drawn from crops on the device that trains.
+"""Simulated measurements of crops, drawn on the training device.
 
-The mixture is that of real data: uniform samples, regular grids and drives along streets,
-with blocks left out, noise, quantisation and outliers. :mod:`rm_geo.datasets.sampling` has
-the same for single tiles in numpy; this one draws whole batches without leaving the device.
+The distribution resembles real data: uniform samples, regular grids and drives along streets,
+with missing blocks, noise, quantisation and outliers. :mod:`rm_geo.datasets.sampling` does the
+same for single tiles with numpy, for evaluation and demos. This module draws whole batches
+without a transfer from the device. Their random streams differ.
 """
 
 from __future__ import annotations
@@ -33,28 +34,33 @@ _SHARES: Final = (
 
 @dataclass(frozen=True)
 class MeasurementMixture:
-    """How measurements are drawn; probabilities per tile.
+    """Distribution of simulated measurements. Probabilities are per tile.
 
     Attributes
     ----------
     uniform, grid, routes : float
-        Shares of the three ways to sample.
+        Relative frequencies of the three sampling methods.
     uniform_fraction, route_fraction : tuple of float
-        Smallest and largest share of the pixels, drawn log-uniformly.
+        Smallest and largest fraction of measured pixels, drawn log-uniformly.
     grid_step_px : tuple of int
         Smallest and largest step of a regular grid.
     block_probability : float
-        How often blocks of a tile are left out.
+        Probability that blocks of a tile have no measurements.
     noisy_probability, noise_db : float, tuple of float
-        How often there is noise, and the range of its standard deviation.
+        Probability of noise, and range of its standard deviation.
     quantised_probability : float
-        How often levels are rounded to 1 dB.
+        Probability that levels are rounded to 1 dB.
     outlier_probability, outlier_fraction : float
-        How often there are outliers, and their share of the samples.
+        Probability of outliers, and their fraction of the measurements.
     unknown_transmitter, unknown_intercept : float
-        How often position or power are not told.
+        Probability that the position or the transmit power is unknown.
     intercept_error_db, position_error_m : float
-        Standard deviations of what is told, as estimates from data have.
+        Standard deviations of the errors of intercept and position, as for estimates from data.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
     """
 
     uniform: float = 0.5
@@ -90,23 +96,23 @@ class MeasurementMixture:
 
 
 def _log_uniform(count: int, bounds: tuple[float, float], random: torch.Generator) -> Tensor:
-    """Draw (count, 1, 1, 1) values, log-uniform between the bounds."""
+    """Draw (count, 1, 1, 1) values log-uniformly between the bounds."""
     low, high = torch.log(torch.tensor(bounds))
     return torch.exp(low + (high - low) * _rand((count, 1, 1, 1), random))
 
 
 def _rand(shape: tuple[int, ...], random: torch.Generator) -> Tensor:
-    """Uniform numbers on the generator's device."""
+    """Draw uniform numbers on the device of the generator."""
     return torch.rand(shape, generator=random, device=random.device)
 
 
 def _randn(shape: tuple[int, ...], random: torch.Generator) -> Tensor:
-    """Draw normal numbers on the generator's device."""
+    """Draw normal numbers on the device of the generator."""
     return torch.randn(shape, generator=random, device=random.device)
 
 
 def _grid_mask(shape: torch.Size, steps: tuple[int, int], random: torch.Generator) -> Tensor:
-    """Regular grids of random step and phase."""
+    """Draw regular grids with random step and offset."""
     batch, _, rows, cols = shape
     low, high = steps
     step = low + torch.floor((high + 1 - low) * _rand((batch, 1, 1, 1), random))
@@ -118,7 +124,7 @@ def _grid_mask(shape: torch.Size, steps: tuple[int, int], random: torch.Generato
 
 
 def _route_mask(order: Tensor, fraction: Tensor, random: torch.Generator) -> Tensor:
-    """Take a continuous piece of each drive, long enough for the share asked for."""
+    """Draw a contiguous section of each drive with the requested fraction of the pixels."""
     batch, _, rows, cols = order.shape
     flat = order.reshape(batch, -1)
     never = flat < 0
@@ -131,7 +137,7 @@ def _route_mask(order: Tensor, fraction: Tensor, random: torch.Generator) -> Ten
 
 
 def _kept_blocks(shape: torch.Size, probability: float, random: torch.Generator) -> Tensor:
-    """Zero on blocks of 16 or 32 pixels that are left out of some tiles, else one."""
+    """Draw blocks of 16 or 32 pixels to remove from some tiles: 0 in these blocks, else 1."""
     batch, _, rows, cols = shape
     side = 16 if float(_rand((1,), random)) < 0.5 else 32
     drop = 0.6 * _rand((batch, 1, 1, 1), random)
@@ -142,7 +148,7 @@ def _kept_blocks(shape: torch.Size, probability: float, random: torch.Generator)
 
 
 def _sampled(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator) -> Tensor:
-    """Draw which pixels are measured, as 0 and 1."""
+    """Draw the measured pixels as a mask of 0 and 1."""
     shape = crops.free.shape
     batch = int(shape[0])
     share = _log_uniform(batch, mixture.uniform_fraction, random)
@@ -154,19 +160,30 @@ def _sampled(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Gener
     mask = torch.where(pick < mixture.uniform, uniform, grid)
     mask = torch.where(pick < mixture.uniform + mixture.grid, mask, route)
     sampled = mask * crops.free * _kept_blocks(shape, mixture.block_probability, random)
-    # A tile without any sample teaches nothing: it gets uniform ones.
+    # Replace the samples of a tile with fewer than 8 by uniform ones.
     empty = sampled.sum((2, 3), keepdim=True) < 8
     return torch.where(empty, uniform * crops.free, sampled)
 
 
-def measure(crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator) -> SparseTiles:
-    """Draw one set of measurements for each crop.
+def sample_measurements(
+    crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator
+) -> SparseTiles:
+    """Draw measurements of each crop.
+
+    Parameters
+    ----------
+    crops : SceneCrops
+        Crops with path gains and drives.
+    mixture : MeasurementMixture
+        Distribution of the measurements.
+    random : torch.Generator
+        Random generator on the device of the crops.
 
     Returns
     -------
     SparseTiles
-        Levels are path gains in dB: an offset of the power would change nothing, since
-        networks see levels relative to the tile's mean.
+        Measurements. Levels are path gains in dB: a transmit power would have no effect, since
+        features are relative to the mean level of the tile.
     """
     batch = int(crops.free.shape[0])
     observed = _sampled(crops, mixture, random)

@@ -1,4 +1,4 @@
-"""What a training starts from: nothing, a trained model, or its own checkpoint."""
+"""Initial weights of a training, and the record of its origin."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ CONFIG_NAME: Final = "config.json"
 ORIGIN_NAME: Final = "origin.json"
 
 _SIZES: Final = ("width", "map_width", "f_widths", "f_depths", "g_widths", "g_depths")
-"""Arguments of networks in which one that starts from another may differ."""
+"""Arguments of networks that may differ from those of the model with the initial weights."""
 
-_PACE: Final = frozenset(
+_CHANGEABLE: Final = frozenset(
     {
         "max_minutes",
         "max_steps",
@@ -39,21 +39,21 @@ _PACE: Final = frozenset(
         "precision",
     }
 )
-"""Fields of the loop that a resumed training may change: budgets, and how it is watched."""
+"""Loop options that may change when a training is resumed."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a training began.
+    """Origin of a training: its data and initial weights.
 
     Attributes
     ----------
     data_sha256 : sequence of str
-        Checksums of the manifests of its sets; they may have moved meanwhile.
+        SHA-256 of the manifests of its sets, which identify them if they are moved.
     parent, parent_sha256 : str or None
-        Name and checksum of the trained model that it started from.
+        Name and SHA-256 of the model with the initial weights.
     parent_minutes : float or None
-        How long that one had been trained, if its file says so.
+        Minutes of training of that model, if known.
     """
 
     data_sha256: Sequence[str] = ()
@@ -63,7 +63,7 @@ class Origin:
 
     @classmethod
     def of(cls, config: TrainingConfig) -> Origin:
-        """Look at what a configuration names."""
+        """Compute the origin of a new training from its configuration."""
         sums = _data_sha256(config)
         if config.start_from is None:
             return cls(sums)
@@ -74,7 +74,7 @@ class Origin:
 
     @classmethod
     def read(cls, folder: Path) -> Origin:
-        """Read what a training wrote of itself; empty where it wrote nothing."""
+        """Read the origin from the folder of a training, an empty one if there is none."""
         try:
             found = json.loads((folder / ORIGIN_NAME).read_text("utf-8"))
             return cls(**found)
@@ -90,38 +90,38 @@ class Origin:
         return f"{self.parent}{minutes} (sha256 `{self.parent_sha256}`)"
 
 
-def write_start(config: TrainingConfig, folder: Path, origin: Origin) -> None:
-    """Write configuration and origin of a training into its folder.
+def write_origin(config: TrainingConfig, folder: Path, origin: Origin) -> None:
+    """Write configuration and origin of a training to its folder.
 
     Raises
     ------
     OutputError
-        If they cannot be written.
+        If a file cannot be written.
     """
     for name, values in ((CONFIG_NAME, asdict(config)), (ORIGIN_NAME, asdict(origin))):
         with replacing(folder / name) as part:
             part.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
 
 
-def require_same(config: TrainingConfig, folder: Path) -> None:
-    """Refuse to go on with a training that was begun otherwise.
+def require_same_config(config: TrainingConfig, folder: Path) -> None:
+    """Check that a training is resumed with its own configuration.
 
-    Budgets and rates may differ, data may have moved.
+    Budgets, learning rate, intervals and precision may differ, and the data may have been moved.
 
     Raises
     ------
     ConfigError
-        If anything else differs; the message names it.
+        If anything else differs. The message names the keys.
     """
     try:
         before = json.loads((folder / CONFIG_NAME).read_text("utf-8"))
     except (OSError, ValueError):
-        return  # nothing to compare with: a checkpoint that was brought alone
+        return  # a checkpoint without its configuration
     now = json.loads(json.dumps(asdict(config)))
     names = [item.name for item in fields(config) if item.name not in {"data", "loop"}]
     changed = [name for name in names if before.get(name) != now[name]]
     if all(isinstance(values.get("loop"), Mapping) for values in (before, now)):
-        keys = (before["loop"].keys() | now["loop"].keys()) - _PACE
+        keys = (before["loop"].keys() | now["loop"].keys()) - _CHANGEABLE
         changed += sorted(
             f"loop.{key}" for key in keys if before["loop"].get(key) != now["loop"].get(key)
         )
@@ -130,20 +130,29 @@ def require_same(config: TrainingConfig, folder: Path) -> None:
         changed.append("data")
     if changed:
         raise ConfigError(
-            f"The training in {folder} was begun with another {', '.join(changed)}.",
-            hint="Go on as it was begun, train in another folder, or begin anew (`resume=False`).",
+            f"The training in {folder} was started with another {', '.join(changed)}.",
+            hint="Use the same configuration or another folder, or start anew (`resume=False`).",
         )
 
 
 def initial_network(config: TrainingConfig) -> nn.Module:
-    """Build the network, with the weights of another model if one is named.
+    """Build the network of a configuration with its initial weights.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The configuration. Without ``start_from``, the weights are random.
+
+    Returns
+    -------
+    torch.nn.Module
 
     Raises
     ------
     ConfigError
-        If that model is of another shape and cannot be widened.
+        If the model with the initial weights has another shape and cannot be widened.
     ModelError
-        If there is no such model, or the network cannot be built.
+        If this model is missing, or the network cannot be built.
     """
     network = build(config.kind, config.network)
     if config.start_from is None:
@@ -186,6 +195,6 @@ def initial_network(config: TrainingConfig) -> nn.Module:
 
 
 def _data_sha256(config: TrainingConfig) -> list[str]:
-    """Checksums of what the sets say of themselves; empty where one says nothing."""
+    """Return the checksums of the manifests of the sets, an empty text for a missing one."""
     manifests = [Path(path) / MANIFEST for path in config.data]
     return [files_sha256(path) if path.is_file() else "" for path in manifests]
