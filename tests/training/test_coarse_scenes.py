@@ -107,7 +107,7 @@ def test_training_uses_the_requested_pixel_sizes(shares, spacings, monkeypatch):
     seen = set()
     one = task(shares)
     monkeypatch.setattr(
-        "rm_geo.training.drive_task.measure",
+        "rm_geo.training.drive_task.sample_measurements",
         lambda crops, *rest: seen.add(crops.spacing_m) or sample_measurements(crops, *rest),
     )
     for step in range(12):
