@@ -134,7 +134,7 @@ class TestCommand:
         [
             ("mars", ["--set", "task.batch=eight"], "task.batch must be a valid integer"),
             ("mars", ["--set", "loop.max_minutes=-3"], "max_minutes must be positive"),
-            ("mars", ["--config", "best"], "Ready: paper, plus, field"),
+            ("mars", ["--config", "best"], "Built-in recipes: paper, plus, field"),
             (
                 "mars",
                 ["--set", "task.crop=36", "--set", "task.final_crop=64"],
