@@ -156,7 +156,7 @@ class TestCases:
         cities = replace(dataset, manifest={**dataset.manifest, "map_ids": [[], []]})
         assert chosen_scenes(cities, None) == [0, 1]
         assert chosen_maps(cities, None) == ()
-        with pytest.raises(UsageError, match=r"made-up cities.*Leave out `maps`"):
+        with pytest.raises(UsageError, match=r"generated cities.*Omit `maps`"):
             chosen_scenes(cities, [601])
 
 

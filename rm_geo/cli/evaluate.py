@@ -250,12 +250,12 @@ def superres(
     from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.superres import judge_superres, refiners
+    from rm_geo.evaluation.superres import score_superres, superres_methods
 
     factors = [int(scale) for scale in dict.fromkeys(scales)]
-    methods = refiners(model, device, factors)
+    methods = superres_methods(model, device, factors)
     with output_folder(out):
-        rows = judge_superres(
+        rows = score_superres(
             SimulatedSet.open(dataset),
             methods,
             scales=factors,

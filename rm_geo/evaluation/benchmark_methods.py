@@ -1,4 +1,4 @@
-"""Methods of a comparison by the names of its tables: opened where they can be, else absent."""
+"""Methods of a benchmark and their trained models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rm_geo.zoo.catalog import default_model
 
 @dataclass(frozen=True)
 class BenchmarkMethod:
-    """A line of a table.
+    """Method of a benchmark, one row of its table.
 
     Attributes
     ----------
@@ -24,10 +24,10 @@ class BenchmarkMethod:
     method : str
         Name in the registry.
     model_key : str or None
-        Key of its trained model: of the index's defaults, and of ``--model KEY=NAME|FILE``.
+        Key of its trained model, among the default models and in ``--model KEY=NAME|FILE``.
     options : mapping
         Further parameters of the method.
-    told_walls : bool
+    known_buildings : bool
         Whether known buildings are added by
         :class:`~rm_geo.validation.known_buildings.KnownBuildingsEstimator`, for methods that do not
         map buildings.
@@ -42,16 +42,16 @@ class BenchmarkMethod:
 
 @dataclass(frozen=True)
 class MethodSet:
-    """Who takes part.
+    """Methods of a benchmark that are available, and reasons for the others.
 
     Attributes
     ----------
     estimators : dict of str to Estimator
-        By label.
+        Available methods by label.
     absent : dict of str to str
-        Why the others do not, by label.
+        Reason why a method is not available, by label.
     labels : tuple of str
-        All of them, in the table's order.
+        All labels in the order of the table.
     """
 
     estimators: dict[str, Estimator]
@@ -66,25 +66,29 @@ def load_methods(
     device: str = "auto",
     only: Sequence[str] | None = None,
 ) -> MethodSet:
-    """Open the methods of a comparison.
+    """Create the methods of a benchmark.
 
     Parameters
     ----------
     methods : sequence of BenchmarkMethod
-        All that the table has lines for.
+        All methods of the table.
     models : mapping of str to str or Path
-        Trained models by key; others are the defaults that come with rm_geo.
+        Trained models by key. The others are the default models.
     device : str
-        Of the networks.
+        Device of the networks, ``auto``, ``cpu`` or ``cuda``.
     only : sequence of str, optional
-        Leave out all but these, by label, method or model key.
+        Labels, method names or model keys of the methods to create. Default: all.
+
+    Returns
+    -------
+    MethodSet
 
     Raises
     ------
     UsageError
-        As :func:`select_methods` says.
+        See :func:`select_methods`.
     ModelError
-        If a model that is given cannot be used.
+        If a model in ``models`` cannot be used.
     """
     chosen = select_methods(methods, models, only)
     method_set = MethodSet({}, {}, tuple(method.label for method in chosen))
@@ -99,25 +103,28 @@ def load_methods(
 def select_methods(
     methods: Sequence[BenchmarkMethod], models: Iterable[str], only: Sequence[str] | None
 ) -> list[BenchmarkMethod]:
-    """Select the methods that are asked for; check the keys of the models.
+    """Select methods by name and check the keys of the models.
 
     Parameters
     ----------
     methods, only
-        As for :func:`load_methods`.
+        See :func:`load_methods`.
     models : iterable of str
-        Keys of the models that are given.
+        Keys of the models that are set explicitly.
+
+    Returns
+    -------
+    list of BenchmarkMethod
 
     Raises
     ------
     UsageError
-        If a model is given for a key, or a method asked for, that no method has, or a model
-        for one that is not asked for.
+        If a key or a name is unknown, or a model is set for a method that is not selected.
     """
     keys = {c.model_key for c in methods if c.model_key}
     if unknown := sorted(set(models) - keys):
         raise UsageError(
-            f"No method here takes the model {', '.join(unknown)}.",
+            f"No method of this benchmark has the model key {', '.join(unknown)}.",
             hint=f"Keys: {', '.join(sorted(keys))}.",
         )
     if only is None:
@@ -127,39 +134,39 @@ def select_methods(
     chosen = [c for c in methods if _names(c) & wanted]
     if idle := sorted(set(models) - {c.model_key for c in chosen}):
         raise UsageError(
-            f"The methods asked for leave out those of the model {', '.join(idle)}.",
-            hint=f"Add {', '.join(idle)} to `methods`, or leave out that `model`.",
+            f"No selected method uses the model {', '.join(idle)}.",
+            hint=f"Add {', '.join(idle)} to `methods`, or omit that `model`.",
         )
     return chosen
 
 
 def known_names(methods: Iterable[BenchmarkMethod]) -> set[str]:
-    """Names by which methods can be selected, in lower case."""
+    """Return the names by which methods can be selected, in lower case."""
     return {name for method in methods for name in _names(method)}
 
 
 def _require_known(only: Iterable[str], methods: Sequence[BenchmarkMethod]) -> None:
-    """Refuse unknown names; the error lists the known ones."""
+    """Raise UsageError for unknown names, with the known ones as a hint."""
     if unknown := [name for name in only if name.lower() not in known_names(methods)]:
         known = dict.fromkeys(c.model_key or c.method for c in methods)
         raise UsageError(
-            f"There is no method {', '.join(unknown)} here.",
+            f"This benchmark has no method {', '.join(unknown)}.",
             hint=f"Methods: {', '.join(known)}.",
         )
 
 
 class _AbsentError(Exception):
-    """There is no trained model of that key."""
+    """There is no trained model with a key."""
 
 
 def _names(method: BenchmarkMethod) -> set[str]:
-    """Names by which a method can be selected."""
+    """Return the names by which a method can be selected."""
     names = {method.label, method.model_key or method.method}
     return {name.lower() for name in names}
 
 
 def _open(method: BenchmarkMethod, models: Mapping[str, str | Path], device: str) -> Estimator:
-    """Make the estimator."""
+    """Create the estimator of a method."""
     if not method_info(method.method).is_network:
         made = get_method(method.method, **method.options)
         return KnownBuildingsEstimator(made) if method.known_buildings else made

@@ -1,4 +1,4 @@
-"""The cases of the papers' protocol: simulated maps with the samples that methods see."""
+"""Test cases of the papers' protocol: simulated maps and their samples."""
 
 from __future__ import annotations
 
@@ -19,19 +19,29 @@ from rm_geo.estimators.base import TileBatch
 from rm_geo.units import GAIN_FLOOR_DB, GAIN_TOP_DB, gain_to_unit, unit_to_gain
 
 SPACING_M: Final = 1.0
-"""Pixels of RadioMapSeer's maps, and of the sets simulated on them."""
+"""Pixel size in metres of RadioMapSeer's maps and of the sets simulated on them."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a drive test samples a map.
+    """Sampling of a map.
 
     Attributes
     ----------
     kind : {"uniform", "route"}
-        Pixels anywhere outdoors, or along one drive through the streets.
+        Random outdoor pixels, or pixels along one drive through the streets.
     fraction : float
-        Share of the outdoor pixels, above 0 and at most 1.
+        Fraction of the outdoor pixels, above 0 and at most 1.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> str(Sampling.parse("uniform:0.2"))
+    'uniform 20 %'
     """
 
     kind: Literal["uniform", "route"]
@@ -39,13 +49,15 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.kind not in ("uniform", "route"):
-            raise UsageError(f"There is no sampling {self.kind!r}.", hint="Use uniform or route.")
+            raise UsageError(f"Unknown sampling {self.kind!r}.", hint="Use uniform or route.")
         if not 0.0 < self.fraction <= 1.0:
-            raise UsageError(f"A sampling of {self.fraction:g} is not above 0 and at most 1.")
+            raise UsageError(
+                f"The fraction of a sampling must be above 0 and at most 1, not {self.fraction:g}."
+            )
 
     @classmethod
     def parse(cls, text: str) -> Sampling:
-        """Read a sampling such as ``uniform:0.2`` or ``route:0.01``.
+        """Parse a sampling such as ``uniform:0.2`` or ``route:0.01``.
 
         Raises
         ------
@@ -57,7 +69,7 @@ class Sampling:
             return cls(kind, float(fraction))  # type: ignore[arg-type]  # checked on creation
         except ValueError as error:
             raise UsageError(
-                f"{text!r} is not a sampling.", hint="Write it as uniform:0.2 or route:0.01."
+                f"{text!r} is not a sampling.", hint="Use a form like uniform:0.2 or route:0.01."
             ) from error
 
     def __str__(self) -> str:
@@ -66,7 +78,21 @@ class Sampling:
     def draw(
         self, rng: np.random.Generator, free: BoolArray, orders: NDArray[np.int16]
     ) -> BoolArray:
-        """Draw the sampled pixels, shape (H, W), among the free ones."""
+        """Draw the sampled pixels (H, W) among the free ones.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        free : ndarray of bool, shape (H, W)
+            Pixels that may be sampled.
+        orders : ndarray of int16, shape (R, H, W)
+            Drives through the scene.
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
+        """
         if self.kind == "uniform":
             return uniform(rng, free, self.fraction)
         drives = SamplingMixture(
@@ -89,25 +115,25 @@ PAPER_SAMPLINGS: Final = (
 
 @dataclass(frozen=True)
 class Cases:
-    """All transmitters of one scene under one sampling; arrays have shape (T, H, W).
+    """Transmitters of one scene with one sampling. Arrays have shape (T, H, W).
 
     Attributes
     ----------
     scene_id : str
         Name of the scene.
     sampling : Sampling
-        How it was sampled.
+        Sampling of the scene.
     batch : TileBatch
-        What the methods see: path gain for RSRP (an EIRP of 0 dBm), exact.
+        Input of the methods: exact path gain as RSRP, for an EIRP of 0 dBm.
     truth_unit : ndarray of float32
-        Path gain on the noise-floor scale, 0 inside buildings. As in RadioMapSeer, the
-        simulator's walls lie half a pixel from those of ``buildings``, so that a rim of
-        about 1 % of the pixels is 0 outside or above 0 inside the building map.
+        Path gain on the noise-floor scale, 0 inside buildings. As in RadioMapSeer, the walls of
+        the simulator have an offset of half a pixel from ``buildings``: about 1 % of the pixels
+        are 0 outside or above 0 inside the building map.
     buildings : ndarray of bool
-        The building map to be found.
+        True building map.
     indoor : ndarray of bool
-        Pixels that no radio score counts as outdoor: buildings, and those where the
-        simulator has no gain (its walls run between pixels).
+        Pixels that are not outdoor in radio scores: buildings, and pixels without a simulated
+        gain.
     """
 
     scene_id: str
@@ -119,25 +145,25 @@ class Cases:
 
     @property
     def observed(self) -> BoolArray:
-        """Sampled pixels."""
+        """Mask of the sampled pixels."""
         return self.batch.observed
 
     @property
     def batch_with_buildings(self) -> TileBatch:
-        """The batch with the known buildings."""
+        """Input of the methods with known buildings."""
         return replace(self.batch, buildings=self.buildings)
 
 
 @dataclass(frozen=True)
 class UnitScene:
-    """Some transmitters of a scene on the noise-floor scale, before anything is sampled.
+    """Transmitters of a scene on the noise-floor scale, before sampling.
 
     Attributes
     ----------
     truth_unit, buildings, indoor
-        As in :class:`Cases`.
+        See :class:`Cases`.
     antennas : ndarray of float32, shape (T, K)
-        Their table.
+        Antenna table, see :data:`rm_geo.datasets.simulated.ANTENNA_COLUMNS`.
     """
 
     truth_unit: FloatArray
@@ -146,7 +172,7 @@ class UnitScene:
     antennas: NDArray[np.float32]
 
     def batch(self, rsrp_dbm: FloatArray) -> TileBatch:
-        """Give what methods see: samples (T, H, W), NaN elsewhere, and the transmitters."""
+        """Return the input of the methods for samples (T, H, W) in dBm, NaN elsewhere."""
         return TileBatch(
             rsrp_dbm=rsrp_dbm,
             spacing_m=SPACING_M,
@@ -157,8 +183,8 @@ class UnitScene:
         )
 
 
-def require_alike(scene_id: str, antennas: NDArray[np.float32]) -> None:
-    """Refuse antennas, shape (T, K), that cannot be one batch, which has one of each.
+def require_one_antenna_type(scene_id: str, antennas: NDArray[np.float32]) -> None:
+    """Check that antennas (T, K) have one height and one frequency, as a batch needs.
 
     Raises
     ------
@@ -173,18 +199,18 @@ def require_alike(scene_id: str, antennas: NDArray[np.float32]) -> None:
 
 
 def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
-    """Take antennas of a scene, by index.
+    """Select antennas of a scene by index.
 
     Raises
     ------
     InputError
-        If the antennas differ in height or frequency: a batch has one of each.
+        If the antennas differ in height or frequency.
     """
     gains_db = np.asarray(scene.gains_db[chosen], dtype=np.float32)
     antennas = scene.antennas[chosen]
-    require_alike(scene.scene_id, antennas)
+    require_one_antenna_type(scene.scene_id, antennas)
     buildings = np.broadcast_to(scene.buildings, gains_db.shape)
-    # The simulator's floor lies below any gain on the scale: no signal was computed there.
+    # The floor of the simulator is below the scale: these pixels have no signal.
     indoor = buildings | (gains_db <= GAIN_FLOOR_DB - 50.0)
     return UnitScene(gain_to_unit(gains_db), buildings, indoor, antennas)
 
@@ -192,23 +218,28 @@ def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
 def scene_cases(
     scene: SimulatedScene, samplings: Sequence[Sampling], transmitters: int, seed: int
 ) -> Iterator[Cases]:
-    """Sample one scene; the samples depend on the seed, the scene and the antenna alone.
+    """Sample one scene. The samples depend only on the seed, the scene and the antenna.
 
     Parameters
     ----------
     scene : SimulatedScene
-        With omnidirectional antennas of one height and frequency.
+        Scene with omnidirectional antennas of one height and frequency.
     samplings : sequence of Sampling
-        One :class:`Cases` each.
+        Samplings to apply.
     transmitters : int
-        The first so many antennas; fewer where the scene has fewer.
+        Largest number of antennas, the first ones of the scene.
     seed : int
-        Another seed, other samples.
+        Seed of the samples.
+
+    Yields
+    ------
+    Cases
+        One for each sampling.
 
     Raises
     ------
     InputError
-        If the scene's antennas differ in height or frequency: a batch has one of each.
+        If the antennas differ in height or frequency.
     """
     whole = unit_scene(scene, np.arange(min(transmitters, len(scene.gains_db))))
     for sampling in samplings:
@@ -229,20 +260,84 @@ def scene_cases(
         )
 
 
-def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
-    """Find the scenes on the given RadioMapSeer maps; of all scenes where None.
+@dataclass(frozen=True)
+class GridCases:
+    """Transmitters of a scene, sampled at the centres of the blocks of a regular grid.
+
+    Attributes
+    ----------
+    batch : TileBatch
+        Input with all samples. Those in buildings are at the bottom of the scale, 0.
+    outdoor_batch : TileBatch
+        Input without the samples in buildings.
+    truth_unit : ndarray of float32, shape (T, H, W)
+        Path gain on the noise-floor scale, 0 in buildings.
+    indoor : ndarray of bool, shape (T, H, W)
+        Pixels that are not outdoor in scores.
+    """
+
+    batch: TileBatch
+    outdoor_batch: TileBatch
+    truth_unit: FloatArray
+    indoor: BoolArray
+
+
+def buildings_from_gains(scene: SimulatedScene, antennas: NDArray[np.int64]) -> BoolArray | None:
+    """Return the pixels without a gain from any of some antennas, (H, W), None for no antenna."""
+    if not antennas.size:
+        return None
+    gains = gain_to_unit(np.asarray(scene.gains_db[antennas], dtype=np.float32))
+    return np.asarray((gains <= 0.0).all(axis=0))
+
+
+def grid_cases(
+    scene: SimulatedScene,
+    antennas: NDArray[np.int64],
+    scale: int,
+    buildings: BoolArray | None = None,
+) -> GridCases:
+    """Sample a scene as in the MARS paper: pixel ``scale // 2`` of each block along each axis.
+
+    Parameters
+    ----------
+    scene : SimulatedScene
+        The scene.
+    antennas : ndarray of int64
+        Indices of the antennas.
+    scale : int
+        Side of a block in pixels.
+    buildings : ndarray of bool, shape (H, W), optional
+        Known buildings for the input.
+
+    Returns
+    -------
+    GridCases
+    """
+    whole = unit_scene(scene, antennas)
+    nodes = np.zeros(whole.truth_unit.shape, dtype=np.bool_)
+    nodes[:, scale // 2 :: scale, scale // 2 :: scale] = True
+    level = unit_to_gain(whole.truth_unit)
+    batch = whole.batch(np.where(nodes, level, np.float32(np.nan)))
+    outdoor = whole.batch(np.where(nodes & ~whole.indoor, level, np.float32(np.nan)))
+    if buildings is not None:
+        batch = replace(batch, buildings=np.broadcast_to(buildings, nodes.shape))
+    return GridCases(batch, outdoor, whole.truth_unit, whole.indoor)
+
+
+def select_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
+    """Return the indices of the scenes on given RadioMapSeer maps, all scenes for None.
 
     Raises
     ------
     UsageError
-        If the set has none of the maps, or its scenes are of none.
+        If the set has none of the maps, or no map numbers.
     """
     if maps is None:
         return list(range(len(data)))
     if not data.map_ids:
         raise UsageError(
-            f"{data.path} has no map numbers: its scenes are made-up cities.",
-            hint="Leave out `maps`.",
+            f"{data.path} has no map numbers: its scenes are generated cities.",
+            hint="Omit `maps`.",
         )
     wanted = set(maps)
     chosen = [
@@ -250,21 +345,21 @@ def chosen_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
     ]
     if not chosen:
         raise UsageError(
-            f"{data.path} has none of the maps asked for.",
+            f"{data.path} has none of the requested maps.",
             hint=f"It has {format_maps(data.map_ids)}.",
         )
     return chosen
 
 
-def chosen_maps(data: SimulatedSet, maps: Sequence[int] | None) -> tuple[int, ...]:
-    """Numbers of the maps behind :func:`chosen_scenes`, sorted; none where cities are made up."""
+def select_maps(data: SimulatedSet, maps: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the sorted map numbers of :func:`select_scenes`, none for generated cities."""
     numbers = data.manifest["map_ids"]
-    return tuple(sorted({n for index in chosen_scenes(data, maps) for n in numbers[index]}))
+    return tuple(sorted({n for index in select_scenes(data, maps) for n in numbers[index]}))
 
 
 def _generator(
     seed: int, scene: SimulatedScene, antenna: int, sampling: Sampling
 ) -> np.random.Generator:
-    """Randomness of one case, independent of which other cases are run."""
+    """Return the random generator of one case, independent of other cases."""
     key = f"{scene.scene_id}/{antenna}/{sampling.kind}/{sampling.fraction:g}"
     return np.random.default_rng([seed, zlib.crc32(key.encode())])

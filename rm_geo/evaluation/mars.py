@@ -1,4 +1,4 @@
-"""MARS's evaluation: tables 1 and 2 and maps side by side, published figures beside ours."""
+"""Evaluation of the MARS paper: tables 1 and 2 with published scores, and example maps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from rm_geo.estimators.base import Estimator, TileBatch
 from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet
-from rm_geo.evaluation.cases import chosen_scenes
-from rm_geo.evaluation.lattice import LatticeCases, known_buildings, lattice_cases
+from rm_geo.evaluation.cases import GridCases, buildings_from_gains, grid_cases, select_scenes
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 from rm_geo.validation.figures import draw_maps
@@ -34,32 +33,43 @@ from rm_geo.validation.tables import markdown_table, write_csv
 SETTINGS: Final[dict[int, Split]] = {1: MARS_SETTING_I, 2: MARS_SETTING_II}
 
 WHOLE_SET: Final = 0
-"""In place of a setting: all of a set, whether models have learnt from it or not."""
+"""Value instead of a setting for all scenes of a set, including those of the training."""
 
 _TITLES: Final = {
-    WHOLE_SET: "all of a set, also what models may have learnt from",
+    WHOLE_SET: "all scenes of a set, which may include training data",
     1: "unseen transmitters in known scenes",
     2: "unseen scenes",
 }
 
 _BY_DISTANCE: Final = ("cost231-hata", "spm")
-"""Methods that would take a building's 0 for a faint signal; they see outdoor samples alone."""
+"""Methods that have only outdoor samples as input: 0 in buildings would be a weak signal."""
 
 _SCALES: Final = (
     "MSE, PSNR (data range 1) and SSIM are on RadioMapSeer's noise-floor scale (one unit is "
-    "79.3 dB), over all pixels with buildings 0; RMSE is the root of that MSE in dB. The paper's "
-    "RMSE and PSNR together put its unit at about 100 dB, the published grey scale: there a "
-    "building pixel that is missed costs up to 20 dB more. PSNR and SSIM are means over maps "
-    "(torchmetrics). `published_` columns are the paper's figures."
+    "79.3 dB), over all pixels with 0 in buildings; RMSE is the root of that MSE in dB. According "
+    "to its RMSE and PSNR, the unit of the paper is about 100 dB, the published grey scale, where "
+    "a missed building pixel has an error up to 20 dB larger. PSNR and SSIM are means over maps "
+    "(torchmetrics). Columns `published_` have the scores of the paper."
 )
 
 
 def mars_methods(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
-    """Lines of the tables at a scale: the paper's, and this project's own variant.
+    """Return the methods of the tables at a scale.
 
-    Setting 1 has models of its own, whose keys end in ``-i``: those of setting 2 learnt from
-    the very transmitters that setting 1 tests on. Its scenes are known, so the last lines are told
-    where their walls are; the paper's networks have to remember that.
+    Setting 1 has separate models, whose keys end in ``-i``: those of setting 2 are trained on the
+    test transmitters of setting 1. Its scenes are known, so the last methods have the walls as an
+    input, which the networks of the paper do not.
+
+    Parameters
+    ----------
+    scale : int
+        Upscaling factor.
+    setting : {1, 2, 0}
+        Setting of the paper, or :data:`WHOLE_SET`.
+
+    Returns
+    -------
+    tuple of BenchmarkMethod
     """
     own = "-i" if setting == 1 else ""
     known = (
@@ -86,7 +96,7 @@ def mars_methods(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
 
 @dataclass(frozen=True)
 class MarsRow:
-    """A line of the tables; NaN where the paper's figure is not at hand."""
+    """Row of the tables, with NaN for scores that are not available."""
 
     method: str
     setting: str
@@ -107,7 +117,7 @@ class MarsRow:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums of one method over the maps so far."""
+    """Sums of the errors of one method."""
 
     maps: int = 0
     seconds: float = 0.0
@@ -115,10 +125,10 @@ class _Sums:
     outdoor: ErrorSums = field(default_factory=ErrorSums)
     quality: ImageQuality = field(default_factory=ImageQuality)
 
-    def add(self, cases: LatticeCases, map_unit: FloatArray, seconds: float) -> _Sums:
+    def add(self, cases: GridCases, map_unit: FloatArray, seconds: float) -> _Sums:
         """Add the maps of a scene."""
         quality = self.quality
-        # A machine that only trains may lack torchmetrics; the errors are judged all the same.
+        # Without torchmetrics, as on a training machine, only the errors are computed.
         with suppress(DependencyError):
             for ours, truth in zip(map_unit, cases.truth_unit, strict=True):
                 quality = quality + ImageQuality.of(ours, truth)
@@ -132,10 +142,26 @@ class _Sums:
         )
 
 
-def pairs_to_judge(
+def test_pairs(
     data: SimulatedSet, setting: int, maps: Sequence[int] | None, transmitters: int | None
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Give scenes and antennas that a setting tests on.
+    """Yield the test scenes and antennas of a setting.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        The set.
+    setting : {1, 2, 0}
+        Setting of the paper, or :data:`WHOLE_SET`.
+    maps : sequence of int, optional
+        Subset of the test maps.
+    transmitters : int, optional
+        Largest number of transmitters of each map.
+
+    Yields
+    ------
+    (int, ndarray of int64)
+        Index of a scene, and indices of its antennas.
 
     Raises
     ------
@@ -158,8 +184,8 @@ def pairs_to_judge(
             yield index, chosen
     if not found:
         raise UsageError(
-            f"{data.path} has no map and transmitter that setting {setting} tests on.",
-            hint=f"It tests on maps {min(split.test_maps)}-{max(split.test_maps)}, transmitters "
+            f"{data.path} has no test map and transmitter of setting {setting}.",
+            hint=f"It needs maps {min(split.test_maps)}-{max(split.test_maps)}, transmitters "
             f"{min(split.test_transmitters)}-{max(split.test_transmitters)}.",
         )
 
@@ -167,12 +193,12 @@ def pairs_to_judge(
 def _all_pairs(
     data: SimulatedSet, maps: Sequence[int] | None, transmitters: int | None
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Give all scenes, or those of some maps, and their first antennas."""
-    for index in chosen_scenes(data, maps):
+    """Yield all scenes, or those of some maps, and their first antennas."""
+    for index in select_scenes(data, maps):
         yield index, np.arange(data.gains_db.shape[1])[:transmitters]
 
 
-def judge_mars(
+def score_mars(
     data: SimulatedSet,
     method_sets: Mapping[int, MethodSet],
     *,
@@ -181,42 +207,44 @@ def judge_mars(
     transmitters: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[MarsRow], dict[int, dict[str, FloatArray]]]:
-    """Judge super-resolution in one of the paper's settings.
+    """Evaluate super-resolution in one of the settings of the paper.
 
     Parameters
     ----------
     data : SimulatedSet
-        Of the recipe ``paper``, or RadioMapSeer unpacked, with the setting's test maps: 1-250
+        Set of the recipe ``paper`` or ``radiomapseer`` with the test maps of the setting: 1-250
         and transmitters 70-79 in setting 1, 601-700 in setting 2.
     method_sets : mapping of int to MethodSet
-        Methods at each scale, of :func:`mars_methods`.
+        Methods at each scale, see :func:`mars_methods`.
     setting : {1, 2, 0}
         Unseen transmitters in known scenes, or unseen scenes; or :data:`WHOLE_SET`.
     maps : sequence of int, optional
-        Fewer of the setting's test maps.
+        Subset of the test maps of the setting.
     transmitters : int, optional
-        At most so many of each map.
+        Largest number of transmitters of each map.
     progress : Progress, optional
-        Counts scenes.
+        Receiver of the progress in scenes.
 
     Returns
     -------
     rows : list of MarsRow
-        PSNR and SSIM are NaN where torchmetrics is not installed.
+        Rows of the table. PSNR and SSIM are NaN without torchmetrics.
     examples : dict of int to dict of str to ndarray
-        At each scale, the first map's samples, truth and estimates, by name.
+        Samples, truth and estimates of the first map by name, at each scale.
 
     Raises
     ------
     UsageError
-        If nobody takes part, or the set has nothing to test on.
+        If there is no method, or the set has no test data.
     """
     progress = progress or SilentProgress()
     if not any(method_set.estimators for method_set in method_sets.values()):
-        raise UsageError("There is no method to judge.", hint="Give models with `model` KEY=FILE.")
+        raise UsageError(
+            "There is no method to evaluate.", hint="Set models with `model` KEY=FILE."
+        )
     for scale, method_set in method_sets.items():
         _require_scale(method_set, scale)
-    pairs = list(pairs_to_judge(data, setting, maps, transmitters))
+    pairs = list(test_pairs(data, setting, maps, transmitters))
     sums = {
         (scale, label): _Sums()
         for scale, method_set in method_sets.items()
@@ -225,12 +253,12 @@ def judge_mars(
     examples: dict[int, dict[str, FloatArray]] = {}
     progress.start(len(pairs), "scenes", f"MARS{_heading(setting)}")
     numbers = data.antenna_column("transmitter")
-    learnt = SETTINGS[setting].train_transmitters if setting == 1 else ()
+    training = SETTINGS[setting].train_transmitters if setting == 1 else ()
     for index, antennas in pairs:
         scene = data.scene(index)
-        buildings = known_buildings(scene, np.flatnonzero(np.isin(numbers[index], learnt)))
+        buildings = buildings_from_gains(scene, np.flatnonzero(np.isin(numbers[index], training)))
         for scale, method_set in method_sets.items():
-            cases = lattice_cases(scene, antennas, scale, buildings)
+            cases = grid_cases(scene, antennas, scale, buildings)
             panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}
             for label, estimator in method_set.estimators.items():
                 progress.check()
@@ -251,22 +279,22 @@ def judge_mars(
 
 
 def _require_scale(method_set: MethodSet, scale: int) -> None:
-    """Refuse models of another scale before anything is computed."""
+    """Check the scale of the models before the computation."""
     for label, estimator in method_set.estimators.items():
         if isinstance(estimator, SuperResolutionEstimator) and estimator.scale != scale:
             raise UsageError(
-                f"The model of {label!r} refines {estimator.scale}x, not {scale}x.",
-                hint="Give another model, or another `scale`.",
+                f"The model of {label!r} has scale {estimator.scale}, not {scale}.",
+                hint="Use another model, or another `scale`.",
             )
 
 
 def _heading(setting: int) -> str:
-    """Say what is judged, behind the name of the method."""
+    """Return the setting as text for a title."""
     return ", a whole set" if setting == WHOLE_SET else f", setting {setting}"
 
 
 def setting_name(setting: int) -> str:
-    """Name a setting as file names do."""
+    """Return the name of a setting in file names."""
     return "all" if setting == WHOLE_SET else f"setting{setting}"
 
 
@@ -280,26 +308,31 @@ def evaluate_mars(
     transmitters: int | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Run :func:`judge_mars` and write what it finds; gives the report.
+    """Run :func:`score_mars` and write tables, figures and a report.
 
     Parameters
     ----------
     out : Path
-        Folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
-        ``mars_setting<N>.md``; ``all`` in place of ``setting<N>`` for the whole set.
-    data, lines, setting, maps, transmitters, progress
-        As for :func:`judge_mars`.
+        Output folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
+        ``mars_setting<N>.md``, with ``all`` instead of ``setting<N>`` for a whole set.
+    data, method_sets, setting, maps, transmitters, progress
+        See :func:`score_mars`.
+
+    Returns
+    -------
+    str
+        The report in Markdown.
 
     Raises
     ------
     UsageError
-        If nobody takes part, or the set has nothing to test on.
+        If there is no method, or the set has no test data.
     OutputError
         If the folder cannot be written.
     """
     name = setting_name(setting)
     with output_folder(out):
-        rows, examples = judge_mars(
+        rows, examples = score_mars(
             data,
             method_sets,
             setting=setting,
@@ -318,14 +351,14 @@ def evaluate_mars(
     return report
 
 
-def _map_unit(estimator: Estimator, cases: LatticeCases) -> FloatArray:
-    """Estimate a scene's maps on the 0..1 scale."""
+def _map_unit(estimator: Estimator, cases: GridCases) -> FloatArray:
+    """Estimate the maps of a scene on the 0..1 scale."""
     batch = cases.outdoor_batch if estimator.name in _BY_DISTANCE else cases.batch
     return gain_to_unit(estimator.estimate(batch).rsrp_dbm)
 
 
 def _shown(batch: TileBatch) -> FloatArray:
-    """Give the first map's samples as a coarse image."""
+    """Return the samples of the first map as a coarse image."""
     observed = batch.observed[0]
     rows, cols = observed.any(axis=1), observed.any(axis=0)
     return gain_to_unit(batch.rsrp_dbm[0][np.ix_(rows, cols)])
@@ -334,7 +367,7 @@ def _shown(batch: TileBatch) -> FloatArray:
 def _row(
     setting: int, scale: int, label: str, method_set: MethodSet, sums: _Sums | None
 ) -> MarsRow:
-    """Turn sums into scores beside the published ones."""
+    """Compute a row of the table from the sums, with the published scores."""
     theirs = published.MARS.get((setting, scale, label), published.PublishedMars(math.nan))
     estimator = method_set.estimators.get(label)
     is_network = isinstance(estimator, SuperResolutionEstimator)
@@ -363,7 +396,7 @@ def _row(
 def _report(
     data: SimulatedSet, setting: int, rows: Sequence[MarsRow], pictures: Sequence[str]
 ) -> str:
-    """Put table and figures into one page."""
+    """Return table and figures as one page in Markdown."""
     pieces = [
         f"# MARS's evaluation{_heading(setting)}: {_TITLES[setting]}",
         f"{data.path.name}, {max(row.maps for row in rows)} radio maps.",

@@ -1,9 +1,9 @@
-"""Figures that the papers print, for tables that put ours beside them; nothing is made up.
+"""Published scores of RadioCycle and MARS, for comparison in tables.
 
-RadioCycle (Zheng et al., KSII TIIS 16(11), 2022) on RadioMapSeer's 0..1 scale with 20 % of the
-pixels sampled. MARS (arXiv 2506.04682) in dB, PSNR and SSIM; its RMSE and PSNR together put one
-unit at about 100 dB, which is the published grey scale (99.2 dB) rather than the noise-floor
-scale (79.3 dB) of the tables here.
+RadioCycle: Zheng et al., KSII TIIS 16(11), 2022, on the 0..1 scale of RadioMapSeer with 20 % of
+the pixels sampled. MARS: arXiv 2506.04682, RMSE in dB, PSNR and SSIM. According to its RMSE and
+PSNR, one unit of the scale is about 100 dB, which is the published grey scale (99.2 dB) and not
+the noise-floor scale (79.3 dB) of the tables of this package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class PublishedRadioCycle:
-    """A line of RadioCycle's table 2; NaN where the paper's figure is not at hand."""
+    """Row of table 2 of the RadioCycle paper, with NaN for scores that are not available."""
 
     rmse: float
     nmse: float = math.nan
@@ -27,7 +27,7 @@ class PublishedRadioCycle:
 
 
 RADIOCYCLE_RATE: Final = 0.2
-"""Share of the pixels that table 2 samples."""
+"""Fraction of sampled pixels in table 2."""
 
 RADIOCYCLE: Final = {
     "KNN": PublishedRadioCycle(0.123),
@@ -35,12 +35,12 @@ RADIOCYCLE: Final = {
     "InterpolationNet": PublishedRadioCycle(0.065),
     "ML w/ DWA": PublishedRadioCycle(0.069, 0.124, 0.9074, 0.950, 0.949, 0.954, 0.985),
 }
-"""By the paper's names of the methods."""
+"""Scores by the names of the methods in the paper."""
 
 
 @dataclass(frozen=True)
 class PublishedMars:
-    """A line of MARS's tables; NaN where the paper's figure is not at hand."""
+    """Row of the tables of the MARS paper, with NaN for scores that are not available."""
 
     rmse_db: float
     psnr_db: float = math.nan
@@ -55,4 +55,4 @@ MARS: Final = {
     (2, 8, "MARS"): PublishedMars(8.24, 21.76, 0.7208),
     (2, 8, "Supreme"): PublishedMars(7.58, 22.48, 0.7086),
 }
-"""By setting, scale and method."""
+"""Scores by setting, scale and method."""

@@ -1,4 +1,4 @@
-"""RadioCycle's evaluation: table 2 and figures 3 to 6, published figures beside ours."""
+"""Evaluation of the RadioCycle paper: table 2 and figures 3 to 6, with published scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator
 from rm_geo.evaluation import published
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet
-from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
+from rm_geo.evaluation.cases import Sampling, scene_cases, select_maps, select_scenes
 from rm_geo.evaluation.simulated import TRANSMITTERS, ProtocolRow, run_protocol
 from rm_geo.progress import Progress
 from rm_geo.units import gain_to_unit
@@ -38,7 +38,7 @@ RADIOCYCLE_METHODS: Final = (
     BenchmarkMethod("COST-231 Hata", "cost231-hata"),
     BenchmarkMethod("SPM", "spm"),
 )
-"""Lines of table 2: the paper's, this project's own model, and what practice uses."""
+"""Methods of table 2: those of the paper, the drive-test network, and methods of practice."""
 
 ABLATIONS: Final = ("SL", "ML w/o DWA", "ML w/ DWA")
 RATES: Final = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -46,15 +46,16 @@ BUILDING_SCORES: Final = ("jaccard", "f1", "recall", "precision", "accuracy")
 
 _SCALES: Final = (
     "RMSE and NMSE of the table are on RadioMapSeer's noise-floor scale (0.01 = 0.79 dB) over all "
-    "pixels, buildings 0, as the paper has them; NMSE is over the variance, RadioCycle's own. "
-    "Columns in dB are outdoors, and outdoors where nothing was measured. Building scores are "
-    "pooled over the pixels of all maps. `published_` columns are the paper's figures at 20 %."
+    "pixels with 0 in buildings, as in the paper; NMSE is relative to the variance, as in the "
+    "paper. Columns in dB are for outdoor pixels, and for outdoor pixels without measurements. "
+    "Building scores are pooled over the pixels of all maps. Columns `published_` have the scores "
+    "of the paper at 20 %."
 )
 
 
 @dataclass(frozen=True)
 class Table2Row:
-    """A line of table 2; NaN where a method has no such score, or the paper none."""
+    """Row of table 2, with NaN for scores that a method or the paper does not have."""
 
     method: str
     jaccard: float
@@ -89,32 +90,39 @@ def evaluate_radiocycle(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> str:
-    """Run the paper's evaluation and write its tables and figures; gives the report.
+    """Run the evaluation of the paper and write its tables, figures and a report.
 
     Parameters
     ----------
     data : SimulatedSet
-        Of the recipe ``paper``, or RadioMapSeer unpacked; the paper tests on maps 601-700.
+        Set of the recipe ``paper`` or ``radiomapseer``. The paper tests on maps 601-700.
     method_set : MethodSet
-        Methods, of :data:`RADIOCYCLE_METHODS`.
+        Methods, see :data:`RADIOCYCLE_METHODS`.
     out : Path
-        Folder of ``scores.csv`` (everything), ``table2.csv``, figures as CSV and PNG, and
+        Output folder of ``scores.csv`` (all scores), ``table2.csv``, figures as CSV and PNG, and
         ``report.md``.
     rates, routes : sequence of float
-        Shares of the outdoor pixels that are sampled uniformly, and along routes. 20 %,
-        table 2's, is always among the first.
+        Fractions of the outdoor pixels that are sampled uniformly, and along routes. The 20 % of
+        table 2 are always added to the first.
     maps, transmitters, seed
-        As for :func:`~rm_geo.evaluation.simulated.run_protocol`.
+        See :func:`~rm_geo.evaluation.simulated.run_protocol`.
     progress : Progress, optional
-        Counts scenes.
+        Receiver of the progress in scenes.
+
+    Returns
+    -------
+    str
+        The report in Markdown.
 
     Raises
     ------
     UsageError
-        If nobody takes part.
+        If there is no method.
     """
     if not method_set.estimators:
-        raise UsageError("There is no method to judge.", hint="Give models with `model` KEY=FILE.")
+        raise UsageError(
+            "There is no method to evaluate.", hint="Set models with `model` KEY=FILE."
+        )
     uniform = sorted({*rates, published.RADIOCYCLE_RATE})
     samplings = [
         *(Sampling("uniform", rate) for rate in uniform),
@@ -138,9 +146,9 @@ def evaluate_radiocycle(
     draw_maps(
         out / "fig6.png",
         _example(data, method_set.estimators, maps, seed),
-        title="Figure 6: a map sampled at 20 %, and what the methods make of it",
+        title="Figure 6: a map sampled at 20 %, and the estimates",
     )
-    numbers = chosen_maps(data, maps)
+    numbers = select_maps(data, maps)
     report = _report(data.path.name, numbers, rows, table, method_set, [*figures, "fig6.png"], seed)
     with replacing(out / "report.md") as part:
         part.write_text(report, encoding="utf-8")
@@ -150,7 +158,19 @@ def evaluate_radiocycle(
 def table2(
     by_place: Mapping[tuple[str, str], ProtocolRow], method_set: MethodSet
 ) -> list[Table2Row]:
-    """Give the lines of table 2; those that are absent say why."""
+    """Return the rows of table 2, with the reason for methods that are not available.
+
+    Parameters
+    ----------
+    by_place : mapping of (str, str) to ProtocolRow
+        Rows by method and sampling.
+    method_set : MethodSet
+        The methods.
+
+    Returns
+    -------
+    list of Table2Row
+    """
     sampling = str(Sampling("uniform", published.RADIOCYCLE_RATE))
     judged = {label: by_place[label, sampling] for label in method_set.estimators}
     return [
@@ -160,7 +180,7 @@ def table2(
 
 
 def _table2_row(label: str, row: ProtocolRow | None, reason: str) -> Table2Row:
-    """Put a method's scores beside the published ones."""
+    """Return the scores of a method with the published ones."""
     theirs = published.RADIOCYCLE.get(label, published.PublishedRadioCycle(math.nan))
 
     def ours(name: str) -> float:
@@ -182,12 +202,12 @@ def _table2_row(label: str, row: ProtocolRow | None, reason: str) -> Table2Row:
 
 
 _Plan: TypeAlias = tuple[str, str, str, dict[str, tuple[str, str]], dict[str, tuple[float, float]]]
-"""Name, title and axis of a figure; method and score of each curve; published points."""
+"""Name, title and axis label of a figure; method and score of each curve; published points."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A point of a figure."""
+    """Point of a figure."""
 
     method: str
     score: str
@@ -201,7 +221,7 @@ def _figures(
     rates: Sequence[float],
     out: Path,
 ) -> list[str]:
-    """Write figures 3 to 5 as far as their methods are there; gives the pictures' names."""
+    """Write figures 3 to 5 for the available methods; return the names of the files."""
     present = list(method_set.estimators)
 
     def curve(label: str, score: str) -> list[tuple[float, float]]:
@@ -265,8 +285,8 @@ def _example(
     maps: Sequence[int] | None,
     seed: int,
 ) -> dict[str, FloatArray]:
-    """Give the panels of figure 6: the first map's first transmitter."""
-    scene = data.scene(chosen_scenes(data, maps)[0])
+    """Return the panels of figure 6, for the first transmitter of the first map."""
+    scene = data.scene(select_scenes(data, maps)[0])
     sampling = Sampling("uniform", published.RADIOCYCLE_RATE)
     (cases,) = scene_cases(scene, [sampling], 1, seed)
     seen = np.where(cases.observed[0], cases.truth_unit[0], np.float32(np.nan))
@@ -289,8 +309,8 @@ def _report(
     pictures: Sequence[str],
     seed: int,
 ) -> str:
-    """Put tables and figures into one page."""
-    maps = f"maps {format_maps(numbers)}" if numbers else "made-up cities"
+    """Return tables and figures as one page in Markdown."""
+    maps = f"maps {format_maps(numbers)}" if numbers else "generated cities"
     pieces = [
         "# RadioCycle's evaluation",
         f"{name} ({maps}), {max(row.maps for row in rows)} radio maps, seed {seed}.",
@@ -300,7 +320,7 @@ def _report(
     ]
     if method_set.absent:
         listed = "\n".join(f"- {label}: {why}" for label, why in method_set.absent.items())
-        pieces += ["Absent, so not judged:", listed]
+        pieces += ["Methods that are not available:", listed]
     pieces += ["## All samplings", markdown_table(rows), "## Figures"]
     pieces += [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
     return "\n\n".join(piece.strip() for piece in pieces) + "\n"

@@ -1,4 +1,4 @@
-"""The papers' protocol on simulated maps: methods x samplings, building and radio scores.
+"""Protocol of the papers on simulated maps: building and radio scores by method and sampling.
 
 ``rm-geo evaluate simulated DATASET --methods knn,idw -o DIR`` runs it, and so does
 ``python -m rm_geo.evaluation.simulated`` with the same options.
@@ -15,7 +15,7 @@ import numpy as np
 from rm_geo._types import FloatArray
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.estimators.base import Estimate, Estimator
-from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, chosen_scenes, scene_cases
+from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, scene_cases, select_scenes
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 from rm_geo.validation.known_buildings import WITH_BUILDINGS
@@ -26,19 +26,19 @@ TRANSMITTERS = 10
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums of one method under one sampling, over the maps so far.
+    """Sums of the errors of one method with one sampling.
 
     Attributes
     ----------
     maps : int
-        Radio maps estimated.
+        Number of radio maps.
     seconds : float
-        Time that the method took for them.
+        Computing time of the method.
     whole, masked, outdoor, unobserved : ErrorSums
-        Errors on the noise-floor scale over all pixels; over all pixels with the truth 0 on
-        the building map; outdoors; outdoors where nothing was measured.
+        Errors on the noise-floor scale: of all pixels, of all pixels with the truth set to 0 on
+        the building map, of outdoor pixels, and of outdoor pixels without measurements.
     buildings : BuildingCounts or None
-        None for methods that do not map buildings.
+        Counts of building pixels, None for methods that do not map buildings.
     """
 
     maps: int = 0
@@ -58,33 +58,35 @@ class Tally:
                 estimate.building_probability, cases.buildings, threshold=threshold
             )
             buildings = counted + (buildings or BuildingCounts())
-        whole_unit = _painted(estimate, unit)
+        whole_unit = _with_buildings_zero(estimate, unit)
         walls_zero = np.where(cases.buildings, np.float32(0), cases.truth_unit)
 
-        def judge(
+        def add_errors(
             sums: ErrorSums, truth: FloatArray, map_unit: FloatArray, on: Pixels
         ) -> ErrorSums:
-            judged = on.select(cases.indoor, cases.observed)
-            return sums + ErrorSums.of(map_unit, truth, judged)
+            selected = on.select(cases.indoor, cases.observed)
+            return sums + ErrorSums.of(map_unit, truth, selected)
 
         return replace(
             self,
             maps=self.maps + len(cases.batch),
             seconds=self.seconds + seconds,
-            whole=judge(self.whole, cases.truth_unit, whole_unit, Pixels.ALL),
-            masked=judge(self.masked, walls_zero, whole_unit, Pixels.ALL),
-            outdoor=judge(self.outdoor, cases.truth_unit, unit, Pixels.OUTDOOR),
-            unobserved=judge(self.unobserved, cases.truth_unit, unit, Pixels.UNOBSERVED_OUTDOOR),
+            whole=add_errors(self.whole, cases.truth_unit, whole_unit, Pixels.ALL),
+            masked=add_errors(self.masked, walls_zero, whole_unit, Pixels.ALL),
+            outdoor=add_errors(self.outdoor, cases.truth_unit, unit, Pixels.OUTDOOR),
+            unobserved=add_errors(
+                self.unobserved, cases.truth_unit, unit, Pixels.UNOBSERVED_OUTDOOR
+            ),
             buildings=buildings,
         )
 
 
-def _painted(estimate: Estimate, map_unit: FloatArray) -> FloatArray:
-    """Paint buildings into a map, as the papers' radio maps have them: 0 there.
+def _with_buildings_zero(estimate: Estimate, map_unit: FloatArray) -> FloatArray:
+    """Set a map to 0 in buildings, like the radio maps of the papers.
 
-    What is expected of a pixel that is a building with some probability is the map with the least
-    squared error; one cut at a threshold errs at walls. Probabilities moved by the half pixel
-    that lies between the walls of gains and of building maps were no better: blurred by 1 %.
+    The map is multiplied by the probability of no building, the expected value, which has a
+    smaller squared error at walls than a threshold. A shift of the probabilities by the offset of
+    half a pixel between gains and building maps gave no improvement.
     """
     if estimate.building_probability is None or estimate.zero_in_buildings:
         return map_unit
@@ -93,31 +95,31 @@ def _painted(estimate: Estimate, map_unit: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class ProtocolRow:
-    """One line of the table; NaN where a method has no such score.
+    """Row of the table, with NaN for scores that a method does not have.
 
     Attributes
     ----------
     method, sampling : str
-        Names.
+        Names of method and sampling.
     maps : int
-        Radio maps judged.
+        Number of radio maps.
     rmse_all : float
-        All pixels, 0 inside buildings, as the papers; 0..1 noise-floor scale. The map of
-        a method that maps buildings counts as it is times the probability of none, unless
-        it is 0 in buildings itself.
+        RMSE of all pixels on the noise-floor scale (0..1), with 0 inside buildings, as in the
+        papers. The map of a method that maps buildings is multiplied by the probability of no
+        building, unless it is already 0 in buildings.
     rmse_all_masked : float
-        The same with the truth 0 on the building map too, whose walls lie half a pixel
-        from the simulator's.
+        The same with the truth set to 0 on the building map, whose walls have an offset of half
+        a pixel from those of the simulator.
     nmse_radiounet, nmse_radiocycle : float
-        All pixels, over the sum of y^2 and over the variance.
+        Squared error of all pixels over the sum of squares, and over the variance.
     rmse_outdoor_db, rmse_unobserved_db, bias_outdoor_db : float
-        Outdoors, in dB; the map as estimated, whatever the building map says.
+        Errors of outdoor pixels in dB, independent of the building map.
     jaccard, f1, recall, precision, accuracy : float
-        Building map.
+        Scores of the building map.
     missing : int
-        Outdoor pixels without an estimate; no score counts them.
+        Outdoor pixels without an estimate, which are not part of the scores.
     seconds_per_map : float
-        Time of the method, on this machine.
+        Computing time of the method.
     """
 
     method: str
@@ -150,7 +152,7 @@ def run_protocol(
     threshold: float = 0.5,
     progress: Progress | None = None,
 ) -> list[ProtocolRow]:
-    """Judge methods on a simulated set, all on the same samples.
+    """Evaluate methods on a simulated set with equal samples.
 
     Scores are pooled: errors are summed over the pixels of all maps before dividing, and
     so are the counts of building pixels.
@@ -158,32 +160,37 @@ def run_protocol(
     Parameters
     ----------
     data : SimulatedSet
-        Of the recipe ``paper``; the papers test on maps 601-700.
+        Set of the recipe ``paper``. The papers test on maps 601-700.
     methods : mapping of str to Estimator
-        Names for the table, and what to judge; with :data:`WITH_BUILDINGS` in a name it gets the
-        buildings.
+        Methods by name. One with :data:`WITH_BUILDINGS` in its name gets the known buildings.
     samplings : sequence of Sampling
-        Drive tests; uniform 1, 5 and 20 % and routes 1 % by default. Each counts once, however
-        often it is named.
+        Samplings. Default: uniform 1, 5 and 20 % and routes 1 %. Repeated ones are used once.
     maps : sequence of int, optional
-        RadioMapSeer's numbers; all scenes of the set by default.
+        Numbers of RadioMapSeer maps. Default: all scenes of the set.
     transmitters : int
-        The first so many antennas of each scene.
+        Largest number of antennas, the first ones of each scene.
     seed : int
-        The same seed gives the same samples, whatever else is run.
+        Seed of the samples, which do not depend on the methods or other samplings.
     threshold : float
-        Building probability from which a pixel is a building.
+        Smallest building probability of a building pixel, 0..1.
     progress : Progress, optional
-        Counts scenes.
+        Receiver of the progress in scenes.
 
     Returns
     -------
     list of ProtocolRow
-        By sampling, then by method.
+        Ordered by sampling, then by method.
+
+    Raises
+    ------
+    UsageError
+        If the set has none of the maps.
+    InputError
+        If antennas of a scene differ in height or frequency.
     """
     progress = progress or SilentProgress()
-    scenes = chosen_scenes(data, maps)
-    # By their names, under which lines are pooled and samples drawn.
+    scenes = select_scenes(data, maps)
+    # Remove duplicates by name, the key of sums and samples.
     samplings = list({str(sampling): sampling for sampling in samplings}.values())
     tallies = {(str(sampling), name): Tally() for sampling in samplings for name in methods}
     progress.start(len(scenes), "scenes", f"{len(methods)} methods")
@@ -204,7 +211,7 @@ def run_protocol(
 
 
 def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
-    """Turn sums into scores."""
+    """Compute the scores from the sums."""
     whole, outdoor = tally.whole.scores(), tally.outdoor.scores()
     buildings = (tally.buildings or BuildingCounts()).scores()
     return ProtocolRow(

@@ -1,8 +1,9 @@
-"""Super-resolution of planners' rasters, judged against what a GIS does with them.
+"""Evaluation of super-resolution of rasters from planning tools, compared with GIS resampling.
 
-Not a protocol of a paper: a coarse value is the mean of a cell's outdoor pixels, as a planning
-tool or a measurement grid has it, cells that lie in buildings are nodata, and the whole road of
-:func:`rm_geo.superresolve` is run, files included. Resampling by ``gdalwarp`` is the alternative.
+This is not a protocol of a paper. A coarse value is the mean of the outdoor pixels of a block, as
+in rasters of planning tools or measurement grids, and blocks in buildings are nodata. The complete
+workflow :func:`rm_geo.superresolve` is run, including its files. The alternative is resampling as
+by ``gdalwarp``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from scipy import ndimage
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import ModelError
-from rm_geo.evaluation.cases import SPACING_M, chosen_scenes, unit_scene
+from rm_geo.evaluation.cases import SPACING_M, select_scenes, unit_scene
 from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.progress import Progress, SilentProgress
@@ -34,8 +35,8 @@ from rm_geo.workflows.superresolve import superresolve
 from rm_geo.zoo.catalog import default_model
 from rm_geo.zoo.superres_models import refining_model
 
-Refiner: TypeAlias = Callable[[Path, Path, int], None]
-"""Makes the second file, finer by a whole factor, of the first."""
+SuperresMethod: TypeAlias = Callable[[Path, Path, int], None]
+"""Function that writes the second raster, finer by an integer factor, from the first."""
 
 _CRS: Final = 32633
 _WALL_PX: Final = 3
@@ -44,20 +45,24 @@ _BUILDINGS_NAME: Final = "buildings.tif"
 
 @dataclass(frozen=True)
 class SuperresRow:
-    """A line of the table; errors in dB, outdoors, in pixels of cells that have a value.
+    """Row of the table. Errors are of outdoor pixels in blocks with a value.
 
     Attributes
     ----------
     method : str
+        Name of the method.
     scale : int
+        Upscaling factor.
     maps : int
+        Number of maps.
     rmse_db : float
+        RMSE in dB.
     near_walls_db : float
-        Within 3 pixels of a building.
+        RMSE in dB of the pixels within 3 pixels of a building.
     maximum_db : float
-        Largest error.
+        Largest error in dB.
     seconds_per_map : float
-        Files and, of networks, the loading of the model included.
+        Computing time, including files and, for networks, loading of the model.
     """
 
     method: str
@@ -70,14 +75,26 @@ class SuperresRow:
 
 
 def coarse_raster(rsrp_dbm: FloatArray, outdoor: BoolArray, scale: int) -> FloatArray:
-    """Mean over each cell's outdoor pixels; NaN where less than half of it is outdoors.
+    """Average the outdoor pixels of each block.
 
     Parameters
     ----------
     rsrp_dbm : ndarray of float32, shape (H, W)
+        Levels in dBm.
     outdoor : ndarray of bool, shape (H, W)
+        Outdoor pixels.
     scale : int
-        Pixels along a cell; divides H and W.
+        Side of a block in pixels, a divisor of H and W.
+
+    Returns
+    -------
+    ndarray of float32, shape (H / scale, W / scale)
+        Mean levels in dBm, NaN if less than half of a block is outdoors.
+
+    Examples
+    --------
+    >>> coarse_raster(np.full((4, 4), -80.0, np.float32), np.ones((4, 4), bool), 2).tolist()
+    [[-80.0, -80.0], [-80.0, -80.0]]
     """
     rows, cols = (length // scale for length in rsrp_dbm.shape)
     cells = (rows, scale, cols, scale)
@@ -87,8 +104,18 @@ def coarse_raster(rsrp_dbm: FloatArray, outdoor: BoolArray, scale: int) -> Float
     return np.asarray(mean, dtype=np.float32)
 
 
-def resampled(coarse: Path, fine: Path, scale: int, *, how: Resampling) -> None:
-    """Resample as ``gdalwarp`` does: nodata takes no part, and stays nodata."""
+def resample(coarse: Path, fine: Path, scale: int, *, how: Resampling) -> None:
+    """Resample a raster as ``gdalwarp`` does, without regard to nodata, which stays nodata.
+
+    Parameters
+    ----------
+    coarse, fine : Path
+        Input and output raster.
+    scale : int
+        Upscaling factor.
+    how : rasterio.enums.Resampling
+        Resampling method.
+    """
     raster = read_raster(coarse)
     grid = raster.grid.scaled(scale)
     values = np.full(grid.shape, np.nan, dtype=np.float32)
@@ -106,12 +133,31 @@ def resampled(coarse: Path, fine: Path, scale: int, *, how: Resampling) -> None:
     write_raster(fine, values, grid)
 
 
-def refiners(
+def superres_methods(
     model: str | Path | None = None, device: str = "auto", scales: Sequence[int] = (4,)
-) -> dict[str, Refiner]:
-    """Give the lines of the table: resampling, and the network in one and eight orientations.
+) -> dict[str, SuperresMethod]:
+    """Return the methods of the table: resampling, and the network with 1 and 8 orientations.
 
-    Where a model that is told the buildings comes for all scales, it has a line of its own.
+    A network with known buildings is included if its default models exist for all scales.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        Name or file of a model. Default: the default models.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    scales : sequence of int
+        Upscaling factors.
+
+    Returns
+    -------
+    dict of str to callable
+        Methods by name.
+
+    Raises
+    ------
+    ModelError
+        If there is no model for a scale.
     """
     for scale in scales:
         refining_model(scale, model, takes_buildings=False)  # before any work
@@ -143,38 +189,42 @@ def refiners(
             network, symmetries=1, known_buildings=True
         )
     return {
-        **{f"gdalwarp, {name}": partial(resampled, how=how) for name, how in ways.items()},
+        **{f"gdalwarp, {name}": partial(resample, how=how) for name, how in ways.items()},
         "rm-geo superres": partial(network, symmetries=1),
         "rm-geo superres, 8 turns": partial(network, symmetries=8),
         **with_buildings,
     }
 
 
-def judge_superres(
+def score_superres(
     data: SimulatedSet,
-    methods: Mapping[str, Refiner],
+    methods: Mapping[str, SuperresMethod],
     *,
     scales: Sequence[int] = (4,),
     maps: Sequence[int] | None = None,
     transmitters: int = 1,
     progress: Progress | None = None,
 ) -> list[SuperresRow]:
-    """Judge ways to refine coarse rasters.
+    """Evaluate methods of super-resolution of rasters.
 
     Parameters
     ----------
     data : SimulatedSet
-        Of the recipe ``paper``; a network must not have learnt from its maps.
+        Set of the recipe ``paper``, whose maps must not be training data of the networks.
     methods : mapping of str to callable
-        As :func:`refiners` gives them.
+        Methods by name, see :func:`superres_methods`.
     scales : sequence of int
-        Fine pixels along a coarse one.
+        Upscaling factors.
     maps : sequence of int, optional
-        Map numbers; all if not given.
+        Map numbers. Default: all.
     transmitters : int
-        Of each map.
+        Number of transmitters of each map.
     progress : Progress, optional
-        Counts maps, and can stop the work.
+        Receiver of the progress in scenes, which may also cancel.
+
+    Returns
+    -------
+    list of SuperresRow
 
     Raises
     ------
@@ -184,7 +234,7 @@ def judge_superres(
         If there is no model for a scale.
     """
     listener = progress or SilentProgress()
-    scenes = chosen_scenes(data, maps)
+    scenes = select_scenes(data, maps)
     sums = {(name, scale): _Sums() for scale in scales for name in methods}
     listener.start(len(scenes), "scenes", "super-resolution of rasters")
     with tempfile.TemporaryDirectory(prefix="rm_geo-") as folder:
@@ -203,7 +253,7 @@ def judge_superres(
 
 
 def _write_buildings(buildings: BoolArray, folder: Path) -> None:
-    """Write a building map beside the coarse rasters that are made of its scene."""
+    """Write the building map of a scene to the folder of its coarse rasters."""
     grid = Grid.create(0.0, float(buildings.shape[0]), buildings.shape, SPACING_M, _CRS)
     write_raster(folder / _BUILDINGS_NAME, buildings, grid, dtype="uint8", nodata=None)
 
@@ -211,7 +261,7 @@ def _write_buildings(buildings: BoolArray, folder: Path) -> None:
 def _maps(
     data: SimulatedSet, index: int, transmitters: int
 ) -> Iterator[tuple[FloatArray, BoolArray]]:
-    """Levels in dBm of a scene's first transmitters, and where buildings are; (H, W) each."""
+    """Yield levels in dBm and the mask of buildings, (H, W) each, of the first transmitters."""
     scene = data.scene(index)
     cases = unit_scene(scene, np.arange(min(transmitters, len(scene.gains_db))))
     yield from zip(unit_to_gain(cases.truth_unit), cases.indoor, strict=True)
@@ -219,7 +269,7 @@ def _maps(
 
 @dataclass(frozen=True)
 class _Case:
-    """One coarse raster on disk, and the fine map that it was made of."""
+    """Coarse raster on disk, and the fine map from which it is computed."""
 
     coarse: Path
     scale: int
@@ -241,7 +291,7 @@ class _Case:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums of one method at one scale over the maps so far."""
+    """Sums of the errors of one method at one scale."""
 
     maps: int = 0
     seconds: float = 0.0
@@ -249,8 +299,8 @@ class _Sums:
     near_walls: ErrorSums = field(default_factory=ErrorSums)
     maximum_db: float = 0.0
 
-    def add(self, case: _Case, refine: Refiner) -> _Sums:
-        """Refine a raster and add the errors of what comes out."""
+    def add(self, case: _Case, refine: SuperresMethod) -> _Sums:
+        """Apply a method to a raster and add its errors."""
         fine = case.coarse.with_name("fine.tif")
         begun = time.perf_counter()
         refine(case.coarse, fine, case.scale)
@@ -266,7 +316,7 @@ class _Sums:
         )
 
     def row(self, name: str, scale: int) -> SuperresRow:
-        """Give the line of the table."""
+        """Return the row of the table."""
         return SuperresRow(
             name,
             scale,

@@ -14,8 +14,8 @@ from rm_geo.datasets.splits import MARS_SETTING_I
 from rm_geo.errors import ConfigError, RmGeoError
 from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import MethodSet
-from rm_geo.evaluation.cases import Sampling, require_alike
-from rm_geo.evaluation.mars import judge_mars, pairs_to_judge
+from rm_geo.evaluation.cases import Sampling, require_one_antenna_type
+from rm_geo.evaluation.mars import score_mars, test_pairs
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.networks import build
 from rm_geo.networks.radiocycle import DriveTestRadioCycle
@@ -63,7 +63,7 @@ def require_scorable(model: PlannedModel, data: SimulatedSet, transmitters: int)
     """
     try:
         for index, antennas in _pairs(model, data, transmitters):
-            require_alike(data.scene_ids[index], data.antennas[index, antennas])
+            require_one_antenna_type(data.scene_ids[index], data.antennas[index, antennas])
             if model.recipe.get("network", {}).get("walled", False):
                 _require_known_walls(data, index)
         if model.kind not in SUPERRES_KINDS:
@@ -131,7 +131,7 @@ def score_model(
     if model.kind in SUPERRES_KINDS:
         scale = int(model.recipe.get("network", {}).get("scale", 4))
         method_set = MethodSet({model.key: estimator}, {}, (model.key,))
-        rows, _ = judge_mars(
+        rows, _ = score_mars(
             data,
             {scale: method_set},
             setting=setting_of(model),
@@ -156,7 +156,7 @@ def _pairs(
 ) -> list[tuple[int, NDArray[np.int64]]]:
     """List the scenes and antennas that :func:`score_model` evaluates."""
     if model.kind in SUPERRES_KINDS:
-        return list(pairs_to_judge(data, setting_of(model), None, transmitters))
+        return list(test_pairs(data, setting_of(model), None, transmitters))
     first = np.arange(data.gains_db.shape[1], dtype=np.int64)[:transmitters]
     return [(index, first) for index in range(len(data))]
 

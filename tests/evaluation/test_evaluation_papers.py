@@ -1,4 +1,4 @@
-"""The papers' evaluations: right figures for a method that knows the truth, absence said aloud."""
+"""Evaluations of the papers: scores of an exact method, and methods without a model."""
 
 import csv
 import math
@@ -15,8 +15,8 @@ from rm_geo.errors import ModelError, UsageError
 from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet, load_methods
-from rm_geo.evaluation.lattice import known_buildings, lattice_cases
-from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, pairs_to_judge
+from rm_geo.evaluation.cases import buildings_from_gains, grid_cases
+from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, test_pairs
 from rm_geo.evaluation.radiocycle import RADIOCYCLE_METHODS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
@@ -39,7 +39,7 @@ def cells(path):
 
 
 class Truth:
-    """Knows the maps of a set by their transmitters' places, and errs by a constant."""
+    """Method with the true maps of a set and a constant error."""
 
     name, maps_buildings = "truth", True
 
@@ -98,8 +98,8 @@ class TestRadioCycle:
         for name in ("fig3.png", "fig4.png", "fig5.png", "fig6.png"):
             assert (made / name).read_bytes().startswith(b"\x89PNG")
 
-    def test_empty_table_row_is_refused(self, tmp_path):
-        with pytest.raises(UsageError, match="no method to judge"):
+    def test_a_table_without_methods_is_rejected(self, tmp_path):
+        with pytest.raises(UsageError, match="no method to evaluate"):
             evaluate_radiocycle(scenes(), MethodSet({}, {}, ()), tmp_path)
 
 
@@ -110,9 +110,9 @@ def save_and_open(data, folder):
 
 
 class TestMars:
-    def test_samples_lie_at_the_centres_of_cells_and_are_0_in_buildings(self):
+    def test_samples_are_at_the_centres_of_blocks_and_0_in_buildings(self):
         scene = scenes().scene(0)
-        cases = lattice_cases(scene, np.array([1]), 4)
+        cases = grid_cases(scene, np.array([1]), 4)
         observed = cases.batch.observed[0]
         assert np.array_equal(np.argwhere(observed)[0], [2, 2])
         assert observed.sum() == 16 * 16
@@ -123,20 +123,20 @@ class TestMars:
 
     def test_walls_are_pixels_without_gain_in_all_training_maps(self):
         scene = free_space_set().scene(0)
-        buildings = known_buildings(scene, np.array([0, 1]))
+        buildings = buildings_from_gains(scene, np.array([0, 1]))
         assert buildings.any()
         assert (buildings <= scene.buildings).all()
         assert (buildings != scene.buildings).any()  # a rim of the building has a gain
-        assert known_buildings(scene, np.array([], dtype=np.int64)) is None
-        cases = lattice_cases(scene, np.array([1]), 4, buildings)
+        assert buildings_from_gains(scene, np.array([], dtype=np.int64)) is None
+        cases = grid_cases(scene, np.array([1]), 4, buildings)
         assert (cases.truth_unit[0][buildings] == 0.0).all()
         assert cases.batch.buildings.shape == cases.truth_unit.shape
 
     def test_methods_with_known_walls_ignore_samples_in_them(self):
         data = scenes()
         scene = data.scene(0)
-        buildings = known_buildings(scene, np.array([0]))
-        cases = lattice_cases(scene, np.array([1]), 4, buildings)
+        buildings = buildings_from_gains(scene, np.array([0]))
+        cases = grid_cases(scene, np.array([1]), 4, buildings)
         plain, told = (
             wrap(get_method("linear")).estimate(cases.batch).rsrp_dbm[0]
             for wrap in (lambda e: e, KnownBuildingsEstimator)
@@ -152,26 +152,26 @@ class TestMars:
         assert "mars-4-buildings" in {c.model_key for c in mars_methods(4, setting=1)}
         assert "mars-4-buildings" not in {c.model_key for c in mars_methods(4, setting=2)}
 
-    def test_settings_judge_their_own_maps_and_transmitters(self):
+    def test_settings_use_their_own_maps_and_transmitters(self):
         data = free_space_set(scenes=2, antennas=75, map_ids=[[250], [601]])
-        (one,) = pairs_to_judge(data, 1, None, None)
+        (one,) = test_pairs(data, 1, None, None)
         assert (one[0], one[1].tolist()) == (0, [70, 71, 72, 73, 74])
-        (two,) = pairs_to_judge(data, 2, None, 3)
+        (two,) = test_pairs(data, 2, None, 3)
         assert (two[0], two[1].tolist()) == (1, [0, 1, 2])
-        with pytest.raises(UsageError, match="setting 2 tests on"):
-            list(pairs_to_judge(data, 2, [602], None))
+        with pytest.raises(UsageError, match="no test map and transmitter of setting 2"):
+            list(test_pairs(data, 2, [602], None))
 
     def test_setting_all_evaluates_every_map(self):
         data = free_space_set(scenes=2, antennas=3, map_ids=[[3], [601]])
-        pairs = list(pairs_to_judge(data, WHOLE_SET, None, 2))
+        pairs = list(test_pairs(data, WHOLE_SET, None, 2))
         assert [(index, antennas.tolist()) for index, antennas in pairs] == [
             (0, [0, 1]),
             (1, [0, 1]),
         ]
-        ((index, _),) = pairs_to_judge(data, WHOLE_SET, [3], None)
+        ((index, _),) = test_pairs(data, WHOLE_SET, [3], None)
         assert index == 0
-        with pytest.raises(UsageError, match="none of the maps"):
-            list(pairs_to_judge(data, WHOLE_SET, [4], None))
+        with pytest.raises(UsageError, match="none of the requested maps"):
+            list(test_pairs(data, WHOLE_SET, [4], None))
 
     def test_the_table_has_the_scores_of_the_truth_beside_the_published(self, tmp_path):
         data = save_and_open(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
@@ -214,7 +214,7 @@ class TestLineUp:
         with pytest.raises(ModelError):
             load_methods(mars_methods(4), {"mars-4": tmp_path / "bad.safetensors"}, device="cpu")
 
-    def test_unknown_names_are_refused_with_those_that_exist(self):
+    def test_the_error_for_unknown_names_lists_the_known_ones(self):
         with pytest.raises(UsageError, match=r"Keys: .*radiocycle-sl"):
             load_methods(RADIOCYCLE_METHODS, {"unet": "x"})
         with pytest.raises(UsageError, match=r"Methods: .*knn"):
@@ -244,7 +244,7 @@ class TestCommands:
         assert "## Table 2" in result.output
         assert "absent: no trained model radiocycle-sl" in result.output
 
-    def test_the_report_names_the_maps_that_were_judged(self, tmp_path):
+    def test_the_report_names_the_evaluated_maps(self, tmp_path):
         folder = save_set(scenes(scenes=2, map_ids=[[601], [602]]), tmp_path / "scenes")
         result = self.run(
             "radiocycle",
@@ -271,11 +271,11 @@ class TestCommands:
             ("superres",),
         ],
     )
-    def test_generated_cities_have_no_map_numbers_to_choose(self, tmp_path, words):
+    def test_generated_cities_have_no_map_numbers(self, tmp_path, words):
         folder = save_set(scenes(scenes=1, map_ids=[[]]), tmp_path / "scenes")
         result = self.run(*words, folder, "-o", tmp_path / "out", "--maps", "601")
         assert result.exit_code == 2, result.output
-        assert "made-up cities" in result.output
+        assert "generated cities" in result.output
         assert not (tmp_path / "out").exists()
 
     def test_mars_from_the_command_line(self, tmp_path):
@@ -302,7 +302,7 @@ class TestCommands:
         assert float(bilinear["outdoor_db"]) < float(supreme["outdoor_db"])
         assert int(supreme["parameters"]) > 0
 
-    def test_a_method_of_one_scale_takes_part_in_that_alone(self, tmp_path, monkeypatch):
+    def test_a_method_of_one_scale_is_used_only_for_this_scale(self, tmp_path, monkeypatch):
         monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
         folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
         words = ("mars", folder, "-o", tmp_path / "out", "--methods")
@@ -312,7 +312,7 @@ class TestCommands:
         assert lines[:2] == [("bilinear", "4"), ("bilinear", "8")]
         assert {scale for _, scale in lines[2:]} == {"8"}
         result = self.run(*words, "linear,mars-6")
-        assert "There is no method mars-6" in result.output
+        assert "This benchmark has no method mars-6" in result.output
 
     def test_mars_on_any_set_from_the_command_line(self, tmp_path):
         folder = save_set(scenes(scenes=1, map_ids=[[3]]), tmp_path / "scenes")
@@ -345,23 +345,23 @@ class TestCommands:
         ("words", "match"),
         [
             (["radiocycle", "nowhere"], "no simulated scenes"),
-            (["mars", "SCENES", "--setting", "1"], "It tests on maps 1-250"),
+            (["mars", "SCENES", "--setting", "1"], "It needs maps 1-250"),
             (["mars", "SCENES", "--model", "unet=x"], "Keys: "),
             (["mars", "SCENES", "--model", "mars-4"], "KEY=NAME|FILE"),
             (
                 ["radiocycle", "SCENES", "--methods", "knn", "--model", "radiocycle-sl=nowhere"],
-                "leave out those of the model radiocycle-sl",
+                "No selected method uses the model radiocycle-sl",
             ),
             (
                 ["mars", "SCENES", "--methods", "mars-4", "--model", "mars-8=nowhere"],
-                "leave out those of the model mars-8",
+                "No selected method uses the model mars-8",
             ),
             (["radiocycle", "SCENES", "--rates", "a"], "no list of shares"),
-            (["radiocycle", "SCENES", "--rates", "2"], "not above 0 and at most 1"),
-            (["radiocycle", "SCENES", "--maps", "7"], "none of the maps"),
+            (["radiocycle", "SCENES", "--rates", "2"], "must be above 0 and at most 1"),
+            (["radiocycle", "SCENES", "--maps", "7"], "none of the requested maps"),
         ],
     )
-    def test_errors_are_one_message(self, tmp_path, words, match):
+    def test_errors_give_one_message(self, tmp_path, words, match):
         folder = save_set(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
         words = [folder if word == "SCENES" else word for word in words]
         result = self.run(*words, "-o", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Planners' coarse rasters, refined by files in and files out."""
+"""Evaluation of super-resolution of rasters."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rasterio.enums import Resampling
 
 from rm_geo.errors import CancelledError, ModelError
-from rm_geo.evaluation.superres import coarse_raster, judge_superres, refiners, resampled
+from rm_geo.evaluation.superres import coarse_raster, resample, score_superres, superres_methods
 from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.progress import SilentProgress
@@ -16,7 +16,7 @@ from tests.support.scenes import free_space_set
 
 @given(st.integers(1, 4), st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
-def test_a_cell_is_the_mean_of_its_outdoor_pixels(half, seed):
+def test_a_block_is_the_mean_of_its_outdoor_pixels(half, seed):
     rng = np.random.default_rng(seed)
     scale = 2 * half
     level = rng.normal(-90, 9, (3 * scale, 2 * scale)).astype(np.float32)
@@ -32,12 +32,12 @@ def test_a_cell_is_the_mean_of_its_outdoor_pixels(half, seed):
 
 
 @pytest.mark.parametrize("how", [Resampling.nearest, Resampling.bilinear])
-def test_resampling_leaves_a_plane_and_nodata_as_they_are(tmp_path, how):
+def test_resampling_keeps_a_plane_and_nodata(tmp_path, how):
     rows, cols = np.mgrid[:8, :8].astype(np.float32) + 0.5
     coarse = -100.0 + rows + 2.0 * cols
     coarse[0, 0] = np.nan
     write_raster(tmp_path / "c.tif", coarse, Grid.create(0.0, 32.0, (8, 8), 4.0, 32633))
-    resampled(tmp_path / "c.tif", tmp_path / "f.tif", 4, how=how)
+    resample(tmp_path / "c.tif", tmp_path / "f.tif", 4, how=how)
     fine = read_raster(tmp_path / "f.tif")
     assert fine.grid == Grid.create(0.0, 32.0, (32, 32), 1.0, 32633)
     assert np.isnan(fine.values[:4, :4]).all()
@@ -55,7 +55,7 @@ def test_true_map_has_no_error():
         raster = read_raster(coarse)
         write_raster(fine, next(truths), raster.grid.scaled(scale))
 
-    (row,) = judge_superres(data, {"cheat": cheat}, transmitters=2)
+    (row,) = score_superres(data, {"cheat": cheat}, transmitters=2)
     assert (row.maps, row.rmse_db, row.near_walls_db, row.maximum_db) == (4, 0.0, 0.0, 0.0)
 
 
@@ -66,9 +66,9 @@ def _truths(data, index):
     return unit_to_gain(unit_scene(data.scene(index), np.arange(2)).truth_unit)
 
 
-def test_all_lines_are_judged_on_the_same_pixels():
-    lines = refiners("superres-4x-s", "cpu")
-    rows = judge_superres(free_space_set(scenes=1), lines)
+def test_all_methods_are_evaluated_on_the_same_pixels():
+    lines = superres_methods("superres-4x-s", "cpu")
+    rows = score_superres(free_space_set(scenes=1), lines)
     assert [row.method for row in rows] == list(lines)
     by_name = {row.method: row for row in rows}
     assert by_name["gdalwarp, bilinear"].rmse_db < by_name["gdalwarp, nearest"].rmse_db
@@ -81,9 +81,9 @@ def test_evaluation_can_be_cancelled():
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError):
-        judge_superres(free_space_set(scenes=1), refiners(), progress=Stop())
+        score_superres(free_space_set(scenes=1), superres_methods(), progress=Stop())
 
 
-def test_a_model_of_one_scale_is_refused_for_two_before_any_work():
+def test_a_model_of_another_scale_is_rejected_before_any_work():
     with pytest.raises(ModelError, match="refines 4x, not 8x"):
-        refiners("superres-4x-s", "cpu", (4, 8))
+        superres_methods("superres-4x-s", "cpu", (4, 8))
