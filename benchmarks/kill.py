@@ -1,11 +1,10 @@
-"""Kill a run at random moments, go on, and compare the files byte by byte.
+"""Kill a run at random times, continue it, and compare the files byte by byte.
 
     python benchmarks/kill.py --kills 50
 
-Each round starts ``rm-geo predict`` as a process of its own and kills it with SIGKILL after a
-random time, again and again until a run survives its time; then the files must be those of
-an uninterrupted run. Moments are drawn over the whole of a run, so that reading, estimating,
-finishing, writing and renaming are all hit.
+Each round starts ``rm-geo predict`` as a process and kills it with SIGKILL after a random time,
+repeatedly, until a run is complete. The files must then be equal to those of an uninterrupted run.
+Times are drawn over the duration of a run, so that all stages are interrupted.
 """
 
 from __future__ import annotations
@@ -21,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-# Slow enough that a kill hits estimates, not only imports: each tile is interpolated from
-# many measurements.
+# The run is slow enough that estimation is interrupted too, not only imports.
 OPTIONS = (
     "--method",
     "idw",
-    "--trust",
+    "--method-weight",
     "0.6",
     "--tile-size",
     "64",
@@ -44,7 +42,7 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class KillOutcome:
-    """How many kills there were, at which moments, and whether the files were the same."""
+    """Number and times of the kills, and the differences of the files."""
 
     killed: int
     moments_s: tuple[float, ...]
@@ -54,7 +52,7 @@ class KillOutcome:
 
 
 def write_drive(path: Path, side_m: float = 420.0) -> None:
-    """Write two cells' streets as CSV."""
+    """Write measurements of two cells as CSV."""
     rng = np.random.default_rng(5)
     lines = ["x,y,rsrp,cell"]
     for cell in (7, 8):
@@ -80,14 +78,14 @@ def start(drive: Path, output: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a run that must succeed."""
+    """Wait for a run and raise an error if it failed."""
     _, errors = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(errors.decode())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Everything that a run left, hidden files included."""
+    """Return the contents of all files of a run, including hidden ones."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -96,16 +94,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def kill_run(folder: Path, kills: int, seed: int = 0) -> KillOutcome:
-    """Kill runs at random moments until there were so many kills.
+    """Kill runs at random times until the number of kills is reached.
 
     Parameters
     ----------
     folder : Path
-        An empty folder to work in.
+        Empty folder.
     kills : int
-        How many.
+        Number of kills.
     seed : int
-        Of the moments.
+        Seed of the times.
     """
     moments = random.Random(seed)
     drive = folder / "drive.csv"

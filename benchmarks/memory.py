@@ -1,9 +1,9 @@
-"""Peak memory against area: ``python benchmarks/memory.py 10x10 10x40``.
+"""Peak memory by area: ``python -m benchmarks.memory 10x10 10x40``.
 
-Each area, in kilometres (west to east x south to north), is mapped at 1 m by a process of its
-own, from a Parquet file of streets 250 m apart with a reading every 2 m, and every step of the
-road switched on that works on whole rasters: assimilation, the mixture with inverse distances,
-the preview. The method is a cheap one, since memory does not depend on it.
+Each area, in kilometres (west to east x south to north), is mapped at 1 m in a separate process,
+from a Parquet file of streets 250 m apart with a measurement every 2 m. All steps that process
+whole rasters are enabled: regression kriging, the combination with IDW, the preview. The method is
+a fast one, since memory does not depend on it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.reading import peak_mb
+
 
 def street_drive(width_m: float, height_m: float, gap_m: float = 250.0, step_m: float = 2.0):
-    """Readings along streets in both directions; one cell."""
+    """Return measurements of one cell along streets in both directions."""
     from pyproj import CRS
 
     from rm_geo.measurements.model import Measurements
@@ -49,7 +51,7 @@ def street_drive(width_m: float, height_m: float, gap_m: float = 250.0, step_m: 
 
 
 class Flat:
-    """All that a network says, at no cost: what is left is the road around it."""
+    """Estimator with constant maps, so that only the rest of the pipeline is measured."""
 
     name = "flat"
     maps_buildings = True
@@ -65,7 +67,7 @@ class Flat:
 
 
 def write_drive(path: Path, width_km: float, height_km: float) -> None:
-    """Write the readings of an area as plain Parquet."""
+    """Write the measurements of an area as Parquet without geometry."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -76,14 +78,14 @@ def write_drive(path: Path, width_km: float, height_km: float) -> None:
 
 
 def measure(drive: Path, area: str, method: str) -> None:
-    """Map one area in this process; print what it took as JSON."""
+    """Map one area in this process and print time and memory as JSON."""
     from rm_geo.inference.methods import OpenMethod
     from rm_geo.inference.runner import Clock
     from rm_geo.options import PredictOptions
     from rm_geo.pipeline import predict
 
     clock = Clock()
-    network = {"trust": None, "device": "cpu"} if method == "radiocycle" else {"trust": 0.5}
+    network = {"device": "cpu"} if method == "radiocycle" else {"method_weight": 0.5}
     options = PredictOptions(
         method=method, max_tiles=10**6, uncertainty=True, crs="EPSG:32633", **network
     )
@@ -110,19 +112,8 @@ def measure(drive: Path, area: str, method: str) -> None:
     )
 
 
-def peak_mb() -> float:
-    """Peak resident memory of this process in MB; VmHWM, which a fork does not inherit."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1000.0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
 def run(areas: list[str], method: str = "flat") -> list[dict[str, object]]:
-    """Measure areas, each in a process of its own."""
+    """Measure areas, each in a separate process."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for area in areas:

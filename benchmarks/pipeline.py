@@ -1,8 +1,8 @@
-"""Time of the main pipeline: a job of 40 tiles and its share outside the network, start-up, demo.
+"""Time of the main pipeline: a job of 40 tiles, start-up, a fresh process, the demo.
 
 Run ``python -m benchmarks.pipeline``; parts by name: ``job``, ``startup``, ``fresh``, ``demo``. The
-job uses the default model, or one given with ``--model``; ``--method knn`` needs none. ``fresh`` is
-``rm-geo predict`` as a planner meets it: a GeoPackage in, files out, a process of its own.
+job uses the default model or that of ``--model``; ``--method knn`` needs none. ``fresh`` runs
+``rm-geo predict`` from a GeoPackage to files in a new process.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from rm_geo.workflows.demo import run_demo
 
 
 def drive_of_40_tiles() -> Measurements:
-    """Streets 60 m apart over 8 x 5 tiles' worth of ground, one level every 2 m."""
-    # n tiles of 256 px with an overlap of 32 cover 32 + 224 n pixels; 100 m are the margin.
+    """Return measurements of streets 60 m apart, one every 2 m, that need 8 x 5 tiles."""
+    # n tiles of 256 px with an overlap of 32 cover 32 + 224 n pixels, including 100 m of margin.
     width, height = 32 + 224 * 8 - 202, 32 + 224 * 5 - 202
     rng = np.random.default_rng(0)
     points = []
@@ -56,7 +56,7 @@ def job(method: str, model: str | None) -> None:
     options = PredictOptions(method=method, model=model, mask=True)
     with tempfile.TemporaryDirectory() as folder:
         warm = points.select(np.arange(0, 400))
-        predict(warm, Path(folder) / "warm", options)  # imports and loading are not the road
+        predict(warm, Path(folder) / "warm", options)  # imports and loading are not measured
         clock = Clock()
         begun = time.perf_counter()
         (result,) = predict(points, Path(folder) / "job", options, clock=clock)
@@ -80,7 +80,7 @@ def startup() -> None:
 
 
 def fresh(method: str, model: str | None) -> None:
-    """Streets 60 m apart, a reading every 1.5 m; about one and five square kilometres."""
+    """Measure streets 60 m apart with a measurement every 1.5 m, about 1 and 5 km2."""
     for side_m in (1025.0, 2236.0):
         points = street_drive(side_m, side_m, gap_m=60.0, step_m=1.5)
         with tempfile.TemporaryDirectory() as folder:

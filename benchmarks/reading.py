@@ -1,7 +1,7 @@
 """Reading and binning speed by format: ``python benchmarks/reading.py [POINTS ...]``.
 
-Each measurement runs in a process of its own, so that peak memory is that of one reading,
-imports included. The target: 1,000,000 points of GeoParquet in 3 s and 1 GB.
+Each measurement runs in a separate process, so that its peak memory is that of one file, including
+imports. The target is 1,000,000 points of GeoParquet in 3 s and 1 GB.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def measure(path: Path) -> None:
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process in MB; VmHWM where there is one.
+    """Return the peak resident memory of this process in MB, from VmHWM if available.
 
-    Not ``ru_maxrss``: it survives exec, and so counts what the parent held when it forked.
+    ``ru_maxrss`` survives exec and therefore includes the memory of the parent at the fork.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -83,7 +83,7 @@ def peak_mb() -> float:
 
 
 def main(counts: list[int]) -> None:
-    """Print one line per format and number of points."""
+    """Print one line for each format and number of points."""
     print(
         f"{'format':8} {'points':>9} {'read s':>7} {'bin s':>7} {'cpu s':>7} "
         f"{'points/s':>10} {'peak MB':>8}"

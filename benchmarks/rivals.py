@@ -1,8 +1,7 @@
-"""The same points on the same grid by what a planner would otherwise use.
+"""Comparison with other tools on the same measurements and grid.
 
-Every tool runs as a process of its own, so that its time and its peak memory are its own,
-imports and files included. Blocks of the measurements are held back from all of them; the
-error is that of the map at those places.
+Each tool runs in a separate process, so that its time and peak memory include its imports and
+files. Blocks of measurements are held out, and the error is that of the map at these places.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _HELD_SHARE = 0.25
 
 
 def scene(side_m: float) -> tuple[SparseRaster, np.ndarray]:
-    """Measured pixels of streets 60 m apart, and which of them are held back."""
+    """Return measured pixels of streets 60 m apart, and the mask of those held out."""
     points = street_drive(side_m, side_m, gap_m=60.0, step_m=1.5)
     grid = Grid.covering(points.x, points.y, points.crs)
     sparse = bin_measurements(points, grid)
@@ -47,14 +46,14 @@ def scene(side_m: float) -> tuple[SparseRaster, np.ndarray]:
 
 
 def compare(side_m: float, tools: list[str] | None = None) -> list[dict[str, object]]:
-    """Run all tools that are there, and judge their maps.
+    """Run all installed tools and evaluate their maps.
 
     Parameters
     ----------
     side_m : float
-        Side of the square, which is also its pixels.
+        Side of the square in metres and in pixels.
     tools : list of str, optional
-        Only these.
+        Names of the tools. Default: all.
     """
     sparse, held = scene(side_m)
     kept = sparse.select(~held)
@@ -93,7 +92,7 @@ _VRT = """<OGRVRTDataSource><OGRVRTLayer name="points">
 
 
 def write_points(sparse: SparseRaster, path: Path) -> None:
-    """Write pixel centres and levels."""
+    """Write pixel centres and levels as CSV."""
     x, y = sparse.grid.to_world(sparse.row + 0.5, sparse.col + 0.5)
     table = np.column_stack([x, y, sparse.level_dbm])
     np.savetxt(
@@ -102,7 +101,7 @@ def write_points(sparse: SparseRaster, path: Path) -> None:
 
 
 def command_of(name: str, grid: Grid, work: Path) -> list[str]:
-    """Command that turns ``points.csv`` into ``map.tif``."""
+    """Return the command that computes ``map.tif`` from ``points.csv``."""
     west, south, east, north = grid.bounds
     rows, cols = grid.shape
     if name in GDAL_ALGORITHMS:
@@ -141,7 +140,7 @@ def command_of(name: str, grid: Grid, work: Path) -> list[str]:
 
 
 def run_watched(command: list[str], limit_s: float = 300.0) -> tuple[float, float, str]:
-    """Run a command; seconds, peak memory in MB, and what it said if it failed."""
+    """Run a command; return seconds, peak memory in MB, and the error message if it failed."""
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     status = Path(f"/proc/{process.pid}/status")
@@ -164,7 +163,7 @@ def run_watched(command: list[str], limit_s: float = 300.0) -> tuple[float, floa
 
 
 def rmse_db(path: Path, sparse: SparseRaster, held: np.ndarray) -> float:
-    """Error of a map at the pixels that were held back."""
+    """Return the RMSE in dB of a map at the held-out pixels."""
     with rasterio.open(path) as dataset:
         values = dataset.read(1).astype(np.float64)
         values[values == (dataset.nodata if dataset.nodata is not None else 0.0)] = np.nan
@@ -181,7 +180,7 @@ def rmse_db(path: Path, sparse: SparseRaster, held: np.ndarray) -> float:
 
 
 def run_tool(name: str, work: Path, grid: Grid) -> None:
-    """Make the map with one of the Python tools, rm_geo among them."""
+    """Compute the map with one of the Python tools or rm_geo."""
     table = np.loadtxt(work / "points.csv", delimiter=",", skiprows=1)
     if name in OURS:
         from rm_geo.measurements.model import Measurements
@@ -210,12 +209,12 @@ def run_tool(name: str, work: Path, grid: Grid) -> None:
 
 
 def interpolate(name: str, places: np.ndarray, levels: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Interpolate with a tool's usual settings for so many points."""
+    """Interpolate with usual settings of a tool for this number of points."""
     chunks = np.array_split(where, max(1, len(where) // 20_000))
     if name == "scipy-rbf":
         from scipy.interpolate import RBFInterpolator
 
-        # Points along a street lie on a line, for which thin plates have no solution.
+        # Points along a street are collinear, for which thin plate splines have no solution.
         model = RBFInterpolator(places, levels, neighbors=50, kernel="linear")
         return np.concatenate([model(chunk) for chunk in chunks])
     if name == "sklearn-knn":
@@ -230,14 +229,14 @@ def interpolate(name: str, places: np.ndarray, levels: np.ndarray, where: np.nda
         return np.concatenate([forest.predict(chunk) for chunk in chunks])
     from pykrige.ok import OrdinaryKriging
 
-    # A variogram of all pairs is beyond any memory; the kriging itself uses all points.
+    # The variogram of all pairs would exceed the memory; kriging uses all points.
     chosen = np.random.default_rng(0).choice(len(places), min(2000, len(places)), replace=False)
     fitted = OrdinaryKriging(*places[chosen].T, levels[chosen], variogram_model="exponential")
     parameters = list(fitted.variogram_model_parameters)
     model = OrdinaryKriging(
         *places.T, levels, variogram_model="exponential", variogram_parameters=parameters
     )
-    # In one piece: each call builds the matrix of all points anew.
+    # One call for all positions, since each call computes the matrix of all points.
     return np.asarray(model.execute("points", *where.T, n_closest_points=16, backend="C")[0])
 
 

@@ -1,8 +1,8 @@
-"""Error of the dominant path model on genuine gain maps, and its speed.
+"""Error of the dominant path model on the gain maps of RadioMapSeer, and its speed.
 
     python benchmarks/simulator.py FOLDER
 
-FOLDER holds RadioMapSeer's ``maps.npz`` and ``dpm_reference/<map>_<transmitter>.png``.
+FOLDER contains ``maps.npz`` and ``dpm_reference/<map>_<transmitter>.png`` of RadioMapSeer.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from matplotlib.image import imread  # reads grey PNG as 0..1
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from rm_geo.datasets.street_scenes import FOOTPRINT_OFFSET_PX
 from rm_geo.propagation import Antenna, DominantPathModel, Scene
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 
-FOOTPRINT_OFFSET_PX = (0.45, -0.45)
-WALL_PX = 1.5  # pixels whose centres are nearer than this to an indoor one are at a wall
+WALL_PX = 1.5  # pixels whose centres are nearer than this to an indoor pixel are at a wall
 
 
 @dataclass(frozen=True)
 class Case:
-    """One genuine gain map, and the model's for the same transmitter."""
+    """Reference gain map, and the simulated one for the same transmitter."""
 
     name: str
     reference: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Case:
 
 
 def cases(folder: Path, model: DominantPathModel) -> Iterator[Case]:
-    """Compute every reference, map by map."""
+    """Yield the cases of all reference maps, ordered by map."""
     with np.load(folder / "maps.npz") as maps:
         buildings = np.unpackbits(maps["buildings"], axis=-1)
         transmitters = maps["transmitters"]
@@ -61,7 +61,7 @@ def cases(folder: Path, model: DominantPathModel) -> Iterator[Case]:
 
 
 def sighted_pixels(gain: NDArray[np.float32], row: int, col: int) -> NDArray[np.bool_]:
-    """Pixels that have the gain of free space."""
+    """Return the pixels with the gain of free space."""
     rows, cols = np.indices(gain.shape)
     distance = np.maximum(np.hypot(rows - row, cols - col), 1.0)
     free = Antenna(0.0, 0.0).reference_gain_db - 20.0 * np.log10(distance)
@@ -69,7 +69,7 @@ def sighted_pixels(gain: NDArray[np.float32], row: int, col: int) -> NDArray[np.
 
 
 def errors(case: Case) -> dict[str, NDArray[np.float64]]:
-    """Squared errors on the noise-floor scale, by kind of pixel."""
+    """Return squared errors on the noise-floor scale by type of pixel."""
     squared = (case.modelled - case.reference) ** 2
     away = ~case.indoor & (distance_transform_edt(~case.indoor) > WALL_PX)
     return {
@@ -93,7 +93,7 @@ def report_errors(folder: Path) -> None:
 
 
 def report_speed(folder: Path, sizes: tuple[int, ...] = (1, 2, 4)) -> None:
-    """Print the CPU time of 80 transmitters, on one map and on maps set side by side."""
+    """Print the CPU time of 80 transmitters on one map and on mosaics of maps."""
     with np.load(folder / "maps.npz") as maps:
         buildings = np.unpackbits(maps["buildings"][:64], axis=-1)
         transmitters = maps["transmitters"][:64]

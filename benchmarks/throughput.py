@@ -1,4 +1,4 @@
-"""How fast tiles are computed, rows written, runs resumed; jobs and tiles spread over workers."""
+"""Throughput of tiles, writing, resumed runs, and of jobs and tiles on several workers."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _STEP_M = 256.0 - _OVERLAP_PX  # of neighbouring tiles
 def tiles_by_batch(
     device: str, sizes: tuple[int, ...] = (1, 2, 4, 8), count: int = 16, model: Path | None = None
 ) -> Rows:
-    """Tiles/s and km2/s of a model, the default one, against the batch size, by engine.
+    """Measure tiles/s and km2/s of a model by engine and batch size.
 
-    The bare rate is that of the estimator alone on tiles that are ready; the road's is that
-    of :func:`rm_geo.predict` from points to files.
+    ``bare`` is the estimator alone, on prepared tiles; ``road`` is :func:`rm_geo.predict` from
+    measurements to files.
     """
     engines = ("torch",) if device != "cpu" else ("torch", "onnx")
-    # n tiles along a side cover n steps and one overlap, of which 20 m at each end are margin.
+    # n tiles along a side cover n steps and one overlap, including a margin of 20 m at each end.
     side_m = _STEP_M * np.sqrt(count) + _OVERLAP_PX - 2 * 20.0 - 2.0
     points = street_drive(side_m, side_m, gap_m=60.0)
     grid = Grid.covering(points.x, points.y, points.crs, margin_m=20.0)
@@ -53,7 +53,7 @@ def tiles_by_batch(
                     "radiocycle", device=device, batch_size=size, model=model, options=options
                 )
                 batches = list(tile_batches(sparse, tiles, SiteInfo(), size))
-                method.estimator.estimate(batches[0])  # allocates and compiles
+                method.estimator.estimate(batches[0])  # allocation and compilation
             except Exception as error:
                 rows.append({"engine": label, "batch": size, "fault": str(error)})
                 break
@@ -93,7 +93,7 @@ def tiles_by_batch(
 
 
 def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
-    """The same of the field network in full size, whose weights no speed depends on."""
+    """Measure the full-size drive-test network with untrained weights."""
     from rm_geo.networks import build
     from rm_geo.training.builtin_recipes import network_of_size
     from rm_geo.zoo.catalog import find_model, verified
@@ -113,7 +113,7 @@ def full_size(device: str, sizes: tuple[int, ...], count: int) -> Rows:
 
 
 def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:
-    """Pixels/s of a cloud-optimised GeoTIFF, scratch file, overviews and compression included."""
+    """Measure pixels/s of a cloud-optimised GeoTIFF with overviews and compression."""
     rows: Rows = []
     for side in sides_px:
         rng = np.random.default_rng(0)
@@ -138,10 +138,12 @@ def writing(sides_px: tuple[int, ...] = (1024, 4096)) -> Rows:
 
 
 class _CutOff(BaseException):
-    """Ends a run without its handlers knowing."""
+    """Interruption that no handler of the pipeline catches."""
 
 
-class _Dying(SilentProgress):
+class _StopAfterTiles(SilentProgress):
+    """Progress that interrupts a run after a number of tiles."""
+
     def __init__(self, tiles: int) -> None:
         self.left = tiles
 
@@ -152,8 +154,9 @@ class _Dying(SilentProgress):
 
 
 def resuming(side_m: float = 1200.0) -> Rows:
-    """Time of a run, and of both halves of one that is cut off in the middle of its tiles."""
-    from rm_geo.pipeline import predict, tile_pass
+    """Measure a run, and both parts of one that is interrupted after half of its tiles."""
+    from rm_geo.pipeline import predict as predict_module
+    from rm_geo.pipeline import tile_pass
 
     points = street_drive(side_m, side_m, gap_m=60.0)
     options = PredictOptions(method="idw", method_weight=0.5, max_tiles=10**6)
@@ -163,18 +166,18 @@ def resuming(side_m: float = 1200.0) -> Rows:
         begun = time.perf_counter()
         (whole,) = predict(points, Path(folder) / "whole", options)
         rows.append({"run": "uninterrupted", "seconds": round(time.perf_counter() - begun, 2)})
-        worth = predict.WORTH_RESUMING_S
-        predict.WORTH_RESUMING_S = tile_pass._WORTH_KEEPING_S = 0.0
+        worth = predict_module.WORTH_RESUMING_S
+        predict_module.WORTH_RESUMING_S = tile_pass._WORTH_KEEPING_S = 0.0
         try:
             begun = time.perf_counter()
             with contextlib.suppress(_CutOff):
-                predict(points, Path(folder) / "cut", options, _Dying(whole.tiles // 2))
+                predict(points, Path(folder) / "cut", options, _StopAfterTiles(whole.tiles // 2))
             middle = time.perf_counter()
             clock = Clock()
             predict(points, Path(folder) / "cut", options, clock=clock)
             end = time.perf_counter()
         finally:
-            predict.WORTH_RESUMING_S, tile_pass._WORTH_KEEPING_S = worth, kept
+            predict_module.WORTH_RESUMING_S, tile_pass._WORTH_KEEPING_S = worth, kept
         rows.append({"run": "until cut off", "seconds": round(middle - begun, 2)})
         rows.append(
             {
@@ -187,7 +190,7 @@ def resuming(side_m: float = 1200.0) -> Rows:
 
 
 def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 500.0) -> Rows:
-    """Time of a batch against the number of local workers, without starting them."""
+    """Measure a batch by number of local workers, without their start."""
     from rm_geo.distributed.batch import run_batch
     from rm_geo.distributed.cluster import open_cluster
     from rm_geo.distributed.jobs import read_jobs
@@ -210,7 +213,7 @@ def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 50
         options = PredictOptions(method="idw", crs="EPSG:32633", preview=False, device="cpu")
         for number in workers:
             with open_cluster(workers=number, device="cpu") as client:
-                client.run(__import__, "rm_geo.pipeline.predict")  # imports are not the work
+                client.run(__import__, "rm_geo.pipeline.predict")  # imports are not measured
                 begun = time.perf_counter()
                 run_batch(
                     read_jobs([root / "drives"], root / f"out{number}", options),
@@ -230,7 +233,7 @@ def scaling(workers: tuple[int, ...] = (1, 2), jobs: int = 4, side_m: float = 50
 
 
 class _TileClock(SilentProgress):
-    """Notes how long the stage of the tiles takes."""
+    """Progress that measures the duration of the tile stage."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -247,10 +250,10 @@ class _TileClock(SilentProgress):
 
 
 def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -> Rows:
-    """Time of one cell, its tiles spread over local workers; no worker is one process alone.
+    """Measure one cell with its tiles on local workers; 0 workers means a single process.
 
-    The workers have the method open beforehand. ``tiles_per_s`` is that of the stage of the
-    tiles; ``seconds`` are those of the whole cell, whose other stages are the driver's.
+    The method is loaded in the workers beforehand. ``tiles_per_s`` refers to the tile stage,
+    ``seconds`` to the whole cell.
     """
     from rm_geo.distributed.cluster import open_cluster
     from rm_geo.distributed.tiles import DaskTiles
@@ -264,7 +267,7 @@ def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -
             if number:
                 client = stack.enter_context(open_cluster(workers=number, device="cpu"))
                 tiles = stack.enter_context(DaskTiles(client, options))
-                client.run(__import__, "rm_geo.estimators.idw")  # imports are not the work
+                client.run(__import__, "rm_geo.estimators.idw")  # imports are not measured
             watch, begun = _TileClock(), time.perf_counter()
             (result,) = predict(points, folder, options, watch, tile_executor=tiles)
             rows.append(
@@ -280,7 +283,7 @@ def tile_scaling(workers: tuple[int, ...] = (1, 2, 4), side_m: float = 1200.0) -
 
 
 def machine() -> str:
-    """Describe this machine in a line."""
+    """Describe this machine in one line."""
     import os
     import platform
 
