@@ -142,7 +142,7 @@ class _Sums:
         )
 
 
-def test_pairs(
+def setting_pairs(
     data: SimulatedSet, setting: int, maps: Sequence[int] | None, transmitters: int | None
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yield the test scenes and antennas of a setting.
@@ -244,7 +244,7 @@ def score_mars(
         )
     for scale, method_set in method_sets.items():
         _require_scale(method_set, scale)
-    pairs = list(test_pairs(data, setting, maps, transmitters))
+    pairs = list(setting_pairs(data, setting, maps, transmitters))
     sums = {
         (scale, label): _Sums()
         for scale, method_set in method_sets.items()

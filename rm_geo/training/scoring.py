@@ -15,7 +15,7 @@ from rm_geo.errors import ConfigError, RmGeoError
 from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import MethodSet
 from rm_geo.evaluation.cases import Sampling, require_one_antenna_type
-from rm_geo.evaluation.mars import score_mars, test_pairs
+from rm_geo.evaluation.mars import score_mars, setting_pairs
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.networks import build
 from rm_geo.networks.radiocycle import DriveTestRadioCycle
@@ -156,7 +156,7 @@ def _pairs(
 ) -> list[tuple[int, NDArray[np.int64]]]:
     """List the scenes and antennas that :func:`score_model` evaluates."""
     if model.kind in SUPERRES_KINDS:
-        return list(test_pairs(data, setting_of(model), None, transmitters))
+        return list(setting_pairs(data, setting_of(model), None, transmitters))
     first = np.arange(data.gains_db.shape[1], dtype=np.int64)[:transmitters]
     return [(index, first) for index in range(len(data))]
 

@@ -16,7 +16,7 @@ from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet, load_methods
 from rm_geo.evaluation.cases import buildings_from_gains, grid_cases
-from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, test_pairs
+from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, setting_pairs
 from rm_geo.evaluation.radiocycle import RADIOCYCLE_METHODS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
@@ -154,24 +154,24 @@ class TestMars:
 
     def test_settings_use_their_own_maps_and_transmitters(self):
         data = free_space_set(scenes=2, antennas=75, map_ids=[[250], [601]])
-        (one,) = test_pairs(data, 1, None, None)
+        (one,) = setting_pairs(data, 1, None, None)
         assert (one[0], one[1].tolist()) == (0, [70, 71, 72, 73, 74])
-        (two,) = test_pairs(data, 2, None, 3)
+        (two,) = setting_pairs(data, 2, None, 3)
         assert (two[0], two[1].tolist()) == (1, [0, 1, 2])
         with pytest.raises(UsageError, match="no test map and transmitter of setting 2"):
-            list(test_pairs(data, 2, [602], None))
+            list(setting_pairs(data, 2, [602], None))
 
     def test_setting_all_evaluates_every_map(self):
         data = free_space_set(scenes=2, antennas=3, map_ids=[[3], [601]])
-        pairs = list(test_pairs(data, WHOLE_SET, None, 2))
+        pairs = list(setting_pairs(data, WHOLE_SET, None, 2))
         assert [(index, antennas.tolist()) for index, antennas in pairs] == [
             (0, [0, 1]),
             (1, [0, 1]),
         ]
-        ((index, _),) = test_pairs(data, WHOLE_SET, [3], None)
+        ((index, _),) = setting_pairs(data, WHOLE_SET, [3], None)
         assert index == 0
         with pytest.raises(UsageError, match="none of the requested maps"):
-            list(test_pairs(data, WHOLE_SET, [4], None))
+            list(setting_pairs(data, WHOLE_SET, [4], None))
 
     def test_the_table_has_the_scores_of_the_truth_beside_the_published(self, tmp_path):
         data = save_and_open(scenes(scenes=1, map_ids=[[601]]), tmp_path / "scenes")
