@@ -91,7 +91,7 @@ def unpack(path: Path, out: Path) -> SimulatedSet:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if str(archive["format"]) != FORMAT:
-                raise ValueError("the format is another one")
+                raise ValueError("it has another format")
             manifest = json.loads(str(archive["manifest"]))
             arrays = {name: archive[name] for name in _UNCHANGED}
             codes = archive["gain_codes"]

@@ -76,13 +76,13 @@ def test_copies_of_a_channel_diverge_in_training():
 @pytest.mark.parametrize(
     ("narrow", "wide", "match"),
     [
-        (ResUNet(2, 0.25), ResUNet(2, 0.125), "grow"),
-        (ResUNet(2, 0.25), ResUNet(2, 0.375), "grow"),
+        (ResUNet(2, 0.25), ResUNet(2, 0.125), "cannot be widened"),
+        (ResUNet(2, 0.25), ResUNet(2, 0.375), "cannot be widened"),
         # 8, 8, 16 and 32 channels grow to 16, 32, 64 and 128.
         (ResUNet(2, 0.0625), ResUNet(2, 0.25), "different factors"),
         (CompactUNet(2, 3, 1, (8, 12), (2, 1)), CompactUNet(2, 3, 1, (8, 12), (1, 1)), "lacks"),
         (CompactUNet(2, 3, 1, (8,), (1,)), CompactUNet(2, 3, 1, (8, 12), (1, 1)), "lacks"),
-        (nn.Conv2d(2, 2, 3), nn.Conv2d(4, 4, 3), "grow"),
+        (nn.Conv2d(2, 2, 3), nn.Conv2d(4, 4, 3), "cannot be widened"),
         (nn.Conv2d(2, 2, 3), nn.Sequential(nn.Conv2d(2, 2, 3)), "lacks"),
     ],
 )
