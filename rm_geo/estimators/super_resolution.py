@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.network import gain_offset_db, model_record, require_kind
 from rm_geo.estimators.symmetries import orientations, require_count, reversed_axes, turn, turn_back
 from rm_geo.units import gain_to_unit, unit_to_gain
+from rm_geo.zoo.model_file import read_model, tensor_header
 from rm_geo.zoo.superres_network import SuperResolutionNetwork
 
 
@@ -83,6 +85,18 @@ class SuperResolutionEstimator:
         """
         require_count(symmetries)
         require_precision(precision)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network, from the header of its file.
+
+        All tensors of these networks are parameters: they have no batch normalisation.
+        """
+        path = self._network.record.path
+        header, _ = tensor_header(read_model(path), path)
+        return sum(
+            math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
+        )
 
     @property
     def provenance(self) -> dict[str, str]:

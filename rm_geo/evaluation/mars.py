@@ -370,8 +370,9 @@ def _row(
     """Compute a row of the table from the sums, with the published scores."""
     theirs = published.MARS.get((setting, scale, label), published.PublishedMars(math.nan))
     estimator = method_set.estimators.get(label)
-    is_network = isinstance(estimator, SuperResolutionEstimator)
-    parameters = estimator.parameters if is_network else None  # type: ignore[union-attr]
+    parameters = None
+    if isinstance(estimator, SuperResolutionEstimator):
+        parameters = estimator.parameters
     judged = sums or _Sums()
     whole = judged.whole.scores()
     return MarsRow(
