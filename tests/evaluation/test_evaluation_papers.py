@@ -192,15 +192,16 @@ class TestMars:
         assert (tmp_path / "out" / "maps_setting2_4x.png").exists()
 
 
-class TestLineUp:
+class TestLoadMethods:
     @pytest.fixture
     def no_models(self, tmp_path, monkeypatch):
         monkeypatch.setenv("RM_GEO_MODELS", str(tmp_path / "none"))
 
-    def test_networks_without_a_model_are_absent_and_named(self, no_models):
+    def test_networks_without_a_model_are_absent_with_the_reason(self, no_models):
         line = load_methods(RADIOCYCLE_METHODS, {}, only=["knn", "radiocycle-ml"])
         assert list(line.estimators) == ["KNN"]
-        assert line.absent == {"ML w/o DWA": "no trained model radiocycle-ml"}
+        assert list(line.absent) == ["ML w/o DWA"]
+        assert line.absent["ML w/o DWA"].startswith("no trained model radiocycle-ml.")
         assert line.labels == ("KNN", "ML w/o DWA")
 
     def test_given_model_replaces_the_default_of_its_row(self, no_models, tmp_path):
@@ -356,7 +357,7 @@ class TestCommands:
                 ["mars", "SCENES", "--methods", "mars-4", "--model", "mars-8=nowhere"],
                 "No selected method uses the model mars-8",
             ),
-            (["radiocycle", "SCENES", "--rates", "a"], "no list of shares"),
+            (["radiocycle", "SCENES", "--rates", "a"], "is not a list of fractions"),
             (["radiocycle", "SCENES", "--rates", "2"], "must be above 0 and at most 1"),
             (["radiocycle", "SCENES", "--maps", "7"], "none of the requested maps"),
         ],

@@ -67,14 +67,14 @@ def test_models_are_trained_evaluated_and_published_with_only_torch_and_numpy(tm
     )
     assert done.returncode == 0, done.stderr
     models = tmp_path / "out" / "models"
-    assert [record.name for record in list_models(models)] == ["mars-4-s", "radiocycle-paper-dwa-s"]
+    assert [record.name for record in list_models(models)] == ["mars-4-s", "radiocycle-ml-dwa-s"]
     for record in list_models(models):
         load_network(record)
         card = (record.path.parent / "card.md").read_text()
         assert "Unseen maps" in card
         assert "rmse" in card
     defaults = json.loads((models / "index.json").read_text())["default"]
-    assert defaults == {"mars-4": "mars-4-s", "radiocycle-ml-dwa": "radiocycle-paper-dwa-s"}
+    assert defaults == {"mars-4": "mars-4-s", "radiocycle-ml-dwa": "radiocycle-ml-dwa-s"}
 
 
 @pytest.mark.parametrize("model", full_size_plan("full"), ids=lambda model: model.key)
