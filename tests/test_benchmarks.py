@@ -1,4 +1,4 @@
-"""The benchmarks write what they measure, with the machine described."""
+"""Benchmarks write tables, plots and a report that describes the machine."""
 
 import csv
 
@@ -10,7 +10,7 @@ from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 
 
-def test_a_part_writes_a_table_a_plot_and_a_report(tmp_path, monkeypatch):
+def test_suite_part_writes_table_plot_and_report(tmp_path, monkeypatch):
     monkeypatch.setitem(suite.SIZES, "small", suite.Sizes(sides_px=(64, 128)))
     (tmp_path / "reading.csv").write_text("format,points\nparquet,1000\n")
     result = CliRunner().invoke(suite.main, ["writing", "--out", str(tmp_path)])
@@ -22,10 +22,10 @@ def test_a_part_writes_a_table_a_plot_and_a_report(tmp_path, monkeypatch):
     assert (tmp_path / "writing.png").read_bytes().startswith(b"\x89PNG")
     report = (tmp_path / "results.md").read_text()
     assert "cores" in report
-    assert "| parquet | 1000 |" in report, "what an earlier run measured is kept"
+    assert "| parquet | 1000 |" in report, "results of earlier runs are kept"
 
 
-def test_the_error_of_a_map_is_that_at_the_held_out_pixels(tmp_path):
+def test_rmse_is_computed_at_held_out_pixels(tmp_path):
     sparse, held = rivals.scene(150.0)
     assert 0.05 < held.mean() < 0.6
     truth = sparse.dense_rsrp_dbm()
