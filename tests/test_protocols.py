@@ -17,7 +17,7 @@ from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, SimulatedSet
 from rm_geo.errors import InputError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.registry import get_method
-from rm_geo.evaluation.cases import Sampling, chosen_maps, chosen_scenes, scene_cases
+from rm_geo.evaluation.cases import Sampling, scene_cases, select_maps, select_scenes
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 from rm_geo.validation.corrected_estimator import AssimilatedEstimator
@@ -147,17 +147,17 @@ class TestCases:
             next(iter(scene_cases(replace(scene, antennas=antennas), [UNIFORM], 2, 0)))
 
     def test_maps_are_chosen_by_number(self, dataset):
-        assert chosen_scenes(dataset, None) == [0, 1]
-        assert chosen_scenes(dataset, [602, 700]) == [1]
+        assert select_scenes(dataset, None) == [0, 1]
+        assert select_scenes(dataset, [602, 700]) == [1]
         with pytest.raises(UsageError, match="It has 601-602"):
-            chosen_scenes(dataset, [700])
+            select_scenes(dataset, [700])
 
     def test_made_up_cities_have_no_numbers_to_choose_by(self, dataset):
         cities = replace(dataset, manifest={**dataset.manifest, "map_ids": [[], []]})
-        assert chosen_scenes(cities, None) == [0, 1]
-        assert chosen_maps(cities, None) == ()
+        assert select_scenes(cities, None) == [0, 1]
+        assert select_maps(cities, None) == ()
         with pytest.raises(UsageError, match=r"generated cities.*Omit `maps`"):
-            chosen_scenes(cities, [601])
+            select_scenes(cities, [601])
 
 
 class TestProtocol:
