@@ -271,6 +271,13 @@ class MeasurementAccumulator:
                     f"{', '.join(f'{edge:g}' for edge in self._bounds)}.",
                     hint="The box is west, south, east, north in the CRS of the file.",
                 )
+            if self._unselected and self._choice.where is not None:
+                raise InputError(
+                    f"No row of {self._source.label} fulfils the row filter "
+                    f"{self._choice.where.text!r}.",
+                    parameter="where",
+                    hint="Correct `where`, or leave it out.",
+                )
             if self.total:
                 require_kept(0, self._source.label, self.dropped())
             raise InputError(
