@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# pip takes its versions from here, so that every machine gets what was tested.
-PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# pip takes its versions from here, so that every machine gets what was tested. Modules are compiled
+# when they are imported: compiling all of them takes longer than the demo.
+PIP_INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint types docs unit unit-without-torch qgis bench clean help
 
