@@ -11,6 +11,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+NO_TORCH = "needs PyTorch (the extra torch)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Skip modules that import PyTorch where it is not installed."""
+    report = yield
+    if report.failed and "No module named 'torch'" in str(report.longrepr):
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: {NO_TORCH}")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Skip tests that import PyTorch where it is not installed."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, f"Skipped: {NO_TORCH}")
+    return report
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -112,7 +112,7 @@ def test_the_simulator_works_without_pytorch(inputs):
 def test_what_needs_pytorch_says_so(inputs):
     drive = str(inputs / "drive.csv")
     needing = [
-        ["export", "radiocycle-field-s"],
+        ["export", "radiocycle-drive-s"],
         ["predict", drive, "-o", str(inputs / "gpu"), "--device", "cuda"],
         ["predict", drive, "-o", str(inputs / "size"), "--tile-size", "96", "--overlap", "32"],
         ["predict", drive, "-o", str(inputs / "bf16"), "-O", "precision=bfloat16"],
