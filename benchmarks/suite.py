@@ -32,7 +32,7 @@ def read_and_bin(counts: tuple[int, ...]) -> Rows:
         for count in counts:
             for name in reading.FORMATS:
                 if count > 1_000_000 and name in {"geojson", "csv.gz"}:
-                    continue  # nobody keeps so many points that way
+                    continue  # unusual formats for this number of points
                 path = Path(folder) / f"drive.{name}"
                 reading.write_points(path, count)
                 command = [sys.executable, reading.__file__, "--measure", str(path)]

@@ -373,23 +373,23 @@ def _row(
     parameters = None
     if isinstance(estimator, SuperResolutionEstimator):
         parameters = estimator.parameters
-    judged = sums or _Sums()
-    whole = judged.whole.scores()
+    total = sums or _Sums()
+    whole = total.whole.scores()
     return MarsRow(
         method=label,
         setting="all" if setting == WHOLE_SET else str(setting),
         scale=scale,
         parameters=parameters,
-        maps=judged.maps,
+        maps=total.maps,
         mse=whole.rmse**2,
         rmse_db=whole.rmse * GAIN_SPAN_DB,
-        psnr_db=judged.quality.psnr_db,
-        ssim=judged.quality.ssim,
-        outdoor_db=judged.outdoor.scores().rmse * GAIN_SPAN_DB,
+        psnr_db=total.quality.psnr_db,
+        ssim=total.quality.ssim,
+        outdoor_db=total.outdoor.scores().rmse * GAIN_SPAN_DB,
         published_rmse_db=theirs.rmse_db,
         published_psnr_db=theirs.psnr_db,
         published_ssim=theirs.ssim,
-        seconds_per_map=judged.seconds / judged.maps if judged.maps else math.nan,
+        seconds_per_map=total.seconds / total.maps if total.maps else math.nan,
         note=f"absent: {method_set.absent[label]}" if label in method_set.absent else "",
     )
 

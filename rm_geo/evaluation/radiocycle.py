@@ -172,9 +172,9 @@ def table2(
     list of Table2Row
     """
     sampling = str(Sampling("uniform", published.RADIOCYCLE_RATE))
-    judged = {label: by_place[label, sampling] for label in method_set.estimators}
+    present = {label: by_place[label, sampling] for label in method_set.estimators}
     return [
-        _table2_row(label, judged.get(label), method_set.absent.get(label, ""))
+        _table2_row(label, present.get(label), method_set.absent.get(label, ""))
         for label in method_set.labels
     ]
 

@@ -274,7 +274,7 @@ class _Case:
     coarse: Path
     scale: int
     truth_dbm: FloatArray
-    judged: BoolArray
+    scored: BoolArray
     near_walls: BoolArray
 
     @classmethod
@@ -284,9 +284,9 @@ class _Case:
         grid = Grid.create(0.0, float(truth_dbm.shape[0]), values.shape, scale * SPACING_M, _CRS)
         write_raster(folder / "coarse.tif", values, grid)
         known = np.repeat(np.repeat(np.isfinite(values), scale, axis=0), scale, axis=1)
-        judged = known & ~indoor
-        near = judged & ndimage.binary_dilation(indoor, iterations=_WALL_PX)
-        return cls(folder / "coarse.tif", scale, truth_dbm, judged, near)
+        scored = known & ~indoor
+        near = scored & ndimage.binary_dilation(indoor, iterations=_WALL_PX)
+        return cls(folder / "coarse.tif", scale, truth_dbm, scored, near)
 
 
 @dataclass(frozen=True)
@@ -306,11 +306,11 @@ class _Sums:
         refine(case.coarse, fine, case.scale)
         seconds = time.perf_counter() - begun
         level_dbm = read_raster(fine).values
-        error_db = np.abs(level_dbm - case.truth_dbm)[case.judged]
+        error_db = np.abs(level_dbm - case.truth_dbm)[case.scored]
         return _Sums(
             self.maps + 1,
             self.seconds + seconds,
-            self.outdoors + ErrorSums.of(level_dbm, case.truth_dbm, case.judged),
+            self.outdoors + ErrorSums.of(level_dbm, case.truth_dbm, case.scored),
             self.near_walls + ErrorSums.of(level_dbm, case.truth_dbm, case.near_walls),
             max(self.maximum_db, float(error_db.max(initial=0.0))),
         )

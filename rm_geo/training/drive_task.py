@@ -233,15 +233,15 @@ class DriveTestTask:
         )
         uniform = replace(plain, uniform=1.0, grid=0.0, routes=0.0)
         routes = replace(plain, uniform=0.0, grid=0.0, routes=1.0)
-        judged = [
+        samplings = [
             ("uniform_20", replace(uniform, uniform_fraction=(0.2, 0.2)), 1),
             ("uniform_1", replace(uniform, uniform_fraction=(0.01, 0.01)), 1),
             ("route_1", replace(routes, route_fraction=(0.01, 0.01)), 1),
         ]
         if sum(self.options.coarse_shares) > 0.0:
             along = replace(routes, route_fraction=(0.04, 0.04))
-            judged += [(f"route_4_by_{factor}", along, factor) for factor in COARSE_FACTORS[1:]]
-        for name, mixture, factor in judged:
+            samplings += [(f"route_4_by_{factor}", along, factor) for factor in COARSE_FACTORS[1:]]
+        for name, mixture, factor in samplings:
             f1, rmse_db, base_db = self._score(network, mixture, factor)
             scores |= {f"{name}_f1": f1, f"{name}_db": rmse_db, f"{name}_base_db": base_db}
         return scores

@@ -227,8 +227,8 @@ def _ready(
         ) from error
     if test is not None and has_protocol(model):
         if setting_of(model) == 1:
-            judged = SimulatedSet.open(config.data[0])
-            require_scorable(model, judged, work.test_transmitters)
+            known = SimulatedSet.open(config.data[0])
+            require_scorable(model, known, work.test_transmitters)
         else:
             for path in config.data:
                 require_unseen(test, SimulatedSet.open(path))
