@@ -40,7 +40,12 @@ _TILE_BYTES: Final = 400 * 2**20
 
 
 def torch_is_installed() -> bool:
-    """Whether PyTorch is installed; it is not imported."""
+    """Whether PyTorch is installed; it is not imported.
+
+    Returns
+    -------
+    bool
+    """
     with contextlib.suppress(ImportError, ValueError):
         return importlib.util.find_spec("torch") is not None
     return False
@@ -85,12 +90,32 @@ def likely_device() -> str:
 
 
 def is_cuda_build(version_file: Path) -> bool:
-    """Whether the ``torch/version.py`` of an installation states a version of CUDA."""
+    """Whether the ``torch/version.py`` of an installation states a version of CUDA.
+
+    Parameters
+    ----------
+    version_file : Path
+        The ``torch/version.py`` of an installation.
+
+    Returns
+    -------
+    bool
+    """
     return _states_version(version_file, "cuda")
 
 
 def is_rocm_build(version_file: Path) -> bool:
-    """Whether it states a version of ROCm, whose devices PyTorch calls ``cuda`` too."""
+    """Whether it states a version of ROCm, whose devices PyTorch calls ``cuda`` too.
+
+    Parameters
+    ----------
+    version_file : Path
+        The ``torch/version.py`` of an installation.
+
+    Returns
+    -------
+    bool
+    """
     return _states_version(version_file, "hip")
 
 
@@ -104,7 +129,12 @@ def _states_version(version_file: Path, name: str) -> bool:
 
 
 def count_cuda_devices() -> int:
-    """Count the devices that NVIDIA's driver reports; 0 without a driver."""
+    """Count the devices that NVIDIA's driver reports; 0 without a driver.
+
+    Returns
+    -------
+    int
+    """
     for name in _DRIVERS:
         with contextlib.suppress(OSError, AttributeError):
             driver = ctypes.CDLL(name)
@@ -174,6 +204,11 @@ def choose_device(name: str = "auto") -> str:
 def require_device_name(name: str) -> None:
     """Require the name of a device, present on this machine or not.
 
+    Parameters
+    ----------
+    name : str
+        As for :func:`choose_device`.
+
     Raises
     ------
     UsageError
@@ -226,6 +261,11 @@ def choose_precision(device: str, wanted: str = "auto") -> Precision:
 def require_precision(wanted: str) -> None:
     """Require the name of a precision.
 
+    Parameters
+    ----------
+    wanted : str
+        As for :func:`choose_precision`.
+
     Raises
     ------
     UsageError
@@ -260,6 +300,16 @@ def choose_batch_size(device: str, tile_size: int = 256) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception reports that the memory of a device is exhausted."""
+    """Whether an exception reports that the memory of a device is exhausted.
+
+    Parameters
+    ----------
+    error : BaseException
+        As ONNX Runtime, PyTorch or NumPy raised it.
+
+    Returns
+    -------
+    bool
+    """
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text

@@ -56,6 +56,11 @@ class InterpolationNetEstimator:
     def check_options(*, precision: str = "auto", **_others: object) -> None:
         """Refuse invalid values without opening a model.
 
+        Parameters
+        ----------
+        precision : str
+            See :func:`rm_geo.devices.choose_precision`.
+
         Raises
         ------
         UsageError
@@ -70,6 +75,16 @@ class InterpolationNetEstimator:
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; tiles without a measurement give NaN.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of one size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm, shape (B, H, W), and what else the method gives.
 
         Raises
         ------

@@ -23,6 +23,11 @@ def model_record(model: str | Path | None, key: str) -> ModelRecord:
     key : str
         Key of the default model, such as ``radiocycle`` or ``mars-4``.
 
+    Returns
+    -------
+    ModelRecord
+        Its checksum filled in.
+
     Raises
     ------
     ModelError
@@ -33,6 +38,15 @@ def model_record(model: str | Path | None, key: str) -> ModelRecord:
 
 def require_kind(record: ModelRecord, kinds: tuple[str, ...], network: str) -> None:
     """Require a model of a kind that a method can use.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+    kinds : tuple of str
+        Kinds that the method can use.
+    network : str
+        Name of the network, for the message.
 
     Raises
     ------
@@ -52,6 +66,11 @@ def gain_offset_db(batch: TileBatch) -> FloatArray:
     ``gain = rsrp - offset``. With a known intercept it is exact. Otherwise the levels are
     placed so that the free-space envelope of the measurements meets the scale (transmitter
     known), or their strongest lies 25 dB below its top (nothing known).
+
+    Parameters
+    ----------
+    batch : TileBatch
+        Tiles of one size.
 
     Returns
     -------
@@ -79,7 +98,17 @@ def gain_offset_db(batch: TileBatch) -> FloatArray:
 
 
 def transmitter_images(batch: TileBatch) -> np.ndarray:
-    """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside."""
+    """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside.
+
+    Parameters
+    ----------
+    batch : TileBatch
+        Tiles of one size.
+
+    Returns
+    -------
+    ndarray of float32, shape (B, H, W)
+    """
     images = np.zeros(batch.rsrp_dbm.shape, dtype=np.float32)
     rows, cols = batch.rsrp_dbm.shape[1], batch.rsrp_dbm.shape[2]
     for image, (row, col) in zip(images, batch.transmitter_rc, strict=True):

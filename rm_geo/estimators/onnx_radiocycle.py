@@ -44,17 +44,49 @@ class OnnxRadioCycle:
         self._networks: dict[Path, OnnxNetwork] = {}
 
     def has(self, tile_size_px: int | None, *, known_buildings: bool) -> bool:
-        """Whether there is a file for tiles of a size, or of any, with known buildings or not."""
+        """Whether there is a file for tiles of a size, or of any, with known buildings or not.
+
+        Parameters
+        ----------
+        tile_size_px : int or None
+            Side of the tiles; any if None.
+        known_buildings : bool
+            Whether it takes known buildings.
+
+        Returns
+        -------
+        bool
+        """
         files = self.known_buildings_files if known_buildings else self.files
         return bool(files) if tile_size_px is None else tile_size_px in files
 
     def takes(self, batch: TileBatch) -> bool:
-        """Whether there is a file for the tiles of a batch."""
+        """Whether there is a file for the tiles of a batch.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of one size.
+
+        Returns
+        -------
+        bool
+        """
         _, rows, cols = batch.rsrp_dbm.shape
         return rows == cols and rows in self._files_for(batch)
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch of tiles that it takes.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of one size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm, shape (B, H, W), and what else the method gives.
 
         Raises
         ------

@@ -94,6 +94,15 @@ class RadioCycleEstimator:
     ) -> None:
         """Refuse invalid values without opening a model.
 
+        Parameters
+        ----------
+        symmetries : int
+            Number of orientations.
+        engine : str
+            One of :data:`ENGINES`.
+        precision : str
+            See :func:`rm_geo.devices.choose_precision`.
+
         Raises
         ------
         UsageError
@@ -128,6 +137,16 @@ class RadioCycleEstimator:
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; tiles without a measurement give NaN.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of one size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm, shape (B, H, W), and what else the method gives.
 
         Raises
         ------

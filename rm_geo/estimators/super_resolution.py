@@ -78,6 +78,13 @@ class SuperResolutionEstimator:
     def check_options(*, symmetries: int = 1, precision: str = "auto", **_others: object) -> None:
         """Refuse invalid values without opening a model.
 
+        Parameters
+        ----------
+        symmetries : int
+            Number of orientations.
+        precision : str
+            See :func:`rm_geo.devices.choose_precision`.
+
         Raises
         ------
         UsageError
@@ -109,6 +116,16 @@ class SuperResolutionEstimator:
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; tiles without a measurement give NaN.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of one size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm, shape (B, H, W), and what else the method gives.
 
         Raises
         ------

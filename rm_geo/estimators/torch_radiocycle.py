@@ -51,6 +51,16 @@ class TorchRadioCycle:
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch.
 
+        Parameters
+        ----------
+        batch : TileBatch
+            Tiles of one size.
+
+        Returns
+        -------
+        Estimate
+            RSRP in dBm, shape (B, H, W), and what else the method gives.
+
         Raises
         ------
         UsageError

@@ -1,4 +1,4 @@
-"""Who computes the tiles of a cell: this process, or whoever the caller names instead."""
+"""Executors of tiles: this process, or the workers of a cluster behind the same interface."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class TileExecutor(Protocol):
     Attributes
     ----------
     allows_onnx_export : bool
-        Whether the network may be exported for a faster engine before it is opened: where
-        others have it open already, they would compute otherwise.
+        Whether the network may be exported for ONNX Runtime before it is opened. Not where
+        workers have opened it already: they would compute with another engine.
     """
 
     @property
@@ -26,7 +26,18 @@ class TileExecutor(Protocol):
         """Whether the network may be exported."""
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Give the method as it will be computed: on which device, in which batches.
+        """Adapt the method to where it will be computed: its device and batch size.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            As opened in this process.
+        progress : Progress
+            Reports what is waited for.
+
+        Returns
+        -------
+        OpenMethod
 
         Raises
         ------
@@ -53,19 +64,24 @@ class TileExecutor(Protocol):
         tiles : int
             Tiles in all batches together.
         progress : Progress
-            Advanced by the tiles of each estimate, and asked whether the work is to stop.
+            Advanced by the tiles of each estimate, and checked for cancellation.
         clock : Clock
             Filled with the time inside the estimator, wherever it runs.
+
+        Returns
+        -------
+        generator of Estimate
+            One for each batch, in their order.
         """
 
 
 class LocalExecutor:
-    """Computes tiles in this process."""
+    """Computes tiles in this process; see :class:`TileExecutor` for the parameters."""
 
     allows_onnx_export = True
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Give the method as it is."""
+        """Return the method unchanged."""
         return method
 
     def estimates(
@@ -76,5 +92,5 @@ class LocalExecutor:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches in order, the next prepared meanwhile."""
+        """Estimate batches in order; a thread prepares the next one."""
         return run_tiles(method.estimator, batches, progress, clock)

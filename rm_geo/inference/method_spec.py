@@ -34,7 +34,18 @@ class MethodRecipe:
 
     @classmethod
     def of(cls, options: PredictOptions) -> MethodRecipe:
-        """Take the arguments of the method from the options of a run."""
+        """Take the arguments of the method from the options of a run.
+
+        Parameters
+        ----------
+        options : PredictOptions
+            Options of the run.
+
+        Returns
+        -------
+        MethodRecipe
+            A model file is named by its absolute path.
+        """
         model = options.method.model
         if model is not None:
             path = Path(model)
@@ -52,6 +63,10 @@ class MethodRecipe:
 
     def opened(self) -> OpenMethod:
         """Open the method in this process.
+
+        Returns
+        -------
+        OpenMethod
 
         Raises
         ------

@@ -79,6 +79,11 @@ def open_method(
     known_buildings : bool
         Whether the buildings of the tiles will be known.
 
+    Returns
+    -------
+    OpenMethod
+        Ready to run.
+
     Raises
     ------
     UsageError

@@ -1,4 +1,4 @@
-"""Where and how tiles are computed: device, precision, batches, prefetch, memory back-off.
+"""Running an estimator over batches of tiles, with prefetch and out-of-memory back-off.
 
 Nothing here knows what a tile holds. :func:`run_tiles` keeps the device busy: while it
 computes one batch, a thread prepares the next. A batch that does not fit the device's memory
@@ -24,7 +24,7 @@ from rm_geo.progress import Progress, SilentProgress
 
 @dataclass
 class Clock:
-    """What a run of tiles took.
+    """Time that a run of tiles took.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Clock:
 
 @dataclass
 class _Limit:
-    """The largest batch that the device has been found to take; shrinks, never grows."""
+    """The largest batch that fits the memory of the device; it only shrinks."""
 
     tiles: int = field(default=2**31)
 
@@ -60,8 +60,8 @@ def run_tiles(
     batches : iterable of TileBatch
         Consumed lazily, one batch ahead, in a thread of its own.
     progress : Progress, optional
-        Advanced by the tiles of each finished batch, and asked between batches whether the
-        work is to stop.
+        Advanced by the tiles of each finished batch, and checked for cancellation between
+        batches.
     clock : Clock, optional
         Filled with the time spent in the estimator.
 

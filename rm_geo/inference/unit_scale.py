@@ -46,6 +46,10 @@ class UnitScale:
             Levels; NaN where unknown, at least one finite.
         intercept_dbm : float, optional
             Level that free space would give at 1 m.
+
+        Returns
+        -------
+        UnitScale
         """
         low, high = float(np.nanmin(rsrp_dbm)), float(np.nanmax(rsrp_dbm))
         top = high + _USUAL_HEADROOM_DB
@@ -57,9 +61,31 @@ class UnitScale:
         return cls(low, max(GAIN_SPAN_DB, high - low))
 
     def to_unit(self, rsrp_dbm: FloatArray) -> FloatArray:
-        """Map dBm to the unit scale."""
+        """Map dBm to the unit scale.
+
+        Parameters
+        ----------
+        rsrp_dbm : ndarray of float32
+            Levels in dBm, of any shape.
+
+        Returns
+        -------
+        ndarray of float32
+            Values on the unit scale, of the same shape.
+        """
         return np.asarray((rsrp_dbm - self.zero_dbm) / self.span_db, dtype=np.float32)
 
     def to_dbm(self, unit: FloatArray) -> FloatArray:
-        """Map the unit scale to dBm."""
+        """Map the unit scale to dBm.
+
+        Parameters
+        ----------
+        unit : ndarray of float32
+            Values on the unit scale, of any shape.
+
+        Returns
+        -------
+        ndarray of float32
+            Levels in dBm, of the same shape.
+        """
         return np.asarray(unit * self.span_db + self.zero_dbm, dtype=np.float32)

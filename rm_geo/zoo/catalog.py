@@ -83,6 +83,10 @@ def models_root() -> Path:
     """Folder of the models that come with rm_geo: a wheel's own, or a checkout's.
 
     ``RM_GEO_MODELS`` overrides it.
+
+    Returns
+    -------
+    Path
     """
     if chosen := os.environ.get("RM_GEO_MODELS"):
         return Path(chosen)
@@ -150,6 +154,17 @@ def list_models(root: Path | None = None, *, installed: bool | None = True) -> l
 def default_model(key: str, root: Path | None = None) -> ModelRecord:
     """Give the default model of a method, such as ``radiocycle`` or ``mars-4``.
 
+    Parameters
+    ----------
+    key : str
+        Name of the method and, for super-resolution, the scale.
+    root : Path, optional
+        Folder of the index; :func:`models_root` if not given.
+
+    Returns
+    -------
+    ModelRecord
+
     Raises
     ------
     ModelError
@@ -176,6 +191,11 @@ def find_model(
         A listed name, a ``.safetensors`` file, or a folder with ``model.safetensors``.
     kind : str, optional
         The kind of network that is needed.
+
+    Returns
+    -------
+    ModelRecord
+        Its checksum is filled in if the index or a card states it.
 
     Raises
     ------
@@ -213,6 +233,16 @@ def find_model(
 def describe_network(record: ModelRecord) -> dict[str, Any]:
     """Read what a model's file says of itself: kind, network, and mostly its recipe.
 
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+
+    Returns
+    -------
+    dict
+        As the header of the file holds it.
+
     Raises
     ------
     ModelError
@@ -223,6 +253,11 @@ def describe_network(record: ModelRecord) -> dict[str, Any]:
 
 def verify_model(record: ModelRecord) -> str:
     """Check that a model's files are whole, without building the network.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
 
     Returns
     -------
@@ -247,12 +282,32 @@ def verify_model(record: ModelRecord) -> str:
 
 
 def verified(record: ModelRecord) -> ModelRecord:
-    """Check a model by :func:`verify_model`, and give its record with the checksum filled in."""
+    """Check a model by :func:`verify_model`, and give its record with the checksum filled in.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+
+    Returns
+    -------
+    ModelRecord
+    """
     return replace(record, sha256=verify_model(record))
 
 
 def read_index(root: Path) -> dict[str, Any]:
-    """Read ``index.json``; an absent one is an empty one."""
+    """Read ``index.json``; an absent one is an empty one.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the index.
+
+    Returns
+    -------
+    dict
+    """
     path = root / INDEX_NAME
     if not path.is_file():
         return {}

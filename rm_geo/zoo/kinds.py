@@ -21,6 +21,15 @@ FORMER_KINDS: Final[Mapping[str, str]] = {"radiocycle-field": DRIVE_KIND}
 def present_kind(kind: str) -> str:
     """Translate the kind that a model file states to today's name.
 
+    Parameters
+    ----------
+    kind : str
+        As a file states it.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> present_kind("radiocycle-field")

@@ -20,6 +20,13 @@ CARD_NAME: Final = "card.json"
 def tensor_header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
     """Read the header of a safetensors file.
 
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    path : Path
+        Its path, for the message.
+
     Returns
     -------
     header : dict
@@ -39,7 +46,20 @@ def tensor_header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
 
 
 def description_in(data: bytes, path: Path) -> dict[str, Any]:
-    """Read from the header of a safetensors file what network it holds."""
+    """Read from the header of a safetensors file what network it holds.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    path : Path
+        Its path, for the message.
+
+    Returns
+    -------
+    dict
+        ``kind``, ``network`` and what else was written, such as the recipe.
+    """
     header, _ = tensor_header(data, path)
     try:
         description = dict(json.loads(header["__metadata__"][METADATA_KEY]))
@@ -55,7 +75,17 @@ def description_in(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def read_model(path: Path) -> bytes:
-    """Read a file whole; models are tens of megabytes."""
+    """Read a file whole; models are tens of megabytes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    bytes
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -66,7 +96,19 @@ def read_model(path: Path) -> bytes:
 
 
 def damaged_model(path: Path, why: str) -> ModelError:
-    """Make the error for a file that cannot be trusted."""
+    """Make the error for a file that cannot be trusted.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    why : str
+        What is wrong with it.
+
+    Returns
+    -------
+    ModelError
+    """
     return ModelError(
         f"The model file {path} is damaged: {why}.",
         hint="Copy or install it again; 'rm-geo models verify' checks all.",

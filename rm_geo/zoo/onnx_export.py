@@ -45,12 +45,33 @@ _WINDOW_PX: Final = 64
 
 
 def default_tile_size(record: ModelRecord) -> int:
-    """Side of the tiles that a model is run on, in the pixels that it reads."""
+    """Side of the tiles that a model is run on, in the pixels that it reads.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+
+    Returns
+    -------
+    int
+        64 coarse pixels for super-resolution models, 256 for others.
+    """
     return _WINDOW_PX if record.kind in SUPERRES_KINDS else _TILE_SIZE_PX
 
 
 def reads_buildings(record: ModelRecord) -> bool:
-    """Whether a super-resolution model has buildings as an input."""
+    """Whether a super-resolution model has buildings as an input.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+
+    Returns
+    -------
+    bool
+    """
     if record.kind not in SUPERRES_KINDS:
         return False
     return bool(describe_network(record)["network"].get("walled", False))

@@ -17,7 +17,13 @@ from rm_geo.zoo.catalog import ModelRecord
 
 
 def export_folder() -> Path:
-    """Folder where exported networks are looked for; ``RM_GEO_ONNX`` overrides it."""
+    """Folder where exported networks are looked for; ``RM_GEO_ONNX`` overrides it.
+
+    Returns
+    -------
+    Path
+        ``~/.cache/rm_geo/onnx`` by default.
+    """
     chosen = os.environ.get("RM_GEO_ONNX")
     if chosen:
         return Path(chosen)
@@ -25,12 +31,40 @@ def export_folder() -> Path:
 
 
 def export_path(sha256: str, tile_size_px: int, *, known_buildings: bool = False) -> Path:
-    """Path of the export of some weights for tiles of a size, whether it exists or not."""
+    """Path of the export of some weights for tiles of a size, whether it exists or not.
+
+    Parameters
+    ----------
+    sha256 : str
+        Checksum of the weights.
+    tile_size_px : int
+        Side of the tiles.
+    known_buildings : bool
+        Whether it takes known buildings.
+
+    Returns
+    -------
+    Path
+    """
     return export_folder() / f"{_made_prefix(sha256, known_buildings)}-{tile_size_px}.onnx"
 
 
 def graph_path(weights: Path, tile_size_px: int, *, known_buildings: bool = False) -> Path:
-    """Path of the graph beside the weights of a model, whether it exists or not."""
+    """Path of the graph beside the weights of a model, whether it exists or not.
+
+    Parameters
+    ----------
+    weights : Path
+        The model's file.
+    tile_size_px : int
+        Side of the tiles.
+    known_buildings : bool
+        Whether it takes known buildings.
+
+    Returns
+    -------
+    Path
+    """
     return weights.with_name(f"{_shipped_prefix(known_buildings)}-{tile_size_px}.onnx")
 
 

@@ -126,6 +126,18 @@ def detached(model: Any, weights: Path) -> Any:  # noqa: ANN401 - onnx has no ty
     Half-precision weights become a half-precision initializer and a cast, and weights that the
     exporter transposed become the original and a transposition; ONNX Runtime folds both.
 
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        A complete export; it is changed.
+    weights : Path
+        The safetensors file of its weights.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The graph without weights.
+
     Raises
     ------
     ModelError

@@ -12,6 +12,19 @@ from rm_geo.zoo.kinds import SUPERRES_KINDS
 def refining_model(scale: int, model: str | Path | None, *, takes_buildings: bool) -> ModelRecord:
     """Find the model for a scale, one that reads buildings or one that does not.
 
+    Parameters
+    ----------
+    scale : int
+        Fine pixels along each coarse one.
+    model : str or Path or None
+        Name in the index, or a file; the default of the scale if None.
+    takes_buildings : bool
+        Whether buildings are known.
+
+    Returns
+    -------
+    ModelRecord
+
     Raises
     ------
     ModelError

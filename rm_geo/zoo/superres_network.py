@@ -76,7 +76,17 @@ class SuperResolutionNetwork:
             _ = self._torch  # a model that cannot be used is refused before any work
 
     def engine(self, rows: int, cols: int) -> str:
-        """Name what computes windows of (rows, cols) coarse pixels: ``onnx`` or ``torch``."""
+        """Name what computes windows of (rows, cols) coarse pixels: ``onnx`` or ``torch``.
+
+        Parameters
+        ----------
+        rows, cols : int
+            Size of a window in coarse pixels.
+
+        Returns
+        -------
+        str
+        """
         return "onnx" if rows == cols and rows in self._graphs else "torch"
 
     def __call__(self, coarse: FloatArray, buildings: FloatArray | None = None) -> FloatArray:

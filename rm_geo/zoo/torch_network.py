@@ -78,15 +78,40 @@ class TorchNetwork:
         return tuple(as_array(part) for part in (result if type(result) is tuple else (result,)))
 
     def tensor(self, array: np.ndarray) -> Tensor:
-        """Copy an array to the device."""
+        """Copy an array to the device.
+
+        Parameters
+        ----------
+        array : ndarray
+            Of any shape.
+
+        Returns
+        -------
+        torch.Tensor
+        """
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def autocast(self) -> torch.autocast:
-        """Context in which the forward pass runs in the chosen precision."""
+        """Context in which the forward pass runs in the chosen precision.
+
+        Returns
+        -------
+        torch.autocast
+        """
         reduced = self.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
 
 
 def as_array(tensor: Tensor) -> FloatArray:
-    """Copy a tensor to an array of float32 in main memory."""
+    """Copy a tensor to an array of float32 in main memory.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        On any device, of any number format.
+
+    Returns
+    -------
+    ndarray of float32
+    """
     return np.asarray(tensor.float().cpu().numpy(), dtype=np.float32)

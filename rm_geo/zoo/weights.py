@@ -36,6 +36,11 @@ _INDEXED: Final = ("architecture", "size", "scale", "summary", "parameters", "on
 def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
     """Load a model's network in float32 and evaluation mode, its checksum verified.
 
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+
     Returns
     -------
     network : torch.nn.Module
@@ -117,6 +122,11 @@ def save_model(
     metadata : mapping, optional
         What else the header (and the card) is to say: architecture, size, scale, scores.
 
+    Returns
+    -------
+    str
+        The sha256 of the file.
+
     Raises
     ------
     OutputError
@@ -156,6 +166,11 @@ def write_index(root: Path, default: Mapping[str, str] | None = None) -> list[Mo
         The folder.
     default : mapping of str to str, optional
         Default model of each method; those of the present index if not given.
+
+    Returns
+    -------
+    list of ModelRecord
+        The models that are listed now.
     """
     if default is None:
         default = read_index(root).get("default", {})
@@ -195,5 +210,13 @@ def _write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a card or an index, complete or not at all: indented, with a final newline."""
+    """Write a card or an index, complete or not at all: indented, with a final newline.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    value : object
+        As JSON can hold it.
+    """
     _write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
