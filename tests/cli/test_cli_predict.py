@@ -366,6 +366,7 @@ def test_a_full_disk(tmp_path, precious, monkeypatch):
 
 def test_a_model_that_is_damaged_or_of_another_kind(tmp_path, precious):
     from rm_geo.networks import build
+    from rm_geo.zoo.catalog import find_model
     from rm_geo.zoo.weights import save_model
 
     path = write_frame(drive_frame(), tmp_path / "drive.gpkg")
@@ -376,7 +377,7 @@ def test_a_model_that_is_damaged_or_of_another_kind(tmp_path, precious):
     result = predict(path, precious, "--model", str(other), fast=network)
     refused(result, precious, "mars")
     damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes(other.read_bytes()[:-100])
+    damaged.write_bytes(find_model("radiocycle").path.read_bytes()[:-100])
     result = predict(path, precious, "--model", str(damaged), fast=network)
     refused(result, precious, "damaged.safetensors")
     result = predict(path, precious, "--model", "no-such-model", fast=network)
