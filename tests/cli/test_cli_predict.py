@@ -377,7 +377,7 @@ def test_a_model_that_is_damaged_or_of_another_kind(tmp_path, precious):
     result = predict(path, precious, "--model", str(other), fast=network)
     refused(result, precious, "mars")
     damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes(find_model("radiocycle").path.read_bytes()[:-100])
+    damaged.write_bytes(find_model("radiocycle-drive-s").path.read_bytes()[:-100])
     result = predict(path, precious, "--model", str(damaged), fast=network)
     refused(result, precious, "damaged.safetensors")
     result = predict(path, precious, "--model", "no-such-model", fast=network)
