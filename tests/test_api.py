@@ -213,7 +213,7 @@ class TestInterpolate:
         assert made.tags["method"] == method
 
     def test_a_network_is_blended_from_tiles(self, sparse):
-        made = rm_geo.interpolate(sparse, "radiocycle", tile_size_px=64, overlap_px=16)
+        made = rm_geo.interpolate(sparse, "radiocycle", tile_size_px=128, overlap_px=16)
         assert made.building_probability is not None
         assert np.isfinite(made.rsrp_dbm).any()
         assert made.tags["model"]

@@ -354,6 +354,7 @@ class TestCommand:
         ]
 
     def test_parameters_are_those_of_the_networks(self, dataset, tmp_path):
+        pytest.importorskip("torch")
         common = (dataset.path, "--samplings=uniform:0.2", "--transmitters=1", "--device=cpu")
         scores = {}
         for count in (1, 2):

@@ -100,10 +100,10 @@ def train(
     from rm_geo.devices import require_torch
     from rm_geo.errors import ConfigError
 
-    require_torch("Training")
     recipe = _recipe(kind, config, chosen)
     if not recipe.get("data"):
         raise ConfigError("No training data is named.", hint="Give a folder with --data.")
+    require_torch("Training")
     import torch
 
     from rm_geo.devices import choose_device

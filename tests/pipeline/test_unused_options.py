@@ -40,6 +40,8 @@ def test_a_mask_needs_buildings_and_its_threshold_a_mask():
     ],
 )
 def test_few_methods_and_models_know_a_deviation(method, model, knows):
+    if model is not None:
+        pytest.importorskip("torch")
     said = lines(method, model, uncertainty=True, mask=method == "radiocycle")
     assert (said == []) == knows
     assert all((model or method) in line for line in said)
