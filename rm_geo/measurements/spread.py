@@ -18,6 +18,8 @@ FAR_APART_M: Final = 5000.0
 """Measurements of one cell with a gap of this size may be those of two."""
 
 _BLOCK_M: Final = 500.0
+_HALF: Final = 1 << 19  # blocks of 500 m in half of the range: 262,000 km either way
+_MASK: Final = (1 << 20) - 1
 
 
 def cells_far_apart(
@@ -45,15 +47,15 @@ def cells_far_apart(
     >>> cells_far_apart(x, np.zeros(3), np.zeros(3, np.int32), ["101"])
     [('101', 9000.0)]
     """
-    blocks: set[tuple[int, int, int]] = set()
+    keys: set[int] = set()  # cell, column and row of a block in one number, which sorts fast
     for some_x, some_y, codes in iter_blocks(x, y, cell):
-        rows = np.column_stack(
-            [codes, np.floor(some_x / _BLOCK_M), np.floor(some_y / _BLOCK_M)]
-        ).astype(np.int64)
-        blocks.update(map(tuple, np.unique(rows, axis=0).tolist()))
+        column, row = (np.floor(axis / _BLOCK_M).astype(np.int64) for axis in (some_x, some_y))
+        packed = (codes.astype(np.int64) << 40) | ((column + _HALF) << 20) | (row + _HALF)
+        keys.update(np.unique(packed).tolist())
     by_cell: dict[int, list[tuple[int, int]]] = {}
-    for code, column, row in blocks:
-        by_cell.setdefault(code, []).append((column, row))
+    for key in keys:
+        place = ((key >> 20) & _MASK) - _HALF, (key & _MASK) - _HALF
+        by_cell.setdefault(key >> 40, []).append(place)
     found = []
     for code in sorted(by_cell):
         places = np.array(sorted(by_cell[code]), dtype=np.float64) * _BLOCK_M
