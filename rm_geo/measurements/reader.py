@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -398,8 +398,13 @@ def _choose_columns(
     column_of: dict[str, str] = {}
     if (x is None) != (y is None):
         raise UsageError("`x_column` and `y_column` go together: give both or none.")
+    questions: list[InputError] = []
     if x is not None or not source.has_geometry:
-        column_of["x"], column_of["y"] = _coordinate_columns(source, x, y)
+        try:
+            column_of["x"], column_of["y"] = _coordinate_columns(source, x, y)
+        except InputError as error:
+            questions.append(error)
+    if "x" in column_of:
         for axis, pattern in roles.HEMISPHERES.items():
             letters = [name for name in names if pattern.match(roles.normalise(name))]
             if len(letters) == 1 and letters[0] != column_of[axis]:
@@ -407,26 +412,44 @@ def _choose_columns(
     neighbours = () if rsrp is not None else find_neighbours(names)
     own = [name for name in names if not any(name in cell.columns for cell in neighbours)]
     serving: dict[str, str] = {}
-    if rsrp is None and neighbours and roles.find_column(own, roles.RSRP, label) is None:
-        first, *rest = neighbours  # scanners number all cells
-        column_of["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
-    else:
-        column_of["RSRP"] = roles.require_column(
-            own if rsrp is None else names, roles.RSRP, label, chosen=rsrp
-        )
+    try:
+        if rsrp is None and neighbours and roles.find_column(own, roles.RSRP, label) is None:
+            first, *rest = neighbours  # scanners number all cells
+            column_of["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
+        else:
+            column_of["RSRP"] = roles.require_column(
+                own if rsrp is None else names, roles.RSRP, label, chosen=rsrp
+            )
+    except InputError as error:
+        questions.append(error)
     if (found := roles.find_column(names, roles.TIME, label, chosen=time)) is not None:
         column_of["time"] = found
-    identity = choose_identity_columns(
-        [name for name in own if name not in column_of.values()],
-        column_of["RSRP"],
-        label,
-        chosen=named,
-    )
+    identity = IdentityColumns({})
+    try:
+        identity = choose_identity_columns(
+            [name for name in own if name not in column_of.values()],
+            column_of.get("RSRP", ""),
+            label,
+            chosen=named,
+        )
+    except InputError as error:
+        questions.append(error)
+    _ask_at_once(questions)
     if serving:
         network = {key: name for key, name in identity.columns.items() if key in SHARED_ROLES}
         identity = IdentityColumns({**network, **serving}, identity.unrecognised)
     rows = None if where is None else RowFilter.parse(where, list(names), label)
     return ColumnChoice(column_of, identity.columns, neighbours, rows), identity
+
+
+def _ask_at_once(questions: Sequence[InputError]) -> None:
+    """Raise all questions about the columns of a file as one error."""
+    if not questions:
+        return
+    if len(questions) == 1:
+        raise questions[0]
+    hints = dict.fromkeys(error.hint for error in questions if error.hint)
+    raise InputError(" ".join(error.message for error in questions), hint=" ".join(hints))
 
 
 def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rm_geo.errors import InputError, UsageError
@@ -365,3 +365,72 @@ def test_measurements_have_identities_of_cells(tmp_path):
     assert identity.channel == 1300.0
     assert identity.operator == "99901"
     assert "101" in identity.keys
+
+
+def test_all_questions_about_the_columns_are_one_error(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("north-ish,east-ish,lte_rsrp,nr_rsrp,pci,PCI_serving\n1,2,-90,-91,1,2\n" * 2)
+    with pytest.raises(InputError) as caught:
+        read_measurements(file)
+    text = str(caught.value)
+    assert "longitude and latitude" in text
+    assert "2 columns that may hold the RSRP" in text
+    assert "x_column" in text
+    assert "rsrp_column" in text
+
+
+SYNONYMS = {
+    "rsrp": ["RSRP", "SS-RSRP", "LTE RSRP", "Serving Cell RSRP", "Reference Signal Received Power"],
+    "longitude": ["Longitude", "lon", "lng", "GPS Longitude", "L\u00e4ngengrad", "Longitud"],
+    "latitude": ["Latitude", "lat", "GPS Latitude", "Breitengrad", "Latitud"],
+    "pci": ["PCI", "Physical Cell ID", "Physical Layer Cell Identity", "Serving PCI", "PhysCellId"],
+    "carrier": [
+        "EARFCN",
+        "DL EARFCN",
+        "Channel",
+        "Kanal",
+        "Canal",
+        "Frequenz",
+        "Frecuencia",
+        "Band",
+    ],
+    "operator": ["Operator", "Operador", "Betreiber", "PLMN", "MNC", "Network Operator"],
+    "technology": ["Technology", "Technologie", "Tecnologia", "RAT", "Network Type", "NetworkTech"],
+}
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> dict[str, str]:
+    """Draw a name for each role, in a case, with a separator and a unit."""
+    found = {}
+    for role, names in SYNONYMS.items():
+        name = draw(st.sampled_from(names))
+        change = draw(st.sampled_from([str, str.lower, str.upper, str.title]))
+        separator = draw(st.sampled_from([" ", "_", "-", "."]))
+        unit = draw(st.sampled_from(["", " [dBm]", "(dBm)"])) if role == "rsrp" else ""
+        found[role] = change(name).replace(" ", separator) + unit
+    return found
+
+
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(names=headers(), order=st.permutations(list(SYNONYMS)))
+def test_no_spelling_of_the_columns_mixes_networks_or_carriers(tmp_path, names, order):
+    values = {
+        "rsrp": ["-80.5", "-90.5", "-100.5", "-85.5"],
+        "longitude": ["13.4", "13.40001", "13.40002", "13.40003"],
+        "latitude": ["52.5", "52.50001", "52.50002", "52.50003"],
+        "pci": ["101", "101", "101", "202"],
+        "carrier": ["3", "20", "3", "3"],
+        "operator": ["26201", "26201", "26202", "26201"],
+        "technology": ["LTE", "LTE", "LTE", "LTE"],
+    }
+    file = tmp_path / "log.csv"
+    lines = [",".join(names[role] for role in order)]
+    lines += [",".join(values[role][row] for role in order) for row in range(4)]
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    measurements, _ = read_measurements(file)
+    assert sorted(len(rows) for rows in measurements.by_cell().values()) == [1, 1, 1, 1]
