@@ -74,13 +74,14 @@ def likely_device() -> str:
     Returns
     -------
     str
-        ``cuda``, ``mps`` or ``cpu``; ``none`` where PyTorch is not installed.
+        ``cuda``, ``mps`` or ``cpu``; ``cpu`` where PyTorch is not installed: ONNX Runtime
+        computes there.
     """
     if not torch_is_installed():
-        return "none"
+        return "cpu"
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
-        return "none"
+        return "cpu"
     version = Path(spec.origin).with_name("version.py")
     if is_rocm_build(version) or (is_cuda_build(version) and count_cuda_devices() > 0):
         return "cuda"
@@ -172,7 +173,7 @@ def choose_device(name: str = "auto") -> str:
     'cpu'
     """
     require_device_name(name)
-    if name == "cpu" or (name == "auto" and likely_device() in {"cpu", "none"}):
+    if name == "cpu" or (name == "auto" and likely_device() == "cpu"):
         return "cpu"
     require_torch(f"The device {name!r}")
     import torch
