@@ -88,6 +88,7 @@ def check(
 @pytest.fixture(scope="module")
 def revealed(tmp_path_factory) -> list[str]:
     """What mypy --strict says of a user's script, which must have no error."""
+    pytest.importorskip("mypy")
     folder = tmp_path_factory.mktemp("user")
     (folder / "script.py").write_text(SCRIPT)
     # What the libraries below are typed as says nothing of rm_geo, and takes a minute to read.
