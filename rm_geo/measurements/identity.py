@@ -202,10 +202,15 @@ def choose_identity_columns(
         columns[_carrier_kind(found)] = found
     level = column_technology(level_column)
     tagged = any(column_technology(name) == level for name in names if name != level_column)
+    # Where the log has one level only, all identities are those of that level.
+    alone = not any(roles.is_named(name, roles.RSRP) for name in names if name != level_column)
     for key, role in IDENTITY_ROLES.items():
         if key in columns or (carrier is not None and key in {"channel", "frequency", "band"}):
             continue
-        fitting = _fitting(matching_columns(names, role), level, tagged=tagged)
+        found_columns = matching_columns(names, role)
+        fitting = _fitting(found_columns, level, tagged=tagged)
+        if not fitting and alone:
+            fitting = found_columns
         taken = set(columns.values()) | {level_column}
         fitting = [name for name in fitting if name not in taken]
         if "chosen" in columns and key in {"global", "number", "name", "site", "node"}:

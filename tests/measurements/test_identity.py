@@ -413,8 +413,9 @@ def headers(draw: st.DrawFn) -> dict[str, str]:
 
 
 @settings(
-    max_examples=120,
+    max_examples=200,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(names=headers(), order=st.permutations(list(SYNONYMS)))
