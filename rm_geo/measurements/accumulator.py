@@ -19,7 +19,13 @@ from rm_geo._util.disk_columns import DiskColumn, compress_in_place, empty_colum
 from rm_geo.errors import InputError
 from rm_geo.io.crs import CoordinateStats
 from rm_geo.io.tables import Source, Table
-from rm_geo.io.tables.arrow import Numbers, TextShare, TimeReader, to_degrees, to_numbers
+from rm_geo.io.tables.arrow import (
+    TextShare,
+    TimeReader,
+    looks_like_nmea,
+    to_degrees,
+    to_numbers,
+)
 from rm_geo.io.tables.source import Bounds
 from rm_geo.io.tables.wkb import Shapes
 from rm_geo.measurements.cleaning import (
@@ -150,6 +156,7 @@ class MeasurementAccumulator:
         for cell in choice.neighbours:
             keys |= dict.fromkeys(cell.identity)
         self._combinations = CombinationReader(tuple(keys))
+        self._nmea: bool | None = None  # until a chunk with a latitude
         self._places: dict[str, DiskColumn[Any]] = {}
         self._neighbour_levels = 0
         self._unselected = 0
@@ -421,7 +428,7 @@ class MeasurementAccumulator:
         serving: bool,
     ) -> None:
         """Append the levels of one cell of each row."""
-        of_cell, parent = explode_lists({"": level, **identity})
+        of_cell, parent = explode_lists({"": level, **identity}, "")
         level = of_cell.pop("")
         numbers = to_numbers(level, name, self._source.label)
         if serving:
@@ -467,6 +474,8 @@ class MeasurementAccumulator:
     def _coordinates(self, table: Table) -> tuple[Float64Array, Float64Array]:
         """Return the coordinates of the geometry or of two columns."""
         if "x" in self._column_of:
+            if self._nmea is None and "hemisphere of y" in self._column_of:
+                self._nmea = looks_like_nmea(table.columns[self._column_of["y"]])
             return self._degrees(table, "x"), self._degrees(table, "y")
         if table.x is None or table.y is None:
             raise InputError(
@@ -480,17 +489,15 @@ class MeasurementAccumulator:
         name = self._column_of[axis]
         letters = self._column_of.get(f"hemisphere of {axis}")
         hemisphere = None if letters is None else table.columns[letters]
-        numbers = to_degrees(table.columns[name], name, self._source.label, hemisphere=hemisphere)
+        numbers = to_degrees(
+            table.columns[name],
+            name,
+            self._source.label,
+            hemisphere=hemisphere,
+            nmea=bool(self._nmea),
+        )
         self._shares[axis].add(numbers)
         return numbers.values
-
-    def _numbers(self, table: Table, role: str) -> Numbers:
-        """Give a numeric column, and count its text."""
-        name = self._column_of[role]
-        numbers = to_numbers(table.columns[name], name, self._source.label)
-        if role in self._shares:
-            self._shares[role].add(numbers)
-        return numbers
 
     def _read_times(self, table: Table) -> NDArray[Any] | None:
         """Read the times of a chunk; None if their format is unknown."""

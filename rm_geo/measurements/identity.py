@@ -18,7 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +50,7 @@ IDENTITY_ROLES: Final[Mapping[str, Role]] = {
 SHARED_ROLES: Final = ("plmn", "mcc", "mnc", "operator", "technology")
 """Roles of the network, common to the serving cell and its neighbours."""
 
+_IN_PLACE_OF_CHOSEN: Final = {"global", "node", "number", "name", "site"}
 _LARGEST_SECTOR: Final = 255
 _LARGEST_PCI: Final = 1007
 # Android's and the loggers' words for "unknown": all bits of 28 and 36 bit identities are set.
@@ -58,10 +59,11 @@ _WHOLE: Final = re.compile(r"[+-]?\d+")
 _ROUNDED: Final = re.compile(r"\d[.,]?\d*[eE]\+?\d+")
 _ROUNDED_DIGITS: Final = re.compile(r"\d{11,}0{4,}")
 _LEGACY: Final = re.compile(
-    r"\b(?:2g|3g|gsm|edge|gprs|umts|w-?cdma|cdma|hs(?:pa|dpa|upa)\+?|evdo|td-?scdma|1x(?:rtt)?|utra)"
-    r"(?:\b|_)",
+    r"\b(?:2g|3g|gsm|edge|gprs|umts|w-?cdma|cdma|hs(?:pa|dpa|upa)\+?|e?hrpd|evdo|td-?scdma|"
+    r"1x(?:rtt)?|utran?|iden|i?wlan|wi-?fi)(?:\b|_)",
     re.I,
 )
+_NO_TECHNOLOGY: Final = {"", "-", "?", "-1", "unknown", "none", "null", "idle", "n/a", "no service"}
 _MOST_NAMED: Final = 3
 
 
@@ -135,8 +137,8 @@ class Resolution:
         3G).
     channel_of : ndarray of float64, shape (K,)
         EARFCN or NR-ARFCN of each combination; NaN where unknown.
-    used : str
-        Kind of identity of most rows; empty without one.
+    used : tuple of str
+        Roles of the identity of most rows; empty without one.
     notes, warnings : tuple of str
         Assignments that were made; cells that may be mixed up.
     """
@@ -144,7 +146,7 @@ class Resolution:
     cells: tuple[CellIdentity, ...]
     cell_of: NDArray[np.int32]
     channel_of: NDArray[np.float64]
-    used: str = ""
+    used: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -213,22 +215,8 @@ def choose_identity_columns(
             fitting = found_columns
         taken = set(columns.values()) | {level_column}
         fitting = [name for name in fitting if name not in taken]
-        if "chosen" in columns and key in {"global", "number", "name", "site", "node"}:
-            fitting = []
-        if len(fitting) > 1 and key in {"global", "pci", "number"}:
-            first = fitting[0]
-            pattern = next(r for r in role.patterns if r.match(roles.normalise(first)))
-            alike = [n for n in fitting if pattern.match(roles.normalise(n))]
-            best = [n for n in alike if column_technology(n) == level] or alike
-            if len(best) > 1 and key != "global":
-                raise InputError(
-                    f"{source} has {len(best)} columns that may hold the {role.name}: "
-                    f"{quoted(best)}.",
-                    hint=f"Choose one with {role.remedy}.",
-                )
-            fitting = best
-        if fitting:
-            columns[key] = fitting[0]
+        if fitting and not ("chosen" in columns and key in _IN_PLACE_OF_CHOSEN):
+            columns[key] = _only_column(fitting, key, level, source)
     suspicious = re.compile(r"pci|cell|zell|celda|cellule|\bn?ci\b|nci|eci|cgi|identity|sector")
     unrecognised = [
         name
@@ -239,6 +227,28 @@ def choose_identity_columns(
         and not re.search(r"rsr|sinr|snr|type|tech|neigh|count|qual|load|lat|lon", name.casefold())
     ]
     return IdentityColumns(columns, tuple(unrecognised))
+
+
+def _only_column(fitting: Sequence[str], key: str, level: str | None, source: str) -> str:
+    """Choose one of several columns of a role: that of the level's technology, else the first.
+
+    Two PCI or two cell numbers of one rank may differ: that is a question to the user.
+    """
+    if len(fitting) == 1 or key not in {"global", "pci", "number"}:
+        return fitting[0]
+    role = IDENTITY_ROLES[key]
+    ranks = [
+        next((k for k, r in enumerate(role.patterns) if r.match(roles.normalise(name))), None)
+        for name in fitting
+    ]
+    alike = [name for name, rank in zip(fitting, ranks, strict=True) if rank == ranks[0]]
+    best = [name for name in alike if column_technology(name) == level] or alike
+    if len(best) > 1 and key in {"pci", "number"}:
+        raise InputError(
+            f"{source} has {len(best)} columns that may hold the {role.name}: {quoted(best)}.",
+            hint=f"Choose one with {role.remedy}.",
+        )
+    return best[0]
 
 
 def _carrier_kind(name: str) -> str:
@@ -259,13 +269,10 @@ def _fitting(found: Sequence[str], level: str | None, *, tagged: bool) -> list[s
         rest = [name for name in found if column_technology(name) == "NR"]
         return neutral + others if neutral or others else rest
     if level == "NR" and tagged:
-        return own or ([] if level == "NR" and _has_other(found) else neutral)
+        # Beside a column of LTE, those without a technology belong to LTE as well.
+        has_lte = any(column_technology(name) == "LTE" for name in found)
+        return own or ([] if has_lte else neutral)
     return own + neutral
-
-
-def _has_other(found: Sequence[str]) -> bool:
-    """Whether a column states LTE, so that neutral ones belong to LTE as well."""
-    return any(column_technology(name) == "LTE" for name in found)
 
 
 class CombinationReader:
@@ -310,25 +317,17 @@ class CombinationReader:
         ndarray of int32, shape (rows,)
             Number of the combination of each row.
         """
-        codes = [
-            self._readers[key].read(columns[key])
-            for key in self.keys
-            if columns.get(key) is not None
-        ]
-        present = [key for key in self.keys if columns.get(key) is not None]
+        codes = {key: self._readers[key].read(columns[key]) for key in self.keys if key in columns}
         dense = np.zeros(rows, dtype=np.int64)
-        for values in codes:
+        for values in codes.values():
             width = int(values.max(initial=0)) + 1
             encoded = pa.array(dense * width + values).dictionary_encode()
             dense = encoded.indices.to_numpy().astype(np.int64)
         _, first, inverse = np.unique(dense, return_index=True, return_inverse=True)
-        names = {key: list(self._readers[key].names) for key in present}
+        names = {key: list(self._readers[key].names) for key in codes}
         numbers = np.empty(first.size, dtype=np.int32)
         for place, row in enumerate(first):
-            values_of = {
-                key: names[key][int(column[row])]
-                for key, column in zip(present, codes, strict=True)
-            }
+            values_of = {key: names[key][int(column[row])] for key, column in codes.items()}
             combination = tuple(values_of.get(key) for key in self.keys)
             numbers[place] = self.combinations.setdefault(combination, len(self.combinations))
         return np.asarray(numbers[inverse])
@@ -361,7 +360,7 @@ def clean_value(key: str, text: str | None) -> str | None:
     if key in {"operator", "name", "site", "chosen"}:
         return None if text in {"-1", "-"} else text
     if key == "technology":
-        return technology_of(text)
+        return None if text.strip().casefold() in _NO_TECHNOLOGY else technology_of(text)
     if key in {"band", "plmn", "mcc", "mnc"}:
         return None if text in {"-1", "-"} or (key != "mnc" and text == "0") else text
     number = _number(text)
@@ -441,48 +440,118 @@ def looks_rounded(text: str) -> bool:
 
 @dataclass(frozen=True)
 class _Row:
-    """One combination of values."""
+    """One combination of values, with its number of rows, network and carrier."""
 
     values: Mapping[str, str | None]
     count: int
+    operator: str | None = None
+    carrier: str | None = None
 
     def get(self, key: str) -> str | None:
         """Value of a role."""
         return self.values.get(key)
 
-    @property
-    def operator(self) -> str | None:
-        """The network: PLMN, country and network code, network code, or name."""
-        if (plmn := self.get("plmn")) is not None:
-            return plmn
-        mcc, mnc = self.get("mcc"), self.get("mnc")
-        if mnc is not None:
-            return f"mnc{mnc}" if mcc is None else f"{mcc}-{mnc}"
-        return self.get("operator")
 
-    @property
-    def carrier(self) -> str | None:
-        """The carrier: channel, frequency or band, the first that is known."""
-        for key, shape in (("channel", "earfcn{}"), ("frequency", "{}MHz"), ("band", "band{}")):
-            if (value := self.get(key)) is not None:
-                return shape.format(value)
+def _table(
+    keys: Sequence[str],
+    combinations: Sequence[tuple[str | None, ...]],
+    counts: NDArray[np.int64],
+    ignored: set[str],
+) -> list[_Row]:
+    """Normalise the values of all combinations, and name their networks and carriers."""
+    values = [
+        {
+            key: None if key in ignored else clean_value(key, text)
+            for key, text in zip(keys, combination, strict=True)
+        }
+        for combination in combinations
+    ]
+    operators = _labels(
+        [
+            [row.get("plmn"), _network_code(row.get("mcc"), row.get("mnc")), row.get("operator")]
+            for row in values
+        ]
+    )
+    carriers = _labels(
+        [
+            [
+                _shaped("earfcn{}", row.get("channel")),
+                _shaped("{}MHz", row.get("frequency")),
+                _shaped("band{}", row.get("band")),
+            ]
+            for row in values
+        ]
+    )
+    rows = zip(values, counts, operators, carriers, strict=True)
+    return [_Row(row, int(count), operator, carrier) for row, count, operator, carrier in rows]
+
+
+def _labels(rows: Sequence[Sequence[str | None]]) -> list[str | None]:
+    """Label rows by the first of several columns; others stand in where it is empty.
+
+    A value of a later column means the label that it has in other rows, if that is only one. If
+    it never occurs beside a label it is one itself; if it occurs beside several the row has none:
+    a band with two channels does not say which.
+
+    Examples
+    --------
+    >>> _labels([["1300", "3"], [None, "3"], [None, "20"], ["6300", "28"], ["6200", "28"],
+    ...          [None, "28"]])
+    ['1300', '1300', '20', '6300', '6200', None]
+    """
+    labels = [row[0] for row in rows]
+    for place in range(1, max((len(row) for row in rows), default=0)):
+        meant: dict[str, set[str]] = defaultdict(set)
+        for row, label in zip(rows, labels, strict=True):
+            if (value := row[place]) is not None and label is not None:
+                meant[value].add(label)
+        for number, (row, label) in enumerate(zip(rows, list(labels), strict=True)):
+            if label is None and (value := row[place]) is not None:
+                known = meant.get(value, {value})
+                labels[number] = next(iter(known)) if len(known) == 1 else None
+    return labels
+
+
+def _shaped(shape: str, value: str | None) -> str | None:
+    """Format a value; None stays None."""
+    return None if value is None else shape.format(value)
+
+
+def _network_code(mcc: str | None, mnc: str | None) -> str | None:
+    """Name a network by its codes; None without a network code."""
+    if mnc is None:
         return None
+    return f"mnc{mnc}" if mcc is None else f"{mcc}-{mnc}"
 
 
-# Kinds of identities in order of preference, and functions that return them, or None.
-_Maker = Callable[[_Row], "str | None"]
-_KINDS: Final[Mapping[str, _Maker]] = {
-    "chosen": lambda row: row.get("chosen"),
-    "global": lambda row: row.get("global"),
-    "node and cell number": lambda row: _pair(row.get("node"), row.get("number")),
-    "cell number": lambda row: _if(row.get("number"), lambda text: not _is_sector(text)),
-    "name": lambda row: _if(row.get("name"), lambda text: not _WHOLE.fullmatch(text)),
-    "node and PCI": lambda row: _pair(row.get("node"), row.get("pci"), "-pci"),
-    "PCI": lambda row: row.get("pci"),
-    "sector number": lambda row: row.get("number"),
-    "sector": lambda row: row.get("name"),
-    "site": lambda row: row.get("site"),
-    "node": lambda row: row.get("node"),
+class _Kind(NamedTuple):
+    """A kind of identity: the roles that make it, and how; None where they are missing."""
+
+    roles: tuple[str, ...]
+    make: Callable[[_Row], str | None]
+
+
+# In order of preference.
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "chosen": _Kind(("chosen",), lambda row: row.get("chosen")),
+    "global": _Kind(("global",), lambda row: row.get("global")),
+    "node and cell number": _Kind(
+        ("node", "number"), lambda row: _pair(row.get("node"), row.get("number"))
+    ),
+    "cell number": _Kind(
+        ("number",), lambda row: _if(row.get("number"), lambda text: not _is_sector(text))
+    ),
+    "name": _Kind(
+        ("name",), lambda row: _if(row.get("name"), lambda text: not _WHOLE.fullmatch(text))
+    ),
+    "node and PCI": _Kind(
+        ("node", "pci"), lambda row: _pair(row.get("node"), row.get("pci"), "-pci")
+    ),
+    "PCI": _Kind(("pci",), lambda row: row.get("pci")),
+    "sector number": _Kind(("number",), lambda row: row.get("number")),
+    "sector": _Kind(("name",), lambda row: row.get("name")),
+    "site": _Kind(("site",), lambda row: row.get("site")),
+    "node": _Kind(("node",), lambda row: row.get("node")),
 }
 _UNIQUE_KINDS: Final = ("chosen", "global", "node and cell number", "cell number")
 _SPLIT_BY_TECHNOLOGY: Final = ("name", "node and PCI", "PCI", "sector number", "sector", "site")
@@ -531,16 +600,7 @@ def resolve(
     warnings: list[str] = []
     notes: list[str] = []
     lost = _rounded_columns(keys, combinations, warnings)
-    table = [
-        _Row(
-            {
-                key: None if key in lost else clean_value(key, text)
-                for key, text in zip(keys, combination, strict=True)
-            },
-            int(count),
-        )
-        for combination, count in zip(combinations, counts, strict=True)
-    ]
+    table = _table(keys, combinations, counts, lost)
     legacy = [row.get("technology") == "2G/3G" for row in table]
     rows = [place for place, old in enumerate(legacy) if not old]
     base: dict[int, tuple[str, str | None]] = {p: _base(table[p]) for p in rows}
@@ -552,12 +612,14 @@ def resolve(
     for place in rows:
         groups[base[place]].append(place)
     parts: dict[tuple[str, str | None, str], list[int]] = {}
+    unstated: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for (kind, name), members in groups.items():
         shown = name
         if kind == "PCI" and name is not None and _has_better(kind, groups):
             shown = f"pci{name}"
-        for suffix, some in _split(kind, name, [(p, table[p]) for p in members], warnings).items():
+        for suffix, some in _split(kind, name, [(p, table[p]) for p in members], unstated).items():
             parts[(kind, shown, suffix)] = some
+    warnings += [_unstated_warning(what, cells_of) for what, cells_of in unstated.items()]
     cells: list[CellIdentity] = []
     cell_of = np.full(len(table), -1, dtype=np.int32)
     for (kind, name, suffix), members in parts.items():
@@ -565,7 +627,8 @@ def resolve(
         cell_of[members] = len(cells)
         cells.append(_identity(label, [table[p] for p in members], kind))
     warnings += _mixed_identity_warnings(cells, cell_of, table)
-    used = max(rows_by_kind, key=lambda kind: rows_by_kind[kind], default="")
+    most = max(rows_by_kind, key=lambda kind: rows_by_kind[kind], default="")
+    used = _KINDS[most].roles if most else ()
     channel_of = np.array([_channel(row) for row in table], dtype=np.float64)
     return Resolution(tuple(cells), cell_of, channel_of, used, tuple(notes), tuple(warnings))
 
@@ -579,7 +642,7 @@ def _channel(row: _Row) -> float:
 
 def _base(row: _Row) -> tuple[str, str | None]:
     """Return the first kind of identity whose values are present, and the identity."""
-    for kind, make in _KINDS.items():
+    for kind, (_, make) in _KINDS.items():
         if (name := make(row)) is not None:
             return kind, name
     return "", None
@@ -633,16 +696,25 @@ def _agree(first: str | None, second: str | None) -> bool:
 
 
 def _split(
-    kind: str, name: str | None, members: Sequence[tuple[int, _Row]], warnings: list[str]
+    kind: str,
+    name: str | None,
+    members: Sequence[tuple[int, _Row]],
+    unstated: dict[str, list[tuple[str, int]]],
 ) -> dict[str, list[int]]:
-    """Split the rows of one identity by network, technology and carrier; return them by suffix."""
+    """Split the rows of one identity by network, technology and carrier; return them by suffix.
+
+    Rows without one of these, beside rows with several of it, are added to ``unstated``.
+    """
     parts: dict[str, list[tuple[int, _Row]]] = {"": list(members)}
     tests: list[tuple[str, Callable[[_Row], str | None]]] = [
         ("operator", lambda row: row.operator),
         ("carrier", lambda row: row.carrier),
     ]
     if kind in _SPLIT_BY_TECHNOLOGY or not kind:
-        tests.insert(1, ("technology", lambda row: row.get("technology")))
+        # A channel number belongs to one technology: a log of 5G NSA states 5G for its LTE anchor.
+        tests.append(
+            ("technology", lambda row: None if row.get("channel") else row.get("technology"))
+        )
     for what, value_of in tests:
         split: dict[str, list[tuple[int, _Row]]] = {}
         for suffix, some in parts.items():
@@ -651,18 +723,26 @@ def _split(
             if len(stated) < 2:
                 split[suffix] = some
                 continue
-            unstated = sum(row.count for _, row in some if value_of(row) is None)
-            if unstated:
-                warnings.append(
-                    f"{unstated:,} rows of {name or 'the cell without an identity'} state no "
-                    f"{what}, and the log has {len(stated)} of them: these rows may belong to any."
-                )
+            silent = [row for _, row in some if value_of(row) is None and row.get(what) is None]
+            if missing := sum(row.count for row in silent):
+                unstated[what].append((name or "the cell without an identity", missing))
             for place, row in some:
                 value = value_of(row)
                 longer = suffix if value is None else f"{suffix}_{_slug(value)}"
                 split.setdefault(longer, []).append((place, row))
         parts = split
     return {suffix: [place for place, _ in some] for suffix, some in parts.items()}
+
+
+def _unstated_warning(what: str, cells: Sequence[tuple[str, int]]) -> str:
+    """Warn of rows that may belong to any of several networks, technologies or carriers."""
+    rows = sum(count for _, count in cells)
+    shown = ", ".join(name for name, _ in cells[:_MOST_NAMED])
+    more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
+    return (
+        f"{rows:,} rows of {shown}{more} state no {what}, and other rows of these identities have "
+        f"several: these rows may belong to any."
+    )
 
 
 def _slug(value: str) -> str:
@@ -678,7 +758,7 @@ def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdent
         return stated[0] if len(stated) == 1 else ""
 
     keys: dict[str, None] = {} if name is None else {name: None}
-    for _, make in sorted(_KINDS.items(), key=lambda item: item[0] != kind):
+    for _, (_, make) in sorted(_KINDS.items(), key=lambda item: item[0] != kind):
         if key := only({make(row) for row in members}):
             keys[key] = None
     channel = only({row.get("channel") for row in members})
@@ -704,7 +784,12 @@ def _rounded_columns(
         texts = {c[place] for c in combinations if c[place] is not None}
         rounded = sorted(text for text in texts if text is not None and looks_rounded(text))
         if rounded and 2 * len(rounded) >= len(texts):
-            others = [k for k in keys if k in {"pci", "global", "number", "node"} and k != key]
+            others = any(
+                clean_value(other, combination[at]) is not None
+                for at, other in enumerate(keys)
+                if other in {"pci", "global", "number", "node"} and other != key
+                for combination in combinations
+            )
             warnings.append(
                 f"The identities in the column of the {_role_name(key)} look rounded by a "
                 f"spreadsheet ({quoted(rounded, _MOST_NAMED)}): several cells may be one. Export "
@@ -729,7 +814,7 @@ def _mixed_identity_warnings(
         if (cell := int(cell_of[place])) < 0:
             continue
         for key, value in row.values.items():
-            if value is not None and key not in {"operator", "mcc", "mnc", "plmn", "band"}:
+            if value is not None and key not in {"operator", "mcc", "mnc", "plmn"}:
                 found[key][cell].add(value)
         if row.operator is not None:
             found["operator"][cell].add(row.operator)

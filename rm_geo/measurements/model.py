@@ -150,6 +150,11 @@ class Measurements:
         own = Visits(self.x, self.y, self.time)
         return own.distinct() if self.places is None else own.joined(self.places).distinct()
 
+    @cached_property
+    def _identity_by_name(self) -> dict[str | None, CellIdentity]:
+        """Identities by the names of their cells."""
+        return {identity.name: identity for identity in self.identities}
+
     def identity_of(self, name: str | None) -> CellIdentity:
         """Look up the identity of a cell.
 
@@ -163,10 +168,8 @@ class Measurements:
         CellIdentity
             With the name only, if nothing else is known.
         """
-        for identity in self.identities:
-            if identity.name == name:
-                return identity
-        return CellIdentity(name, () if name is None else (name,))
+        unknown = CellIdentity(name, () if name is None else (name,))
+        return self._identity_by_name.get(name, unknown)
 
     def by_cell(self) -> dict[str, Measurements]:
         """Split the measurements by cell.

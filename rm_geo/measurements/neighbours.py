@@ -140,7 +140,7 @@ def has_lists(column: pa.ChunkedArray) -> bool:
 
 
 def explode_lists(
-    columns: Mapping[str, pa.ChunkedArray],
+    columns: Mapping[str, pa.ChunkedArray], level: str
 ) -> tuple[dict[str, pa.ChunkedArray], NDArray[np.int64] | None]:
     """Convert each entry of lists in a field to a row.
 
@@ -148,6 +148,8 @@ def explode_lists(
     ----------
     columns : mapping of str to pyarrow.ChunkedArray
         Columns of one cell: level, identity, carrier. Those without lists are repeated.
+    level : str
+        Key of the level. Lists in other columns alone are not converted.
 
     Returns
     -------
@@ -160,13 +162,13 @@ def explode_lists(
     Examples
     --------
     >>> columns, row = explode_lists({"rsrp": pa.chunked_array([["-90;-95"]]),
-    ...                               "pci": pa.chunked_array([["101;202"]])})
+    ...                               "pci": pa.chunked_array([["101;202"]])}, "rsrp")
     >>> columns["pci"].to_pylist(), row.tolist()
     (['101', '202'], [0, 0])
     """
-    lists = {name: _as_lists(column) for name, column in columns.items() if has_lists(column)}
-    if not lists:
+    if not has_lists(columns[level]):
         return dict(columns), None
+    lists = {name: _as_lists(column) for name, column in columns.items() if has_lists(column)}
     lengths = {name: _lengths(values) for name, values in lists.items()}
     length = np.maximum.reduce(list(lengths.values()))
     alike = np.all([(own == length) for own in lengths.values()], axis=0)
@@ -190,9 +192,7 @@ def explode_lists(
 
 def _as_lists(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pyarrow has no types
     """Convert a column to a list array."""
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0) if whole.num_chunks else pa.array([], column.type)
+    whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
         trimmed = pc.utf8_trim(whole, characters=" \t[](){};|")
         return pc.split_pattern_regex(trimmed, _LIST_SEPARATOR)

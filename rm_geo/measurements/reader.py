@@ -334,26 +334,10 @@ def _unrecognised(identity: IdentityColumns) -> list[str]:
     ]
 
 
-_SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
-    "chosen": ("chosen",),
-    "global": ("global",),
-    "node and cell number": ("node", "number"),
-    "cell number": ("number",),
-    "name": ("name",),
-    "node and PCI": ("node", "pci"),
-    "PCI": ("pci",),
-    "sector number": ("number",),
-    "sector": ("name",),
-    "site": ("site",),
-    "node": ("node",),
-}
-
-
 def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
     """List the columns that identify most cells, and those of carriers and networks."""
     shown: dict[str, str] = {}
-    parts = [identity.columns[key] for key in _SHOWN.get(cells.used, ()) if key in identity.columns]
-    if parts:
+    if parts := [identity.columns[key] for key in cells.used if key in identity.columns]:
         shown["cell"] = " and ".join(parts)
     for label, keys in (
         ("channel", ("channel", "frequency", "band")),

@@ -71,13 +71,9 @@ class Selection:
         kept = self._rows(measurements)
         cells = self._cells(measurements, kept)
         if cells is not None:
-            before = _present(measurements, kept)
             kept = np.ones(len(measurements), dtype=np.bool_) if kept is None else kept
             for codes, block in iter_blocks(measurements.cell.codes, kept):
                 block &= cells[codes]
-            gone = before - int(cells[_codes(measurements)].sum())
-        else:
-            gone = 0
         if kept is None:
             return measurements, ()
         left = int(np.count_nonzero(kept))
@@ -87,6 +83,7 @@ class Selection:
                 "selection of time, network and cells.",
                 hint="Widen the selection.",
             )
+        gone = _present(measurements, None) - _present(measurements, kept)
         out = len(measurements) - left
         if not out:
             return measurements, ()
@@ -180,11 +177,6 @@ def parse_time(text: str, parameter: str) -> np.datetime64:
             hint="Write it as 2024-05-01 or 2024-05-01T10:30.",
         )
     return moment
-
-
-def _codes(measurements: Measurements) -> NDArray[np.intp]:
-    """Codes of the cells that occur."""
-    return np.flatnonzero(measurements.cell.counts())
 
 
 def _counts(measurements: Measurements, kept: NDArray[np.bool_] | None) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,13 +68,13 @@ class Visits:
         >>> visits.distinct().x.tolist()
         [1.0, 2.0]
         """
-        columns: list[tuple[str, NDArray[Any]]] = [("x", self.x), ("y", self.y)]
+        columns = [self.x, self.y]
         if self.time is not None:
-            columns.append(("time", self.time.astype("datetime64[ms]").view(np.int64)))
-        rows = np.empty(len(self), dtype=[(name, values.dtype) for name, values in columns])
-        for name, values in columns:
-            rows[name] = values
-        _, first = np.unique(rows, return_index=True)
-        first.sort()
+            columns.append(self.time.astype("datetime64[ms]").view(np.int64))
+        order = np.lexsort(columns)  # stable: of equal rows the first occurrence comes first
+        differs = [np.diff(values[order]) != 0 for values in columns]
+        is_first = np.ones(len(self), dtype=np.bool_)
+        is_first[1:] = np.logical_or.reduce(differs)
+        first = np.sort(order[is_first])
         time = None if self.time is None else self.time[first]
         return Visits(self.x[first], self.y[first], time)

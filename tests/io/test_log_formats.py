@@ -200,6 +200,26 @@ def test_notations_of_coordinates(tmp_path, header, row):
     assert found == pytest.approx((13.405, 52.520028), abs=2e-5)
 
 
+def test_longitudes_of_nmea_near_greenwich(tmp_path):
+    file = tmp_path / "log.csv"
+    rows = ["5130.7500,N,00007.6600,W,1,-90", "5130.7510,N,00007.6610,W,1,-91"]
+    file.write_text("\n".join(["lat,ns,lon,ew,PCI,RSRP", *rows]))
+    measurements, _ = read_measurements(file)
+    to_degrees = Transformer.from_crs(measurements.crs, 4326, always_xy=True)
+    found = to_degrees.transform(measurements.x[0], measurements.y[0])
+    assert found == pytest.approx((-0.127667, 51.5125), abs=2e-5)
+
+
+def test_errors_in_an_archive_name_the_archive(tmp_path):
+    file = tmp_path / "log.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("day/log.csv", "a,b\n1,2\n")
+    with pytest.raises(InputError) as caught:
+        read_measurements(file)
+    assert str(file) in str(caught.value)
+    assert "rm_geo-zip" not in str(caught.value)
+
+
 def test_the_southern_and_western_hemispheres_are_negative(tmp_path):
     file = tmp_path / "log.csv"
     file.write_text("lat,ns,lon,ew,PCI,RSRP\n" + "33.45,S,70.66,W,1,-90\n" * 5)

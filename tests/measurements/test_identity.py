@@ -435,3 +435,46 @@ def test_no_spelling_of_the_columns_mixes_networks_or_carriers(tmp_path, names, 
     file.write_text("\n".join(lines) + "\n", "utf-8")
     measurements, _ = read_measurements(file)
     assert sorted(len(rows) for rows in measurements.by_cell().values()) == [1, 1, 1, 1]
+
+
+def test_a_band_stands_in_for_a_missing_channel(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"PCI": [101], "EARFCN": [1300, ""], "Band": [3, 3], "RSRP": LEVELS},
+    )
+    assert cells(log) == {"101": COUNT}
+    log = write_log(
+        tmp_path / "log.csv",
+        {"PCI": [101], "EARFCN": [1300, ""], "Band": [3, 20], "RSRP": LEVELS},
+    )
+    assert cells(log) == {"101_earfcn1300": 20, "101_band20": 20}
+
+
+def test_a_name_stands_in_for_a_missing_network_code(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {"PLMN": [26201, "", 26202], "Operator": ["A", "A", "B"], "PCI": [101], "RSRP": LEVELS},
+        rows=42,
+    )
+    assert cells(log) == {"101_26201": 28, "101_26202": 14}
+
+
+@pytest.mark.parametrize("nothing", ["unknown", "Idle", "NONE", "", "No Service"])
+def test_words_for_no_technology_do_not_split_a_cell(tmp_path, nothing):
+    log = write_log(tmp_path / "log.csv", {"RAT": ["LTE", nothing], "PCI": [101], "RSRP": LEVELS})
+    assert cells(log) == {"101": COUNT}
+
+
+def test_rows_without_a_carrier_are_one_warning_for_all_cells(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {
+            "PCI": list(range(100, 110)),
+            "EARFCN": [1300] * 10 + [6300] * 10 + [""] * 10,
+            "RSRP": LEVELS,
+        },
+        rows=600,
+    )
+    _, report = read_measurements(log)
+    (warning,) = [text for text in report.warnings if "state no carrier" in text]
+    assert "200 rows of 100, 101, 102 and 7 more" in warning

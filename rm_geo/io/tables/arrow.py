@@ -25,7 +25,8 @@ MAX_TEXT_SHARE: Final = 0.05
 
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([iI]nf(inity)?|[nN]a[nN])$"
 _UNIT: Final = r"(?i)\s*(dbm|db|mhz|deg|degrees|°|m)$"
-_LARGEST_DEGREE: Final = 180.0
+_LARGEST_LATITUDE: Final = 90.0
+_NMEA_LATITUDE: Final = r"^\d{4}(\.\d+)?$"
 _SEXAGESIMAL: Final = (
     r"^(?P<first>[NSEW]?)\s*(?P<d>\d{1,3}(?:[.,]\d+)?)\s*(?:[°ºD]|DEG)?\s*"
     r"(?:(?P<m>\d{1,2}(?:[.,]\d+)?)\s*(?:['′’M]|MIN)?)?\s*"
@@ -173,6 +174,7 @@ def to_degrees(
     source: str,
     *,
     hemisphere: pa.ChunkedArray | None = None,
+    nmea: bool = False,
 ) -> Numbers:
     r"""Convert a column of longitudes or latitudes to degrees.
 
@@ -187,6 +189,9 @@ def to_degrees(
         Column and file, for messages.
     hemisphere : pyarrow.ChunkedArray, optional
         ``N``, ``S``, ``E`` or ``W`` of each row.
+    nmea : bool
+        Whether plain numbers are degrees and minutes without a separator; see
+        :func:`looks_like_nmea`.
 
     Returns
     -------
@@ -224,9 +229,42 @@ def to_degrees(
     letter = pc.utf8_upper(pc.utf8_trim_whitespace(_plain(hemisphere).cast(pa.string())))
     southern = np.asarray(pc.fill_null(pc.is_in(letter, value_set=pa.array(["S", "W"])), False))
     size = np.abs(numbers.values)
-    if np.nanmedian(size) > _LARGEST_DEGREE:  # NMEA: degrees and minutes without a separator
+    if nmea:
         size = size // 100 + (size % 100) / 60
     return Numbers(np.where(southern, -size, size), numbers.is_text, numbers.examples)
+
+
+def looks_like_nmea(latitude: pa.ChunkedArray) -> bool | None:
+    """Whether latitudes are degrees and minutes without a separator, as in NMEA sentences.
+
+    Latitudes decide for longitudes too: ``00007.66`` could be a longitude in degrees.
+
+    Parameters
+    ----------
+    latitude : pyarrow.ChunkedArray
+        Latitudes beside a column of hemispheres.
+
+    Returns
+    -------
+    bool or None
+        None if there is no value.
+
+    Examples
+    --------
+    >>> looks_like_nmea(pa.chunked_array([["5231.2017"]]))
+    True
+    >>> looks_like_nmea(pa.chunked_array([["0030.5"]])), looks_like_nmea(pa.chunked_array([[52.5]]))
+    (True, False)
+    """
+    column = _plain(latitude)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        text = _null_words_to_null(pc.utf8_trim_whitespace(column))
+        if text.null_count == len(text):
+            return None
+        if _all_match(text, _NMEA_LATITUDE):
+            return True
+    sizes = np.abs(to_numbers(column, "latitude", "").values)
+    return bool(np.nanmedian(sizes) > _LARGEST_LATITUDE) if np.isfinite(sizes).any() else None
 
 
 def _part(column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -6,13 +6,14 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from rm_geo.errors import InputError
-from rm_geo.io.tables.source import Request, Source
+from rm_geo.errors import InputError, RmGeoError
+from rm_geo.io.tables.source import Request, Source, Table
 
 _LARGEST_BYTES: Final = 16 << 30
 _LARGEST_RATIO: Final = 500  # of unpacked to packed bytes; text of logs has some 5 to 30
@@ -86,13 +87,23 @@ def open_zipped(
             f"{path} cannot be unpacked: {str(error).rstrip('.')}.",
             hint="Copy it again, or unpack it with another program.",
         ) from error
-    source = opened(Path(folder.name) / chosen.name)
+    unpacked = Path(folder.name) / chosen.name
+    known = f"{path} ({chosen})"
+    try:
+        source = opened(unpacked)
+    except RmGeoError as error:
+        raise error.known_as(unpacked, known) from error
+    return replace(source, path=path, chunks=partial(_chunks, source, folder, known))
 
-    def chunks(request: Request) -> object:
-        assert folder.name  # the folder lives as long as this function
-        return source.chunks(request)
 
-    return replace(source, path=path, chunks=chunks)  # type: ignore[arg-type]
+def _chunks(
+    source: Source, folder: tempfile.TemporaryDirectory[str], known: str, request: Request
+) -> Iterator[Table]:
+    """Read an unpacked table; its folder is removed when the last reference to it is gone."""
+    try:
+        yield from source.chunks(request)
+    except RmGeoError as error:
+        raise error.known_as(Path(folder.name) / source.path.name, known) from error
 
 
 def _is_hidden(info: zipfile.ZipInfo) -> bool:
