@@ -175,7 +175,7 @@ class LogBins:
 
 
 def _bin_keys(x: NDArray[Any], y: NDArray[Any], bin_m: float) -> NDArray[np.int64]:
-    """Give the bin of each position a key: the row in the upper, the column in the lower 32 bits."""
+    """Give each position the key of its bin: row in the upper, column in the lower 32 bits."""
     col = np.floor(x / bin_m).astype(np.int64)
     row = np.floor(y / bin_m).astype(np.int64)
     return np.asarray((row << 32) + (col + (1 << 31)))
