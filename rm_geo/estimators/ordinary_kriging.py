@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from rm_geo._types import Float64Array, FloatArray
+from rm_geo._util.threads import single_threaded_algebra
 from rm_geo.errors import DependencyError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.parameters import require_whole
@@ -18,7 +19,6 @@ from rm_geo.estimators.tilewise import (
     TileSamples,
     pixel_blocks,
     pixel_centres_m,
-    single_threaded_algebra,
 )
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.variogram import fit_variogram, semivariance

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from rm_geo._types import Float64Array, FloatArray
+from rm_geo._util.threads import single_threaded_algebra
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.sites.facts import SiteInfo
 
@@ -283,16 +282,6 @@ def pixel_centres_m(window: tuple[slice, slice], spacing_m: float) -> Float64Arr
     rows, cols = (np.arange(axis.start, axis.stop) + 0.5 for axis in window)
     grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1)
     return np.asarray(grid.reshape(-1, 2) * spacing_m, dtype=np.float64)
-
-
-def single_threaded_algebra() -> AbstractContextManager[object]:
-    """Keep BLAS on one thread: for thousands of small systems.
-
-    Distributing systems of a few dozen unknowns over threads costs more than solving them, up
-    to a hundred times more on a busy machine, where the threads wait for each other.
-    """
-    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
-    return limits
 
 
 def evaluate_field(field: FittedField, out_dbm: FloatArray, spacing_m: float) -> None:

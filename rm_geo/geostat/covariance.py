@@ -9,7 +9,8 @@ decomposition for each candidate, which is affordable for a few hundred values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -37,6 +38,10 @@ class NestedExponentialCovariance:
     at which the correlation has fallen to 1/e. The *practical* range (95 % of the sill), which
     variograms of PyKrige and GSLIB state, is three times as long.
 
+    A structure with a cross range is anisotropic: ``sill * exp(-|u| / range - |w| / cross_range)``
+    along two perpendicular axes, u and w, that are turned by an angle. This is the separable
+    exponential of levels along streets: a long range along a street, a short one across it.
+
     Callers pass positions (:meth:`between`) or lags along the two axes (:meth:`at_lags`), not
     distances, so that a model whose range depends on the direction needs no other caller.
 
@@ -48,17 +53,42 @@ class NestedExponentialCovariance:
         Range of each structure, in the unit of the positions.
     nugget : float
         Variance without spatial correlation.
+    cross_ranges : sequence of float or None, shape (K,), optional
+        Range of each structure across the axis u; None for an isotropic structure. Not given,
+        all structures are isotropic.
+    angle : float
+        Direction of the axis u in radians, from the first axis of the positions towards the
+        second.
+
+    Raises
+    ------
+    ValueError
+        If the sills, ranges and cross ranges are not equally many.
 
     Examples
     --------
     >>> covariance = NestedExponentialCovariance.single(sill=4.0, range=10.0, nugget=1.0)
     >>> covariance.at_lags(np.array([0.0, 6.0]), np.array([0.0, 8.0])).round(3).tolist()
     [4.0, 1.472]
+
+    A street along the second axis:
+
+    >>> street = NestedExponentialCovariance((4.0,), (100.0,), 0.0, (10.0,), np.pi / 2)
+    >>> street.at_lags(np.array([0.0, 10.0]), np.array([10.0, 0.0])).round(3).tolist()
+    [3.619, 1.472]
     """
 
     sills: tuple[float, ...]
     ranges: tuple[float, ...]
     nugget: float = 0.0
+    cross_ranges: tuple[float | None, ...] = ()
+    angle: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.ranges) != len(self.sills):
+            raise ValueError(f"{len(self.sills)} sills, but {len(self.ranges)} ranges")
+        if self.cross_ranges and len(self.cross_ranges) != len(self.sills):
+            raise ValueError(f"{len(self.sills)} sills, but {len(self.cross_ranges)} cross ranges")
 
     @classmethod
     def single(cls, sill: float, range: float, nugget: float = 0.0) -> NestedExponentialCovariance:
@@ -71,16 +101,38 @@ class NestedExponentialCovariance:
         return float(np.sum(self.sills))
 
     @property
+    def is_isotropic(self) -> bool:
+        """Whether no structure has a cross range."""
+        return all(cross is None for cross in self.cross_ranges)
+
+    @property
     def longest_range(self) -> float:
-        """Longest range of a structure that has a sill; 0 without one."""
+        """Longest range of a structure that has a sill, in any direction; 0 without one."""
         return max(
-            (r for s, r in zip(self.sills, self.ranges, strict=True) if s > 0.0), default=0.0
+            (max(r, cross or 0.0) for s, r, cross in self._structures() if s > 0.0), default=0.0
         )
 
     @property
     def practical_range(self) -> float:
         """Distance at which less than a twentieth of the longest structure is left."""
         return 3.0 * self.longest_range
+
+    def scaled(self, factor: float) -> NestedExponentialCovariance:
+        """Multiply all variances by a factor.
+
+        Parameters
+        ----------
+        factor : float
+            Not negative.
+
+        Examples
+        --------
+        >>> NestedExponentialCovariance.single(0.5, 60.0, 0.25).scaled(4.0)
+        NestedExponentialCovariance(sills=(2.0,), ranges=(60.0,), nugget=1.0, cross_ranges=(), \
+angle=0.0)
+        """
+        sills = tuple(factor * sill for sill in self.sills)
+        return replace(self, sills=sills, nugget=factor * self.nugget)
 
     def between(self, first: Float64Array, second: Float64Array) -> Float64Array:
         """Covariance between two sets of positions, without the nugget.
@@ -94,7 +146,9 @@ class NestedExponentialCovariance:
         -------
         ndarray of float64, shape (N, M)
         """
-        return self._at_distance(cdist(first, second))
+        if self.is_isotropic:
+            return self._at_distance(cdist(first, second))
+        return self.at_lags(*(np.subtract.outer(first[:, k], second[:, k]) for k in range(2)))
 
     def at_lags(self, du: NDArray[Any], dw: NDArray[Any]) -> NDArray[Any]:
         """Covariance at lags along the two axes, without the nugget.
@@ -109,14 +163,28 @@ class NestedExponentialCovariance:
         ndarray
             Of the broadcast shape and the type of the lags.
         """
-        return self._at_distance(np.hypot(du, dw))
+        total = self._at_distance(np.sqrt(du * du + dw * dw))
+        if self.is_isotropic:
+            return total
+        kind = total.dtype.type
+        cos, sin = kind(np.cos(self.angle)), kind(np.sin(self.angle))
+        along, across = np.abs(cos * du + sin * dw), np.abs(cos * dw - sin * du)
+        for sill, length, cross in self._structures():
+            if sill > 0.0 and cross is not None:
+                total += kind(sill) * np.exp(along / -kind(length) + across / -kind(cross))
+        return total
+
+    def _structures(self) -> Iterator[tuple[float, float, float | None]]:
+        """Sill, range and cross range of each structure."""
+        cross_ranges = self.cross_ranges or (None,) * len(self.sills)
+        return zip(self.sills, self.ranges, cross_ranges, strict=True)
 
     def _at_distance(self, distance: NDArray[Any]) -> NDArray[Any]:
-        """Covariance at distances; the same shape and type."""
+        """Covariance of the isotropic structures at distances; the same shape and type."""
         total = np.zeros_like(distance)
         kind = distance.dtype.type
-        for sill, length in zip(self.sills, self.ranges, strict=True):
-            if sill > 0.0:
+        for sill, length, cross in self._structures():
+            if sill > 0.0 and cross is None:
                 total += kind(sill) * np.exp(distance / -kind(length))
         return total
 

@@ -16,12 +16,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import spatial
 
 from rm_geo._types import Float64Array, FloatArray
 from rm_geo._util.median import median
 from rm_geo._util.row_blocks import extend_rows
-from rm_geo.geostat.covariance import NestedExponentialCovariance
+from rm_geo.geostat.local_kriging import LocalKriging
 from rm_geo.geostat.multiscale_kriging import (
     KrigedField,
     fit_covariance,
@@ -29,7 +28,7 @@ from rm_geo.geostat.multiscale_kriging import (
     within_block,
 )
 from rm_geo.raster.bands import RowBand
-from rm_geo.raster.blocks import Blocks, block_means, block_sums
+from rm_geo.raster.blocks import block_means, block_sums
 from rm_geo.raster.points import Points
 from rm_geo.raster.resample import resample_blocks
 
@@ -309,25 +308,14 @@ def _standard_deviation(points: Points, shape: tuple[int, int]) -> FloatArray:
     covariance = fit_covariance(blocks, whole=True)
     power = float(np.mean(np.square(points.value, dtype=np.float64)))
     unshared = max(power - covariance.sill, covariance.nugget) + within_block(covariance)
-    variance = covariance.sill - _explained_variance(blocks, covariance) + unshared
-    std_db = np.sqrt(variance).astype(np.float32).reshape(blocks.mean.shape)
+    known, centres = (
+        np.argwhere(places).astype(np.float64)
+        for places in (blocks.occupied, np.ones(blocks.mean.shape, dtype=np.bool_))
+    )
+    field = LocalKriging(
+        known, np.zeros(len(known)), covariance, known_mean=0.0, neighbors=_STD_NEIGHBORS
+    )
+    std_db = (
+        np.sqrt(field.at(centres).variance + unshared).astype(np.float32).reshape(blocks.mean.shape)
+    )
     return resample_blocks(std_db, block_px, 1, shape)
-
-
-def _explained_variance(blocks: Blocks, covariance: NestedExponentialCovariance) -> Float64Array:
-    """Variance at each block's centre that the nearest data explain; shape (h * w,)."""
-    data = np.argwhere(blocks.occupied).astype(np.float64)
-    centres = np.argwhere(np.ones(blocks.mean.shape, bool)).astype(np.float64)
-    neighbors = min(_STD_NEIGHBORS, len(data))
-    ranks = np.arange(1, neighbors + 1)  # a list of ranks keeps the axis of a single one
-    _, index = spatial.KDTree(data).query(centres, k=ranks)
-    near = data[index]
-    apart = near[:, :, None] - near[:, None, :]
-    towards = covariance.at_lags(*np.moveaxis(near - centres[:, None], -1, 0))
-    # A small ridge separates blocks even where there is no nugget.
-    ridge = 1e-6 * covariance.sill + 1e-12
-    matrix = covariance.at_lags(*np.moveaxis(apart, -1, 0))
-    matrix += (covariance.nugget + ridge) * np.eye(neighbors)
-    weights = np.linalg.solve(matrix, towards[..., None])[..., 0]
-    explained = np.einsum("ij,ij->i", weights, towards)
-    return np.asarray(np.clip(explained, 0.0, covariance.sill))

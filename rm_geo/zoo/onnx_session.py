@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rm_geo._types import FloatArray
+from rm_geo._util.threads import available_threads
 from rm_geo.errors import ModelError
 
 
@@ -34,7 +33,7 @@ class OnnxNetwork:
     def __init__(self, path: Path, sha256: str) -> None:
         runtime: Any = importlib.import_module("onnxruntime")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = _threads()
+        options.intra_op_num_threads = available_threads()
         # Tiles are prepared and written while the network computes: waiting threads would take
         # the cores from that.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -75,15 +74,3 @@ class OnnxNetwork:
             for name, array in zip(self._inputs, arrays, strict=True)
         }
         return tuple(self._session.run(None, feed))
-
-
-def _threads() -> int:
-    """Count the threads to compute with: PyTorch's number if it is loaded, else the cores."""
-    if "torch" in sys.modules:
-        return int(sys.modules["torch"].get_num_threads())
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    if chosen.isdecimal() and int(chosen) > 0:
-        return int(chosen)
-    if hasattr(os, "sched_getaffinity"):  # a container's share, where the system reports it
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

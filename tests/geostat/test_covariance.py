@@ -1,5 +1,7 @@
 """REML recovers the range of simulated values, and finds none in noise."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,3 +91,52 @@ def test_range_is_the_distance_of_a_correlation_of_one_over_e() -> None:
     model = NestedExponentialCovariance.single(sill=1.0, range=8.0)
     beyond = model.at_lags(np.array([8.0, model.practical_range]), np.zeros(2))
     np.testing.assert_allclose(beyond, [np.exp(-1.0), np.exp(-3.0)])
+
+
+STREETS = NestedExponentialCovariance((4.0, 3.0), (100.0, 20.0), 1.0, (10.0, None), 0.3)
+
+
+def test_covariance_along_a_street_reaches_further_than_across() -> None:
+    along = 50.0 * np.array([np.cos(0.3), np.sin(0.3)])
+    across = 50.0 * np.array([-np.sin(0.3), np.cos(0.3)])
+    lags = np.stack([along, across])
+    shared = 3.0 * np.exp(-50.0 / 20.0)
+    expected = [4.0 * np.exp(-50.0 / 100.0) + shared, 4.0 * np.exp(-50.0 / 10.0) + shared]
+    np.testing.assert_allclose(STREETS.at_lags(*lags.T), expected)
+
+
+@given(st.floats(-4.0, 4.0))
+def test_turning_positions_and_axes_together_changes_nothing(angle: float) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.uniform(0, 40, (7, 2)), rng.uniform(0, 40, (5, 2))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    turned = dataclasses.replace(STREETS, angle=STREETS.angle + angle)
+    np.testing.assert_allclose(
+        turned.between(first @ turn, second @ turn), STREETS.between(first, second), rtol=1e-9
+    )
+
+
+def test_anisotropic_covariance_is_valid() -> None:
+    position = np.random.default_rng(1).uniform(0, 200, (150, 2))
+    matrix = STREETS.between(position, position)
+    np.testing.assert_array_equal(matrix, matrix.T)
+    assert np.linalg.eigvalsh(matrix).min() > 0.0
+
+
+def test_equal_ranges_along_two_axes_are_no_circle() -> None:
+    model = NestedExponentialCovariance((1.0,), (10.0,), cross_ranges=(10.0,))
+    straight, diagonal = model.at_lags(np.array([10.0, 6.0]), np.array([0.0, 8.0]))
+    assert straight == pytest.approx(np.exp(-1.0))
+    assert diagonal == pytest.approx(np.exp(-1.4))
+
+
+def test_longest_range_of_either_axis_counts() -> None:
+    model = NestedExponentialCovariance((1.0, 0.0), (10.0, 500.0), cross_ranges=(70.0, None))
+    assert model.longest_range == 70.0
+    assert not model.is_isotropic
+
+
+@pytest.mark.parametrize("wrong", [{"ranges": (1.0, 2.0)}, {"cross_ranges": (1.0, 2.0)}])
+def test_structures_must_be_complete(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="1 sills, but 2"):
+        NestedExponentialCovariance(**({"sills": (1.0,), "ranges": (1.0,)} | wrong))

@@ -1,0 +1,37 @@
+"""Threads to compute with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+
+def available_threads() -> int:
+    """Count the threads to compute with: PyTorch's number if it is loaded, else the cores.
+
+    Returns
+    -------
+    int
+        At least 1. ``OMP_NUM_THREADS`` limits it, and so does a container's share of the cores.
+    """
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].get_num_threads())
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):  # a container's share, where the system reports it
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def single_threaded_algebra() -> AbstractContextManager[object]:
+    """Keep BLAS on one thread: for thousands of small systems.
+
+    Distributing systems of a few dozen unknowns over threads costs more than solving them, up
+    to a hundred times more on a busy machine, where the threads wait for each other.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
