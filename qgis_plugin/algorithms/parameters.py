@@ -35,6 +35,7 @@ METHODS = (
     "rbf",
     "ordinary-kriging",
     "random-forest",
+    "street-ensemble",
     "matrix-completion",
     "cost231-hata",
     "spm",

@@ -134,6 +134,13 @@ _ENTRIES: Final[tuple[_Entry, ...]] = (
         "rm_geo.estimators.random_forest:RandomForestEstimator",
     ),
     _Entry(
+        MethodInfo(
+            "street-ensemble",
+            "Kriging and regression trees along the streets, around a log-distance law",
+        ),
+        "rm_geo.estimators.street_ensemble:StreetEnsembleEstimator",
+    ),
+    _Entry(
         MethodInfo("matrix-completion", "The map as a matrix of low rank (soft-impute)"),
         "rm_geo.estimators.matrix_completion:MatrixCompletionEstimator",
     ),

@@ -134,6 +134,10 @@ angle=0.0)
         sills = tuple(factor * sill for sill in self.sills)
         return replace(self, sills=sills, nugget=factor * self.nugget)
 
+    def turned(self, angle: float) -> NestedExponentialCovariance:
+        """Set the direction of the axis u, in radians."""
+        return replace(self, angle=angle)
+
     def between(self, first: Float64Array, second: Float64Array) -> Float64Array:
         """Covariance between two sets of positions, without the nugget.
 

@@ -1,0 +1,215 @@
+"""A log-distance law averaged over the sites that the transmitter may have.
+
+Where the transmitter is not known, its place and the slope of the path loss can be fitted to the
+levels. The best fit alone extrapolates wildly: with a site far from its data and a steep slope
+it follows chance gradients. Here every candidate site on a lattice is weighed by the evidence of
+its law, with a prior for the slope and one for no law at all, and the laws are averaged (Bayesian
+model averaging; Hoeting et al., Statistical Science 14, 1999). Shadowing is correlated along a
+drive, so that the evidence comes from the likelihood of a Gaussian process and not from
+independent residuals, of which there are always enough to be certain of a wrong site.
+
+With a known transmitter (:class:`rm_geo.geostat.path_loss_trend.DistanceTrend` serves rasters)
+the only candidate is its site, and what is averaged is law or no law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import linalg
+from scipy.spatial.distance import cdist
+
+from rm_geo._types import Float64Array
+from rm_geo.geostat.block_folds import block_numbers
+from rm_geo.geostat.covariance import NestedExponentialCovariance
+
+_BLOCK_M: Final = 20.0
+"""Levels are averaged over blocks of this side first: they are correlated within."""
+
+_MOST_BLOCKS: Final = 400
+"""Most blocks of a fit; a random subset of more: the cost is cubic."""
+
+_LATTICE: Final = 17
+"""Candidate sites along each axis."""
+
+_MARGIN: Final = 0.25
+"""Candidates lie within the box of the data, and this share of its longer side beyond."""
+
+_LEAST_MARGIN_M: Final = 100.0
+"""A few readings at one place say nothing of where the transmitter is."""
+
+_NEAR_M: Final = 10.0
+"""Added to the distance, so that the level at the site is finite."""
+
+_SLOPE_DB: Final = -25.0
+_SLOPE_STD_DB: Final = 10.0
+"""Prior of the slope in dB per decade of distance: macro cells have -20 to -40."""
+
+_MEAN_STD_DB: Final = 10.0
+"""Prior of the level around the mean of the data."""
+
+_FLAT_PRIOR: Final = 0.1
+"""Prior probability of a constant level."""
+
+_SHADOWING: Final = NestedExponentialCovariance((0.45, 0.55), (60.0, 400.0), 0.1)
+"""Correlation of shadowing by distance in metres."""
+
+_VARIANCES_DB2: Final = (15.0, 30.0, 60.0, 120.0)
+"""Candidates for the variance of shadowing, equally likely."""
+
+_NOISE_DB2: Final = 0.5
+_LEAST_WEIGHT: Final = 1e-6
+_CHUNK: Final = 4096
+
+
+@dataclass(frozen=True)
+class AveragedDistanceLaw:
+    """A level that falls with the logarithm of the distance, averaged over candidate sites.
+
+    Attributes
+    ----------
+    site_m : ndarray of float64, shape (K, 2)
+        Candidate sites that have weight.
+    weight : ndarray of float64, shape (K,)
+        Posterior probability of each; they sum to 1 - ``flat``.
+    slope_db : ndarray of float64, shape (K,)
+        Weight times slope in dB per decade.
+    level_dbm : float
+        Level that the averaged law would have at ``log10`` distances of 0.
+    flat : float
+        Posterior probability of a constant level.
+
+    Examples
+    --------
+    >>> position_m = np.random.default_rng(0).uniform(0, 1000, (200, 2))
+    >>> distance_m = np.hypot(*(position_m - [300.0, 500.0]).T)
+    >>> law = AveragedDistanceLaw.fit(position_m, -30.0 * np.log10(distance_m + 10.0))
+    >>> law.at(np.array([[300.0, 500.0], [300.0, 990.0]])).round(-1).tolist()
+    [-40.0, -80.0]
+    """
+
+    site_m: Float64Array
+    weight: Float64Array
+    slope_db: Float64Array
+    level_dbm: float
+    flat: float
+
+    @classmethod
+    def fit(
+        cls,
+        position_m: Float64Array,
+        level_dbm: Float64Array,
+        noise_db2: Float64Array | None = None,
+        site_m: Float64Array | None = None,
+    ) -> AveragedDistanceLaw:
+        """Weigh the candidates by their evidence.
+
+        Parameters
+        ----------
+        position_m : ndarray of float64, shape (N, 2)
+            Positions in metres, N >= 1.
+        level_dbm : ndarray of float64, shape (N,)
+            Levels in dBm.
+        noise_db2 : ndarray of float64, shape (N,), optional
+            Variance of the error of each level, beyond that of a plain measurement.
+        site_m : ndarray of float64, shape (2,), optional
+            The transmitter's site, where it is known.
+
+        Returns
+        -------
+        AveragedDistanceLaw
+        """
+        place, level, noise = _block_means(position_m, level_dbm, noise_db2)
+        sites = _lattice(place) if site_m is None else np.asarray(site_m, dtype=float)[None]
+        decades = _decades(place, sites)
+        middle, mean = decades.mean(axis=0), float(level.mean())
+        correlation = _SHADOWING.between(place, place)
+        evidence, flat_evidence = [], []
+        slope, offset, flat_offset = [], [], []
+        for variance in _VARIANCES_DB2:
+            matrix = variance * correlation + _MEAN_STD_DB**2
+            matrix[np.diag_indices(level.size)] += variance * _SHADOWING.nugget + _NOISE_DB2 + noise
+            lower = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+            right = np.column_stack([level - mean, np.ones_like(level), decades - middle])
+            solved = linalg.solve_triangular(lower, right, lower=True, check_finite=False)
+            y, ones, x = solved[:, 0], solved[:, 1], solved[:, 2:]
+            # The slope has a normal prior, so that it is integrated in closed form.
+            power = np.square(x).sum(axis=0)
+            agreement = x.T @ y - _SLOPE_DB * power
+            left = float(y @ y) - 2.0 * _SLOPE_DB * (x.T @ y) + _SLOPE_DB**2 * power
+            gain = 1.0 + _SLOPE_STD_DB**2 * power
+            left -= _SLOPE_STD_DB**2 * agreement**2 / gain
+            constant = -float(np.log(np.diag(lower)).sum())
+            slope.append(_SLOPE_DB + _SLOPE_STD_DB**2 * agreement / gain)
+            evidence.append(constant - 0.5 * (np.log(gain) + left))
+            flat_evidence.append(constant - 0.5 * float(y @ y))
+            offset.append(mean + _MEAN_STD_DB**2 * (float(ones @ y) - slope[-1] * (ones @ x)))
+            flat_offset.append(mean + _MEAN_STD_DB**2 * float(ones @ y))
+        most = max(float(np.max(evidence)), max(flat_evidence))
+        laws = np.exp(np.array(evidence) - most) * ((1.0 - _FLAT_PRIOR) / len(sites))
+        flat = np.exp(np.array(flat_evidence) - most) * _FLAT_PRIOR
+        total = float(laws.sum() + flat.sum())
+        weight, flat = laws / total, flat / total
+        slopes = (weight * np.array(slope)).sum(axis=0)
+        level_at_zero = float((weight * np.array(offset)).sum() + flat @ np.array(flat_offset))
+        level_at_zero -= float(slopes @ middle)
+        kept = weight.sum(axis=0) > _LEAST_WEIGHT
+        # What the dropped candidates contribute on average stays in the level.
+        level_at_zero += float(slopes[~kept] @ middle[~kept])
+        return cls(
+            sites[kept], weight.sum(axis=0)[kept], slopes[kept], level_at_zero, float(flat.sum())
+        )
+
+    def at(self, position_m: Float64Array) -> Float64Array:
+        """Evaluate the averaged law.
+
+        Parameters
+        ----------
+        position_m : ndarray of float64, shape (M, 2)
+            Positions in metres.
+
+        Returns
+        -------
+        ndarray of float64, shape (M,)
+            Level in dBm.
+        """
+        level_dbm = np.empty(len(position_m))
+        for start in range(0, len(position_m), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            level_dbm[part] = _decades(position_m[part], self.site_m) @ self.slope_db
+        return level_dbm + self.level_dbm
+
+
+def _decades(position_m: Float64Array, site_m: Float64Array) -> Float64Array:
+    """Logarithms of the distances between positions and sites, shape (N, K)."""
+    return np.asarray(np.log10(cdist(position_m, site_m) + _NEAR_M))
+
+
+def _lattice(position_m: Float64Array) -> Float64Array:
+    """Candidate sites around positions, shape (K, 2)."""
+    low, high = position_m.min(axis=0), position_m.max(axis=0)
+    margin = max(_MARGIN * float((high - low).max()), _LEAST_MARGIN_M)
+    first, second = np.linspace(low - margin, high + margin, _LATTICE).T
+    return np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
+
+
+def _block_means(
+    position_m: Float64Array, level_dbm: Float64Array, noise_db2: Float64Array | None
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Average positions and levels over blocks; the variance of each mean's error."""
+    block = block_numbers(position_m[:, 0], position_m[:, 1], _BLOCK_M)
+    noise = np.zeros_like(level_dbm) if noise_db2 is None else noise_db2
+    # Readings in one block share their shadowing, whatever their number.
+    weight = 1.0 / (noise + _VARIANCES_DB2[0])
+    total = np.bincount(block, weight)
+    columns = (position_m[:, 0], position_m[:, 1], level_dbm, weight * noise)
+    first, second, level, variance = (
+        np.bincount(block, weight * column) / total for column in columns
+    )
+    place, variance = np.column_stack([first, second]), variance / total
+    if level.size > _MOST_BLOCKS:
+        kept = np.random.default_rng(0).choice(level.size, _MOST_BLOCKS, replace=False)
+        return place[kept], level[kept], variance[kept]
+    return place, level, variance
