@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
-from rm_geo._types import FloatArray, IntArray
+from rm_geo._types import BoolArray, FloatArray, IntArray
 from rm_geo.raster.points import Points
 
 
@@ -86,6 +87,45 @@ def coarse_rows(rows: slice, factor: int, length: int) -> slice:
     """
     top, bottom, _ = _between(np.array([rows.start, rows.stop - 1]), factor, length)
     return slice(int(top[0]), int(bottom[-1]) + 1)
+
+
+def coarse_blocks_of(wanted: BoolArray, rows: slice, factor: int, blocks: slice) -> BoolArray:
+    """Mark the blocks that :func:`resample_rows` needs for some pixels.
+
+    Parameters
+    ----------
+    wanted : ndarray of bool, shape (rows, W)
+        Pixels of the result.
+    rows : slice
+        Their rows.
+    factor : int
+        Rows and columns along a block.
+    blocks : slice
+        Rows of blocks, as :func:`coarse_rows` gives them.
+
+    Returns
+    -------
+    ndarray of bool, shape (blocks, ceil(W / factor))
+        The blocks of wanted pixels, and their neighbours.
+
+    Examples
+    --------
+    >>> wanted = np.zeros((2, 9), dtype=bool)
+    >>> wanted[1, 8] = True
+    >>> coarse_blocks_of(wanted, slice(2, 4), 3, slice(0, 2)).astype(int).tolist()
+    [[0, 1, 1], [0, 1, 1]]
+    """
+    above = rows.start - rows.start // factor * factor
+    below, right = -(above + len(wanted)) % factor, -wanted.shape[1] % factor
+    padded = np.pad(wanted, ((above, below), (0, right)))
+    own = np.asarray(
+        padded.reshape(len(padded) // factor, factor, -1, factor).any(axis=(1, 3)), dtype=np.bool_
+    )
+    needed = np.zeros((blocks.stop - blocks.start + 2, own.shape[1]), dtype=np.bool_)
+    first = rows.start // factor - blocks.start + 1
+    needed[first : first + len(own)] = own
+    grown: BoolArray = np.asarray(ndimage.binary_dilation(needed, np.ones((3, 3))))
+    return grown[1:-1]
 
 
 def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:

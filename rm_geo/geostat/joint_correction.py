@@ -1,0 +1,199 @@
+"""Correction of the map of a cell by its estimates at visited places.
+
+At a place that the drive visited without reporting the cell, a joint estimate of all cells says
+more than the map of the cell's own readings. The differences between the two are kriged with the
+variance of each estimate as its noise, and added to the map. At the cell's readings the
+difference is zero: the map keeps them.
+
+Source: kriging with heteroscedastic measurement errors, Delhomme, "Kriging in the hydrosciences",
+Advances in Water Resources 1 (1978), section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from rm_geo._types import BoolArray, Float64Array, FloatArray
+from rm_geo.geostat.covariance import NestedExponentialCovariance
+from rm_geo.geostat.local_kriging import LocalKriging
+from rm_geo.raster.resample import coarse_blocks_of, coarse_rows, resample_rows
+
+_COVARIANCE: Final = NestedExponentialCovariance((0.6, 0.4), (15.0, 60.0))
+"""Covariance of the differences in metres, relative to their variance. With (40, 150) m the
+corrected maps of two scanner drives had 0.1 dB more."""
+
+_NOISE_SHARE: Final = 0.3
+"""Share of an estimate's variance that differs from bin to bin. The rest is the noise of the
+readings that it was judged by, and errors that neighbouring bins share."""
+
+_READING_NOISE: Final = 0.06
+_LEAST_VARIANCE_DB2: Final = 4.0
+_NEIGHBORS: Final = 32
+_EXTENT_M: Final = 180.0
+"""Further away from an estimate the correction is zero: three times the longest range."""
+
+BLOCK_M: Final = 5.0
+
+
+@dataclass(frozen=True)
+class VisitedLevels:
+    """Estimates of one cell at visited bins where it was not reported.
+
+    Attributes
+    ----------
+    position_m : ndarray of float64, shape (K, 2)
+        x and y in the CRS of the map.
+    level_dbm, std_db : ndarray of float64, shape (K,)
+        Estimates and their standard deviations.
+    readings_m : ndarray of float64, shape (N, 2)
+        Positions of the bins with readings of the cell.
+    others : int
+        Number of other cells that the estimates rest on.
+    weight : float
+        Weight of the joint estimate beside the single-cell one.
+    """
+
+    position_m: Float64Array
+    level_dbm: Float64Array
+    std_db: Float64Array
+    readings_m: Float64Array
+    others: int
+    weight: float
+
+    def __len__(self) -> int:
+        return int(self.level_dbm.size)
+
+
+@dataclass(frozen=True)
+class JointCorrection:
+    """Kriged differences between estimates at visited places and a map.
+
+    Attributes
+    ----------
+    field : LocalKriging
+        Differences at visited bins, and zeros at readings; rows and columns in metres from the
+        north-west corner of the grid.
+    estimates : KDTree
+        Positions of the visited bins, in the same coordinates.
+    shape : tuple of int
+        Rows and columns of the grid.
+    spacing_m : float
+        Side of a pixel.
+    """
+
+    field: LocalKriging
+    estimates: KDTree
+    shape: tuple[int, int]
+    spacing_m: float
+
+    @classmethod
+    def fit(
+        cls,
+        row_col: Float64Array,
+        difference_db: Float64Array,
+        std_db: Float64Array,
+        readings_row_col: Float64Array,
+        shape: tuple[int, int],
+        spacing_m: float,
+    ) -> JointCorrection | None:
+        """Prepare the kriging of differences.
+
+        Parameters
+        ----------
+        row_col : ndarray of float64, shape (K, 2)
+            Positions of the estimates in pixels.
+        difference_db : ndarray of float64, shape (K,)
+            Estimate minus map; NaN where the map has no value.
+        std_db : ndarray of float64, shape (K,)
+            Standard deviations of the estimates.
+        readings_row_col : ndarray of float64, shape (N, 2)
+            Positions of the cell's readings in pixels, where the map is right.
+        shape : tuple of int
+            Rows and columns of the grid.
+        spacing_m : float
+            Side of a pixel.
+
+        Returns
+        -------
+        JointCorrection or None
+            None without any difference.
+
+        Examples
+        --------
+        >>> correction = JointCorrection.fit(np.array([[10.0, 50.0]]), np.array([-8.0]),
+        ...     np.array([1.0]), np.array([[10.0, 5.0]]), (20, 100), 1.0)
+        >>> row = correction.on_rows(slice(10, 11), np.ones((1, 100), dtype=bool))[0]
+        >>> bool(row[50] < -4), bool(abs(row[5]) < 1)
+        (True, True)
+        """
+        known = np.isfinite(difference_db)
+        if not known.any():
+            return None
+        place = row_col[known] * spacing_m
+        difference = difference_db[known]
+        variance = max(float(np.mean(difference**2)), _LEAST_VARIANCE_DB2)
+        noise = np.concatenate(
+            [
+                _NOISE_SHARE * std_db[known] ** 2,
+                np.full(len(readings_row_col), _READING_NOISE * variance),
+            ]
+        )
+        field = LocalKriging(
+            np.concatenate([place, readings_row_col * spacing_m]),
+            np.concatenate([difference, np.zeros(len(readings_row_col))]),
+            _COVARIANCE.scaled(variance),
+            noise,
+            known_mean=0.0,
+            neighbors=_NEIGHBORS,
+        )
+        return cls(field, KDTree(place), shape, spacing_m)
+
+    def at(self, row_col: Float64Array) -> Float64Array:
+        """Correct single positions.
+
+        Parameters
+        ----------
+        row_col : ndarray of float64, shape (M, 2)
+            Positions in pixels.
+
+        Returns
+        -------
+        ndarray of float64, shape (M,)
+            Correction in dB.
+        """
+        place = row_col * self.spacing_m
+        correction = np.zeros(len(place))
+        distance, _ = self.estimates.query(place, distance_upper_bound=_EXTENT_M)
+        near = np.flatnonzero(np.isfinite(distance))
+        correction[near] = self.field.at(place[near]).mean
+        return correction
+
+    def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
+        """Correct some rows of the map.
+
+        The field is evaluated at blocks of some 5 m, and interpolated between their centres.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows of the grid.
+        wanted : ndarray of bool, shape (rows, W)
+            Pixels that are needed; the others may be zero.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            Correction in dB.
+        """
+        block_px = max(int(BLOCK_M / self.spacing_m), 1)
+        height, width = (-(-length // block_px) for length in self.shape)
+        blocks = coarse_rows(rows, block_px, height)
+        row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
+        field = np.zeros((blocks.stop - blocks.start, width), dtype=np.float32)
+        centres = np.column_stack([row + blocks.start, col]).astype(np.float64) * block_px
+        field[row, col] = self.at(centres + 0.5 * block_px)
+        return resample_rows(field, block_px, rows, self.shape[1], blocks.start, height)
