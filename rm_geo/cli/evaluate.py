@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# --out is the name that these commands had before they were collected here.
+# --out is an alias of --output.
 _out_option = click.option(
     "-o",
     "--output",
@@ -42,7 +42,7 @@ _seed_option = click.option(
 
 
 def _models_option(command: F) -> F:
-    """Add ``--model KEY=NAME|FILE`` and ``--methods`` of a comparison."""
+    """Add ``--model KEY=NAME|FILE`` and ``--methods`` to a command."""
     command = click.option(
         "--methods",
         metavar="NAMES",
@@ -175,8 +175,8 @@ def mars(
     """MARS's tables 1 and 2 and maps side by side on the set DATASET, published figures beside.
 
     Lines without a trained model are listed as absent. Keys of --model, at 4x: srresnet-4,
-    supreme-4, mars-4-paper, mars-4; in setting 1 srresnet-4-i and so on, since other models
-    have learnt from its test transmitters.
+    supreme-4, mars-4-paper, mars-4; in setting 1 srresnet-4-i and so on, since the
+    other models were trained on its test transmitters.
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
@@ -433,7 +433,7 @@ def drive_test(
 
 
 def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> None:
-    """Write a table as CSV and Markdown, and show it."""
+    """Write a table as CSV and Markdown and print it."""
     from rm_geo.validation.tables import markdown_table, write_csv, write_markdown
 
     write_csv(out / f"{name}.csv", rows)

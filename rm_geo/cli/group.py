@@ -1,4 +1,4 @@
-"""The root command: commands are imported when named, errors are one message."""
+"""Root command: imports commands on demand and shows each error as one message."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ COMMANDS: Final = {
     "doctor": "Check the environment: versions, device, models, drivers.",
     "info": "Show methods, models and defaults, or describe a raster.",
 }
-"""The commands and their one-line helps: ``--help`` imports none of them."""
+"""Commands and their short help, so that ``--help`` imports no command."""
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is named."""
+    """Group that imports the module of a command on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands in the order of use."""
+        """List the commands in the order of use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -51,12 +51,12 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
+        """Write the list of commands without imports."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Note how errors are shown, before any can occur."""
+        """Store the error format before errors can occur."""
         ctx.meta["rm_geo.json"] = "--json" in args
         ctx.meta["rm_geo.debug"] = "--debug" in args
         return super().parse_args(ctx, args)
@@ -74,8 +74,8 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
-        """Run the command; every error becomes one message and an exit code."""
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - type of click
+        """Run the command; each error becomes one message and an exit code."""
         _stop_on_sigterm()
         if not wants_debug(ctx):
             warnings.simplefilter("ignore")
@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
             _fail(error, ctx)
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]  # noqa: ANN401 - click's own
-        """Run as a program; a closed pipe ends it without a message."""
+        """Run as a program; a closed output pipe gives no message."""
         try:
             return super().main(args, **extra)
         except BrokenPipeError:
@@ -93,7 +93,7 @@ class LazyGroup(click.Group):
 
 
 def _fail(error: BaseException, ctx: click.Context) -> NoReturn:
-    """Raise what click turns into a message and an exit code."""
+    """Raise the exception that click shows as a message and an exit code."""
     failure = failure_of(error, ctx)
     if isinstance(failure, Failure):
         raise failure from error
@@ -101,14 +101,14 @@ def _fail(error: BaseException, ctx: click.Context) -> NoReturn:
 
 
 def _stop_on_sigterm() -> None:
-    """Let a termination signal unwind the stack, so that nothing half-written stays."""
+    """Convert SIGTERM to an exception, so that incomplete files are removed."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise Stopped(143)
 
     try:
         signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever embeds us handles signals
+    except ValueError:  # not the main thread: the embedding program handles signals
         return
 
 

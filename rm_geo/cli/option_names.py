@@ -1,4 +1,4 @@
-"""Names of the command line for the options that messages of the library name."""
+"""Command-line options for the parameter names in messages of the library."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _OTHERS: Final = {
     "split=null": "--set split=null",
     "test_transmitters": "--test-transmitters",
 }
-"""Parameters that are not options of a prediction, and values of options."""
+"""Parameters that are not prediction options, and parameters with values."""
 
 
 @cache
 def option_names() -> Mapping[str, str]:
-    """Give the option of each parameter, such as ``--reach`` for ``reach_m``.
+    """Return the command-line option of each parameter, such as ``--reach`` for ``reach_m``.
 
     Returns
     -------
     mapping of str to str
-        Options of the command line by the parameters of the library.
+        Options by parameter name.
     """
     from rm_geo.options import option_fields
 
@@ -52,7 +52,17 @@ def option_names() -> Mapping[str, str]:
 
 
 def flag_of(name: str) -> str:
-    """Write a name as an option.
+    """Convert a name to a command-line option.
+
+    Parameters
+    ----------
+    name : str
+        Name with underscores.
+
+    Returns
+    -------
+    str
+        Option with dashes.
 
     Examples
     --------
@@ -62,22 +72,22 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def in_words_of_options(text: str) -> str:
-    """Replace the parameters that a message names by options of the command line.
+def with_option_names(text: str) -> str:
+    """Replace the parameter names in a message by command-line options.
 
     Parameters
     ----------
     text : str
-        A message, a hint or a line of the log.
+        Message, hint or log line.
 
     Returns
     -------
     str
-        The text in the words of the command line.
+        Text with command-line options.
 
     Examples
     --------
-    >>> in_words_of_options("Allow more (`max_tiles`).")
+    >>> with_option_names("Allow more (`max_tiles`).")
     'Allow more (--max-tiles).'
     """
     return in_words_of(option_names(), text) if "`" in text else text

@@ -30,9 +30,9 @@ def console_options(command: F) -> F:
     @wraps(command)
     def wrapper(*args: Any, quiet: bool, as_json: bool, debug: bool, **options: Any) -> Any:  # noqa: ANN401
         from rm_geo._util.console import TerminalConsole, open_console
-        from rm_geo.cli.option_names import in_words_of_options
+        from rm_geo.cli.option_names import with_option_names
 
-        console = open_console(quiet=quiet, as_json=as_json, wording=in_words_of_options)
+        console = open_console(quiet=quiet, as_json=as_json, wording=with_option_names)
         try:
             return command(*args, console=console, **options)
         finally:

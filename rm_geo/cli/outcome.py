@@ -10,11 +10,11 @@ import click
 
 from rm_geo._util.console import json_line
 from rm_geo._util.error_report import Explanation, explain
-from rm_geo.cli.option_names import in_words_of_options, option_names
+from rm_geo.cli.option_names import option_names, with_option_names
 
 
 class Stopped(BaseException):
-    """A termination signal; not an Exception, so that nothing swallows it."""
+    """Termination signal; a BaseException, so that ``except Exception`` does not catch it."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -22,7 +22,7 @@ class Stopped(BaseException):
 
 
 class Failure(click.ClickException):
-    """An error as click shows it: a message, a hint and an exit code."""
+    """Error that click shows: message, hint and exit code."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Failure(click.ClickException):
         details: str = "",
     ) -> None:
         super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click means it to be set
+        self.exit_code = exit_code  # type: ignore[misc]  # settable in click
         self.hint, self.kind = hint, kind
         self.as_json, self.details = as_json, details
 
@@ -59,7 +59,7 @@ class Failure(click.ClickException):
 
 
 def wants_debug(ctx: click.Context) -> bool:
-    """Tell whether tracebacks are shown: ``--debug`` or ``RM_GEO_DEBUG=1``.
+    """Return whether tracebacks are shown (``--debug`` or ``RM_GEO_DEBUG=1``).
 
     Parameters
     ----------
@@ -69,26 +69,26 @@ def wants_debug(ctx: click.Context) -> bool:
     Returns
     -------
     bool
-        Whether they are.
+        True if tracebacks are shown.
     """
     chosen = os.environ.get("RM_GEO_DEBUG", "") not in {"", "0"}
     return chosen or bool(ctx.find_root().meta.get("rm_geo.debug"))
 
 
 def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
-    """Turn what a command raised into what click shows.
+    """Convert an exception of a command to one that click shows.
 
     Parameters
     ----------
     error : BaseException
-        What was raised.
+        Exception of the command.
     ctx : click.Context
-        Context of the command, which says how errors are shown.
+        Context of the command, with the error format.
 
     Returns
     -------
     BaseException
-        A :class:`Failure`, or the error itself where it is one of click's own.
+        A :class:`Failure`, or ``error`` itself if click handles it.
     """
     as_json = bool(ctx.meta.get("rm_geo.json"))
     details = ""
@@ -115,24 +115,24 @@ def failure_of(error: BaseException, ctx: click.Context) -> BaseException:
         error = KeyboardInterrupt()
     if isinstance(error, (click.ClickException, click.exceptions.Exit, BrokenPipeError)):
         return error
-    told = explain(error, details="Run again with --debug")
-    message, hint = _in_words_of_options(told)
+    explanation = explain(error, details="Run again with --debug")
+    message, hint = _with_option_names(explanation)
     return Failure(
         message,
         hint=hint,
-        exit_code=told.exit_code,
-        kind=told.kind,
+        exit_code=explanation.exit_code,
+        kind=explanation.kind,
         as_json=as_json,
-        details="" if told.exit_code == 130 else details,
+        details="" if explanation.exit_code == 130 else details,
     )
 
 
-def _in_words_of_options(told: Explanation) -> tuple[str, str | None]:
-    """Write message and hint with the options of the command line; name the one at fault."""
-    message = in_words_of_options(told.message)
-    hint = None if told.hint is None else in_words_of_options(told.hint)
-    if told.parameter is not None:
-        option = option_names().get(told.parameter)
+def _with_option_names(explanation: Explanation) -> tuple[str, str | None]:
+    """Return message and hint with command-line options; add the invalid one if not named."""
+    message = with_option_names(explanation.message)
+    hint = None if explanation.hint is None else with_option_names(explanation.hint)
+    if explanation.parameter is not None:
+        option = option_names().get(explanation.parameter)
         if option is not None and option not in f"{message} {hint}":
             message = f"{message.rstrip('.')} ({option})."
     return message, hint

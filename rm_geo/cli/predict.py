@@ -1,4 +1,4 @@
-"""``rm-geo predict``: measurements in, radio maps and building maps out."""
+"""``rm-geo predict``: radio maps and building maps from measurements."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def predict(
         source = local(measurements, places, fetched)
         if dry_run:
             if scheduler is None and workers is None:
-                from rm_geo.pipeline.dry_run import dry_run as rehearse
+                from rm_geo.pipeline.dry_run import dry_run as estimate_run
 
-                _tell_plan(rehearse(source, options, console), None, console)
+                _show_plan(estimate_run(source, options, console), None, console)
                 return
             from rm_geo.distributed.dry_run import dry_run_on_cluster
 
             plan, worker_pool = dry_run_on_cluster(
                 source, options, console, scheduler=scheduler, workers=workers
             )
-            _tell_plan(plan, worker_pool, console)
+            _show_plan(plan, worker_pool, console)
             return
         from rm_geo.pipeline.predict import predict as map_cells
         from rm_geo.products.summary import SUMMARY_NAMES
@@ -80,16 +80,16 @@ def predict(
             from rm_geo.pipeline.plan import plan_run, require_mappable_cell
 
             run_plan = plan_run(source, options, console)
-            require_mappable_cell(run_plan)  # before workers are started
+            require_mappable_cell(run_plan)  # before the workers start
             client = places.enter_context(open_cluster(scheduler, workers, options.method.device))
             tiles = places.enter_context(DaskTiles(client, options))
             results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)
-    _tell_results(results, output, console)
+    _show_results(results, output, console)
 
 
-def _tell_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console) -> None:
-    """Say what a run would do; and by whom, where that is not this process."""
+def _show_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console) -> None:
+    """Show cells, tiles and expected time of a run, and the workers if there are any."""
     from dataclasses import asdict
 
     from rm_geo._util.console import duration
@@ -150,12 +150,12 @@ def _tell_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console)
 
 
 def _width(names: Sequence[str]) -> int:
-    """Width of the column of names."""
+    """Return the width of the name column."""
     return max([24, *(len(name) for name in names)])
 
 
-def _tell_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
-    """Say what was made, and what was skipped; fail if a cell did."""
+def _show_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
+    """Show mapped, failed and skipped cells; raise if a cell failed."""
     from dataclasses import asdict
 
     from rm_geo.errors import InputError

@@ -1,4 +1,4 @@
-"""Options of a prediction: of ``rm-geo predict``, and the defaults of the jobs of ``batch``."""
+"""Prediction options of ``rm-geo predict``, and defaults of the jobs of ``rm-geo batch``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
 
 def predict_settings(command: F) -> F:
-    """Add all options of a prediction, and ``--config``."""
+    """Add all prediction options and ``--config`` to a command.
+
+    Parameters
+    ----------
+    command : callable
+        Function of the command.
+
+    Returns
+    -------
+    callable
+        The function with the options.
+    """
     command = click.option(
         "--config",
         type=click.Path(path_type=Path),
@@ -32,12 +43,12 @@ def settings_of(chosen: Mapping[str, Any]) -> PredictOptions:
     Parameters
     ----------
     chosen : mapping
-        What the decorated command got.
+        Keyword arguments of the decorated command.
 
     Returns
     -------
     PredictOptions
-        Defaults, changed by the configuration file, changed by the command line.
+        Command line, else configuration file, else default.
 
     Raises
     ------
@@ -46,7 +57,7 @@ def settings_of(chosen: Mapping[str, Any]) -> PredictOptions:
     ConfigError
         If the configuration file has an unknown name or an invalid value.
     InputError
-        If it cannot be read.
+        If the configuration file cannot be read.
     """
     from rm_geo.options import PredictOptions
     from rm_geo.pipeline.options_file import read_options

@@ -1,4 +1,4 @@
-"""``rm-geo qgis``: the QGIS plugin, installed and packed."""
+"""``rm-geo qgis``: install and package the QGIS plugin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def profile_options(command: F) -> F:
-    """Add the options that choose a profile of QGIS."""
+    """Add the options that select a QGIS profile to a command.
+
+    Parameters
+    ----------
+    command : callable
+        Function of the command.
+
+    Returns
+    -------
+    callable
+        The function with the options.
+    """
     command = click.option(
         "--profiles-path",
         type=click.Path(path_type=Path),
@@ -57,7 +68,7 @@ def install_command(
     enable: bool,
     console: Console,
 ) -> None:
-    """Put the plugin into QGIS, and have it use this environment."""
+    """Install the plugin in QGIS and set this environment as its interpreter."""
     from rm_geo.qgis.bundle import plugin_files
     from rm_geo.qgis.install import install, status
     from rm_geo.qgis.profiles import choose_profiles
@@ -68,7 +79,7 @@ def install_command(
         install(chosen, files, python=python, enable=enable)
         found.append(status(chosen, files))
     lines = [line for one in found for line in _lines(one)]
-    _tell(
+    _show(
         found, [*lines, "Start QGIS (again): Processing > Toolbox > Radio maps (rm_geo)."], console
     )
 
@@ -77,7 +88,7 @@ def install_command(
 @profile_options
 @console_options
 def uninstall_command(profile: str | None, profiles_path: Path | None, console: Console) -> None:
-    """Take the plugin out of QGIS again."""
+    """Remove the plugin from QGIS."""
     from rm_geo.qgis.install import uninstall
     from rm_geo.qgis.profiles import choose_profiles
 
@@ -90,14 +101,14 @@ def uninstall_command(profile: str | None, profiles_path: Path | None, console: 
 @profile_options
 @console_options
 def status_command(profile: str | None, profiles_path: Path | None, console: Console) -> None:
-    """Say where the plugin is installed, and whether it can work."""
+    """Show where the plugin is installed, and whether it can run."""
     from rm_geo.qgis.bundle import plugin_files
     from rm_geo.qgis.install import status
     from rm_geo.qgis.profiles import choose_profiles
 
     files = plugin_files()
     found = [status(one, files) for one in choose_profiles(profile, profiles_path)]
-    _tell(found, [line for one in found for line in _lines(one)], console)
+    _show(found, [line for one in found for line in _lines(one)], console)
 
 
 @qgis.command("package")
@@ -119,8 +130,8 @@ def package_command(output: Path, console: Console) -> None:
     console.result({"file": path, "files": len(files)}, f"{path}: {len(files)} files")
 
 
-def _tell(found: list[PluginStatus], lines: list[str], console: Console) -> None:
-    """Give the state of each profile."""
+def _show(found: list[PluginStatus], lines: list[str], console: Console) -> None:
+    """Show the state of each profile."""
     console.result({"profiles": [asdict(one) for one in found]}, "\n".join(lines))
 
 
@@ -134,4 +145,4 @@ def _lines(one: PluginStatus) -> list[str]:
         f"  folder       {one.folder}",
         f"  interpreter  {one.python}",
     ]
-    return lines if one.problem is None else [*lines, f"  to mend      {one.problem}"]
+    return lines if one.problem is None else [*lines, f"  problem      {one.problem}"]

@@ -1,4 +1,4 @@
-"""``rm-geo train``: hand a configuration to the training loop, and keep the finished model."""
+"""``rm-geo train``: run a training configuration and save the finished model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "--max-steps",
     type=click.IntRange(1),
     metavar="N",
-    help="Budget in steps: training ends with whichever is spent first.",
+    help="Budget of steps; training ends when the first budget is spent.",
 )
 @device_option
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of PyTorch.")
@@ -71,9 +71,9 @@ if TYPE_CHECKING:
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on from the checkpoint in --out.",
+    help="Resume from the checkpoint in --out.",
 )
-@click.option("--seed", type=click.IntRange(0), metavar="N", help="Of everything random.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of all random numbers.")
 @click.option(
     "--set",
     "settings",
@@ -90,11 +90,11 @@ def train(
     threads: int | None,
     resume: bool,
     console: Console,
-    **chosen: Any,  # noqa: ANN401 - the options above that end up in the recipe
+    **chosen: Any,  # noqa: ANN401 - options that become part of the recipe
 ) -> None:
     """Train a network of a KIND, such as radiocycle, radiocycle-drive or mars.
 
-    'python -m rm_geo.datasets.generate --help' tells how to make simulated scenes. Several
+    'python -m rm_geo.datasets.generate --help' shows how to simulate scenes. For several
     GPUs: 'torchrun --nproc-per-node N -m rm_geo train ...'.
     """
     from rm_geo.devices import require_torch
@@ -147,7 +147,18 @@ def train(
 
 
 def describe_device(place: torch.device) -> str:
-    """Name what a training ran on."""
+    """Return the name of a training device.
+
+    Parameters
+    ----------
+    place : torch.device
+        Device.
+
+    Returns
+    -------
+    str
+        Model of the GPU, or device type and number of threads.
+    """
     import torch
 
     if place.type == "cuda":
@@ -156,7 +167,7 @@ def describe_device(place: torch.device) -> str:
 
 
 def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Put together what file, options and settings say, the later before the earlier."""
+    """Combine recipe file, options and ``--set``; later sources take precedence."""
     from rm_geo.errors import ConfigError
     from rm_geo.training.builtin_recipes import SETTINGS, network_of_size
     from rm_geo.zoo.kinds import SUPERRES_KINDS
@@ -186,14 +197,14 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
 
 
 def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
-    """Read a recipe, a file's or a ready one; JSON is YAML too."""
+    """Read a recipe from a YAML or JSON file, or return a built-in one."""
     from rm_geo.errors import ConfigError
     from rm_geo.training.builtin_recipes import builtin_recipe
 
     if config is None:
         return {}
     path = Path(config)
-    if not path.suffix and not path.is_file():  # a folder of that name is no recipe
+    if not path.suffix and not path.is_file():  # a folder with this name is ignored
         return builtin_recipe(kind, config)
     import yaml
 
@@ -208,7 +219,7 @@ def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
 
 
 def _put(recipe: dict[str, Any], key: str, value: Any) -> None:  # noqa: ANN401 - any YAML value
-    """Set a dotted key, making the sections on its way."""
+    """Set a dotted key and create missing sections."""
     from rm_geo.errors import ConfigError
 
     *sections, last = key.split(".")

@@ -1,1 +1,1 @@
-"""rm_geo as a process beside another program."""
+"""Worker process: serves another program over standard input and output."""

@@ -1,17 +1,17 @@
-"""Jobs of the worker: a JSON request in, files in a folder and a JSON result out.
+"""Jobs of the worker: each takes a JSON request, writes files and returns a JSON result.
 
-Each job makes the same call of the library as the command of that name, and writes the same
-bytes. All jobs are functions of three parameters:
+A job calls the same library function as the command of the same name and writes the same bytes.
+All jobs are functions of three parameters:
 
 values : mapping
     The request.
 folder : Path
-    Gets the files; the service publishes them.
+    Folder to write into; the service moves the files to the output folder.
 progress : Progress
-    Gets the progress, and is asked whether to stop.
+    Receives the progress and raises on cancellation.
 
-They return the facts of the result, and raise :class:`~rm_geo.errors.UsageError` for a request
-that is incomplete or of the wrong type, and what the library raises.
+A job returns the values of the result event. It raises :class:`~rm_geo.errors.UsageError` if the
+request is incomplete or has a value of the wrong type, and the errors of the library.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def inspect(values: Values, _folder: Path, progress: Progress) -> dict[str, Any]
 
 
 def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Map every cell: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
+    """Map all cells: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
     from rm_geo.pipeline.predict import predict as map_cells
     from rm_geo.products.summary import skipped_line
 
@@ -101,7 +101,7 @@ def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any
 
 
 def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Refine a raster: ``raster`` (path), ``name`` of the file to make, and ``options``."""
+    """Refine a raster: ``raster`` (path), ``name`` of the output file, and ``options``."""
     from rm_geo.workflows.superresolve import superresolve
 
     source = Path(_require(values, "raster", str))
@@ -149,9 +149,9 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     """Evaluate methods on measurements held out by blocks.
 
-    Takes ``measurements``, ``methods`` (a list of names), ``folds``, ``block_m``, ``name`` of the
-    table to make, and ``options`` of :class:`PredictOptions`. Each method runs in the whole
-    pipeline, from site to regression kriging.
+    Takes ``measurements``, ``methods`` (list of names), ``folds``, ``block_m`` (metres), ``name``
+    of the output table, and ``options`` of :class:`PredictOptions`. Each method runs in the whole
+    pipeline, from site localization to regression kriging.
     """
     from rm_geo.pipeline.plan import plan_run, require_mappable_cell
     from rm_geo.validation.cells import holdout_cells, pipeline_predictor
@@ -167,7 +167,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     run_plan = plan_run(_require(values, "measurements", str), options, progress)
     require_mappable_cell(run_plan)
     cells = {cell.cell: cell.measurements for cell in run_plan.cells if cell.refusal is None}
-    # A model is that of one kind of network: the others take their own.
+    # A model fits one kind of network; the other networks use their default models.
     model_of = {
         name: options.method.model if method_info(name).is_network else None for name in methods
     }
@@ -196,21 +196,21 @@ JOBS: Final[Mapping[str, Job]] = {
     "simulate": simulate,
     "validate": validate,
 }
-"""The jobs by name; they write into the folder ``output`` of the request."""
+"""Jobs by name. They write into the folder ``output`` of the request."""
 
 WITHOUT_FILES: Final = frozenset({"check", "inspect"})
-"""Jobs that write nothing, and need no ``output``."""
+"""Jobs that write no files and need no ``output``."""
 
 
 def _predict_options(values: Values) -> PredictOptions:
-    """Make the options of a prediction of JSON."""
+    """Build the prediction options from the request."""
     from rm_geo.options import PredictOptions, option_fields
 
     return PredictOptions(**_options(values, set(option_fields())))
 
 
 def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:
-    """Take the options of a request; what is not known is refused, what is null is default."""
+    """Read the options of a request. Unknown names are errors; null means the default."""
     given = values.get(key, {})
     if not isinstance(given, Mapping):
         raise UsageError(f"{key!r} of the request is not an object.")
@@ -223,12 +223,12 @@ def _options(values: Values, known: set[str], key: str = "options") -> dict[str,
 
 
 def _require(values: Values, key: str, kind: type[T]) -> T:
-    """Take a value of the request.
+    """Return a value of the request.
 
     Raises
     ------
     UsageError
-        If it is not there or of another type.
+        If it is missing or has another type.
     """
     value = values.get(key)
     if not isinstance(value, kind):
@@ -237,7 +237,7 @@ def _require(values: Values, key: str, kind: type[T]) -> T:
 
 
 def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Say of each raster of a cell what it is and where it comes from."""
+    """Return file, kind, cell and provenance tags of each raster of a cell."""
     found = []
     for name in names:
         kind = name.removeprefix(f"{cell}_").removesuffix(".tif")
@@ -247,7 +247,7 @@ def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, An
 
 
 def _tags(path: Path) -> dict[str, str]:
-    """Read the provenance that a raster carries."""
+    """Read the provenance tags of a raster."""
     import rasterio
 
     with rasterio.open(path) as dataset:

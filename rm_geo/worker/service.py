@@ -1,30 +1,30 @@
-"""rm_geo as a process beside another program: JSON lines over standard input and output.
+"""Worker process: JSON lines over standard input and output.
 
-``python -I -m rm_geo.worker`` greets with one object on one line, takes requests, one object
-on one line each, and answers each with events:
+``python -I -m rm_geo.worker`` writes a ``hello`` event, reads requests and answers each with
+events. Requests and events are JSON objects, one per line:
 
 ``hello``
-    ``protocol`` (a whole number), ``version``, ``python``, ``executable``, ``device`` (a
-    guess, see :mod:`rm_geo.devices`), ``models`` and ``methods``.
+    ``protocol`` (integer), ``version``, ``python``, ``executable``, ``device`` (a guess,
+    see :mod:`rm_geo.devices`), ``models`` and ``methods``.
 ``start``, ``progress``, ``finish``
-    A stage of ``total`` ``unit``, with a ``label``; how much of it is ``done``; its end.
+    Start of a stage with ``label``, ``total`` and ``unit``; the number ``done``; end of the stage.
 ``log``
-    ``message``, a line for a person.
+    ``message``, a line of text for the user.
 ``scratch``
-    ``path`` of the folder in which results are made, and ``made``, the folders that were made
-    for it, innermost first; whoever has to kill the worker removes them.
+    ``path`` of the folder in which results are written, and ``made``, the folders that were
+    created for it, innermost first. A client that kills the worker has to remove them.
 ``result``
-    What the job found; files are named in ``files``, and in ``rasters`` with ``path``,
-    ``kind``, ``cell`` and ``tags``. The last event of a request that succeeded.
+    Result of the job: all output files in ``files``, and ``rasters`` with ``path``, ``kind``,
+    ``cell`` and ``tags``. Last event of a successful request.
 ``error``
-    ``class``, ``message``, ``hint`` and ``parameter``, the option at fault or null. Messages
-    name options as the library's keywords in backticks, see :mod:`rm_geo.errors`. The last event
-    of a request that failed.
+    ``class``, ``message``, ``hint`` and ``parameter``, the invalid option or null. Messages
+    name options by the library's keywords in backticks, see :mod:`rm_geo.errors`. Last event of
+    a failed request.
 
-A request has the name of a job under ``request`` (see :mod:`rm_geo.worker.jobs`) and what the job
-takes; those that make files need ``output``, the folder of the results. The end of standard input
-cancels the job that runs, and ends the worker: so it does not outlive the program that started
-it, however that program ended.
+A request has the name of a job under ``request`` (see :mod:`rm_geo.worker.jobs`) and the arguments
+of the job. Jobs that write files need ``output``, the output folder. The end of standard input
+cancels the running job and ends the worker, so that it never outlives the program that started
+it.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ from rm_geo.worker.jobs import JOBS, WITHOUT_FILES
 from rm_geo.worker.staging import Staging
 
 PROTOCOL: Final = 1
-"""Version of the protocol; a change that an older program would not understand raises it."""
+"""Version of the protocol; incremented by changes that older clients cannot read."""
 
 _GRACE_S: Final = 0.4
-"""How long a cancelled job may take to stop by itself before the process ends."""
+"""Seconds that a cancelled job has to stop before the process exits."""
 
 _READ_BYTES: Final = 1 << 16
 
 
 class WorkerProgress(JsonConsole):
-    """Progress as JSON lines that stops the work when nobody listens any more."""
+    """Progress as JSON lines; cancels the job if the client closes the pipe."""
 
     def __init__(self, stream: TextIO, cancelled: threading.Event) -> None:
         super().__init__(stream)
@@ -70,26 +70,26 @@ class WorkerProgress(JsonConsole):
         self._write_lock = threading.Lock()
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Emit ``start``, unless the work is to stop."""
+        """Emit ``start``; raise if the job is cancelled."""
         self.check()
         super().start(total, unit, label)
 
     def advance(self, amount: int = 1) -> None:
-        """Emit ``progress``, unless the work is to stop."""
+        """Emit ``progress``; raise if the job is cancelled."""
         self.check()
         super().advance(amount)
 
     def check(self) -> None:
-        """Raise if the work is to stop."""
+        """Raise if the job is cancelled."""
         if self._cancelled.is_set():
             raise CancelledError("Cancelled; nothing is left behind.")
 
     def event(self, name: str, **values: Any) -> None:  # noqa: ANN401 - JSON
-        """Emit an event of the worker's own."""
+        """Emit an event of the worker."""
         self._emit(name, **values)
 
     def _emit(self, event: str, **values: Any) -> None:  # noqa: ANN401 - JSON
-        """Write one object on one line; a listener that went away cancels."""
+        """Write one object on one line; cancel the job if the pipe is closed."""
         line = json_line({"event": event, **values}) + "\n"
         try:
             with self._write_lock:
@@ -97,18 +97,18 @@ class WorkerProgress(JsonConsole):
                 self._stream.flush()
         except (BrokenPipeError, OSError, ValueError) as error:
             self._cancelled.set()
-            raise CancelledError("Nobody listens any more.") from error
+            raise CancelledError("The output of the worker is closed.") from error
 
 
 class Worker:
-    """Reads requests and carries them out, one after the other.
+    """Reads requests and runs them one after the other.
 
     Parameters
     ----------
     requests : int
         File descriptor of the requests.
     answers : text file
-        Gets the events.
+        Receives the events.
     """
 
     def __init__(self, requests: int, answers: TextIO) -> None:
@@ -121,7 +121,7 @@ class Worker:
         self._progress = WorkerProgress(answers, self._cancelled)
 
     def serve(self) -> None:
-        """Greet, and answer requests until there are no more."""
+        """Emit ``hello`` and answer requests until the end of input."""
         threading.Thread(target=self._listen, name="requests", daemon=True).start()
         with contextlib.suppress(CancelledError):
             self._progress.event("hello", **hello())
@@ -131,31 +131,31 @@ class Worker:
                 self._is_idle.set()
 
     def _listen(self) -> None:
-        """Read requests; when they end, see to it that the process ends too."""
+        """Read requests; at the end of input, cancel the job and end the process."""
         for line in _lines_of(self._requests):
             self._lines.put(line)
         self._cancelled.set()
         self._lines.put(None)
         if self._is_idle.wait(_GRACE_S):
             return
-        # The job is inside a long computation that cannot ask whether it is to stop.
+        # The job is inside a long call that does not check for cancellation.
         if self._staging is not None:
             self._staging.discard()
         os._exit(CancelledError.exit_code)
 
     def _answer(self, line: bytes) -> None:
-        """Carry out one request; whatever goes wrong becomes an ``error``."""
+        """Run one request; every exception becomes an ``error`` event."""
         try:
             self._carry_out(_parse(line))
         except CancelledError as error:
             with contextlib.suppress(CancelledError):
                 self._fail(error)
             raise
-        except Exception as error:  # a worker tells every failure, also those of rm_geo itself
+        except Exception as error:  # internal errors are reported too
             self._fail(error)
 
     def _carry_out(self, values: Mapping[str, Any]) -> None:
-        """Run a job in a folder beside its results, and publish them."""
+        """Run a job in a staging folder and move its files to the output folder."""
         name = values.get("request")
         job = JOBS.get(str(name))
         if job is None:
@@ -181,23 +181,23 @@ class Worker:
         self._progress.result({"files": files, "rasters": rasters, **found})
 
     def _fail(self, error: BaseException) -> None:
-        """Emit ``error``, with paths as the user knows them."""
+        """Emit ``error``, with output paths instead of staging paths."""
         if os.environ.get("RM_GEO_DEBUG", "") not in {"", "0"}:
             traceback.print_exception(error)
         staging = self._staging
         names = {} if staging is None else {str(staging.path): str(staging.folder)}
-        told = explain(error)
+        explanation = explain(error)
         self._progress.event(
             "error",
-            **{"class": told.kind},
-            message=with_known_paths(told.message, names),
-            hint=told.hint and with_known_paths(told.hint, names),
-            parameter=told.parameter,
+            **{"class": explanation.kind},
+            message=with_known_paths(explanation.message, names),
+            hint=explanation.hint and with_known_paths(explanation.hint, names),
+            parameter=explanation.parameter,
         )
 
 
 def hello() -> dict[str, Any]:
-    """Describe this installation for the greeting; imports nothing heavy.
+    """Describe this installation for ``hello``, without heavy imports.
 
     Returns
     -------
@@ -239,9 +239,10 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _lines_of(descriptor: int) -> Iterator[bytes]:
-    """Lines of a descriptor, the last one without its end dropped.
+    """Yield the complete lines of a descriptor; an incomplete last line is dropped.
 
-    Not through a buffered file: a thread that waits in one at exit aborts the interpreter.
+    Reads the descriptor itself: a thread that waits in a buffered file at exit aborts the
+    interpreter.
     """
     rest = b""
     while True:
@@ -256,7 +257,7 @@ def _lines_of(descriptor: int) -> Iterator[bytes]:
 
 
 def _claim_stdout() -> TextIO:
-    """Take standard output for the protocol; whatever else prints goes to standard error."""
+    """Reserve standard output for the protocol; redirect all other output to standard error."""
     sys.stdout.flush()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="surrogatepass", newline="\n")
     os.dup2(2, 1)

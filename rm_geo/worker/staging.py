@@ -1,4 +1,4 @@
-"""A folder beside the results in which they are made, and from which they are put in place."""
+"""Staging folder: outputs are written in it and moved to the output folder together."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from rm_geo.errors import CancelledError
 
 
 class Staging:
-    """Results in the making: they are published together, or nothing of them stays.
+    """Outputs of a job that are all published, or all removed.
 
-    Safe to discard from another thread, which is how work that cannot be interrupted is
-    given up: whichever comes first, :meth:`publish` or :meth:`discard`, is carried out whole.
+    :meth:`discard` may be called from another thread, to abandon a computation that cannot be
+    interrupted. The first call of :meth:`publish` or :meth:`discard` is executed completely.
 
     Parameters
     ----------
     folder : path-like
-        Where the results shall lie; made, with its parents, if it is not there.
+        Output folder; created with its parents if missing.
 
     Attributes
     ----------
     folder : Path
-        Where the results shall lie.
+        Output folder.
     path : Path
-        The folder to write into: a hidden one inside ``folder``, hence on the same disk.
+        Staging folder: hidden, inside ``folder`` and therefore on the same file system.
     made : tuple of Path
-        Folders that were made for it, the innermost first.
+        Folders that were created, innermost first.
 
     Raises
     ------
     OutputError
-        If the folder cannot be made or does not take files.
+        If the folder cannot be created or is not writable.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -58,14 +58,19 @@ class Staging:
         self.path = Path(made)
 
     def publish(self) -> tuple[Path, ...]:
-        """Move all files into place; gives their new paths, sorted.
+        """Move all files to the output folder.
+
+        Returns
+        -------
+        tuple of Path
+            Their new paths, sorted.
 
         Raises
         ------
         CancelledError
-            If the work was given up meanwhile.
+            If :meth:`discard` was called before.
         OutputError
-            If a file cannot be put into place.
+            If a file cannot be moved.
         """
         with self._lock:
             if self._is_closed:
@@ -77,25 +82,24 @@ class Staging:
             return targets
 
     def discard(self) -> None:
-        """Remove what is not published, and the folders that were made for it."""
+        """Remove unpublished files and the folders that were created."""
         with self._lock:
             if not self._is_closed:
                 self._close()
 
     def _close(self) -> None:
-        """Take the hidden folder away; others may still be writing into it."""
+        """Remove the staging folder, even while another thread writes into it."""
         self._is_closed = True
         doomed = self.path.with_name(f"{self.path.stem}.gone{self.path.suffix}")
         try:
-            # Under another name nothing new comes into it: who keeps making files could be
-            # quicker than who removes them.
+            # Renamed first, so that a thread that still writes cannot add files to it.
             self.path.rename(doomed)
-        except OSError:  # such as Windows' where a file in it is open
+        except OSError:  # on Windows, if a file in it is open
             doomed = self.path
         for _ in range(3):
             shutil.rmtree(doomed, ignore_errors=True)
             if not doomed.exists():
                 break
         for folder in self.made:
-            with contextlib.suppress(OSError):  # those that hold results stay
+            with contextlib.suppress(OSError):  # not empty: it holds outputs
                 folder.rmdir()
