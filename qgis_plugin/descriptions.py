@@ -1,4 +1,4 @@
-"""Descriptions, defaults and bounds of rm_geo's options, from the file that rm_geo writes."""
+"""Descriptions, defaults and bounds of rm_geo's options, read from ``options.json``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FILE = Path(__file__).resolve().parent / "options.json"
 
 @lru_cache(maxsize=1)
 def _options() -> dict[str, dict[str, Any]]:
-    """Read the file once."""
+    """Read the file."""
     return json.loads(_FILE.read_text("utf-8"))
 
 
 def describe(option: str) -> dict[str, Any]:
-    """Describe an option by the library's keyword.
+    """Return the description of an option by the library's keyword.
 
     Parameters
     ----------
@@ -27,6 +27,6 @@ def describe(option: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``description``, ``default``, and if stated ``type`` and bounds as in a JSON schema.
+        ``description``, ``default`` and, if defined, ``type`` and bounds as in a JSON schema.
     """
     return _options()[option]

@@ -1,8 +1,8 @@
-"""Layers as files that a worker can read.
+"""Layers as files that the worker can read.
 
-A layer that is a plain file is read where it lies. A filter, a selection, unsaved edits, a CRS
-of the user's own, virtual fields, or a layer that has no file: what QGIS sees is written to a
-temporary file first.
+The file of a layer is read directly if the layer shows exactly its contents. A layer with a
+filter, a selection, unsaved edits, another CRS or virtual fields, or without a file, is exported
+to a temporary file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TABLE = QgsWkbTypes.GeometryType.NullGeometry
 
 @dataclass(frozen=True)
 class VectorFile:
-    """What the worker is told: a file, and the layer in it where there are several."""
+    """File for the worker, and the name of its layer if it has several."""
 
     path: str
     layer: str | None = None
@@ -48,16 +48,16 @@ class VectorFile:
 
 @dataclass(frozen=True)
 class VectorInput:
-    """A layer, looked at in QGIS's main thread.
+    """A vector layer, checked in QGIS's main thread.
 
     Attributes
     ----------
     name : str
-        Of the layer, for messages and for the temporary file.
+        Name of the layer, for messages and the temporary file.
     source : QgsProcessingFeatureSource
-        What QGIS sees of it.
+        Features of the layer as QGIS shows them.
     direct : VectorFile or None
-        The file that holds just that, if there is one.
+        File with exactly these features, if there is one.
     """
 
     name: str
@@ -65,7 +65,7 @@ class VectorInput:
     direct: VectorFile | None
 
     def as_file(self, folder: str, feedback: QgsProcessingFeedback) -> VectorFile:
-        """Give the file itself, or write what QGIS sees into a temporary one."""
+        """Return the file of the layer, or export the layer to a temporary file."""
         if self.direct is not None:
             return self.direct
         feedback.pushInfo(f"Writing the features of {self.name!r} for the worker.")
@@ -81,7 +81,27 @@ def vector_input(
     *,
     one_layer_only: bool = False,
 ) -> VectorInput | None:
-    """Look at the layer of a parameter; None if the parameter is not given.
+    """Check the layer of a parameter.
+
+    Parameters
+    ----------
+    algorithm : QgsProcessingAlgorithm
+        Algorithm with the parameter.
+    parameters : dict
+        Parameter values of the run.
+    name : str
+        Name of the parameter.
+    context : QgsProcessingContext
+        Context of the run.
+    shapes : tuple of QgsWkbTypes.GeometryType
+        Accepted geometry types.
+    one_layer_only : bool
+        Whether a layer of a file with several layers is exported.
+
+    Returns
+    -------
+    VectorInput or None
+        None if the parameter has no value.
 
     Raises
     ------
@@ -125,12 +145,24 @@ def vector_input(
 
 
 def raster_file(layer: QgsRasterLayer | None, label: str) -> str:
-    """Give the file of a raster layer.
+    """Return the file of a raster layer.
+
+    Parameters
+    ----------
+    layer : QgsRasterLayer or None
+        The layer.
+    label : str
+        Label of the parameter, for messages.
+
+    Returns
+    -------
+    str
+        Path of the file.
 
     Raises
     ------
     QgsProcessingException
-        If there is none, or QGIS places it elsewhere than the file says.
+        If there is no file, or the CRS of the layer differs from that of the file.
     """
     if layer is None or not layer.isValid():
         raise QgsProcessingException(
@@ -151,7 +183,7 @@ def raster_file(layer: QgsRasterLayer | None, label: str) -> str:
 
 
 def _takes_all(value: object) -> bool:
-    """Whether a parameter's value means the whole layer."""
+    """Return whether the value of a parameter selects all features of the layer."""
     if not isinstance(value, QgsProcessingFeatureSourceDefinition):
         return True
     return not (
@@ -162,7 +194,7 @@ def _takes_all(value: object) -> bool:
 
 
 def _file_of(layer: QgsVectorLayer, *, one_layer_only: bool) -> VectorFile | None:
-    """Give the file that holds exactly what a layer shows, or None."""
+    """Return the file that has exactly the features of a layer, or None."""
     provider = layer.dataProvider()
     if layer.providerType() != "ogr" or provider is None:
         return None
@@ -182,7 +214,7 @@ def _file_of(layer: QgsVectorLayer, *, one_layer_only: bool) -> VectorFile | Non
     several = sum(1 for one in found if one.providerKey() == "ogr") > 1
     if several and one_layer_only:
         return None
-    # A file that holds one layer is read as if it had been named alone.
+    # A file with a single layer needs no layer name.
     name = parts.get("layerName") if several else None
     if several and not name:
         return None
@@ -192,7 +224,7 @@ def _file_of(layer: QgsVectorLayer, *, one_layer_only: bool) -> VectorFile | Non
 def _export(
     source: QgsProcessingFeatureSource, name: str, folder: str, feedback: QgsProcessingFeedback
 ) -> str:
-    """Write what a source shows; FlatGeobuf keeps types and names, CSV tables without geometry."""
+    """Export features to FlatGeobuf, or to CSV if they have no geometry."""
     is_table = QgsWkbTypes.geometryType(source.wkbType()) == TABLE
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = "CSV" if is_table else "FlatGeobuf"
@@ -220,7 +252,7 @@ def _export(
 
 
 def _require_no_error(writer: QgsVectorFileWriter, name: str) -> None:
-    """Raise what a writer says."""
+    """Raise the error of a writer, if it has one."""
     if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
         raise QgsProcessingException(
             f"The features of {name!r} cannot be written to a temporary file: "
@@ -229,7 +261,7 @@ def _require_no_error(writer: QgsVectorFileWriter, name: str) -> None:
 
 
 def _value_text(value: object) -> str:
-    """Write a parameter's value for a message."""
+    """Format the value of a parameter for a message."""
     if isinstance(value, QgsProcessingFeatureSourceDefinition):
         return value.source.asExpression()
     return repr(value) if isinstance(value, str) else type(value).__name__

@@ -1,4 +1,4 @@
-"""The report of 'Inspect measurements' as a page of HTML."""
+"""HTML report of 'Inspect measurements'."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _STYLE = (
 
 
 def inspection_html(title: str, found: Mapping[str, Any]) -> str:
-    """Write what a file of measurements holds.
+    """Format the result of an inspection as HTML.
 
     Parameters
     ----------
     title : str
         Name of the layer.
     found : mapping
-        The result of the worker's job ``inspect``.
+        Result of the worker's job ``inspect``.
 
     Returns
     -------
     str
-        A complete page.
+        Complete HTML page.
     """
     west, south, east, north = found["bounds_lonlat"]
     facts = [
@@ -79,7 +79,7 @@ def inspection_html(title: str, found: Mapping[str, Any]) -> str:
 
 
 def _cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the row of a cell; the name of its files is its identity where there is none."""
+    """Return the row of a cell; its file name replaces a missing identity."""
     return (
         cell["identity"] or cell["name"],
         f"{cell['points']:,}",
@@ -92,7 +92,7 @@ def _cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _lines(title: str, lines: Sequence[str], attributes: str = "") -> str:
-    """Write a list with a heading; nothing for no lines."""
+    """Format a list with a heading; empty if there are no lines."""
     if not lines:
         return ""
     items = "".join(f"<li>{escape(with_labels(line))}</li>" for line in lines)
@@ -100,7 +100,7 @@ def _lines(title: str, lines: Sequence[str], attributes: str = "") -> str:
 
 
 def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a table with a heading; nothing for no rows."""
+    """Format a table with a heading; empty if there are no rows."""
     body = [f"<tr>{''.join(f'<td>{escape(str(one))}</td>' for one in row)}</tr>" for row in rows]
     if not body:
         return ""

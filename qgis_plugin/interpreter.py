@@ -1,6 +1,6 @@
-"""Which Python runs rm_geo, and in which environment.
+"""Python interpreter and environment variables of the worker.
 
-Never QGIS's own: its GDAL and PROJ clash with those of rasterio and geopandas.
+QGIS's own Python is not used: its GDAL and PROJ conflict with those of rasterio and geopandas.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 VARIABLE = "RM_GEO_PYTHON"
 RECORD = "environment.json"
-"""Written into the plugin's folder by ``rm-geo qgis install``."""
+"""File in the plugin's folder, written by ``rm-geo qgis install``."""
 
 SETTING_HELP = "Settings > Options > Radio maps (rm_geo)"
 
@@ -37,12 +37,12 @@ _REMOVED_PREFIXES = ("PROJ_", "GDAL_", "OGR_", "CPL_", "QGIS_", "QT_")
 
 
 class NoInterpreterError(Exception):
-    """There is no Python to run rm_geo with; the message says what to do."""
+    """No interpreter is set, or it cannot be run; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python with rm_geo, and who named it."""
+    """Path of a Python interpreter with rm_geo, and the origin of the path."""
 
     path: str
     origin: str
@@ -51,12 +51,26 @@ class Interpreter:
 def choose_interpreter(
     setting: str, environment: Mapping[str, str], plugin_folder: Path
 ) -> Interpreter:
-    """Take the interpreter of the setting, else of ``RM_GEO_PYTHON``, else the recorded one.
+    """Return the interpreter of the setting, else of ``RM_GEO_PYTHON``, else the recorded one.
+
+    Parameters
+    ----------
+    setting : str
+        Path in the plugin's setting; may be empty.
+    environment : mapping of str to str
+        Environment variables.
+    plugin_folder : Path
+        Folder of the plugin.
+
+    Returns
+    -------
+    Interpreter
+        The first that is set.
 
     Raises
     ------
     NoInterpreterError
-        If none is named, or the one that is named is not there.
+        If none is set, or the file does not exist or is not executable.
     """
     candidates = (
         (setting, f"the setting in {SETTING_HELP}"),
@@ -88,7 +102,18 @@ def choose_interpreter(
 
 
 def recorded_interpreter(plugin_folder: Path) -> str | None:
-    """Read the interpreter that ``rm-geo qgis install`` wrote down, if it did."""
+    """Read the interpreter that ``rm-geo qgis install`` recorded.
+
+    Parameters
+    ----------
+    plugin_folder : Path
+        Folder of the plugin.
+
+    Returns
+    -------
+    str or None
+        None if there is no readable record.
+    """
     try:
         record = json.loads((plugin_folder / RECORD).read_text("utf-8"))
     except (OSError, ValueError):
@@ -98,14 +123,25 @@ def recorded_interpreter(plugin_folder: Path) -> str | None:
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Give the variables that a worker may see: nothing that leads it to QGIS's libraries."""
+    """Return the environment variables of the worker, without those of QGIS's libraries.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Environment variables of QGIS.
+
+    Returns
+    -------
+    dict
+        Environment variables of the worker.
+    """
     kept = {
         name: value
         for name, value in environment.items()
         if name.upper() not in _REMOVED and not name.upper().startswith(_REMOVED_PREFIXES)
     }
     if root := environment.get("OSGEO4W_ROOT"):
-        # On Windows, QGIS puts its own libraries first on the path.
+        # On Windows, QGIS puts its own libraries first on PATH.
         parts = kept.get("PATH", "").split(os.pathsep)
         outside = [part for part in parts if not part.lower().startswith(root.lower())]
         kept["PATH"] = os.pathsep.join(outside)

@@ -1,4 +1,4 @@
-"""Labels of the dialogs for the options that rm_geo's messages name.
+"""Dialog labels for the option names in messages of rm_geo.
 
 Messages name an option as the library's keyword in backticks, such as ```reach_m```.
 """
@@ -67,25 +67,25 @@ LABELS: Mapping[str, str] = {
     "x_column": "the layer's geometry",
     "y_column": "the layer's geometry",
 }
-"""What the dialogs call the library's keywords; a test compares it with the dialogs."""
+"""Dialog labels by the library's keywords; a test compares them with the dialogs."""
 
 _TOKEN = re.compile(r"`([^`\n]+)`")
 
 
 def with_labels(text: str, parameter: str | None = None) -> str:
-    """Put the labels of the dialogs in the place of the library's keywords.
+    """Replace the library's keywords by dialog labels.
 
     Parameters
     ----------
     text : str
-        A message of rm_geo.
+        Message of rm_geo.
     parameter : str, optional
-        The option that the message is about; named at the end if the text does not name it.
+        Option of the message; added at the end if the text does not name it.
 
     Returns
     -------
     str
-        The text for a dialog.
+        Text for a dialog.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The settings page: which Python runs rm_geo, and whether it does."""
+"""Settings page: choice and check of the interpreter that runs rm_geo."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POLL_MS = 100
 
 
 class OptionsPageFactory(QgsOptionsWidgetFactory):
-    """Gives QGIS the page when the options are opened."""
+    """Creates the page when the options dialog is opened."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,16 +31,16 @@ class OptionsPageFactory(QgsOptionsWidgetFactory):
         self.setIcon(QIcon(_ICON))
 
     def icon(self) -> QIcon:
-        """Icon in the list of pages."""
+        """Return the icon in the list of pages."""
         return QIcon(_ICON)
 
     def createWidget(self, parent: Any) -> QgsOptionsPageWidget:
-        """Make the page."""
+        """Create the page."""
         return OptionsPage(parent)
 
 
 class OptionsPage(QgsOptionsPageWidget):
-    """The interpreter, a Check button, and what is wrong in words."""
+    """Page with the interpreter, a Check button and its report."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
@@ -71,17 +71,17 @@ class OptionsPage(QgsOptionsPageWidget):
         layout.addLayout(row)
         layout.addWidget(self.origin)
         layout.addWidget(self.report)
-        self.interpreter.fileChanged.connect(self._tell_origin)
+        self.interpreter.fileChanged.connect(self._show_origin)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._poll)
-        self._tell_origin()
+        self._show_origin()
 
     def apply(self) -> None:
-        """Keep the interpreter; called when the options are closed with OK."""
+        """Save the interpreter; called when the options are closed with OK."""
         set_interpreter(self.interpreter.filePath().strip())
 
     def check(self) -> None:
-        """Start rm_geo and report; the page stays alive meanwhile."""
+        """Start the check in a thread, so that the page stays responsive."""
         try:
             chosen = self._chosen()
         except NoInterpreterError as error:
@@ -93,17 +93,17 @@ class OptionsPage(QgsOptionsPageWidget):
         self._timer.start(_POLL_MS)
 
     def is_checking(self) -> bool:
-        """Whether a check is under way."""
+        """Return whether a check is running."""
         return self._check is not None
 
     def hideEvent(self, event: Any) -> None:
-        """Give a check up when the page goes away."""
+        """Cancel the check when the page is hidden."""
         if self._check is not None:
             self._check.cancelled.set()
         super().hideEvent(event)
 
     def _poll(self) -> None:
-        """Show the report as soon as it is there."""
+        """Show the report when the check has ended."""
         if self._check is None or self._check.is_alive():
             return
         self._timer.stop()
@@ -112,11 +112,11 @@ class OptionsPage(QgsOptionsPageWidget):
         self.button.setEnabled(True)
 
     def _chosen(self) -> Any:
-        """Choose the interpreter as the page stands, whether kept or not."""
+        """Return the interpreter for the current, possibly unsaved, value of the page."""
         return choose_interpreter(self.interpreter.filePath(), os.environ, PLUGIN_FOLDER)
 
-    def _tell_origin(self, _path: str = "") -> None:
-        """Say which interpreter would be used, and why; or what is wrong."""
+    def _show_origin(self, _path: str = "") -> None:
+        """Show the interpreter and its origin, or why there is none."""
         try:
             chosen = self._chosen()
         except NoInterpreterError as error:
@@ -126,7 +126,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
 
 class _Check(threading.Thread):
-    """A check in a thread of its own; touches no widget."""
+    """Check in a separate thread; uses no widget."""
 
     def __init__(self, python: str) -> None:
         super().__init__(daemon=True)
@@ -146,7 +146,7 @@ class _Check(threading.Thread):
                 environment=worker_environment(os.environ),
             )
         except WorkerCancelled:
-            self.report = "Given up."
+            self.report = "Cancelled."
         except WorkerError as error:
             self.report = with_labels(str(error), error.parameter)
         else:
@@ -155,11 +155,11 @@ class _Check(threading.Thread):
 
 
 class _CheckListener(Listener):
-    """Gives a check up when the page is closed."""
+    """Cancels a check when the page is closed."""
 
     def __init__(self, cancelled: threading.Event) -> None:
         self._cancelled = cancelled
 
     def is_cancelled(self) -> bool:
-        """Whether the page was closed, or QGIS with it."""
+        """Return whether the page or QGIS was closed."""
         return self._cancelled.is_set() or QgsApplication.instance() is None

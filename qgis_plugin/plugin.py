@@ -1,4 +1,4 @@
-"""The plugin: the provider for everybody, a menu entry and a settings page where there is a GUI."""
+"""The plugin: the provider, and with a GUI a menu entry and a settings page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MENU = "Radio maps (rm_geo)"
 
 
 class RmGeoPlugin:
-    """What QGIS loads; ``iface`` is None in ``qgis_process``."""
+    """Plugin object that QGIS loads; ``iface`` is None in ``qgis_process``."""
 
     def __init__(self, iface: Any) -> None:
         self._iface = iface
@@ -21,10 +21,10 @@ class RmGeoPlugin:
         self._action: Any = None
 
     def initProcessing(self) -> None:
-        """Add the provider; all that ``qgis_process`` calls."""
+        """Add the provider; ``qgis_process`` calls only this method."""
         self._provider = RmGeoProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)
-        # Again, now that the example models find the algorithms that they are made of.
+        # Refreshed, since the example models need the algorithms to be registered.
         self._provider.refreshAlgorithms()
 
     def initGui(self) -> None:
@@ -45,7 +45,7 @@ class RmGeoPlugin:
         self._iface.addPluginToMenu(MENU, self._action)
 
     def unload(self) -> None:
-        """Take everything away again."""
+        """Remove provider, settings page and menu entry."""
         if self._action is not None:
             self._iface.removePluginMenu(MENU, self._action)
             self._action = None

@@ -25,34 +25,34 @@ _KEPT_RUNS = 16
 
 
 class RmGeoProvider(QgsProcessingProvider):
-    """Algorithms of rm_geo, and example models of them."""
+    """Provider of the algorithms of rm_geo and of example models."""
 
     def __init__(self) -> None:
         super().__init__()
         self._finishers: deque[list[LayerFinisher]] = deque(maxlen=_KEPT_RUNS)
 
     def keep(self, finishers: list[LayerFinisher]) -> None:
-        """Keep a run's finishers until its layers are loaded.
+        """Keep references to the post-processors of a run until its layers are loaded.
 
-        Python must not forget them before, and the run's own object is gone by then. How many
-        runs ago that was cannot be known: the latest are kept, they are small.
+        The algorithm instance is deleted before. Since the time of loading is unknown, the
+        post-processors of the latest runs are kept.
         """
         self._finishers.append(finishers)
 
     def id(self) -> str:
-        """Name in scripts."""
+        """Return the name in scripts."""
         return "rm_geo"
 
     def name(self) -> str:
-        """Name in the toolbox."""
+        """Return the name in the toolbox."""
         return "Radio maps (rm_geo)"
 
     def longName(self) -> str:
-        """Name with more room."""
+        """Return the long name."""
         return "Radio maps from sparse measurements (rm_geo)"
 
     def versionInfo(self) -> str:
-        """Version of the plugin, from its metadata."""
+        """Return the version of the plugin, from its metadata."""
         try:
             text = (FOLDER / "metadata.txt").read_text("utf-8")
         except OSError:
@@ -61,15 +61,15 @@ class RmGeoProvider(QgsProcessingProvider):
         return found.group(1) if found else ""
 
     def icon(self) -> QIcon:
-        """Icon in the toolbox."""
+        """Return the icon in the toolbox."""
         return QIcon(ICON)
 
     def svgIconPath(self) -> str:
-        """Icon as a file."""
+        """Return the file of the icon."""
         return ICON
 
     def supportedOutputRasterLayerExtensions(self) -> list[str]:
-        """Give the only kind of raster that rm_geo writes."""
+        """Return the extension of the rasters that rm_geo writes."""
         return ["tif"]
 
     def load(self) -> bool:
@@ -78,7 +78,7 @@ class RmGeoProvider(QgsProcessingProvider):
         return super().load()
 
     def unload(self) -> None:
-        """Take the settings away."""
+        """Remove the settings."""
         unregister_setting()
 
     def loadAlgorithms(self) -> None:

@@ -1,4 +1,4 @@
-"""Results as layers: named by their cell, grouped, styled, and with their history."""
+"""Results as layers: name, group, style and metadata."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from qgis.core import (
 
 STYLES = Path(__file__).resolve().parent / "styles"
 
-# What is on top of a group: buildings are transparent where there are none.
+# Order in a group, from the top; building layers are transparent outside buildings.
 _ORDER = ("buildings", "buildings_mask", "rsrp", "gain", "measured", "uncertainty", "difference")
 _TITLES = {
     "rsrp": "RSRP",
@@ -42,25 +42,25 @@ _STYLE_FILES = {
     "difference": "difference",
 }
 _CLASSED_FILES = {"rsrp": "rsrp_classed", "measured": "rsrp_classed"}
-_KIND, _CELL = "rm_geo/kind", "rm_geo/cell"  # properties of our nodes in the layer tree
+_KIND, _CELL = "rm_geo/kind", "rm_geo/cell"  # custom properties of nodes in the layer tree
 _LEAVING = "leaving"
 _HIDDEN = frozenset(("buildings_mask", "uncertainty"))
 
 
 @dataclass(frozen=True)
 class ResultLayer:
-    """A raster that was made.
+    """Raster of a result.
 
     Attributes
     ----------
     path : str
-        Its file.
+        Path of the file.
     kind : str
-        What it holds: ``rsrp``, ``buildings``, ...
+        Quantity: ``rsrp``, ``buildings``, ...
     cell : str
-        The cell or site that it belongs to; empty for none.
+        Name of the cell or site; may be empty.
     tags : mapping
-        Its provenance.
+        Provenance tags.
     """
 
     path: str
@@ -70,19 +70,19 @@ class ResultLayer:
 
     @property
     def name(self) -> str:
-        """Name of the layer."""
+        """Return the name of the layer."""
         return f"{self.cell} {_TITLES.get(self.kind, self.kind)}".strip()
 
     @property
     def group(self) -> str:
-        """Name of the group; empty for none."""
+        """Return the name of the group; empty for no group."""
         return f"Cell {self.cell}" if self.cell else ""
 
 
 class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
-    """Styles, groups and describes one result layer after Processing has loaded it.
+    """Sets style, group and metadata of a result layer after Processing has loaded it.
 
-    One for each layer: the context deletes the post-processors of its layers one by one.
+    Each layer needs its own instance: the context deletes the post-processor of each layer.
     """
 
     def __init__(self, result: ResultLayer) -> None:
@@ -92,7 +92,7 @@ class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
     def postProcessLayer(
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
-        """Finish the layer; called in the main thread."""
+        """Set name, style, metadata and group; called in the main thread."""
         if not isinstance(layer, QgsRasterLayer):
             return
         layer.setName(self._result.name)
@@ -101,15 +101,24 @@ class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
         _place(layer, self._result, context.project() or QgsProject.instance())
 
 
-def expect(
+def register_finisher(
     context: QgsProcessingContext, result: ResultLayer, *, load: bool
 ) -> LayerFinisher | None:
-    """Have a layer finished if it is to be loaded, and loaded if so wished.
+    """Register the post-processor of a result that Processing will load.
+
+    Parameters
+    ----------
+    context : QgsProcessingContext
+        Context of the run.
+    result : ResultLayer
+        The result.
+    load : bool
+        Whether to load the result if the context does not load it yet.
 
     Returns
     -------
     LayerFinisher or None
-        To be kept by the caller until the layer is loaded; None if it is not.
+        The caller must keep it until the layer is loaded. None if it is not loaded.
     """
     if not context.willLoadLayerOnCompletion(result.path):
         if not load or context.project() is None:
@@ -125,7 +134,15 @@ def expect(
 
 
 def apply_style(layer: QgsRasterLayer, kind: str) -> None:
-    """Style a layer by what it holds; a radio map gets a second style with classes."""
+    """Apply the style of a quantity; radio maps get a second style with classes.
+
+    Parameters
+    ----------
+    layer : QgsRasterLayer
+        The layer.
+    kind : str
+        Quantity, as in :class:`ResultLayer`.
+    """
     if kind in _CLASSED_FILES:
         layer.loadNamedStyle(str(STYLES / f"{_CLASSED_FILES[kind]}.qml"))
         classed = QgsMapLayerStyle()
@@ -139,7 +156,20 @@ def apply_style(layer: QgsRasterLayer, kind: str) -> None:
 
 
 def described(layer: QgsRasterLayer, result: ResultLayer) -> QgsLayerMetadata:
-    """Give a layer's metadata with where the result comes from."""
+    """Return the metadata of a layer, completed with the provenance of the result.
+
+    Parameters
+    ----------
+    layer : QgsRasterLayer
+        The layer.
+    result : ResultLayer
+        The result.
+
+    Returns
+    -------
+    QgsLayerMetadata
+        Title, abstract, history, keywords and CRS.
+    """
     tags = result.tags
     metadata = layer.metadata()
     metadata.setTitle(result.name)
@@ -159,7 +189,7 @@ def described(layer: QgsRasterLayer, result: ResultLayer) -> QgsLayerMetadata:
 
 
 def _place(layer: QgsRasterLayer, result: ResultLayer, project: QgsProject) -> None:
-    """Move a layer into the group of its cell, in the order of a map."""
+    """Move a layer into the group of its cell."""
     node = project.layerTreeRoot().findLayer(layer.id())
     if node is None or not result.group:
         return
@@ -167,7 +197,7 @@ def _place(layer: QgsRasterLayer, result: ResultLayer, project: QgsProject) -> N
     moved.setItemVisibilityChecked(result.kind not in _HIDDEN)
     moved.setCustomProperty(_KIND, result.kind)
     place = parent = node.parent()
-    # QGIS puts a new layer beside the current one, which may be in the group of another cell.
+    # QGIS adds a layer beside the current one, which may be in the group of another cell.
     while parent.customProperty(_CELL) is not None and parent.parent() is not None:
         parent = parent.parent()
     ours = [child for child in parent.children() if isinstance(child, QgsLayerTreeGroup)]
@@ -177,11 +207,11 @@ def _place(layer: QgsRasterLayer, result: ResultLayer, project: QgsProject) -> N
         group.setCustomProperty(_CELL, result.cell)
     node.setCustomProperty(_KIND, _LEAVING)
     group.insertChildNode(_row_for(group, result.kind), moved)
-    place.removeChildNode(node)  # last: a layer without any node leaves the project
+    place.removeChildNode(node)  # last: a layer without a node is removed from the project
 
 
 def _row_for(group: QgsLayerTreeGroup, kind: str) -> int:
-    """Find the row for a layer: above earlier results of its kind, below what goes on top."""
+    """Return the row of a layer: above earlier results of the same kind, in the order of kinds."""
     rank = _rank(kind)
     for row, child in enumerate(group.children()):
         if isinstance(child, QgsLayerTreeLayer):
@@ -192,5 +222,5 @@ def _row_for(group: QgsLayerTreeGroup, kind: str) -> int:
 
 
 def _rank(kind: str) -> int:
-    """Place of a kind, from the top."""
+    """Return the rank of a kind, from the top."""
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)

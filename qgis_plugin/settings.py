@@ -1,4 +1,4 @@
-"""The plugin's one setting, the interpreter, kept among those of Processing's providers."""
+"""The plugin's only setting, the interpreter, among those of Processing's providers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,46 @@ from qgis.core import QgsSettings
 from .interpreter import Interpreter, choose_interpreter
 
 NAME = "RM_GEO_PYTHON"
-"""Name of the setting; Processing puts it below its own key."""
+"""Name of the setting below Processing's key."""
 
 PLUGIN_FOLDER = Path(__file__).resolve().parent
 
 
 def interpreter_setting() -> str:
-    """Give the interpreter that was set by hand, or nothing."""
+    """Return the interpreter of the setting.
+
+    Returns
+    -------
+    str
+        Path; empty if not set.
+    """
     return str(QgsSettings().value(f"Processing/Configuration/{NAME}", "") or "")
 
 
 def set_interpreter(path: str) -> None:
-    """Keep an interpreter, also in the settings that Processing has read already."""
+    """Save the interpreter, also in the settings that Processing has loaded.
+
+    Parameters
+    ----------
+    path : str
+        Path; empty to unset.
+    """
     try:
         from processing.core.ProcessingConfig import ProcessingConfig
 
         ProcessingConfig.setSettingValue(NAME, path)
     except (ImportError, KeyError, AttributeError, ValueError):
-        pass  # Processing refuses a file that is not there; the next run says so in words
+        pass  # Processing refuses a missing file; the next run reports it
     QgsSettings().setValue(f"Processing/Configuration/{NAME}", path)
 
 
 def current_interpreter() -> Interpreter:
-    """Choose the interpreter.
+    """Return the interpreter for the current setting and environment.
+
+    Returns
+    -------
+    Interpreter
+        See :func:`choose_interpreter`.
 
     Raises
     ------
@@ -43,10 +60,18 @@ def current_interpreter() -> Interpreter:
 
 
 def register_setting(provider_name: str, icon: object) -> None:
-    """Show the setting among Processing's providers, where Processing's own settings are."""
+    """Add the setting to the providers in Processing's settings.
+
+    Parameters
+    ----------
+    provider_name : str
+        Name of the provider.
+    icon : QIcon
+        Icon of the provider.
+    """
     try:
         from processing.core.ProcessingConfig import ProcessingConfig, Setting
-    except ImportError:  # Processing is switched off, or a bare application runs the provider
+    except ImportError:  # Processing is disabled, or the application has none
         return
     ProcessingConfig.settingIcons[provider_name] = icon
     ProcessingConfig.addSetting(
@@ -62,7 +87,7 @@ def register_setting(provider_name: str, icon: object) -> None:
 
 
 def unregister_setting() -> None:
-    """Take the setting away with the provider."""
+    """Remove the setting."""
     try:
         from processing.core.ProcessingConfig import ProcessingConfig
 

@@ -1,6 +1,6 @@
-"""A worker process of rm_geo: started, asked, listened to, and ended whatever happens.
+"""Client of the worker process of rm_geo; the process is ended in all cases.
 
-The protocol is described in ``rm_geo/worker/service.py``. Nothing here knows QGIS.
+The protocol is described in ``rm_geo/worker/service.py``. This module does not use QGIS.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from typing import Any
 from .interpreter import SETTING_HELP
 
 PROTOCOL = 1
-"""The version of the protocol that this plugin speaks."""
+"""Version of the protocol that this plugin supports."""
 
 _POLL_S = 0.05
-_HELLO_S = 120.0  # a cold disk and a virus scanner take their time
-_END_S = 0.55  # a cancelled worker ends by itself in 0.4 s
+_HELLO_S = 120.0  # a cold disk or a virus scanner can be slow
+_END_S = 0.55  # a cancelled worker exits within 0.4 s
 _TERMINATE_S = 0.15
-_LAST_WORDS = 30
+_LAST_LINES = 30
 
 Event = dict[str, Any]
 
 
 class WorkerError(Exception):
-    """What a worker could not do.
+    """A job failed, or the worker did.
 
     Parameters
     ----------
     message : str
         What was wrong.
     hint : str, optional
-        What to do about it.
+        What to do.
     kind : str
-        The class of the error in rm_geo, or ``WorkerError``.
+        Class of the error in rm_geo, or ``WorkerError``.
     parameter : str, optional
-        The library's keyword of the option at fault, such as ``reach_m``.
+        The library's keyword of the invalid option, such as ``reach_m``.
     """
 
     def __init__(
@@ -64,30 +64,30 @@ class WorkerError(Exception):
 
 
 class WorkerCancelled(Exception):  # noqa: N818 - no error
-    """The listener wanted the work to stop, and it did."""
+    """The listener cancelled the job."""
 
 
 class Listener:
-    """Who follows a worker; this one says nothing and never cancels."""
+    """Receives the events of a worker; this base class ignores them and never cancels."""
 
     def is_cancelled(self) -> bool:
-        """Whether the work is to stop; asked many times a second."""
+        """Return whether to cancel the job; called many times a second."""
         return False
 
     def beat(self) -> None:
-        """Note that the worker is alive; called many times a second."""
+        """Receive a sign of life; called many times a second."""
 
     def hello(self, event: Event) -> None:
-        """Take note of the worker's greeting."""
+        """Receive the ``hello`` event."""
 
     def stage(self, label: str, total: int, unit: str) -> None:
-        """Take note of a stage of ``total`` units."""
+        """Receive the start of a stage of ``total`` units."""
 
     def progress(self, done: int, total: int) -> None:
-        """Take note that ``done`` units are done."""
+        """Receive the number of units that are done."""
 
     def log(self, message: str) -> None:
-        """Take note of a line for a person."""
+        """Receive a line of text."""
 
 
 def run_job(
@@ -98,28 +98,33 @@ def run_job(
     environment: Mapping[str, str] | None = None,
     hello_timeout_s: float = _HELLO_S,
 ) -> Event:
-    """Have a new worker carry out one job; gives its ``result``.
+    """Run one job in a new worker.
 
     Parameters
     ----------
     python : str
-        The interpreter that has rm_geo.
+        Path of the interpreter with rm_geo.
     request : mapping
         The job; see ``rm_geo/worker/jobs.py``.
     listener : Listener, optional
-        Told of everything, and asked whether to go on.
+        Receives the events and can cancel the job.
     environment : mapping, optional
-        Variables of the worker.
+        Environment variables of the worker.
     hello_timeout_s : float
-        How long the worker may take to greet.
+        Time limit for the ``hello`` event in seconds.
+
+    Returns
+    -------
+    dict
+        The ``result`` event.
 
     Raises
     ------
     WorkerError
-        If the interpreter is none, has no rm_geo or one of another protocol, if the job
-        failed, or if the worker died: with its last words.
+        If the interpreter cannot be run, has no rm_geo or one with another protocol version, if
+        the job failed, or if the worker ended unexpectedly (with its last output).
     WorkerCancelled
-        If the listener wanted so; the worker is gone then, with all that it had not finished.
+        If the listener cancelled the job. The worker has ended, and incomplete files are removed.
     """
     chosen = Listener() if listener is None else listener
     worker = _Worker(python, environment)
@@ -144,18 +149,18 @@ def run_job(
 
 
 def _require_protocol(greeting: Event, python: str) -> None:
-    """Refuse a worker that speaks another version of the protocol."""
-    spoken = greeting.get("protocol")
-    if spoken == PROTOCOL:
+    """Raise if the worker has another version of the protocol."""
+    version = greeting.get("protocol")
+    if version == PROTOCOL:
         return
-    newer = isinstance(spoken, int) and spoken > PROTOCOL
+    newer = isinstance(version, int) and version > PROTOCOL
     hint = (
         "Update the plugin: run 'rm-geo qgis install' in that environment and restart QGIS."
         if newer
         else "Update rm_geo in that environment: pip install --upgrade rm-geo."
     )
     raise WorkerError(
-        f"rm_geo {greeting.get('version', '?')} in {python} speaks version {spoken} of the "
+        f"rm_geo {greeting.get('version', '?')} in {python} speaks version {version} of the "
         f"protocol, this plugin version {PROTOCOL}.",
         hint,
         "ProtocolError",
@@ -163,15 +168,15 @@ def _require_protocol(greeting: Event, python: str) -> None:
 
 
 class _Worker:
-    """The process, and threads that read what it says."""
+    """The process, and the threads that read its output."""
 
     def __init__(self, python: str, environment: Mapping[str, str] | None) -> None:
         self._python = python
         self._scratch: tuple[str, list[str]] = ("", [])
         self._events: queue.Queue[Event | None] = queue.Queue()
         self._has_greeted = False
-        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
-        # Windows: CREATE_NO_WINDOW. Elsewhere a group of its own, to end it with its children.
+        self._last_output: deque[str] = deque(maxlen=_LAST_LINES)
+        # Windows: CREATE_NO_WINDOW. Elsewhere a new session, to end the process with its children.
         apart = {"creationflags": 0x08000000} if os.name == "nt" else {"start_new_session": True}
         try:
             self._process = subprocess.Popen(
@@ -191,13 +196,13 @@ class _Worker:
             ) from error
         self._readers = [
             threading.Thread(target=self._read_events, daemon=True),
-            threading.Thread(target=self._read_last_words, daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
         ]
         for reader in self._readers:
             reader.start()
 
     def send(self, request: Mapping[str, Any]) -> None:
-        """Send one request; a worker that died is noticed by :meth:`wait`."""
+        """Send a request; :meth:`wait` reports a worker that has ended."""
         line = json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n"
         assert self._process.stdin is not None
         try:
@@ -207,7 +212,7 @@ class _Worker:
             pass
 
     def wait(self, names: Sequence[str], listener: Listener, timeout_s: float | None) -> Event:
-        """Follow the worker until one of the named events."""
+        """Process events until one of the named events."""
         begun = time.monotonic()
         while True:
             if listener.is_cancelled():
@@ -223,14 +228,14 @@ class _Worker:
                     ) from None
                 continue
             if event is None:
-                raise self._obituary()
+                raise self._unexpected_end()
             if event.get("event") in names:
                 self._has_greeted = True
                 return event
             self._pass_on(event, listener)
 
     def _pass_on(self, event: Event, listener: Listener) -> None:
-        """Tell the listener of an event on the way."""
+        """Pass an intermediate event to the listener."""
         name = event.get("event")
         if name == "start":
             listener.stage(str(event["label"]), int(event["total"]), str(event["unit"]))
@@ -242,7 +247,7 @@ class _Worker:
             self._scratch = (str(event["path"]), [str(path) for path in event.get("made", [])])
 
     def end(self) -> None:
-        """End the process, by asking and then by force, and take away what it left."""
+        """End the process, by force if necessary, and remove its incomplete files."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -266,7 +271,7 @@ class _Worker:
                 stream.close()
 
     def _signal_all(self, name: str) -> None:
-        """Send a signal to the process and its children; on Windows, end the process."""
+        """Send a signal to the process and its children; on Windows, kill the process."""
         if os.name == "nt":
             self._process.kill()
             return
@@ -274,7 +279,7 @@ class _Worker:
             os.killpg(self._process.pid, getattr(signal, name))
 
     def _has_ended(self, seconds: float) -> bool:
-        """Whether the process ends within some time."""
+        """Return whether the process ends within a time."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -282,7 +287,7 @@ class _Worker:
         return True
 
     def _read_events(self) -> None:
-        """Put every event into the queue, and None at the end."""
+        """Put all events into the queue, and None at the end."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
@@ -292,23 +297,23 @@ class _Worker:
             if isinstance(event, dict) and "event" in event:
                 self._events.put(event)
             else:
-                self._last_words.append(line.decode("utf-8", "replace").rstrip())
+                self._last_output.append(line.decode("utf-8", "replace").rstrip())
         self._events.put(None)
 
-    def _read_last_words(self) -> None:
-        """Keep the end of what the process writes to its standard error."""
+    def _read_stderr(self) -> None:
+        """Store the last lines of standard error."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self._last_words.append(line.decode("utf-8", "replace").rstrip())
+            self._last_output.append(line.decode("utf-8", "replace").rstrip())
 
-    def _obituary(self) -> WorkerError:
-        """Say why a worker is gone, in words where the reason is a known one."""
+    def _unexpected_end(self) -> WorkerError:
+        """Return an error that says why the worker ended."""
         try:
             code: int | None = self._process.wait(5.0)
         except subprocess.TimeoutExpired:
             code = None
         self._readers[1].join(1.0)
-        words = "\n".join(word for word in self._last_words if word)
+        words = "\n".join(word for word in self._last_output if word)
         if "No module named" in words and "rm_geo" in words.rsplit("No module named", 1)[1]:
             return WorkerError(
                 f"The Python interpreter {self._python} has no rm_geo, or one without a worker.",
@@ -316,24 +321,24 @@ class _Worker:
                 f"choose another interpreter in {SETTING_HELP}.",
                 "NoRmGeoError",
             )
-        told = f" Its last words:\n{words}" if words else " It said nothing."
+        output = f" Its last output:\n{words}" if words else " It wrote no message."
         if not self._has_greeted:
             return WorkerError(
-                f"rm_geo ended unexpectedly while it started ({_manner_of(code)}).{told}",
+                f"rm_geo ended unexpectedly while it started ({_exit_reason(code)}).{output}",
                 f"Is {self._python} the Python of the environment in which rm_geo is installed? "
                 f"Choose it in {SETTING_HELP}.",
                 "WorkerDiedError",
             )
         return WorkerError(
-            f"The worker of rm_geo ended unexpectedly ({_manner_of(code)}).{told}",
-            "If it was short of memory, use a coarser resolution or a smaller area. Otherwise run "
-            "'Check environment', and report this with what it says.",
+            f"The worker of rm_geo ended unexpectedly ({_exit_reason(code)}).{output}",
+            "If it ran out of memory, use a coarser resolution or a smaller area. Otherwise run "
+            "'Check environment', and report this message with its result.",
             "WorkerDiedError",
         )
 
 
-def _manner_of(code: int | None) -> str:
-    """Say how a process ended."""
+def _exit_reason(code: int | None) -> str:
+    """Describe how a process ended."""
     if code is None:
         return "it closed its output"
     if code < 0 and sys.platform != "win32":

@@ -1,1 +1,1 @@
-"""One algorithm per file, each a skin over a job of the worker."""
+"""Processing algorithms, one per file; each runs a job of the worker."""

@@ -1,4 +1,4 @@
-"""What the algorithms share: their looks, and a run of the worker inside a run of Processing."""
+"""Base classes of the algorithms: description, run of the worker, loading of results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qgis.PyQt.QtGui import QIcon
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
 from ..labels import with_labels
-from ..results import LayerFinisher, ResultLayer, expect
+from ..results import LayerFinisher, ResultLayer, register_finisher
 from ..settings import current_interpreter
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
 from .parameters import READING
@@ -31,7 +31,7 @@ _ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
 
 
 class RmGeoAlgorithm(QgsProcessingAlgorithm):
-    """An algorithm of rm_geo; subclasses say what it is called and what the worker does."""
+    """Base class of the algorithms; subclasses define the description and the job."""
 
     NAME = ""
     TITLE = ""
@@ -45,43 +45,43 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         self._finishers: list[LayerFinisher] = []
 
     def createInstance(self) -> QgsProcessingAlgorithm:
-        """Make a fresh one for each run."""
+        """Create an instance for a run."""
         return type(self)()
 
     def name(self) -> str:
-        """Name in scripts, after ``rm_geo:``."""
+        """Return the name in scripts, after ``rm_geo:``."""
         return self.NAME
 
     def displayName(self) -> str:
-        """Name in the toolbox."""
+        """Return the name in the toolbox."""
         return self.TITLE
 
     def group(self) -> str:
-        """Group in the toolbox."""
+        """Return the group in the toolbox."""
         return self.GROUP[1]
 
     def groupId(self) -> str:
-        """Group in scripts."""
+        """Return the group in scripts."""
         return self.GROUP[0]
 
     def tags(self) -> list[str]:
-        """Words to find it by."""
+        """Return the search terms."""
         return ["rm_geo", "radio", "RSRP", *self.TAGS]
 
     def shortDescription(self) -> str:
-        """One line."""
+        """Return the summary in one line."""
         return self.SUMMARY
 
     def shortHelpString(self) -> str:
-        """Text beside the dialog."""
+        """Return the help text of the dialog."""
         return self.HELP
 
     def icon(self) -> QIcon:
-        """Icon in the toolbox."""
+        """Return the icon in the toolbox."""
         return QIcon(_ICON)
 
     def svgIconPath(self) -> str:
-        """Icon as a file."""
+        """Return the file of the icon."""
         return _ICON
 
     def prepareAlgorithm(
@@ -90,16 +90,16 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> bool:
-        """Look at the layers; runs in QGIS's main thread."""
+        """Check the input layers; runs in QGIS's main thread."""
         self._finishers = []
         keep = getattr(self.provider(), "keep", None)
         if keep is not None:
             keep(self._finishers)
-        self.look_at_inputs(parameters, context)
+        self.check_inputs(parameters, context)
         return True
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Keep what is to be known of the layers; for subclasses."""
+    def check_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Check and store the input layers; for subclasses."""
 
     def processAlgorithm(
         self,
@@ -107,22 +107,34 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> dict[str, Any]:
-        """Do the work; runs in a thread of its own, in the dialog."""
+        """Run the algorithm; in a separate thread if run from the dialog."""
         with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
             return self.carry_out(Run(self, parameters, context, feedback, scratch))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker do the work, and give the results; for subclasses."""
+        """Run the job and return the outputs; for subclasses."""
         raise NotImplementedError
 
-    def work(self, request: Mapping[str, Any], feedback: QgsProcessingFeedback) -> Event:
-        """Have a worker do a job; gives its result.
+    def run_worker(self, request: Mapping[str, Any], feedback: QgsProcessingFeedback) -> Event:
+        """Run a job in a worker.
+
+        Parameters
+        ----------
+        request : mapping
+            The job; see ``rm_geo/worker/jobs.py``.
+        feedback : QgsProcessingFeedback
+            Shows the progress and can cancel.
+
+        Returns
+        -------
+        dict
+            The ``result`` event.
 
         Raises
         ------
         QgsProcessingException
-            If it could not be done, in words that say what to do; also when cancelled, for a
-            run that returns counts as done.
+            If the job failed, with a message that says what to do. Also if it was cancelled,
+            since Processing treats a run that returns as complete.
         """
         try:
             interpreter = current_interpreter()
@@ -131,69 +143,74 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
                 interpreter.path, request, listener, environment=worker_environment(os.environ)
             )
         except WorkerCancelled:
-            raise QgsProcessingException("Cancelled; nothing is left behind.") from None
+            raise QgsProcessingException("Cancelled; no incomplete files are left.") from None
         except WorkerError as error:
             raise QgsProcessingException(with_labels(str(error), error.parameter)) from None
         except NoInterpreterError as error:
             raise QgsProcessingException(str(error)) from None
 
     def finish(self, run: Run, layer: ResultLayer, *, load: bool) -> None:
-        """Style, name and group a result when Processing loads it."""
-        finisher = expect(run.context, layer, load=load)
+        """Register name, style and group of a result for when Processing loads it."""
+        finisher = register_finisher(run.context, layer, load=load)
         if finisher is not None:
             self._finishers.append(finisher)
 
     def check_outputs(self, run: Run, names: Iterable[str]) -> None:
-        """Refuse single outputs that cannot be written before the work, not after it."""
+        """Raise before the job if a single output cannot be written."""
         for name in names:
             target = run.raster_target(name)
             if target is not None:
                 require_writable(target)
 
-    def hand_over(
+    def collect_outputs(
         self, run: Run, rasters: list[ResultLayer], outputs: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Give the files that were asked for singly, and have the others loaded if so wished.
+        """Copy the requested single outputs, and load the other rasters if requested.
 
         Parameters
         ----------
         run : Run
-            With a parameter ``LOAD``.
+            Run with a parameter ``LOAD``.
         rasters : list of ResultLayer
-            All that was made, the most important cell first.
+            Rasters of the result, the cell with the most measurements first.
         outputs : mapping of str to str
-            Raster parameters, and the kind of raster that each is to get.
+            Kind of raster by output parameter.
+
+        Returns
+        -------
+        dict
+            Paths by output parameter.
         """
         found: dict[str, Any] = {}
-        singled = set()
+        copied = set()
         for name, kind in outputs.items():
             first = next((raster for raster in rasters if raster.kind == kind), None)
             target = run.raster_target(name)
             if first is None:
                 if target is not None:
-                    _forget(run.context, target)
+                    _do_not_load(run.context, target)
                 continue
             found[name] = first.path
             if target is not None:
                 copy_file(first.path, target)
                 found[name] = target
-                singled.add(first.path)
+                copied.add(first.path)
                 self.finish(run, replace(first, path=target), load=False)
         load = run.flag("LOAD")
         for raster in rasters:
-            self.finish(run, raster, load=load and raster.path not in singled)
+            self.finish(run, raster, load=load and raster.path not in copied)
         return found
 
 
 class MeasurementsAlgorithm(RmGeoAlgorithm):
-    """An algorithm that starts from a drive test, and perhaps a layer of sites."""
+    """Base class of the algorithms that read measurements, and optionally sites."""
 
     _input: VectorInput | None = None
     _sites: VectorInput | None = None
     _outlines: VectorInput | None = None
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Look at measurements and sites."""
+    def check_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Check the layers of measurements, sites and known buildings."""
         self._input = vector_input(self, parameters, "INPUT", context, (POINTS, TABLE))
         if self.parameterDefinition("SITES") is not None:
             self._sites = vector_input(
@@ -204,11 +221,11 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
 
     @property
     def input_name(self) -> str:
-        """Name of the layer of the measurements."""
+        """Return the name of the layer of measurements."""
         return "" if self._input is None else self._input.name
 
     def reading(self, run: Run) -> dict[str, Any]:
-        """Give the part of a request that says which measurements are read."""
+        """Return the part of the request that selects the measurements."""
         measurements = run.file_of(self._input)
         assert measurements is not None
         options = {
@@ -220,7 +237,7 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
         return {"measurements": measurements.path, "options": options}
 
     def measured(self, run: Run) -> dict[str, Any]:
-        """Give the part of a request that says what was measured, and on which grid it goes."""
+        """Return the part of the request with measurements, sites, buildings and grid."""
         request, sites = self.reading(run), run.file_of(self._sites)
         options = {
             **request["options"],
@@ -238,7 +255,7 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
 
 
 class FeedbackListener(Listener):
-    """A worker's events as the progress and the log of a Processing run."""
+    """Shows the events of a worker in the progress bar and the log of a run."""
 
     def __init__(self, feedback: QgsProcessingFeedback, interpreter: Interpreter) -> None:
         self._feedback = feedback
@@ -246,15 +263,15 @@ class FeedbackListener(Listener):
         self._percent = 0.0
 
     def is_cancelled(self) -> bool:
-        """Whether the user pressed Cancel."""
+        """Return whether the user pressed Cancel."""
         return bool(self._feedback.isCanceled())
 
     def beat(self) -> None:
-        """Show that something goes on."""
+        """Refresh the progress bar."""
         self._feedback.setProgress(self._percent)
 
     def hello(self, event: Event) -> None:
-        """Say who does the work."""
+        """Log versions, interpreter and device."""
         self._feedback.pushDebugInfo(
             f"rm_geo {event.get('version')}, Python {event.get('python')} of "
             f"{self._interpreter.path} (from {self._interpreter.origin}), "
@@ -262,29 +279,29 @@ class FeedbackListener(Listener):
         )
 
     def stage(self, label: str, total: int, unit: str) -> None:
-        """Begin a stage."""
+        """Show the start of a stage."""
         self._percent = 0.0
         self._feedback.setProgressText(f"{label}: {total} {unit}")
 
     def progress(self, done: int, total: int) -> None:
-        """Move the bar."""
+        """Set the progress bar."""
         self._percent = 100.0 * min(done / max(total, 1), 1.0)
         self._feedback.setProgress(self._percent)
 
     def log(self, message: str) -> None:
-        """Write a line."""
-        say(message, self._feedback)
+        """Log a line."""
+        log_message(message, self._feedback)
 
 
-def say(message: str, feedback: QgsProcessingFeedback) -> None:
-    """Write a line of rm_geo into the log; failures and warnings stand out.
+def log_message(message: str, feedback: QgsProcessingFeedback) -> None:
+    """Log a line of rm_geo; failures and warnings are highlighted.
 
     Parameters
     ----------
     message : str
-        The line; a warning begins with ``Warning:`` or ``warning:``.
+        The line; warnings begin with ``Warning:`` or ``warning:``.
     feedback : QgsProcessingFeedback
-        Gets it in the words of the dialogs.
+        Log of the run; options are named by their labels in the dialog.
     """
     text = with_labels(message)
     if message.startswith("Failed"):
@@ -296,7 +313,18 @@ def say(message: str, feedback: QgsProcessingFeedback) -> None:
 
 
 def result_layers(answer: Event) -> list[ResultLayer]:
-    """Give the rasters of an answer."""
+    """Return the rasters of a result.
+
+    Parameters
+    ----------
+    answer : dict
+        The ``result`` event.
+
+    Returns
+    -------
+    list of ResultLayer
+        Its rasters.
+    """
     return [
         ResultLayer(str(r["path"]), str(r["kind"]), str(r["cell"]), r.get("tags", {}))
         for r in answer.get("rasters", [])
@@ -304,7 +332,18 @@ def result_layers(answer: Event) -> list[ResultLayer]:
 
 
 def require_writable(target: str) -> None:
-    """Raise if a file cannot be made, as far as that can be seen without making it."""
+    """Raise if a file cannot be written, as far as this is known without writing it.
+
+    Parameters
+    ----------
+    target : str
+        Path of the file.
+
+    Raises
+    ------
+    QgsProcessingException
+        If it is a folder, or its folder is not writable.
+    """
     folder = os.path.dirname(os.path.abspath(target))
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
@@ -313,7 +352,7 @@ def require_writable(target: str) -> None:
 
 
 def _cannot_write(target: str, reason: str) -> QgsProcessingException:
-    """Say that a single output cannot be written."""
+    """Return the error of an output that cannot be written."""
     return QgsProcessingException(
         f"Cannot write {target}: {reason}.\nChoose another file: in a folder that you may write "
         "to, and not one that another program has open."
@@ -321,7 +360,18 @@ def _cannot_write(target: str, reason: str) -> QgsProcessingException:
 
 
 def copy_file(source: str, target: str) -> None:
-    """Copy a file so that the target is whole or untouched."""
+    """Copy a file; the target is replaced completely or not at all.
+
+    Parameters
+    ----------
+    source, target : str
+        Paths.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the target cannot be written.
+    """
     part = f"{target}.{os.getpid()}.part"
     try:
         os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
@@ -333,8 +383,8 @@ def copy_file(source: str, target: str) -> None:
         raise _cannot_write(target, error.strerror or str(error)) from None
 
 
-def _forget(context: QgsProcessingContext, path: str) -> None:
-    """Do not load a raster that could not be made."""
+def _do_not_load(context: QgsProcessingContext, path: str) -> None:
+    """Remove a raster that was not written from the layers to load."""
     layers = context.layersToLoadOnCompletion()
     if layers.pop(path, None) is not None:
         context.setLayersToLoadOnCompletion(layers)

@@ -1,4 +1,4 @@
-"""Check environment: is there an rm_geo that works, and what can it do."""
+"""Check environment: versions, device and models of the worker's environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .run import Run
 
 
 class CheckEnvironment(RmGeoAlgorithm):
-    """Nothing in, a report out."""
+    """Report about the environment; no inputs."""
 
     NAME = "check_environment"
     TITLE = "Check environment"
@@ -34,13 +34,13 @@ class CheckEnvironment(RmGeoAlgorithm):
             ("VERSION", "Version of rm_geo"),
             ("DEVICE", "Device"),
             ("MODELS", "Trained models"),
-            ("HINTS", "What to mend"),
+            ("HINTS", "What to fix"),
         ):
             self.addOutput(QgsProcessingOutputString(name, label))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker describe its environment."""
-        answer = self.work({"request": "check"}, run.feedback)
+        """Run the job ``check``."""
+        answer = self.run_worker({"request": "check"}, run.feedback)
         for line in answer["text"]:
             run.feedback.pushInfo(line)
         return {

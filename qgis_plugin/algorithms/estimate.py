@@ -1,4 +1,4 @@
-"""Estimate radio map: the whole pipeline."""
+"""Estimate radio map: the whole pipeline, from measurements to maps."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _ADVANCED = (
     ("WITH_UNCERTAINTY", "Also write the uncertainty", "uncertainty"),
     ("PREVIEW", "Also write previews", "preview"),
 )
-"""Parameters that are options of the library: name, label, keyword."""
+"""Parameters for options of the library: name, label, keyword."""
 
 
 class EstimateRadioMap(MeasurementsAlgorithm):
-    """Measurements in, radio maps and building maps out."""
+    """Radio maps and building maps from measurements."""
 
     NAME = "estimate"
     TITLE = "Estimate radio map"
@@ -116,7 +116,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("MAPPED_CELLS", "Number of cells mapped"))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker map every cell."""
+        """Run the job ``predict``."""
         self.check_outputs(run, _OUTPUTS)
         folder = run.folder("OUTPUT")
         measured = self.measured(run)
@@ -126,16 +126,16 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             "measurements": measured["measurements"],
             "options": {**measured["options"], **_options(run)},
         }
-        answer = self.work(request, run.feedback)
+        answer = self.run_worker(request, run.feedback)
         _report(answer["cells"], str(answer.get("skipped", "")), run.feedback)
         rasters = result_layers(answer)
-        found = self.hand_over(run, rasters, _OUTPUTS)
+        found = self.collect_outputs(run, rasters, _OUTPUTS)
         maps = [raster.path for raster in rasters if raster.kind == "rsrp"]
         return {"OUTPUT": folder, "RADIO_MAPS": maps, "MAPPED_CELLS": len(maps), **found}
 
 
 def _options(run: Run) -> dict[str, Any]:
-    """Give the options as ``PredictOptions`` has them."""
+    """Return the options by their keywords in ``PredictOptions``."""
     method_options = run.text("METHOD_OPTIONS")
     wants_uncertainty = run.flag("WITH_UNCERTAINTY") or run.is_given("UNCERTAINTY")
     return {
@@ -153,7 +153,7 @@ def _options(run: Run) -> dict[str, Any]:
 
 
 def _report(cells: list[dict[str, Any]], skipped: str, feedback: QgsProcessingFeedback) -> None:
-    """Say what became of each cell; of those that are too small, in one line."""
+    """Log the result of each cell, and the skipped cells in one line."""
     for cell in cells:
         if cell["status"] == "skipped":
             continue

@@ -1,4 +1,4 @@
-"""Inspect measurements: what a drive test holds, before anything is mapped."""
+"""Inspect measurements: report on the contents of a drive test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qgis.core import QgsProcessingOutputNumber, QgsProcessingParameterFileDesti
 
 from ..inspection_report import inspection_html
 from . import parameters as make
-from .base import MeasurementsAlgorithm, copy_file, require_writable, say
+from .base import MeasurementsAlgorithm, copy_file, log_message, require_writable
 from .run import Run
 
 _NUMBERS = (
@@ -21,7 +21,7 @@ _NUMBERS = (
 
 
 class InspectMeasurements(MeasurementsAlgorithm):
-    """Measurements in, a report out."""
+    """Report about measurements."""
 
     NAME = "inspect"
     TITLE = "Inspect measurements"
@@ -51,12 +51,12 @@ class InspectMeasurements(MeasurementsAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker describe the measurements."""
+        """Run the job ``inspect``."""
         target = run.file_target("OUTPUT")
         require_writable(target)
-        answer = self.work({"request": "inspect", **self.reading(run)}, run.feedback)
+        answer = self.run_worker({"request": "inspect", **self.reading(run)}, run.feedback)
         for line in answer["text"]:
-            say(line, run.feedback)
+            log_message(line, run.feedback)
         page = os.path.join(run.scratch, "report.html")
         with open(page, "w", encoding="utf-8") as file:
             file.write(inspection_html(self.input_name, answer))

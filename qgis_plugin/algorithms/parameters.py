@@ -1,4 +1,4 @@
-"""Parameters that algorithms share, each defined once."""
+"""Parameters that several algorithms have."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ METHODS = (
     "cost231-hata",
     "spm",
 )
-"""What rm_geo has; a test compares it with ``rm-geo info``."""
+"""Methods of rm_geo; a test compares them with ``rm-geo info``."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -61,7 +61,7 @@ READING = (
     ("TOP", "Most cells", "top"),
     ("STRICT", "Refuse files that may mix up cells", "strict"),
 )
-"""Advanced parameters of reading that are options of the library: name, label, keyword."""
+"""Advanced parameters for reading options of the library: name, label, keyword."""
 
 _FIELD = "_FIELD"
 
@@ -84,7 +84,7 @@ def add(
     explanation : str
         Its help text.
     advanced : bool
-        Whether the dialog hides it at first.
+        Whether the dialog hides it under its advanced parameters.
     """
     parameter.setHelp(explanation)
     if advanced:
@@ -101,7 +101,7 @@ def real(
     lowest: float | None = None,
     highest: float | None = None,
 ) -> QgsProcessingParameterNumber:
-    """Make a parameter for a number.
+    """Create a parameter for a number.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def whole(
     lowest: float | None = None,
     highest: float | None = None,
 ) -> QgsProcessingParameterNumber:
-    """Make a parameter for an integer.
+    """Create a parameter for an integer.
 
     Parameters
     ----------
@@ -148,17 +148,17 @@ def whole(
 def choice(
     name: str, label: str, options: Sequence[str], default: str
 ) -> QgsProcessingParameterEnum:
-    """Make a choice whose values are their own names, in scripts and models too."""
+    """Create a choice; scripts and models use the names of the values."""
     return QgsProcessingParameterEnum(name, label, list(options), False, default, False, True)
 
 
 def flag(name: str, label: str, default: bool) -> QgsProcessingParameterBoolean:
-    """Make a check box."""
+    """Create a check box."""
     return QgsProcessingParameterBoolean(name, label, default)
 
 
 def text(name: str, label: str) -> QgsProcessingParameterString:
-    """Make an optional text."""
+    """Create an optional text."""
     return QgsProcessingParameterString(name, label, None, False, True)
 
 
@@ -167,17 +167,17 @@ def field(
     label: str,
     kind: QgsProcessingParameterField.DataType = QgsProcessingParameterField.DataType.Any,
 ) -> QgsProcessingParameterField:
-    """Make an optional choice of a field of the measurements."""
+    """Create an optional choice of a field of the measurements."""
     return QgsProcessingParameterField(name, label, None, "INPUT", kind, False, True)
 
 
 def raster_output(name: str, label: str) -> QgsProcessingParameterRasterDestination:
-    """Make a raster that is only written if asked for."""
+    """Create an optional output raster."""
     return QgsProcessingParameterRasterDestination(name, label, None, True, False)
 
 
 def default_of(option: str) -> Any:
-    """Give the default of an option of rm_geo, by the library's keyword."""
+    """Return the default of an option of rm_geo, by the library's keyword."""
     return describe(option)["default"]
 
 
@@ -202,11 +202,11 @@ def add_option(
     option : str
         The library's keyword, such as ``reach_m``.
     default : optional
-        Another default than the library's.
+        Default, if it differs from that of the library.
     advanced : bool
-        Whether the dialog hides it at first.
+        Whether the dialog hides it under its advanced parameters.
     optional : bool
-        Whether it may be absent: models that were made before the parameter stay valid.
+        Whether it may be absent, so that models from before the parameter was added stay valid.
     """
     facts = describe(option)
     value = facts["default"] if default is None else default
@@ -228,7 +228,7 @@ def add_option(
 
 
 def add_sites(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
-    """Add the optional layer of the sites, and the CRS of a table without geometry."""
+    """Add the optional layer of sites, and the CRS of a table without geometry."""
     add(
         algorithm,
         QgsProcessingParameterFeatureSource(
@@ -257,7 +257,7 @@ def add_outlines(algorithm: QgsProcessingAlgorithm) -> None:
 
 
 def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
-    """Add the drive test, its fields, and which of its rows are used."""
+    """Add the layer of measurements, its fields and row filters."""
     add(
         algorithm,
         QgsProcessingParameterFeatureSource(
@@ -319,7 +319,7 @@ def add_model(algorithm: QgsProcessingAlgorithm) -> None:
 
 
 def add_folder(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
-    """Add the folder of the results, and whether they are loaded."""
+    """Add the output folder, and whether the maps are loaded."""
     add(
         algorithm,
         flag("LOAD", "Add all maps to the project", True),

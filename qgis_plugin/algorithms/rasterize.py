@@ -1,4 +1,4 @@
-"""Rasterize measurements: binning, and nothing else."""
+"""Rasterize measurements: binning only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .run import Run
 
 
 class RasterizeMeasurements(MeasurementsAlgorithm):
-    """Measurements in, a raster of their means for each cell out."""
+    """Raster of the binned measurements of each cell."""
 
     NAME = "rasterize"
     TITLE = "Rasterize measurements"
@@ -48,7 +48,7 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
         self.addOutput(QgsProcessingOutputMultipleLayers("RASTERS", "Rasters of all cells"))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker bin the measurements."""
+        """Run the job ``rasterize``."""
         self.check_outputs(run, ("MEASURED",))
         folder = run.folder("OUTPUT")
         measured = self.measured(run)
@@ -59,12 +59,12 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
             "statistic": run.choice("STATISTIC"),
             "options": {**measured["options"], "reach_m": run.number("MARGIN")},
         }
-        answer = self.work(request, run.feedback)
+        answer = self.run_worker(request, run.feedback)
         for cell in answer["cells"]:
             run.feedback.pushInfo(
                 f"Cell {cell['cell']}: {cell['pixels']} pixels measured of "
                 f"{cell['rows']} x {cell['cols']}"
             )
         rasters = result_layers(answer)
-        found = self.hand_over(run, rasters, {"MEASURED": "measured"})
+        found = self.collect_outputs(run, rasters, {"MEASURED": "measured"})
         return {"OUTPUT": folder, "RASTERS": [raster.path for raster in rasters], **found}

@@ -1,4 +1,4 @@
-"""One run of an algorithm: its parameters' values in rm_geo's words."""
+"""One run of an algorithm: parameter values converted for the worker."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..inputs import VectorFile, VectorInput
 
 @dataclass(frozen=True)
 class Run:
-    """The values that a run was started with.
+    """Parameter values of a run.
 
     Attributes
     ----------
     algorithm, parameters, context, feedback
         As Processing gives them.
     scratch : str
-        A folder for temporary files, which goes with the run.
+        Folder of temporary files, removed after the run.
     """
 
     algorithm: QgsProcessingAlgorithm
@@ -37,44 +37,49 @@ class Run:
     scratch: str
 
     def is_given(self, name: str) -> bool:
-        """Whether an optional parameter has a value."""
+        """Return whether an optional parameter has a value."""
         return self.parameters.get(name) not in (None, "")
 
     def text(self, name: str) -> str | None:
-        """Give a text, or None for an empty one."""
+        """Return a text, or None if it is empty."""
         value = self.algorithm.parameterAsString(self.parameters, name, self.context)
         return value.strip() or None
 
     def names(self, name: str) -> list[str] | None:
-        """Give names that are separated by commas, or None for none."""
+        """Return names separated by commas, or None if there are none."""
         value = self.text(name)
         return [one.strip() for one in value.split(",") if one.strip()] if value else None
 
     def number(self, name: str) -> float | None:
-        """Give a number, or None where an optional one is left empty."""
+        """Return a number, or None if it is empty."""
         definition = self.algorithm.parameterDefinition(name)
         if not self.is_given(name) and definition.defaultValue() is None:
             return None
         return float(self.algorithm.parameterAsDouble(self.parameters, name, self.context))
 
     def whole(self, name: str) -> int | None:
-        """Give a whole number, or None where an optional one is left empty."""
+        """Return an integer, or None if it is empty."""
         value = self.number(name)
         return None if value is None else round(value)
 
     def flag(self, name: str) -> bool:
-        """Give a check box."""
+        """Return the state of a check box."""
         return bool(self.algorithm.parameterAsBool(self.parameters, name, self.context))
 
     def option(self, name: str, option: str) -> Any:
-        """Give the value for an option of rm_geo; None where it is left empty.
+        """Return the value for an option of rm_geo, or None if it is empty.
 
         Parameters
         ----------
         name : str
-            The parameter.
+            Name of the parameter.
         option : str
             The library's keyword, such as ``reach_m``.
+
+        Returns
+        -------
+        bool, int, float, str, list of str or None
+            Value of the type of the option.
         """
         read = {
             "boolean": self.flag,
@@ -85,36 +90,36 @@ class Run:
         return read.get(describe(option)["type"], self.text)(name)
 
     def choice(self, name: str) -> str:
-        """Give a choice by its name."""
+        """Return the name of a choice."""
         return str(self.algorithm.parameterAsEnumString(self.parameters, name, self.context))
 
     def choices(self, name: str) -> list[str]:
-        """Give several choices by their names."""
+        """Return the names of several choices."""
         return list(self.algorithm.parameterAsEnumStrings(self.parameters, name, self.context))
 
     def crs(self, name: str) -> str | None:
-        """Give a CRS as WKT, or None for none."""
+        """Return a CRS as WKT, or None if it is empty."""
         crs = self.algorithm.parameterAsCrs(self.parameters, name, self.context)
         return str(crs.toWkt()) if crs.isValid() else None
 
     def folder(self, name: str) -> str:
-        """Give the folder of the results as an absolute path."""
+        """Return the absolute path of an output folder."""
         path = self.algorithm.parameterAsString(self.parameters, name, self.context)
         if path in ("", QgsProcessing.TEMPORARY_OUTPUT):
             path = QgsProcessingUtils.generateTempFilename(name.lower())
         return os.path.abspath(path)
 
     def file_target(self, name: str) -> str:
-        """Give the file that a table is to be written to."""
+        """Return the absolute path of an output file."""
         path = self.algorithm.parameterAsFileOutput(self.parameters, name, self.context)
         return os.path.abspath(path)
 
     def raster_target(self, name: str) -> str | None:
-        """Give the file that a raster is to be written to, or None for none."""
+        """Return the path of an output raster, or None if it is not requested."""
         if not self.is_given(name):
             return None
         return self.algorithm.parameterAsOutputLayer(self.parameters, name, self.context) or None
 
     def file_of(self, layer: VectorInput | None) -> VectorFile | None:
-        """Give the file of a layer, made for the run if there is none."""
+        """Return the file of a layer, exported if necessary."""
         return None if layer is None else layer.as_file(self.scratch, self.feedback)

@@ -1,4 +1,4 @@
-"""Simulate radio map: buildings and sites in, the dominant path model's map out."""
+"""Simulate radio map: dominant path model for sites among buildings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .run import Run
 
 
 class SimulateRadioMap(RmGeoAlgorithm):
-    """A layer of buildings and sites in, a map for each site out."""
+    """Map of each site from buildings and sites."""
 
     NAME = "simulate"
     TITLE = "Simulate radio map"
@@ -117,8 +117,8 @@ class SimulateRadioMap(RmGeoAlgorithm):
         make.add(self, make.raster_output("RADIO_MAP", "Radio map"), "RSRP of the first site.")
         self.addOutput(QgsProcessingOutputMultipleLayers("RADIO_MAPS", "Maps of all sites"))
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Look at buildings and sites."""
+    def check_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Check the layers of buildings and sites."""
         self._buildings = vector_input(self, parameters, "BUILDINGS", context, (POLYGONS,))
         self._sites = vector_input(
             self, parameters, "SITES", context, (POINTS, TABLE), one_layer_only=True
@@ -130,7 +130,7 @@ class SimulateRadioMap(RmGeoAlgorithm):
             )
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker simulate each site."""
+        """Run the job ``simulate``."""
         self.check_outputs(run, ("RADIO_MAP",))
         folder = run.folder("OUTPUT")
         buildings, sites = run.file_of(self._buildings), run.file_of(self._sites)
@@ -154,15 +154,15 @@ class SimulateRadioMap(RmGeoAlgorithm):
                 "max_tiles": run.whole("MAX_TILES"),
             },
         }
-        answer = self.work(request, run.feedback)
+        answer = self.run_worker(request, run.feedback)
         rasters = result_layers(answer)
-        # Without an EIRP the map is path gain, and there is no RSRP to give.
-        found = self.hand_over(run, rasters, {"RADIO_MAP": rasters[0].kind})
+        # Without an EIRP the map is path gain instead of RSRP.
+        found = self.collect_outputs(run, rasters, {"RADIO_MAP": rasters[0].kind})
         return {"OUTPUT": folder, "RADIO_MAPS": [raster.path for raster in rasters], **found}
 
 
 def _one_site(run: Run) -> str:
-    """Write a table of the single site."""
+    """Write a table with the single site."""
     degrees = QgsCoordinateReferenceSystem("EPSG:4326")
     point = run.algorithm.parameterAsPoint(run.parameters, "POSITION", run.context, degrees)
     row: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Super-resolve radio map: a coarse raster made finer by a network."""
+"""Super-resolve radio map: refinement of a coarse raster by a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .run import Run
 
 
 class SuperResolveRadioMap(RmGeoAlgorithm):
-    """A coarse radio map in, a fine one out."""
+    """Fine radio map from a coarse one."""
 
     NAME = "superresolve"
     TITLE = "Super-resolve radio map"
@@ -68,14 +68,14 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
             "GeoTIFF to make.",
         )
 
-    def look_at_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
-        """Find the raster's file."""
+    def check_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
+        """Find the file of the raster, and check the layer of buildings."""
         layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
         self._raster = raster_file(layer, "Radio map")
         self._outlines = vector_input(self, parameters, "OUTLINES", context, (POLYGONS,))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker refine the raster."""
+        """Run the job ``superres``."""
         outlines = run.file_of(self._outlines)
         target = os.path.abspath(run.raster_target("OUTPUT") or "")
         request = {
@@ -94,7 +94,7 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
                 "max_tiles": run.whole("MAX_TILES"),
             },
         }
-        answer = self.work(request, run.feedback)
+        answer = self.run_worker(request, run.feedback)
         run.feedback.pushInfo(f"Pixels of {answer['spacing_m']:g} m, by {answer['model']}")
         (made,) = result_layers(answer)
         cell = str(made.tags.get("cell", ""))

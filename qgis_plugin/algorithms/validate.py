@@ -1,4 +1,4 @@
-"""Validate on held-out measurements: how good the maps of a method are, here."""
+"""Validate on held-out measurements: errors of methods in the user's area."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .run import Run
 
 
 class ValidateMethods(MeasurementsAlgorithm):
-    """Measurements in, a table of errors out."""
+    """Table of errors from measurements."""
 
     NAME = "validate"
     TITLE = "Validate on held-out measurements"
     GROUP = ("measurements", "Measurements")
     TAGS = ("cross-validation", "hold-out", "accuracy", "error", "RMSE", "compare methods")
-    SUMMARY = "Error of methods at measurements that they have not seen."
+    SUMMARY = "Errors of methods at held-out measurements."
     HELP = (
-        "Says how far the maps of each method are from the truth in your own data: blocks of the "
-        "measurements are held back, the maps are made from the rest, and compared with what was "
-        "held back, until each block has been held back once.\n\n"
+        "Estimates the error of each method on your own data by leave-block-out cross-validation: "
+        "blocks of the measurements are held out, the maps are estimated from the rest and "
+        "compared with the held-out measurements, until each block has been held out once.\n\n"
         "The table has RMSE, mean absolute error and bias in dB, by cell and by method; the lines "
-        "of the cell 'all' sum up. Each method goes the whole way, as in 'Estimate radio map', so "
-        "that a network takes a while."
+        "of the cell 'all' are those of all cells together. Each method runs the whole pipeline, "
+        "as in 'Estimate radio map', so that a network takes a while."
     )
 
     def initAlgorithm(self, configuration: Any = None) -> None:
@@ -42,19 +42,19 @@ class ValidateMethods(MeasurementsAlgorithm):
             QgsProcessingParameterEnum(
                 "METHODS", "Methods", list(make.METHODS), True, ["knn", "idw"], False, True
             ),
-            "The methods to judge, all on the same held-out measurements.",
+            "Methods to compare, all on the same held-out measurements.",
         )
         make.add_sites(self, "As for 'Estimate radio map'.")
         make.add(
             self,
             make.whole("FOLDS", "Folds", 5, lowest=2, highest=50),
-            "So many times a map is made.",
+            "Number of folds; a map is estimated for each.",
         )
         make.add(
             self,
             make.real("BLOCK", "Side of a block [m]", 50.0, lowest=1.0),
-            "Blocks are held back as a whole: neighbours along a route are nearly copies of each "
-            "other, and would flatter every method.",
+            "Blocks are held out as a whole: neighbouring measurements along a route are nearly "
+            "equal, and random folds would underestimate the error.",
         )
         make.add_grid(self)
         make.add_option(self, "REACH", "Reach [m]", "reach_m", advanced=True)
@@ -74,7 +74,7 @@ class ValidateMethods(MeasurementsAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("RMSE", "RMSE of the best method in dB"))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Have the worker hold out measurements."""
+        """Run the job ``validate``."""
         target = run.file_target("OUTPUT")
         measured = self.measured(run)
         request = {
@@ -93,19 +93,19 @@ class ValidateMethods(MeasurementsAlgorithm):
                 "cells": run.names("CELLS"),
             },
         }
-        answer = self.work(request, run.feedback)
+        answer = self.run_worker(request, run.feedback)
         for score in answer["scores"]:
             run.feedback.pushInfo(
                 f"Cell {score['cell']}, {score['method']}: RMSE {_db(score['rmse_db'])}, "
                 f"bias {_db(score['bias_db'])} at {score['points']} measurements"
             )
-        judged = [s for s in answer["scores"] if s["cell"] == "all" and s["rmse_db"] is not None]
-        if not judged:
+        scored = [s for s in answer["scores"] if s["cell"] == "all" and s["rmse_db"] is not None]
+        if not scored:
             return {"OUTPUT": target}
-        best = min(judged, key=lambda score: score["rmse_db"])
+        best = min(scored, key=lambda score: score["rmse_db"])
         return {"OUTPUT": target, "BEST": best["method"], "RMSE": best["rmse_db"]}
 
 
 def _db(value: float | None) -> str:
-    """Write decibels; null where nothing could be judged."""
+    """Format decibels; None if there was nothing to compare."""
     return "unknown" if value is None else f"{value:.2f} dB"

@@ -172,7 +172,7 @@ class TestClient:
         [
             ("echo 'Fatal: out of memory' >&2; exit 3", ["exit code 3", "Fatal: out of memory"]),
             (hello() + "; read request; kill -9 $$", ["signal SIGKILL"]),
-            ("exit 0", ["It said nothing"]),
+            ("exit 0", ["It wrote no message"]),
             ("echo \"No module named 'rm_geo'\" >&2; exit 1", ["has no rm_geo", "pip install"]),
             (hello(PROTOCOL + 1) + "; cat", ["protocol", "rm-geo qgis install"]),
             (hello(PROTOCOL - 1) + "; cat", ["protocol", "pip install --upgrade"]),

@@ -13,7 +13,7 @@ from qgis.core import (
 )
 from rm_geo_qgis.algorithms.parameters import DEVICES
 from rm_geo_qgis.labels import LABELS
-from rm_geo_qgis.results import STYLES, ResultLayer, apply_style, expect
+from rm_geo_qgis.results import STYLES, ResultLayer, apply_style, register_finisher
 
 BREAKS = [-120.0, -110.0, -100.0, -90.0, -80.0, -70.0]
 
@@ -137,7 +137,9 @@ class LoadingTests(QgisTestCase):
         for kind in ("uncertainty", "rsrp", "buildings"):
             path = self.folder / f"5_{kind}.tif"
             shutil.copy(DATA / "coarse.tif", path)
-            kept.append(expect(context, ResultLayer(str(path), kind, "5", {}), load=True))
+            kept.append(
+                register_finisher(context, ResultLayer(str(path), kind, "5", {}), load=True)
+            )
         handleAlgorithmResults(
             registry.algorithmById("rm_geo:estimate"), context, Feedback(), parameters={}
         )
