@@ -1,7 +1,7 @@
-"""All measurements in one command: ``python -m benchmarks.suite``.
+"""All benchmarks in one command: ``python -m benchmarks.suite``.
 
-Writes a table (Markdown and CSV) and a plot of each part into a folder, with the machine
-described; parts that an earlier run left there are kept. Parts by name: ``reading``, ``tiles``,
+Writes a table (Markdown and CSV) and a plot of each part into a folder, with a description of the
+machine; parts of earlier runs are kept. Parts by name: ``reading``, ``tiles``,
 ``memory``, ``writing``, ``scaling``, ``tile-scaling``, ``resume``, ``rivals``. ``--size small``
 takes some minutes; ``medium`` half an hour: a million points of each format, 10 km x 40 km, the
 full-size network, a square kilometre by every tool; ``full`` hours: ten million points, more
@@ -55,7 +55,7 @@ def read_and_bin(counts: tuple[int, ...]) -> Rows:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything is measured."""
+    """Sizes of the measurements."""
 
     points: tuple[int, ...] = (100_000,)
     tiles: tuple[int, ...] = (4,)
@@ -104,24 +104,24 @@ SIZES = {
 DESCRIPTIONS = {
     "reading": "Generated measurements in each format, read, cleaned and binned at 1 m, a process "
     "for each row. `peak_mb` is the resident memory of the process.",
-    "tiles": "Tiles of 256 x 256 pixels of one cell. `bare` is the estimator alone, `road` the "
-    "whole computation of maps; `outside_estimator` is the share of the time that is not spent in "
+    "tiles": "Tiles of 256 x 256 pixels of one cell. `bare` is the estimator alone, `pipeline` the "
+    "whole computation of maps; `outside_estimator` is the share of the time outside "
     "the estimator.",
     "memory": "Streets 250 m apart with a reading every 2 m; radio map, buildings and uncertainty "
-    "are written. The method costs nothing.",
+    "are written. The method takes no time.",
     "writing": "One float32 raster, compressed, tiled and with overviews.",
     "scaling": "Jobs of `rm-geo batch` on local worker processes.",
     "tile-scaling": "Tiles of one cell on local worker processes; 0 workers is one process "
     "without Dask.",
     "resume": "A run that is stopped in the middle and continued by the same command.",
-    "rivals": "One square kilometre of simulated streets, each tool in a process of its own, start "
-    "included. `rmse_db` is the error at measurements that were held back.",
+    "rivals": "One square kilometre of simulated streets, each tool in a separate process, start "
+    "included. `rmse_db` is the error at held-out measurements.",
 }
-"""What is measured, for the report."""
+"""Descriptions of the parts for the report."""
 
 
 def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str, str, str]]:
-    """Name -> (measurement, x column, y column, series column)."""
+    """Return (measurement, x column, y column, series column) by name."""
     batches = sizes.batches if device == "cpu" else (8, 16, 32, 64, 128)
 
     def tiles() -> Rows:
@@ -132,7 +132,7 @@ def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str,
 
     return {
         "reading": (lambda: read_and_bin(sizes.points), "points", "points_per_s", "format"),
-        "tiles": (tiles, "batch", "road_tiles_per_s", "engine tiles"),
+        "tiles": (tiles, "batch", "pipeline_tiles_per_s", "engine tiles"),
         "memory": (lambda: memory.run(list(sizes.areas)), "area_km2", "peak_mb", "method"),
         "writing": (lambda: throughput.writing(sizes.sides_px), "pixels", "mpixels_per_s", ""),
         "scaling": (
@@ -153,7 +153,7 @@ def parts(sizes: Sizes, device: str) -> dict[str, tuple[Callable[[], Rows], str,
 
 
 def write_table(rows: Rows, path: Path) -> None:
-    """Write a CSV."""
+    """Write a table as CSV."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
@@ -162,7 +162,7 @@ def write_table(rows: Rows, path: Path) -> None:
 
 
 def as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """Give a table in Markdown."""
+    """Format a table in Markdown."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in rows:
@@ -172,9 +172,9 @@ def as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
-    """Draw one column against another, a line for each series, or bars for names.
+    """Plot one column against another, one line per series, or bars if x is text.
 
-    A series is named by one column, or by several with blanks between them.
+    A series is identified by one column, or by several separated by blanks.
     """
     from matplotlib.figure import Figure
 
@@ -206,7 +206,7 @@ def plot(rows: Rows, x: str, y: str, series: str, path: Path) -> None:
 
 
 def report(out: Path, names: Iterable[str]) -> str:
-    """Put the tables of a folder together, those of earlier runs too."""
+    """Combine the tables of a folder, including those of earlier runs."""
     sections = [f"# Performance\n\n{throughput.machine()}.\n"]
     for name in names:
         if (out / f"{name}.csv").is_file():

@@ -33,7 +33,7 @@ def tiles_by_batch(
 ) -> Rows:
     """Measure tiles/s and km2/s of a model by engine and batch size.
 
-    ``bare`` is the estimator alone, on prepared tiles; ``road`` is :func:`rm_geo.predict` from
+    ``bare`` is the estimator alone, on prepared tiles; ``pipeline`` is :func:`rm_geo.predict` from
     measurements to files.
     """
     engines = ("torch",) if device != "cpu" else ("torch", "onnx")
@@ -82,7 +82,7 @@ def tiles_by_batch(
                     "batch": size,
                     "tiles": result.tiles,
                     "bare_tiles_per_s": round(bare, 2),
-                    "road_tiles_per_s": round(result.tiles / wall, 2),
+                    "pipeline_tiles_per_s": round(result.tiles / wall, 2),
                     "share_of_bare": round(result.tiles / wall / bare, 3),
                     "outside_estimator": round(1.0 - clock.forward_s / wall, 3),
                     "km2_per_s": round(result.rows * result.cols / wall / 1e6, 4),

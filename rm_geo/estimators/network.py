@@ -1,4 +1,4 @@
-"""What estimators with a trained network share: finding the model, scales, provenance."""
+"""Common functions of the network estimators: model, gain scale, transmitter image."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from rm_geo.zoo.catalog import ModelRecord, default_model, find_model, verified
 
 
 def model_record(model: str | Path | None, key: str) -> ModelRecord:
-    """Find a model, and verify its checksum.
+    """Find a model and verify its checksum.
 
     Parameters
     ----------
     model : str or Path or None
-        Name in the model index, or a file; None is the default of ``key``.
+        Name in the model index, or a file. None: the default model of ``key``.
     key : str
         Key of the default model, such as ``radiocycle`` or ``mars-4``.
 
     Returns
     -------
     ModelRecord
-        Its checksum filled in.
+        Record with checksum.
 
     Raises
     ------
     ModelError
-        If it is missing, damaged or unknown.
+        If the model is missing, damaged or unknown.
     """
     return verified(default_model(key) if model is None else find_model(model))
 
 
 def require_kind(record: ModelRecord, kinds: tuple[str, ...], network: str) -> None:
-    """Require a model of a kind that a method can use.
+    """Raise if a method cannot use a model of this kind.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def require_kind(record: ModelRecord, kinds: tuple[str, ...], network: str) -> N
     Raises
     ------
     ModelError
-        If it is of another kind.
+        If the model is of another kind.
     """
     if record.kind not in kinds:
         raise ModelError(
@@ -61,11 +61,12 @@ def require_kind(record: ModelRecord, kinds: tuple[str, ...], network: str) -> N
 
 
 def gain_offset_db(batch: TileBatch) -> FloatArray:
-    """Offset between RSRP and path gain on RadioMapSeer's scale, for each tile.
+    """Estimate the offset between RSRP and path gain of each tile: ``gain = rsrp - offset``.
 
-    ``gain = rsrp - offset``. With a known intercept it is exact. Otherwise the levels are
-    placed so that the free-space envelope of the measurements meets the scale (transmitter
-    known), or their strongest lies 25 dB below its top (nothing known).
+    With a known intercept the offset is exact. Otherwise, if the transmitter is known, the
+    intercept is estimated by the 95th percentile of the measurements, corrected to 1 m by
+    free-space loss. If not, the 99th percentile of the measurements is placed 25 dB below the top
+    of RadioMapSeer's scale.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def gain_offset_db(batch: TileBatch) -> FloatArray:
     Returns
     -------
     ndarray of float32, shape (B,)
-        NaN for a tile without measurements.
+        Offset in dB; NaN for tiles without measurements.
     """
     offsets = np.full(len(batch), np.nan, dtype=np.float32)
     for index in range(len(batch)):
@@ -98,7 +99,7 @@ def gain_offset_db(batch: TileBatch) -> FloatArray:
 
 
 def transmitter_images(batch: TileBatch) -> np.ndarray:
-    """Images (B, H, W) with a single 1 at the transmitter; blank where it is not inside.
+    """Return images with 1 in the pixel of the transmitter, 0 elsewhere.
 
     Parameters
     ----------
@@ -108,6 +109,7 @@ def transmitter_images(batch: TileBatch) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (B, H, W)
+        All 0 if the transmitter is unknown or outside the tile.
     """
     images = np.zeros(batch.rsrp_dbm.shape, dtype=np.float32)
     rows, cols = batch.rsrp_dbm.shape[1], batch.rsrp_dbm.shape[2]

@@ -1,4 +1,4 @@
-"""RadioCycle for drive tests on a CPU, computed by ONNX Runtime."""
+"""RadioCycle for drive tests in ONNX Runtime on a CPU."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LOG_STD_BOUNDS: Final = (-6.0, 2.0)
 
 
 class OnnxRadioCycle:
-    """Runs ONNX files of one network, each for tiles of one size.
+    """ONNX files of one network, each for one tile size.
 
     Parameters
     ----------
     files, known_buildings_files : dict of int to Path
-        The files by the side of their tiles in pixels; the second take known buildings.
+        Files by the side of the tiles in pixels; the second ones read known buildings.
     sha256 : str
-        Checksum of the weights that they must hold.
+        Required checksum of the weights.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged.
+        Number of orientations that are averaged.
     """
 
     def __init__(
@@ -44,24 +44,25 @@ class OnnxRadioCycle:
         self._networks: dict[Path, OnnxNetwork] = {}
 
     def has(self, tile_size_px: int | None, *, known_buildings: bool) -> bool:
-        """Whether there is a file for tiles of a size, or of any, with known buildings or not.
+        """Return whether there is a file for a tile size.
 
         Parameters
         ----------
         tile_size_px : int or None
-            Side of the tiles; any if None.
+            Side of the tiles in pixels; None for any size.
         known_buildings : bool
-            Whether it takes known buildings.
+            Whether the file must read known buildings.
 
         Returns
         -------
         bool
+            True if there is one.
         """
         files = self.known_buildings_files if known_buildings else self.files
         return bool(files) if tile_size_px is None else tile_size_px in files
 
     def takes(self, batch: TileBatch) -> bool:
-        """Whether there is a file for the tiles of a batch.
+        """Return whether there is a file for the tiles of a batch.
 
         Parameters
         ----------
@@ -76,7 +77,7 @@ class OnnxRadioCycle:
         return rows == cols and rows in self._files_for(batch)
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch of tiles that it takes.
+        """Estimate a batch of tiles for which :meth:`takes` is true.
 
         Parameters
         ----------
@@ -86,12 +87,12 @@ class OnnxRadioCycle:
         Returns
         -------
         Estimate
-            RSRP in dBm, shape (B, H, W), and what else the method gives.
+            RSRP in dBm, building probability and standard deviation in dB, shape (B, H, W).
 
         Raises
         ------
         ModelError
-            If the export is damaged, or of other weights.
+            If the file is damaged, or has other weights.
         """
         network = self._network(self._files_for(batch)[batch.rsrp_dbm.shape[1]])
         observed = batch.observed
@@ -122,16 +123,16 @@ class OnnxRadioCycle:
         )
 
     def _files_for(self, batch: TileBatch) -> dict[int, Path]:
-        """Choose the files that take the inputs of a batch."""
+        """Return the files for the inputs of a batch."""
         return self.files if batch.buildings is None else self.known_buildings_files
 
     def _network(self, path: Path) -> OnnxNetwork:
-        """Open a file, once."""
+        """Return the opened file of a tile size; opened once."""
         if path not in self._networks:
             self._networks[path] = OnnxNetwork(path, self._sha256)
         return self._networks[path]
 
 
 def _logistic(logits: FloatArray) -> FloatArray:
-    """Probability of log-odds; this form of the logistic function cannot overflow."""
+    """Convert log-odds to probabilities, in a form without overflow."""
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""RadioCycle as an estimator: radio map, buildings and uncertainty from sparse RSRP."""
+"""RadioCycle estimator: radio map, buildings and standard deviation from sparse RSRP."""
 
 from __future__ import annotations
 
@@ -27,34 +27,33 @@ ENGINES: Final = ("auto", "torch", "onnx")
 
 
 class RadioCycleEstimator:
-    """RadioCycle, the published pair or the one for drive tests.
+    """RadioCycle: the published pair of networks, or the pair for drive tests.
 
     Parameters
     ----------
     model : str or Path, optional
-        Name in the model index, or a file; the default model if not given.
+        Name in the model index, or a file. Default: the default model.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged: more is slower and more accurate.
+        Number of orientations that are averaged; more are slower and more accurate.
     engine : {"auto", "torch", "onnx"}
-        What computes a model for drive tests. ``auto`` is ONNX Runtime on a CPU, for tiles whose
-        size has a graph (one that comes with the model, or one that ``rm-geo export`` made), and
-        PyTorch otherwise.
+        Engine of a model for drive tests. ``auto`` is ONNX Runtime on a CPU if there is a graph
+        for the tile size (part of the model, or exported by ``rm-geo export``), else PyTorch.
     precision : {"auto", "float32", "bfloat16"}
         ``auto`` is float32 on a CPU. bfloat16 needs PyTorch; see
         :func:`rm_geo.devices.choose_precision`.
     tile_size_px : int, optional
-        Side of the tiles to come, for the tag that names the engine.
+        Side of the tiles in pixels, for the engine in the provenance.
     known_buildings : bool
-        Whether their buildings will be known, for the same tag.
+        Whether the tiles will have known buildings, for the engine in the provenance.
 
     Raises
     ------
     ModelError
-        If the model is missing, damaged or no RadioCycle.
+        If the model is missing, damaged or not a RadioCycle model.
     UsageError
-        If an option has a value that does not exist.
+        If an option has an invalid value.
     DependencyError
         If the model has no graph for ONNX Runtime and PyTorch is not installed.
     """
@@ -82,7 +81,7 @@ class RadioCycleEstimator:
         require_kind(self._record, ("radiocycle", DRIVE_KIND), "RadioCycle")
         self._onnx = self._graphs()
         if self._onnx is None and (engine != "onnx" or self._record.kind != DRIVE_KIND):
-            _ = self._torch  # a model that cannot be used is refused before any work
+            _ = self._torch  # an unusable model is an error before the run
 
     @staticmethod
     def check_options(
@@ -92,7 +91,7 @@ class RadioCycleEstimator:
         precision: str = "auto",
         **_others: object,
     ) -> None:
-        """Refuse invalid values without opening a model.
+        """Check the values of options without opening a model.
 
         Parameters
         ----------
@@ -106,7 +105,7 @@ class RadioCycleEstimator:
         Raises
         ------
         UsageError
-            If there are any.
+            If a value is invalid.
         """
         if engine not in ENGINES:
             raise UsageError(f"engine must be auto, torch or onnx, not {engine!r}.")
@@ -119,12 +118,12 @@ class RadioCycleEstimator:
 
     @property
     def predicts_std(self) -> bool:
-        """Whether the model gives a standard deviation: the published pair does not."""
+        """Return whether the model predicts a standard deviation; the published pair does not."""
         return self._record.kind == DRIVE_KIND
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Model, checksum, precision, symmetries and engine."""
+        """Return model, checksum, precision, symmetries and engine as tags."""
         by_onnx = self._onnx is not None and self._onnx.has(
             self._tile_size_px, known_buildings=self._known_buildings
         )
@@ -136,7 +135,7 @@ class RadioCycleEstimator:
         }
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a measurement give NaN.
+        """Estimate a batch of tiles; NaN for tiles without measurements.
 
         Parameters
         ----------
@@ -146,16 +145,17 @@ class RadioCycleEstimator:
         Returns
         -------
         Estimate
-            RSRP in dBm, shape (B, H, W), and what else the method gives.
+            RSRP in dBm, shape (B, H, W), building probability and, if predicted, standard
+            deviation in dB.
 
         Raises
         ------
         UsageError
             If the tile size does not suit the network.
         ModelError
-            If ``engine`` is ``onnx`` and there is no graph for tiles of this size.
+            If ``engine`` is ``onnx`` and there is no graph for this tile size.
         DependencyError
-            If there is none and PyTorch is not installed.
+            If PyTorch is needed and not installed.
         """
         estimate = self._computer(batch).estimate(batch)
         empty = ~batch.observed.any((1, 2))
@@ -165,7 +165,7 @@ class RadioCycleEstimator:
         return estimate
 
     def _computer(self, batch: TileBatch) -> OnnxRadioCycle | TorchRadioCycle:
-        """Choose the engine for tiles of this size."""
+        """Choose the engine for this tile size."""
         if self._onnx is not None and self._onnx.takes(batch):
             return self._onnx
         if self._wanted == "onnx":
@@ -181,7 +181,7 @@ class RadioCycleEstimator:
         return self._torch
 
     def _graphs(self) -> OnnxRadioCycle | None:
-        """Find ONNX files of the model, where ONNX Runtime is to compute."""
+        """Find the ONNX files of the model, if ONNX Runtime is to be used."""
         on_cpu = self._device == "cpu" and self._precision == "float32"
         wanted = on_cpu if self._wanted == "auto" else self._wanted == "onnx"
         if not wanted or self._record.kind != DRIVE_KIND:
@@ -197,14 +197,14 @@ class RadioCycleEstimator:
 
     @cached_property
     def _torch(self) -> TorchRadioCycle:
-        """The network in PyTorch, loaded at the first use."""
+        """Return the PyTorch network, loaded at the first use."""
         require_torch(self._use_of_torch())
         from rm_geo.estimators.torch_radiocycle import TorchRadioCycle
 
         return TorchRadioCycle(self._record, self._device, self.symmetries, self._precision)
 
     def _use_of_torch(self) -> str:
-        """Name what needs PyTorch, for the message of an installation without it."""
+        """Return what needs PyTorch, for the error message if it is missing."""
         if self._onnx is not None:
             sizes = ", ".join(map(str, self._onnx.files))
             return f"A tile size other than {sizes}"

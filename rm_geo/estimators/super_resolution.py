@@ -1,4 +1,4 @@
-"""Super-resolution networks as estimators: measurements on a regular lattice, made dense."""
+"""Super-resolution estimators: refinement of measurements on a regular lattice."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from rm_geo.zoo.superres_network import SuperResolutionNetwork
 
 
 class SuperResolutionEstimator:
-    """A super-resolution network for measurements on a regular lattice of the model's scale.
+    """Super-resolution network for measurements on a regular lattice of the model's scale.
 
-    Nodes inside the lattice that have no measurement count as buildings. Beyond the lattice
-    the map is extrapolated with its outermost values.
+    Nodes of the lattice without a measurement are treated as buildings. Outside the lattice the
+    map is extrapolated with its outermost values.
 
     Parameters
     ----------
     model : str or Path, optional
-        Name in the model index, or a file; the default model of the scale if not given.
+        Name in the model index, or a file. Default: the default model of the scale.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     scale : int
-        Scale of the default model; a model that is given has its own.
+        Scale of the default model; not used with ``model``.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged: more is slower and more accurate.
+        Number of orientations that are averaged; more are slower and more accurate.
     precision : {"auto", "float32", "bfloat16"}
         See :func:`rm_geo.devices.choose_precision`.
     smallest_share : float
-        Share of the lattice's nodes that must be measured, and share of a tile's
-        measurements that must lie on it.
+        Minimum share of measured nodes of the lattice, and minimum share of the measurements of
+        a tile that lie on the lattice.
 
     Raises
     ------
     ModelError
         If the model is missing, damaged or of another kind.
     UsageError
-        If an option has a value that does not exist.
+        If an option has an invalid value.
     DependencyError
         If the model has no graph for ONNX Runtime and PyTorch is not installed.
     """
@@ -76,7 +76,7 @@ class SuperResolutionEstimator:
 
     @staticmethod
     def check_options(*, symmetries: int = 1, precision: str = "auto", **_others: object) -> None:
-        """Refuse invalid values without opening a model.
+        """Check the values of options without opening a model.
 
         Parameters
         ----------
@@ -88,16 +88,16 @@ class SuperResolutionEstimator:
         Raises
         ------
         UsageError
-            If there are any.
+            If a value is invalid.
         """
         require_count(symmetries)
         require_precision(precision)
 
     @property
     def parameters(self) -> int:
-        """Number of parameters of the network, from the header of its file.
+        """Return the number of parameters of the network, from the header of its file.
 
-        All tensors of these networks are parameters: they have no batch normalisation.
+        All tensors of these networks are parameters, since they have no batch normalisation.
         """
         path = self._network.record.path
         header, _ = tensor_header(read_model(path), path)
@@ -107,7 +107,7 @@ class SuperResolutionEstimator:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Model, checksum, precision and symmetries."""
+        """Return model, checksum, precision and symmetries as tags."""
         return {
             **self._network.record.provenance,
             "precision": self._network.precision,
@@ -115,7 +115,7 @@ class SuperResolutionEstimator:
         }
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch; tiles without a measurement give NaN.
+        """Estimate a batch of tiles; NaN for tiles without measurements.
 
         Parameters
         ----------
@@ -125,14 +125,14 @@ class SuperResolutionEstimator:
         Returns
         -------
         Estimate
-            RSRP in dBm, shape (B, H, W), and what else the method gives.
+            RSRP in dBm, shape (B, H, W).
 
         Raises
         ------
         InputError
-            If the measurements of a tile are no lattice of the model's scale.
+            If the measurements of a tile do not form a lattice of the model's scale.
         UsageError
-            If the model needs known buildings, and the batch has none.
+            If the model needs known buildings and the batch has none.
         """
         if not self._network.takes_buildings:
             batch = replace(batch, buildings=None)
@@ -165,7 +165,7 @@ class SuperResolutionEstimator:
         return Estimate(rsrp_dbm=level)
 
     def _phase(self, observed: BoolArray) -> tuple[int, int]:
-        """Row and column of the lattice's first node."""
+        """Return row and column of the first node of the lattice."""
         counts = np.zeros((self.scale, self.scale), dtype=np.int64)
         rows, cols = np.nonzero(observed)
         np.add.at(counts, (rows % self.scale, cols % self.scale), 1)
@@ -183,7 +183,7 @@ class SuperResolutionEstimator:
         return row, col
 
     def _enlarge(self, unit: FloatArray, buildings: BoolArray | None) -> FloatArray:
-        """Run the network on (h, w), padded to a multiple of 4; 0 in known buildings."""
+        """Run the network on (h, w), padded to a multiple of 4; gives 0 in known buildings."""
         rows, cols = unit.shape
         spare = (-rows % 4, -cols % 4)
         padded = np.pad(unit, ((0, spare[0]), (0, spare[1])), mode="edge")
@@ -207,29 +207,30 @@ def averaged(
     centred: bool = False,
     buildings: FloatArray | None = None,
 ) -> FloatArray:
-    """Enlarge samples in several orientations, and average.
+    """Run a network on samples in several orientations, and average.
 
     Parameters
     ----------
     network : callable
-        Maps (B, 1, h, w) to (B, 1, scale h, scale w); takes the buildings as a second argument
-        where they are given.
+        Maps (B, 1, h, w) to (B, 1, scale h, scale w); called with ``buildings`` as second
+        argument if they are given.
     coarse : ndarray of float32, shape (B, 1, h, w)
-        Samples at the centre pixels of their cells.
+        Samples at the centre pixels of their coarse pixels.
     symmetries : {1, 2, 4, 8}
         Number of orientations.
     scale : int
-        Fine pixels along each coarse one. A cell with an even number has no centre pixel: its
-        sample lies half a pixel south-east of the centre, and in another direction once the
-        image is turned. Maps of turned images are shifted back by that pixel.
+        Fine pixels along each side of a coarse pixel. If it is even, the sample lies half a
+        fine pixel south-east of the centre of the coarse pixel, and in another direction in a
+        rotated image. The results for rotated images are therefore shifted by one fine pixel.
     centred : bool
-        Whether samples are means of their cells, which need no shift.
+        Whether the samples are means of the coarse pixels, which need no shift.
     buildings : ndarray of float32, shape (B, 1, scale h, scale w), optional
-        1 in buildings, for a network that takes them.
+        1 in buildings, for a network that reads them.
 
     Returns
     -------
     ndarray of float32, shape (B, 1, scale h, scale w)
+        Mean of the results.
 
     Examples
     --------
@@ -251,7 +252,7 @@ def averaged(
 
 
 def _shifted(image: FloatArray, axes: Sequence[int], step: int) -> FloatArray:
-    """Take pixels ``step`` further along each axis, the edge's own beyond it."""
+    """Shift an image by ``step`` pixels along each axis; edge pixels are repeated."""
     for axis in axes:
         size = image.shape[axis]
         image = image.take(np.clip(np.arange(size) + step, 0, size - 1), axis)
@@ -259,7 +260,7 @@ def _shifted(image: FloatArray, axes: Sequence[int], step: int) -> FloatArray:
 
 
 def _within(coarse: FloatArray) -> tuple[FloatArray, tuple[int, int]]:
-    """Cut (h, w) to what was measured; also the first row and column of the cut."""
+    """Return the measured part of (h, w), and its first row and column."""
     rows, cols = np.nonzero(np.isfinite(coarse))
     first = (int(rows.min()), int(cols.min()))
     return coarse[first[0] : rows.max() + 1, first[1] : cols.max() + 1], first

@@ -1,4 +1,4 @@
-"""Symmetries of the square: a network runs in several orientations, and the mean is taken."""
+"""Symmetries of the square, to average the results of a network over orientations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rm_geo.errors import UsageError
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 COUNTS: Final = (1, 2, 4, 8)
-"""How many orientations can be averaged."""
+"""Possible numbers of orientations."""
 
 
 def require_count(count: int) -> int:
@@ -31,14 +31,14 @@ def require_count(count: int) -> int:
     Raises
     ------
     UsageError
-        If it is none of :data:`COUNTS`.
+        If it is not in :data:`COUNTS`.
 
     Examples
     --------
     >>> require_count(4)
     4
     """
-    if type(count) is not int or count not in COUNTS:  # 8.0 and true are no counts
+    if type(count) is not int or count not in COUNTS:  # 8.0 and True are not accepted
         raise UsageError(f"symmetries must be 1, 2, 4 or 8, not {count!r}.")
     return count
 
@@ -49,12 +49,12 @@ def orientations(count: int) -> list[tuple[int, bool]]:
     Parameters
     ----------
     count : {1, 2, 4, 8}
-        How many.
+        Number of orientations.
 
     Returns
     -------
     list of tuple of int and bool
-        Quarter turns, and whether the image is mirrored before.
+        Number of quarter turns, and whether the image is mirrored before.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def orientations(count: int) -> list[tuple[int, bool]]:
 
 
 def turn(image: NDArray[_Scalar], turns: int, mirror: bool) -> NDArray[_Scalar]:
-    """Mirror (..., H, W) left to right if asked, then turn by quarter turns.
+    """Mirror an image left to right if ``mirror``, then rotate it by quarter turns.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def turn_back(image: NDArray[_Scalar], turns: int, mirror: bool) -> NDArray[_Sca
     Parameters
     ----------
     image : Tensor, shape (..., H, W)
-        An image that was turned.
+        Rotated image.
     turns : int
         Quarter turns, counter-clockwise.
     mirror : bool
@@ -114,7 +114,7 @@ def turn_back(image: NDArray[_Scalar], turns: int, mirror: bool) -> NDArray[_Sca
 def turned_position(
     position_rc: NDArray[np.float32], size: int, turns: int, mirror: bool
 ) -> NDArray[np.float32]:
-    """Give positions in square tiles after :func:`turn`; NaN stays NaN.
+    """Return the positions in square tiles after :func:`turn`; NaN stays NaN.
 
     Parameters
     ----------
@@ -130,6 +130,7 @@ def turned_position(
     Returns
     -------
     ndarray of float32, shape (B, 2)
+        Rows and columns in the rotated tiles.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def turned_position(
 
 
 def reversed_axes(turns: int, mirror: bool) -> tuple[bool, bool]:
-    """Tell whether rows and columns of a turned image run backwards in the original.
+    """Return whether the rows and columns of a rotated image are reversed in the original.
 
     Parameters
     ----------
@@ -157,13 +158,14 @@ def reversed_axes(turns: int, mirror: bool) -> tuple[bool, bool]:
     Returns
     -------
     rows, cols : bool
+        Whether they are reversed.
 
     Examples
     --------
     >>> reversed_axes(2, False)
     (True, True)
     """
-    row, col = 1, 1  # a step down and to the right in the turned image, turned back
+    row, col = 1, 1  # a step down and right in the rotated image, rotated back
     for _ in range(turns % 4):
         row, col = col, -row
     return row < 0, (-col if mirror else col) < 0

@@ -1,4 +1,4 @@
-"""RadioCycle in PyTorch: the published pair, and the one for drive tests."""
+"""RadioCycle in PyTorch: the published pair of networks, and the pair for drive tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rm_geo.zoo.torch_network import TorchNetwork, as_array
 
 
 class TorchRadioCycle:
-    """A trained pair on its device.
+    """Trained pair of networks on its device.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class TorchRadioCycle:
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     symmetries : {1, 2, 4, 8}
-        Orientations of a tile whose results are averaged.
+        Number of orientations that are averaged.
     precision : {"auto", "float32", "bfloat16"}
         See :func:`rm_geo.devices.choose_precision`.
 
     Raises
     ------
     ModelError
-        If the model is damaged or no RadioCycle.
+        If the model is damaged or not a RadioCycle model.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class TorchRadioCycle:
         Returns
         -------
         Estimate
-            RSRP in dBm, shape (B, H, W), and what else the method gives.
+            RSRP in dBm, shape (B, H, W), building probability and, from the pair for drive
+            tests, standard deviation in dB.
 
         Raises
         ------
@@ -73,7 +74,7 @@ class TorchRadioCycle:
         return self._estimate_field(network, batch)
 
     def _estimate_field(self, network: DriveTestRadioCycle, batch: TileBatch) -> Estimate:
-        """Run the field pair in as many orientations as asked for, and average."""
+        """Run the pair for drive tests in several orientations, and average."""
         _require_multiple(batch, network.multiple)
         observed = batch.observed
         tiles = SparseTiles(
@@ -109,16 +110,17 @@ class TorchRadioCycle:
         )
 
     def _buildings(self, batch: TileBatch) -> Tensor | None:
-        """Known buildings as a tensor (B, 1, H, W); None where nothing is known."""
+        """Return known buildings as a tensor (B, 1, H, W), or None."""
         if batch.buildings is None:
             return None
         return self._model.tensor(batch.buildings.astype(np.float32))[:, None]
 
     def _estimate_paper(self, network: RadioCycle, batch: TileBatch) -> Estimate:
-        """Run the published pair on its unit scale, the transmitter as one pixel.
+        """Run the published pair on the unit scale, with the transmitter image as input.
 
-        Walls of RadioMapSeer's gains lie half a pixel from those of its building maps, always the
-        same way: the mean over orientations improves building maps and worsens gains at edges.
+        In RadioMapSeer, walls in the gain maps are shifted by half a pixel against the building
+        maps, always in the same direction. The mean over orientations therefore improves building
+        maps, and worsens gains at walls.
         """
         _require_multiple(batch, 64)
         offset_db = np.nan_to_num(gain_offset_db(batch))[:, None, None]
@@ -148,7 +150,7 @@ class TorchRadioCycle:
 
 
 def _require_multiple(batch: TileBatch, multiple: int) -> None:
-    """Refuse tiles that the network's pyramid cannot halve evenly."""
+    """Raise if the tile size is not a multiple of what the network needs."""
     _, rows, cols = batch.rsrp_dbm.shape
     if rows % multiple or cols % multiple:
         raise UsageError(
@@ -158,12 +160,12 @@ def _require_multiple(batch: TileBatch, multiple: int) -> None:
 
 
 def _image(tensor: Tensor) -> FloatArray:
-    """Copy (B, 1, H, W) to an array (B, H, W) in main memory."""
+    """Copy a tensor (B, 1, H, W) to an array (B, H, W) in main memory."""
     return as_array(tensor)[:, 0]
 
 
 def _turn(image: Tensor, turns: int, mirror: bool) -> Tensor:
-    """Mirror (..., H, W) left to right if asked, then turn by quarter turns."""
+    """Mirror (..., H, W) left to right if ``mirror``, then rotate by quarter turns."""
     return (image.flip(-1) if mirror else image).rot90(turns, (-2, -1))
 
 
@@ -174,7 +176,7 @@ def _turn_back(image: Tensor, turns: int, mirror: bool) -> Tensor:
 
 
 def _turn_tiles(tiles: SparseTiles, turns: int, mirror: bool) -> SparseTiles:
-    """Mirror tiles left to right if asked, then turn them."""
+    """Mirror tiles left to right if ``mirror``, then rotate them."""
     rows, cols = tiles.rsrp_dbm.shape[-2:]
     row, col = tiles.transmitter_rc.unbind(1)
     if mirror:

@@ -1,4 +1,4 @@
-"""From a sparse raster to batches of tiles that an estimator takes."""
+"""Batches of tiles from a sparse raster."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def tile_batches(
     Yields
     ------
     TileBatch
+        Up to ``batch_size`` tiles, shape (B, H, W).
     """
     site_rc = np.full(2, np.nan)
     if facts.transmitter_xy is not None:
@@ -53,14 +54,14 @@ def tile_batches(
 
 
 def raster_batch(sparse: SparseRaster, facts: SiteInfo) -> TileBatch:
-    """Make one tile of a whole raster, which need not be square; for classical methods.
+    """Convert a whole raster, not necessarily square, to one tile for classical methods.
 
     Parameters
     ----------
     sparse : SparseRaster
-        The measured pixels.
+        Measurements.
     facts : SiteInfo
-        What is known of the cell; known buildings are left out.
+        Transmitter and carrier of the cell; known buildings are ignored.
 
     Returns
     -------

@@ -12,37 +12,38 @@ from rm_geo.progress import Progress
 
 
 class TileExecutor(Protocol):
-    """Turns the batches of one cell after another into estimates.
+    """Protocol: estimates the batches of tiles of one cell after another.
 
     Attributes
     ----------
     allows_onnx_export : bool
-        Whether the network may be exported for ONNX Runtime before it is opened. Not where
-        workers have opened it already: they would compute with another engine.
+        Whether the network may be exported for ONNX Runtime before it is opened. False if
+        workers have opened it already, since they would compute with another engine.
     """
 
     @property
     def allows_onnx_export(self) -> bool:
-        """Whether the network may be exported."""
+        """Return whether the network may be exported."""
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Adapt the method to where it will be computed: its device and batch size.
+        """Set device and batch size of the method for the place of computation.
 
         Parameters
         ----------
         method : OpenMethod
-            As opened in this process.
+            Method opened in this process.
         progress : Progress
-            Reports what is waited for.
+            Reports waiting times.
 
         Returns
         -------
         OpenMethod
+            Method for :meth:`estimates`.
 
         Raises
         ------
         RmGeoError
-            If it cannot be computed there.
+            If it cannot be computed there, for example on workers of another version.
         """
 
     def estimates(
@@ -58,7 +59,7 @@ class TileExecutor(Protocol):
         Parameters
         ----------
         method : OpenMethod
-            The method, as :meth:`prepare` gave it.
+            Result of :meth:`prepare`.
         batches : iterable of TileBatch
             Consumed lazily, a bounded number ahead.
         tiles : int
@@ -66,12 +67,12 @@ class TileExecutor(Protocol):
         progress : Progress
             Advanced by the tiles of each estimate, and checked for cancellation.
         clock : Clock
-            Filled with the time inside the estimator, wherever it runs.
+            Receives the time spent in the estimator, in this process or in workers.
 
         Returns
         -------
         generator of Estimate
-            One for each batch, in their order.
+            One per batch, in the order of the batches.
         """
 
 
@@ -92,5 +93,5 @@ class LocalExecutor:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches in order; a thread prepares the next one."""
+        """Estimate batches in order, while a thread prepares the next one."""
         return run_tiles(method.estimator, batches, progress, clock)

@@ -1,4 +1,4 @@
-"""Specification of a method: a small value that is sent to workers."""
+"""Specification of a method, small enough to send to workers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rm_geo.options import PredictOptions
 
 @dataclass(frozen=True)
 class MethodRecipe:
-    """Arguments of a method, for this process or a worker.
+    """Arguments to open a method in this process or in a worker.
 
     Attributes
     ----------
     method, model, device, batch_size, tile_size_px, options, known_buildings
         As for :func:`rm_geo.inference.methods.open_method`.
     version : str
-        Version of rm_geo that made it; workers must have the same.
+        Version of rm_geo that created it; workers must have the same.
     """
 
     method: str
@@ -34,7 +34,7 @@ class MethodRecipe:
 
     @classmethod
     def of(cls, options: PredictOptions) -> MethodRecipe:
-        """Take the arguments of the method from the options of a run.
+        """Create the specification from the options of a run.
 
         Parameters
         ----------
@@ -44,13 +44,13 @@ class MethodRecipe:
         Returns
         -------
         MethodRecipe
-            A model file is named by its absolute path.
+            With the absolute path of a model file.
         """
         model = options.method.model
         if model is not None:
             path = Path(model)
             if path.exists() and (path.suffix or len(path.parts) > 1):  # a file, not a name
-                model = path.absolute()  # workers may run in another folder
+                model = path.absolute()  # workers may have another working directory
         return cls(
             options.method.name,
             None if model is None else str(model),
@@ -67,6 +67,7 @@ class MethodRecipe:
         Returns
         -------
         OpenMethod
+            Method with model, device and batch size.
 
         Raises
         ------

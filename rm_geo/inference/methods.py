@@ -1,4 +1,4 @@
-"""A method by name, ready to run: model, device and batch size are chosen."""
+"""Opening of a method by name: choice of model, device and batch size."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from rm_geo.estimators.base import Estimator
 from rm_geo.zoo.catalog import find_model
 
 _OWN_OPTIONS: Final = frozenset({"model", "device", "tile_size_px", "known_buildings"})
-"""Parameters that a run sets by options of its own."""
+"""Parameters of methods that have their own options in a run."""
 
 
 @dataclass(frozen=True)
 class OpenMethod:
-    """An estimator, and what it runs on.
+    """Estimator with its device and batch size.
 
     Attributes
     ----------
     estimator : Estimator
-        Ready to run.
+        The estimator.
     device : str
         ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
     batch_size : int
-        Tiles to give it at once.
+        Tiles per call of the estimator.
     is_network : bool
         Whether the method is a trained network.
     remote_provenance : mapping of str to str, optional
-        Provenance of the estimator on remote workers, if they compute the tiles.
+        Provenance of the estimator in the workers, if they compute the tiles.
     """
 
     estimator: Estimator
@@ -44,7 +44,7 @@ class OpenMethod:
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Parameters, model and checksum of the estimator, as tags."""
+        """Return parameters, model and checksum of the estimator as tags."""
         if self.remote_provenance is not None:
             return self.remote_provenance
         return self.estimator.provenance
@@ -60,37 +60,37 @@ def open_method(
     options: Mapping[str, object] | None = None,
     known_buildings: bool = False,
 ) -> OpenMethod:
-    """Make an estimator by name.
+    """Open a method by name.
 
     Parameters
     ----------
     method : str
         One of :func:`rm_geo.estimators.registry.list_methods`.
     model : str or Path, optional
-        Trained model of a network method; the default of that method if not given.
+        Trained model of a network method. Default: the default model of the method.
     device : str
-        Where networks run; classical methods run on the CPU.
+        Device of networks; classical methods run on the CPU.
     batch_size : int, optional
-        Chosen by the device's memory if not given.
+        Tiles per batch. Default: chosen by the memory of the device.
     tile_size_px : int
-        Side of the tiles to come.
+        Side of the tiles in pixels.
     options : mapping, optional
         Further parameters of the method.
     known_buildings : bool
-        Whether the buildings of the tiles will be known.
+        Whether the tiles will have known buildings.
 
     Returns
     -------
     OpenMethod
-        Ready to run.
+        Estimator with its device and batch size.
 
     Raises
     ------
     UsageError
-        If the method or one of its options is unknown, or a model is given to a method
-        that has none.
+        If the method or one of its options is unknown, or a model is given for a method
+        without models.
     ModelError, DeviceError, DependencyError
-        If the model, the device or an optional package is not there.
+        If the model, the device or an optional package is not available.
     """
     further = dict(options or {})
     _refuse_own_options(further)
@@ -107,7 +107,7 @@ def open_method(
     else:
         if info is not None and model is not None:
             raise _no_model_to_choose(method)
-        # A GPU that is not present is refused for classical methods as well.
+        # A GPU that is not available is an error for classical methods too.
         place = "cpu" if device in {"auto", "cpu"} else choose_device(device)
     estimator = registry.get_method(method, **further)
     size = batch_size or choose_batch_size(place, tile_size_px)
@@ -122,7 +122,7 @@ def check_method(
     options: Mapping[str, object] | None = None,
     known_buildings: bool = False,
 ) -> None:
-    """Refuse what :func:`open_method` would refuse on any machine, without opening a model.
+    """Check the arguments of :func:`open_method` on any machine, without opening a model.
 
     Parameters
     ----------
@@ -132,10 +132,10 @@ def check_method(
     Raises
     ------
     UsageError
-        If the method, one of its options or the device is unknown, if a model is given to a
-        method that has none, or buildings to one that does not read them.
+        If the method, one of its options or the device is unknown, if a model is given for a
+        method without models, or known buildings for a method that does not read them.
     ModelError
-        If there is no such model.
+        If the model does not exist.
     """
     further = dict(options or {})
     _refuse_own_options(further)
@@ -147,13 +147,13 @@ def check_method(
         find_model(model)
     if known_buildings:
         registry.require_accepts_buildings(method)
-    # Workers may have packages that are missing here.
+    # Workers may have packages that are missing in this process.
     with contextlib.suppress(DependencyError, ImportError):
         registry.check_options(method, **further)
 
 
 def _refuse_own_options(options: Mapping[str, object]) -> None:
-    """Refuse parameters of a method that a run sets by options of its own."""
+    """Raise for method parameters that have their own options in a run."""
     if chosen := _OWN_OPTIONS & options.keys():
         raise UsageError(
             f"{' and '.join(sorted(chosen))} cannot be set as a parameter of the method.",
@@ -162,7 +162,7 @@ def _refuse_own_options(options: Mapping[str, object]) -> None:
 
 
 def _no_model_to_choose(method: str) -> UsageError:
-    """Make the error for a model given to a method without models."""
+    """Return the error of a model for a method without models."""
     return UsageError(
         f"The method {method!r} has no trained model to choose.", hint="Leave out `model`."
     )

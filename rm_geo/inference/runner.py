@@ -1,8 +1,7 @@
-"""Running an estimator over batches of tiles, with prefetch and out-of-memory back-off.
+"""Execution of an estimator on batches of tiles, with prefetching and out-of-memory handling.
 
-Nothing here knows what a tile holds. :func:`run_tiles` keeps the device busy: while it
-computes one batch, a thread prepares the next. A batch that does not fit the device's memory
-is halved until it does, and the smaller size is kept for the rest of the run.
+While the device computes one batch, a thread prepares the next. A batch that does not fit the
+memory of the device is halved until it does, and the smaller size is used for the rest of the run.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from rm_geo.progress import Progress, SilentProgress
 
 @dataclass
 class Clock:
-    """Time that a run of tiles took.
+    """Computing time of a run.
 
     Attributes
     ----------
     forward_s : float
         Seconds inside :meth:`Estimator.estimate`.
     tiles : int
-        Tiles computed.
+        Number of computed tiles.
     """
 
     forward_s: float = 0.0
@@ -40,7 +39,7 @@ class Clock:
 
 @dataclass
 class _Limit:
-    """The largest batch that fits the memory of the device; it only shrinks."""
+    """Largest batch that fits the memory of the device; never increased."""
 
     tiles: int = field(default=2**31)
 
@@ -51,29 +50,29 @@ def run_tiles(
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> Generator[Estimate, None, None]:
-    """Estimate batches in order, preparing the next while the device computes.
+    """Estimate batches in order, and prepare the next one while the device computes.
 
     Parameters
     ----------
     estimator : Estimator
         The method.
     batches : iterable of TileBatch
-        Consumed lazily, one batch ahead, in a thread of its own.
+        Consumed lazily, one batch ahead, in a separate thread.
     progress : Progress, optional
         Advanced by the tiles of each finished batch, and checked for cancellation between
         batches.
     clock : Clock, optional
-        Filled with the time spent in the estimator.
+        Receives the time spent in the estimator.
 
     Yields
     ------
     Estimate
-        One for each batch, in the batches' order.
+        One per batch, in the order of the batches.
 
     Raises
     ------
     CancelledError
-        If the caller asked for the work to stop.
+        If the run is cancelled.
     DeviceError
         If a single tile does not fit the device's memory.
     """
@@ -118,8 +117,8 @@ def _estimate_within_memory(estimator: Estimator, batch: TileBatch, limit: _Limi
 
 
 def _release_memory() -> None:
-    """Give cached GPU memory back before a smaller batch is tried."""
-    if "torch" in sys.modules:  # a classical method runs without it
+    """Release cached GPU memory before the next try."""
+    if "torch" in sys.modules:  # classical methods do not import it
         import torch
 
         if torch.cuda.is_available():
@@ -127,7 +126,7 @@ def _release_memory() -> None:
 
 
 def _part(batch: TileBatch, start: int, count: int) -> TileBatch:
-    """Tiles ``start`` to ``start + count`` of a batch."""
+    """Return the tiles ``start`` to ``start + count`` of a batch."""
     if count == len(batch):
         return batch
     chosen = slice(start, start + count)
@@ -141,7 +140,7 @@ def _part(batch: TileBatch, start: int, count: int) -> TileBatch:
 
 
 def _joined(parts: list[Estimate]) -> Estimate:
-    """One estimate of the parts of a batch."""
+    """Concatenate the estimates of the parts of a batch."""
     return Estimate(
         rsrp_dbm=np.concatenate([part.rsrp_dbm for part in parts]),
         building_probability=_joined_optional([part.building_probability for part in parts]),
@@ -151,6 +150,6 @@ def _joined(parts: list[Estimate]) -> Estimate:
 
 
 def _joined_optional(arrays: list[FloatArray | None]) -> FloatArray | None:
-    """Concatenate arrays that are all there, or None."""
+    """Concatenate arrays; None if one is missing."""
     present = [array for array in arrays if array is not None]
     return np.concatenate(present) if len(present) == len(arrays) else None

@@ -1,10 +1,10 @@
-"""The affine map between a raster in dBm and the scale that super-resolution networks work on.
+"""Affine map between a raster in dBm and the unit scale of super-resolution networks.
 
-They were trained on path gains on the unit scale of :mod:`rm_geo.units`. A raster is brought there
-with the slope kept: 79.3 dB are one unit, as in training, and only the offset is chosen. Where
-the free-space level at 1 m is known (``intercept_dbm``, or the tag of that name that rm_geo's own
-maps carry), that level is 1. Otherwise the raster's maximum is put 25 dB below it. A raster that
-spans more than fits is squeezed, so that nothing is clipped.
+The networks were trained on path gains on the unit scale of :mod:`rm_geo.units`. The slope of the
+map is that of the training, 79.3 dB per unit; only the offset depends on the raster. If the
+free-space level at 1 m is known (``intercept_dbm``, or the tag of that name in maps of rm_geo),
+this level is 1. Otherwise the maximum of the raster lies 25 dB below it. For a raster with a larger
+range of levels the slope is reduced, so that no value is clipped.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _USUAL_HEADROOM_DB: Final = 25.0
 
 @dataclass(frozen=True)
 class UnitScale:
-    """The affine map between a raster's dBm and a network's unit scale.
+    """Affine map between levels in dBm and the unit scale of a network.
 
     Attributes
     ----------
     zero_dbm : float
-        Level that is 0.
+        Level in dBm at 0.
     span_db : float
-        Width of one unit; 79.3 dB unless the raster spans more.
+        Range of one unit in dB; 79.3 unless the raster has a larger range.
     """
 
     zero_dbm: float
@@ -43,9 +43,9 @@ class UnitScale:
         Parameters
         ----------
         rsrp_dbm : ndarray of float32
-            Levels; NaN where unknown, at least one finite.
+            Levels in dBm; NaN where unknown, at least one finite.
         intercept_dbm : float, optional
-            Level that free space would give at 1 m.
+            Free-space level at 1 m in dBm.
 
         Returns
         -------
