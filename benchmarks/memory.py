@@ -79,6 +79,7 @@ def write_drive(path: Path, width_km: float, height_km: float) -> None:
 
 def measure(drive: Path, area: str, method: str) -> None:
     """Map one area in this process and print time and memory as JSON."""
+    from rm_geo.inference.method_spec import MethodRecipe
     from rm_geo.inference.methods import OpenMethod
     from rm_geo.inference.runner import Clock
     from rm_geo.options import PredictOptions
@@ -90,7 +91,7 @@ def measure(drive: Path, area: str, method: str) -> None:
         method=method, max_tiles=10**6, uncertainty=True, crs="EPSG:32633", **network
     )
     if method == "flat":
-        predict.open_wanted_method = lambda _: OpenMethod(Flat(), "cpu", 16)
+        MethodRecipe.opened = lambda _: OpenMethod(Flat(), "cpu", 16)
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         (result,) = predict.predict(drive, folder, options, clock=clock)

@@ -9,7 +9,7 @@ from rm_geo.distributed.cluster import local_workers, open_cluster
 from rm_geo.distributed.tiles import DaskTiles
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.dry_run import DryRun, rehearse
+from rm_geo.pipeline.dry_run import DryRun, dry_run_plan
 from rm_geo.pipeline.plan import plan_run, require_mappable_cell
 from rm_geo.progress import Progress
 
@@ -74,11 +74,11 @@ def dry_run_on_cluster(
         gpus = f", {_several(found.gpus, 'GPU')} for all" if found.gpus else ""
         share = f"{_several(found.cores, 'core')} for each{gpus}"
         where = f"{_several(found.number, 'worker')} on this machine, {share}"
-        return rehearse(run_plan, options, progress), WorkerSummary(
+        return dry_run_plan(run_plan, options, progress), WorkerSummary(
             found.number, found.number, where
         )
     with open_cluster(scheduler) as client, DaskTiles(client, options) as tiles:
-        run = rehearse(run_plan, options, progress, tile_executor=tiles)
+        run = dry_run_plan(run_plan, options, progress, tile_executor=tiles)
         threads = client.nthreads()
     number, all_threads = len(threads), sum(threads.values())
     where = (

@@ -18,7 +18,7 @@ _COUNT_AGAIN_S: Final = 1.0
 PATIENCE_S: Final = 60.0
 """Seconds without any worker, or without an answer of the scheduler, before giving up."""
 
-_RESUME: Final = "What is finished is kept: the same command goes on from here."
+_RESUME: Final = "What is finished is kept: the same command resumes this run."
 
 
 class WorkerPool:

@@ -73,10 +73,10 @@ def mars_methods(scale: int, setting: int = 2) -> tuple[BenchmarkMethod, ...]:
     """
     own = "-i" if setting == 1 else ""
     known = (
-        BenchmarkMethod("bilinear told the walls", "linear", known_buildings=True),
-        BenchmarkMethod("MARS told the walls", "mars", f"mars-{scale}-buildings"),
+        BenchmarkMethod("bilinear, walls known", "linear", known_buildings=True),
+        BenchmarkMethod("MARS, walls known", "mars", f"mars-{scale}-buildings"),
         BenchmarkMethod(
-            "MARS told the walls (8 turns)", "mars", f"mars-{scale}-buildings", {"symmetries": 8}
+            "MARS, walls known (8 turns)", "mars", f"mars-{scale}-buildings", {"symmetries": 8}
         ),
     )
     return (

@@ -1,4 +1,4 @@
-"""One cell on the main pipeline: from its measurements to its files."""
+"""Mapping of one cell: from its measurements to its files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,29 @@ from rm_geo.sites.site import Site
 
 @dataclass(frozen=True)
 class CellRun:
-    """What all cells of a run share."""
+    """Inputs that all cells of a run share.
+
+    Attributes
+    ----------
+    folder : Path
+        Output folder.
+    options : PredictOptions
+        Options of the run.
+    sites : sequence of Site or None
+        Site table, in the CRS of the measurements; None without one.
+    method : OpenMethod
+        Opened method.
+    tags : mapping of str to str
+        Provenance tags of all rasters.
+    progress : Progress
+        Receives every stage, and may cancel the run.
+    clock : Clock
+        Accumulates the time inside the estimator.
+    executor : TileExecutor
+        Computes the tiles.
+    buildings : Path or None
+        File of the building footprints; None where buildings are not known.
+    """
 
     folder: Path
     options: PredictOptions
@@ -46,26 +68,31 @@ class CellRun:
     tags: Mapping[str, str]
     progress: Progress
     clock: Clock
-    computer: TileExecutor
+    executor: TileExecutor
     buildings: Path | None = None
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
-    """Take one cell down the road, or from where an earlier run left it.
+    """Map one cell and write its files; resume the journal of an earlier run if there is one.
 
     Parameters
     ----------
     run : CellRun
-        What all cells share.
+        Inputs that all cells share.
     cell : CellPlan
         The cell.
     journals : list of Journal
-        Its journal is added, complete or not.
+        The journal of the cell is appended.
+
+    Returns
+    -------
+    CellResult
+        Files and statistics of the cell.
 
     Raises
     ------
     TooSmallError
-        If it was measured in too few pixels.
+        If the cell was measured in too few pixels.
     RmGeoError
         If the cell cannot be mapped.
     """
@@ -87,24 +114,24 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     key = run_key(cell.measurements, cell.grid, site.facts, options, run.tags)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
-    if (done := _complete(journal, run.folder)) is not None:
+    if (done := _completed_result(journal, run.folder)) is not None:
         run.progress.log(f"Cell {cell.cell}: complete already")
         return done
-    plan = _plan_tiles(sparse, options, run.method, journal)
+    plan = _tile_plan(sparse, options, run.method, journal)
     method_weight = _method_weight(run, sparse, plan, site, journal)
     run.progress.check()
     run.progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
     blended = blend_cell(
-        sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.computer
+        sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.executor
     )
     run.progress.finish()
     trim_malloc()
     if blended is None or not np.isfinite(blended.at_measured_dbm).any():
         raise InputError(
-            "The method says nothing about this cell.",
-            hint="Choose another `method`, or give it what it needs ('rm-geo info').",
+            "The method gives no estimate for this cell.",
+            hint="Choose another `method`, or add the inputs that it needs ('rm-geo info').",
         )
-    result = _finish(
+    result = _write_results(
         run, cell, cell.grid, sparse, blended, method_weight, site, len(plan.tiles), journal
     )
     journal.finish(asdict(result))
@@ -114,17 +141,39 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
 def with_known_buildings(
     site: SiteChoice, buildings: Path | None, grid: Grid, layer: str | None
 ) -> SiteChoice:
-    """Add what is known of the buildings of a cell to what is known of its site."""
+    """Add the known buildings of a cell to its site information.
+
+    Parameters
+    ----------
+    site : SiteChoice
+        The site of the cell.
+    buildings : Path or None
+        File of the building footprints.
+    grid : Grid
+        Grid of the cell.
+    layer : str or None
+        Layer of the file; None for its only layer.
+
+    Returns
+    -------
+    SiteChoice
+        The same site if ``buildings`` is None.
+
+    Raises
+    ------
+    RmGeoError
+        If the footprints cannot be read.
+    """
     if buildings is None:
         return site
-    from rm_geo.buildings.mask import open_buildings  # GeoPandas, and most runs need none
+    from rm_geo.buildings.mask import open_buildings  # imports GeoPandas, which few runs need
 
     source = open_buildings(buildings, grid, layer=layer)
     return replace(site, facts=replace(site.facts, buildings=source))
 
 
-def _complete(journal: Journal, folder: Path) -> CellResult | None:
-    """Give the result of a cell that an earlier run completed, if its files are still whole."""
+def _completed_result(journal: Journal, folder: Path) -> CellResult | None:
+    """Return the result of a cell that an earlier run completed, if its files are intact."""
     noted = journal.recall("result")
     if noted is None:
         return None
@@ -135,12 +184,21 @@ def _complete(journal: Journal, folder: Path) -> CellResult | None:
 
 
 def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions) -> None:
-    """Refuse a cell that was measured in too few places to say anything.
+    """Refuse a cell that was measured in too few pixels.
+
+    Parameters
+    ----------
+    cell : CellPlan
+        The cell, for the message.
+    sparse : SparseRaster
+        Its measured pixels.
+    options : PredictOptions
+        Options of the run: ``min_pixels``.
 
     Raises
     ------
     TooSmallError
-        If it has fewer measured pixels than the options ask for.
+        If the cell has fewer than ``min_pixels`` measured pixels.
     """
     measured = len(sparse)
     if measured < options.grid.min_pixels:
@@ -153,22 +211,35 @@ def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions
         )
 
 
-def tiles_of(sparse: SparseRaster, options: PredictOptions) -> tuple[list[Tile], list[Tile]]:
-    """Tiles to compute, and all tiles of the grid.
+def plan_tiles(sparse: SparseRaster, options: PredictOptions) -> tuple[list[Tile], list[Tile]]:
+    """Select the tiles of a grid that are computed: those that hold a measurement.
 
-    A tile in reach of a measurement that holds none is not computed: no method has anything
-    to go by. Its pixels in reach continue its neighbours.
+    Pixels in reach of a measurement in another tile are extrapolated from the neighbouring tiles.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        Measured pixels.
+    options : PredictOptions
+        Options of the run: ``tile_size_px`` and ``overlap_px``.
+
+    Returns
+    -------
+    computed : list of Tile
+        Tiles with a measurement, row by row.
+    all_tiles : list of Tile
+        All tiles of the grid, row by row.
     """
     all_tiles = sparse.grid.tiles(options.grid.tile_size_px, options.grid.overlap_px)
     measured = sparse.tile_counts(all_tiles) > 0
     return [tile for tile, has in zip(all_tiles, measured, strict=True) if has], all_tiles
 
 
-def _plan_tiles(
+def _tile_plan(
     sparse: SparseRaster, options: PredictOptions, method: OpenMethod, journal: Journal
 ) -> TilePlan:
-    """Tiles and batches; a batch size that was chosen automatically stays what it was."""
-    tiles, all_tiles = tiles_of(sparse, options)
+    """Plan tiles and batches; a resumed run keeps the batch size of its journal."""
+    tiles, all_tiles = plan_tiles(sparse, options)
     batch_size = journal.recall("batch_size") or method.batch_size
     journal.note("batch_size", batch_size)
     return TilePlan(all_tiles, tiles, batch_size)
@@ -177,7 +248,7 @@ def _plan_tiles(
 def _method_weight(
     run: CellRun, sparse: SparseRaster, plan: TilePlan, site: SiteChoice, journal: Journal
 ) -> MethodWeight:
-    """Take the weight from the options; estimate it for networks where it is not given."""
+    """Take the weight from the options, or estimate it for a network."""
     options, method = run.options, run.method
     if options.method.method_weight is not None:
         return MethodWeight.given(options.method.method_weight)
@@ -192,7 +263,7 @@ def _method_weight(
     return weight
 
 
-def _finish(
+def _write_results(
     run: CellRun,
     cell: CellPlan,
     grid: Grid,
@@ -203,7 +274,7 @@ def _finish(
     tiles: int,
     journal: Journal,
 ) -> CellResult:
-    """Turn what was blended into files, and sum the cell up."""
+    """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
     noise_db = options.method.noise_db
     if noise_db is None:

@@ -1,4 +1,4 @@
-"""What a run would do and how long it would take, without writing anything."""
+"""Dry run: cells, tiles and estimated time of a run, without writing anything."""
 
 from __future__ import annotations
 
@@ -15,50 +15,52 @@ from rm_geo.estimators.registry import require_accepts_buildings
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.executor import TileExecutor
+from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.cell import require_pixels, tiles_of, with_known_buildings
+from rm_geo.pipeline.cell import plan_tiles, require_pixels, with_known_buildings
 from rm_geo.pipeline.method_weight import MethodWeightOptions
 from rm_geo.pipeline.plan import CellPlan, RunPlan, plan_run, require_mappable_cell
-from rm_geo.pipeline.predict import local_buildings, open_sites, open_wanted_method
+from rm_geo.pipeline.predict import local_buildings, open_sites
 from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.selection import SiteChoice, choose_site
 
-_FINISHING_S: Final = 0.3e-6
-"""Of one core for a pixel that tiles speak of, in the second pass: 0.24 to 0.32 s a million,
-measured on areas of 4 and 16 million pixels that were driven densely and along streets."""
+_COVERED_PIXEL_S: Final = 0.3e-6
+"""Core time of the map pass in seconds per pixel that a tile covers: 0.24 to 0.32 s per million
+pixels, measured on areas of 4 and 16 million pixels with dense and with street-like sampling."""
 
 _FURTHER_RASTER_S: Final = 0.2e-6
-"""The same for each raster beside the radio map: 0.5 to 0.7 s a million with buildings."""
+"""The same for each raster besides the radio map: 0.5 to 0.7 s per million pixels with
+buildings."""
 
-_EMPTY_S: Final = 0.08e-6
-"""The same for a pixel far from all tiles and each raster: 12.6 s for 151 million pixels between
-two far clusters, 22.1 s with buildings."""
+_EMPTY_PIXEL_S: Final = 0.08e-6
+"""The same for a pixel that no tile covers, per raster: 12.6 s for 151 million pixels between two
+distant clusters, 22.1 s with buildings."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would do.
+    """Result of a dry run.
 
     Attributes
     ----------
     run_plan : RunPlan
-        Cells and grids; with the refusals of cells that the run would refuse.
+        Cells and grids, with the refusals of the run.
     tiles : dict of str to int
-        Tiles of each cell that hold a measurement.
+        Number of tiles with a measurement, by cell.
     seconds : float
-        Estimated time of this process alone: that of the tiles, from one of the largest cell
-        computed for the purpose, and of finishing the pixels, from what these usually take.
+        Estimated time of the run in this process, in seconds: the tile pass from the measured
+        speed of one batch of the largest cell, the map pass from typical times per pixel.
     pixels : int
-        Of the rasters of all cells that would be mapped.
+        Total number of pixels of the grids of all cells to map.
     tiles_per_s : float
-        Speed of that tile.
+        Measured speed in tiles per second.
     device : str
-        Where it ran.
+        Device of that measurement.
     """
 
     run_plan: RunPlan
@@ -74,58 +76,83 @@ def dry_run(
     options: PredictOptions | None = None,
     progress: Progress | None = None,
 ) -> DryRun:
-    """Find out what a run would do and how long it would take, writing nothing.
+    """Plan a run and estimate its time, without writing anything.
 
     Parameters
     ----------
     measurements, options, progress
-        As of :func:`rm_geo.pipeline.predict.predict`.
+        As for :func:`rm_geo.pipeline.predict.predict`.
+
+    Returns
+    -------
+    DryRun
 
     Raises
     ------
     RmGeoError
-        Whatever would stop the run before its first tile.
+        Any error that would stop the run before its first tile, or keep it from all cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyproj import CRS
+    >>> drive = Measurements(
+    ...     x=500_000 + np.arange(40.0),
+    ...     y=np.full(40, 5_000_000.0),
+    ...     rsrp_dbm=np.full(40, -90.0, dtype="float32"),
+    ...     cell=np.full(40, "7"),
+    ...     crs=CRS.from_epsg(32633),
+    ... )
+    >>> plan = dry_run(drive, PredictOptions(method="idw", reach_m=20))
+    >>> plan.tiles, plan.seconds > 0
+    ({'7': 1}, True)
     """
     chosen = PredictOptions() if options is None else options
     run_plan = plan_run(measurements, chosen, progress)
     require_mappable_cell(run_plan)
-    return rehearse(run_plan, chosen, progress)
+    return dry_run_plan(run_plan, chosen, progress)
 
 
-def rehearse(
+def dry_run_plan(
     run_plan: RunPlan,
     chosen: PredictOptions,
     progress: Progress | None = None,
     *,
     tile_executor: TileExecutor | None = None,
 ) -> DryRun:
-    """Find out how long a run over cells would take of which one can be mapped.
+    """Estimate the time of a planned run, without writing anything.
 
     Parameters
     ----------
     run_plan : RunPlan
-        Laid out for the options.
-    chosen, progress
-        As of :func:`rm_geo.pipeline.predict.predict`.
+        A plan made with these options, with at least one cell that is not refused.
+    chosen : PredictOptions
+        Options of the run.
+    progress : Progress, optional
+        As for :func:`rm_geo.pipeline.predict.predict`.
     tile_executor : TileExecutor, optional
-        Who would compute the tiles: is asked to open the method, and for no tile.
+        Executor of the run. It opens the method, and computes no tile.
+
+    Returns
+    -------
+    DryRun
 
     Raises
     ------
     RmGeoError
-        Whatever would stop the run before its first tile, or keep it from all cells.
+        Any error that would stop the run before its first tile, or keep it from all cells.
     """
     if chosen.site.buildings is not None:
         require_accepts_buildings(chosen.method.name)
     listener = SilentProgress() if progress is None else progress
     open_sites(chosen, run_plan.measurements, listener)
-    method = open_wanted_method(chosen)
+    method = MethodRecipe.of(chosen).opened()
     for line in unused_options(chosen, method):
         listener.log(line)
     if tile_executor is not None:
         tile_executor.prepare(method, listener)
     tiles: dict[str, int] = {}
-    speed, judged, finishing_s, pixels = 0.0, 0, 0.0, 0
+    speed, repeated_tiles, map_pass_s, pixels = 0.0, 0, 0.0, 0
     cells: list[CellPlan] = []
     for cell in run_plan.cells:
         cells.append(cell)
@@ -137,10 +164,10 @@ def rehearse(
         except InputError as error:
             cells[-1] = replace(cell, refusal=error)
             continue
-        chosen_tiles, _ = tiles_of(sparse, chosen)
+        chosen_tiles, _ = plan_tiles(sparse, chosen)
         tiles[cell.cell] = len(chosen_tiles)
-        judged += _judged(len(chosen_tiles), chosen, method)
-        finishing_s += _finishing_s(cell.grid, chosen_tiles, chosen, method)
+        repeated_tiles += _cross_validated_tiles(len(chosen_tiles), chosen, method)
+        map_pass_s += _map_pass_s(cell.grid, chosen_tiles, chosen, method)
         pixels += math.prod(cell.grid.shape)
         if speed == 0.0:
             with ExitStack() as places:
@@ -150,15 +177,15 @@ def rehearse(
                     cell.grid,
                     chosen.site.buildings_layer,
                 )
-                speed = _speed(sparse, chosen_tiles, site, method)
+                speed = _tiles_per_s(sparse, chosen_tiles, site, method)
     run_plan = replace(run_plan, cells=tuple(cells))
     require_mappable_cell(run_plan)
-    seconds = (sum(tiles.values()) + judged) / speed + finishing_s
+    seconds = (sum(tiles.values()) + repeated_tiles) / speed + map_pass_s
     return DryRun(run_plan, tiles, seconds, pixels, speed, method.device)
 
 
-def _judged(tiles: int, options: PredictOptions, method: OpenMethod) -> int:
-    """Count the tiles that are computed again to judge how far a network is to be believed."""
+def _cross_validated_tiles(tiles: int, options: PredictOptions, method: OpenMethod) -> int:
+    """Count the tiles that the cross-validation of the method weight estimates in addition."""
     if (
         options.method.method_weight is not None
         or not options.method.assimilate
@@ -169,24 +196,24 @@ def _judged(tiles: int, options: PredictOptions, method: OpenMethod) -> int:
     return cross_validation.folds * min(tiles, cross_validation.max_tiles)
 
 
-def _finishing_s(
+def _map_pass_s(
     grid: Grid, tiles: Sequence[Tile], options: PredictOptions, method: OpenMethod
 ) -> float:
-    """Estimate the time of the second pass over a cell, most of which no tile tells."""
+    """Estimate the time of the map pass of a cell in seconds."""
     pixels = math.prod(grid.shape)
-    own = min(len(tiles) * (options.grid.tile_size_px - options.grid.overlap_px) ** 2, pixels)
+    covered = min(len(tiles) * (options.grid.tile_size_px - options.grid.overlap_px) ** 2, pixels)
     further = int(method.estimator.maps_buildings) + int(options.output.uncertainty)
-    empty_s = (pixels - own) * _EMPTY_S * (1 + further)
-    return own * (_FINISHING_S + further * _FURTHER_RASTER_S) + empty_s
+    empty_s = (pixels - covered) * _EMPTY_PIXEL_S * (1 + further)
+    return covered * (_COVERED_PIXEL_S + further * _FURTHER_RASTER_S) + empty_s
 
 
-def _speed(
+def _tiles_per_s(
     sparse: SparseRaster, tiles: Sequence[Tile], site: SiteChoice, method: OpenMethod
 ) -> float:
-    """Tiles per second, from a batch of a cell's own tiles computed twice."""
+    """Measure the speed in tiles per second: the second estimate of one batch of the cell."""
     count = min(method.batch_size, len(tiles))
     batch = next(tile_batches(sparse, tiles, site.facts, count))
-    method.estimator.estimate(batch)  # the first pass allocates and compiles
+    method.estimator.estimate(batch)  # the first call allocates and compiles
     begun = time.perf_counter()
     method.estimator.estimate(batch)
     return count / max(time.perf_counter() - begun, 1e-6)

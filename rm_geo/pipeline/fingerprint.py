@@ -1,4 +1,4 @@
-"""What the bytes of a cell's files depend on, as one checksum."""
+"""Fingerprint of a run over one cell: a checksum of all inputs of its output files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rm_geo.options import PredictOptions
 from rm_geo.pipeline.journal import JournalKey
 from rm_geo.sites.facts import SiteInfo
 
-# What changes no byte of a cell's files, or is known by what it leads to.
+# Options that change no output byte, or whose effect is in the other parts of the key.
 _IRRELEVANT = frozenset(
     {
         "cells",
@@ -42,20 +42,24 @@ def run_key(
     options: PredictOptions,
     tags: Mapping[str, str],
 ) -> JournalKey:
-    """Describe a run over one cell.
+    """Compute the journal key of a run over one cell.
 
     Parameters
     ----------
     measurements : Measurements
-        Those of the cell, as they were cleaned and projected.
+        Cleaned and projected measurements of the cell.
     grid : Grid
-        Where its maps lie.
+        Grid of its maps.
     facts : SiteInfo
         Transmitter and carrier.
     options : PredictOptions
-        How the road is taken.
-    tags : mapping
-        Provenance tags that are known beforehand: input, software, method, model, device.
+        Options of the run.
+    tags : mapping of str to str
+        Provenance tags of the run: input, software, method, model, device.
+
+    Returns
+    -------
+    JournalKey
     """
     parameters = describe_values(
         {name: value for name, value in options.flat().items() if name not in _IRRELEVANT}
@@ -72,7 +76,7 @@ def run_key(
 
 
 def _digest(measurements: Measurements) -> str:
-    """Checksum of positions, levels and CRS."""
+    """Return the sha256 of CRS, positions, levels and times."""
     digest = hashlib.sha256(measurements.crs.to_wkt().encode())
     columns: list[NDArray[Any]] = [measurements.x, measurements.y, measurements.rsrp_dbm]
     if measurements.time is not None:

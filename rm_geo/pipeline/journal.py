@@ -1,10 +1,10 @@
-"""What a run has done so far, beside its outputs: a run that was killed goes on from there.
+"""Journal of a run: intermediate results from which an interrupted run resumes.
 
-A journal belongs to one cell in one output folder, and is bound to the measurements, the
-parameters, the model and the version by a key. It holds the blended rows that are final, the
-estimates of tiles whose rows are not, and when the cell is complete its result, until the
-whole run is. Nothing in it decides what a result is: whatever is missing or damaged is
-computed again, in the same batches, and gives the same bytes.
+A journal belongs to one cell in one output folder. A key binds it to the measurements, the
+parameters, the model and the version. It holds the final blended rows, the estimates of batches
+with rows that are not final, and the result of a complete cell. It is removed when the run is
+complete. Missing or damaged parts are computed again in the same batches, so that the outputs
+are the same bytes.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ _HEADER: Final = struct.Struct("<I??4I")  # checksum, has buildings, has std, sh
 
 
 class Journal:
-    """The journal of one cell; made by :func:`open_journal`.
+    """Journal of one cell; opened by :func:`open_journal`.
 
     Parameters
     ----------
     folder : Path
-        Its folder.
+        Folder of the journal.
     resumed : bool
-        Whether an earlier run left something.
+        Whether the journal is that of an earlier run.
     """
 
     def __init__(self, folder: Path, resumed: bool) -> None:
         self.folder = folder
         self.resumed = resumed
         self._kept: set[int] = set()
-        self._keeping = Lock()  # rows are blended, and estimates dropped, in a thread of its own
+        self._keeping = Lock()  # estimates are dropped in the blending thread
 
     @property
     def staging(self) -> Path:
-        """A folder for files that are not complete."""
+        """Folder for incomplete output files."""
         return self.folder / "staging"
 
     def scratch(self, shape: tuple[int, int], channels: int) -> Scratch:
-        """Rasters of blended rows."""
+        """Return the scratch file of the blended rows."""
         return Scratch(self.folder / "blended.f32", shape, channels)
 
-    # Single facts.
+    # Named values.
 
     def recall(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
-        """Give a fact that was noted under a name; None if there is none."""
+        """Read the value that :meth:`note` wrote under a name; None if there is none."""
         try:
             return json.loads((self.folder / f"{name}.json").read_text("utf-8"))
         except (OSError, ValueError):
             return None
 
     def note(self, name: str, value: object) -> None:
-        """Note a fact that JSON can hold."""
+        """Write a JSON value under a name."""
         with replacing(self.folder / f"{name}.json") as part:
             part.write_text(json.dumps(value), "utf-8")
 
     # Final rows.
 
     def note_band(self, band: Band, scratch: Scratch) -> None:
-        """Keep final rows; those without any value cost nothing."""
+        """Write final rows to the scratch file and list them; rows without values take no space."""
         checksum = None
         if band.values is not None:
             checksum = scratch.write_rows(band.row, band.values)
@@ -88,7 +88,18 @@ class Journal:
             raise output_error(self.folder, error) from error
 
     def accept_bands(self, scratch: Scratch) -> int:
-        """Take the rows of an earlier run into a scratch file; give the first one missing."""
+        """Restore the rows of an earlier run.
+
+        Parameters
+        ----------
+        scratch : Scratch
+            Scratch file of the blended rows.
+
+        Returns
+        -------
+        int
+            First row that is missing or damaged.
+        """
         path = self.folder / "bands.jsonl"
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
         accepted: list[str] = []
@@ -96,7 +107,7 @@ class Journal:
         for line in lines:
             try:
                 row, count, checksum = json.loads(line)
-            except ValueError:  # cut short
+            except ValueError:  # truncated line
                 break
             if row != next_row or not (
                 checksum is None or scratch.accept_rows(row, count, checksum)
@@ -112,7 +123,7 @@ class Journal:
     # Estimates of batches.
 
     def keep_estimate(self, batch: int, estimate: Estimate) -> None:
-        """Keep the estimate of a batch of tiles until its rows are final."""
+        """Write the estimate of a batch of tiles."""
         layers = _layers(estimate)
         content = np.ascontiguousarray(np.stack(layers), dtype=np.float32)
         header = _HEADER.pack(
@@ -137,7 +148,7 @@ class Journal:
             self._kept.add(batch)
 
     def recall_estimate(self, batch: int) -> Estimate | None:
-        """Give the estimate of a batch; None if there is none that is whole."""
+        """Read the estimate of a batch; None if it is missing or damaged."""
         try:
             content = self._batch(batch).read_bytes()
             checksum, buildings, std, *shape = _HEADER.unpack_from(content)
@@ -152,17 +163,17 @@ class Journal:
         return Estimate(layers[0], layers[1] if buildings else None, layers[-1] if std else None)
 
     def drop_estimates(self, before: int) -> None:
-        """Forget the estimates of batches that are not needed any more."""
+        """Remove the estimates of all batches before the given one."""
         with self._keeping:
             dropped = {batch for batch in self._kept if batch < before}
             self._kept -= dropped
         for batch in dropped:
             self._batch(batch).unlink(missing_ok=True)
 
-    # The end.
+    # End of a cell and of a run.
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Note the result of a complete cell; the rest is not needed any more."""
+        """Write the result of a complete cell, and remove its rows and estimates."""
         refuse_links(self.folder)
         self.note("result", result)
         for name in ("blended.f32", "bands.jsonl"):
@@ -176,10 +187,10 @@ class Journal:
         Raises
         ------
         OutputError
-            If there is a symbolic link in it or in its place.
+            If the journal is or contains a symbolic link.
         """
         refuse_links(self.folder)
-        # The manifest last: without it, a folder is no journal.
+        # The manifest last: a folder without a manifest is not a journal.
         for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "manifest.json"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -194,14 +205,14 @@ class Journal:
 
 @dataclass(frozen=True)
 class JournalKey:
-    """What a journal is bound to.
+    """Key of a journal: all inputs on which the outputs depend.
 
     Attributes
     ----------
     digest : str
-        sha256 of all of it.
+        sha256 of the inputs.
     about : mapping of str to str
-        What a person can compare, such as the input and the method.
+        Readable inputs by name, such as the input file and the method, for error messages.
     """
 
     digest: str
@@ -209,44 +220,70 @@ class JournalKey:
 
 
 def journal_folder(output: Path, cell: str) -> Path:
-    """Folder of the journal of a cell."""
+    """Return the folder of a cell's journal.
+
+    Parameters
+    ----------
+    output : Path
+        Output folder.
+    cell : str
+        Name of the cell in file names.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> journal_folder(Path("maps"), "7").name
+    '.7.rmgeo-journal'
+    """
     return output / f".{cell}.rmgeo-journal"
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a journal with a symbolic link in it or in its place, before anything is touched.
+    """Refuse a journal that is or contains a symbolic link, before any file is changed.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the journal.
 
     Raises
     ------
     OutputError
-        If there is one.
+        If there is a symbolic link.
     """
     refuse_link(folder)
-    for place, folders, files in os.walk(folder):  # follows no link
+    for place, folders, files in os.walk(folder):  # does not follow links
         for name in (*folders, *files):
             refuse_link(Path(place, name))
 
 
 def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = False) -> Journal:
-    """Open what an earlier run of the same key left, or begin a journal.
+    """Open the journal of an earlier run with the same key, or create a journal.
 
     Parameters
     ----------
     output : Path
-        Folder of the outputs, in which the caller holds the cell's lock.
+        Output folder, in which the caller holds the lock of the cell.
     cell : str
-        Name of the cell.
+        Name of the cell in file names.
     key : JournalKey
-        What the results depend on.
+        Key of the run.
     fresh : bool
-        Discard whatever an earlier run left.
+        Whether to discard the journal of an earlier run.
+
+    Returns
+    -------
+    Journal
 
     Raises
     ------
     JournalError
-        If an earlier run of another key left a journal.
+        If there is a journal with another key.
     OutputError
-        If the folder cannot be written, or there is a symbolic link in it or in its place.
+        If the folder cannot be written, or the journal is or contains a symbolic link.
     """
     folder = journal_folder(output, cell)
     refuse_links(folder)
@@ -272,7 +309,7 @@ def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = Fals
 
 
 def _difference(old: object, new: Mapping[str, str]) -> str:
-    """Name what differs between two keys."""
+    """List the names of the inputs that differ between two keys."""
     before = old if isinstance(old, dict) else {}
     names = [name for name in new if before.get(name) != new[name]]
     names += [name for name in before if name not in new]
@@ -280,6 +317,6 @@ def _difference(old: object, new: Mapping[str, str]) -> str:
 
 
 def _layers(estimate: Estimate) -> list[Any]:
-    """Rasters that an estimate has."""
+    """Return the rasters of an estimate that are present."""
     layers = (estimate.rsrp_dbm, estimate.building_probability, estimate.std_db)
     return [layer for layer in layers if layer is not None]

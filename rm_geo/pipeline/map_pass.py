@@ -1,4 +1,4 @@
-"""The second pass over a cell: blended rows become the map, a band at a time."""
+"""Map pass of a cell: blended rows are turned into the map, band by band."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _WORKERS: Final = 2
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How blended rows become the map.
+    """Options of the map pass.
 
     Attributes
     ----------
     reach_m : float
-        Pixels further from any measurement are nodata.
+        Reach in metres: pixels further from every measurement are nodata.
     kriging : RegressionKrigingOptions or None
-        Noise of the measurements, and the limit of their residuals; None for no correction.
+        Noise of the measurements and limit of their residuals; None for no correction.
     method_weight : MethodWeight
-        Weights of the method and of the IDW baseline; used with a correction only.
+        Weights of the method and of the IDW baseline; used only with a correction.
     uncertainty : bool
-        Whether the standard deviation is wanted.
+        Whether to output the standard deviation.
     trend : DistanceTrend, optional
-        Path-loss trend of the IDW baseline, where the transmitter is known.
+        Path-loss trend of the IDW baseline; None if the transmitter is not known.
     """
 
     reach_m: float
@@ -59,7 +59,7 @@ class MapOptions:
 
 @dataclass(frozen=True)
 class _MapPass:
-    """All that turns blended rows into the map."""
+    """Inputs and fitted models of the map pass."""
 
     sparse: SparseRaster
     blended: BlendedCell
@@ -68,7 +68,7 @@ class _MapPass:
     idw_baseline: IdwBaseline | None
 
     def on_band(self, band: RowBand) -> CellRows:
-        """Fill gaps, apply the correction, combine with the baseline, and cut at the reach."""
+        """Compute one band: fill gaps, correct, combine with the baseline, cut at the reach."""
         rows = band.rows
         in_reach = reach_rows(self.sparse, rows, self.options.reach_m)
         measured_dbm = band.to_dense(band.value, np.nan)
@@ -104,18 +104,19 @@ def map_rows(
     Parameters
     ----------
     sparse : SparseRaster
-        Measurements.
+        Measured pixels.
     blended : BlendedCell
         Estimates of the method.
     options : MapOptions
         Correction, baseline and reach.
     check : callable
-        Called between bands; raises to stop the work.
+        Called between bands; may raise to cancel the pass.
 
     Yields
     ------
     CellRows
-        All rows of the grid. The next bands are computed meanwhile.
+        Rows of one band; together all rows of the grid. Threads compute the following bands
+        meanwhile.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def map_rows(
 def filled_rows(
     sparse: SparseRaster, blended: BlendedCell, rows: slice, wanted: BoolArray, reach_m: float
 ) -> FloatArray:
-    """Extrapolate the blended RSRP into wanted pixels that no tile covers.
+    """Extrapolate the blended RSRP into requested pixels that no tile covers.
 
     Parameters
     ----------
@@ -156,9 +157,9 @@ def filled_rows(
     rows : slice
         Rows of the result.
     wanted : ndarray of bool, shape (rows, W)
-        Pixels that must have a value.
+        Requested pixels.
     reach_m : float
-        Reach of the measurements.
+        Reach of the measurements in metres.
 
     Returns
     -------
@@ -173,7 +174,7 @@ def filled_rows(
 def _fit_residuals(
     sparse: SparseRaster, blended: BlendedCell, options: RegressionKrigingOptions, reach_m: float
 ) -> ResidualField:
-    """Krige the differences of the measurements from the estimates."""
+    """Fit ordinary kriging to the residuals: measurement minus estimate, in dB."""
 
     def predicted_dbm(band: RowBand) -> FloatArray:
         at_measured_dbm = blended.at_measured_dbm[band.index]
@@ -188,5 +189,5 @@ def _fit_residuals(
 
 
 def _cut(values: FloatArray, in_reach: BoolArray) -> FloatArray:
-    """Keep the values in reach."""
+    """Set values out of reach to NaN."""
     return np.asarray(np.where(in_reach, values, np.float32(np.nan)))

@@ -1,10 +1,10 @@
 """Weight of a method in the map of a cell, by leave-block-out cross-validation.
 
-A network that learnt from simulated streets fits some cells of a real drive test better than
-others. So a few tiles are estimated again without blocks of their measurements. At these blocks
-the estimates are compared with those of the baseline: inverse distance weighting of the residuals
-from a path-loss trend, and, where measurements are few, its mean with kriging. The map is the
-combination of the two that has the smallest error there.
+A network that was trained on simulated streets fits some cells of a real drive test better than
+others. Therefore a few tiles are estimated again without blocks of their measurements. At these
+held-out blocks the estimates of the method are compared with the IDW baseline: inverse distance
+weighting of the residuals from a path-loss trend, averaged with kriging where measurements are few.
+The map is the convex combination of the two with the smallest error at the held-out blocks.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
 _LARGEST_ERROR_DB: Final = 20.0
-"""Larger errors are clipped to this one, so that outliers do not decide."""
+"""Errors are clipped to this value, which bounds the influence of outliers."""
 
 PRIOR_WEIGHT: Final = 0.25
-"""Prior weight of the network: inverse distance weighting never leaves the range of the
-measurements, a network may."""
+"""Prior weight of the network. It is below 0.5 because inverse distance weighting stays within the
+range of the measurements, and a network may not."""
 
 KNOWN_BUILDINGS_PRIOR_WEIGHT: Final = 1.0
 """Prior weight of a network with known buildings. Held-out measurements lie along the driven
@@ -57,9 +57,9 @@ class MethodWeightOptions:
     Attributes
     ----------
     folds : int
-        Parts of the measurements; each is held out once.
+        Number of folds; each is held out once.
     max_tiles : int
-        Most tiles that are estimated again, those with the most measurements.
+        Maximum number of tiles that are estimated again: those with the most measurements.
     seed : int
         Seed of the folds.
     """
@@ -80,8 +80,13 @@ class MethodWeight:
     held_out : int
         Blocks of 4 x 4 pixels at which both were compared with measurements.
     rmse_db : tuple of float
-        Errors there of the method, the baseline and their combination; empty if there were no
-        such blocks.
+        RMSE in dB at these blocks of the method, the baseline and their combination; empty
+        without held-out blocks.
+
+    Examples
+    --------
+    >>> MethodWeight.given(0.6).tags
+    {'trust': 'method 0.600, idw 0.400'}
     """
 
     method: float = 1.0
@@ -91,7 +96,7 @@ class MethodWeight:
 
     @classmethod
     def given(cls, weight: float) -> MethodWeight:
-        """Take a weight of the method that is known, 0..1."""
+        """Create the weights from that of the method, 0..1."""
         return cls(method=weight, idw=1.0 - weight)
 
     @property
@@ -131,17 +136,17 @@ def estimate_method_weight(
     method : OpenMethod
         The method.
     reach_m : float
-        Reach of the map in metres. The size of the blocks follows the distances of the map's
+        Reach of the map in metres. The block size depends on the median distance of the map's
         pixels from the measurements.
     options : MethodWeightOptions, optional
         Folds and tiles.
     clock : Clock, optional
-        Filled with the time inside the estimator.
+        Accumulates the time inside the estimator.
 
     Returns
     -------
     MethodWeight
-        Without any held-out block, weight 0.5, or 1 with known buildings.
+        Without held-out blocks the method has weight 0.5, or 1 with known buildings.
 
     Raises
     ------
@@ -175,7 +180,7 @@ def estimate_method_weight(
 def stacking_weight(held_out_dbm: FloatArray, prior_weight: float = PRIOR_WEIGHT) -> MethodWeight:
     """Find the combination of two maps with the smallest error at held-out blocks.
 
-    Least squares with weights that are not negative and sum to 1, shrunk towards the prior where
+    Least squares with non-negative weights that sum to 1, shrunk towards the prior weight where
     the evidence is small. Source: Breiman, "Stacked regressions", Machine Learning 24 (1996).
 
     Parameters

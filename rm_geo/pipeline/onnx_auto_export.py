@@ -1,4 +1,4 @@
-"""Export of a model for ONNX Runtime before a long run, if it comes without a graph."""
+"""Automatic export of a model for ONNX Runtime before a long run on a CPU."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress
 from rm_geo.raster.tile_limit import check_area
 
-WORTH_TILES: Final = 1000
-"""An export takes 10 to 20 s, and ONNX Runtime saves some 25 ms a tile."""
+MIN_TILES: Final = 1000
+"""Number of tiles from which a model is exported. An export takes 10 to 20 s; ONNX Runtime saves
+about 25 ms per tile."""
 
 _PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
 
 
 def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progress) -> bool:
-    """Export a model for drive tests before a long run on a CPU.
+    """Export a drive-test model for ONNX Runtime before a long run on a CPU.
 
-    Nothing is done if another engine or precision was asked for, a package is missing, the model
-    is of another kind, or there is a graph for the size of the tiles. If the export fails, that is
-    reported, and PyTorch computes.
+    Nothing is exported if the options select another engine or precision, a package is missing,
+    the model is of another kind, or a graph for this tile size exists. If the export fails, the
+    error is logged, and PyTorch computes the tiles.
 
     Parameters
     ----------
@@ -33,14 +34,14 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
     grids : iterable of Grid
         Grids of its maps.
     progress : Progress
-        Reports what is done.
+        Receives a message about the export.
 
     Returns
     -------
     bool
-        Whether an export was made.
+        Whether the model was exported.
     """
-    if not _is_wanted(options) or _tiles(options, grids) < WORTH_TILES:
+    if not _is_applicable(options) or _tiles(options, grids) < MIN_TILES:
         return False
     from rm_geo.zoo.catalog import default_model, find_model, verified
     from rm_geo.zoo.kinds import DRIVE_KIND
@@ -68,8 +69,8 @@ def prepare_onnx(options: PredictOptions, grids: Iterable[Grid], progress: Progr
     return True
 
 
-def _is_wanted(options: PredictOptions) -> bool:
-    """Whether ONNX Runtime would compute if there were an export."""
+def _is_applicable(options: PredictOptions) -> bool:
+    """Check whether ONNX Runtime would compute the tiles after an export."""
     return (
         options.method.name.strip().lower() == "radiocycle"
         and options.method.method_options.get("engine", "auto") == "auto"
@@ -81,7 +82,7 @@ def _is_wanted(options: PredictOptions) -> bool:
 
 
 def _tiles(options: PredictOptions, grids: Iterable[Grid]) -> int:
-    """Count the tiles of all maps, empty ones included."""
+    """Count the tiles of all maps, including tiles without measurements."""
     size, overlap = options.grid.tile_size_px, options.grid.overlap_px
     return sum(
         check_area(grid, max_tiles=options.grid.max_tiles, tile_size=size, overlap=overlap)

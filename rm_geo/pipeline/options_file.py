@@ -26,7 +26,7 @@ def read_options(path: Path) -> PredictOptions:
     Returns
     -------
     PredictOptions
-        Defaults for what the file does not state.
+        Options of the file; defaults for the others.
 
     Raises
     ------
@@ -76,7 +76,12 @@ def write_options(path: Path, options: PredictOptions) -> None:
     path : Path
         The file to write.
     options : PredictOptions
-        All of them are written, in their groups.
+        Options to write; all of them, by group.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     import yaml
 
@@ -97,8 +102,8 @@ def paths_below(base: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The options, with ``sites``, ``buildings`` and ``model`` below the folder. A model that
-        is a listed name, or no file there, stays.
+        The options, with ``sites``, ``buildings`` and ``model`` relative to the folder. The name
+        of a listed model, and a model that is not a file in the folder, are not changed.
     """
     made = dict(settings)
     for name in _PATHS:
@@ -113,7 +118,7 @@ def paths_below(base: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """Give groups and short names as flat names; null states nothing."""
+    """Turn groups and short names into flat names; null values are left out."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if key in GROUPS and isinstance(value, Mapping):

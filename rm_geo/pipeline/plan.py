@@ -1,4 +1,4 @@
-"""A drive test before it is mapped: read, cleaned, split by cell, each cell's grid laid out."""
+"""Plan of a run: measurements read, cleaned and split by cell, and the grid of each cell."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from rm_geo.raster.tile_limit import check_area
 
 @dataclass(frozen=True)
 class CellPlan:
-    """What one cell needs.
+    """Plan of one cell.
 
     Attributes
     ----------
     cell : str
-        Name, as in the file names.
+        Name of the cell in file names.
     measurements : Measurements
-        Those of the cell.
+        Measurements of the cell.
     grid : Grid or None
-        Where its maps lie; None if the cell was refused.
+        Grid of its maps; None if the cell is refused.
     refusal : RmGeoError or None
-        Why the cell cannot be mapped.
+        Error of a cell that cannot be mapped.
     original : str or None
-        Name in the measurements, where that cannot be a file's; see :attr:`label`.
+        Name in the measurements, where it differs from ``cell``; see :attr:`label`.
     """
 
     cell: str
@@ -42,22 +42,22 @@ class CellPlan:
 
     @property
     def label(self) -> str:
-        """Name as in the measurements, where they name it."""
+        """Name of the cell in the measurements; ``cell`` if they have none."""
         return self.cell if self.original is None else self.original
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A drive test that was read, cleaned and split, and where each cell's maps will lie.
+    """Plan of a run.
 
     Attributes
     ----------
     measurements : Measurements
-        All of them, in metres; the rows of each cell together.
+        All measurements, in a projected CRS in metres, grouped by cell.
     dropped : int
-        Rows of the file that could not be used.
+        Number of rows of the file that could not be used.
     cells : tuple of CellPlan
-        Those that are to be mapped, the largest first.
+        The requested cells, the largest first.
     """
 
     measurements: Measurements
@@ -70,12 +70,41 @@ def plan_run(
     options: PredictOptions,
     progress: Progress | None = None,
 ) -> RunPlan:
-    """Read measurements and lay out each cell's grid, allocating no raster.
+    """Read measurements and define the grid of each cell, without allocating rasters.
+
+    Parameters
+    ----------
+    measurements : path-like or Measurements
+        A file of measurements, or measurements in memory.
+    options : PredictOptions
+        Options of the run.
+    progress : Progress, optional
+        Receives the report of the reader.
+
+    Returns
+    -------
+    RunPlan
+        A cell with too large an area has a refusal instead of a grid.
 
     Raises
     ------
     RmGeoError
-        If the file cannot be used, or a cell that was asked for is not in it.
+        If the file cannot be used, or a requested cell is not in it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyproj import CRS
+    >>> drive = Measurements(
+    ...     x=500_000 + np.arange(40.0),
+    ...     y=np.full(40, 5_000_000.0),
+    ...     rsrp_dbm=np.full(40, -90.0, dtype="float32"),
+    ...     cell=np.full(40, "7"),
+    ...     crs=CRS.from_epsg(32633),
+    ... )
+    >>> (cell,) = plan_run(drive, PredictOptions(method="idw", reach_m=20)).cells
+    >>> cell.cell, cell.grid.spacing_m, cell.refusal
+    ('7', 1.0, None)
     """
     listener = SilentProgress() if progress is None else progress
     points, dropped = _read(measurements, options, listener)
@@ -84,21 +113,21 @@ def plan_run(
         # A file that names no cell is one map.
         parts = {"all": CellPart(slice(0, len(points)), None)}
     cells = tuple(
-        _plan_cell(name, points, parts[name], options) for name in _wanted(parts, options)
+        _plan_cell(name, points, parts[name], options) for name in _requested_cells(parts, options)
     )
     return RunPlan(points, dropped, cells)
 
 
-def _wanted(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]:
-    """Names of the cells that are to be mapped, in their order.
+def _requested_cells(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]:
+    """Return the names of the cells to map, in the order of the parts.
 
-    They may be asked for by the names of their files, which tasks of a batch are given, or by
-    those that the measurements have.
+    The options may name a cell as in file names, as tasks of a batch do, or as in the
+    measurements.
 
     Raises
     ------
     UsageError
-        If one that was asked for is not there.
+        If a requested cell is not in the measurements.
     """
     if not options.reading.cells:
         return list(parts)
@@ -115,12 +144,17 @@ def _wanted(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]
 
 
 def require_mappable_cell(run_plan: RunPlan) -> None:
-    """Raise the first refusal if no cell at all can be mapped.
+    """Require at least one cell without a refusal.
+
+    Parameters
+    ----------
+    run_plan : RunPlan
+        The plan.
 
     Raises
     ------
     RmGeoError
-        Why the largest cell cannot be mapped.
+        The refusal of the largest cell, if all cells are refused.
     """
     refusals = [cell.refusal for cell in run_plan.cells]
     if refusals and refusals[0] is not None and all(refusals):
@@ -132,7 +166,7 @@ def _read(
     options: PredictOptions,
     progress: Progress,
 ) -> tuple[Measurements, int]:
-    """Read a file, or take measurements as they are; with the number of rows dropped."""
+    """Read a file, or use measurements as they are; also return the number of dropped rows."""
     if isinstance(measurements, Measurements):
         if len(measurements) == 0:
             raise InputError("There are no measurements.")
@@ -148,7 +182,7 @@ def _read(
 def _plan_cell(
     name: str, everything: Measurements, part: CellPart, options: PredictOptions
 ) -> CellPlan:
-    """Lay out the grid of a cell, or say why it cannot be."""
+    """Define the grid of a cell, or record its refusal."""
     points = everything.select(part.rows)
     try:
         check_area(

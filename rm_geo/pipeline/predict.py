@@ -1,9 +1,10 @@
 """The main pipeline: measurements in, radio maps and building maps out.
 
 ``read -> clean -> split by cell -> site -> grid -> bin -> tiles -> estimate -> blend ->
-assimilate -> reach -> write``, each step in a module of its own. This one puts them in order.
-A cell is gone over twice: tiles are estimated and blended onto disk, then the blended rows
-become the map, a band at a time; neither needs the whole raster in memory.
+correct -> cut at the reach -> write``, each step in a module of its own. This module runs them in
+order. A cell is computed in two passes: the tile pass estimates tiles and blends them into a file,
+the map pass turns the blended rows into the map, band by band. Neither holds the whole raster in
+memory.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ from rm_geo.sites.table import read_sites
 
 __all__ = ["CellResult", "PredictOptions", "predict"]
 
-WORTH_RESUMING_S = 60.0
-"""Estimates of so many seconds are kept when a run is stopped in good order; a run that is
-killed keeps them anyway."""
+MIN_RESUMABLE_S = 60.0
+"""Time inside the estimator from which a stopped run keeps its journals. A killed run keeps them
+in any case."""
 
 
 @overload
@@ -99,53 +100,53 @@ def predict(
     Parameters
     ----------
     measurements : path-like, Measurements or RunPlan
-        A file of measurements, measurements already read, or laid out for these options.
+        A file of measurements, measurements in memory, or a plan made with these options.
     output_dir : path-like, optional
-        Folder of the results; made if it is not there. Without one the maps are returned, and
+        Folder of the results; created if it does not exist. Without it the maps are returned, and
         no file is left.
     options : PredictOptions, optional
-        How; the defaults are sensible.
+        Options of the run (default: ``PredictOptions()``).
     progress : Progress, optional
-        Told of every stage, and asked between batches whether to stop.
+        Receives every stage, and may cancel the run between batches.
     clock : Clock, optional
-        Filled with the time inside the estimator.
+        Accumulates the time inside the estimator.
     summary : bool
         Whether to write ``summary.csv`` and ``summary.json``.
     tile_executor : TileExecutor, optional
-        Who computes the tiles, such as :class:`rm_geo.distributed.tiles.DaskTiles`; this
-        process if not given.
+        Computes the tiles, such as :class:`rm_geo.distributed.tiles.DaskTiles` (default: this
+        process).
 
     Returns
     -------
     list of CellResult or list of RadioMap
-        With an output folder a result of each cell, skipped (too small) and failed ones
-        included, the largest cell first; :meth:`CellResult.open_map` opens its map. The folder
-        has ``<cell>_rsrp.tif``, ``<cell>_buildings.tif`` (if the method maps buildings),
-        ``<cell>_preview.png`` and the like, ``summary.csv`` and ``summary.json``.
-        Without an output folder the maps of the cells that could be mapped, in memory: a cell
-        of more tiles than ``max_tiles`` allows is refused. The name of the cell is the tag
-        ``cell_name``.
+        With an output folder, one result per cell, the largest cell first, including skipped
+        (too small) and failed cells; :meth:`CellResult.open_map` opens the map. The folder
+        holds ``<cell>_rsrp.tif`` (float32, dBm), ``<cell>_buildings.tif`` (float32, 0..1, if the
+        method maps buildings), ``<cell>_preview.png`` and other optional files, ``summary.csv``
+        and ``summary.json``.
+        Without an output folder, the maps of the mapped cells, in memory. The tag ``cell_name``
+        holds the name of the cell. A cell of more than ``max_tiles`` tiles is refused.
 
     Raises
     ------
     RmGeoError
-        If nothing could be mapped: the first failure, or that the largest cell is too small.
-        Nothing is written then.
+        If no cell could be mapped: the first failure, else the error of the largest cell that is
+        too small. No file is written then.
     OutputInUseError
         If another process writes one of these cells into the folder.
     JournalError
-        If an interrupted run with other inputs left its work there.
+        If an interrupted run with other inputs left a journal in the folder.
     OutputError
-        If there is a symbolic link in the place of a cell's lock or journal.
+        If the lock or the journal of a cell is a symbolic link.
     ClusterError
-        If tiles are spread, and a worker failed; the cells that are complete stay.
+        If a worker of a cluster failed. The files of complete cells stay.
     ClusterLostError
-        If tiles are spread, and the cluster was lost; what is computed is kept, too.
+        If the connection to the cluster was lost. The journals stay too.
 
     Notes
     -----
-    A run that was killed goes on where it was when it is called again with the same
-    arguments, and gives the same bytes.
+    An interrupted run resumes when it is called again with the same arguments, and writes the
+    same bytes.
 
     Examples
     --------
@@ -189,14 +190,14 @@ def predict(
     if chosen.site.buildings is not None:
         require_accepts_buildings(chosen.method.name)
     sites = open_sites(chosen, run_plan.measurements, listener)
-    computer = LocalExecutor() if tile_executor is None else tile_executor
-    if computer.allows_onnx_export:
+    executor = LocalExecutor() if tile_executor is None else tile_executor
+    if executor.allows_onnx_export:
         grids = [cell.grid for cell in run_plan.cells if cell.grid is not None]
         prepare_onnx(chosen, grids, listener)
-    opened = open_wanted_method(chosen)
+    opened = MethodRecipe.of(chosen).opened()
     for line in unused_options(chosen, opened):
         listener.log(line)
-    method = computer.prepare(opened, listener)
+    method = executor.prepare(opened, listener)
     if chosen.output.stac:
         require_pystac()
     raise_open_file_limit(len(run_plan.cells))
@@ -211,7 +212,7 @@ def predict(
             _common_tags(run_plan, method, chosen, buildings),
             listener,
             clock or Clock(),
-            computer,
+            executor,
             buildings,
         )
         for cell in run_plan.cells:
@@ -223,12 +224,13 @@ def predict(
         return _map_cells(run, run_plan, summary=summary)
 
 
-_PASSING: Final = (OutputError, DeviceError, FetchError)
-"""What may be better the next time; after any other error a cell's journal leads nowhere."""
+_TRANSIENT_ERRORS: Final = (OutputError, DeviceError, FetchError)
+"""Errors that may not occur in the next run. After any other error the journal of the cell is
+removed."""
 
 
 def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellResult]:
-    """Map cell after cell; complete ones stay, whatever becomes of the others."""
+    """Map the cells one after another; the files of complete cells stay if another one fails."""
     results: list[CellResult] = []
     errors: list[RmGeoError] = []
     too_small: list[TooSmallError] = []
@@ -245,9 +247,9 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
                 too_small.append(error)
                 results.append(skipped(cell.cell, cell.label, len(cell.measurements), error))
             except RmGeoError as error:
-                if len(run_plan.cells) > 1:  # that of a single one is about to be raised
+                if len(run_plan.cells) > 1:  # the error of a single cell is raised below
                     run.progress.log(f"Failed: {error}")
-                if not isinstance(error, _PASSING):
+                if not isinstance(error, _TRANSIENT_ERRORS):
                     for journal in journals[before:]:
                         journal.remove()
                     del journals[before:]
@@ -258,37 +260,57 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
         if summary:
             write_summary(results, run.folder)
     except BaseException as error:
-        _leave(run, journals, lost=isinstance(error, ClusterLostError))
+        _keep_or_discard_journals(run, journals, lost=isinstance(error, ClusterLostError))
         raise
     finished = [journal for journal in journals if journal.recall("result") is not None]
     for journal in finished:
         journal.remove()
-    _leave(run, [journal for journal in journals if journal not in finished])
+    _keep_or_discard_journals(run, [journal for journal in journals if journal not in finished])
     return results
 
 
-def _leave(run: CellRun, journals: Sequence[Journal], *, lost: bool = False) -> None:
-    """Keep the work of a run or a cell that was stopped, if it is worth anything.
+def _keep_or_discard_journals(
+    run: CellRun, journals: Sequence[Journal], *, lost: bool = False
+) -> None:
+    """Keep the journals of unfinished cells if they save time in the next run, else remove them.
 
-    Nobody chose to stop a run whose cluster was lost: it will be run again.
+    They save time after :data:`MIN_RESUMABLE_S`, or if the run resumed earlier journals. If the
+    cluster was lost, they are kept in any case.
     """
-    worth = run.clock.forward_s >= WORTH_RESUMING_S or any(journal.resumed for journal in journals)
-    if journals and (worth or lost):
-        run.progress.log("The same command goes on from here; `fresh` begins anew.")
+    saves_time = run.clock.forward_s >= MIN_RESUMABLE_S or any(
+        journal.resumed for journal in journals
+    )
+    if journals and (saves_time or lost):
+        run.progress.log("The same command resumes this run; `fresh` starts again.")
         return
     for journal in journals:
         journal.remove()
 
 
-def open_wanted_method(options: PredictOptions) -> OpenMethod:
-    """Make the estimator that the options ask for."""
-    return MethodRecipe.of(options).opened()
-
-
 def open_sites(
     options: PredictOptions, measurements: Measurements, progress: Progress
 ) -> Sequence[Site] | None:
-    """Read the site table, if there is one, from wherever it is."""
+    """Read the site table of a run, from a file or object storage.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        Options of the run: ``sites``, ``sites_crs`` and ``crs``.
+    measurements : Measurements
+        Measurements of the run; their CRS is that of the returned sites.
+    progress : Progress
+        Receives warnings about the CRS of the table.
+
+    Returns
+    -------
+    sequence of Site or None
+        None without a site table.
+
+    Raises
+    ------
+    RmGeoError
+        If the table cannot be fetched or read.
+    """
     if options.site.sites is None:
         return None
     with ExitStack() as places:
@@ -303,12 +325,26 @@ def open_sites(
 
 
 def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
-    """Give the file of the buildings, fetched from wherever it is, if there is one.
+    """Return the local file of the building footprints; one in object storage is fetched.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        Options of the run: ``buildings``.
+    places : ExitStack
+        Removes the fetched file when it is closed.
+
+    Returns
+    -------
+    Path or None
+        None without buildings.
 
     Raises
     ------
     InputError
-        If there is none of that name.
+        If the file does not exist.
+    FetchError
+        If it cannot be fetched.
     """
     if options.site.buildings is None:
         return None
@@ -321,7 +357,7 @@ def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
 def _common_tags(
     run_plan: RunPlan, method: OpenMethod, options: PredictOptions, buildings: Path | None
 ) -> dict[str, str]:
-    """Collect the provenance that all rasters of a run share."""
+    """Return the provenance tags that all rasters of a run share."""
     return {
         **({} if buildings is None else describe_input(buildings, "buildings_")),
         **describe_software(),

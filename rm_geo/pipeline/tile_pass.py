@@ -1,4 +1,4 @@
-"""The first pass over a cell: tiles estimated in order and blended onto disk, row by row."""
+"""Tile pass of a cell: tiles are estimated in order and blended into a file, row by row."""
 
 from __future__ import annotations
 
@@ -25,25 +25,27 @@ from rm_geo.raster.scratch import Scratch
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
-_WAITING: Final = 2
-"""Estimates that may wait for being blended; bounds the memory."""
+_MAX_PENDING: Final = 2
+"""Maximum number of estimates that are queued for blending; bounds the memory."""
 
-_WORTH_KEEPING_S: Final = 0.2
-"""Estimates that took less are computed again after an interruption, not kept."""
+_MIN_KEPT_S: Final = 0.2
+"""Computing time of a batch from which its estimate is written to the journal. A faster one is
+computed again after an interruption."""
 
 
 @dataclass(frozen=True)
 class BlendedCell:
-    """The estimates of a whole cell, on disk.
+    """Blended estimates of a whole cell, in a file.
 
     Attributes
     ----------
     scratch : Scratch
-        RSRP in dBm, then building probability and standard deviation where there are any.
+        Channels: RSRP in dBm, then building probability (0..1) and standard deviation (dB), if
+        the method gives them.
     has_buildings, has_std : bool
-        Which of them there are.
+        Whether there is a building probability, and a standard deviation.
     at_measured_dbm : ndarray of float32, shape (N,)
-        The RSRP at each measured pixel; NaN where the method says nothing.
+        Estimated RSRP in dBm at each measured pixel; NaN where the method gives no estimate.
     """
 
     scratch: Scratch
@@ -52,31 +54,31 @@ class BlendedCell:
     at_measured_dbm: FloatArray
 
     def rsrp_rows(self, rows: slice) -> FloatArray:
-        """RSRP in dBm on some rows, shape (rows, W)."""
+        """Read the RSRP in dBm of some rows, shape (rows, W)."""
         return self.scratch.read_rows(0, rows)
 
     def building_rows(self, rows: slice) -> FloatArray | None:
-        """Give the building probability on some rows."""
+        """Read the building probability of some rows, shape (rows, W); None without one."""
         return self.scratch.read_rows(1, rows) if self.has_buildings else None
 
     def std_rows(self, rows: slice) -> FloatArray | None:
-        """Give the standard deviation in dB on some rows."""
+        """Read the standard deviation in dB of some rows, shape (rows, W); None without one."""
         return self.scratch.read_rows(self.scratch.channels - 1, rows) if self.has_std else None
 
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Which tiles are estimated, in which batches.
+    """Tiles of a cell and their division into batches.
 
     Attributes
     ----------
     all_tiles : sequence of Tile
-        All tiles of the grid; the blending weights come from them.
+        All tiles of the grid, which define the blending weights.
     tiles : sequence of Tile
-        Those that hold measurements, in order.
+        Tiles that hold measurements, row by row. These are estimated.
     batch_size : int
-        Tiles in each batch. Batches are cut from the whole list, so that they are the same
-        after an interruption.
+        Tiles per batch. Batches are cut from the whole list, so that a resumed run has the same
+        batches.
     """
 
     all_tiles: Sequence[Tile]
@@ -85,7 +87,7 @@ class TilePlan:
 
     @property
     def batches(self) -> list[Sequence[Tile]]:
-        """The tiles in batches."""
+        """Tiles of each batch."""
         starts = range(0, len(self.tiles), self.batch_size)
         return [self.tiles[start : start + self.batch_size] for start in starts]
 
@@ -98,31 +100,38 @@ def blend_cell(
     journal: Journal,
     progress: Progress,
     clock: Clock,
-    computer: TileExecutor | None = None,
+    executor: TileExecutor | None = None,
 ) -> BlendedCell | None:
-    """Estimate the tiles of a cell and blend them, from wherever the journal ends.
+    """Estimate the tiles of a cell and blend them, starting at the first row not in the journal.
 
     Parameters
     ----------
     sparse : SparseRaster
-        What was measured.
+        Measured pixels.
     plan : TilePlan
         Tiles and batches.
     facts : SiteInfo
-        What is known of the cell.
+        Transmitter, carrier and known buildings of the cell.
     method : OpenMethod
         The method.
     journal : Journal
-        Takes what is final, and gives what an earlier run left.
+        Stores final rows and estimates; holds those of an earlier run.
     progress, clock
         As for :func:`rm_geo.inference.runner.run_tiles`.
-    computer : TileExecutor, optional
-        Who computes the tiles; this process if not given.
+    executor : TileExecutor, optional
+        Computes the tiles (default: this process).
 
     Returns
     -------
     BlendedCell or None
-        None where the method says nothing at all.
+        None if there are no tiles to estimate.
+
+    Raises
+    ------
+    OutputError
+        If the journal cannot be written, or the disk is full.
+    RmGeoError
+        If a tile cannot be estimated.
     """
     height = sparse.grid.shape[0]
     layout = journal.recall("channels")
@@ -135,11 +144,11 @@ def blend_cell(
     progress.advance(sum(len(tiles) for tiles in batches[:first]))
     blender = None
     estimates = _estimates(
-        sparse, plan, first, facts, method, journal, progress, clock, computer or LocalExecutor()
+        sparse, plan, first, facts, method, journal, progress, clock, executor or LocalExecutor()
     )
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="rm_geo-blend") as pool,
-        closing(estimates),  # whatever ends this: no tiles are computed that nobody takes
+        closing(estimates),  # stops the computation of further tiles after an error
     ):
         waiting: deque[Future[None]] = deque()
         for number, estimate in estimates:
@@ -150,11 +159,11 @@ def blend_cell(
                         estimate.std_db is not None,
                     ]
                     scratch = journal.scratch(sparse.grid.shape, 1 + sum(layout))
-                    scratch.require_space(_rows_of(plan.tiles))
+                    scratch.require_space(_covered_rows(plan.tiles))
                     journal.note("channels", layout)
                 blender = _Blender(sparse, plan, scratch, first_row, journal)
-            waiting.append(pool.submit(blender.take, number, estimate))
-            while len(waiting) > _WAITING:
+            waiting.append(pool.submit(blender.add, number, estimate))
+            while len(waiting) > _MAX_PENDING:
                 waiting.popleft().result()
         for future in waiting:
             future.result()
@@ -178,14 +187,14 @@ def _estimates(
     journal: Journal,
     progress: Progress,
     clock: Clock,
-    computer: TileExecutor,
+    executor: TileExecutor,
 ) -> Generator[tuple[int, Estimate], None, None]:
-    """Give the batches from the first on, and their numbers: kept ones, and computed ones."""
+    """Yield number and estimate of each batch from ``first`` on, from the journal or computed."""
     batches = plan.batches
     numbers = range(first, len(batches))
     missing = [k for k in numbers if journal.recall_estimate(k) is None]
     cut = (tile_batches(sparse, batches[k], facts, plan.batch_size) for k in missing)
-    estimates = computer.estimates(
+    estimates = executor.estimates(
         method,
         (batch for parts in cut for batch in parts),
         sum(len(batches[k]) for k in missing),
@@ -198,12 +207,12 @@ def _estimates(
             if number in waiting:
                 spent_s = clock.forward_s
                 estimate = next(estimates)
-                # Not the time that was waited: workers compute ahead.
-                if clock.forward_s - spent_s > _WORTH_KEEPING_S:
+                # The time inside the estimator, not the waiting time: workers compute ahead.
+                if clock.forward_s - spent_s > _MIN_KEPT_S:
                     journal.keep_estimate(number, estimate)
             else:
                 kept = journal.recall_estimate(number)
-                if kept is None:  # it was there a moment ago
+                if kept is None:  # removed since it was checked above
                     estimate = method.estimator.estimate(
                         next(tile_batches(sparse, batches[number], facts, plan.batch_size))
                     )
@@ -214,7 +223,7 @@ def _estimates(
 
 
 class _Blender:
-    """Blends estimates in order, and hands final rows to the journal."""
+    """Blends estimates in order, and writes final rows to the journal."""
 
     def __init__(
         self,
@@ -231,10 +240,10 @@ class _Blender:
         self._journal = journal
         self._mosaic = Mosaic(sparse.grid, plan.all_tiles, scratch.channels, first_row)
         self._final_row = first_row
-        self._past = 0  # batches all of whose rows are final
+        self._final_batches = 0  # number of leading batches all of whose rows are final
 
-    def take(self, number: int, estimate: Estimate) -> None:
-        """Blend a batch."""
+    def add(self, number: int, estimate: Estimate) -> None:
+        """Blend the estimate of a batch."""
         layers = [
             layer
             for layer in (estimate.rsrp_dbm, estimate.building_probability, estimate.std_db)
@@ -244,12 +253,15 @@ class _Blender:
             if tile.row + tile.size > self._first_row:
                 values = np.stack([layer[index] for layer in layers])
                 self._store(self._mosaic.push(tile, values))
-        while self._past < number and _end(self._batches[self._past]) <= self._final_row:
-            self._past += 1
-        self._journal.drop_estimates(self._past)
+        while (
+            self._final_batches < number
+            and _end(self._batches[self._final_batches]) <= self._final_row
+        ):
+            self._final_batches += 1
+        self._journal.drop_estimates(self._final_batches)
 
     def finish(self) -> None:
-        """Hand out the rows that are left."""
+        """Write the remaining rows."""
         self._store(self._mosaic.finish())
 
     def _store(self, bands: Sequence[Band]) -> None:
@@ -259,12 +271,12 @@ class _Blender:
 
 
 def _end(tiles: Sequence[Tile]) -> int:
-    """Row after the last one of a batch; tiles come row by row."""
+    """Return the row after the last row of a batch; tiles are ordered row by row."""
     return tiles[-1].row + tiles[-1].size
 
 
-def _rows_of(tiles: Sequence[Tile]) -> int:
-    """Count the rows that tiles cover; they come row by row."""
+def _covered_rows(tiles: Sequence[Tile]) -> int:
+    """Count the rows that tiles cover; tiles are ordered row by row."""
     covered = 0
     end = tiles[0].row if tiles else 0
     for tile in tiles:

@@ -1,4 +1,4 @@
-"""Options that do nothing beside the others: worth a line, and no error."""
+"""Warnings about options that have no effect together with the others."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ from rm_geo.options import OutputOptions, PredictOptions
 
 
 def unused_options(options: PredictOptions, method: OpenMethod) -> list[str]:
-    """Say of each option that was chosen and does nothing why that is so.
+    """Explain each option that was set and has no effect.
 
     Parameters
     ----------
     options : PredictOptions
-        How the road is taken.
+        Options of the run.
     method : OpenMethod
-        What maps on it.
+        Opened method of the run.
 
     Returns
     -------
     list of str
-        A sentence for each, by the names of the command line.
+        One sentence per option, which names the option in backquotes.
+
+    Examples
+    --------
+    >>> from rm_geo.inference.methods import open_method
+    >>> unused_options(PredictOptions(method="idw", mask=True), open_method("idw", device="cpu"))
+    ["`mask` does nothing here: the method 'idw' maps no buildings."]
     """
     name = method.estimator.name
     lines = []
     if options.output.mask and not method.estimator.maps_buildings:
         lines.append(f"`mask` does nothing here: the method {name!r} maps no buildings.")
-    usual = OutputOptions.model_fields["mask_threshold"].default
-    if not options.output.mask and options.output.mask_threshold != usual:
+    default = OutputOptions.model_fields["mask_threshold"].default
+    if not options.output.mask and options.output.mask_threshold != default:
         lines.append("`mask_threshold` does nothing without `mask`.")
-    # Few methods know it, and of RadioCycle's models those of one kind: the others do not say.
+    # Only some methods, and one kind of RadioCycle's models, have the attribute.
     if options.output.uncertainty and not getattr(method.estimator, "predicts_std", False):
         model = method.provenance.get("model")
-        whose = f"the method {name!r}" if model is None else f"the model {model!r}"
-        lines.append(f"`uncertainty` does nothing here: {whose} knows no standard deviation.")
+        source = f"the method {name!r}" if model is None else f"the model {model!r}"
+        lines.append(f"`uncertainty` does nothing here: {source} gives no standard deviation.")
     return lines

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Colour: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0..255."""
 
-_STEPS: Final = 256  # of a ramp; more cannot be told apart
+_STEPS: Final = 256  # colours of a ramp, the resolution of 8-bit images
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class ColourRamp:
     colours : sequence of str
         Two or more, each ``#rrggbb``.
     below, above : str or None
-        Of values outside; the colour of the end where not given.
+        Colours of values below ``lowest`` and above ``highest`` (default: the first and the last
+        colour).
     missing : str
-        Of NaN.
+        Colour of NaN.
 
     Examples
     --------
@@ -50,11 +51,12 @@ class ColourRamp:
         Parameters
         ----------
         values : ndarray, any shape (...)
-            In the ramp's unit; NaN where unknown.
+            Values in the unit of the ramp; NaN where unknown.
 
         Returns
         -------
         ndarray of uint8, shape (..., 3)
+            Red, green and blue, 0..255.
         """
         ends = (self.below or self.colours[0], self.above or self.colours[-1], self.missing)
         table = np.vstack([self._steps(), [rgb_of(colour) for colour in ends]])
@@ -66,7 +68,7 @@ class ColourRamp:
         return colours
 
     def _steps(self) -> NDArray[np.float64]:
-        """Give the colours from lowest to highest, shape (256, 3)."""
+        """Return the colours from lowest to highest, shape (256, 3)."""
         breaks = np.linspace(0.0, 1.0, len(self.colours))
         at = np.linspace(0.0, 1.0, _STEPS)
         bands = zip(*map(rgb_of, self.colours), strict=True)

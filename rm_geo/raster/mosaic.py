@@ -1,8 +1,8 @@
-"""One raster from overlapping tiles, while the tiles arrive.
+"""Blending of overlapping tiles into one raster, row by row in the order of the tiles.
 
-Each tile weighs 1 in its middle and falls off linearly across each overlap with a
-neighbour, so that the weights of all tiles sum to 1 at every pixel. At the raster's outer
-edge, where there is no neighbour, nothing falls off.
+The weight of a tile is 1 in its interior and decreases linearly across each overlap with a
+neighbour. The weights of all tiles sum to 1 at every pixel. At the outer edge of the raster the
+weight stays 1.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from rm_geo.grid import Grid, Tile
 
 
 class Band(NamedTuple):
-    """Finished rows of a mosaic.
+    """Final rows of a mosaic.
 
     Attributes
     ----------
     row : int
-        Grid row of the first one.
+        First row in the grid.
     rows : int
-        How many.
+        Number of rows.
     values : ndarray of float32, shape (C, rows, W), or None
-        NaN where no tile had a value; None where none had any, however many rows that are.
+        NaN where no tile has a value; None if no tile has a value in any of these rows.
     """
 
     row: int
@@ -37,26 +37,31 @@ class Band(NamedTuple):
 
 
 class Mosaic:
-    """Accumulates tiles in a band of rows and hands out rows as soon as they are final.
+    """Accumulates tiles in a band of rows and returns rows as soon as they are final.
 
     Parameters
     ----------
     grid : Grid
-        The raster to fill.
+        Grid of the raster.
     tiles : sequence of Tile
-        All tiles that may come, as ``grid.tiles(size, overlap)`` gives them. Some need
-        not come (nothing measured in reach): their pixels are left to the neighbours.
+        All tiles of the grid, as ``grid.tiles(size, overlap)`` returns them. Tiles may be left
+        out of the calls of :meth:`push`: their pixels get the values of the neighbours.
     channels : int
-        Rasters that are blended side by side, each with its own gaps.
+        Number of rasters that are blended together; each may have its own gaps.
     first_row : int
-        Rows above are final already: an earlier run handed them out. Tiles that begin above
-        still have to come.
+        First row that is not final yet. The rows above were returned by an earlier run. Tiles
+        that cover rows above and below it must be pushed again.
+
+    Raises
+    ------
+    ValueError
+        If there are no tiles.
 
     Notes
     -----
-    The memory is two float32 bands of ``channels x size x W``, whatever the height; what is
-    handed out is two more at most, because rows between distant tiles are only counted. A tile
-    of 256 x 256 pixels costs some 0.2 ms per channel.
+    The accumulators are two float32 bands of ``channels x size x W``, independent of the height.
+    The returned bands are at most two more, because rows between distant tiles have no array. A
+    tile of 256 x 256 pixels takes about 0.2 ms per channel.
 
     Examples
     --------
@@ -88,19 +93,24 @@ class Mosaic:
         self._last_key: tuple[int, int] | None = None
 
     def push(self, tile: Tile, values: NDArray[np.floating]) -> list[Band]:
-        """Add a tile; return the rows that no later tile can change.
+        """Add a tile, and return the rows that no later tile can change.
 
         Parameters
         ----------
         tile : Tile
-            One of the tiles given at the start. Tiles come row by row, west to east.
-        values : ndarray, shape (C, size, size)
-            NaN and infinity carry no weight.
+            One of the tiles of the mosaic. Tiles are pushed row by row, west to east.
+        values : ndarray of float, shape (C, size, size)
+            Values of the tile; NaN and infinity have weight 0.
+
+        Returns
+        -------
+        list of Band
+            From north to south; empty if no row became final.
 
         Raises
         ------
         ValueError
-            If the tile is unknown or comes out of order, or the shape does not fit.
+            If the tile is not one of the mosaic or out of order, or the shape does not fit.
         """
         key = (tile.row, tile.col)
         known = tile.row in self._row_weights and tile.col in self._col_weights
@@ -118,11 +128,17 @@ class Mosaic:
         return bands
 
     def finish(self) -> list[Band]:
-        """Return the rows that are left; to be called once, after the last tile."""
+        """Return the remaining rows; call it once, after the last tile.
+
+        Returns
+        -------
+        list of Band
+            From north to south.
+        """
         return self._release(self._shape[0])
 
     def _add(self, tile: Tile, values: NDArray[np.floating]) -> None:
-        """Add a tile's values times its weights to the accumulators."""
+        """Add the weighted values of a tile to the accumulators."""
         (rows, cols), (inner_rows, inner_cols) = tile.clip(self._shape)
         final = min(max(self._first_row - rows.start, 0), rows.stop - rows.start)
         rows = slice(rows.start + final, rows.stop)
@@ -143,7 +159,7 @@ class Mosaic:
                 self._weight[channel, band, cols] += held
 
     def _release(self, end_row: int) -> list[Band]:
-        """Hand out the rows above ``end_row``, and move the rest up."""
+        """Return the rows above ``end_row``, and move the remaining rows up."""
         if self._first_row >= end_row:
             return []
         depth = self._sum.shape[1]
@@ -153,13 +169,13 @@ class Mosaic:
             accumulator[:, : depth - count] = accumulator[:, count:]
             accumulator[:, depth - count :] = 0.0
         self._first_row += count
-        if self._first_row < end_row:  # no tile reaches here
+        if self._first_row < end_row:  # no tile covers these rows
             bands.append(Band(self._first_row, end_row - self._first_row, None))
             self._first_row = end_row
         return bands
 
     def _values(self, count: int) -> FloatArray | None:
-        """Divide the first rows by their weights; None where there are none."""
+        """Divide the first rows by their weights; None if all weights are 0."""
         weight = self._weight[:, :count]
         held = weight > 0.0
         if not held.any():
@@ -175,16 +191,23 @@ def blend(grid: Grid, tiles: Sequence[Tile], values: Iterable[NDArray[np.floatin
     Parameters
     ----------
     grid : Grid
-        The raster to fill.
+        Grid of the raster.
     tiles : sequence of Tile
-        As ``grid.tiles(size, overlap)`` gives them.
-    values : iterable of ndarray, shape (size, size) each
-        One per tile, in the same order.
+        All tiles of the grid, as ``grid.tiles(size, overlap)`` returns them.
+    values : iterable of ndarray of float, shape (size, size) each
+        Values of each tile, in the same order.
 
     Returns
     -------
     ndarray of float32, shape (H, W)
         NaN where no tile has a value.
+
+    Examples
+    --------
+    >>> grid = Grid.create(0, 0, (4, 6), 1.0, 32633)
+    >>> tiles = grid.tiles(4, 2)
+    >>> blend(grid, tiles, [np.zeros((4, 4)), np.ones((4, 4))])[0].tolist()
+    [0.0, 0.0, 0.25, 0.75, 1.0, 1.0]
     """
     mosaic = Mosaic(grid, tiles)
     result = np.full(grid.shape, np.nan, np.float32)
@@ -201,19 +224,19 @@ def blend(grid: Grid, tiles: Sequence[Tile], values: Iterable[NDArray[np.floatin
 
 
 def axis_weights(starts: Iterable[int], size: int) -> dict[int, FloatArray]:
-    """Weights along one axis of the tiles that begin at given pixels.
+    """Compute the blending weights along one axis.
 
     Parameters
     ----------
     starts : iterable of int
-        First pixels of the tiles; repeats do not matter.
+        First pixel of each tile; duplicates are allowed.
     size : int
-        Pixels along a tile.
+        Side of a tile in pixels.
 
     Returns
     -------
     dict of int to ndarray of float32, shape (size,)
-        By first pixel. They sum to 1 at each pixel that any tile covers, and are never 0.
+        Weights by first pixel. They are positive, and sum to 1 at each pixel that a tile covers.
 
     Examples
     --------

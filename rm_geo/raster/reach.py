@@ -1,4 +1,4 @@
-"""Reach of the measurements: pixels with one within a distance."""
+"""Reach of the measurements: pixels within a distance of a measured pixel."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from rm_geo.raster.blocks import split_blocks
 from rm_geo.raster.sparse import SparseRaster
 
 _BLOCKS_PER_REACH: Final = 16
-"""Coarse blocks along the reach: all but a narrow rim is decided on these."""
+"""Coarse blocks along the reach. They decide all pixels except a narrow rim."""
 
 _WINDOW_PX: Final = 1024
-"""Smallest side of the windows in which the rim is decided; bounds the memory."""
+"""Minimum side of the windows in which pixels of the rim are decided; bounds the memory."""
 
 _FLOAT32_REACH_PX: Final = 200
-"""Up to here float32 transforms count neighbours to better than 0.1."""
+"""Largest reach for float32 transforms: their neighbour counts are exact to 0.1."""
 
 
 def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolArray:
-    """Mark the pixels that have a measurement no further away than a reach.
+    """Mark the pixels in reach of a measured pixel.
 
     Parameters
     ----------
     observed : ndarray of bool, shape (H, W)
-        Where something was measured.
+        Measured pixels.
     reach_m : float
-        Largest distance between pixel centres, in metres; infinity marks everything as
-        soon as there is one measurement.
+        Maximum distance between pixel centres in metres. Infinity marks all pixels if at least
+        one is measured.
     spacing_m : float
         Side of a pixel in metres.
 
     Returns
     -------
     ndarray of bool, shape (H, W)
-        By Euclidean distance, exact to the pixel.
+        Pixels in reach, by exact Euclidean distance.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
 
     Notes
     -----
-    Most pixels are decided by a distance transform of coarse blocks; those near the rim by
-    a convolution with the disk of the reach, window by window.
+    A distance transform of coarse blocks decides most pixels. A convolution with the disk of the
+    reach decides those near the rim, window by window.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
         raise ValueError(f"spacing_m must be positive, not {spacing_m}")
     if not observed.any():
         return np.zeros_like(observed)
-    # The slack keeps a pixel that is at the reach exactly when the division rounds down.
+    # The tolerance keeps pixels at exactly the reach when the division rounds down.
     reach_px = reach_m / spacing_m * (1.0 + 1e-9)
     if reach_px >= float(np.hypot(*observed.shape)):
         return np.ones_like(observed)
@@ -75,20 +75,21 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
 
 
 def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
-    """Mark the pixels of some rows that have a measurement no further away than a reach.
+    """Mark the pixels of some rows in reach of a measured pixel.
 
     Parameters
     ----------
     sparse : SparseRaster
-        Measurements.
+        Measured pixels.
     rows : slice
-        Rows of its grid.
+        Rows of the grid.
     reach_m : float
-        As for :func:`within_reach`, whose part for these rows this is.
+        Reach in metres, as for :func:`within_reach`.
 
     Returns
     -------
     ndarray of bool, shape (rows, W)
+        These rows of the result of :func:`within_reach`.
     """
     height, width = sparse.grid.shape
     reach_px = reach_m / sparse.grid.spacing_m
@@ -105,20 +106,21 @@ def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
 
 
 def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
-    """Mark which of every ``step``-th pixel along both axes are in reach.
+    """Mark the pixels in reach on a coarse sample: every ``step``-th pixel along both axes.
 
     Parameters
     ----------
     sparse : SparseRaster
-        Measurements.
+        Measured pixels.
     step : int
-        Rows and columns from one sample to the next; the first is pixel (0, 0).
+        Distance of sampled pixels in rows and columns; the first is pixel (0, 0).
     reach_m : float
-        As for :func:`within_reach`, of which this is ``[::step, ::step]``.
+        Reach in metres, as for :func:`within_reach`.
 
     Returns
     -------
     ndarray of bool, shape (ceil(H / step), ceil(W / step))
+        Elements ``[::step, ::step]`` of the result of :func:`within_reach`.
     """
     height, width = sparse.grid.shape
     rows = np.arange(0, height, step)
@@ -129,7 +131,7 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
         return marked
     for index, row in enumerate(rows):
         near = sparse.in_rows(extend_rows(slice(row, row + 1), int(reach_px), height))
-        # Each measurement reaches over a run of columns: count runs that begin and end.
+        # Each measured pixel marks an interval of columns: count interval starts and ends.
         offset = sparse.row[near].astype(np.float64) - row
         half = np.sqrt(np.maximum(reach_px**2 - offset**2, 0.0)).astype(np.int64)
         col = sparse.col[near]
@@ -140,19 +142,20 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
 
 
 def typical_distance_px(sparse: SparseRaster, reach_m: float) -> float:
-    """Give the median distance of a map's pixels from the nearest measurement, in pixels.
+    """Return the median distance of a map's pixels from the nearest measured pixel.
 
     Parameters
     ----------
     sparse : SparseRaster
-        Measurements.
+        Measured pixels.
     reach_m : float
-        Reach of the map; pixels further away do not count.
+        Reach of the map in metres; pixels out of reach are not counted.
 
     Returns
     -------
     float
-        From a sample of pixels of a large raster; 1 where all pixels in reach are measured.
+        Distance in pixels, from a sample of a large raster; 1 if all pixels in reach are
+        measured.
     """
     shape = sparse.grid.shape
     step = max(1, max(shape) // 512)
@@ -169,7 +172,7 @@ def typical_distance_px(sparse: SparseRaster, reach_m: float) -> float:
 
 
 def _decide_by_blocks(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:
-    """Pixels certainly in reach, and pixels that coarse blocks cannot decide."""
+    """Return the pixels that are certainly in reach, and those that coarse blocks cannot decide."""
     block_px = max(1, int(reach_px / _BLOCKS_PER_REACH))
     if block_px == 1:
         return observed.copy(), np.ones_like(observed)
@@ -177,7 +180,7 @@ def _decide_by_blocks(observed: BoolArray, reach_px: float) -> tuple[BoolArray, 
     padded = np.pad(observed, ((0, -rows % block_px), (0, -cols % block_px)))
     occupied = split_blocks(padded, block_px).any(axis=(1, 3))
     distance_px = ndimage.distance_transform_edt(~occupied) * block_px
-    # Two points of two blocks are nearer or further than the blocks' centres by a diagonal.
+    # The distance of two pixels differs from that of their blocks' centres by a diagonal at most.
     diagonal = block_px * np.sqrt(2.0)
     inside = distance_px + diagonal <= reach_px
     rim = ~inside & (distance_px - diagonal <= reach_px)
@@ -191,14 +194,14 @@ def _repeat(blocks: BoolArray, block_px: int, shape: tuple[int, ...]) -> BoolArr
 
 
 def _windows(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
-    """Square windows side by side over a raster."""
+    """Yield adjacent square windows that cover a raster."""
     for row in range(0, shape[0], side):
         for col in range(0, shape[1], side):
             yield slice(row, min(row + side, shape[0])), slice(col, min(col + side, shape[1]))
 
 
 def _dilated(observed: BoolArray, rows: slice, cols: slice, radius_px: float) -> BoolArray:
-    """Whether a measurement lies under the disk around each pixel of a window."""
+    """Mark the pixels of a window with a measured pixel inside the disk around them."""
     halo = int(radius_px)
     dtype = np.float32 if halo <= _FLOAT32_REACH_PX else np.float64
     top, left = max(rows.start - halo, 0), max(cols.start - halo, 0)

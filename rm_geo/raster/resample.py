@@ -17,15 +17,21 @@ def resample_blocks(
     Parameters
     ----------
     field : ndarray of float32, shape (ceil(H / block_px), ceil(W / block_px))
-        Values of blocks.
+        Values of the coarse blocks.
     block_px, to_block_px : int
-        Pixels along a block, before and after.
+        Side of a coarse and of a finer block in pixels; the second divides the first.
     shape : tuple of int
         Rows and columns of the raster in pixels, H and W.
 
     Returns
     -------
     ndarray of float32, shape (ceil(H / to_block_px), ceil(W / to_block_px))
+        Values of the finer blocks.
+
+    Examples
+    --------
+    >>> resample_blocks(np.array([[0.0, 4.0]], dtype=np.float32), 4, 1, (4, 8))[0, 1:7].tolist()
+    [0.0, 0.5, 1.5, 2.5, 3.5, 4.0]
     """
     rows, cols = (-(-length // to_block_px) for length in shape)
     return resample_rows(field, block_px // to_block_px, slice(0, rows), cols)
@@ -46,13 +52,13 @@ def resample_rows(
     field : ndarray of float32, shape (h, w)
         Values of the blocks, or of a band of them that holds :func:`coarse_rows`.
     factor : int
-        Rows and columns along a block.
+        Side of a block in rows and columns of the result.
     rows : slice
         Rows of the result.
     cols : int
         Columns of the result.
     first, length : int
-        First row of the band, and rows of all blocks; of a whole field, 0 and h.
+        First row of the band, and total number of block rows (default: 0 and h, a whole field).
 
     Returns
     -------
@@ -69,16 +75,21 @@ def resample_rows(
 
 
 def coarse_rows(rows: slice, factor: int, length: int) -> slice:
-    """Give the rows of blocks that :func:`resample_rows` needs.
+    """Return the block rows that :func:`resample_rows` needs.
 
     Parameters
     ----------
     rows : slice
         Rows of the result.
     factor : int
-        Rows along a block.
+        Side of a block in rows of the result.
     length : int
-        Rows of all blocks.
+        Total number of block rows.
+
+    Returns
+    -------
+    slice
+        Block rows.
 
     Examples
     --------
@@ -140,7 +151,7 @@ def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:
     points : Points
         Pixels; their values are not used.
     block_px : int
-        Pixels along a block.
+        Side of a block in pixels.
 
     Returns
     -------
@@ -154,7 +165,7 @@ def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:
 
 
 def _between(index: IntArray, factor: int, length: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Coarse neighbours of fine pixels along an axis, and the share of the second."""
+    """Return the coarse neighbours of fine pixels along an axis, and the weight of the second."""
     position = np.clip((index + 0.5) / factor - 0.5, 0.0, length - 1.0)
     low = position.astype(np.intp)
     return low, np.minimum(low + 1, length - 1), (position - low).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Rows of large rasters in a plain file, written once and read back in bands."""
+"""Scratch file of large rasters: rows are written once and read back in bands."""
 
 from __future__ import annotations
 
@@ -16,22 +16,31 @@ _ITEM_BYTES: Final = 4
 
 
 class Scratch:
-    """Float32 rasters side by side in one file; rows that were never written are NaN.
+    """Float32 rasters one after another in one file; rows that were not written are NaN.
 
     Parameters
     ----------
     path : Path
-        The file; made when the first rows are written. Rows that are left out take no
-        space where the file system knows holes.
+        The file; created when the first rows are written. Rows that are not written take no
+        space on file systems with sparse files.
     shape : tuple of int
         Rows and columns of each raster.
     channels : int
-        How many rasters.
+        Number of rasters.
 
     Notes
     -----
-    Read with ordinary calls, not as a memory map: pages of a map count as the process's own
-    memory until somebody else needs it.
+    Read with ordinary calls, not as a memory map: mapped pages count as memory of the process
+    until the system reclaims them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     scratch = Scratch(Path(folder) / "rows.f32", (4, 2), 1)
+    ...     _ = scratch.write_rows(1, np.ones((1, 2, 2), dtype=np.float32))
+    ...     scratch.read_rows(0, slice(0, 3))[:, 0].tolist()
+    [nan, 1.0, 1.0]
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], channels: int) -> None:
@@ -41,12 +50,17 @@ class Scratch:
         self._written = np.zeros(shape[0], dtype=np.bool_)
 
     def require_space(self, rows: int) -> None:
-        """Refuse before the work where the disk cannot take so many rows.
+        """Require free disk space for a number of rows of all rasters.
+
+        Parameters
+        ----------
+        rows : int
+            Number of rows.
 
         Raises
         ------
         OutputError
-            If there is too little space.
+            If the disk has too little free space.
         """
         needed = rows * self.shape[1] * self.channels * _ITEM_BYTES
         if shutil.disk_usage(self.path.parent).free < needed:
@@ -58,18 +72,19 @@ class Scratch:
         Parameters
         ----------
         row : int
-            The first one.
+            First row.
         values : ndarray of float32, shape (channels, rows, W)
+            Values of the rows.
 
         Returns
         -------
         int
-            Checksum of the values.
+            CRC-32 of the values.
 
         Raises
         ------
         OutputError
-            If the disk is full or fails, or there is a symbolic link in the file's place.
+            If the file cannot be written, the disk is full, or the file is a symbolic link.
         """
         refuse_link(self.path)
         checksum = 0
@@ -86,7 +101,20 @@ class Scratch:
         return checksum
 
     def accept_rows(self, row: int, count: int, checksum: int) -> bool:
-        """Take rows that an earlier run wrote for good, if they have that checksum."""
+        """Mark rows of an earlier run as written, if their checksum is right.
+
+        Parameters
+        ----------
+        row, count : int
+            First row, and number of rows.
+        checksum : int
+            CRC-32 that :meth:`write_rows` returned.
+
+        Returns
+        -------
+        bool
+            Whether the rows are intact.
+        """
         found = 0
         for channel in range(self.channels):
             content = self._read(channel, slice(row, row + count))
@@ -98,7 +126,20 @@ class Scratch:
         return accepted
 
     def read_rows(self, channel: int, rows: slice) -> FloatArray:
-        """Read rows of one raster, shape (rows, W), NaN where none were written."""
+        """Read rows of one raster.
+
+        Parameters
+        ----------
+        channel : int
+            Index of the raster.
+        rows : slice
+            Rows to read.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            NaN in rows that were not written.
+        """
         written = self._written[rows]
         if not written.any():
             return np.full((rows.stop - rows.start, self.shape[1]), np.nan, dtype=np.float32)
@@ -110,7 +151,7 @@ class Scratch:
         return table
 
     def _read(self, channel: int, rows: slice) -> FloatArray:
-        """Read what the file has of some rows, flat."""
+        """Read rows as a flat array; it is shorter where the file ends."""
         count = (rows.stop - rows.start) * self.shape[1]
         if not self.path.exists():
             return np.empty(0, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The size of an area in tiles, counted before anything is allocated."""
+"""Limit of the number of tiles of an area, checked before rasters are allocated."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def check_area(
     spacing_m: float = 1.0,
     margin_m: float = 0.0,
 ) -> int:
-    """Count the tiles of an area before anything is allocated.
+    """Count the tiles of an area, and refuse too large an area before rasters are allocated.
 
     Parameters
     ----------
     area : Measurements or Grid
-        What is to be covered; of a grid, its own spacing counts.
+        Area to cover. A grid has its own spacing and no margin.
     max_tiles : int
-        Most tiles that the caller allows.
+        Maximum number of tiles.
     tile_size, overlap : int
-        Pixels along a tile, and shared by neighbours; as in :meth:`Grid.tiles`.
+        Side of a tile and overlap of neighbours in pixels, as in :meth:`Grid.tiles`.
     spacing_m, margin_m : float
-        Side of a pixel and margin around measurements; as in :meth:`Grid.covering`.
+        Side of a pixel and margin around measurements in metres, as in :meth:`Grid.covering`.
 
     Returns
     -------
@@ -40,6 +40,11 @@ def check_area(
     ------
     AreaTooLargeError
         If there are more than ``max_tiles``.
+
+    Examples
+    --------
+    >>> check_area(Grid.create(0, 0, (256, 512), 1.0, 32633), max_tiles=10)
+    3
     """
     if isinstance(area, Grid):
         spacing_m, shape, source = area.spacing_m, area.shape, None

@@ -1,4 +1,4 @@
-"""Carrier frequencies of channel numbers.
+"""Carrier frequencies of LTE and NR channel numbers.
 
 Sources: 3GPP TS 36.101, section 5.7.3 (EARFCN); TS 38.104, section 5.4.2.1 (NR-ARFCN).
 """
@@ -91,7 +91,7 @@ _LOWEST_NR: Final = 82_000
 
 
 def earfcn_to_mhz(earfcn: int) -> float | None:
-    """Downlink carrier frequency of an LTE channel number.
+    """Return the downlink carrier frequency of an LTE channel number.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def earfcn_to_mhz(earfcn: int) -> float | None:
     Returns
     -------
     float or None
-        MHz, F_DL_low + 0.1 (N_DL - N_Offs-DL); None if no band has the number.
+        F_DL_low + 0.1 (N_DL - N_Offs-DL) in MHz; None if no band has the number.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def earfcn_to_mhz(earfcn: int) -> float | None:
 
 
 def nr_arfcn_to_mhz(nr_arfcn: int) -> float | None:
-    """Frequency of an NR channel number.
+    """Return the frequency of an NR channel number.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def nr_arfcn_to_mhz(nr_arfcn: int) -> float | None:
     Returns
     -------
     float or None
-        MHz, F_REF-Offs + dF_Global (N_REF - N_REF-Offs); None beyond the raster.
+        F_REF-Offs + dF_Global (N_REF - N_REF-Offs) in MHz; None outside the raster.
 
     Examples
     --------
@@ -139,7 +139,9 @@ def nr_arfcn_to_mhz(nr_arfcn: int) -> float | None:
 
 
 def carrier_mhz(channel: float) -> float | None:
-    """Frequency of a channel number of LTE or NR, which do not overlap in use.
+    """Return the carrier frequency of an LTE or NR channel number.
+
+    The numbers of LTE bands and of NR bands do not overlap.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def carrier_mhz(channel: float) -> float | None:
     Returns
     -------
     float or None
-        MHz; None where the number belongs to neither.
+        Frequency in MHz; None if the number belongs to neither.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is known of a cell besides its measurements."""
+"""Site information: inputs of the estimators besides the measurements."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SiteInfo:
-    """What is known of a cell besides its measurements.
+    """Inputs of the estimators for one cell besides its measurements.
 
     Attributes
     ----------
     transmitter_xy : tuple of float or None
-        Position in metres in the grid's CRS; None where unknown.
+        Position in metres in the CRS of the grid; None if unknown.
     intercept_dbm : float
-        Level that free space would give at 1 m; NaN where unknown.
-    frequency_mhz, transmitter_height_m : float
-        For empirical models.
+        Level at 1 m in free space, in dBm; NaN if unknown.
+    frequency_mhz : float
+        Carrier in MHz, for empirical models.
+    transmitter_height_m : float
+        Height above ground in metres, for empirical models.
     uncertainty_m : float
-        Of a position that was estimated; 0 of one that is known.
+        Uncertainty in metres of an estimated position; 0 for a known one.
     buildings : BuildingSource or None
-        The known buildings; None where they are not known.
+        Known buildings; None if they are not known.
 
     Examples
     --------
@@ -37,5 +39,5 @@ class SiteInfo:
     frequency_mhz: float = 2000.0
     transmitter_height_m: float = 25.0
     uncertainty_m: float = 0.0
-    # Left out of repr and comparison: the fingerprint of a run has the buildings' checksum.
+    # Not in repr and comparison: the fingerprint of a run holds the checksum of the buildings.
     buildings: BuildingSource | None = field(default=None, repr=False, compare=False)

@@ -1,7 +1,7 @@
-"""Where a transmitter stands, from the levels that were measured around it.
+"""Localization of a transmitter from measured levels.
 
-A log-distance law with robust noise is fitted at every candidate position; how well each
-position explains the levels gives a posterior, its mean and its spread.
+A log-distance path-loss law with robust noise is fitted at each candidate position. The likelihoods
+of the positions give a posterior, with its mean and spread.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from rm_geo._util import disk_columns
 from rm_geo._util.disk_columns import drop_pages, iter_blocks
 
 MIN_POSITIONS: Final = 8
-"""Distinct positions below which nothing is said."""
+"""Minimum number of distinct positions for an estimate."""
 
 _MOST_BINS: Final = 1 << 20
 _BLOCK_M: Final = 10.0
 _MAX_BLOCKS: Final = 400
-_SHADOWING_M: Final = (
-    75.0  # nearer levels are correlated; the spread then covers the error in simulations
-)
+_SHADOWING_M: Final = 75.0
+"""Correlation length of shadowing in metres. With it the spread covers the error in simulations."""
+
 _STUDENT_DOF: Final = 4.0
 _EXPONENT_PRIOR: Final = (3.2, 0.7)  # urban path-loss exponents, TR 38.901 LOS to NLOS
 _IRLS_STEPS: Final = 4
 _GRID_SIDE: Final = 41
 _LEVELS: Final = 2
-_NEGLIGIBLE: Final = 9.0  # log-posterior below the best that is not looked at again
+_NEGLIGIBLE: Final = 9.0  # candidates this far below the best log-posterior are dropped
 _SMALLEST_PAD_M: Final = 500.0
 _MIN_STD_DB: Final = 1.0
 _CACHED: Final = 64
@@ -39,14 +39,14 @@ _CACHED: Final = 64
 
 @dataclass(frozen=True)
 class Location:
-    """A position and how far off it may be.
+    """Estimated position of a transmitter.
 
     Attributes
     ----------
     x, y : float
-        Mean of the posterior, in metres.
+        Mean of the posterior, in metres in the CRS of the measurements.
     uncertainty_m : float
-        Root mean square distance of the posterior from its mean.
+        Root mean square distance of the posterior from its mean, in metres.
     """
 
     x: float
@@ -59,7 +59,7 @@ def decluster(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Replace the points of each square block by their mean position and median level.
 
-    A car that waits at a light measures one place a hundred times.
+    This removes the weight of places that were measured many times, such as by a waiting car.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def decluster(
     Returns
     -------
     x, y, level_dbm : ndarray of float64, shape (M,)
-        Mean position and median level of each block that has points, by row, then by column.
+        Mean position and median level of each block with points, ordered by row and column.
 
     Examples
     --------
@@ -92,16 +92,17 @@ def decluster(
 
 
 def _bands(y: Float64Array, block_m: float) -> Iterator[NDArray[np.int64] | None]:
-    """Cut points into bands of whole rows of blocks, from south to north; None is all of them.
+    """Yield the indices of the points of each band of block rows, from south to north.
 
-    Of more points than columns hold in memory, each band has some so many at most, or one row.
+    Yields None, which means all points, if they fit in memory. Else a band has at most about
+    ``IN_MEMORY_ROWS`` points, or is a single block row.
     """
     if y.size <= disk_columns.IN_MEMORY_ROWS:
         yield None
         return
     first = min(float(np.floor(block / block_m).min()) for (block,) in iter_blocks(y))
     last = max(float(np.floor(block / block_m).max()) for (block,) in iter_blocks(y))
-    # Rows are counted in bins, each of whole rows, so that a stray point costs no memory.
+    # Points are counted in bins of whole block rows, so that stray points do not need memory.
     rows_each = max(1.0, np.ceil((last - first + 1.0) / _MOST_BINS))
 
     def bins(block: Float64Array) -> NDArray[np.int64]:
@@ -122,7 +123,7 @@ def _bands(y: Float64Array, block_m: float) -> Iterator[NDArray[np.int64] | None
 def _decluster_part(
     x: Float64Array, y: Float64Array, level_dbm: NDArray[np.floating[Any]], block_m: float
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Replace the points of each block; blocks go by row, then by column."""
+    """Replace the points of each block; blocks are ordered by row and column."""
     column, row = np.floor(x / block_m), np.floor(y / block_m)
     order = np.lexsort((level_dbm, column, row))
     column, row = column[order], row[order]
@@ -141,7 +142,7 @@ def _decluster_part(
 def locate(
     x: Float64Array, y: Float64Array, rsrp_dbm: NDArray[np.floating[Any]], *, height_m: float = 15.0
 ) -> Location | None:
-    """Estimate where the transmitter of some measurements stands.
+    """Estimate the position of the transmitter of measurements.
 
     Parameters
     ----------
@@ -150,13 +151,13 @@ def locate(
     rsrp_dbm : ndarray of float32 or float64, shape (N,)
         Levels in dBm.
     height_m : float
-        Height of the antenna above the receivers, which bounds the level near it.
+        Height of the antenna above the receivers in metres, which bounds the level near it.
 
     Returns
     -------
     Location or None
-        None from fewer than 8 distinct 10 m blocks. Where the levels do not determine it, the
-        uncertainty is as large as the area that was searched.
+        None for fewer than 8 distinct 10 m blocks. If the levels do not determine the position,
+        the uncertainty is as large as the search area.
 
     Examples
     --------
@@ -172,7 +173,7 @@ def locate(
     if xs.size < MIN_POSITIONS:
         return None
     if xs.size > _MAX_BLOCKS:
-        # Every k-th by level: the strongest stay, and the range is kept.
+        # Every k-th block by level keeps the strongest level and the range.
         by_level = np.argsort(-levels, kind="stable")
         chosen = by_level[np.linspace(0, xs.size - 1, _MAX_BLOCKS).astype(np.int64)]
         xs, ys, levels = xs[chosen], ys[chosen], levels[chosen]
@@ -213,7 +214,7 @@ def locate(
 
 
 def _parts(count: int) -> list[slice]:
-    """Split candidates so that the temporaries of a part stay in the processor's cache."""
+    """Split the candidates into parts whose temporary arrays fit in the processor's cache."""
     return [slice(start, start + _CACHED) for start in range(0, count, _CACHED)]
 
 
@@ -226,11 +227,11 @@ def _log_likelihood(
     height_m: float,
     independent: int,
 ) -> Float64Array:
-    """Profile log-likelihood of candidate positions, shape (C,).
+    """Return the profile log-likelihood of candidate positions, shape (C,).
 
     Level = a - 10 n log10(d) + Student-t noise; a, n and the scale are fitted at each
-    candidate by iteratively reweighted least squares, n with a prior. The likelihood is
-    that of as many measurements as are independent of one another.
+    candidate by iteratively reweighted least squares, n with a prior. The mean likelihood of a
+    measurement is multiplied by the number of independent measurements.
     """
     squared = (grid_x[:, None] - x) ** 2 + (grid_y[:, None] - y) ** 2 + height_m**2
     loss = 5.0 * np.log10(squared)  # 10 log10(d), shape (C, N)

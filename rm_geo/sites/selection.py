@@ -1,8 +1,8 @@
 """Choice of a cell's transmitter: from a site table, estimated, or unknown.
 
-A site table has precedence. Without one the position is estimated from the measurements, and
-used only where the estimate is certain enough: a wrong position misleads a network more than
-none.
+A site table has precedence. Without one the position is estimated from the measurements. An
+estimate with a large uncertainty is not used: a wrong position increases the error of a network
+more than an unknown one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rm_geo.sites.site import (
 )
 
 _USUAL_REACH_M: Final = 20_000.0
-_LARGEST_REACH_M: Final = 100_000.0  # of the timing advance of LTE and NR
+_LARGEST_REACH_M: Final = 100_000.0  # limit of the timing advance of LTE and NR
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class SiteChoice:
     Attributes
     ----------
     facts : SiteInfo
-        What the estimators get.
+        Input of the estimators.
     origin : str
-        ``site table``, ``estimated`` or ``unknown``.
+        Origin of the position: ``site table``, ``estimated`` or ``unknown``.
     intercept_origin : str
-        ``eirp``, ``free-space envelope`` or ``unknown``.
+        Origin of the level at 1 m: ``eirp``, ``free-space envelope`` or ``unknown``.
     uncertainty_m : float or None
-        Of an estimated position, used or not.
+        Uncertainty in metres of an estimated position, used or not; None without an estimate.
     warnings : tuple of str
-        What a person should know.
+        Warnings for the user.
     """
 
     facts: SiteInfo
@@ -86,21 +86,40 @@ def choose_site(
     Parameters
     ----------
     measurements : Measurements
-        Those of the cell.
+        Measurements of the cell.
     sites : sequence of Site, optional
         The site table, in the CRS of the measurements.
     eirp_dbm : float, optional
-        EIRP per resource element, where the site table has none.
+        EIRP per resource element in dBm, if the site table has none.
     frequency_mhz : float, optional
-        Carrier, where neither the site table nor a channel number of the measurements says;
-        2000 MHz if not given.
+        Carrier in MHz, if neither the site table nor a channel number of the measurements gives
+        one (default: 2000 MHz).
     max_uncertainty_m : float
-        An estimated position less certain than this is not used.
+        Maximum uncertainty in metres of an estimated position that is used.
 
     Returns
     -------
     SiteChoice
-        The site, how it was found, and warnings.
+        The site, its origin, and warnings.
+
+    Raises
+    ------
+    InputError
+        If the site of the table is more than 100 km from the measurements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyproj import CRS
+    >>> drive = Measurements(
+    ...     x=500_000 + np.arange(40.0),
+    ...     y=np.full(40, 5_000_000.0),
+    ...     rsrp_dbm=np.full(40, -90.0, dtype="float32"),
+    ...     cell=np.full(40, "7"),
+    ...     crs=CRS.from_epsg(32633),
+    ... )
+    >>> choose_site(drive, [Site(500_100.0, 5_000_000.0, cell="7")]).tags["transmitter"]
+    'site table'
     """
     warnings: list[str] = []
     mhz = measured_carrier_mhz(measurements) or frequency_mhz or DEFAULT_FREQUENCY_MHZ
@@ -130,25 +149,25 @@ def choose_site(
 
 
 def require_near(site: Site, measurements: Measurements) -> tuple[str, ...]:
-    """Refuse a site that cannot be that of the measurements, because it is too far away.
+    """Refuse a site that is too far from the measurements.
 
     Parameters
     ----------
     site : Site
         A row of the site table, in the CRS of the measurements.
     measurements : Measurements
-        Those of the cell.
+        Measurements of the cell.
 
     Returns
     -------
     tuple of str
-        A warning, if the site is further away than cells usually reach.
+        A warning if the site is more than 20 km from all measurements.
 
     Raises
     ------
     InputError
-        If the site is more than 100 km from all measurements; with what exchanging longitude and
-        latitude would give.
+        If the site is more than 100 km from all measurements. The message says whether exchanged
+        longitude and latitude explain the distance.
     """
     west, south, east, north = measurements.bounds
     away_m = math.hypot(
@@ -167,7 +186,7 @@ def require_near(site: Site, measurements: Measurements) -> tuple[str, ...]:
         ("measurements", here, there),
         ("site", there, here),
     ):
-        if abs(lon) <= 90.0:  # it can be a latitude
+        if abs(lon) <= 90.0:  # a valid latitude
             _, _, exchanged_m = geod.inv(lat, lon, *other)
             if exchanged_m < _USUAL_REACH_M:
                 raise InputError(
@@ -192,7 +211,7 @@ def _choice(
     uncertainty_m: float | None,
     warnings: Sequence[str],
 ) -> SiteChoice:
-    """Make the choice of a known or estimated site."""
+    """Create the choice of a known or estimated site."""
     site = replace(
         site,
         eirp_dbm=eirp_dbm if site.eirp_dbm is None else site.eirp_dbm,
@@ -210,18 +229,18 @@ def _choice(
 
 
 def site_info(site: Site) -> SiteInfo:
-    """Give the estimators what is known of a site.
+    """Convert a site to the input of the estimators.
 
     Parameters
     ----------
     site : Site
-        In the CRS of the grid.
+        A site in the CRS of the grid.
 
     Returns
     -------
     SiteInfo
-        The free-space level at 1 m is known where the site has an EIRP; 2000 MHz where it has
-        no carrier.
+        The level at 1 m in free space, NaN for a site without EIRP. A site without a carrier
+        has 2000 MHz.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Hold-out validation of methods on measurements, cell by cell.
 
-:func:`validate` is what ``rm-geo evaluate drive-test`` runs.
+The command ``rm-geo evaluate drive-test`` runs :func:`validate`.
 """
 
 from __future__ import annotations
@@ -37,24 +37,25 @@ class CellScore(HoldoutScore):
     Attributes
     ----------
     cell : str
-        Name of the cell, or ``all``: the measurements of all cells together.
+        Name of the cell; ``all`` for the measurements of all cells together.
     """
 
     cell: str = ""
 
 
 def pipeline_predictor(options: PredictOptions) -> Predictor:
-    """Evaluate all steps of a prediction: site, tiles, blending, correction and reach.
+    """Make a predictor of the whole pipeline: site, tiles, blending, correction and reach.
 
     Parameters
     ----------
     options : PredictOptions
-        As for :func:`rm_geo.pipeline.predict.predict`; the resolution is that of the hold-out.
+        As for :func:`rm_geo.pipeline.predict.predict`. Resolution and CRS are replaced by those of
+        the hold-out.
 
     Returns
     -------
     callable
-        See :data:`rm_geo.validation.holdout.Predictor`. NaN beyond the reach.
+        See :data:`rm_geo.validation.holdout.Predictor`. It returns NaN out of reach.
     """
     from rm_geo.pipeline.predict import predict
 
@@ -84,50 +85,50 @@ def validate(
     buildings_layer: str | None = None,
     progress: Progress | None = None,
 ) -> list[CellScore]:
-    """Measure the error of methods on measurements that are held out by spatial blocks.
+    """Measure the error of methods at held-out measurements, by spatial cross-validation.
 
     Parameters
     ----------
     measurements : path-like or Measurements
-        A file, or measurements already read.
+        A file of measurements, or measurements in memory.
     methods : sequence of str
-        Names of methods that are fitted to all measurements of a fold at once, such as
+        Names of methods. ``NAME`` is fitted to all measurements of a fold at once, such as
         ``idw``; ``pipeline:NAME`` runs all steps of :func:`rm_geo.predict` with a method, and
         ``pipeline:NAME+buildings`` with known buildings.
     folds : int
-        Each measurement is predicted once, from those of the other folds.
+        Number of folds. Each measurement is predicted once, from those of the other folds.
     block_m : float
-        Side in metres of the square blocks that go to a fold as a whole.
+        Side in metres of the square blocks that are assigned to folds as a whole.
     split : {"blocks", "random"}
-        Whole blocks, or single measurements: the errors are too small then, since
-        neighbours along a route are nearly equal.
+        Assign whole blocks or single measurements to folds. ``random`` underestimates errors,
+        because neighbours along a route are nearly equal.
     spacing_m : float
-        Side of a pixel in metres: measurements are averaged over pixels.
+        Side of a pixel in metres. Measurements in the same pixel are averaged.
     seed : int
         Seed of the origin of the blocks, or of the random split.
     cells : sequence of str
-        Only these cells; all if empty.
+        Names of the cells to evaluate (default: all).
     rsrp_column, cell_column : str, optional
-        Columns of a file; found by their usual names if not given.
+        Columns of a file (default: detected by their names).
     model : str or Path, optional
-        Trained model of the pipelines' network.
+        Trained model of the network in ``pipeline:`` methods.
     buildings : path-like, optional
-        Building footprints, for methods ``+buildings``.
+        File of building footprints, for methods with ``+buildings``.
     buildings_layer : str, optional
-        Their layer.
+        Layer of that file.
     progress : Progress, optional
-        Told of every cell; counts fits.
+        Receives a message per cell, and counts fits.
 
     Returns
     -------
     list of CellScore
-        A row of each method in each cell, in dB; last the cells together as ``all``. Cells
-        with too few blocks are left out.
+        One row per cell and method, with errors in dB, then one row per method for all cells
+        together (``all``). Cells with too few blocks are left out.
 
     Raises
     ------
     UsageError
-        If there is no such method, or an option cannot be meant.
+        If a method does not exist, or an option does not apply to the methods.
     InputError
         If the measurements cannot be read, or no cell has enough blocks.
 
@@ -158,11 +159,11 @@ def validate(
         raise UsageError("Name at least one method, in a list.")
     if buildings is not None and not any(WITH_BUILDINGS in name for name in methods):
         raise UsageError(
-            "None of these methods reads the buildings.",
+            "None of these methods reads buildings.",
             hint=f"Write pipeline:radiocycle{WITH_BUILDINGS}.",
         )
     if model is not None and not any(name.startswith(PIPELINE_PREFIX) for name in methods):
-        raise UsageError("None of these methods uses the model.", hint="Write pipeline:radiocycle.")
+        raise UsageError("None of these methods uses a model.", hint="Write pipeline:radiocycle.")
     predictors = {
         name: named_predictor(
             name, model, None if buildings is None else Path(buildings), buildings_layer
@@ -199,7 +200,7 @@ def holdout_cells(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[CellScore]:
-    """Run :func:`~rm_geo.validation.holdout.holdout` on each cell, and pool the cells.
+    """Run :func:`~rm_geo.validation.holdout.holdout` on each cell, and pool the scores.
 
     Parameters
     ----------
@@ -211,9 +212,9 @@ def holdout_cells(
     Returns
     -------
     list of CellScore
-        By cell, then by method; last the cells together as ``all``, where squared and absolute
-        errors are averaged over measurements, not over cells. Cells with too few blocks are
-        left out.
+        One row per cell and method, then one row per method for all cells together (``all``),
+        in which squared and absolute errors are averaged over measurements, not over cells.
+        Cells with too few blocks are left out.
 
     Raises
     ------
@@ -251,24 +252,24 @@ def holdout_cells(
 
 
 def _together(rows: Sequence[CellScore]) -> CellScore:
-    """Pool the scores of one method over cells, each measurement counting once."""
-    judged = [row for row in rows if row.points]
-    points = sum(row.points for row in judged)
+    """Pool the scores of one method over cells, weighted by the number of measurements."""
+    scored = [row for row in rows if row.points]
+    points = sum(row.points for row in scored)
 
     def mean(values: Sequence[float]) -> float:
         if not points:
             return float("nan")
-        weights = [row.points for row in judged]
+        weights = [row.points for row in scored]
         return float(np.average(values, weights=weights))
 
     return CellScore(
         method=rows[0].method,
         points=points,
         missing=sum(row.missing for row in rows),
-        rmse_db=float(np.sqrt(mean([row.rmse_db**2 for row in judged]))),
-        mae_db=mean([row.mae_db for row in judged]),
-        bias_db=mean([row.bias_db for row in judged]),
-        worst_fold_rmse_db=max((row.worst_fold_rmse_db for row in judged), default=float("nan")),
+        rmse_db=float(np.sqrt(mean([row.rmse_db**2 for row in scored]))),
+        mae_db=mean([row.mae_db for row in scored]),
+        bias_db=mean([row.bias_db for row in scored]),
+        worst_fold_rmse_db=max((row.worst_fold_rmse_db for row in scored), default=float("nan")),
         cell="all",
     )
 
@@ -279,18 +280,18 @@ def named_predictor(
     buildings: Path | None = None,
     buildings_layer: str | None = None,
 ) -> Predictor:
-    """Make the predictor of a name that :func:`validate` takes.
+    """Make the predictor of a method name of :func:`validate`.
 
     Parameters
     ----------
     name : str
-        A method, ``pipeline:NAME`` or ``pipeline:NAME+buildings``.
+        ``NAME``, ``pipeline:NAME`` or ``pipeline:NAME+buildings``.
     model : str or Path, optional
-        Trained model of a pipeline's network.
+        Trained model of the network in a ``pipeline:`` method.
     buildings : Path, optional
-        Building footprints.
+        File of building footprints.
     buildings_layer : str, optional
-        Their layer.
+        Layer of that file.
 
     Returns
     -------
@@ -300,7 +301,7 @@ def named_predictor(
     Raises
     ------
     UsageError
-        If there is no such method, it does not read buildings, or none are given.
+        If the method does not exist or does not read buildings, or ``buildings`` is missing.
     """
     from rm_geo.estimators.registry import get_method, require_accepts_buildings
 
@@ -310,7 +311,7 @@ def named_predictor(
     options = PredictOptions(method=method.removesuffix(WITH_BUILDINGS), model=model)
     if method.endswith(WITH_BUILDINGS):
         if buildings is None:
-            raise UsageError(f"{name} needs the buildings.", hint="Give them with `buildings`.")
+            raise UsageError(f"{name} needs buildings.", hint="Pass them with `buildings`.")
         require_accepts_buildings(options.method.name)
         options = options.replace(buildings=buildings, buildings_layer=buildings_layer)
     return pipeline_predictor(options)
@@ -326,19 +327,19 @@ def chosen_cells(
     by_cell : mapping of str to Measurements
         All cells.
     names : sequence of str
-        Those to select.
+        Names of the cells to select.
     source : Path, optional
         File of the measurements, for the message.
 
     Returns
     -------
     dict of str to Measurements
-        In the order of the names.
+        The selected cells, in the order of the names.
 
     Raises
     ------
     InputError
-        If there is no such cell; the message lists those that there are.
+        If a cell does not exist; the hint lists the existing cells.
     """
     missing = [name for name in names if name not in by_cell]
     if missing:

@@ -1,4 +1,4 @@
-"""An estimator followed by regression kriging, as in the pipeline, tile by tile."""
+"""Estimators whose maps are corrected by the measurements of each tile, as in the pipeline."""
 
 from __future__ import annotations
 
@@ -11,54 +11,75 @@ from rm_geo.estimators.base import Estimate, Estimator, TileBatch
 from rm_geo.geostat.regression_kriging import regression_krige
 
 SUFFIX = "+assimilate"
-"""After a method's name: its map with the residuals at the measurements kriged back in."""
+"""Suffix of a method's name: its map corrected by regression kriging."""
 
 
 @dataclass(frozen=True)
 class CorrectedEstimator:
-    """Another estimator's map, tile by tile made into a better one; what such have in common.
+    """Base class: the map of an inner estimator, corrected tile by tile.
 
     Parameters
     ----------
     inner : Estimator
-        Whose map; its building map stays as it is.
+        The inner estimator. Its building map is not changed.
     """
 
     inner: Estimator
 
     @property
     def maps_buildings(self) -> bool:
-        """Whether the inner method does."""
+        """Whether the inner estimator maps buildings."""
         return self.inner.maps_buildings
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Tags of the inner method."""
+        """Provenance tags of the inner estimator, and ``assimilated``."""
         return {**self.inner.provenance, "assimilated": "true"}
 
     def estimate(self, batch: TileBatch) -> Estimate:
-        """Estimate a batch, and correct each tile."""
+        """Estimate a batch and correct each tile; the standard deviation is dropped."""
         estimate = self.inner.estimate(batch)
         maps = [
             self.corrected(batch, index, level_dbm)
             for index, level_dbm in enumerate(estimate.rsrp_dbm)
         ]
-        # The inner method's deviations do not hold for the corrected map.
+        # The standard deviation of the inner estimator is not that of the corrected map.
         return replace(estimate, rsrp_dbm=np.stack(maps).astype(np.float32), std_db=None)
 
     def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
-        """Give the better map of one tile, shape (H, W)."""
+        """Correct the map of one tile.
+
+        Parameters
+        ----------
+        batch : TileBatch
+            The batch with the measurements.
+        index : int
+            Index of the tile in the batch.
+        level_dbm : ndarray of float32, shape (H, W)
+            Map of the inner estimator in dBm.
+
+        Returns
+        -------
+        ndarray of float32, shape (H, W)
+            Corrected map in dBm.
+        """
         raise NotImplementedError
 
 
 class AssimilatedEstimator(CorrectedEstimator):
-    """Another estimator's map, brought back to the measurements of its tile."""
+    """The map of an inner estimator, corrected by regression kriging in each tile.
+
+    Parameters
+    ----------
+    inner : Estimator
+        The inner estimator.
+    """
 
     @property
     def name(self) -> str:
-        """Name of the inner method, with :data:`SUFFIX`."""
+        """Name of the inner estimator, with :data:`SUFFIX`."""
         return self.inner.name + SUFFIX
 
     def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
-        """Assimilate the measurements of one tile."""
+        """Krige the residuals of one tile, and add them to its map."""
         return regression_krige(level_dbm, batch.rsrp_dbm[index]).rsrp_dbm

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Points = Sequence[tuple[float, float]]
-"""Sampling rate 0..1 and score."""
+"""Pairs of sampling rate (0..1) and score."""
 
 
 def draw_curves(
@@ -26,7 +26,7 @@ def draw_curves(
     ylabel: str,
     published: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
-    """Draw scores against the sampling rate; published figures as hollow marks.
+    """Plot scores against the sampling rate, and published scores as hollow markers.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def draw_curves(
     curves : mapping of str to sequence of (float, float)
         Sampling rate 0..1 and score, by method.
     title, ylabel : str
-        Title, and label of the scores.
+        Title of the figure, and label of the score axis.
     published : mapping of str to (float, float), optional
-        Published rate and score, by method.
+        Published sampling rate (0..1) and score, by method.
 
     Raises
     ------
     OutputError
-        If the picture cannot be written.
+        If the file cannot be written.
     """
     figure = _figure(8.5, 4.6)
     axes = figure.add_subplot()
@@ -66,7 +66,7 @@ def draw_curves(
 
 
 def draw_maps(path: Path, panels: Mapping[str, FloatArray], *, title: str) -> None:
-    """Draw maps on the 0..1 scale side by side; NaN stays white.
+    """Plot maps on the 0..1 scale side by side, with NaN in white.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def draw_maps(path: Path, panels: Mapping[str, FloatArray], *, title: str) -> No
     Raises
     ------
     OutputError
-        If the picture cannot be written.
+        If the file cannot be written.
     """
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
@@ -97,7 +97,7 @@ def draw_maps(path: Path, panels: Mapping[str, FloatArray], *, title: str) -> No
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Make a figure that no window shows."""
+    """Create a figure without a window; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -107,6 +107,6 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=120)

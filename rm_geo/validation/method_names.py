@@ -1,4 +1,4 @@
-"""Methods by the names that the protocols know: what is done with a method is part of its name."""
+"""Method names of the evaluations: prefixes and suffixes select correction and buildings."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from rm_geo.validation.pipeline_estimator import (
 def named_estimators(
     names: Sequence[str], parameters: Mapping[str, object], *, needed: bool = False
 ) -> dict[str, Estimator]:
-    """Make several estimators.
+    """Make estimators by name.
 
     Parameters
     ----------
     names : sequence of str
-        ``NAME``, ``NAME+assimilate``, ``pipeline:NAME``, each also with ``+buildings`` behind the
-        name, or ``idw-baseline``.
+        ``NAME``, ``NAME+assimilate`` or ``pipeline:NAME``, each also as ``NAME+buildings``, or
+        ``idw-baseline``.
     parameters : mapping
-        Of the networks among them, such as ``model``, ``device`` and ``symmetries``.
+        Parameters of the networks, such as ``model``, ``device`` and ``symmetries``.
     needed : bool
-        Whether parameters that concern no method here are a mistake.
+        Whether at least one method must be a network, because parameters were set.
 
     Returns
     -------
     dict of str to Estimator
-        By the names.
+        Estimators by name.
 
     Raises
     ------
     UsageError
-        If there is no such method or parameter, a method does not read buildings that it is to
-        be told, or parameters are needed and there is no network.
+        If a method or a parameter does not exist, a method with ``+buildings`` does not read
+        buildings, or ``needed`` is set and no method is a network.
     ModelError
         If a model cannot be used.
     """
     if needed and not any(_is_network(name) for name in names):
         raise UsageError(
-            f"There is no network among {', '.join(names)}, whose parameters could be set.",
+            f"None of the methods {', '.join(names)} is a network with parameters.",
             hint="Name one, such as radiocycle, or leave the parameters out.",
         )
     return {name: named_estimator(name, parameters) for name in names}
 
 
 def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
-    """Make one of :func:`named_estimators`.
+    """Make an estimator by name.
 
     Parameters
     ----------
@@ -67,13 +67,20 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
     -------
     Estimator
 
+    Raises
+    ------
+    UsageError, ModelError
+        As for :func:`named_estimators`.
+
     Examples
     --------
     >>> named_estimator("knn+assimilate", {}).name
     'knn+assimilate'
     """
     if _method(name) == IDW_BASELINE and name != IDW_BASELINE:
-        raise UsageError(f"There is no {name!r}.", hint=f"{IDW_BASELINE} stands alone.")
+        raise UsageError(
+            f"There is no {name!r}.", hint=f"{IDW_BASELINE} has no prefix and no suffix."
+        )
     if WITH_BUILDINGS in name:
         name = name.replace(WITH_BUILDINGS, "", 1)
         require_accepts_buildings(_method(name))
@@ -87,10 +94,10 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
 
 
 def _is_network(name: str) -> bool:
-    """Whether a method is one that parameters are meant for."""
+    """Check whether a method is a network, which takes parameters."""
     return _method(name) != IDW_BASELINE and method_info(_method(name)).is_network
 
 
 def _method(name: str) -> str:
-    """Give the method alone."""
+    """Return the name of the method without prefix and suffixes."""
     return name.replace(WITH_BUILDINGS, "", 1).removeprefix(PIPELINE_PREFIX).removesuffix(SUFFIX)

@@ -1,4 +1,4 @@
-"""The steps of ``rm-geo predict`` on single tiles: correction, IDW baseline, method weight."""
+"""Steps of ``rm-geo predict`` on single tiles: correction, IDW baseline and method weight."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rm_geo.sites.facts import SiteInfo
 from rm_geo.validation.corrected_estimator import CorrectedEstimator
 
 PIPELINE_PREFIX: Final = "pipeline:"
-"""Prefix of a method's name: its map as ``rm-geo predict`` makes it."""
+"""Prefix of a method's name: its map after all steps of ``rm-geo predict``."""
 
 IDW_BASELINE: Final = "idw-baseline"
 """Name of the IDW baseline as a method."""
@@ -31,19 +31,25 @@ _BATCH: Final = 4
 
 
 class PipelineEstimator(CorrectedEstimator):
-    """Another estimator's map as ``rm-geo predict`` would write it.
+    """The map of an inner estimator after all steps of ``rm-geo predict``.
 
-    Each square tile is mapped as a cell of its own: the weight of the method is estimated by
-    cross-validation, its map corrected by the measurements and combined with the IDW baseline.
+    Each square tile is mapped as a separate cell: the method weight is estimated by
+    cross-validation, and the map is corrected by the measurements and combined with the IDW
+    baseline.
+
+    Parameters
+    ----------
+    inner : Estimator
+        The inner estimator.
     """
 
     @property
     def name(self) -> str:
-        """Name of the inner method, after :data:`PIPELINE_PREFIX`."""
+        """Name of the inner estimator, after :data:`PIPELINE_PREFIX`."""
         return PIPELINE_PREFIX + self.inner.name
 
     def corrected(self, batch: TileBatch, index: int, level_dbm: FloatArray) -> FloatArray:
-        """Correct one tile and combine it with the baseline; without measurements it stays."""
+        """Correct one tile and combine it with the baseline; unchanged without measurements."""
         sparse, facts = _cell(batch, index)
         if len(sparse) == 0:
             return level_dbm
@@ -63,7 +69,7 @@ class IdwBaselineEstimator:
 
     name = IDW_BASELINE
     maps_buildings = False
-    provenance: dict[str, str] = {}  # noqa: RUF012 - nothing to choose
+    provenance: dict[str, str] = {}  # noqa: RUF012 - no parameters
 
     def estimate(self, batch: TileBatch) -> Estimate:
         """Estimate a batch; tiles without a measurement are NaN."""
@@ -78,19 +84,19 @@ class IdwBaselineEstimator:
 
 @dataclass(frozen=True)
 class _TileBuildings:
-    """The known buildings of the one tile that a cell consists of."""
+    """Known buildings of a cell that is a single tile."""
 
     buildings: BoolArray
 
     def mask(self, grid: Grid) -> BoolArray:
-        """Give them."""
+        """Return the buildings on the grid of the tile."""
         if grid.shape != self.buildings.shape:
             raise ValueError(f"buildings of {self.buildings.shape} asked for on {grid.shape}")
         return self.buildings
 
 
 def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, SiteInfo]:
-    """Take one tile of a batch for a cell of its own."""
+    """Convert one tile of a batch to a separate cell: measured pixels and site information."""
     rsrp_dbm = batch.rsrp_dbm[index]
     shape = (int(rsrp_dbm.shape[0]), int(rsrp_dbm.shape[1]))
     grid = Grid.create(500_000.0, 5_000_000.0, shape, batch.spacing_m, _ANY_CRS)

@@ -1,4 +1,4 @@
-"""Tables of results as CSV for programs and Markdown for people."""
+"""Tables of results as CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rm_geo._util.atomic import replacing
 
 
 def write_csv(path: Path, rows: Sequence[object]) -> None:
-    """Write frozen records of one dataclass, one line each, numbers in full.
+    """Write records of a dataclass as CSV, with all digits of numbers.
 
     Parameters
     ----------
     path : Path
-        The file.
+        File to write.
     rows : sequence of dataclass instances
-        One row each.
+        One record per row.
 
     Raises
     ------
@@ -35,14 +35,14 @@ def write_csv(path: Path, rows: Sequence[object]) -> None:
 
 
 def write_markdown(path: Path, rows: Sequence[object]) -> None:
-    """Write frozen records of one dataclass as a Markdown table.
+    """Write records of a dataclass as a Markdown table.
 
     Parameters
     ----------
     path : Path
-        The file.
+        File to write.
     rows : sequence of dataclass instances
-        One row each.
+        One record per row.
 
     Raises
     ------
@@ -54,19 +54,31 @@ def write_markdown(path: Path, rows: Sequence[object]) -> None:
 
 
 def markdown_table(rows: Sequence[object]) -> str:
-    """Lay out records as a Markdown table; columns without any value are left out.
+    """Format records of a dataclass as a Markdown table; columns without values are left out.
 
-    Numbers have four significant digits at most; what is not known is a dash.
+    Numbers have at most four significant digits; a missing value is a dash.
 
     Parameters
     ----------
     rows : sequence of dataclass instances
-        One row each.
+        One record per row.
 
     Returns
     -------
     str
         The table; empty without rows.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Score:
+    ...     method: str
+    ...     rmse_db: float
+    >>> print(markdown_table([Score("idw", 5.4321)]), end="")
+    | method | rmse_db |
+    |---|---:|
+    | idw | 5.432 |
     """
     records = _records(rows)
     if not records:
@@ -82,12 +94,12 @@ def markdown_table(rows: Sequence[object]) -> str:
 
 
 def _records(rows: Sequence[object]) -> list[dict[str, Any]]:
-    """Turn dataclass instances into dictionaries."""
+    """Convert dataclass instances to dictionaries."""
     return [asdict(row) for row in rows if is_dataclass(row) and not isinstance(row, type)]
 
 
 def _shown(value: object) -> str:
-    """Format one cell."""
+    """Format one value of a table."""
     if value is None:
         return "-"
     if isinstance(value, float):

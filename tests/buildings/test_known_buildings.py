@@ -280,7 +280,7 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
     one = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="one")
     with monkeypatch.context() as patch:
         patch.setattr("rm_geo.pipeline.cell._finish", fail)
-        patch.setattr("rm_geo.pipeline.predict.WORTH_RESUMING_S", 0.0)
+        patch.setattr("rm_geo.pipeline.predict.MIN_RESUMABLE_S", 0.0)
         with pytest.raises(BrokenError):
             predict(files / "drive.gpkg", files / "out", one)
     assert list((files / "out").glob(".*rmgeo-journal"))

@@ -152,8 +152,8 @@ def test_killed_worker_does_not_change_the_result(points, whole, cluster, tmp_pa
 def test_stopped_run_continues_with_or_without_workers(
     points, whole, cluster, tmp_path, monkeypatch, error
 ):
-    monkeypatch.setattr(tile_pass, "_WORTH_KEEPING_S", 0.0)
-    monkeypatch.setattr(predict_module, "WORTH_RESUMING_S", 0.0)
+    monkeypatch.setattr(tile_pass, "_MIN_KEPT_S", 0.0)
+    monkeypatch.setattr(predict_module, "MIN_RESUMABLE_S", 0.0)
     tiles = DaskTiles(cluster, OPTIONS)
     with pytest.raises((KilledError, CancelledError)):
         predict(

@@ -95,7 +95,7 @@ def scheduler_with_worker(folder):
 
 def assert_one_message(text, address):
     assert f"Error: The connection to the scheduler at {address} was lost." in text
-    assert "the same command goes on from here" in text
+    assert "the same command resumes this run" in text
     assert "Traceback" not in text
     assert text.count("Error") == 1
 

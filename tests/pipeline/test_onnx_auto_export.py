@@ -35,7 +35,7 @@ def grids(tiles):
 def options(tmp_path, monkeypatch):
     """Of a run with a small field model, on a CPU, nothing exported yet."""
     monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path / "exports"))
-    monkeypatch.setattr(preparation, "WORTH_TILES", 5)
+    monkeypatch.setattr(preparation, "MIN_TILES", 5)
     torch.manual_seed(0)
     save_model(tmp_path / "tiny", build("radiocycle-drive", TINY), "radiocycle-drive", TINY)
     return PredictOptions(model=tmp_path / "tiny", device="cpu", tile_size_px=SIZE, overlap_px=0)

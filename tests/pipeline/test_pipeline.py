@@ -447,7 +447,7 @@ def test_a_cell_that_fails_for_good_does_not_stand_in_the_way_of_the_next_run(
     monkeypatch.setattr(
         "rm_geo.inference.methods.registry.get_method", lambda name, **options: Mute()
     )
-    monkeypatch.setattr("rm_geo.pipeline.predict.WORTH_RESUMING_S", -1.0)
+    monkeypatch.setattr("rm_geo.pipeline.predict.MIN_RESUMABLE_S", -1.0)
     both = together(drive(level=-80.0), drive(level=-90.0, cell="8"))
     assert [cell.status for cell in predict(both, tmp_path, FAST)] == ["mapped", "failed"]
     assert not [path for path in tmp_path.iterdir() if "journal" in path.name]
