@@ -124,9 +124,9 @@ def test_validate_gives_the_rows_of_the_command():
         ({"methods": []}, "at least one method"),
         ({"methods": "knn"}, "at least one method"),
         ({"methods": ["nothing-such"]}, "no method"),
-        ({"methods": ["knn"], "buildings": "x.gpkg"}, "reads the buildings"),
-        ({"methods": ["knn"], "model": "x"}, "uses the model"),
-        ({"methods": ["pipeline:radiocycle+buildings"]}, "needs the buildings"),
+        ({"methods": ["knn"], "buildings": "x.gpkg"}, "reads buildings"),
+        ({"methods": ["knn"], "model": "x"}, "uses a model"),
+        ({"methods": ["pipeline:radiocycle+buildings"]}, "needs buildings"),
         ({"methods": ["knn"], "folds": 1}, "at least 2 folds"),
     ],
 )
