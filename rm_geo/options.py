@@ -276,6 +276,11 @@ class MethodOptions(OptionGroup):
         True,
         description="Correct the map by regression kriging of the residuals at the measurements.",
     )
+    joint: bool = Field(
+        True,
+        description="Estimate all cells of a log together: where a cell was not reported at a "
+        "visited place, the other cells there correct its map.",
+    )
     method_weight: float | None = Field(
         None,
         ge=0.0,

@@ -55,6 +55,9 @@ _METAVARS: Final = {
     "sites": "FILE",
     "where": "EXPRESSION",
 }
+_OFF_FLAGS: Final = {"joint": "--single"}
+"""Names of switches that turn an option off, other than ``--no-<name>``."""
+
 _UNIT_METAVARS: Final = {"_m": "M", "_px": "PX", "_db": "DB", "_dbm": "DBM", "_mhz": "MHZ"}
 _FURTHER_HELP: Final = {"method": "'rm-geo info' lists the methods."}
 _FURTHER_NAMES: Final = {
@@ -101,7 +104,8 @@ def _option(field: OptionField) -> Callable[[F], F]:
     text = f"{field.info.description} {_FURTHER_HELP.get(field.name, '')}".rstrip()
     further = _FURTHER_NAMES.get(field.name, ())
     if field.info.annotation is bool:
-        flags = f"{flag}/--no-{flag.removeprefix('--')}" if default else flag
+        off = _OFF_FLAGS.get(field.name, f"--no-{flag.removeprefix('--')}")
+        flags = f"{flag}/{off}" if default else flag
         return click.option(
             field.name, flags, is_flag=True, default=None, help=_with_default(text, default)
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import InputError, TooSmallError
+from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
@@ -19,6 +20,7 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.fingerprint import run_key
+from rm_geo.pipeline.joint import JointLevels, corrected_rows, digest, tags_of
 from rm_geo.pipeline.journal import Journal, open_journal
 from rm_geo.pipeline.map_pass import MapOptions, map_rows
 from rm_geo.pipeline.method_weight import MethodWeight, estimate_method_weight
@@ -59,6 +61,8 @@ class CellRun:
         Computes the tiles.
     buildings : Path or None
         File of the building footprints; None where buildings are not known.
+    joint : JointLevels or None
+        Estimates of all cells at the visited places; None without joint estimates.
     """
 
     folder: Path
@@ -70,6 +74,7 @@ class CellRun:
     clock: Clock
     executor: TileExecutor
     buildings: Path | None = None
+    joint: JointLevels | None = None
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -111,7 +116,9 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     site = with_known_buildings(site, run.buildings, cell.grid, options.site.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
-    key = run_key(cell.measurements, cell.grid, site.facts, options, run.tags)
+    levels = None if run.joint is None else run.joint.of_cell(cell.cell)
+    inputs = {**run.tags, "joint": digest(levels)}
+    key = run_key(cell.measurements, cell.grid, site.facts, options, inputs)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
     if (done := _completed_result(journal, run.folder)) is not None:
@@ -132,7 +139,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
             hint="Choose another `method`, or add the inputs that it needs ('rm-geo info').",
         )
     result = _write_results(
-        run, cell, cell.grid, sparse, blended, method_weight, site, len(plan.tiles), journal
+        run, cell, cell.grid, sparse, blended, method_weight, site, len(plan.tiles), journal, levels
     )
     journal.finish(asdict(result))
     return result
@@ -273,6 +280,7 @@ def _write_results(
     site: SiteChoice,
     tiles: int,
     journal: Journal,
+    levels: VisitedLevels | None,
 ) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
@@ -302,6 +310,7 @@ def _write_results(
         **run.tags,
         **site.tags,
         **method_weight.tags,
+        **tags_of(levels),
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
         "cell": cell.cell,
@@ -311,6 +320,10 @@ def _write_results(
     }
     statistics = MapStatistics()
     bands = map_rows(sparse, blended, map_options, run.progress.check)
+    if levels is not None:
+        bands = corrected_rows(
+            bands, grid, levels, journal.folder / "joint.f32", run.progress.check
+        )
     names = write_cell(files, statistics.watch(bands), tags)
     return CellResult(
         cell=cell.cell,
@@ -331,6 +344,8 @@ def _write_results(
         transmitter=site.origin,
         intercept=site.intercept_origin,
         method=run.method.estimator.name,
+        joint_cells=0 if levels is None else levels.others,
+        joint_places=0 if levels is None else len(levels),
         files=names,
         file_bytes=tuple((run.folder / name).stat().st_size for name in names),
         warnings=tuple(site.warnings),

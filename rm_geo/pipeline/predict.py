@@ -41,6 +41,7 @@ from rm_geo.io.provenance import describe_input, describe_software, describe_val
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
+from rm_geo.pipeline.joint import estimate_run
 from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
@@ -214,6 +215,7 @@ def predict(
             clock or Clock(),
             executor,
             buildings,
+            estimate_run(run_plan, listener) if uses_other_cells(chosen) else None,
         )
         for cell in run_plan.cells:
             locks.enter_context(
@@ -222,6 +224,11 @@ def predict(
         for cell in run_plan.cells:  # of all cells, before the first is mapped
             refuse_links(journal_folder(folder, cell.cell))
         return _map_cells(run, run_plan, summary=summary)
+
+
+def uses_other_cells(options: PredictOptions) -> bool:
+    """Whether maps are corrected by joint estimates: not where no correction is wanted at all."""
+    return options.method.joint and options.method.assimilate
 
 
 _TRANSIENT_ERRORS: Final = (OutputError, DeviceError, FetchError)

@@ -59,6 +59,9 @@ class CellResult:
         How they were determined.
     method : str
         Name of the estimator.
+    joint_cells, joint_places : int
+        Other cells that corrected the map, and visited places without a reading of the cell
+        that were estimated from them; 0 without a joint estimate.
     files : tuple of str
         Names of the files, in the output folder.
     file_bytes : tuple of int
@@ -86,6 +89,8 @@ class CellResult:
     transmitter: str = ""
     intercept: str = ""
     method: str = ""
+    joint_cells: int = 0
+    joint_places: int = 0
     files: tuple[str, ...] = ()
     file_bytes: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
