@@ -31,6 +31,7 @@ LABELS: Mapping[str, str] = {
     "frequency_mhz": "the parameter 'Carrier frequency [MHz]'",
     "height_column": "the parameter 'Height field'",
     "intercept_dbm": "the parameter 'Level at 1 m [dBm]'",
+    "joint": "the parameter 'Estimate all cells together'",
     "layer": "another layer",
     "mask": "the parameter 'Also write the building mask'",
     "max_tiles": "the parameter 'Most tiles'",

@@ -19,6 +19,7 @@ _OUTPUTS = {"RSRP": "rsrp", "BUILDINGS": "buildings", "UNCERTAINTY": "uncertaint
 
 _ADVANCED = (
     ("ASSIMILATE", "Correct to the measurements", "assimilate"),
+    ("JOINT", "Estimate all cells together", "joint"),
     ("METHOD_WEIGHT", "Weight of the method", "method_weight"),
     ("NOISE", "Error of a measured pixel [dB]", "noise_db"),
     ("EIRP", "EIRP [dBm]", "eirp_dbm"),

@@ -1,0 +1,153 @@
+"""Maps of all cells of a log together."""
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from rm_geo.errors import CancelledError
+from rm_geo.measurements.model import Measurements
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.joint import corrected_rows, estimate_run
+from rm_geo.pipeline.plan import plan_run
+from rm_geo.pipeline.predict import predict
+from rm_geo.products.radio_map import open_radio_map
+from rm_geo.progress import SilentProgress
+
+OPTIONS = PredictOptions(method="idw", tile_size_px=64, overlap_px=16, reach_m=30, preview=False)
+
+
+def log(cells=4, hidden=slice(90, 130), seed=0):
+    """A drive along a street: cells share their shadowing, and one is not reported for a while."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(220.0)
+    shadow = sum(6 * np.sin(x / period) for period in (4.0, 11.0, 31.0))
+    truth = -90 - 3 * np.arange(cells)[:, None] + shadow
+    level = truth + rng.normal(0, 1, truth.shape)
+    level[0, hidden] = np.nan
+    cell, place = np.nonzero(np.isfinite(level))
+    drive = Measurements(
+        500_000 + 4.0 * x[place],
+        np.full(place.size, 5_000_000.0),
+        level[cell, place].astype(np.float32),
+        np.array([f"c{number}" for number in cell]),
+        CRS.from_epsg(32633),
+    )
+    return drive, truth
+
+
+class Lines(SilentProgress):
+    def __init__(self):
+        self.lines = []
+
+    def log(self, message):
+        self.lines.append(message)
+
+
+def error_where_hidden(radio_map, truth):
+    hidden = np.arange(90, 130)
+    at = radio_map.sample(500_000 + 4.0 * hidden, np.full(40, 5_000_000.0))
+    return float(np.sqrt(np.nanmean((at - truth[0, hidden]) ** 2)))
+
+
+def map_of(maps, name):
+    return next(radio_map for radio_map in maps if radio_map.tags["cell_name"] == name)
+
+
+def test_a_map_is_corrected_where_the_cell_was_not_reported():
+    drive, truth = log()
+    options = OPTIONS.replace(reach_m=120)
+    joint, single = (
+        map_of(predict(drive, options=options.replace(joint=joint)), "c0")
+        for joint in (True, False)
+    )
+    assert error_where_hidden(joint, truth) < 0.6 * error_where_hidden(single, truth)
+    assert joint.tags["joint_cells"] == "3"
+    assert int(joint.tags["joint_places"]) >= 30
+    assert "joint_cells" not in single.tags
+
+
+def test_a_map_is_the_same_as_alone_where_the_cell_was_reported_everywhere():
+    drive, _ = log()
+    joint, single = (
+        map_of(predict(drive, options=OPTIONS.replace(joint=joint)), "c2").rsrp_dbm
+        for joint in (True, False)
+    )
+    np.testing.assert_array_equal(joint, single)
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_fewer_than_three_cells_are_mapped_one_by_one(cells):
+    drive, _ = log(cells)
+    progress = Lines()
+    assert estimate_run(plan_run(drive, OPTIONS), progress) is None
+    assert progress.lines == []
+
+
+def test_the_log_says_what_the_other_cells_contributed(tmp_path):
+    drive, _ = log()
+    progress = Lines()
+    results = predict(drive, tmp_path, OPTIONS, progress)
+    assert any("Joint estimate of 4 of 4 cells" in line for line in progress.lines)
+    by_name = {result.cell_name: result for result in results}
+    assert by_name["c0"].joint_cells == 3
+    assert by_name["c0"].joint_places >= 30
+    assert by_name["c2"].joint_places == 0
+    assert not list(tmp_path.glob("**/*.f32"))
+
+
+def test_cells_that_never_overlap_are_mapped_one_by_one_with_a_note(tmp_path):
+    drive, _ = log()
+    apart = Measurements(
+        drive.x,
+        drive.y + 1000.0 * np.array([int(name[1]) for name in drive.cell.tolist()]),
+        drive.rsrp_dbm,
+        drive.cell,
+        drive.crs,
+    )
+    progress = Lines()
+    results = predict(apart, tmp_path, OPTIONS, progress)
+    assert any("Joint estimate: none" in line for line in progress.lines)
+    assert {result.joint_cells for result in results} == {0}
+
+
+def test_a_chosen_cell_is_estimated_from_all_cells_of_the_log(tmp_path):
+    drive, _ = log()
+    predict(drive, tmp_path / "all", OPTIONS, summary=False)
+    predict(drive, tmp_path / "one", OPTIONS.replace(cells=("c0",)), summary=False)
+    whole, alone = (
+        open_radio_map(tmp_path / folder / "c0_rsrp.tif").load().rsrp_dbm
+        for folder in ("all", "one")
+    )
+    np.testing.assert_array_equal(whole, alone)
+
+
+def test_rows_are_corrected_in_bands_of_any_height(tmp_path):
+    drive, _ = log()
+    run_plan = plan_run(drive, OPTIONS)
+    levels = estimate_run(run_plan, SilentProgress()).of_cell("c0")
+    grid = next(cell.grid for cell in run_plan.cells if cell.cell == "c0")
+    from rm_geo.products.rows import CellRows
+
+    def bands(height):
+        flat = np.full(grid.shape, -90, dtype=np.float32)
+        for start in range(0, grid.shape[0], height):
+            rows = slice(start, min(start + height, grid.shape[0]))
+            yield CellRows(rows, flat[rows] * np.nan, flat[rows])
+
+    def whole(height):
+        corrected = corrected_rows(bands(height), grid, levels, tmp_path / "rows.f32")
+        return np.concatenate([band.rsrp_dbm for band in corrected])
+
+    np.testing.assert_allclose(whole(7), whole(1000), atol=1e-4)
+    assert np.abs(whole(1000) + 90).max() > 3.0
+
+
+def test_a_cancelled_run_leaves_no_rows_behind(tmp_path):
+    drive, _ = log()
+
+    class Stop(SilentProgress):
+        def check(self):
+            raise CancelledError("stopped")
+
+    with pytest.raises(CancelledError):
+        estimate_run(plan_run(drive, OPTIONS), Stop())
