@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "predict": "Turn measurements into radio maps and building maps.",
     "inspect": "Describe a file of measurements: columns, cells, carriers, doubts.",
     "batch": "Map many drive tests on several cores, GPUs or machines.",
+    "validate": "Measure the error of methods on held-out blocks or drives of a log.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",
     "simulate": "Simulate radio maps of sites among buildings.",

@@ -1,0 +1,146 @@
+"""``rm-geo validate``: which method is best on a log, by how much, and how sure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from rm_geo.cli.options import (
+    console_options,
+    given_options,
+    measurements_argument,
+    prediction_options,
+)
+from rm_geo.cli.rasterize import COLUMN_OPTIONS
+from rm_geo.cli.words import split_names
+
+if TYPE_CHECKING:
+    from rm_geo._util.console import Console
+    from rm_geo.validation.log_holdout import By, HoldOut, Support
+
+
+@click.command("validate")
+@measurements_argument
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder of validation.json and validation.csv.",
+)
+@click.option(
+    "--methods",
+    default="knn,idw,street-ensemble,joint,default",
+    show_default=True,
+    help="Names, with commas: classical methods, 'joint' (all cells of the log together), "
+    "'single' (the cell alone), 'default' ('single' corrected by 'joint' at visited places), or "
+    "GeoTIFFs of RSRP from any other tool.",
+)
+@click.option(
+    "--block",
+    "block_m",
+    default="50,200",
+    show_default=True,
+    metavar="M",
+    help="Sides of the held-out blocks in metres, with commas.",
+)
+@click.option(
+    "--hold-out",
+    type=click.Choice(["target", "all"]),
+    default="target",
+    show_default=True,
+    help="Hide the judged cell only (the drive was there, and did not report it), or all cells "
+    "(nobody drove there).",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["blocks", "log", "day"]),
+    default="blocks",
+    show_default=True,
+    help="Hold out blocks of the area, whole drives (between pauses of two minutes), or days.",
+)
+@click.option(
+    "--support",
+    type=click.Choice(["pixel", "5m", "20m"]),
+    default="5m",
+    show_default=True,
+    help="Compare pixels of 1 m, means of bins of 5 m, or means of blocks of 20 m.",
+)
+@click.option("--cells", metavar="NAMES", help="Judge these cells, with commas.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    metavar="N",
+    help="Judge this number of cells, those in the most places.",
+)
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
+@prediction_options("crs", "target_crs")
+@prediction_options(*(name for name in COLUMN_OPTIONS if name != "top"), "bbox")
+@console_options
+def validate(
+    measurements: Path,
+    out: Path,
+    methods: str,
+    block_m: str,
+    hold_out: str,
+    by: str,
+    support: str,
+    cells: str | None,
+    top: int,
+    folds: int,
+    seed: int,
+    console: Console,
+    **chosen: Any,  # noqa: ANN401 - the options of the model
+) -> None:
+    """Judge methods on held-out blocks or drives of MEASUREMENTS.
+
+    Writes validation.json and validation.csv: errors in dB of each method, for each cell and for
+    all of them (each held-out place counts once), by distance to the nearest reading, with the
+    difference from the best other method and its p-value from a bootstrap over blocks. The noise
+    floor from repeated passes says what no map can be better than.
+    """
+    from rm_geo._util.atomic import output_folder
+    from rm_geo.measurements.reader import read_selected
+    from rm_geo.options import PredictOptions
+    from rm_geo.validation.log_holdout import validate_log
+    from rm_geo.validation.log_report import table_text, write_validation
+
+    try:
+        sizes = [float(text) for text in split_names(block_m)]
+    except ValueError:
+        raise click.BadParameter("must be numbers, with commas.", param_hint="--block") from None
+    options = PredictOptions(**given_options(chosen))
+    with output_folder(out):
+        log, report = read_selected(measurements, options)
+        for line in report.lines():
+            console.log(line)
+        result = validate_log(
+            log,
+            split_names(methods),
+            block_m=sizes,
+            hold_out=cast("HoldOut", hold_out),
+            by=cast("By", by),
+            support=cast("Support", support),
+            cells=() if cells is None else split_names(cells),
+            top=top,
+            folds=folds,
+            seed=seed,
+            progress=console,
+        )
+        settings = {
+            "block_m": sizes if by == "blocks" else [],
+            "hold_out": hold_out,
+            "by": by,
+            "support": support,
+            "folds": folds,
+            "seed": seed,
+        }
+        write_validation(out, result, settings, log.source)
+    console.result({"folder": out, "table": out / "validation.csv"}, table_text(result))
