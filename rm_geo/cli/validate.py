@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     default=6,
     show_default=True,
     metavar="N",
-    help="Judge this number of cells, those in the most places.",
+    help="Judge this number of cells, those with the most readings.",
 )
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")

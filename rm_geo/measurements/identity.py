@@ -134,7 +134,7 @@ class Resolution:
         The cells, each once.
     cell_of : ndarray of int32, shape (K,)
         Index in ``cells`` of each combination of values; -1 where its levels are not RSRP (2G and
-        3G).
+        3G, unless they are kept).
     channel_of : ndarray of float64, shape (K,)
         EARFCN or NR-ARFCN of each combination; NaN where unknown.
     used : tuple of str
@@ -573,7 +573,11 @@ def _is_sector(text: str) -> bool:
 
 
 def resolve(
-    keys: Sequence[str], combinations: Sequence[tuple[str | None, ...]], counts: NDArray[np.int64]
+    keys: Sequence[str],
+    combinations: Sequence[tuple[str | None, ...]],
+    counts: NDArray[np.int64],
+    *,
+    keep_2g_3g: bool = False,
 ) -> Resolution:
     """Assign combinations of identity values to cells.
 
@@ -585,6 +589,9 @@ def resolve(
         Distinct combinations, in the order of :class:`CombinationReader`.
     counts : ndarray of int64, shape (K,)
         Rows of each combination.
+    keep_2g_3g : bool
+        Whether cells of 2G and 3G are cells of their own, such as ``3G_101``: the level column is
+        that of any technology, and theirs is RxLev or RSCP.
 
     Returns
     -------
@@ -629,8 +636,44 @@ def resolve(
     warnings += _mixed_identity_warnings(cells, cell_of, table)
     most = max(rows_by_kind, key=lambda kind: rows_by_kind[kind], default="")
     used = _KINDS[most].roles if most else ()
-    channel_of = np.array([_channel(row) for row in table], dtype=np.float64)
+    channel_of = np.array(
+        [float("nan") if old else _channel(row) for row, old in zip(table, legacy, strict=True)]
+    )
+    if keep_2g_3g and "technology" in keys:
+        _add_2g_3g(keys, combinations, counts, cells, cell_of)
     return Resolution(tuple(cells), cell_of, channel_of, used, tuple(notes), tuple(warnings))
+
+
+def _add_2g_3g(
+    keys: Sequence[str],
+    combinations: Sequence[tuple[str | None, ...]],
+    counts: NDArray[np.int64],
+    cells: list[CellIdentity],
+    cell_of: NDArray[np.int32],
+) -> None:
+    """Add the cells of 2G and 3G, each technology by itself: their numbers mean other things."""
+    at = list(keys).index("technology")
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, combination in enumerate(combinations):
+        generation = _generation(combination[at] or "")
+        if cell_of[place] < 0 and generation is not None:
+            places[generation].append(place)
+    for generation, members in places.items():
+        own = [(*combinations[p][:at], None, *combinations[p][at + 1 :]) for p in members]
+        found = resolve(keys, own, counts[members])
+        cell_of[members] = np.where(found.cell_of < 0, -1, found.cell_of + len(cells))
+        channel = "uarfcn" if generation == "3G" else "arfcn"
+        for cell in found.cells:
+            name = f"{generation}_{cell.name or 'unknown'}".replace("_earfcn", f"_{channel}")
+            cells.append(CellIdentity(name, (name,), cell.operator, generation, cell.carrier))
+
+
+def _generation(text: str) -> str | None:
+    """Tell 2G from 3G; None for other words, such as CDMA, which may be either."""
+    words = text.casefold()
+    if re.search(r"umts|w-?cdma|hs(?:pa|dpa|upa)|td-?scdma|3g|utra", words):
+        return "3G"
+    return "2G" if re.search(r"gsm|edge|gprs|2g", words) else None
 
 
 def _channel(row: _Row) -> float:

@@ -152,7 +152,9 @@ def read_measurements(
     file_crs = crs_choice.crs
     rows.require_rows()
     keys, combinations = rows.combinations
-    cells = resolve(keys, combinations, rows.counts())
+    # RSRP in a row of 2G or 3G is that of an earlier row; a level of any technology is its own.
+    keep_2g_3g = roles.is_level_of_any_technology(column_of["RSRP"])
+    cells = resolve(keys, combinations, rows.counts(), keep_2g_3g=keep_2g_3g)
     total = rows.total
     clean = rows.clean(
         geographic=file_crs.is_geographic,

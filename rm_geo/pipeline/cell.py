@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -35,6 +36,9 @@ from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.selection import SiteChoice, choose_site
 from rm_geo.sites.site import Site
+
+_QUANTITIES: Final = {"2G": "RxLev", "3G": "RSCP"}
+"""Levels of technologies other than LTE and NR."""
 
 
 @dataclass(frozen=True)
@@ -284,6 +288,7 @@ def _write_results(
 ) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
+    technology = cell.measurements.identity_of(cell.label).technology
     noise_db = options.method.noise_db
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
@@ -305,6 +310,7 @@ def _write_results(
         mask_threshold=options.output.mask_threshold if options.output.mask else None,
         preview=options.output.preview,
         measured_when=MeasuringTime.of(cell.measurements) if options.output.stac else None,
+        quantity=_QUANTITIES.get(technology, "RSRP"),
     )
     tags = {
         **run.tags,
@@ -315,6 +321,7 @@ def _write_results(
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
         "cell": cell.cell,
         "cell_name": cell.label,
+        **({"technology": technology} if technology else {}),
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(len(sparse)),
     }

@@ -62,6 +62,8 @@ class CellFiles:
         Also write ``_preview.png``.
     measured_when : MeasuringTime or None
         Also write a STAC item, ``<cell>.stac.json``, of that time.
+    quantity : str
+        What the level is: RSRP of LTE and NR, RSCP of 3G, RxLev of 2G.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class CellFiles:
     mask_threshold: float | None = None
     preview: bool = False
     measured_when: MeasuringTime | None = None
+    quantity: str = "RSRP"
 
 
 def write_cell(
@@ -225,7 +228,7 @@ class _Abandoned(Exception):  # noqa: N818 - no error of its own
 
 def _rasters(files: CellFiles) -> list[_Raster]:
     """List the rasters of a cell."""
-    cell, dbm = files.cell, {"units": "dBm", "quantity": "RSRP"}
+    cell, dbm = files.cell, {"units": "dBm", "quantity": files.quantity}
     rasters = [_Raster(f"{cell}_rsrp.tif", "rsrp_dbm", "RSRP", dbm, unit="dBm")]
     if files.has_buildings:
         rasters.append(

@@ -218,7 +218,7 @@ def validate_log(
     cells : sequence of str
         Cells that are judged, by the names of their files.
     top : int, optional
-        Judge this number of cells, those in the most bins, if no cells are given.
+        Judge this number of cells, those with the most readings, if no cells are given.
     folds : int
         Parts, each of which is held out once.
     seed : int
@@ -674,7 +674,8 @@ def _judged_cells(
             parameter="cells",
         )
     reported = dict(zip(bins.cells, bins.reported.sum(axis=0).tolist(), strict=True))
-    wanted = list(cells) or sorted(bins.cells, key=lambda cell: -reported[cell])
+    readings = dict(zip(bins.cells, bins.count.sum(axis=0).tolist(), strict=True))
+    wanted = list(cells) or sorted(bins.cells, key=lambda cell: -readings[cell])
     enough = [cell for cell in wanted if reported[cell] >= _LEAST_BINS]
     judged = enough if cells else enough[:top]
     left_out = {

@@ -159,6 +159,25 @@ def test_levels_of_2g_and_3g_are_dropped(tmp_path, old):
     assert len(measurements.visits()) == COUNT  # the device was there all the same
 
 
+def test_a_level_of_any_technology_has_cells_of_2g_and_3g_by_themselves(tmp_path):
+    log = write_log(
+        tmp_path / "log.csv",
+        {
+            "technology": ["lte", "umts", "gsm", "umts"],
+            "channel": [125, 10563, 62, 10588],
+            "PCI": [33],
+            "level_dbm": LEVELS,
+        },
+    )
+    measurements, report = read_measurements(log)
+    found = {name: len(rows) for name, rows in measurements.by_cell().items()}
+    assert found == dict.fromkeys(["33", "3G_33_uarfcn10563", "3G_33_uarfcn10588", "2G_33"], 10)
+    assert report.dropped == {}
+    assert measurements.identity_of("2G_33").technology == "2G"
+    of_3g = measurements.by_cell()["3G_33_uarfcn10563"]
+    assert np.isnan(of_3g.earfcn).all()  # no band of LTE is derived from it
+
+
 def test_nr_level_belongs_to_nr_identity(tmp_path):
     log = write_log(
         tmp_path / "log.csv",

@@ -561,6 +561,27 @@ def _chosen_column(names: Sequence[str], role: Role, source: str, chosen: str) -
     )
 
 
+def is_level_of_any_technology(name: str) -> bool:
+    """Whether a level column has the level of each row's technology: RSRP, RSCP or RxLev.
+
+    Parameters
+    ----------
+    name : str
+        Name in the file.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_level_of_any_technology("level_dbm"), is_level_of_any_technology("RSRP")
+    (True, False)
+    """
+    words = normalise(name)
+    return bool(re.fullmatch(r"(?:signal|rx|received)?(?:level|power|strength)(?:dbm)?", words))
+
+
 def is_named(name: str, role: Role) -> bool:
     """Whether the name of a column matches a role.
 
