@@ -208,7 +208,7 @@ class TestProtocol:
         assert math.isnan(row.f1)
         assert "f1" not in markdown_table([row])
 
-    def test_all_methods_are_told_the_same(self, dataset):
+    def test_all_methods_get_the_same_input(self, dataset):
         seen = {"a": [], "b": []}
 
         class Spy:
@@ -224,7 +224,7 @@ class TestProtocol:
         for first, second in zip(seen["a"], seen["b"], strict=True):
             np.testing.assert_array_equal(first, second)
 
-    def test_assimilation_honours_the_measurements_and_keeps_the_building_map(self, dataset):
+    def test_assimilation_fits_the_measurements_and_keeps_the_building_map(self, dataset):
         # A constant would be taken back to the last digit everywhere, measured or not.
         rows, cols = np.indices((SIDE, SIDE))
         error_db = -6.0 + np.sin(rows / 3.0) * np.cos(cols / 4.0)
@@ -238,7 +238,7 @@ class TestProtocol:
         assert corrected.rmse_outdoor_db < corrected.rmse_unobserved_db
         assert corrected.f1 == plain.f1
 
-    def test_the_road_believes_what_deserves_it(self, dataset):
+    def test_the_pipeline_improves_on_the_baseline(self, dataset):
         class Sage(Oracle):
             """Knows the truth of a tile by its transmitter, however often it is asked."""
 
@@ -273,7 +273,7 @@ class TestProtocol:
         assert shifted.rmse_unobserved_db < baseline.rmse_unobserved_db  # assimilation
         assert baseline.missing == 0
 
-    def test_tiles_without_a_measurement_stay_unknown_on_the_road(self, dataset):
+    def test_tiles_without_a_measurement_stay_unknown_in_the_pipeline(self, dataset):
         nothing = TileBatch(
             rsrp_dbm=np.full((1, SIDE, SIDE), np.nan, np.float32),
             spacing_m=1.0,
@@ -369,7 +369,7 @@ class TestCommand:
         changed = {name for name in scores[1] if scores[1][name] != scores[2][name]}
         assert changed == {"radiocycle", "pipeline:radiocycle+buildings"}
         for methods, option, message in (
-            ("knn,idw-baseline", "symmetries=2", "no network among"),
+            ("knn,idw-baseline", "symmetries=2", "is a network"),
             ("radiocycle", "symmetries=3", "1, 2, 4 or 8"),
             ("radiocycle", "neighbors=3", "neighbors"),
             ("radiocycle", "symmetries", "KEY=VALUE"),
@@ -413,10 +413,10 @@ class TestNames:
         ("words", "message"),
         [
             (("--methods", " ,"), "names nothing"),
-            (("--methods", "knn", "--model", "x"), "no network"),
+            (("--methods", "knn", "--model", "x"), "is a network"),
             (("--methods", "knn", "--seed", "-1"), "-1"),
-            (("--methods", "idw-baseline+buildings"), "stands alone"),
-            (("--methods", "pipeline:idw-baseline,knn", "--seed", "1"), "stands alone"),
+            (("--methods", "idw-baseline+buildings"), "no prefix and no suffix"),
+            (("--methods", "pipeline:idw-baseline,knn", "--seed", "1"), "no prefix and no suffix"),
             (("--methods", "radiocycle", "-O", "device=cpu"), "--device"),
             (("--methods", "knn", "--maps", "700-601"), "map numbers"),
         ],

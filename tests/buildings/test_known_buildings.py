@@ -1,4 +1,4 @@
-"""Buildings that are known: told to RadioCycle's G, from the file to the last pixel."""
+"""Known buildings as an input of the RadioCycle generator, from the file to the map."""
 
 import json
 from dataclasses import replace
@@ -76,19 +76,19 @@ def test_tile_has_the_buildings_inside_it(row, col) -> None:
 
 
 def test_a_cell_does_not_say_where_its_buildings_come_from() -> None:
-    told = SiteInfo(buildings=Outlines([box(0, 0, 1, 1)]))
-    assert repr(told) == repr(SiteInfo())
-    assert told == SiteInfo()
+    with_buildings = SiteInfo(buildings=Outlines([box(0, 0, 1, 1)]))
+    assert repr(with_buildings) == repr(SiteInfo())
+    assert with_buildings == SiteInfo()
 
 
 @pytest.mark.parametrize("symmetries", [1, 8])
 def test_building_map_equals_known_buildings_and_changes_the_radio_map(symmetries) -> None:
     batch = batch_of(0)
     estimator = get_method("radiocycle", device="cpu", symmetries=symmetries)
-    told = estimator.estimate(batch)
-    np.testing.assert_allclose(told.building_probability, batch.buildings, atol=1e-5)
+    aware = estimator.estimate(batch)
+    np.testing.assert_allclose(aware.building_probability, batch.buildings, atol=1e-5)
     unaware = estimator.estimate(replace(batch, buildings=None))
-    assert np.abs(told.rsrp_dbm - unaware.rsrp_dbm).max() > 1.0
+    assert np.abs(aware.rsrp_dbm - unaware.rsrp_dbm).max() > 1.0
     assert 0.0 < unaware.building_probability.mean() < 1.0
 
 
@@ -133,15 +133,15 @@ def files(tmp_path):
 
 def test_predict_uses_known_buildings(files) -> None:
     options = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="houses", mask=True)
-    (cell, *_) = predict(files / "drive.gpkg", files / "told", options)
-    made = read_raster(files / "told" / f"{cell.cell}_buildings.tif")
+    (cell, *_) = predict(files / "drive.gpkg", files / "known", options)
+    made = read_raster(files / "known" / f"{cell.cell}_buildings.tif")
     expected = Outlines(
         list(geopandas.read_file(files / "houses.gpkg", layer="houses").geometry)
     ).mask(made.grid)
     known = np.isfinite(made.values)
     assert expected[known].any()
     np.testing.assert_allclose(made.values[known], expected[known], atol=1e-5)
-    tags = read_raster(files / "told" / f"{cell.cell}_rsrp.tif").tags
+    tags = read_raster(files / "known" / f"{cell.cell}_rsrp.tif").tags
     assert tags["buildings_input"] == "houses.gpkg"
     assert tags["engine"] == "torch"  # there is no export for tiles of this size
     predict(files / "drive.gpkg", files / "plain", FAST)
@@ -198,7 +198,7 @@ def test_a_layer_without_a_file_is_refused() -> None:
 def test_commands_and_tables_take_buildings(files) -> None:
     options = ["--tile-size", "64", "--overlap", "16", "--reach", "20", "--no-preview"]
     run = CliRunner()
-    told = run.invoke(
+    result = run.invoke(
         rm_geo,
         [
             "predict",
@@ -213,7 +213,7 @@ def test_commands_and_tables_take_buildings(files) -> None:
             "--json",
         ],
     )
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     rehearsed = run.invoke(
         rm_geo,
         [
@@ -279,7 +279,7 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
 
     one = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="one")
     with monkeypatch.context() as patch:
-        patch.setattr("rm_geo.pipeline.cell._finish", fail)
+        patch.setattr("rm_geo.pipeline.cell._write_results", fail)
         patch.setattr("rm_geo.pipeline.predict.MIN_RESUMABLE_S", 0.0)
         with pytest.raises(BrokenError):
             predict(files / "drive.gpkg", files / "out", one)
@@ -306,10 +306,10 @@ def test_holdout_of_predictions_with_known_buildings(files) -> None:
         "--block",
         "10",
     ]
-    told = ["--buildings", str(files / "houses.gpkg"), "--buildings-layer", "houses"]
+    known = ["--buildings", str(files / "houses.gpkg"), "--buildings-layer", "houses"]
     done = run.invoke(
         rm_geo,
-        [*arguments, "--methods", "pipeline:radiocycle,pipeline:radiocycle+buildings", *told],
+        [*arguments, "--methods", "pipeline:radiocycle,pipeline:radiocycle+buildings", *known],
     )
     assert done.exit_code == 0, done.output
     table = (files / "out/holdout.csv").read_text().splitlines()
@@ -317,7 +317,7 @@ def test_holdout_of_predictions_with_known_buildings(files) -> None:
     assert set(scores) == {"pipeline:radiocycle", "pipeline:radiocycle+buildings"}
     for methods, more, words in (
         ("pipeline:radiocycle+buildings", [], "--buildings"),
-        ("pipeline:knn+buildings", told, "does not read buildings"),
+        ("pipeline:knn+buildings", known, "does not read buildings"),
     ):
         refused = run.invoke(rm_geo, [*arguments, "--methods", methods, *more])
         assert refused.exit_code != 0

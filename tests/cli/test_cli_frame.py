@@ -54,7 +54,7 @@ def test_every_command_explains_itself(run, name):
 @pytest.mark.parametrize(
     "name", [name for name in COMMANDS if name not in {"models", "qgis", "evaluate"}]
 )
-def test_every_command_can_be_quiet_and_speak_to_machines(run, name):
+def test_every_command_has_quiet_and_json_options(run, name):
     output = run(name, "--help").output
     assert "--quiet" in output
     assert "--json" in output
@@ -74,7 +74,7 @@ def test_neither_the_package_nor_the_help_imports_what_is_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_main_road_imports_only_what_every_run_needs():
+def test_predict_imports_only_what_every_run_needs():
     unneeded = {"torch", "matplotlib", "sklearn", "scipy.stats", "scipy.signal", "geopandas"}
     code = f"import sys, rm_geo.pipeline.predict; print(sorted({unneeded!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

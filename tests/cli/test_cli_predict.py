@@ -400,7 +400,7 @@ def test_cuda_asked_for_and_absent(tmp_path, precious, monkeypatch):
         ("--device", "gpu"),
         ("--overlap", "64"),
         ("--model", "x"),
-        ("--cell", "nobody"),
+        ("--cell", "unknown"),
     ],
 )
 def test_usage_errors(tmp_path, precious, wrong):
@@ -453,7 +453,7 @@ def test_a_site_table_in_metres(tmp_path, suffix):
 
 
 def test_a_cell_whose_name_no_file_can_have(tmp_path):
-    """It is asked for by its own name or that of its files, and told by both."""
+    """The cell can be selected by its own name or by its file name; messages give both."""
     own = "310-26/1"
     name = safe_file_name(own)
     path = write_frame(drive_frame(cells=(own, "8")), tmp_path / "drive.gpkg")

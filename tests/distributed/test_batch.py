@@ -72,7 +72,7 @@ def test_jobs_and_cells_are_distributed_and_failures_are_reported(drives, tmp_pa
         rows = {row["job"]: row for row in csv.DictReader(file)}
     assert "RSRP" in rows["broken"]["message"]
     assert (rows["many"]["cells"], rows["many"]["cells_mapped"]) == ("3", "3")
-    # Each task reads the whole file; what was found is told once.
+    # Each task reads the whole file; its findings are logged once.
     assert log.lines.count("many: dropped 2 rows without an RSRP") == 1
     assert any("many.csv: 1,200 of 1,202 rows used." in line for line in log.lines)
     assert "dropped 2 rows without an RSRP" in rows["many"]["warnings"]

@@ -68,7 +68,7 @@ def whole(points, tmp_path_factory):
 
 
 class AtTile(SilentProgress):
-    """Does something once, when so many tiles are done."""
+    """Runs an action once, after a number of tiles."""
 
     def __init__(self, tiles, action):
         self.done = 0
@@ -98,7 +98,7 @@ def wait_until_forgotten(client):
 
 
 def batches(count, seen=None):
-    """Small batches, each told to ``seen`` as it is taken."""
+    """Small batches; the number of each is appended to ``seen`` when it is taken."""
     for number in range(count):
         if seen is not None:
             seen.append(number)
@@ -313,30 +313,30 @@ def test_dry_run_reports_the_workers_and_computes_no_tile(cluster, tmp_path, mon
         "--json",
     ]
 
-    def told(*more):
+    def dry_run(*more):
         result = CliRunner().invoke(rm_geo, [*arguments, *more])
         return result.exit_code, json.loads(result.stdout.splitlines()[-1])
 
     monkeypatch.setattr(tiles, "estimate_remotely", dying)
     cluster.wait_for_workers(2, timeout=HANG_S)  # one that another test ended comes back by itself
     address = cluster.scheduler.address
-    code, plan = told("--scheduler", address)
+    code, plan = dry_run("--scheduler", address)
     assert code == 0
     assert (plan["spread"]["workers"], plan["spread"]["threads"]) == (2, 2)
     assert address in plan["spread"]["where"]
     wait_until_forgotten(cluster)
-    _, alone = told()
+    _, alone = dry_run()
     assert alone["spread"] is None
     assert alone["tiles"] == plan["tiles"]
     monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 1)
-    refused = told("--scheduler", "tcp://127.0.0.1:9")
+    refused = dry_run("--scheduler", "tcp://127.0.0.1:9")
     arguments.remove("--dry-run")
-    assert refused == told("--scheduler", "tcp://127.0.0.1:9")
+    assert refused == dry_run("--scheduler", "tcp://127.0.0.1:9")
     assert refused[0] == 1
     arguments.append("--dry-run")
     started = raising(AssertionError("Local workers were started."))
     monkeypatch.setattr("rm_geo.distributed.dry_run.open_cluster", started)
-    code, plan = told("--workers", "3")
+    code, plan = dry_run("--workers", "3")
     assert code == 0
     assert plan["spread"]["workers"] == 3
     assert "on this machine" in plan["spread"]["where"]

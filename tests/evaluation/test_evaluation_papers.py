@@ -137,13 +137,13 @@ class TestMars:
         scene = data.scene(0)
         buildings = buildings_from_gains(scene, np.array([0]))
         cases = grid_cases(scene, np.array([1]), 4, buildings)
-        plain, told = (
+        plain, with_walls = (
             wrap(get_method("linear")).estimate(cases.batch).rsrp_dbm[0]
             for wrap in (lambda e: e, KnownBuildingsEstimator)
         )
         truth = unit_to_gain(cases.truth_unit[0])
-        assert (gain_to_unit(told)[buildings] == 0.0).all()
-        assert np.abs(told - truth).mean() < 0.5 * np.abs(plain - truth).mean()
+        assert (gain_to_unit(with_walls)[buildings] == 0.0).all()
+        assert np.abs(with_walls - truth).mean() < 0.5 * np.abs(plain - truth).mean()
         unknown = replace(cases.batch, buildings=None)
         alike = KnownBuildingsEstimator(get_method("linear")).estimate(unknown).rsrp_dbm[0]
         np.testing.assert_array_equal(alike, plain)

@@ -73,7 +73,7 @@ def outcome(path: Path, **options: object) -> tuple[object, ...]:
 
 
 def in_chunks(path: Path, rows: int, block: int, in_memory: int, **options: object) -> object:
-    """The same, in chunks of so many rows, and on disk beyond so many."""
+    """The same in chunks of ``rows`` rows, on disk beyond ``in_memory`` rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "Request", partial(Request, rows=rows))
         patch.setattr(disk_columns, "BLOCK_ROWS", block)

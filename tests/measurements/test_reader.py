@@ -382,9 +382,9 @@ def test_no_crs_is_an_error_that_names_the_option(tmp_path: Path) -> None:
 def test_crs_of_the_file_has_precedence_over_the_option(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"d.{suffix}")
     plain, plain_report = read_measurements(path)
-    told, report = read_measurements(path, crs="EPSG:4258")
-    assert told.crs == plain.crs
-    assert told.x.tolist() == plain.x.tolist()
+    declared, report = read_measurements(path, crs="EPSG:4258")
+    assert declared.crs == plain.crs
+    assert declared.x.tolist() == plain.x.tolist()
     assert not plain_report.warnings
     (warning,) = report.warnings
     assert "`crs`" in warning

@@ -1,4 +1,4 @@
-"""The main road on small synthetic drive tests: from points to georeferenced maps."""
+"""The pipeline on small synthetic drive tests: from points to georeferenced maps."""
 
 import json
 import math
@@ -244,7 +244,7 @@ def test_one_stray_cell_does_not_stop_the_others(tmp_path):
     assert {result.cell: result.status for result in results} == {"7": "mapped", "far": "failed"}
 
 
-def test_where_nothing_is_mapped_a_failure_is_told_before_cells_that_are_too_small(tmp_path):
+def test_where_nothing_is_mapped_a_failure_is_reported_before_cells_that_are_too_small(tmp_path):
     far = replace(drive(3, cell="far"), x=np.array([0.0, 1.0, 400_000.0]) + CORNER[0])
     few = together(far, drive(4, cell="few"), drive(2, seed=1, cell="fewer"))
     with pytest.raises(AreaTooLargeError):
@@ -363,7 +363,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
         dry_run(points, FAST.replace(min_pixels=500))
 
 
-def test_the_survey_lays_out_grids_on_whole_metres():
+def test_the_run_plan_lays_out_grids_on_whole_metres():
     run_plan = plan_run(drive(), FAST)
     (cell,) = run_plan.cells
     west, south, _, _ = cell.grid.bounds
@@ -404,7 +404,7 @@ def test_a_model_for_a_method_without_one_is_refused(tmp_path):
         predict(drive(), tmp_path, FAST.replace(model="x"))
 
 
-def test_a_tiny_network_goes_the_whole_road(tmp_path):
+def test_a_tiny_network_runs_through_the_whole_pipeline(tmp_path):
     from rm_geo.networks import build
     from rm_geo.zoo.weights import save_model
 
@@ -427,7 +427,7 @@ def test_what_an_earlier_run_made_of_the_cell_does_not_stay(tmp_path, flat_metho
     (tmp_path / "7_notes.txt").write_text("somebody's")
     (tmp_path / "8_buildings.tif").write_text("of another cell")
     (tmp_path / "7_buildings_mask.tif").unlink()
-    (tmp_path / "7_buildings_mask.tif").mkdir()  # a folder is nobody's map
+    (tmp_path / "7_buildings_mask.tif").mkdir()  # a folder, not a map
     (cell,) = predict(drive(), tmp_path, FAST.replace(preview=False))
     summaries = {"summary.csv", "summary.json"}
     there = {path.name for path in tmp_path.iterdir()}

@@ -1,4 +1,4 @@
-"""Options that do nothing are told, one line each; those that do something are not."""
+"""Options without effect are reported, one line each; options with an effect are not."""
 
 import numpy as np
 import pytest

@@ -202,11 +202,11 @@ class TestClient:
         scratch = tmp_path / "out" / ".rm_geo_x.part"
         scratch.mkdir(parents=True)
         (scratch / "half.tif").write_text("half")
-        told = (
+        warning = (
             f"""echo '{{"event": "scratch", "path": "{scratch}", """
             f""""made": ["{tmp_path / "out"}"]}}'"""
         )
-        python = script(tmp_path, f"{hello()}; read request; {told}; {stubborn}")
+        python = script(tmp_path, f"{hello()}; read request; {warning}; {stubborn}")
         with pytest.raises(WorkerCancelled):
             run_job(python, {}, Recorder(cancel_after_s=0.3))
         assert not (tmp_path / "out").exists()
@@ -228,7 +228,7 @@ class TestClient:
 
 
 class TestAgreement:
-    def test_plugin_and_library_speak_the_same_protocol(self):
+    def test_plugin_and_library_use_the_same_protocol(self):
         assert PROTOCOL == service.PROTOCOL
 
     def test_the_plugin_offers_the_methods_of_the_library(self):

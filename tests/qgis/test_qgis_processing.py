@@ -256,19 +256,19 @@ def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
         "superres",
         data / "coarse.tif",
         "-o",
-        tmp_path / "cli" / "told.tif",
+        tmp_path / "cli" / "known.tif",
         "--buildings",
         outlines,
     )
     qgis.run(
         "rm_geo:superresolve",
         INPUT=data / "coarse.tif",
-        OUTPUT=tmp_path / "told.tif",
+        OUTPUT=tmp_path / "known.tif",
         OUTLINES=outlines,
     )
-    told = (tmp_path / "told.tif").read_bytes()
-    assert told == (tmp_path / "cli/told.tif").read_bytes()
-    assert told != (tmp_path / "fine.tif").read_bytes()
+    known = (tmp_path / "known.tif").read_bytes()
+    assert known == (tmp_path / "cli/known.tif").read_bytes()
+    assert known != (tmp_path / "fine.tif").read_bytes()
 
 
 def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):

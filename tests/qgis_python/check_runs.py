@@ -1,4 +1,4 @@
-"""Runs: cancelled, killed workers told of, no growth of QGIS's memory."""
+"""Runs: cancelled, killed workers reported, no growth of QGIS's memory."""
 
 import os
 import signal

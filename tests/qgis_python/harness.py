@@ -43,7 +43,7 @@ FAST = {
 
 
 class Feedback(QgsProcessingFeedback):
-    """Keeps what is said, and cancels when told to."""
+    """Records messages; cancels after ``cancel_after_s`` seconds."""
 
     def __init__(self, cancel_after_s=None):
         super().__init__(False)

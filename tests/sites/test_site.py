@@ -169,7 +169,7 @@ def test_the_envelope_finds_the_free_space_level(seed, intercept) -> None:
     assert free_space_intercept(shadowed, site) == pytest.approx(intercept, abs=3.5)
 
 
-def test_a_known_eirp_is_believed() -> None:
+def test_a_known_eirp_gives_the_intercept() -> None:
     points = drive(np.random.default_rng(0), position=(200, 300))
     site = Site(x=0.0, y=0.0, eirp_dbm=15.0, frequency_mhz=3600.0)
     expected = 15.0 - free_space_loss_1m_db(3600.0)
@@ -195,7 +195,7 @@ def test_the_duke_campus(shared_data: Path) -> None:
     for name in ("7", "40", "20", "6"):
         found = estimate_position(by_cell[name])
         assert found is not None
-        # Nobody knows where they stand; they must not be placed far from all points.
+        # Their positions are unknown; estimates must not lie far from all points.
         strongest = np.argsort(-by_cell[name].rsrp_dbm)[:10]
         near = np.hypot(
             found.x - np.median(by_cell[name].x[strongest]),

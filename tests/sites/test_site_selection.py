@@ -1,4 +1,4 @@
-"""What is believed of a transmitter: the table, else a certain estimate, else nothing."""
+"""Source of the transmitter: the site table, else a certain estimate, else none."""
 
 import math
 from dataclasses import replace
@@ -34,7 +34,7 @@ def with_estimate(monkeypatch, guess):
     monkeypatch.setattr(selection, "estimate_position", lambda measurements: guess)
 
 
-def test_the_site_table_is_believed(points):
+def test_the_site_table_is_used(points):
     site = Site(x=0.0, y=0.0, cell="7", frequency_mhz=3500.0, height_m=25.0)
     choice = choose_site(points, [site], frequency_mhz=700.0)
     assert choice.origin == "site table"

@@ -214,7 +214,7 @@ def test_scenes_on_the_device_give_the_same_crops():
 
 
 def test_the_error_names_a_missing_package():
-    told = pytest.raises(DependencyError, match="Images need Pillow: no_such_module")
-    with told as refusal, require_packages("Pillow", "Images"):
+    expected = pytest.raises(DependencyError, match="Images need Pillow: no_such_module")
+    with expected as refusal, require_packages("Pillow", "Images"):
         import no_such_module  # noqa: F401
     assert "packed archive" in refusal.value.hint

@@ -1,4 +1,4 @@
-"""Hold-out of a whole drive test: cells, the full road, the command."""
+"""Hold-out of a whole drive test: cells, the full pipeline, the command."""
 
 import csv
 import math
@@ -42,12 +42,12 @@ def test_cells_together_count_by_measurement():
     assert together.bias_db == pytest.approx((90 * 4 - 30 * 6) / 120)
 
 
-def test_the_full_road_is_judged_like_an_estimator():
+def test_the_full_pipeline_is_scored_like_an_estimator():
     cell = drive(80, -90.0)
-    road = pipeline_predictor(PredictOptions(method="knn"))
+    pipeline = pipeline_predictor(PredictOptions(method="knn"))
     from rm_geo.estimators.registry import get_method
 
-    predictors = {"road": road, "knn": estimator_predictor(get_method("knn"))}
+    predictors = {"pipeline": pipeline, "knn": estimator_predictor(get_method("knn"))}
     rows = holdout_cells({"a": cell}, predictors, block_m=15.0, spacing_m=2.0)
     for row in rows:
         assert (row.points, row.missing) == (80, 0)

@@ -73,16 +73,16 @@ def test_the_seed_moves_the_blocks():
 
 def test_methods_never_see_what_they_are_judged_on():
     points = drive()
-    told = []
+    calls = []
 
     def spy(seen, grid):
-        told.append(len(seen))
-        assert not np.isin(seen.x, points.x[unseen[len(told) - 1]]).any()
+        calls.append(len(seen))
+        assert not np.isin(seen.x, points.x[unseen[len(calls) - 1]]).any()
         return np.zeros(grid.shape, np.float32)
 
     unseen = list(split_folds(points))
     holdout(points, {"spy": map_predictor(spy)})
-    assert told == [len(points) - int(test.sum()) for test in unseen]
+    assert calls == [len(points) - int(test.sum()) for test in unseen]
 
 
 def test_scores_of_a_known_error():

@@ -45,7 +45,7 @@ ARGUMENTS = [
     "--no-preview",
 ]
 FOREVER = {"method": "random-forest", "resolution_m": 0.1, "max_tiles": 100_000, "reach_m": 100.0}
-"""A request that takes minutes, most of them inside one call that asks nobody."""
+"""A request that takes minutes, most of them inside one call that cannot be cancelled."""
 
 
 class Conversation:

@@ -331,7 +331,7 @@ def test_model_for_means_precedes_the_one_for_points(tmp_path, monkeypatch):
 
 @pytest.fixture
 def walled(tmp_path, monkeypatch):
-    """A network that puts the bottom of its scale where it is told that buildings are."""
+    """A network that returns the bottom of its scale on known buildings."""
     monkeypatch.setattr("rm_geo.networks.build", lambda kind, config: Enlarger(**config))
     path = tmp_path / "models" / "walled-4"
     weights.save_model(path, Enlarger(4, walled=True), "mars", {"scale": 4, "walled": True})

@@ -116,7 +116,7 @@ def test_known_buildings_are_read_alike_by_both_engines(
     assert np.abs(theirs.rsrp_dbm - fast.estimate(batch()).rsrp_dbm).max() > 0.1
 
 
-def test_an_export_that_is_not_told_leaves_known_buildings_to_pytorch(
+def test_an_export_without_a_buildings_input_leaves_known_buildings_to_pytorch(
     with_graph, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("RM_GEO_ONNX", str(tmp_path))
@@ -262,7 +262,7 @@ def test_halves_are_read_as_what_they_are(shipped):
     np.testing.assert_allclose(ours.rsrp_dbm, theirs.rsrp_dbm, atol=1e-3)
 
 
-def test_a_damaged_graph_is_told_and_not_run(shipped):
+def test_a_damaged_graph_is_reported_and_not_run(shipped):
     path = shipped / f"tiles-{SIZE}.onnx"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
