@@ -161,13 +161,13 @@ def resuming(side_m: float = 1200.0) -> Rows:
     points = street_drive(side_m, side_m, gap_m=60.0)
     options = PredictOptions(method="idw", method_weight=0.5, max_tiles=10**6)
     rows: Rows = []
-    kept = tile_pass._MIN_KEPT_S
+    kept = tile_pass.MIN_KEPT_S
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         (whole,) = predict(points, Path(folder) / "whole", options)
         rows.append({"run": "uninterrupted", "seconds": round(time.perf_counter() - begun, 2)})
         resumable = predict_module.MIN_RESUMABLE_S
-        predict_module.MIN_RESUMABLE_S = tile_pass._MIN_KEPT_S = 0.0
+        predict_module.MIN_RESUMABLE_S = tile_pass.MIN_KEPT_S = 0.0
         try:
             begun = time.perf_counter()
             with contextlib.suppress(_CutOff):
@@ -177,7 +177,7 @@ def resuming(side_m: float = 1200.0) -> Rows:
             predict(points, Path(folder) / "cut", options, clock=clock)
             end = time.perf_counter()
         finally:
-            predict_module.MIN_RESUMABLE_S, tile_pass._MIN_KEPT_S = resumable, kept
+            predict_module.MIN_RESUMABLE_S, tile_pass.MIN_KEPT_S = resumable, kept
         rows.append({"run": "until cut off", "seconds": round(middle - begun, 2)})
         rows.append(
             {

@@ -7,7 +7,8 @@ from typing import Final
 BLOCK_ROWS: Final = 256
 """Bands have a multiple of this number of rows, the block height of the files."""
 
-_BAND_PIXELS: Final = 1 << 21
+BAND_PIXELS: Final = 1 << 21
+"""Approximate number of pixels of a row band."""
 _MOST_ROWS: Final = 4 * BLOCK_ROWS
 
 
@@ -32,7 +33,7 @@ def row_bands(shape: tuple[int, int]) -> list[slice]:
     >>> row_bands((600, 10_000))
     [slice(0, 256, None), slice(256, 512, None), slice(512, 600, None)]
     """
-    wanted = _BAND_PIXELS // max(shape[1], 1) // BLOCK_ROWS * BLOCK_ROWS
+    wanted = BAND_PIXELS // max(shape[1], 1) // BLOCK_ROWS * BLOCK_ROWS
     height = min(max(wanted, BLOCK_ROWS), _MOST_ROWS)
     return [slice(row, min(row + height, shape[0])) for row in range(0, shape[0], height)]
 

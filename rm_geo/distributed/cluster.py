@@ -14,7 +14,8 @@ from typing import Any, Final
 from rm_geo.devices import torch_is_installed
 from rm_geo.errors import ClusterError, DependencyError
 
-_ANSWER_S: Final = 10
+ANSWER_TIMEOUT_S: Final = 10
+"""Longest wait for an answer of the scheduler, in seconds."""
 _LOADER: Final = "distributed.client.security-loader"
 _CORES_PER_WORKER: Final = 4
 """Cores up to which the forward pass of a network scales well."""
@@ -90,7 +91,7 @@ def open_cluster(
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        client.wait_for_workers(local.number, timeout=12 * _ANSWER_S)
+        client.wait_for_workers(local.number, timeout=12 * ANSWER_TIMEOUT_S)
         yield client
 
 
@@ -163,7 +164,7 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
         # With a security loader, only the client itself knows the certificates.
         if importlib.import_module("dask").config.get(_LOADER, default=None) is None:
             distributed.utils.LoopRunner().run_sync(_require_scheduler, distributed, scheduler)
-        client = distributed.Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
+        client = distributed.Client(scheduler, timeout=ANSWER_TIMEOUT_S, set_as_default=False)
     except Exception as error:  # a server that is not Dask can cause any error
         raise ClusterError(
             f"The scheduler at {scheduler} does not answer.",
@@ -185,8 +186,10 @@ async def _require_scheduler(distributed: Any, address: str) -> None:  # noqa: A
     accepts connections and is not a scheduler.
     """
     security = distributed.Security().get_connection_args("client")
-    async with distributed.rpc(address, timeout=_ANSWER_S, connection_args=security) as server:
-        identity = await asyncio.wait_for(server.identity(), 2 * _ANSWER_S)
+    async with distributed.rpc(
+        address, timeout=ANSWER_TIMEOUT_S, connection_args=security
+    ) as server:
+        identity = await asyncio.wait_for(server.identity(), 2 * ANSWER_TIMEOUT_S)
     if "workers" not in identity:
         raise ValueError(f"{address} is the address of a {identity.get('type')}")
 

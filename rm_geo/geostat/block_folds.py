@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rm_geo.raster.sparse import SparseRaster
 
-_MAX_SHUFFLED: Final = 1 << 22
+MAX_SHUFFLED: Final = 1 << 22
 """Largest number of blocks of a raster that are shuffled with the empty ones among them."""
 
 
@@ -83,7 +83,7 @@ def shuffled_folds(
     rows, cols = (-(-length // block_px) for length in shape)
     block = (row // block_px).astype(np.int64) * cols + col // block_px
     number = rows * cols
-    if number > _MAX_SHUFFLED:
+    if number > MAX_SHUFFLED:
         blocks, block = np.unique(block, return_inverse=True)
         number = blocks.size
     order = np.random.default_rng(seed).permutation(np.arange(number) % folds)

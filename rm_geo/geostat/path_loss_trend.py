@@ -25,7 +25,8 @@ MOST_UNCERTAIN_M: Final = 10.0
 positions were estimated to some 30 m were interpolated 0.8 dB worse with the trend than without."""
 
 _RECEIVER_M: Final = 1.5
-_BLOCK_SIZE: Final = 1 << 20
+BLOCK_SIZE: Final = 1 << 20
+"""Measured pixels that are read at a time; bounds the memory of a fit."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class DistanceTrend:
         rise_m = max(facts.transmitter_height_m - _RECEIVER_M, 0.0)
         flat = cls((float(site_row), float(site_col)), rise_m / sparse.grid.spacing_m)
         number, sums = len(sparse), np.zeros(4)
-        for row, col, level_dbm in sparse.points.blocks(_BLOCK_SIZE):
+        for row, col, level_dbm in sparse.points.blocks(BLOCK_SIZE):
             decades = flat._decades(row + 0.5, col + 0.5)
             level_db = level_dbm.astype(np.float64)
             sums += [decades.sum(), level_db.sum(), decades @ decades, decades @ level_db]

@@ -28,7 +28,7 @@ from rm_geo.sites.facts import SiteInfo
 _MAX_PENDING: Final = 2
 """Maximum number of estimates that are queued for blending; bounds the memory."""
 
-_MIN_KEPT_S: Final = 0.2
+MIN_KEPT_S: Final = 0.2
 """Computing time of a batch from which its estimate is written to the journal. A faster one is
 computed again after an interruption."""
 
@@ -208,7 +208,7 @@ def _estimates(
                 spent_s = clock.forward_s
                 estimate = next(estimates)
                 # The time inside the estimator, not the waiting time: workers compute ahead.
-                if clock.forward_s - spent_s > _MIN_KEPT_S:
+                if clock.forward_s - spent_s > MIN_KEPT_S:
                     journal.keep_estimate(number, estimate)
             else:
                 kept = journal.recall_estimate(number)

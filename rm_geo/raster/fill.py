@@ -11,7 +11,7 @@ from scipy import ndimage
 from rm_geo._types import BoolArray, FloatArray, IntArray
 from rm_geo._util.row_blocks import extend_rows
 
-_WINDOW_COLS: Final = 2048
+WINDOW_COLS: Final = 2048
 """Columns in which gaps are looked for at a time; bounds the memory of wide rasters."""
 
 
@@ -55,8 +55,8 @@ def fill_gaps(
     while True:
         around = extend_rows(rows, halo, height)
         known = read(around)
-        for first in range(0, width, _WINDOW_COLS):
-            cols = slice(first, min(first + _WINDOW_COLS, width))
+        for first in range(0, width, WINDOW_COLS):
+            cols = slice(first, min(first + WINDOW_COLS, width))
             if gaps[:, cols].any():
                 _fill_window(filled, gaps, known, (rows, around), cols, halo, height)
         if not gaps.any() or halo >= max(height, width):

@@ -132,7 +132,7 @@ def test_second_batch_with_the_same_output_is_refused(drives, tmp_path, cluster)
 
 
 def test_scheduler_that_does_not_answer_is_an_error(monkeypatch):
-    monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 1)
+    monkeypatch.setattr("rm_geo.distributed.cluster.ANSWER_TIMEOUT_S", 1)
     with (
         pytest.raises(ClusterError, match="does not answer") as refused,
         open_cluster("tcp://127.0.0.1:9"),
@@ -143,7 +143,7 @@ def test_scheduler_that_does_not_answer_is_an_error(monkeypatch):
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
 def test_port_of_another_service_is_not_taken_for_a_scheduler(monkeypatch, caplog, greeting):
-    monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 0.5)
+    monkeypatch.setattr("rm_geo.distributed.cluster.ANSWER_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = []
 

@@ -152,7 +152,7 @@ def test_killed_worker_does_not_change_the_result(points, whole, cluster, tmp_pa
 def test_stopped_run_continues_with_or_without_workers(
     points, whole, cluster, tmp_path, monkeypatch, error
 ):
-    monkeypatch.setattr(tile_pass, "_MIN_KEPT_S", 0.0)
+    monkeypatch.setattr(tile_pass, "MIN_KEPT_S", 0.0)
     monkeypatch.setattr(predict_module, "MIN_RESUMABLE_S", 0.0)
     tiles = DaskTiles(cluster, OPTIONS)
     with pytest.raises((KilledError, CancelledError)):
@@ -328,7 +328,7 @@ def test_dry_run_reports_the_workers_and_computes_no_tile(cluster, tmp_path, mon
     _, alone = dry_run()
     assert alone["spread"] is None
     assert alone["tiles"] == plan["tiles"]
-    monkeypatch.setattr("rm_geo.distributed.cluster._ANSWER_S", 1)
+    monkeypatch.setattr("rm_geo.distributed.cluster.ANSWER_TIMEOUT_S", 1)
     refused = dry_run("--scheduler", "tcp://127.0.0.1:9")
     arguments.remove("--dry-run")
     assert refused == dry_run("--scheduler", "tcp://127.0.0.1:9")

@@ -27,7 +27,7 @@ def test_blocks_of_pixels_are_in_one_fold(seed, block_px, folds, many) -> None:
     row, col = rng.integers(0, SHAPE[0], 300), rng.integers(0, SHAPE[1], 300)
     with pytest.MonkeyPatch.context() as patch:
         if many:
-            patch.setattr(block_folds, "_MAX_SHUFFLED", 0)
+            patch.setattr(block_folds, "MAX_SHUFFLED", 0)
         fold = shuffled_folds(row, col, SHAPE, block_px, folds, seed)
     assert fold.min() >= 0
     assert fold.max() < folds

@@ -84,7 +84,7 @@ def test_no_trend_for_an_uncertain_position():
 def test_fit_does_not_depend_on_the_block_size(monkeypatch):
     one = drive(law(-37.0), circle(60.0, 20.0))
     whole = DistanceTrend.fit(one, facts())
-    monkeypatch.setattr(path_loss_trend, "_BLOCK_SIZE", 17)
+    monkeypatch.setattr(path_loss_trend, "BLOCK_SIZE", 17)
     parts = DistanceTrend.fit(one, facts())
     assert parts.slope_db == pytest.approx(whole.slope_db, rel=1e-6)
 

@@ -56,7 +56,7 @@ def test_map_is_the_same_from_memory_and_from_disk(monkeypatch) -> None:
     expected = regression_krige(np.zeros(shape), observed, parameters=settings).rsrp_dbm
     monkeypatch.setattr(disk_columns, "IN_MEMORY_ROWS", 50)
     monkeypatch.setattr(disk_columns, "BLOCK_ROWS", 37)
-    monkeypatch.setattr(row_blocks, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(row_blocks, "BAND_PIXELS", 1)
     assert len(row_blocks.row_bands(shape)) == 3
     found = regression_krige(np.zeros(shape), observed, parameters=settings).rsrp_dbm
     np.testing.assert_array_equal(found, expected)

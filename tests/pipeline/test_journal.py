@@ -57,7 +57,7 @@ class Counting(SilentProgress):
 @pytest.fixture
 def keeping(monkeypatch):
     """Every estimate is kept, and a run that is stopped leaves what it did."""
-    monkeypatch.setattr(tile_pass, "_MIN_KEPT_S", 0.0)
+    monkeypatch.setattr(tile_pass, "MIN_KEPT_S", 0.0)
     monkeypatch.setattr(predict_module, "MIN_RESUMABLE_S", 0.0)
 
 

@@ -23,7 +23,7 @@ def sparse_raster(seed: int, shape: tuple[int, int], share: float) -> SparseRast
 def test_bands_hold_each_point_once_with_local_rows(seed, height, width, share) -> None:
     sparse = sparse_raster(seed, (height, width), share)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(row_blocks, "_BAND_PIXELS", 1)
+        patch.setattr(row_blocks, "BAND_PIXELS", 1)
         bands = list(sparse.bands())
     assert [band.rows.start for band in bands] == list(range(0, height, 256))
     row = np.concatenate([band.row + band.rows.start for band in bands])

@@ -37,7 +37,7 @@ def test_wanted_pixels_take_the_nearest_known_value(
 ) -> None:
     values, wanted = broken_map(rows, cols, seed, known)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fill, "_WINDOW_COLS", window)
+        patch.setattr(fill, "WINDOW_COLS", window)
         bands = [slice(row, min(row + step, rows)) for row in range(0, rows, step)]
         filled = np.concatenate(
             [fill_gaps(lambda r: values[r], band, wanted[band], rows, halo) for band in bands]
