@@ -49,6 +49,7 @@ LABELS: Mapping[str, str] = {
     "pci_column": "the parameter 'PCI field'",
     "preview": "the parameter 'Also write previews'",
     "reach_m": "the parameter 'Reach [m]'",
+    "reported": "the parameter 'Also write the probability of being reported'",
     "resolution_m": "the parameter 'Resolution [m]'",
     "rsrp_column": "the parameter 'RSRP field'",
     "scale": "the parameter 'Scale'",

@@ -23,11 +23,21 @@ from qgis.core import (
 STYLES = Path(__file__).resolve().parent / "styles"
 
 # Order in a group, from the top; building layers are transparent outside buildings.
-_ORDER = ("buildings", "buildings_mask", "rsrp", "gain", "measured", "uncertainty", "difference")
+_ORDER = (
+    "buildings",
+    "buildings_mask",
+    "rsrp",
+    "gain",
+    "measured",
+    "reported",
+    "uncertainty",
+    "difference",
+)
 _TITLES = {
     "rsrp": "RSRP",
     "buildings": "buildings",
     "buildings_mask": "building mask",
+    "reported": "probability of being reported",
     "uncertainty": "uncertainty",
     "measured": "measured RSRP",
     "gain": "path gain",
@@ -44,7 +54,7 @@ _STYLE_FILES = {
 _CLASSED_FILES = {"rsrp": "rsrp_classed", "measured": "rsrp_classed"}
 _KIND, _CELL = "rm_geo/kind", "rm_geo/cell"  # custom properties of nodes in the layer tree
 _LEAVING = "leaving"
-_HIDDEN = frozenset(("buildings_mask", "uncertainty"))
+_HIDDEN = frozenset(("buildings_mask", "reported", "uncertainty"))
 
 
 @dataclass(frozen=True)

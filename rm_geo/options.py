@@ -379,6 +379,11 @@ class OutputOptions(OptionGroup):
         description="Also write the standard deviation before regression kriging, for methods "
         "that estimate it.",
     )
+    reported: bool = Field(
+        True,
+        description="Also write the probability that the cell is reported, from all visited "
+        "places of the log; not for logs that list only the serving cell.",
+    )
     preview: bool = Field(True, description="Also write a preview image of each cell.")
     stac: bool = Field(False, description="Also write a STAC item of each cell.")
     fresh: bool = Field(

@@ -27,6 +27,7 @@ _ADVANCED = (
     ("MIN_PIXELS", "Fewest measured pixels", "min_pixels"),
     ("MASK", "Also write the building mask", "mask"),
     ("WITH_UNCERTAINTY", "Also write the uncertainty", "uncertainty"),
+    ("WITH_REPORTED", "Also write the probability of being reported", "reported"),
     ("PREVIEW", "Also write previews", "preview"),
 )
 """Parameters for options of the library: name, label, keyword."""

@@ -15,13 +15,14 @@ from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
+from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.fingerprint import run_key
-from rm_geo.pipeline.joint import JointLevels, corrected_rows, digest, tags_of
+from rm_geo.pipeline.joint import LogEvidence, corrected_rows, digest, tags_of, with_reported
 from rm_geo.pipeline.journal import Journal, open_journal
 from rm_geo.pipeline.map_pass import MapOptions, map_rows
 from rm_geo.pipeline.method_weight import MethodWeight, estimate_method_weight
@@ -65,8 +66,8 @@ class CellRun:
         Computes the tiles.
     buildings : Path or None
         File of the building footprints; None where buildings are not known.
-    joint : JointLevels or None
-        Estimates of all cells at the visited places; None without joint estimates.
+    evidence : LogEvidence or None
+        What the whole log says about its cells; None for cells that are mapped one by one.
     """
 
     folder: Path
@@ -78,7 +79,7 @@ class CellRun:
     clock: Clock
     executor: TileExecutor
     buildings: Path | None = None
-    joint: JointLevels | None = None
+    evidence: LogEvidence | None = None
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -120,8 +121,9 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     site = with_known_buildings(site, run.buildings, cell.grid, options.site.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
-    levels = None if run.joint is None else run.joint.of_cell(cell.cell)
-    inputs = {**run.tags, "joint": digest(levels)}
+    levels, probability = _evidence_on(run, cell)
+    bins = run.evidence.bins if run.evidence is not None and probability is not None else None
+    inputs = {**run.tags, "evidence": digest(levels, bins, cell.cell)}
     key = run_key(cell.measurements, cell.grid, site.facts, options, inputs)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
@@ -143,10 +145,29 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
             hint="Choose another `method`, or add the inputs that it needs ('rm-geo info').",
         )
     result = _write_results(
-        run, cell, cell.grid, sparse, blended, method_weight, site, len(plan.tiles), journal, levels
+        run,
+        cell,
+        cell.grid,
+        sparse,
+        blended,
+        method_weight,
+        site,
+        len(plan.tiles),
+        journal,
+        levels,
+        probability,
     )
     journal.finish(asdict(result))
     return result
+
+
+def _evidence_on(
+    run: CellRun, cell: CellPlan
+) -> tuple[VisitedLevels | None, ReportedProbability | None]:
+    """Select what the whole log says about a cell."""
+    if run.evidence is None:
+        return None, None
+    return run.evidence.levels_of(cell.cell), run.evidence.reported_of(cell.cell)
 
 
 def with_known_buildings(
@@ -285,6 +306,7 @@ def _write_results(
     tiles: int,
     journal: Journal,
     levels: VisitedLevels | None,
+    probability: ReportedProbability | None,
 ) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
@@ -310,6 +332,7 @@ def _write_results(
         mask_threshold=options.output.mask_threshold if options.output.mask else None,
         preview=options.output.preview,
         measured_when=MeasuringTime.of(cell.measurements) if options.output.stac else None,
+        has_reported=probability is not None,
         quantity=_QUANTITIES.get(technology, "RSRP"),
     )
     tags = {
@@ -331,6 +354,8 @@ def _write_results(
         bands = corrected_rows(
             bands, grid, levels, journal.folder / "joint.f32", run.progress.check
         )
+    if probability is not None:
+        bands = with_reported(bands, grid, probability)
     names = write_cell(files, statistics.watch(bands), tags)
     return CellResult(
         cell=cell.cell,

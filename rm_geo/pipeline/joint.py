@@ -1,9 +1,9 @@
-"""The cells of a log together: estimates at visited places, and the correction of maps by them."""
+"""The cells of a log together: joint estimates, and probabilities of being reported."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +12,14 @@ import numpy as np
 
 from rm_geo.errors import InputError
 from rm_geo.geostat.coregionalization import MIN_READINGS, JointEstimate, estimate_jointly
-from rm_geo.geostat.joint_correction import JointCorrection, VisitedLevels
+from rm_geo.geostat.joint_correction import BLOCK_M, JointCorrection, VisitedLevels
+from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.grid import Grid
 from rm_geo.pipeline.plan import RunPlan
 from rm_geo.products.rows import CellRows
 from rm_geo.progress import Progress
 from rm_geo.raster.log_bins import LogBins
+from rm_geo.raster.resample import coarse_blocks_of, coarse_rows, resample_rows
 from rm_geo.raster.scratch import Scratch
 
 _DIGEST_STEP_DB: Final = 1.0 / 64.0
@@ -25,22 +27,25 @@ _LAYERS: Final = ("measured_dbm", "rsrp_dbm", "building_probability", "std_db")
 
 
 @dataclass(frozen=True)
-class JointLevels:
-    """Estimates of all cells of a run at the visited places.
+class LogEvidence:
+    """What the whole log says about its cells.
 
     Attributes
     ----------
     bins : LogBins
-        All cells of the log.
-    estimate : JointEstimate
-        The cells of the run.
+        All cells of the log, and the visited places.
+    estimate : JointEstimate or None
+        The cells of the run at the visited places; None without joint estimates.
+    maps_reported : bool
+        Whether maps of the probability of being reported make sense.
     """
 
     bins: LogBins
-    estimate: JointEstimate
+    estimate: JointEstimate | None
+    maps_reported: bool = False
 
-    def of_cell(self, cell: str) -> VisitedLevels | None:
-        """Select the estimates where a cell was not reported.
+    def levels_of(self, cell: str) -> VisitedLevels | None:
+        """Select the joint estimates of a cell where it was not reported.
 
         Parameters
         ----------
@@ -52,26 +57,46 @@ class JointLevels:
         VisitedLevels or None
             None if there is no joint estimate of this cell.
         """
-        if cell not in self.estimate.cells:
+        estimate = self.estimate
+        if estimate is None or cell not in estimate.cells:
             return None
-        place = self.estimate.cells.index(cell)
+        place = estimate.cells.index(cell)
         reported = self.bins.reported[:, self.bins.cells.index(cell)]
-        level_dbm = self.estimate.level_dbm[:, place].astype(np.float64)
-        weight = self.estimate.calibration.weight_of(cell)
+        level_dbm = estimate.level_dbm[:, place].astype(np.float64)
+        weight = estimate.calibration.weight_of(cell)
         at = np.flatnonzero(np.isfinite(level_dbm) & ~reported)
         if not at.size or weight == 0.0:
             return None
         return VisitedLevels(
             self.bins.position_m[at],
             level_dbm[at],
-            self.estimate.std_db[at, place].astype(np.float64),
+            estimate.std_db[at, place].astype(np.float64),
             self.bins.position_m[reported],
-            self.estimate.others[place],
+            estimate.others[place],
             weight,
         )
 
+    def reported_of(self, cell: str) -> ReportedProbability | None:
+        """Krige whether a cell was reported at the visited places.
+
+        Parameters
+        ----------
+        cell : str
+            Name of the cell, as in file names.
+
+        Returns
+        -------
+        ReportedProbability or None
+            None without such maps, or where the cell was reported at every visited place.
+        """
+        if not self.maps_reported or cell not in self.bins.cells:
+            return None
+        probability = ReportedProbability.of_cell(self.bins, cell)
+        return None if probability.field is None else probability
+
     def describe(self) -> str:
-        """Summarise the evidence in one line for the log."""
+        """Summarise the joint estimates in one line for the log."""
+        assert self.estimate is not None
         joint = sum(count > 0 for count in self.estimate.others)
         if not joint:
             return (
@@ -86,46 +111,118 @@ class JointLevels:
         )
 
 
-def estimate_run(run_plan: RunPlan, progress: Progress) -> JointLevels | None:
-    """Estimate the cells of a run at all visited places of its log.
+def log_evidence(
+    run_plan: RunPlan, progress: Progress, *, joint: bool = True, reported: bool = True
+) -> LogEvidence | None:
+    """Bin the cells of a log together, and estimate the cells of a run at all visited places.
 
     Parameters
     ----------
     run_plan : RunPlan
         The log, and the cells that are mapped.
     progress : Progress
-        Receives one line, and may cancel the work.
+        Receives a line for each kind of evidence, and may cancel the work.
+    joint : bool
+        Whether joint estimates are wanted. They need three cells with 30 readings each.
+    reported : bool
+        Whether probabilities of being reported are wanted. They have no meaning in a log that
+        lists the serving cell only: there another cell was serving.
 
     Returns
     -------
-    JointLevels or None
-        None for a log of fewer than three cells, or one that is too large.
+    LogEvidence or None
+        None without any evidence, or for a log that is too large.
     """
     grouped, parts = run_plan.measurements.grouped()
     wanted = [cell.cell for cell in run_plan.cells if cell.grid is not None and cell.cell in parts]
     large = [name for name, part in parts.items() if _length(part.rows) >= MIN_READINGS]
-    if len(large) < 3 or not set(wanted) & set(large):
+    joint = joint and len(large) >= 3 and bool(set(wanted) & set(large))
+    reported = reported and (len(parts) > 1 or grouped.places is not None)
+    if not wanted or not (joint or reported):
         return None
+    names = [name for name in parts if name in set(wanted) | set(large)]
     try:
-        bins = LogBins.of_parts(grouped, parts, large)
+        bins = LogBins.of_parts(grouped, parts, names)
     except InputError as error:
-        progress.log(f"No joint estimate: {error.message}")
+        progress.log(f"The cells are mapped one by one: {error.message}")
         return None
-    estimate = estimate_jointly(
-        bins, [name for name in wanted if name in large], check=progress.check
-    )
-    levels = JointLevels(bins, estimate)
-    progress.log(levels.describe())
-    return levels
+    if reported and bins.lists_serving_only:
+        progress.log("No map of being reported: the log lists only the serving cell.")
+        reported = False
+    estimate = None
+    if joint:
+        of_run = [name for name in wanted if name in large]
+        estimate = estimate_jointly(bins, of_run, check=progress.check)
+    evidence = LogEvidence(bins, estimate, reported)
+    if estimate is not None:
+        progress.log(evidence.describe())
+    return evidence if joint or reported else None
 
 
-def digest(levels: VisitedLevels | None) -> str:
-    """Checksum of estimates for the key of a run; empty without any."""
-    if levels is None:
+def with_reported(
+    bands: Iterable[CellRows], grid: Grid, probability: ReportedProbability
+) -> Iterator[CellRows]:
+    """Add the probability that the cell is reported to its maps.
+
+    It is estimated at blocks of some 5 m, and interpolated between their centres.
+
+    Parameters
+    ----------
+    bands : iterable of CellRows
+        The maps, band by band from north to south.
+    grid : Grid
+        Their grid.
+    probability : ReportedProbability
+        Of the cell, in the CRS of the grid.
+
+    Yields
+    ------
+    CellRows
+        The same bands; NaN where the radio map is.
+    """
+    block_px = max(int(BLOCK_M / grid.spacing_m), 1)
+    height, width = (-(-length // block_px) for length in grid.shape)
+    for band in bands:
+        known = np.isfinite(band.rsrp_dbm)
+        blocks = coarse_rows(band.rows, block_px, height)
+        row, col = np.nonzero(coarse_blocks_of(known, band.rows, block_px, blocks))
+        field = np.zeros((blocks.stop - blocks.start, width), dtype=np.float32)
+        centres = grid.to_world((row + blocks.start + 0.5) * block_px, (col + 0.5) * block_px)
+        field[row, col] = probability.at(np.column_stack(centres))
+        smooth = resample_rows(field, block_px, band.rows, grid.shape[1], blocks.start, height)
+        yield replace(band, reported_probability=np.where(known, smooth, np.float32(np.nan)))
+
+
+def digest(
+    levels: VisitedLevels | None, bins: LogBins | None = None, cell: str | None = None
+) -> str:
+    """Checksum of the evidence on a cell, for the key of a run.
+
+    Parameters
+    ----------
+    levels : VisitedLevels or None
+        Joint estimates of the cell.
+    bins : LogBins, optional
+        The log, if the probability of being reported is mapped.
+    cell : str, optional
+        The cell.
+
+    Returns
+    -------
+    str
+        Empty without evidence.
+    """
+    if levels is None and bins is None:
         return ""
-    rounded = np.round(np.column_stack([levels.level_dbm, levels.std_db]) / _DIGEST_STEP_DB)
-    content = np.ascontiguousarray(rounded.astype(np.int64))
-    return hashlib.sha256(content.tobytes() + levels.position_m.tobytes()).hexdigest()
+    state = hashlib.sha256()
+    if levels is not None:
+        rounded = np.round(np.column_stack([levels.level_dbm, levels.std_db]) / _DIGEST_STEP_DB)
+        state.update(np.ascontiguousarray(rounded.astype(np.int64)).tobytes())
+        state.update(levels.position_m.tobytes())
+    if bins is not None and cell is not None:
+        state.update(bins.position_m.tobytes())
+        state.update(bins.reported[:, bins.cells.index(cell)].tobytes())
+    return state.hexdigest()
 
 
 def tags_of(levels: VisitedLevels | None) -> dict[str, str]:

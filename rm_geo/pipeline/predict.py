@@ -41,7 +41,7 @@ from rm_geo.io.provenance import describe_input, describe_software, describe_val
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
-from rm_geo.pipeline.joint import estimate_run
+from rm_geo.pipeline.joint import log_evidence
 from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
@@ -172,7 +172,7 @@ def predict(
             results = predict(
                 measurements,
                 scratch,
-                chosen.replace(preview=False, mask=False, stac=False),
+                chosen.replace(preview=False, mask=False, stac=False, reported=False),
                 progress,
                 clock,
                 summary=False,
@@ -215,7 +215,12 @@ def predict(
             clock or Clock(),
             executor,
             buildings,
-            estimate_run(run_plan, listener) if uses_other_cells(chosen) else None,
+            log_evidence(
+                run_plan,
+                listener,
+                joint=chosen.method.joint and chosen.method.assimilate,
+                reported=chosen.output.reported,
+            ),
         )
         for cell in run_plan.cells:
             locks.enter_context(
@@ -224,11 +229,6 @@ def predict(
         for cell in run_plan.cells:  # of all cells, before the first is mapped
             refuse_links(journal_folder(folder, cell.cell))
         return _map_cells(run, run_plan, summary=summary)
-
-
-def uses_other_cells(options: PredictOptions) -> bool:
-    """Whether maps are corrected by joint estimates: not where no correction is wanted at all."""
-    return options.method.joint and options.method.assimilate
 
 
 _TRANSIENT_ERRORS: Final = (OutputError, DeviceError, FetchError)

@@ -21,6 +21,8 @@ class CellRows:
         The radio map.
     building_probability, std_db : ndarray of float32 or None
         None for methods that do not estimate it.
+    reported_probability : ndarray of float32 or None
+        Probability that the cell is reported; None where the log says nothing about it.
     """
 
     rows: slice
@@ -28,3 +30,4 @@ class CellRows:
     rsrp_dbm: FloatArray
     building_probability: FloatArray | None = None
     std_db: FloatArray | None = None
+    reported_probability: FloatArray | None = None

@@ -29,6 +29,7 @@ _ASSETS: Final[Mapping[str, tuple[str, str, str, float, str | None]]] = {
     "buildings": ("_buildings.tif", "Probability of a building", "float32", NODATA_DBM, None),
     "buildings_mask": ("_buildings_mask.tif", "Building mask", "uint8", 255, None),
     "uncertainty": ("_uncertainty.tif", "Standard deviation of RSRP", "float32", NODATA_DBM, "dB"),
+    "reported": ("_reported.tif", "Probability of being reported", "float32", NODATA_DBM, None),
 }
 
 

@@ -29,6 +29,7 @@ PRODUCT_ENDINGS: Final = (
     "_buildings.tif",
     "_buildings_mask.tif",
     "_uncertainty.tif",
+    "_reported.tif",
     "_preview.png",
     ".stac.json",
 )
@@ -62,6 +63,8 @@ class CellFiles:
         Also write ``_preview.png``.
     measured_when : MeasuringTime or None
         Also write a STAC item, ``<cell>.stac.json``, of that time.
+    has_reported : bool
+        Also write ``_reported.tif``.
     quantity : str
         What the level is: RSRP of LTE and NR, RSCP of 3G, RxLev of 2G.
     """
@@ -75,6 +78,7 @@ class CellFiles:
     mask_threshold: float | None = None
     preview: bool = False
     measured_when: MeasuringTime | None = None
+    has_reported: bool = False
     quantity: str = "RSRP"
 
 
@@ -262,6 +266,20 @@ def _rasters(files: CellFiles) -> list[_Raster]:
                 "standard deviation",
                 {"units": "dB", "quantity": "standard deviation of RSRP"},
                 unit="dB",
+            )
+        )
+    if files.has_reported:
+        rasters.append(
+            _Raster(
+                f"{cell}_reported.tif",
+                "reported_probability",
+                "probability of being reported",
+                {
+                    "units": "1",
+                    "quantity": "probability of being reported",
+                    "meaning": "probability that a pass like those of the log reports the cell "
+                    "within 5 m; from all visited places, whatever cell was reported there",
+                },
             )
         )
     return rasters

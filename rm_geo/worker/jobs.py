@@ -32,7 +32,15 @@ Values: TypeAlias = Mapping[str, Any]
 Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
 T = TypeVar("T")
 
-_PRODUCTS: Final = ("rsrp", "buildings", "buildings_mask", "uncertainty", "measured", "gain")
+_PRODUCTS: Final = (
+    "rsrp",
+    "buildings",
+    "buildings_mask",
+    "uncertainty",
+    "reported",
+    "measured",
+    "gain",
+)
 
 
 def check(_values: Values, _folder: Path, _progress: Progress) -> dict[str, Any]:

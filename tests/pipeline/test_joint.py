@@ -1,16 +1,20 @@
 """Maps of all cells of a log together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pyproj import CRS
 
 from rm_geo.errors import CancelledError
+from rm_geo.io.cog import read_raster
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.joint import corrected_rows, estimate_run
+from rm_geo.pipeline.joint import corrected_rows, log_evidence, with_reported
 from rm_geo.pipeline.plan import plan_run
 from rm_geo.pipeline.predict import predict
 from rm_geo.products.radio_map import open_radio_map
+from rm_geo.products.rows import CellRows
 from rm_geo.progress import SilentProgress
 
 OPTIONS = PredictOptions(method="idw", tile_size_px=64, overlap_px=16, reach_m=30, preview=False)
@@ -79,7 +83,7 @@ def test_a_map_is_the_same_as_alone_where_the_cell_was_reported_everywhere():
 def test_fewer_than_three_cells_are_mapped_one_by_one(cells):
     drive, _ = log(cells)
     progress = Lines()
-    assert estimate_run(plan_run(drive, OPTIONS), progress) is None
+    assert log_evidence(plan_run(drive, OPTIONS), progress, reported=False) is None
     assert progress.lines == []
 
 
@@ -124,9 +128,8 @@ def test_a_chosen_cell_is_estimated_from_all_cells_of_the_log(tmp_path):
 def test_rows_are_corrected_in_bands_of_any_height(tmp_path):
     drive, _ = log()
     run_plan = plan_run(drive, OPTIONS)
-    levels = estimate_run(run_plan, SilentProgress()).of_cell("c0")
+    levels = log_evidence(run_plan, SilentProgress()).levels_of("c0")
     grid = next(cell.grid for cell in run_plan.cells if cell.cell == "c0")
-    from rm_geo.products.rows import CellRows
 
     def bands(height):
         flat = np.full(grid.shape, -90, dtype=np.float32)
@@ -150,4 +153,53 @@ def test_a_cancelled_run_leaves_no_rows_behind(tmp_path):
             raise CancelledError("stopped")
 
     with pytest.raises(CancelledError):
-        estimate_run(plan_run(drive, OPTIONS), Stop())
+        log_evidence(plan_run(drive, OPTIONS), Stop())
+
+
+def test_the_probability_of_being_reported_falls_where_the_cell_was_not_reported(tmp_path):
+    drive, _ = log()
+    predict(drive, tmp_path, OPTIONS.replace(reach_m=120))
+    probability, grid = (lambda file: (file.values, file.grid))(
+        read_raster(tmp_path / "c0_reported.tif")
+    )
+    x = 500_000 + 4.0 * np.array([20, 60, 110, 150, 200])
+    row, col = grid.to_pixel(x, np.full(5, 5_000_000.0))
+    found = probability[row.astype(int), col.astype(int)]
+    assert found[2] < 0.3
+    assert found[[0, 1, 3, 4]].min() > 0.7
+    mapped = np.isfinite(read_raster(tmp_path / "c0_rsrp.tif").values)
+    np.testing.assert_array_equal(np.isfinite(probability), mapped)
+    assert not (tmp_path / "c2_reported.tif").exists()  # reported everywhere
+
+
+def test_a_log_of_serving_cells_has_no_map_of_being_reported(tmp_path):
+    drive, _ = log()
+    time = np.arange(len(drive)).astype("datetime64[s]").astype("datetime64[ms]")
+    serving = replace(drive, x=drive.x + 0.001 * np.arange(len(drive)), time=time)
+    progress = Lines()
+    predict(serving, tmp_path, OPTIONS, progress)
+    assert any("serving cell" in line for line in progress.lines)
+    assert not list(tmp_path.glob("*_reported.tif"))
+
+
+def test_a_log_of_one_cell_has_no_map_of_being_reported(tmp_path):
+    drive, _ = log(1)
+    predict(drive, tmp_path, OPTIONS)
+    assert not list(tmp_path.glob("*_reported.tif"))
+
+
+def test_rows_of_probabilities_equal_those_of_the_whole_map():
+    drive, _ = log()
+    run_plan = plan_run(drive, OPTIONS)
+    probability = log_evidence(run_plan, SilentProgress()).reported_of("c0")
+    grid = next(cell.grid for cell in run_plan.cells if cell.cell == "c0")
+
+    def whole(height):
+        flat = np.zeros(grid.shape, dtype=np.float32)
+        ends = [min(start + height, grid.shape[0]) for start in range(0, grid.shape[0], height)]
+        rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        bands = (CellRows(part, flat[part], flat[part]) for part in rows)
+        found = with_reported(bands, grid, probability)
+        return np.concatenate([band.reported_probability for band in found])
+
+    np.testing.assert_allclose(whole(7), whole(1000), atol=1e-5)
