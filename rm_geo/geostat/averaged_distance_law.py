@@ -28,7 +28,7 @@ from rm_geo.geostat.covariance import NestedExponentialCovariance
 _BLOCK_M: Final = 20.0
 """Levels are averaged over blocks of this side first: they are correlated within."""
 
-_MOST_BLOCKS: Final = 400
+_MOST_BLOCKS: Final = 300
 """Most blocks of a fit; a random subset of more: the cost is cubic."""
 
 _LATTICE: Final = 17
@@ -53,13 +53,15 @@ _MEAN_STD_DB: Final = 10.0
 _FLAT_PRIOR: Final = 0.1
 """Prior probability of a constant level."""
 
-_SHADOWING: Final = NestedExponentialCovariance((0.45, 0.55), (60.0, 400.0), 0.1)
+_SHADOWING: Final = NestedExponentialCovariance((0.45, 0.55), (60.0, 400.0), 0.12)
 """Correlation of shadowing by distance in metres."""
 
 _VARIANCES_DB2: Final = (15.0, 30.0, 60.0, 120.0)
 """Candidates for the variance of shadowing, equally likely."""
 
-_NOISE_DB2: Final = 0.5
+_TYPICAL_DB2: Final = 30.0
+"""Variance that the noise of levels is compared with."""
+
 _LEAST_WEIGHT: Final = 1e-6
 _CHUNK: Final = 4096
 
@@ -125,28 +127,35 @@ class AveragedDistanceLaw:
         sites = _lattice(place) if site_m is None else np.asarray(site_m, dtype=float)[None]
         decades = _decades(place, sites)
         middle, mean = decades.mean(axis=0), float(level.mean())
-        correlation = _SHADOWING.between(place, place)
+        # All variances share one decomposition: that of the covariance relative to them.
+        matrix = _SHADOWING.between(place, place)
+        matrix[np.diag_indices(level.size)] += _SHADOWING.nugget + noise / _TYPICAL_DB2
+        lower = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        right = np.column_stack([np.ones_like(level), level - mean, decades - middle])
+        solved = linalg.solve_triangular(lower, right, lower=True, check_finite=False)
+        ones, y, x = solved[:, 0], solved[:, 1], solved[:, 2:]
+        log_determinant = 2.0 * float(np.log(np.diag(lower)).sum())
+        products = ones @ solved, y @ solved, np.square(x).sum(axis=0)
         evidence, flat_evidence = [], []
         slope, offset, flat_offset = [], [], []
         for variance in _VARIANCES_DB2:
-            matrix = variance * correlation + _MEAN_STD_DB**2
-            matrix[np.diag_indices(level.size)] += variance * _SHADOWING.nugget + _NOISE_DB2 + noise
-            lower = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
-            right = np.column_stack([level - mean, np.ones_like(level), decades - middle])
-            solved = linalg.solve_triangular(lower, right, lower=True, check_finite=False)
-            y, ones, x = solved[:, 0], solved[:, 1], solved[:, 2:]
+            # The unknown mean adds a constant to the covariance (Sherman-Morrison).
+            gain = 1.0 + _MEAN_STD_DB**2 * float(products[0][0]) / variance
+            shared = _MEAN_STD_DB**2 / (variance**2 * gain)
+            of_ones, with_y = products[0] / (variance * gain), products[1] / variance
+            with_y = with_y - shared * products[0][1] * products[0]
+            power = products[2] / variance - shared * np.square(products[0][2:])
+            constant = -0.5 * (level.size * np.log(variance) + log_determinant + np.log(gain))
             # The slope has a normal prior, so that it is integrated in closed form.
-            power = np.square(x).sum(axis=0)
-            agreement = x.T @ y - _SLOPE_DB * power
-            left = float(y @ y) - 2.0 * _SLOPE_DB * (x.T @ y) + _SLOPE_DB**2 * power
-            gain = 1.0 + _SLOPE_STD_DB**2 * power
-            left -= _SLOPE_STD_DB**2 * agreement**2 / gain
-            constant = -float(np.log(np.diag(lower)).sum())
-            slope.append(_SLOPE_DB + _SLOPE_STD_DB**2 * agreement / gain)
-            evidence.append(constant - 0.5 * (np.log(gain) + left))
-            flat_evidence.append(constant - 0.5 * float(y @ y))
-            offset.append(mean + _MEAN_STD_DB**2 * (float(ones @ y) - slope[-1] * (ones @ x)))
-            flat_offset.append(mean + _MEAN_STD_DB**2 * float(ones @ y))
+            agreement = with_y[2:] - _SLOPE_DB * power
+            left = with_y[1] - 2.0 * _SLOPE_DB * with_y[2:] + _SLOPE_DB**2 * power
+            widened = 1.0 + _SLOPE_STD_DB**2 * power
+            left = left - _SLOPE_STD_DB**2 * agreement**2 / widened
+            slope.append(_SLOPE_DB + _SLOPE_STD_DB**2 * agreement / widened)
+            evidence.append(constant - 0.5 * (np.log(widened) + left))
+            flat_evidence.append(float(constant - 0.5 * with_y[1]))
+            offset.append(mean + _MEAN_STD_DB**2 * (of_ones[1] - slope[-1] * of_ones[2:]))
+            flat_offset.append(float(mean + _MEAN_STD_DB**2 * of_ones[1]))
         most = max(float(np.max(evidence)), max(flat_evidence))
         laws = np.exp(np.array(evidence) - most) * ((1.0 - _FLAT_PRIOR) / len(sites))
         flat = np.exp(np.array(flat_evidence) - most) * _FLAT_PRIOR
