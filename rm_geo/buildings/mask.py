@@ -73,13 +73,14 @@ def open_buildings(
     """
     source = Path(path)
     if not source.exists():
-        raise InputError(f"There is no file {source}.")
+        raise InputError(f"There is no file {source}.", path=source)
     if layer is None and _is_raster(source):
         raster = BuildingRaster(source)
         if not raster.reaches(grid):
             raise InputError(
                 f"{source} has no building where the map is.",
                 hint="Check its CRS; leave the buildings out where there are none.",
+                path=source,
             )
         return raster
     buildings = read_buildings(source, layer=layer, near=grid)
@@ -174,11 +175,14 @@ class BuildingRaster:
     def __init__(self, path: Path) -> None:
         with rasterio.open(path) as dataset:
             if dataset.crs is None:
-                raise CrsError(f"{path} has no CRS.", hint="Set it (gdal_edit.py -a_srs).")
+                raise CrsError(
+                    f"{path} has no CRS.", hint="Set it (gdal_edit.py -a_srs).", path=path
+                )
             if dataset.count != 1:
                 raise InputError(
                     f"{path} has {dataset.count} bands; which of them are buildings?",
                     hint="Give a raster of one band (gdal_translate -b N).",
+                    path=path,
                 )
             self._crs, self._bounds = dataset.crs, dataset.bounds
             is_share = np.issubdtype(np.dtype(dataset.dtypes[0]), np.floating)
@@ -235,13 +239,16 @@ class BuildingRaster:
         except RasterioError as error:
             reason = str(error.__cause__ or error).rstrip(".")
             raise InputError(
-                f"{self._path} cannot be read: {reason}.", hint="Copy or make the raster again."
+                f"{self._path} cannot be read: {reason}.",
+                hint="Copy or make the raster again.",
+                path=self._path,
             ) from error
         known = values.filled(0)
         if (known < 0).any():
             raise InputError(
                 f"{self._path} is no raster of buildings: it has values of {known.min():g}.",
                 hint="0 where there is none, more where there is one, or probabilities.",
+                path=self._path,
             )
         return np.asarray(known >= self._least)
 

@@ -101,7 +101,7 @@ def read_buildings(
 
     source = Path(path)
     if not source.exists():
-        raise InputError(f"There is no file {source}.")
+        raise InputError(f"There is no file {source}.", path=source)
     wanted: dict[str, Any] = {} if layer is None else {"layer": layer}
     _require_one_layer(source, layer)
     try:
@@ -112,22 +112,30 @@ def read_buildings(
         raise InputError(
             f"{source} cannot be read as a layer of buildings: {str(error).splitlines()[0]}.",
             hint="Give a GeoPackage, GeoJSON, FlatGeobuf or shapefile of polygons.",
+            path=source,
         ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
-        raise InputError(f"{source} has no geometry.", hint="Buildings must be polygons.")
+        raise InputError(
+            f"{source} has no geometry.", hint="Buildings must be polygons.", path=source
+        )
     if near is not None and frame.crs is None:  # `crs` is that of the measurements there
-        raise CrsError(f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).")
+        raise CrsError(
+            f"{source} has no CRS.", hint="Set it in the file (ogr2ogr -a_srs).", path=source
+        )
     own = None if frame.crs is None else CRS.from_user_input(frame.crs)
     stated = CrsChoice.choose(own, None if crs is None else parse_crs(crs), str(source))
     if near is not None and frame.empty:
         raise InputError(
             f"{source} has no building where the map is.",
             hint="Check its CRS; leave the buildings out where there are none.",
+            path=source,
         )
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     frame = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
     if frame.empty:
-        raise InputError(f"{source} holds no polygons.", hint="Buildings must be polygons.")
+        raise InputError(
+            f"{source} holds no polygons.", hint="Buildings must be polygons.", path=source
+        )
     west, south, east, north = frame.total_bounds
     look = CoordinateStats.at(np.array([west, east]), np.array([south, north]))
     stated = stated.check(look, str(source))
@@ -152,12 +160,15 @@ def _require_one_layer(source: Path, layer: str | None) -> None:
         return
     if layer is not None and layer not in names:
         raise InputError(
-            f"{source} has no layer {layer!r}.", hint=f"It has {', '.join(names) or 'none'}."
+            f"{source} has no layer {layer!r}.",
+            hint=f"It has {', '.join(names) or 'none'}.",
+            path=source,
         )
     if layer is None and len(names) > 1:
         raise InputError(
             f"{source} has {len(names)} layers: {', '.join(names)}.",
             hint="Say which holds the buildings (`buildings_layer`, or `layer` of 'simulate').",
+            path=source,
         )
 
 
@@ -168,7 +179,9 @@ def _heights(
     import pandas
 
     if column is not None and column not in frame:
-        raise UsageError(f"{source} has no column {column!r}.", hint="See `height_column`.")
+        raise UsageError(
+            f"{source} has no column {column!r}.", hint="See `height_column`.", path=source
+        )
     found = column or next((name for name in DEFAULT_HEIGHT_COLUMNS if name in frame), None)
     if not (default_m > 0.0 and math.isfinite(default_m)):
         raise UsageError("The height of buildings must be above 0 m.")

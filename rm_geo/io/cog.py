@@ -344,7 +344,9 @@ def _as_output_error(path: Path) -> Iterator[None]:
         if is_full(path.parent):
             raise full_disk_error(path) from error
         raise OutputError(
-            f"Cannot write {path}: {gdal_reason(error)}", hint="Choose another folder or disk."
+            f"Cannot write {path}: {gdal_reason(error)}",
+            hint="Choose another folder or disk.",
+            path=path,
         ) from error
 
 

@@ -72,6 +72,7 @@ def parse_crs(crs: CrsLike, parameter: str = "crs") -> CRS:
         raise CrsError(
             f"{str(crs)[:80]!r} (`{parameter}`) is not a CRS.",
             hint="Give an EPSG code such as EPSG:4326, or WKT.",
+            parameter=parameter,
         ) from error
 
 
@@ -101,6 +102,7 @@ def source_crs(crs: CRS | None, source: str, parameter: str = "crs") -> CRS:
         raise CrsError(
             f"{source} has no CRS.",
             hint=f"Give the CRS of the coordinates with `{parameter}`, such as EPSG:4326.",
+            parameter=parameter,
         )
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
@@ -113,6 +115,7 @@ def source_crs(crs: CRS | None, source: str, parameter: str = "crs") -> CRS:
             f"The CRS of {source}, {crs.name!r}, is {crs.type_name}: its coordinates have no "
             "place on Earth in metres.",
             hint=f"Give the true CRS with `{parameter}`.",
+            parameter=parameter,
         )
     return crs
 
@@ -199,6 +202,7 @@ class CoordinateStats:
                 f"The coordinates of {source} are not degrees, as {crs.name!r} says: "
                 f"({x:g}, {y:g}).",
                 hint=f"Give their CRS with `{parameter}`, such as EPSG:32633.",
+                parameter=parameter,
             )
         # A made-up scene may lie this near a projected origin; it spans more than a few metres.
         west, south, east, north = self._extent
@@ -210,6 +214,7 @@ class CoordinateStats:
                 f"The coordinates of {source} look like degrees, and {crs.name!r} is projected: "
                 f"({x:g}, {y:g}).",
                 hint=f"Give their CRS with `{parameter}`, such as EPSG:4326.",
+                parameter=parameter,
             )
 
 

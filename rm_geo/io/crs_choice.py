@@ -104,7 +104,9 @@ class CrsChoice:
             As :meth:`choose`; also if the file's CRS is invalid and the user gave none.
         """
         if source.crs_fault and given is None:
-            raise CrsError(source.crs_fault, hint=f"Give it with `{parameter}`.")
+            raise CrsError(
+                source.crs_fault, hint=f"Give it with `{parameter}`.", parameter=parameter
+            )
         return cls.choose(source.crs, given, source.label, parameter)
 
     def check(self, stats: CoordinateStats, source: str) -> CrsChoice:

@@ -104,7 +104,7 @@ def head_of(location: Location, size: int) -> bytes:
         with location.open("rb") as file:
             return file.read(size)
     except OSError as error:
-        raise InputError(f"{location} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{location} cannot be read: {error.strerror}.", path=location) from error
 
 
 def version_of(location: Location) -> str:
@@ -137,7 +137,7 @@ def version_of(location: Location) -> str:
     try:
         status = location.stat()
     except OSError as error:
-        raise InputError(f"{location} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{location} cannot be read: {error.strerror}.", path=location) from error
     return f"{status.st_size} {status.st_mtime_ns}"
 
 

@@ -145,7 +145,7 @@ def open_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
 def _opened(source: Path) -> Iterator[DatasetReader]:
     """Open a raster file; errors of GDAL become errors that name the file."""
     if not source.exists():
-        raise InputError(f"There is no file {source}.")
+        raise InputError(f"There is no file {source}.", path=source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -155,29 +155,35 @@ def _opened(source: Path) -> Iterator[DatasetReader]:
         raise InputError(
             f"{source} cannot be read as a raster: {gdal_reason(error)}",
             hint="The file may be damaged, incomplete or of another kind.",
+            path=source,
         ) from error
 
 
 def _chosen_band(dataset: DatasetReader, path: Path, band: int | None) -> int:
     """Choose the band to read, or explain why there is none."""
     if dataset.count == 0:
-        raise InputError(f"{path} holds no raster band.", hint="Name one of its sub-datasets.")
+        raise InputError(
+            f"{path} holds no raster band.", hint="Name one of its sub-datasets.", path=path
+        )
     if band is None and dataset.count > 1:
         names = ", ".join(
             f"{index} ({name})" if name else str(index)
             for index, name in zip(dataset.indexes, dataset.descriptions, strict=True)
         )
-        raise InputError(f"{path} has {dataset.count} bands: {names}.", hint="Choose one of them.")
+        raise InputError(
+            f"{path} has {dataset.count} bands: {names}.", hint="Choose one of them.", path=path
+        )
     index = band or 1
     if index not in dataset.indexes:
-        raise InputError(f"{path} has no band {index}; it has {dataset.count}.")
+        raise InputError(f"{path} has no band {index}; it has {dataset.count}.", path=path)
     if dataset.colorinterp[index - 1] == ColorInterp.palette:
         raise InputError(
             f"{path} holds colour numbers, not levels.",
             hint="Export the raster's data, not its rendered image.",
+            path=path,
         )
     if np.dtype(dataset.dtypes[index - 1]).kind == "c":
-        raise InputError(f"{path} holds complex numbers.", hint="Export a level in dBm.")
+        raise InputError(f"{path} holds complex numbers.", hint="Export a level in dBm.", path=path)
     return index
 
 
@@ -187,25 +193,29 @@ def _grid_of(dataset: DatasetReader, path: Path) -> Grid:
         raise InputError(
             f"{path} has no georeferencing.",
             hint="Assign a CRS and corner coordinates first (gdal_translate -a_srs -a_ullr).",
+            path=path,
         )
     if dataset.crs is None:
-        raise CrsError(f"{path} has no CRS.", hint="Assign one first (gdal_edit.py -a_srs).")
+        raise CrsError(
+            f"{path} has no CRS.", hint="Assign one first (gdal_edit.py -a_srs).", path=path
+        )
     if dataset.transform.is_identity and dataset.gcps[0]:
         raise InputError(
             f"{path} is placed by ground control points alone.",
             hint="Warp it to a projected CRS first (gdalwarp -t_srs).",
+            path=path,
         )
     try:
         crs = dataset.crs.to_wkt()
         return Grid(GeoBox(dataset.shape, dataset.transform, crs))
     except CrsError as error:
         raise CrsError(
-            f"{path}: {error.message}", hint="Warp it to one first (gdalwarp -t_srs)."
+            f"{path}: {error.message}", hint="Warp it to one first (gdalwarp -t_srs).", path=path
         ) from error
     except InputError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
+        raise InputError(f"{path}: {error.message}", hint=error.hint, path=path) from error
     except PyprojCrsError as error:
-        raise CrsError(f"{path} has a CRS that is not understood.") from error
+        raise CrsError(f"{path} has a CRS that is not understood.", path=path) from error
 
 
 def _decode(dataset: DatasetReader, band: int, window: Window) -> FloatArray:

@@ -77,26 +77,30 @@ def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
     file = Path(path)
     try:
         if file.stat().st_size > _MOST_BYTES:
-            raise ConfigError(f"{file} is too large for a file of column names.")
+            raise ConfigError(f"{file} is too large for a file of column names.", path=file)
         values = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ConfigError(
             f"{file} cannot be read as a file of column names: {reason}.",
             hint="Write one with 'rm-geo inspect --save-columns'.",
+            path=file,
         ) from error
     if not isinstance(values, dict) or not values:
         raise ConfigError(
-            f"{file} has no column names.", hint=f"It may have {', '.join(COLUMN_OPTIONS)}."
+            f"{file} has no column names.",
+            hint=f"It may have {', '.join(COLUMN_OPTIONS)}.",
+            path=file,
         )
     for name, column in values.items():
         if name not in COLUMN_OPTIONS:
             raise ConfigError(
                 f"{file} has {name!r}, which is not an option of a column.",
                 hint=f"It may have {', '.join(COLUMN_OPTIONS)}.",
+                path=file,
             )
         if not isinstance(column, str | int | float) or isinstance(column, bool):
-            raise ConfigError(f"{file} has no column name for {name!r}.")
+            raise ConfigError(f"{file} has no column name for {name!r}.", path=file)
     return {name: str(column) for name, column in values.items()}
 
 

@@ -130,7 +130,7 @@ def read_measurements(
     2
     """
     source = open_source(path, layer=layer)
-    target = None if target_crs is None else parse_crs(target_crs, "the target CRS")
+    target = None if target_crs is None else parse_crs(target_crs, "target_crs")
     named = {
         "cell": cell_column,
         "pci": pci_column,

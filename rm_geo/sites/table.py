@@ -127,7 +127,7 @@ def read_sites(
     ('40', 500000, 30.0)
     """
     source = open_source(path, layer=layer)
-    target = parse_crs(target_crs, "the target CRS")
+    target = parse_crs(target_crs, "target_crs")
     given = None if crs is None else parse_crs(crs, _CRS_PARAMETER)
     usual = None if usual_crs is None else parse_crs(usual_crs)
     taken = _choose_columns(source)

@@ -105,7 +105,9 @@ def _head(path: Path) -> bytes:
             return plain.read(_SNIFFED_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
-            f"{path} cannot be decompressed: {error}.", hint="Copy it again, or unpack it first."
+            f"{path} cannot be decompressed: {error}.",
+            hint="Copy it again, or unpack it first.",
+            path=path,
         ) from error
 
 
@@ -121,7 +123,9 @@ def _guess(path: Path, head: bytes) -> Dialect:
             separator = lines[start][4]
         start += 1
     if start == len(lines):
-        raise InputError(f"{path} has no header line.", hint="Export the measurements again.")
+        raise InputError(
+            f"{path} has no header line.", hint="Export the measurements again.", path=path
+        )
     start = _find_header(lines, start, separator)
     separator = separator or _guess_separator(lines[start : start + 50])
     spaces = separator == _SPACE
@@ -132,6 +136,7 @@ def _guess(path: Path, head: bytes) -> Dialect:
         raise InputError(
             f"{path} has no header: its first line looks like a row of values ({shown}, ...).",
             hint="Add a line with the names of the columns, such as longitude,latitude,pci,rsrp.",
+            path=path,
         )
     longer = sum(len(row) == len(fields) + 1 and not row[-1] for row in samples)
     if (
@@ -198,6 +203,7 @@ def _decode(path: Path, head: bytes) -> tuple[str, str]:
         raise InputError(
             f"{path} is not text, despite its extension.",
             hint="Readable are SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV.",
+            path=path,
         )
     try:
         # The last character of the head may be incomplete.
@@ -353,9 +359,10 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
     reason = text.splitlines()[0][:200] if text else type(error).__name__
     if "Empty CSV file" in reason or "Could not skip initial" in reason:
         return InputError(
-            f"{path} has a header and no rows.", hint="Export the measurements again."
+            f"{path} has a header and no rows.", hint="Export the measurements again.", path=path
         )
     return InputError(
         f"{path} cannot be read as delimited text: {reason.rstrip('.')}.",
         hint="It may be damaged or cut short; copy or export it again.",
+        path=path,
     )

@@ -147,6 +147,7 @@ def _geo_metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
         raise InputError(
             f"The 'geo' metadata of {path} is not valid ({error}).",
             hint="Write the file again with a GeoParquet 1.x writer.",
+            path=path,
         ) from error
     return dict(parsed)
 
@@ -166,12 +167,14 @@ def _geometry_column(
         raise InputError(
             f"{path} has no geometry column {name!r}, which its metadata names.",
             hint="Write the file again with a GeoParquet 1.x writer.",
+            path=path,
         )
     encoding = str(entry.get("encoding", "WKB"))
     if encoding not in ("WKB", "point"):
         raise InputError(
             f"The geometry of {path} is encoded as {encoding!r}, not as points.",
             hint="Give a file of points.",
+            path=path,
         )
     projjson = entry.get("crs", _DEFAULT_CRS)
     if projjson is None:
@@ -194,4 +197,5 @@ def _damaged(path: Path, error: BaseException) -> InputError:
     return InputError(
         f"{path} cannot be read as Parquet: {reason.rstrip('.')}.",
         hint="It may be cut short; copy or export it again.",
+        path=path,
     )

@@ -98,5 +98,6 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
         raise InputError(
             f"{path} cannot be read as JSON lines: {str(error).splitlines()[0].rstrip('.')}.",
             hint="Each line must be one JSON object with the same fields.",
+            path=path,
         ) from error
     return table

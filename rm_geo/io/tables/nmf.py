@@ -117,6 +117,7 @@ def _chunks(path: Path, request: Request) -> Iterator[Table]:
         raise InputError(
             f"{path} has no GPS records, so its measurements have no positions.",
             hint="Export a log that was recorded with a position.",
+            path=path,
         )
     x, y = _positions(log)
     times = _times(log)
@@ -150,7 +151,7 @@ def _read(path: Path) -> _Log:
                 except (ValueError, IndexError):
                     log.malformed += 1
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}.", path=path) from error
     return log
 
 

@@ -145,6 +145,7 @@ def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> I
         raise InputError(
             f"{path} is damaged: {found} of {announced} rows could be read.",
             hint="Copy or export it again.",
+            path=path,
         )
 
 
@@ -165,11 +166,15 @@ def _choose_layer(path: Path, layers: list[tuple[str, str | None]], layer: str |
     """Return the requested layer, or the only one that can contain points."""
     listing = ", ".join(f"{name!r} ({kind or 'no geometry'})" for name, kind in layers)
     if not layers:
-        raise InputError(f"{path} holds no layer.", hint="Export the measurements again.")
+        raise InputError(
+            f"{path} holds no layer.", hint="Export the measurements again.", path=path
+        )
     names = [name for name, _ in layers]
     if layer is not None:
         if layer not in names:
-            raise UsageError(f"{path} has no layer {layer!r}.", hint=f"It has {listing}.")
+            raise UsageError(
+                f"{path} has no layer {layer!r}.", hint=f"It has {listing}.", path=path
+            )
         return layer
     if len(layers) == 1:
         name, kind = layers[0]
@@ -181,11 +186,14 @@ def _choose_layer(path: Path, layers: list[tuple[str, str | None]], layer: str |
             return fitting[0]
         if fitting:
             raise InputError(
-                f"{path} has several layers of points: {listing}.", hint="Choose one with `layer`."
+                f"{path} has several layers of points: {listing}.",
+                hint="Choose one with `layer`.",
+                path=path,
             )
     raise InputError(
         f"{path} has no layer of points: {listing}.",
         hint="Give the file of the measured points, or choose a table with `layer`.",
+        path=path,
     )
 
 
@@ -195,6 +203,7 @@ def _refuse_shapes(path: Path, name: str, kind: str | None) -> None:
         raise InputError(
             f"The layer {name!r} of {path} holds {_flat(kind)} geometries, not points.",
             hint="Give the layer of the measured points, or extract the vertices first.",
+            path=path,
         )
 
 
@@ -222,6 +231,7 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
         return InputError(
             f"The text in {path} is not in the encoding that the file announces.",
             hint="Name its encoding in a .cpg file (such as ISO-8859-1), or export it as UTF-8.",
+            path=path,
         )
     text = str(error).strip()
     reason = text.splitlines()[0].split("; It might help")[0].strip() if text else "unknown"
@@ -229,8 +239,10 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
         return InputError(
             f"{path} is not in a format that can be read.",
             hint="Readable are SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV.",
+            path=path,
         )
     return InputError(
         f"{path} cannot be read: {reason.rstrip('.')}.",
         hint="It may be damaged or cut short; copy or export it again.",
+        path=path,
     )

@@ -92,7 +92,9 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
     for magic, kind in _FOREIGN_MAGICS.items():
         if head.startswith(magic):
             raise InputError(
-                f"{file} is {kind}, not a table of points.", hint=f"Readable are {READABLE}."
+                f"{file} is {kind}, not a table of points.",
+                hint=f"Readable are {READABLE}.",
+                path=file,
             )
     if head.startswith(_PARQUET_MAGIC):
         _refuse_layer(file, layer)
@@ -101,6 +103,7 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
         raise InputError(
             f"{file} is not a Parquet file, or it is cut short.",
             hint="Check its size, and export it again.",
+            path=file,
         )
     is_delimited = file.name.lower().endswith(DELIMITED_SUFFIXES)
     if head.startswith(_ZIP_MAGIC) and not is_delimited:
@@ -110,7 +113,9 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
     for magic, kind in _VECTOR_MAGICS.items():
         if head.startswith(magic) and is_delimited:
             # GDAL would read it as text, by its extension.
-            raise InputError(f"{file} is {kind}, not text.", hint="Correct its extension.")
+            raise InputError(
+                f"{file} is {kind}, not text.", hint="Correct its extension.", path=file
+            )
     if file.suffix.lower() == ".shp" or head.startswith(tuple(_VECTOR_MAGICS)):
         return _open_vector(file, layer)
     if is_nmf(head):
@@ -125,6 +130,7 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
         raise InputError(
             f"{file} is a binary log of {_BINARY_LOGS[file.suffix.lower()]}.",
             hint="Export it from that tool as CSV, with position, PCI, EARFCN and RSRP.",
+            path=file,
         )
     if is_delimited or _is_plain_text(file, head):
         _refuse_layer(file, layer)
@@ -164,7 +170,7 @@ def _open_vector(file: Path, layer: str | None) -> Source:
 def _refuse_layer(file: Path, layer: str | None) -> None:
     """Raise an error if a layer is requested of a file without layers."""
     if layer is not None:
-        raise UsageError(f"{file} has no layers, so none called {layer!r} (`layer`).")
+        raise UsageError(f"{file} has no layers, so none called {layer!r} (`layer`).", path=file)
 
 
 def _first_bytes(file: Path) -> bytes | None:
@@ -173,22 +179,24 @@ def _first_bytes(file: Path) -> bytes | None:
         if file.is_dir():
             if file.suffix.lower() == ".gdb":
                 return None
-            raise InputError(f"{file} is a folder, not a file.", hint=_folder_hint(file))
+            raise InputError(f"{file} is a folder, not a file.", hint=_folder_hint(file), path=file)
         if file.exists() and not file.is_file():
-            raise InputError(f"{file} is a device or a pipe, not a file.", hint="Give a file.")
+            raise InputError(
+                f"{file} is a device or a pipe, not a file.", hint="Give a file.", path=file
+            )
         with file.open("rb") as stream:
             head = stream.read(64)
     except FileNotFoundError:
         raise InputError(
-            f"{file} does not exist.", hint="Check the path and its spelling."
+            f"{file} does not exist.", hint="Check the path and its spelling.", path=file
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"{file} cannot be read: {reason}.", hint="Check its permissions."
+            f"{file} cannot be read: {reason}.", hint="Check its permissions.", path=file
         ) from error
     if not head:
-        raise InputError(f"{file} is empty (0 bytes).", hint="Export it again.")
+        raise InputError(f"{file} is empty (0 bytes).", hint="Export it again.", path=file)
     return head
 
 

@@ -39,6 +39,7 @@ def check_shapefile(path: Path) -> None:
         raise InputError(
             f"{path} lacks its sidecar {' and '.join(path.stem + s for s in missing)}.",
             hint="A shapefile is at least .shp, .shx and .dbf side by side: copy them all.",
+            path=path,
         )
     for file in (path, needed[".shx"]):
         if file is not None:
@@ -74,4 +75,5 @@ def _check_length(file: Path, announced: int) -> None:
         raise InputError(
             f"{file} is cut short: {size} bytes of {announced}.",
             hint="Copy or export the shapefile again.",
+            path=file,
         )

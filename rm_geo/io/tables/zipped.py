@@ -71,6 +71,7 @@ def open_zipped(
                 raise InputError(
                     f"{path} holds {len(tables)} tables: {names}.",
                     hint="Unpack it, and give one of them.",
+                    path=path,
                 )
             chosen = PurePosixPath(tables[0].filename)
             beside = [
@@ -86,6 +87,7 @@ def open_zipped(
         raise InputError(
             f"{path} cannot be unpacked: {str(error).rstrip('.')}.",
             hint="Copy it again, or unpack it with another program.",
+            path=path,
         ) from error
     unpacked = Path(folder.name) / chosen.name
     known = f"{path} ({chosen})"
@@ -120,6 +122,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path:
         raise InputError(
             f"{path} would unpack to {info.file_size / 2**30:,.1f} GiB.",
             hint="Unpack it yourself if it can be trusted.",
+            path=path,
         )
     target = folder / PurePosixPath(info.filename).name
     with archive.open(info) as packed, target.open("wb") as plain:
