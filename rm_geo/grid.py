@@ -177,6 +177,26 @@ class Grid:
         Every point falls into a pixel (row and column of :meth:`to_pixel`, rounded down, are
         inside the shape), at least ``margin_m`` from the edge.
 
+        Parameters
+        ----------
+        x, y : array_like of float, shape (N,)
+            Coordinates of the points in metres, in ``crs``.
+        crs : CRS, str or int
+            Projected CRS with metres.
+        spacing_m : float
+            Edge of a pixel in metres.
+        margin_m : float
+            Smallest distance of the points from the edge of the grid, in metres.
+
+        Returns
+        -------
+        Grid
+
+        Raises
+        ------
+        InputError
+            If there are no points.
+
         Examples
         --------
         >>> Grid.covering([10.2, 12.9], [5.5, 5.5], 32633).shape
@@ -398,6 +418,10 @@ def tile_count(length: int, size: int, overlap: int) -> int:
         Pixels along the axis, and along a tile.
     overlap : int
         Fewest pixels that neighbours share.
+
+    Returns
+    -------
+    int
 
     Raises
     ------

@@ -103,6 +103,11 @@ class BuildingCounts:
         -------
         BuildingCounts
 
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+
         Examples
         --------
         >>> BuildingCounts.of([0.9, 0.2, 0.7], [True, True, False]).scores().f1
@@ -218,6 +223,11 @@ class ErrorSums:
         Returns
         -------
         ErrorSums
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
 
         Examples
         --------
