@@ -8,6 +8,8 @@ from .estimators.base import PointEstimator as PointEstimator
 from .estimators.base import TileBatch as TileBatch
 from .estimators.registry import get_method as get_method
 from .estimators.registry import list_methods as list_methods
+from .geostat.coregionalization import JointEstimate as JointEstimate
+from .geostat.coregionalization import estimate_jointly as estimate_jointly
 from .grid import Grid as Grid
 from .grid import Tile as Tile
 from .io.cog import read_raster as read_raster
@@ -22,11 +24,14 @@ from .products.radio_map import open_radio_map as open_radio_map
 from .products.summary import CellResult as CellResult
 from .progress import Progress as Progress
 from .raster.binning import bin_measurements as bin_measurements
+from .raster.log_bins import LogBins as LogBins
 from .raster.sparse import SparseRaster as SparseRaster
 from .sites.site import Site as Site
 from .sites.table import read_sites as read_sites
 from .validation.cells import CellScore as CellScore
 from .validation.cells import validate as validate
+from .validation.log_holdout import LogValidation as LogValidation
+from .validation.log_holdout import validate_log as validate_log
 from .workflows.interpolate import interpolate as interpolate
 from .workflows.simulate import simulate as simulate
 from .workflows.superresolve import superresolve as superresolve
@@ -43,6 +48,9 @@ __all__ = [
     "Estimate",
     "Estimator",
     "Grid",
+    "JointEstimate",
+    "LogBins",
+    "LogValidation",
     "Measurements",
     "PointEstimator",
     "PredictOptions",
@@ -57,6 +65,7 @@ __all__ = [
     "bin_measurements",
     "dry_run",
     "errors",
+    "estimate_jointly",
     "find_model",
     "get_method",
     "interpolate",
@@ -72,5 +81,6 @@ __all__ = [
     "simulate",
     "superresolve",
     "validate",
+    "validate_log",
     "write_raster",
 ]
