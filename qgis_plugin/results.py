@@ -47,6 +47,7 @@ _STYLE_FILES = {
     "rsrp": "rsrp_continuous",
     "measured": "rsrp_continuous",
     "buildings": "buildings",
+    "reported": "reported",
     "uncertainty": "uncertainty",
     "gain": "path_gain",
     "difference": "difference",

@@ -20,7 +20,7 @@ from scipy.spatial import KDTree
 from rm_geo._types import BoolArray, Float64Array, FloatArray
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.local_kriging import LocalKriging
-from rm_geo.raster.resample import coarse_blocks_of, coarse_rows, resample_rows
+from rm_geo.raster.resample import block_field_rows
 
 _COVARIANCE: Final = NestedExponentialCovariance((0.6, 0.4), (15.0, 60.0))
 """Covariance of the differences in metres, relative to their variance. With (40, 150) m the
@@ -190,10 +190,4 @@ class JointCorrection:
             Correction in dB.
         """
         block_px = max(int(BLOCK_M / self.spacing_m), 1)
-        height, width = (-(-length // block_px) for length in self.shape)
-        blocks = coarse_rows(rows, block_px, height)
-        row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
-        field = np.zeros((blocks.stop - blocks.start, width), dtype=np.float32)
-        centres = np.column_stack([row + blocks.start, col]).astype(np.float64) * block_px
-        field[row, col] = self.at(centres + 0.5 * block_px)
-        return resample_rows(field, block_px, rows, self.shape[1], blocks.start, height)
+        return block_field_rows(self.at, rows, wanted, self.shape[0], block_px)

@@ -129,14 +129,15 @@ class LocalKriging:
                 for chunk in _chunks(len(target)):
                     solve(chunk)
             else:
-                _ = self._tree  # built once, before the threads ask for it
+                _ = self.tree  # built once, before the threads ask for it
                 with ThreadPoolExecutor(available_threads()) as pool:
                     for _ in pool.map(solve, _chunks(len(target))):
                         pass
         return kriged
 
     @cached_property
-    def _tree(self) -> KDTree:
+    def tree(self) -> KDTree:
+        """Search tree of the positions."""
         return KDTree(self.position)
 
     @cached_property
@@ -177,7 +178,7 @@ class LocalKriging:
         number = min(self.neighbors, self.value.size)
         most = number if self.covariance.is_isotropic else max(number, self.candidates)
         ranks = np.arange(1, min(most, self.value.size) + 1)  # a list keeps the axis of one rank
-        _, index = self._tree.query(target, k=ranks)
+        _, index = self.tree.query(target, k=ranks)
         apart = self.position[index] - target[:, None]
         towards = self.covariance.at_lags(apart[..., 0], apart[..., 1])
         if index.shape[1] > number:

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from rm_geo._types import Float64Array
+from rm_geo._types import Float64Array, IndexArray
 from rm_geo.errors import UsageError
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.local_kriging import LocalKriging
@@ -28,6 +28,7 @@ from rm_geo.raster.log_bins import LogBins
 _INDICATOR: Final = NestedExponentialCovariance((0.45, 0.55), (60.0, 400.0), 0.15)
 """Covariance of the indicator in metres, relative to its variance."""
 
+_CHUNK: Final = 1 << 14
 _NEIGHBORS: Final = 40
 """With 16 the AUC in blocks of 200 m was 0.94 instead of 0.955."""
 
@@ -119,7 +120,9 @@ class ReportedProbability:
         """
         if self.field is None:
             return np.full(len(position_m), self.share)
-        return np.clip(self.field.at(position_m).mean, 0.0, 1.0)
+        probability, mixed = _uniform(self.field, position_m)
+        probability[mixed] = self.field.at(position_m[mixed]).mean
+        return np.clip(probability, 0.0, 1.0)
 
 
 def reported_probability(
@@ -172,3 +175,20 @@ def reported_probability(
         check()
         probability[:, column] = ReportedProbability.of_cell(bins, name).at(position_m)
     return probability
+
+
+def _uniform(field: LocalKriging, position_m: Float64Array) -> tuple[Float64Array, IndexArray]:
+    """Give the value where all neighbours have the same, and which positions are left.
+
+    Weights of ordinary kriging sum to one, so that it would give the same.
+    """
+    number = min(_NEIGHBORS, field.value.size)
+    probability = np.empty(len(position_m))
+    mixed = np.zeros(len(position_m), dtype=np.bool_)
+    for start in range(0, len(position_m), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        _, index = field.tree.query(position_m[part], k=np.arange(1, number + 1))
+        near = field.value[index]
+        probability[part] = near[:, 0]
+        mixed[part] = near.min(axis=1) != near.max(axis=1)
+    return probability, np.flatnonzero(mixed)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.measurements.cell_names import safe_file_names
 from rm_geo.measurements.identity import CellIdentity
 from rm_geo.measurements.visits import Visits
+
+_SERVING_ONLY: Final = 1.05
+"""Most cells at each visit of a log that lists the serving cell alone."""
 
 
 class CellPart(NamedTuple):
@@ -149,6 +152,23 @@ class Measurements:
         """
         own = Visits(self.x, self.y, self.time)
         return own.distinct() if self.places is None else own.joined(self.places).distinct()
+
+    @property
+    def lists_serving_only(self) -> bool:
+        """Whether a log of several cells lists one cell at a time: the serving one.
+
+        That a cell is not reported says nothing there. Up to a twentieth of the visits may report
+        a second cell, as at a handover.
+        """
+        columns: list[NDArray[Any]] = [self.x, self.y]
+        if self.time is not None:
+            columns.append(self.time.view(np.int64))
+        order = np.lexsort([self.cell.codes, *columns])
+        visits = np.logical_or.reduce([np.diff(column[order]) != 0 for column in columns])
+        other_cell = np.diff(self.cell.codes[order]) != 0
+        reports = 1 + int(np.count_nonzero(visits | other_cell))
+        several = len(np.unique(self.cell.codes)) > 1
+        return several and reports <= _SERVING_ONLY * (1 + int(np.count_nonzero(visits)))
 
     @cached_property
     def _identity_by_name(self) -> dict[str | None, CellIdentity]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,9 @@ class Selection:
         Returns
         -------
         measurements : Measurements
-            The selected rows; visited places are kept.
+            The selected rows. Visited places are kept, and rows that are left out for their
+            cell's rank or number of measurements become places, unless the log lists the serving
+            cell alone.
         notes : tuple of str
             Number of dropped rows and cells.
 
@@ -69,10 +71,14 @@ class Selection:
         (['1', '1'], ('1 cell and its 1 measurement are left out by the selection.',))
         """
         kept = self._rows(measurements)
-        cells = self._cells(measurements, kept)
-        if cells is not None:
+        networks = self._networks(measurements)
+        cells = self._largest(networks, measurements, kept)
+        visited = np.zeros(0, dtype=np.bool_)
+        if not cells.all():
             kept = np.ones(len(measurements), dtype=np.bool_) if kept is None else kept
-            for codes, block in iter_blocks(measurements.cell.codes, kept):
+            visited = np.zeros(len(measurements), dtype=np.bool_)
+            for codes, block, apart in iter_blocks(measurements.cell.codes, kept, visited):
+                apart[:] = block & networks[codes] & ~cells[codes]
                 block &= cells[codes]
         if kept is None:
             return measurements, ()
@@ -93,7 +99,11 @@ class Selection:
             note = f"{gone:,} {noun} {rows} are left out by the selection."
         else:
             note = f"{rows} are left out by the selection."
-        return measurements.select(kept), (note,)
+        selected = measurements.select(kept)
+        if visited.any() and not measurements.lists_serving_only:
+            left_out = replace(measurements.select(visited), places=measurements.places)
+            selected = replace(selected, places=left_out.visits())
+        return selected, (note,)
 
     def _rows(self, measurements: Measurements) -> NDArray[np.bool_] | None:
         """Mark the rows in the interval of time; None for all."""
@@ -114,10 +124,8 @@ class Selection:
                 block &= times <= self.end
         return kept
 
-    def _cells(
-        self, measurements: Measurements, kept: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_] | None:
-        """Mark the selected names of cells; None for all."""
+    def _networks(self, measurements: Measurements) -> NDArray[np.bool_]:
+        """Mark the names of cells of the selected networks and channels."""
         names = measurements.cell.names
         chosen = np.ones(len(names), dtype=np.bool_)
         wanted = (
@@ -131,13 +139,23 @@ class Selection:
         if self.channels:
             stated_channels = [measurements.identity_of(name).channel for name in names]
             chosen &= np.isin(stated_channels, self.channels)
+        return np.asarray(chosen)
+
+    def _largest(
+        self,
+        networks: NDArray[np.bool_],
+        measurements: Measurements,
+        kept: NDArray[np.bool_] | None,
+    ) -> NDArray[np.bool_]:
+        """Mark those names with enough measurements."""
+        chosen = networks.copy()
         if self.min_points > 0 or self.top is not None:
             counts = _counts(measurements, kept)
             chosen &= counts >= max(self.min_points, 1)
             if self.top is not None:
                 ranked = np.argsort(-np.where(chosen, counts, 0), kind="stable")
                 chosen[ranked[self.top :]] = False
-        return None if chosen.all() else chosen
+        return np.asarray(chosen)
 
 
 def parse_time(text: str, parameter: str) -> np.datetime64:

@@ -167,7 +167,9 @@ def dry_run_plan(
         chosen_tiles, _ = plan_tiles(sparse, chosen)
         tiles[cell.cell] = len(chosen_tiles)
         repeated_tiles += _cross_validated_tiles(len(chosen_tiles), chosen, method)
-        map_pass_s += _map_pass_s(cell.grid, chosen_tiles, chosen, method)
+        map_pass_s += _map_pass_s(
+            cell.grid, chosen_tiles, chosen, method, several=len(run_plan.cells) > 1
+        )
         pixels += math.prod(cell.grid.shape)
         if speed == 0.0:
             with ExitStack() as places:
@@ -197,12 +199,18 @@ def _cross_validated_tiles(tiles: int, options: PredictOptions, method: OpenMeth
 
 
 def _map_pass_s(
-    grid: Grid, tiles: Sequence[Tile], options: PredictOptions, method: OpenMethod
+    grid: Grid,
+    tiles: Sequence[Tile],
+    options: PredictOptions,
+    method: OpenMethod,
+    *,
+    several: bool,
 ) -> float:
     """Estimate the time of the map pass of a cell in seconds."""
     pixels = math.prod(grid.shape)
     covered = min(len(tiles) * (options.grid.tile_size_px - options.grid.overlap_px) ** 2, pixels)
     further = int(method.estimator.maps_buildings) + int(options.output.uncertainty)
+    further += int(options.output.reported and several)
     empty_s = (pixels - covered) * _EMPTY_PIXEL_S * (1 + further)
     return covered * (_COVERED_PIXEL_S + further * _FURTHER_RASTER_S) + empty_s
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from rm_geo._types import Float64Array
 from rm_geo.errors import InputError
 from rm_geo.geostat.coregionalization import MIN_READINGS, JointEstimate, estimate_jointly
 from rm_geo.geostat.joint_correction import BLOCK_M, JointCorrection, VisitedLevels
@@ -19,7 +20,7 @@ from rm_geo.pipeline.plan import RunPlan
 from rm_geo.products.rows import CellRows
 from rm_geo.progress import Progress
 from rm_geo.raster.log_bins import LogBins
-from rm_geo.raster.resample import coarse_blocks_of, coarse_rows, resample_rows
+from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.scratch import Scratch
 
 _DIGEST_STEP_DB: Final = 1.0 / 64.0
@@ -146,7 +147,7 @@ def log_evidence(
     except InputError as error:
         progress.log(f"The cells are mapped one by one: {error.message}")
         return None
-    if reported and bins.lists_serving_only:
+    if reported and grouped.lists_serving_only:
         progress.log("No map of being reported: the log lists only the serving cell.")
         reported = False
     estimate = None
@@ -181,15 +182,13 @@ def with_reported(
         The same bands; NaN where the radio map is.
     """
     block_px = max(int(BLOCK_M / grid.spacing_m), 1)
-    height, width = (-(-length // block_px) for length in grid.shape)
+
+    def at_pixels(row_col: Float64Array) -> Float64Array:
+        return probability.at(np.column_stack(grid.to_world(row_col[:, 0], row_col[:, 1])))
+
     for band in bands:
         known = np.isfinite(band.rsrp_dbm)
-        blocks = coarse_rows(band.rows, block_px, height)
-        row, col = np.nonzero(coarse_blocks_of(known, band.rows, block_px, blocks))
-        field = np.zeros((blocks.stop - blocks.start, width), dtype=np.float32)
-        centres = grid.to_world((row + blocks.start + 0.5) * block_px, (col + 0.5) * block_px)
-        field[row, col] = probability.at(np.column_stack(centres))
-        smooth = resample_rows(field, block_px, band.rows, grid.shape[1], blocks.start, height)
+        smooth = block_field_rows(at_pixels, band.rows, known, grid.shape[0], block_px)
         yield replace(band, reported_probability=np.where(known, smooth, np.float32(np.nan)))
 
 

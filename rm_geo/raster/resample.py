@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import ndimage
 
-from rm_geo._types import BoolArray, FloatArray, IntArray
+from rm_geo._types import BoolArray, Float64Array, FloatArray, IntArray
 from rm_geo.raster.points import Points
 
 
@@ -137,6 +139,47 @@ def coarse_blocks_of(wanted: BoolArray, rows: slice, factor: int, blocks: slice)
     needed[first : first + len(own)] = own
     grown: BoolArray = np.asarray(ndimage.binary_dilation(needed, np.ones((3, 3))))
     return grown[1:-1]
+
+
+def block_field_rows(
+    at_pixels: Callable[[Float64Array], Float64Array],
+    rows: slice,
+    wanted: BoolArray,
+    height: int,
+    block_px: int,
+) -> FloatArray:
+    """Evaluate a smooth field at the centres of blocks, and interpolate it to pixels.
+
+    Parameters
+    ----------
+    at_pixels : callable
+        Gives the values at fractional rows and columns, shape (N, 2), as an array of shape (N,).
+    rows : slice
+        Rows of the result.
+    wanted : ndarray of bool, shape (rows, W)
+        Pixels that are needed; the others may be zero.
+    height : int
+        Total number of rows of the raster.
+    block_px : int
+        Side of a block in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, W)
+
+    Examples
+    --------
+    >>> wanted = np.ones((2, 6), dtype=bool)
+    >>> block_field_rows(lambda at: at[:, 1], slice(0, 2), wanted, 2, 2)[0].tolist()
+    [1.0, 1.5, 2.5, 3.5, 4.5, 5.0]
+    """
+    width = wanted.shape[1]
+    blocks = coarse_rows(rows, block_px, -(-height // block_px))
+    row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
+    field = np.zeros((blocks.stop - blocks.start, -(-width // block_px)), dtype=np.float32)
+    centres = np.column_stack([row + blocks.start, col]).astype(np.float64) * block_px
+    field[row, col] = at_pixels(centres + 0.5 * block_px)
+    return resample_rows(field, block_px, rows, width, blocks.start, -(-height // block_px))
 
 
 def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:
