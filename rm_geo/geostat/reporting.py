@@ -152,7 +152,7 @@ def reported_probability(
     -------
     ndarray of float64, shape (N, cells)
         Probability, 0..1. A log that lists the serving cell alone
-        (:attr:`LogBins.lists_serving_only`) gives the probability of serving.
+        (:attr:`Measurements.lists_serving_only`) gives the probability of serving.
 
     Raises
     ------

@@ -149,14 +149,6 @@ class LogBins:
         strongest = known.max(axis=1, initial=np.float32(-np.inf))
         return np.asarray(np.where(np.isfinite(strongest), strongest, np.float32(np.nan)))
 
-    @property
-    def lists_serving_only(self) -> bool:
-        """Whether the log lists one cell at a time: each visit has one reading at most.
-
-        That a cell was not reported says nothing there: another one was serving.
-        """
-        return len(self.cells) > 1 and int(self.count.sum()) <= 1.05 * int(self.visits.sum())
-
     def hidden(self, mask: BoolArray) -> LogBins:
         """Leave out entries of the matrix; the bins stay visited.
 

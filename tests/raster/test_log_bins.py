@@ -65,9 +65,9 @@ def test_a_log_with_one_reading_a_visit_lists_the_serving_cell_only():
     time = np.arange(6).astype("datetime64[s]").astype("datetime64[ms]")
     x = np.arange(6.0)
     serving = log(x, [-90] * 6, ["1", "1", "2", "2", "1", "1"], time=time)
-    assert LogBins.of(serving).lists_serving_only
+    assert serving.lists_serving_only
     listed = log(np.repeat(x, 2), [-90] * 12, ["1", "2"] * 6, time=np.repeat(time, 2))
-    assert not LogBins.of(listed).lists_serving_only
+    assert not listed.lists_serving_only
 
 
 def test_hidden_entries_stay_visited():
