@@ -11,6 +11,7 @@ import numpy as np
 
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import InputError, TooSmallError
+from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
@@ -37,6 +38,9 @@ from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.selection import SiteChoice, choose_site
 from rm_geo.sites.site import Site
+
+_LEAST_SPREAD_DB: Final = 3.0
+"""Equal levels do not make a map certain."""
 
 _QUANTITIES: Final = {"2G": "RxLev", "3G": "RSCP"}
 """Levels of technologies other than LTE and NR."""
@@ -321,6 +325,9 @@ def _write_results(
         method_weight,
         options.output.uncertainty,
         trend,
+        max(spread_db(sparse.level_dbm), _LEAST_SPREAD_DB)
+        if options.output.uncertainty
+        else np.inf,
     )
     files = CellFiles(
         run.folder,

@@ -48,6 +48,8 @@ class MapOptions:
         Whether to output the standard deviation.
     trend : DistanceTrend, optional
         Path-loss trend of the IDW baseline; None if the transmitter is not known.
+    largest_std_db : float
+        Limit of the standard deviation: the spread of the levels themselves.
     """
 
     reach_m: float
@@ -55,6 +57,7 @@ class MapOptions:
     method_weight: MethodWeight
     uncertainty: bool = False
     trend: DistanceTrend | None = None
+    largest_std_db: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ class _MapPass:
             measured_dbm,
             _cut(rsrp_dbm, in_reach),
             probability,
-            None if std_db is None else _cut(std_db, in_reach),
+            None
+            if std_db is None
+            else _cut(np.minimum(std_db, np.float32(self.options.largest_std_db)), in_reach),
         )
 
 
