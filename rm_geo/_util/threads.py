@@ -6,8 +6,6 @@ import os
 import sys
 from contextlib import AbstractContextManager
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
 
 def available_threads() -> int:
     """Count the threads to compute with: PyTorch's number if it is loaded, else the cores.
@@ -33,5 +31,8 @@ def single_threaded_algebra() -> AbstractContextManager[object]:
     Distributing systems of a few dozen unknowns over threads costs more than solving them, up
     to a hundred times more on a busy machine, where the threads wait for each other.
     """
+    # Trainings run where numpy and PyTorch are all there is.
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
     return limits
