@@ -108,10 +108,10 @@ def main() -> None:
         rows += rows_of(data, "the cell", target.scores)
         apart = validate_log(log, ("joint",), top=chosen.top, evidence=other_antenna)
         rows += rows_of(data, "the cell; other antennas only", apart.scores)
-        nobody = validate_log(
+        all_hidden = validate_log(
             log, ("knn", "street-ensemble", "default"), top=chosen.top, hold_out="all"
         )
-        rows += rows_of(data, "all cells", nobody.scores)
+        rows += rows_of(data, "all cells", all_hidden.scores)
         floor = target.floor
         print(
             f"{data}: {time.perf_counter() - begun:.0f} s; floor {floor.within_pass_db:.1f} dB "

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     default="target",
     show_default=True,
     help="Hide the judged cell only (the drive was there, and did not report it), or all cells "
-    "(nobody drove there).",
+    "(the place was not driven).",
 )
 @click.option(
     "--by",

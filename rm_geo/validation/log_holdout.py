@@ -2,7 +2,8 @@
 
 A cell is hidden in blocks of the area, or in whole drives, and estimated there from the rest. With
 ``hold_out="target"`` the other cells are known at these places: the phone was there and did not
-report this one. With ``hold_out="all"`` no cell is known there: nobody drove.
+report this one. With ``hold_out="all"`` no cell is known there: the place
+was not driven.
 
 Source of the protocol: D. R. Roberts et al., "Cross-validation strategies for data with temporal,
 spatial, hierarchical, or phylogenetic structure", Ecography 40 (2017).
