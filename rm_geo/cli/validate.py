@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     "--methods",
     default="knn,idw,street-ensemble,joint,default",
     show_default=True,
-    help="Names, with commas: classical methods, 'joint' (all cells of the log together), "
-    "'single' (the cell alone), 'default' ('single' corrected by 'joint' at visited places), or "
-    "GeoTIFFs of RSRP from any other tool.",
+    help="Names, with commas: methods, 'joint' (all cells of the log together, at visited places), "
+    "'single' (the map of 'predict --single'), 'default' ('single' corrected by 'joint'), "
+    "pipeline:NAME ('predict --method NAME'), 'reported' (the probability of being reported), "
+    "GeoTIFFs of RSRP from any other tool, or folders of <cell>_rsrp.tif.",
 )
 @click.option(
     "--block",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
 @prediction_options("crs", "target_crs")
 @prediction_options(*(name for name in COLUMN_OPTIONS if name != "top"), "bbox")
+@prediction_options("model", "device", "buildings", "buildings_layer", "sites", "sites_crs")
 @console_options
 def validate(
     measurements: Path,
@@ -132,6 +134,7 @@ def validate(
             top=top,
             folds=folds,
             seed=seed,
+            options=options,
             progress=console,
         )
         settings = {

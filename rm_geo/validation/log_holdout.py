@@ -13,27 +13,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from scipy.spatial import KDTree
 
-from rm_geo._types import BoolArray, Float64Array, FloatArray, IndexArray
+from rm_geo._types import BoolArray, Float64Array, IndexArray
 from rm_geo.errors import TooSmallError, UsageError
-from rm_geo.estimators.base import PointEstimator
-from rm_geo.estimators.registry import get_method, method_info
 from rm_geo.geostat.block_folds import block_numbers
-from rm_geo.geostat.coregionalization import JointCalibration, calibrate_joint, estimate_jointly
-from rm_geo.geostat.joint_correction import JointCorrection
-from rm_geo.geostat.street_ensemble import StreetEnsemble
-from rm_geo.grid import Grid
+from rm_geo.geostat.coregionalization import JointCalibration, calibrate_joint
+from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.measurements.model import Measurements
-from rm_geo.measurements.visits import Visits
-from rm_geo.products.radio_map import open_radio_map
+from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.log_bins import BIN_M, LogBins
-from rm_geo.raster.sparse import SparseRaster
+from rm_geo.validation.log_methods import (
+    REPORTED,
+    Case,
+    Evidence,
+    Predict,
+    evidence_matrix,
+    predictor,
+)
+from rm_geo.validation.metrics import area_under_curve
 from rm_geo.validation.repeated_passes import NoiseFloor, noise_floor
 
 HoldOut: TypeAlias = Literal["target", "all"]
@@ -50,57 +53,6 @@ _PAUSE: Final = np.timedelta64(120, "s")
 """A longer pause begins a new drive."""
 
 _RESAMPLES: Final = 500
-
-
-@dataclass(frozen=True)
-class Case:
-    """One cell with some of its places held out.
-
-    Attributes
-    ----------
-    bins : LogBins
-        The log without what is held out.
-    cell : str
-        Name of the cell.
-    position_m : ndarray of float64, shape (N, 2)
-        Held-out places.
-    calibration : callable
-        Gives the calibration of joint estimates without what is held out; computed once.
-    """
-
-    bins: LogBins
-    cell: str
-    position_m: Float64Array
-    calibration: Callable[[], JointCalibration]
-
-    @property
-    def readings(self) -> IndexArray:
-        """Bins with a reading of the cell that is not held out."""
-        return np.flatnonzero(self.bins.reported[:, self.bins.cells.index(self.cell)])
-
-    def level_dbm(self, at: IndexArray) -> Float64Array:
-        """Levels of the cell in bins."""
-        column = self.bins.cells.index(self.cell)
-        return np.asarray(self.bins.level_dbm[at, column], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Estimates at the held-out places of a case.
-
-    Attributes
-    ----------
-    level_dbm : ndarray of float64, shape (N,)
-        NaN where a method gives none.
-    std_db : ndarray of float64, shape (N,), or None
-        Standard deviations; None from methods that do not estimate them.
-    """
-
-    level_dbm: Float64Array
-    std_db: Float64Array | None = None
-
-
-Predict: TypeAlias = Callable[[Case], Prediction]
 
 
 @dataclass(frozen=True)
@@ -133,6 +85,9 @@ class LogScore:
         Probability of a difference of the other sign, by a bootstrap over blocks.
     rmse_by_distance_db : dict of str to float
         RMSE by distance to the nearest reading of the cell that was not held out.
+    auc, brier : float
+        Of the method ``reported`` alone: area under the ROC curve, and mean square error of the
+        probability, at all held-out visited places.
     """
 
     method: str
@@ -140,16 +95,18 @@ class LogScore:
     block_m: float
     points: int
     missing: int
-    rmse_db: float
-    mae_db: float
-    bias_db: float
-    correlation: float
-    within_6_db: float
-    interval_90: float
+    rmse_db: float = float("nan")
+    mae_db: float = float("nan")
+    bias_db: float = float("nan")
+    correlation: float = float("nan")
+    within_6_db: float = float("nan")
+    interval_90: float = float("nan")
     best_other: str = ""
     difference_db: float = float("nan")
     p_value: float = float("nan")
     rmse_by_distance_db: Mapping[str, float] = field(default_factory=dict)
+    auc: float = float("nan")
+    brier: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -194,7 +151,8 @@ def validate_log(
     top: int | None = 6,
     folds: int = 5,
     seed: int = 0,
-    evidence: Callable[[str, str], bool] | None = None,
+    evidence: Evidence | None = None,
+    options: PredictOptions | None = None,
     progress: Progress | None = None,
 ) -> LogValidation:
     """Judge methods on held-out blocks or drives of a log of several cells.
@@ -204,10 +162,11 @@ def validate_log(
     measurements : Measurements
         The log.
     methods : sequence of str
-        Classical methods of :func:`rm_geo.list_methods`; ``joint`` (the joint estimate of all
-        cells), ``single`` (the street ensemble of the cell alone), ``default`` (``single``
-        corrected by the joint estimates at visited places, as in :func:`rm_geo.predict`, without
-        a network), or the path of a GeoTIFF of RSRP.
+        Methods of :func:`rm_geo.list_methods` (networks without the correction by the
+        measurements); ``pipeline:NAME``, the map of :func:`rm_geo.predict` by a method;
+        ``single``, that of the default method; ``joint``, the joint estimate of all cells at
+        visited places; ``default``, ``single`` corrected by ``joint``; ``reported``, the
+        probability of being reported; a GeoTIFF of RSRP, or a folder of ``<cell>_rsrp.tif``.
     block_m : sequence of float
         Sides of the blocks in metres; each is a table of its own.
     hold_out : {"target", "all"}
@@ -226,6 +185,9 @@ def validate_log(
         Seed of the order of the blocks and of the bootstrap.
     evidence : callable, optional
         Whether the second cell may be used for the first, by their names.
+    options : PredictOptions, optional
+        Options of ``single``, ``default``, ``pipeline:NAME`` and networks: ``model``,
+        ``buildings`` (for ``pipeline:NAME+buildings``), ``sites`` and so on.
     progress : Progress, optional
         Counts the parts, and may cancel the work.
 
@@ -259,11 +221,16 @@ def validate_log(
         raise UsageError(
             f"A hold-out by {by} needs times, and the measurements have none.", parameter="by"
         )
-    predictors = {name: predictor(name, evidence) for name in dict.fromkeys(methods)}
-    if not predictors:
-        raise UsageError("Name at least one method.", parameter="methods")
+    names = tuple(dict.fromkeys(methods))
+    if not names or isinstance(methods, str):
+        raise UsageError("Name at least one method, in a list.", parameter="methods")
     grouped, _ = measurements.grouped()
     judged, left_out = _judged_cells(LogBins.of(grouped), cells, top)
+    predictors = {
+        name: predictor(name, judged, evidence=evidence, options=options)
+        for name in names
+        if name != REPORTED
+    }
     if not judged:
         raise TooSmallError(
             f"No cell has readings in {_LEAST_BINS} bins of {BIN_M:g} m.",
@@ -273,135 +240,19 @@ def validate_log(
     sizes = list(block_m) if by == "blocks" else [0.0]
     listener.start(len(sizes) * folds * len(judged), "parts", "hold-out")
     for size in sizes:
-        errors = _hold_out(
-            grouped, predictors, judged, _Split(hold_out, by, size, folds, seed), support, listener
-        )
+        parts = _Folds(grouped, judged, _Split(hold_out, by, size, folds, seed))
+        errors = _hold_out(parts, grouped, predictors, judged, support, evidence, listener)
         scores += _scores(errors, list(predictors), size, seed)
+        if REPORTED in names:
+            scores += _reported_scores(parts, judged, size)
     listener.finish()
+    if not scores:
+        raise TooSmallError(
+            "No cell has enough measurements outside of what is held out.",
+            hint="Take smaller blocks or more folds.",
+            parameter="block_m",
+        )
     return LogValidation(tuple(scores), noise_floor(grouped), left_out)
-
-
-def predictor(name: str, evidence: Callable[[str, str], bool] | None = None) -> Predict:
-    """Make the function of a method's name.
-
-    Parameters
-    ----------
-    name : str
-        As for :func:`validate_log`.
-    evidence : callable, optional
-        As for :func:`validate_log`.
-
-    Returns
-    -------
-    callable
-        Takes a :class:`Case`, and gives a :class:`Prediction`.
-
-    Raises
-    ------
-    UsageError
-        If there is no such method, or it cannot be evaluated at points.
-    InputError
-        If a file cannot be read.
-    """
-    if name == "joint":
-        return lambda case: _joint(case, evidence)
-    if name == "single":
-        return lambda case: Prediction(_ensemble(case).at(case.position_m))
-    if name == "default":
-        return lambda case: _default(case, evidence)
-    if Path(name).suffix.lower() in {".tif", ".tiff", ".vrt"}:
-        radio_map = open_radio_map(name)
-        return lambda case: Prediction(
-            np.asarray(radio_map.sample(*case.position_m.T), dtype=np.float64)
-        )
-    if method_info(name).is_network:
-        raise UsageError(
-            f"{name!r} is a network, which gives whole tiles and no single places.",
-            hint="Use 'rm-geo evaluate drive-test' with pipeline:NAME.",
-            parameter="methods",
-        )
-    estimator = get_method(name)
-    assert isinstance(estimator, PointEstimator)
-    return lambda case: _classical(case, estimator)
-
-
-def _ensemble(case: Case) -> StreetEnsemble:
-    """Fit the street ensemble to the readings of a case."""
-    at = case.readings
-    count = case.bins.count[at, case.bins.cells.index(case.cell)].astype(np.float64)
-    return StreetEnsemble.fit(
-        case.bins.position_m[at], case.level_dbm(at), 8.0 / np.minimum(count, 8.0)
-    )
-
-
-def _estimates(
-    case: Case, evidence: Callable[[str, str], bool] | None
-) -> tuple[FloatArray, FloatArray]:
-    """Joint estimates and deviations of the cell at all visited bins."""
-    matrix = None
-    if evidence is not None:
-        names = case.bins.cells
-        matrix = np.array([[evidence(first, second) for second in names] for first in names])
-    found = estimate_jointly(
-        case.bins, [case.cell], calibration=case.calibration(), evidence=matrix
-    )
-    return found.level_dbm[:, 0], found.std_db[:, 0]
-
-
-def _joint(case: Case, evidence: Callable[[str, str], bool] | None) -> Prediction:
-    """Joint estimate at the bin of each place; the cell alone where there is none."""
-    level_dbm, std_db = _estimates(case, evidence)
-    nearest = _nearest(case.bins.position_m, case.position_m)
-    at = np.where(nearest >= 0, level_dbm[nearest], np.nan).astype(np.float64)
-    std = np.where(nearest >= 0, std_db[nearest], np.nan).astype(np.float64)
-    if np.isnan(at).any():
-        alone = np.isnan(at)
-        at[alone] = _ensemble(case).at(case.position_m[alone])
-    return Prediction(at, std)
-
-
-def _nearest(visited_m: Float64Array, position_m: Float64Array) -> IndexArray:
-    """Find the visited bin of each place; -1 if it was not visited."""
-    distance, index = KDTree(visited_m).query(position_m)
-    return np.asarray(np.where(distance <= BIN_M, index, -1), dtype=np.int64)
-
-
-def _default(case: Case, evidence: Callable[[str, str], bool] | None) -> Prediction:
-    """Correct the ensemble by the joint estimates at visited places without a reading."""
-    ensemble = _ensemble(case)
-    at = ensemble.at(case.position_m)
-    level_dbm, std_db = _estimates(case, evidence)
-    readings = case.readings
-    unread = np.setdiff1d(np.flatnonzero(np.isfinite(level_dbm)), readings)
-    if not unread.size:
-        return Prediction(at)
-    visited_m = case.bins.position_m
-    correction = JointCorrection.fit(
-        visited_m[unread],
-        level_dbm[unread] - ensemble.at(visited_m[unread]),
-        std_db[unread].astype(np.float64),
-        visited_m[readings],
-        (1, 1),
-        1.0,
-    )
-    return Prediction(at if correction is None else at + correction.at(case.position_m))
-
-
-def _classical(case: Case, estimator: PointEstimator) -> Prediction:
-    """Evaluate a method at the held-out places, on pixels of 1 m."""
-    at = case.readings
-    places = np.concatenate([case.bins.position_m[at], case.position_m])
-    low = np.floor(places.min(axis=0)) - 1.0
-    size = np.ceil(places.max(axis=0) - low).astype(int) + 2
-    grid = Grid.create(low[0], low[1] + size[1], (int(size[1]), int(size[0])), 1.0, 32633)
-    row, col = (np.floor(axis).astype(np.int64) for axis in grid.to_pixel(*places[: at.size].T))
-    pixel, first = np.unique(row * grid.shape[1] + col, return_index=True)
-    level = case.level_dbm(at)[first].astype(np.float32)
-    sparse = SparseRaster(
-        grid, pixel, level, np.ones(pixel.size, np.int32), np.full(pixel.size, np.nan, np.float32)
-    )
-    rows, cols = grid.to_pixel(*case.position_m.T)
-    return Prediction(np.asarray(estimator.estimate_at(sparse, rows, cols), dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -415,9 +266,7 @@ class _Split:
     seed: int
 
     def groups(self, log: Measurements) -> IndexArray:
-        """Group of each row: its block, drive or day."""
-        if self.by == "blocks":
-            return np.asarray(block_numbers(log.y, log.x, self.block_m), dtype=np.int64)
+        """Group of each row: its drive or day."""
         assert log.time is not None
         if self.by == "day":
             _, day = np.unique(log.time.astype("datetime64[D]"), return_inverse=True)
@@ -428,75 +277,178 @@ class _Split:
         group[order] = np.cumsum(begins)
         return group
 
+    def blocks(self, x: Float64Array, y: Float64Array) -> IndexArray:
+        """Give each position the number of its block; a bin lies in one block."""
+        down, along = (np.floor(axis / BIN_M) * BIN_M + BIN_M / 2.0 for axis in (y, x))
+        return np.asarray(block_numbers(down, along, self.block_m), dtype=np.int64)
+
     def fold_of(self, groups: IndexArray) -> IndexArray:
         """Fold of each row: the groups in random order."""
-        order = np.random.default_rng(self.seed).permutation(int(groups.max()) + 1)
-        return np.asarray(order[groups] % self.folds, dtype=np.int64)
+        number = int(groups.max()) + 1
+        if number < 2:
+            what = f"one block of {self.block_m:g} m" if self.by == "blocks" else f"one {self.by}"
+            raise TooSmallError(
+                f"All measurements are in {what}: there is nothing to hold out.",
+                hint="Take smaller blocks.",
+                parameter="block_m" if self.by == "blocks" else "by",
+            )
+        order = np.random.default_rng(self.seed).permutation(number)
+        return np.asarray(order[groups] % min(self.folds, number), dtype=np.int64)
+
+
+class _Folds:
+    """The folds of a log: what is held out, and what is left.
+
+    Parameters
+    ----------
+    log : Measurements
+        Sorted by cell.
+    judged : sequence of str
+        Cells that are judged.
+    split : _Split
+        How the log is held out.
+    """
+
+    def __init__(self, log: Measurements, judged: Sequence[str], split: _Split) -> None:
+        self._log, self._judged, self._split = log, judged, split
+        _, self._parts = log.grouped()
+        self._bins = LogBins.of(log)
+        number = len(log)
+        if split.by == "blocks":  # those of the rows and of all visited bins
+            x, y = self._bins.position_m.T
+            groups = split.blocks(np.concatenate([log.x, x]), np.concatenate([log.y, y]))
+        else:
+            groups = split.groups(log)
+        fold_of = split.fold_of(groups)
+        self.groups, self._fold_of = groups[:number], fold_of[:number]
+        self._bin_fold = fold_of[number:] if split.by == "blocks" else None
+
+    def __len__(self) -> int:
+        return int(self._fold_of.max()) + 1
+
+    def held_rows(self, fold: int, cell: str) -> IndexArray:
+        """Rows of a cell that a fold holds out."""
+        rows = self._parts[cell].rows
+        return np.asarray(np.flatnonzero(self._fold_of[rows] == fold) + rows.start)
+
+    def kept_rows(self, fold: int, cell: str) -> Measurements:
+        """Measurements of a cell that a fold leaves."""
+        rows = self._parts[cell].rows
+        return self._log.select(np.flatnonzero(self._fold_of[rows] != fold) + rows.start)
+
+    def kept(self, fold: int, cells: Sequence[str]) -> LogBins:
+        """Bin the log without what is held out of some cells, or of all."""
+        if self._split.hold_out == "all":
+            return self.known(fold)
+        if self._bin_fold is not None:
+            columns = np.isin(self._bins.cells, cells)
+            return self._bins.hidden((self._bin_fold == fold)[:, None] & columns)
+        hidden = np.zeros(len(self._log), dtype=np.bool_)
+        for cell in cells:
+            hidden[self.held_rows(fold, cell)] = True
+        visits = self._log.visits()
+        return LogBins.of(replace(self._log.select(~hidden), places=visits))
+
+    def known(self, fold: int) -> LogBins:
+        """Bin the log without the places that a fold holds out."""
+        if self._bin_fold is not None:
+            return _selected(self._bins, self._bin_fold != fold)
+        return LogBins.of(replace(self._log.select(self._fold_of != fold), places=None))
+
+    def held_out(self, fold: int) -> LogBins:
+        """Bin what a fold holds out: the truth of the probability of being reported."""
+        if self._bin_fold is not None:
+            return _selected(self._bins, self._bin_fold == fold)
+        return LogBins.of(replace(self._log.select(self._fold_of == fold), places=None))
+
+    def calibration(self, fold: int, evidence: Evidence | None) -> Callable[[], JointCalibration]:
+        """Calibrate joint estimates when it is first asked for, and once."""
+        found: list[JointCalibration] = []
+
+        def calibration() -> JointCalibration:
+            if not found:
+                bins = self.kept(fold, self._judged)
+                found.append(calibrate_joint(bins, evidence=evidence_matrix(bins, evidence)))
+            return found[0]
+
+        return calibration
+
+
+def _selected(bins: LogBins, mask: BoolArray) -> LogBins:
+    """Select bins."""
+    return replace(
+        bins,
+        position_m=bins.position_m[mask],
+        level_dbm=bins.level_dbm[mask],
+        count=bins.count[mask],
+        visits=bins.visits[mask],
+    )
 
 
 def _hold_out(
+    folds: _Folds,
     log: Measurements,
     predictors: Mapping[str, Predict],
     judged: Sequence[str],
-    split: _Split,
     support: Support,
+    evidence: Evidence | None,
     progress: Progress,
 ) -> dict[str, _Errors]:
     """Estimate the judged cells where they are held out."""
-    groups = split.groups(log)
-    folds = split.fold_of(groups)
-    _, parts = log.grouped()
-    visits = log.visits()
     collected: dict[str, list[_Errors]] = {cell: [] for cell in judged}
-    judged_rows = np.zeros(len(log), dtype=np.bool_)
-    for cell in judged:
-        judged_rows[parts[cell].rows] = True
-    for fold in range(split.folds):
-        held = folds == fold
-        known = visits if split.hold_out == "target" else None
-        calibration = _once(_without(log, held & judged_rows, known, held))
+    for fold in range(len(folds)):
+        calibration = folds.calibration(fold, evidence)
         for cell in judged:
             progress.check()
-            own = np.zeros(len(log), dtype=np.bool_)
-            own[parts[cell].rows] = True
-            rows = np.flatnonzero(own & held)
             progress.advance()
-            if not rows.size:
+            held = folds.held_rows(fold, cell)
+            if not held.size or not predictors:
                 continue
-            hidden = own & held if split.hold_out == "target" else held
-            kept = _without(log, hidden, known, held)()
+            kept = folds.kept(fold, [cell])
             if cell not in kept.cells or kept.reported[:, kept.cells.index(cell)].sum() < 5:
                 continue
-            position, truth, block = _truth(log, rows, groups, support)
-            judgement = _judge(Case(kept, cell, position, calibration), truth, block, predictors)
+            position, truth, block = _truth(log, held, folds.groups, support)
+            case = Case(
+                kept,
+                cell,
+                position,
+                calibration,
+                partial(folds.kept_rows, fold, cell),
+                support == "pixel",
+            )
+            judgement = _judge(case, truth, block, predictors)
             if support == "20m":
                 judgement = _averaged(judgement, position)
             collected[cell].append(judgement)
     return {cell: _joined(found) for cell, found in collected.items() if found}
 
 
-def _without(
-    log: Measurements, hidden: BoolArray, visits: Visits | None, held: BoolArray
-) -> Callable[[], LogBins]:
-    """Bin a log without some rows; their places stay visited if ``visits`` are given."""
-
-    def bins() -> LogBins:
-        kept = log.select(~hidden if visits is not None else ~held)
-        return LogBins.of(kept if visits is None else replace(kept, places=visits))
-
-    return bins
-
-
-def _once(make: Callable[[], LogBins]) -> Callable[[], JointCalibration]:
-    """Calibrate when it is first asked for, and once."""
-    found: list[JointCalibration] = []
-
-    def calibration() -> JointCalibration:
-        if not found:
-            found.append(calibrate_joint(make()))
-        return found[0]
-
-    return calibration
+def _reported_scores(folds: _Folds, judged: Sequence[str], block_m: float) -> Iterator[LogScore]:
+    """Score the probability of being reported at visited places that are held out."""
+    found: dict[str, list[Float64Array]] = {cell: [] for cell in judged}
+    for fold in range(len(folds)):
+        known, held = folds.known(fold), folds.held_out(fold)
+        for cell in judged:
+            if cell not in known.cells or not len(held):
+                continue
+            probability = ReportedProbability.of_cell(known, cell).at(held.position_m)
+            column = held.cells.index(cell) if cell in held.cells else None
+            reported = np.zeros(len(held)) if column is None else held.reported[:, column]
+            found[cell].append(np.stack([probability, reported.astype(np.float64)]))
+    joined = {cell: np.concatenate(parts, axis=1) for cell, parts in found.items() if parts}
+    if not joined:
+        return
+    for cell, pairs in {"all": np.concatenate([*joined.values()], axis=1), **joined}.items():
+        probability, reported = pairs
+        yield LogScore(
+            REPORTED,
+            cell,
+            block_m,
+            int(reported.size),
+            0,
+            auc=area_under_curve(probability, reported > 0.5),
+            brier=float(np.mean((probability - reported) ** 2)),
+        )
 
 
 def _truth(

@@ -12,6 +12,7 @@ from typing import Any
 from rm_geo._util.atomic import replacing
 from rm_geo.io.provenance import describe_input, describe_software
 from rm_geo.validation.log_holdout import LogScore, LogValidation
+from rm_geo.validation.log_methods import REPORTED
 from rm_geo.validation.tables import write_csv
 
 
@@ -78,15 +79,23 @@ def table_text(result: LogValidation) -> str:
     lines: list[str] = []
     sizes = dict.fromkeys(score.block_m for score in result.scores)
     for size in sizes:
-        pooled = [s for s in result.scores if s.cell == "all" and s.block_m == size]
-        cells = {s.cell for s in result.scores if s.block_m == size} - {"all"}
+        of_size = [score for score in result.scores if score.block_m == size]
         where = f"blocks of {size:g} m" if size else "whole drives or days"
-        lines.append(f"{where} held out, {len(cells)} cells, {pooled[0].points:,} places")
-        lines.append(
-            f"{'method':<20}{'RMSE':>8}{'MAE':>8}{'bias':>8}{'corr.':>8}{'in 6 dB':>9}"
-            f"{'90 %':>7}{'to best':>9}{'p':>7}"
-        )
-        lines += [_row(score) for score in sorted(pooled, key=lambda s: s.rmse_db)]
+        levels = [s for s in of_size if s.cell == "all" and s.method != REPORTED]
+        if levels:
+            cells = {s.cell for s in of_size if s.method != REPORTED} - {"all"}
+            lines.append(f"{where} held out, {len(cells)} cells, {levels[0].points:,} places")
+            lines.append(
+                f"{'method':<20}{'RMSE':>8}{'MAE':>8}{'bias':>8}{'corr.':>8}{'in 6 dB':>9}"
+                f"{'90 %':>7}{'to best':>9}{'p':>7}"
+            )
+            lines += [_row(score) for score in sorted(levels, key=lambda s: s.rmse_db)]
+        lines += [
+            f"{where} held out, reported or not at {s.points:,} visited places: "
+            f"AUC {s.auc:.3f}, Brier score {s.brier:.3f}"
+            for s in of_size
+            if s.cell == "all" and s.method == REPORTED
+        ]
         lines.append("")
     floor = result.floor
     if not math.isnan(floor.within_pass_db):

@@ -292,6 +292,37 @@ class ErrorSums:
         )
 
 
+def area_under_curve(probability: ArrayLike, truth: ArrayLike) -> float:
+    """Area under the ROC curve: how often a true one has the larger probability; ties are halves.
+
+    Parameters
+    ----------
+    probability : array_like of float, shape (N,)
+        Anything that ranks.
+    truth : array_like of bool, shape (N,)
+        What is true.
+
+    Returns
+    -------
+    float
+        0..1; NaN if all are true, or none.
+
+    Examples
+    --------
+    >>> area_under_curve([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
+    0.75
+    """
+    from scipy.stats import rankdata
+
+    is_true = np.asarray(truth, dtype=np.bool_)
+    positive = int(is_true.sum())
+    negative = int(is_true.size) - positive
+    if not positive or not negative:
+        return math.nan
+    rank = float(rankdata(np.asarray(probability))[is_true].sum())
+    return (rank - positive * (positive + 1) / 2) / (positive * negative)
+
+
 def _ratio(part: float, whole: float) -> float:
     """Divide; NaN where there is nothing to divide by."""
     return part / whole if whole else math.nan

@@ -3,18 +3,22 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from rm_geo.cli.group import rm_geo as cli
 from rm_geo.errors import InputError, TooSmallError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.measurements.model import Measurements
-from rm_geo.validation.log_holdout import validate_log
+from rm_geo.measurements.visits import Visits
+from rm_geo.options import PredictOptions
+from rm_geo.validation.cells import validate
+from rm_geo.validation.log_holdout import _Folds, _Split, validate_log
 from rm_geo.validation.repeated_passes import noise_floor
 
 UTM = CRS.from_epsg(32633)
@@ -44,14 +48,13 @@ def pooled(result, block_m=50.0):
 
 def test_other_cells_help_where_only_the_target_is_held_out():
     drive = log()
-    target = pooled(validate_log(drive, ["single", "joint", "default"], block_m=[50], top=2))
+    chosen = {"block_m": [50], "top": 2, "options": PredictOptions(method="idw")}
+    target = pooled(validate_log(drive, ["single", "joint", "default"], **chosen))
     assert target["joint"].rmse_db < 0.6 * target["single"].rmse_db
     assert target["default"].rmse_db < 0.8 * target["single"].rmse_db
     assert target["single"].p_value < 0.05
     assert target["joint"].points == 2 * 240
-    everywhere = pooled(
-        validate_log(drive, ["single", "joint"], block_m=[50], top=2, hold_out="all")
-    )
+    everywhere = pooled(validate_log(drive, ["single", "joint"], hold_out="all", **chosen))
     assert everywhere["joint"].rmse_db > 0.9 * everywhere["single"].rmse_db
 
 
@@ -68,6 +71,86 @@ def test_scores_are_of_the_places_that_all_methods_estimated(tmp_path):
     assert scores["knn"].points == scores[str(path)].points == 120
     assert scores[str(path)].missing == 120
     assert scores["knn"].missing == 0
+
+
+def test_a_raster_in_another_crs_is_read_where_the_readings_are(tmp_path):
+    drive = log(cells=1)
+    x, y = Transformer.from_crs(UTM, 3857, always_xy=True).transform(drive.x, drive.y)
+    grid = Grid.covering(np.asarray(x), np.asarray(y), CRS.from_epsg(3857), margin_m=20)
+    path = tmp_path / "mercator.tif"
+    write_raster(path, np.full(grid.shape, -90, dtype=np.float32), grid, nodata=-9999)
+    score = pooled(validate_log(drive, [str(path)], block_m=[50]))[str(path)]
+    assert (score.points, score.missing) == (240, 0)
+
+
+def test_a_raster_shows_one_cell_and_a_folder_all(tmp_path):
+    grid = Grid.create(500_000, 5_000_050, (100, 1300), 1.0, 32633)
+    for cell, level in (("c0", -90), ("c1", -93)):
+        values = np.full(grid.shape, level, dtype=np.float32)
+        write_raster(tmp_path / f"{cell}_rsrp.tif", values, grid, nodata=-9999)
+    folder = str(tmp_path)
+    with pytest.raises(UsageError, match="shows one cell, and 2 are judged"):
+        validate_log(log(), [str(tmp_path / "c0_rsrp.tif")], block_m=[50], top=2)
+    with pytest.raises(InputError, match="has no c2_rsrp"):
+        validate_log(log(), [folder], block_m=[50], top=3)
+    scores = {s.cell: s for s in validate_log(log(), [folder], block_m=[50], top=2).scores}
+    assert scores["all"].points == 480
+    assert scores["c0"].bias_db == pytest.approx(scores["c1"].bias_db, abs=0.5)
+
+
+def test_maps_of_the_pipeline_are_read_at_the_held_out_places():
+    drive = log(cells=1, places=120)
+    options = PredictOptions(method="idw")
+    scores = pooled(
+        validate_log(drive, ["single", "pipeline:idw", "idw"], block_m=[60], options=options), 60.0
+    )
+    assert scores["single"].rmse_db == scores["pipeline:idw"].rmse_db
+    assert scores["single"].rmse_db < 1.1 * scores["idw"].rmse_db
+    assert all(score.missing == 0 for score in scores.values())
+
+
+def test_classical_methods_read_pixels_where_pixels_are_judged():
+    drive = log(cells=1)
+    blocks = {"block_m": 50, "folds": 5, "spacing_m": 1.0}
+    (alone, _) = validate(drive, ["nearest"], **blocks)
+    score = pooled(validate_log(drive, ["nearest"], block_m=[50], support="pixel"))["nearest"]
+    assert score.points == alone.points
+    assert score.rmse_db == pytest.approx(alone.rmse_db, rel=0.3)  # other origin of the blocks
+
+
+def test_the_probability_of_being_reported_is_scored_at_all_visited_places():
+    drive = log(cells=3, places=400)
+    first = np.asarray(drive.cell.tolist()) == "c0"
+    far = drive.x > 500_000 + 1000.0
+    drive = drive.select(np.flatnonzero(~(first & far)))  # c0 is heard in one half of the street
+    result = validate_log(drive, ["knn", "reported"], block_m=[50], top=3)
+    scores = {score.cell: score for score in result.scores if score.method == "reported"}
+    assert scores["c0"].points == 400
+    assert scores["c0"].auc > 0.97
+    assert scores["c0"].brier < 0.05
+    assert math.isnan(scores["c1"].auc)  # reported everywhere: nothing to rank
+    assert scores["c1"].brier == 0.0
+
+
+def test_no_visited_place_is_known_where_nobody_drove():
+    drive = log(cells=2)
+    beside = Visits(drive.x[:240] + 0.0, drive.y[:240] + 10.0)
+    split = _Split("all", "blocks", 50.0, 5, 0)
+    grouped, _ = replace(drive, places=beside).grouped()
+    folds = _Folds(grouped, ["c0"], split)
+    for fold in range(len(folds)):
+        kept, held = folds.kept(fold, ["c0"]), folds.held_out(fold)
+        assert len(kept) + len(held) == 480
+        blocks = {tuple(block) for block in np.floor(held.position_m / 50)}
+        assert not blocks & {tuple(block) for block in np.floor(kept.position_m / 50)}
+
+
+def test_blocks_that_are_no_multiple_of_a_bin_split_no_bin():
+    grouped, _ = log(cells=1).grouped()
+    folds = _Folds(grouped, ["c0"], _Split("target", "blocks", 33.0, 5, 0))
+    for fold in range(len(folds)):
+        held, kept = folds.held_rows(fold, "c0"), folds.kept(fold, ["c0"])
+        assert int(kept.count.sum()) == 240 - held.size
 
 
 def test_errors_of_means_are_smaller_than_those_of_pixels():
@@ -118,7 +201,8 @@ def test_cells_with_few_readings_are_left_out_with_the_reason():
     [
         ({"methods": ["kn"]}, UsageError, "no method 'kn'"),
         ({"methods": []}, UsageError, "at least one"),
-        ({"methods": ["radiocycle"]}, UsageError, "network"),
+        ({"methods": ["pipeline:idw+buildings"]}, UsageError, "needs buildings"),
+        ({"methods": ["knn"], "block_m": [5000]}, TooSmallError, "nothing to hold out"),
         ({"methods": ["missing.tif"]}, InputError, "missing.tif"),
         ({"methods": ["knn"], "cells": ["x"]}, UsageError, "no cell 'x'"),
         ({"methods": ["knn"], "block_m": [0]}, UsageError, "above 0 m"),
@@ -139,8 +223,6 @@ def test_the_noise_floor_tells_passes_apart():
 
 def write_csv(path, drive):
     lines = ["lat,lon,PCI,RSRP"]
-    from pyproj import Transformer
-
     lon, lat = Transformer.from_crs(UTM, 4326, always_xy=True).transform(drive.x, drive.y)
     names = [name[1:] for name in drive.cell.tolist()]
     rows = zip(lat, lon, names, drive.rsrp_dbm, strict=True)
