@@ -1,9 +1,11 @@
 """Accuracy on real drive tests: ``python benchmarks/field.py FOLDER``.
 
-FOLDER holds the drive tests: ``scanner_rayong``, ``scanner_bangkok`` and ``duke_cbrs``. A set that
-is not there is left out. For each set the cells with the most readings are held out in blocks of
-50 and 200 m, and estimated by each method at the held-out bins of 5 m. Writes ``field.csv`` and
-``field.md`` beside this file, in ``results``.
+FOLDER holds the drive tests: ``scanner_rayong``, ``scanner_bangkok``, ``duke_cbrs`` and
+``grid_chicago``. A set that is not there is left out. For each set the cells with the most
+readings are held out in blocks of 50 and 200 m, and in whole drives, and estimated by each method
+at the held-out bins of 5 m, also averaged over 20 m. In Chicago the share of the samples of each
+square that report a cell is estimated. Writes ``field.csv`` and ``field.md``, and ``shares.csv``
+and ``shares.md``, beside this file, in ``results``.
 """
 
 from __future__ import annotations
@@ -14,16 +16,31 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from rm_geo.geostat.block_folds import block_numbers
+from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.measurements.reader import read_measurements
 from rm_geo.validation.log_holdout import LogScore, validate_log
+from rm_geo.validation.metrics import area_under_curve
 from rm_geo.validation.tables import markdown_table, write_csv
 
-METHODS = ("knn", "idw", "street-ensemble", "joint", "default")
+METHODS = ("knn", "idw", "street-ensemble", "single", "joint", "default", "reported")
+QUICK = ("knn", "street-ensemble", "joint")
 SETS = (
     ("Rayong, scanner", "scanner_rayong/measurements.csv.gz"),
     ("Bangkok, scanner", "scanner_bangkok/measurements.csv.gz"),
     ("Duke, campus", "duke_cbrs/measurements.shp"),
 )
+SQUARES = (
+    ("Chicago, A-R4", "grid_chicago/A-R4.csv.gz"),
+    ("Chicago, V-R8", "grid_chicago/V-R8.csv.gz"),
+)
+BLOCKS_M = (50.0, 200.0)
+_FOLDS = 5
+_METRES = 111_320.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,7 @@ class Row:
         Side of the blocks.
     cells, points : int
         Judged cells, and held-out bins of all of them.
-    rmse_db, mae_db, bias_db, correlation, interval_90 : float
+    rmse_db, mae_db, bias_db, correlation, interval_90, auc, brier : float
         See :class:`rm_geo.validation.log_holdout.LogScore`.
     """
 
@@ -53,6 +70,71 @@ class Row:
     bias_db: float
     correlation: float
     interval_90: float
+    auc: float
+    brier: float
+
+
+@dataclass(frozen=True)
+class Share:
+    """Errors of the share of a square's samples that report a cell, means over the cells.
+
+    Attributes
+    ----------
+    data, method : str
+        Set and method.
+    block_m : float
+        Side of the blocks.
+    cells, squares : int
+        Cells in the most squares, and squares.
+    rmse, rank_correlation : float
+        Of the shares.
+    auc : float
+        Of being reported at all, all cells together.
+    """
+
+    data: str
+    block_m: float
+    method: str
+    cells: int
+    squares: int
+    rmse: float
+    rank_correlation: float
+    auc: float
+
+
+def shares_of(data: str, path: Path, most: int = 20) -> list[Share]:
+    """Estimate the shares of held-out squares, by the mean of the others and by kriging."""
+    table = pd.read_csv(path)
+    table["cell"] = table.rat + "_" + table.freq.astype(str) + "_" + table.cid.astype(str)
+    table["share"] = table["sample"] / table.total_sample
+    shares = table.pivot_table("share", ["grid_lat", "grid_lon"], "cell", "mean", fill_value=0.0)
+    truth = shares[table.cell.value_counts().index[:most]].to_numpy()
+    lat, lon = (np.asarray(shares.index.get_level_values(axis), float) for axis in (0, 1))
+    place_m = _METRES * np.column_stack([(lon - lon[0]) * np.cos(np.radians(lat.mean())), lat])
+    rows = []
+    for block_m in BLOCKS_M:
+        block = block_numbers(place_m[:, 1], place_m[:, 0], block_m)
+        fold = np.random.default_rng(0).permutation(int(block.max()) + 1)[block] % _FOLDS
+        mean, kriged = np.empty_like(truth), np.empty_like(truth)
+        for test in (fold == number for number in range(_FOLDS)):
+            mean[test] = truth[~test].mean(axis=0)
+            for cell in range(truth.shape[1]):
+                field = ReportedProbability.fit(place_m[~test], truth[~test, cell])
+                kriged[test, cell] = field.at(place_m[test])
+        rows += [
+            Share(
+                data,
+                block_m,
+                method,
+                truth.shape[1],
+                len(truth),
+                float(np.sqrt(((found - truth) ** 2).mean(axis=0)).mean()),
+                float(np.mean([spearmanr(a, b)[0] for a, b in zip(found.T, truth.T, strict=True)])),
+                area_under_curve(found.ravel(), truth.ravel() > 0.0),
+            )
+            for method, found in (("mean", mean), ("reported", kriged))
+        ]
+    return rows
 
 
 def other_antenna(first: str, second: str) -> bool:
@@ -85,6 +167,8 @@ def rows_of(data: str, hidden: str, scores: tuple[LogScore, ...]) -> list[Row]:
             score.bias_db,
             score.correlation,
             score.interval_90,
+            score.auc,
+            score.brier,
         )
         for score in scores
         if score.cell == "all"
@@ -109,19 +193,32 @@ def main() -> None:
         apart = validate_log(log, ("joint",), top=chosen.top, evidence=other_antenna)
         rows += rows_of(data, "the cell; other antennas only", apart.scores)
         all_hidden = validate_log(
-            log, ("knn", "street-ensemble", "default"), top=chosen.top, hold_out="all"
+            log, ("knn", "street-ensemble", "single", "default"), top=chosen.top, hold_out="all"
         )
         rows += rows_of(data, "all cells", all_hidden.scores)
+        means = validate_log(log, QUICK, top=chosen.top, support="20m")
+        rows += rows_of(data, "the cell; means over 20 m", means.scores)
+        if log.time is not None:
+            drives = validate_log(log, QUICK, top=chosen.top, by="log")
+            rows += rows_of(data, "the cell, in whole drives", drives.scores)
         floor = target.floor
         print(
             f"{data}: {time.perf_counter() - begun:.0f} s; floor {floor.within_pass_db:.1f} dB "
             f"within a pass, {floor.between_passes_db:.1f} dB between passes",
             flush=True,
         )
+    shares = [
+        row
+        for data, name in SQUARES
+        if (chosen.folder / name).exists()
+        for row in shares_of(data, chosen.folder / name)
+    ]
     results = Path(__file__).parent / "results"
+    write_csv(results / "shares.csv", shares)
+    (results / "shares.md").write_text(markdown_table(shares), encoding="utf-8")
     write_csv(results / "field.csv", rows)
     (results / "field.md").write_text(markdown_table(rows), encoding="utf-8")
-    print(markdown_table(rows))
+    print(markdown_table(rows), markdown_table(shares), sep="\n")
 
 
 if __name__ == "__main__":
