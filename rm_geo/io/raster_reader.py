@@ -88,12 +88,15 @@ class RasterFile:
         Geometry of the whole raster.
     tags : mapping of str to str
         Metadata of the file.
+    unit : str
+        Unit of the band as the file states it, such as ``dBm``; empty where it states none.
     """
 
     path: Path
     band: int
     grid: Grid
     tags: Mapping[str, str]
+    unit: str = ""
 
     def read(self, rows: slice, cols: slice) -> FloatArray:
         """Read a window.
@@ -138,7 +141,9 @@ def open_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
     source = Path(path)
     with _opened(source) as dataset:
         index = _chosen_band(dataset, source, band)
-        return RasterFile(source, index, _grid_of(dataset, source), dict(dataset.tags()))
+        tags = dict(dataset.tags())
+        unit = dataset.units[index - 1] or tags.get("units", "")
+        return RasterFile(source, index, _grid_of(dataset, source), tags, unit)
 
 
 @contextmanager

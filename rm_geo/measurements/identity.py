@@ -114,6 +114,8 @@ class CellIdentity:
         Values in the log; empty where missing or not unique.
     channel : float
         EARFCN or NR-ARFCN; NaN where unknown.
+    pci : int or None
+        Physical cell identity; None where unknown or not unique.
     """
 
     name: str | None
@@ -122,6 +124,7 @@ class CellIdentity:
     technology: str = ""
     carrier: str = ""
     channel: float = float("nan")
+    pci: int | None = None
 
 
 @dataclass(frozen=True)
@@ -806,6 +809,7 @@ def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdent
             keys[key] = None
     channel = only({row.get("channel") for row in members})
     number = _number(channel) if channel else None
+    pci = only({row.get("pci") for row in members})
     return CellIdentity(
         name,
         tuple(keys),
@@ -813,6 +817,7 @@ def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdent
         technology=only({row.get("technology") for row in members}),
         carrier=only({row.carrier for row in members}),
         channel=float("nan") if number is None else float(number),
+        pci=int(pci) if pci.isdecimal() else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -314,7 +315,8 @@ def _write_results(
 ) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
-    technology = cell.measurements.identity_of(cell.label).technology
+    identity = cell.measurements.identity_of(cell.label)
+    technology = identity.technology
     noise_db = options.method.noise_db
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
@@ -352,6 +354,8 @@ def _write_results(
         "cell": cell.cell,
         "cell_name": cell.label,
         **({"technology": technology} if technology else {}),
+        **({"channel": f"{identity.channel:g}"} if math.isfinite(identity.channel) else {}),
+        **({} if identity.pci is None else {"pci": str(identity.pci)}),
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(len(sparse)),
     }

@@ -22,7 +22,7 @@ from rm_geo.sites.site import Site
 if TYPE_CHECKING:
     import xarray
 
-LayerName: TypeAlias = Literal["rsrp_dbm", "building_probability", "std_db"]
+LayerName: TypeAlias = Literal["rsrp_dbm", "building_probability", "std_db", "reported_probability"]
 """Names of the layers of a radio map."""
 
 _BLOCK_PX: Final = 256
@@ -46,6 +46,12 @@ _KINDS: Final[Mapping[LayerName, _LayerKind]] = MappingProxyType(
         ),
         "std_db": _LayerKind(
             "_uncertainty", "standard deviation", "dB", "standard deviation of RSRP"
+        ),
+        "reported_probability": _LayerKind(
+            "_reported",
+            "probability of being reported",
+            "1",
+            "probability of being reported",
         ),
     }
 )
@@ -89,6 +95,8 @@ class RadioMap:
         Probability of a building, 0..1; NaN where unknown.
     std_db : array_like of float, shape (H, W), optional
         Standard deviation of the RSRP in dB; NaN where unknown.
+    reported_probability : array_like of float, shape (H, W), optional
+        Probability that a pass reports the cell, 0..1; NaN where unknown.
     site : Site, optional
         The cell's transmitter.
     tags : mapping of str to str, optional
@@ -123,6 +131,7 @@ class RadioMap:
         building_probability: ArrayLike | None = None,
         std_db: ArrayLike | None = None,
         *,
+        reported_probability: ArrayLike | None = None,
         site: Site | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -130,6 +139,7 @@ class RadioMap:
             "rsrp_dbm": rsrp_dbm,
             "building_probability": building_probability,
             "std_db": std_db,
+            "reported_probability": reported_probability,
         }
         layers = {name: _frozen(values) for name, values in given.items() if values is not None}
         for name, values in layers.items():
@@ -187,6 +197,11 @@ class RadioMap:
     def std_db(self) -> FloatArray | None:
         """Standard deviation in dB, shape (H, W), read-only; None without that layer."""
         return self._read("std_db") if self.has("std_db") else None
+
+    @property
+    def reported_probability(self) -> FloatArray | None:
+        """Probability that a pass reports the cell, 0..1, shape (H, W); None without that layer."""
+        return self._read("reported_probability") if self.has("reported_probability") else None
 
     def has(self, layer: LayerName) -> bool:
         """Tell whether there is a layer, reading nothing."""
@@ -275,7 +290,7 @@ class RadioMap:
         ----------
         x, y : array_like of float, shape (n,)
             World coordinates in metres, in the CRS of the grid.
-        layer : {"rsrp_dbm", "building_probability", "std_db"}
+        layer : {"rsrp_dbm", "building_probability", "std_db", "reported_probability"}
             What to read.
 
         Returns
@@ -310,7 +325,7 @@ class RadioMap:
         ----------
         path : path-like
             File of the RSRP, such as ``40_rsrp.tif``. Further layers are written beside it:
-            ``40_buildings.tif``, ``40_uncertainty.tif``.
+            ``40_buildings.tif``, ``40_uncertainty.tif``, ``40_reported.tif``.
 
         Returns
         -------
@@ -397,9 +412,9 @@ class RadioMap:
         ----------
         dataset : xarray.Dataset or xarray.DataArray
             Over ``y`` and ``x``, with a projected CRS in metres in ``spatial_ref``, as rioxarray
-            makes it. A dataset has ``rsrp_dbm``, and may have ``building_probability`` and
-            ``std_db``; an array is RSRP in dBm. A ``_FillValue`` that is still in the values
-            becomes NaN.
+            makes it. A dataset has ``rsrp_dbm``, and may have ``building_probability``,
+            ``std_db`` and ``reported_probability``; an array is RSRP in dBm. A ``_FillValue``
+            that is still in the values becomes NaN.
 
         Returns
         -------
@@ -444,9 +459,9 @@ def open_radio_map(path: str | os.PathLike[str]) -> RadioMap:
     Parameters
     ----------
     path : path-like
-        Raster of RSRP in dBm, such as ``40_rsrp.tif``. ``40_buildings.tif`` and
-        ``40_uncertainty.tif`` beside it become the layers ``building_probability`` and
-        ``std_db``.
+        Raster of RSRP in dBm, such as ``40_rsrp.tif``. ``40_buildings.tif``,
+        ``40_uncertainty.tif`` and ``40_reported.tif`` beside it become the layers
+        ``building_probability``, ``std_db`` and ``reported_probability``.
 
     Returns
     -------
@@ -510,7 +525,7 @@ def _site_of(tags: Mapping[str, str]) -> Site | None:
     """Read the site from the tags of a map; None where they name none."""
     try:
         x, y = (float(text) for text in tags["transmitter_xy"].split())
-        frequency = tags.get("frequency_mhz")
+        frequency = None if tags.get("frequency") == "assumed" else tags.get("frequency_mhz")
         return Site(
             x,
             y,

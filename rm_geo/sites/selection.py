@@ -47,6 +47,9 @@ class SiteChoice:
         Uncertainty in metres of an estimated position, used or not; None without an estimate.
     warnings : tuple of str
         Warnings for the user.
+    frequency_known : bool
+        Whether the carrier is stated by the log, the table or the options; else it is the usual
+        one.
     """
 
     facts: SiteInfo
@@ -54,6 +57,7 @@ class SiteChoice:
     intercept_origin: str = "unknown"
     uncertainty_m: float | None = None
     warnings: tuple[str, ...] = ()
+    frequency_known: bool = True
 
     @property
     def tags(self) -> dict[str, str]:
@@ -63,6 +67,8 @@ class SiteChoice:
             "intercept": self.intercept_origin,
             "frequency_mhz": f"{self.facts.frequency_mhz:g}",
         }
+        if not self.frequency_known:
+            tags["frequency"] = "assumed"
         if self.facts.transmitter_xy is not None:
             x, y = self.facts.transmitter_xy
             tags["transmitter_xy"] = f"{x:.2f} {y:.2f}"
@@ -122,13 +128,15 @@ def choose_site(
     'site table'
     """
     warnings: list[str] = []
-    mhz = measured_carrier_mhz(measurements) or frequency_mhz or DEFAULT_FREQUENCY_MHZ
+    stated_mhz = measured_carrier_mhz(measurements) or frequency_mhz
+    mhz = stated_mhz or DEFAULT_FREQUENCY_MHZ
     listed = None if sites is None else match_site(sites, measurements)
     if listed is not None:
         if listed.frequency_mhz is not None:
-            mhz = listed.frequency_mhz
+            mhz = stated_mhz = listed.frequency_mhz
         doubts = require_near(listed, measurements)
-        return _choice(listed, "site table", measurements, eirp_dbm, mhz, None, doubts)
+        choice = _choice(listed, "site table", measurements, eirp_dbm, mhz, None, doubts)
+        return replace(choice, frequency_known=stated_mhz is not None)
     if sites is not None:
         warnings.append("the site table does not name it.")
     guess = estimate_position(measurements)
@@ -137,14 +145,16 @@ def choose_site(
             "the transmitter's position is estimated from the measurements, to about "
             f"{guess.uncertainty_m:.0f} m; a site table (`sites`) is better."
         )
-        return _choice(
+        choice = _choice(
             guess, "estimated", measurements, eirp_dbm, mhz, guess.uncertainty_m, warnings
         )
+        return replace(choice, frequency_known=stated_mhz is not None)
     warnings.append("the transmitter's position is unknown; a site table (`sites`) is better.")
     return SiteChoice(
         SiteInfo(frequency_mhz=mhz),
         uncertainty_m=None if guess is None else guess.uncertainty_m,
         warnings=tuple(warnings),
+        frequency_known=stated_mhz is not None,
     )
 
 

@@ -195,24 +195,55 @@ def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None
     """
     names = [name for name in measurements.cell.present() if name is not None]
     keys = [key for name in names for key in measurements.identity_of(name).keys]
-    wanted = {_as_number(key): rank for rank, key in reversed(list(enumerate([*names, *keys])))}
+    fitting = sites_named(sites, [*names, *keys], measured_carrier_mhz(measurements))
+    if not fitting:
+        return None
+    strongest = _strongest(measurements.rsrp_dbm, 20)
+    x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
+    return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
+
+
+def sites_named(
+    sites: Sequence[Site], names: Sequence[str], frequency_mhz: float | None = None
+) -> list[Site]:
+    """Find the sites of a cell in a site table, by its names and its carrier.
+
+    Parameters
+    ----------
+    sites : sequence of Site
+        A site table.
+    names : sequence of str
+        Names of the cell, the most specific first. A number is compared as a number: ``008`` is
+        8.
+    frequency_mhz : float, optional
+        Carrier of the cell; sites of that carrier take precedence.
+
+    Returns
+    -------
+    list of Site
+        Those that fit the most specific name that the table has; several where an identity is
+        reused.
+
+    Examples
+    --------
+    >>> [site.x for site in sites_named([Site(1.0, 0.0, cell="8")], ["9", "008"])]
+    [1.0]
+    """
+    wanted = {_as_number(name): rank for rank, name in reversed(list(enumerate(names)))}
     ranked = [
         (wanted[_as_number(s.cell)], s) for s in sites if s.cell and _as_number(s.cell) in wanted
     ]
     if not ranked:
-        return None
-    best = min(rank for rank, _ in ranked)  # the most specific name of the cell
+        return []
+    best = min(rank for rank, _ in ranked)
     fitting = [site for rank, site in ranked if rank == best]
-    carrier = measured_carrier_mhz(measurements)
-    if carrier is not None:
-        stated = [s for s in fitting if s.frequency_mhz is not None]
-        same = [
-            s for s in stated if abs(float(s.frequency_mhz or 0.0) - carrier) <= _SAME_CARRIER_MHZ
-        ]
-        fitting = same or [s for s in fitting if s.frequency_mhz is None] or fitting
-    strongest = _strongest(measurements.rsrp_dbm, 20)
-    x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
-    return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
+    if frequency_mhz is None:
+        return fitting
+    stated = [s for s in fitting if s.frequency_mhz is not None]
+    same = [
+        s for s in stated if abs(float(s.frequency_mhz or 0.0) - frequency_mhz) <= _SAME_CARRIER_MHZ
+    ]
+    return same or [s for s in fitting if s.frequency_mhz is None] or fitting
 
 
 def _as_number(text: str) -> str:

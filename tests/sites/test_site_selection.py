@@ -84,6 +84,7 @@ def test_the_carrier_is_the_tables_the_measurements_the_options_or_the_usual_one
     assert choice.facts.frequency_mhz == expected
     assert choice.facts.intercept_dbm == pytest.approx(18.0 - free_space_loss_1m_db(expected))
     assert choice.tags["frequency_mhz"] == f"{expected:g}"
+    assert (choice.tags.get("frequency") == "assumed") == (expected == 2000.0)
 
 
 def test_a_certain_estimate_is_used_with_a_warning(points, monkeypatch):

@@ -1,0 +1,1 @@
+"""Planning: what is derived from the radio maps of many cells."""
