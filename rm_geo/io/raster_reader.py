@@ -121,13 +121,17 @@ class RasterFile:
             return _decode(dataset, self.band, window)
 
 
-def open_raster(path: str | os.PathLike[str], *, band: int | None = None) -> RasterFile:
+def open_raster(
+    path: str | os.PathLike[str], *, band: int | None = None, classes: bool = False
+) -> RasterFile:
     """Open one band of a georeferenced raster without reading its values.
 
     Parameters
     ----------
     path, band
         As for :func:`read_raster`.
+    classes : bool
+        Accept a band with a colour table: its values are numbers of classes.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def open_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
     """
     source = Path(path)
     with _opened(source) as dataset:
-        index = _chosen_band(dataset, source, band)
+        index = _chosen_band(dataset, source, band, classes)
         tags = dict(dataset.tags())
         unit = dataset.units[index - 1] or tags.get("units", "")
         return RasterFile(source, index, _grid_of(dataset, source), tags, unit)
@@ -164,7 +168,7 @@ def _opened(source: Path) -> Iterator[DatasetReader]:
         ) from error
 
 
-def _chosen_band(dataset: DatasetReader, path: Path, band: int | None) -> int:
+def _chosen_band(dataset: DatasetReader, path: Path, band: int | None, classes: bool) -> int:
     """Choose the band to read, or explain why there is none."""
     if dataset.count == 0:
         raise InputError(
@@ -181,7 +185,7 @@ def _chosen_band(dataset: DatasetReader, path: Path, band: int | None) -> int:
     index = band or 1
     if index not in dataset.indexes:
         raise InputError(f"{path} has no band {index}; it has {dataset.count}.", path=path)
-    if dataset.colorinterp[index - 1] == ColorInterp.palette:
+    if dataset.colorinterp[index - 1] == ColorInterp.palette and not classes:
         raise InputError(
             f"{path} holds colour numbers, not levels.",
             hint="Export the raster's data, not its rendered image.",

@@ -12,14 +12,13 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rasterio.enums import Resampling
 from scipy import ndimage
 
@@ -29,8 +28,8 @@ from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason
 from rm_geo.products.colormap import BUILDING_RAMP, RSRP_BREAKS_DBM, RSRP_RAMP, ColourRamp
+from rm_geo.products.fonts import sans_serif
 
-Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels of the picture."""
 
@@ -298,7 +297,7 @@ def _draw_bar(
         pen.line([(right, y), (right + 5, y)], fill=_INK)
         text = f"{tick:g}".replace("-", "\N{MINUS SIGN}")
         _write(pen, text, (right + 9, y), _LABEL_PX, "lm")
-        widest = max(widest, pen.textlength(text, font=_font(_LABEL_PX)))
+        widest = max(widest, pen.textlength(text, font=sans_serif(_LABEL_PX)))
     upright = Image.new("RGB", (bottom - top, 2 * _LABEL_PX), _PAPER)
     _write(
         ImageDraw.Draw(upright),
@@ -320,7 +319,7 @@ def _draw_scale(pen: ImageDraw.ImageDraw, panel: Box, width_m: float) -> None:
     length = length_m / width_m * panel_px
     left, bottom = panel[0] + 0.04 * panel_px, panel[3] - 16.0
     middle = left + length / 2
-    half = max(length, pen.textlength(text, font=_font(_LABEL_PX))) / 2
+    half = max(length, pen.textlength(text, font=sans_serif(_LABEL_PX))) / 2
     pen.rectangle((middle - half - 8, bottom - 32, middle + half + 8, bottom + 8), fill=_PAPER)
     pen.rectangle((left, bottom - 6, left + length, bottom), fill=_INK)
     _write(pen, text, (middle, bottom - 12), _LABEL_PX, "ms")
@@ -355,7 +354,7 @@ def _write(
     room_px: float = math.inf,
 ) -> None:
     """Write a text, its end cut off where there is no room for it."""
-    font = _font(size_px)
+    font = sans_serif(size_px)
     kept = len(text)
     while kept > 0 and pen.textlength(_cut(text, kept), font=font) > room_px:
         kept -= 1
@@ -365,14 +364,3 @@ def _write(
 def _cut(text: str, kept: int) -> str:
     """Keep a text's beginning, and show that there was more."""
     return text if kept == len(text) else text[:kept] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _font(size_px: int) -> Font:
-    """Give the sans serif that matplotlib carries, for it has more scripts than Pillow's own."""
-    # Where a package lies can be asked without importing it.
-    found = find_spec("matplotlib")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if path.is_file():
-            return ImageFont.truetype(path, size_px)
-    return ImageFont.load_default(size_px)

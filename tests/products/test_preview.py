@@ -129,7 +129,7 @@ def test_missing_font_falls_back_to_the_one_of_pillow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_it = save(tmp_path / "a.png", (40, 40)).read_bytes()
-    monkeypatch.setattr("rm_geo.products.preview.find_spec", lambda name: None)
+    monkeypatch.setattr("rm_geo.products.fonts.find_spec", lambda name: None)
     assert save(tmp_path / "b.png", (40, 40)).read_bytes() != with_it
 
 
