@@ -416,6 +416,31 @@ class RadioMapSet:
                     yield band
             start = rows.stop
 
+    def window(
+        self,
+        rows: slice,
+        cols: slice,
+        *,
+        layers: Sequence[BandLayer] = ("std_db", "reported_probability"),
+    ) -> MapSetBand | None:
+        """Read a rectangular part of the maps.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Pixels of the grid, with start and stop; what lies outside is cut off.
+        layers : sequence of {"std_db", "reported_probability"}
+            Which layers to read besides the level.
+
+        Returns
+        -------
+        MapSetBand or None
+            None if no map reaches into the part.
+        """
+        wanted: list[LayerName] = [layer for layer in layers if self.has(layer)]
+        height, width = self.grid.shape
+        return self._band(_common(rows, slice(0, height)), _common(cols, slice(0, width)), wanted)
+
     def _layout(self, start: int, max_bytes: int, layers: int) -> tuple[slice, list[slice]]:
         """Choose the height of the next bands, and their columns."""
         height, width = self.grid.shape
