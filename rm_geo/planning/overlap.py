@@ -14,7 +14,7 @@ from rm_geo.planning.best_server import LevelSums
 from rm_geo.planning.map_set import MapSetBand
 from rm_geo.planning.outlines import class_polygons
 from rm_geo.planning.product import PlanContext, Product, ProductResult, RasterLayer
-from rm_geo.planning.ranking import Ranking
+from rm_geo.planning.ranking import Ranking, candidates
 from rm_geo.products.colormap import Colour
 
 SERVERS_FILE: Final = "servers.tif"
@@ -62,13 +62,8 @@ def count_servers(
     >>> count_servers(band, rank_cells(band), margin_db=6.0, floor_dbm=-115.0)
     array([[2, 0]], dtype=uint8)
     """
-    lowest = np.maximum(ranking.best_dbm - np.float32(margin_db), np.float32(floor_dbm))
     count = np.zeros(band.shape, dtype=np.uint16)
-    for place, level in enumerate(band.rsrp_dbm):
-        with np.errstate(invalid="ignore"):
-            near = level >= lowest
-        if ranking.counted is not None:
-            near &= ranking.counted[place]
+    for _, near in candidates(band, ranking, margin_db=margin_db, floor_dbm=floor_dbm):
         count += near
     known = np.isfinite(ranking.best_dbm)
     return np.where(known, np.minimum(count, _MOST - 1), _MOST).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,3 +114,43 @@ def _counted(band: MapSetBand, min_reported: float) -> BoolArray | None:
         return None
     counted: BoolArray = ~(rare & (known & ~rare).any(axis=0))
     return counted
+
+
+def candidates(
+    band: MapSetBand, ranking: Ranking, *, margin_db: float, floor_dbm: float
+) -> Iterator[tuple[int, BoolArray]]:
+    """Tell where each cell of a band serves nearly as well as the best.
+
+    Parameters
+    ----------
+    band : MapSetBand
+        Levels of the cells.
+    ranking : Ranking
+        Their ranking.
+    margin_db : float
+        Largest difference from the best in dB.
+    floor_dbm : float
+        Lowest level of a cell that counts.
+
+    Yields
+    ------
+    cell : int
+        Position in ``RadioMapSet.cells``.
+    near : ndarray of bool, shape (h, w)
+        Where it counts.
+
+    Examples
+    --------
+    >>> level = np.array([[[-80.0, -118.0]], [[-84.0, np.nan]]], np.float32)
+    >>> band = MapSetBand(slice(0, 1), slice(0, 2), np.array([3, 7]), level)
+    >>> near = candidates(band, rank_cells(band), margin_db=6.0, floor_dbm=-115.0)
+    >>> [(cell, where.tolist()) for cell, where in near]
+    [(3, [[True, False]]), (7, [[True, False]])]
+    """
+    lowest = np.maximum(ranking.best_dbm - np.float32(margin_db), np.float32(floor_dbm))
+    for place, level in enumerate(band.rsrp_dbm):
+        with np.errstate(invalid="ignore"):
+            near: BoolArray = level >= lowest
+        if ranking.counted is not None:
+            near &= ranking.counted[place]
+        yield int(band.cells[place]), near

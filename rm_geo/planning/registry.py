@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from rm_geo.errors import UsageError
-from rm_geo.planning import best_server, coverage, overlap
+from rm_geo.planning import best_server, coverage, interference, overlap, overshoot, pci
 from rm_geo.planning.product import Product
 
 
@@ -27,6 +27,9 @@ def all_products() -> tuple[Product, ...]:
         *best_server.PRODUCTS,
         *overlap.PRODUCTS,
         *coverage.PRODUCTS,
+        *interference.PRODUCTS,
+        *pci.PRODUCTS,
+        *overshoot.PRODUCTS,
     )
 
 

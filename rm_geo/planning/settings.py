@@ -194,6 +194,105 @@ class HoleSettings(SettingsGroup):
     rank_by: HoleRank = Field("area", description="What the holes are ranked by.")
 
 
+class InterferenceSettings(SettingsGroup):
+    """Radio parameters of interference."""
+
+    technology: Literal["lte", "nr", "nb-iot", "other"] = Field(
+        "lte",
+        description="Which resource grid the carriers have; there is no SINR for others.",
+    )
+    bandwidth_mhz: float = Field(
+        10.0, gt=0.0, description="Channel bandwidth in MHz, over which RSSI is measured."
+    )
+    subcarrier_khz: float = Field(
+        30.0, gt=0.0, description="Subcarrier spacing of NR in kHz: 15, 30 or 60."
+    )
+    noise_figure_db: float = Field(
+        9.0, ge=0.0, le=40.0, description="Noise figure of the receiver in dB."
+    )
+    load: float = Field(
+        1.0, ge=0.0, le=1.0, description="Share of the resource elements for data in use."
+    )
+    same_carrier: bool = Field(
+        False, description="All cells share one carrier, whatever the maps say."
+    )
+    quantities: tuple[Literal["sinr", "rsrq", "rssi", "ci"], ...] = Field(
+        ("sinr", "rsrq", "rssi", "ci"), min_length=1, description="Which rasters are written."
+    )
+
+
+class NeighbourSettings(SettingsGroup):
+    """Which cells are neighbours, for conflicts of their physical identities."""
+
+    min_share: float = Field(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="Two cells are neighbours if the area where both serve, as in `overlap`, is at "
+        "least this share of the smaller area of the two.",
+    )
+    min_area_m2: float = Field(
+        400.0, ge=0.0, description="Smallest common area of neighbours in square metres."
+    )
+
+
+class OvershootSettings(SettingsGroup):
+    """Which cells reach too far."""
+
+    max_km: float = Field(
+        5.0, gt=0.0, description="A place farther from its site than this is far."
+    )
+    max_times_median: float = Field(
+        3.0,
+        gt=1.0,
+        description="A place farther than this multiple of the cell's median distance is far.",
+    )
+    min_area_m2: float = Field(
+        2500.0, ge=0.0, description="Smallest far area that is reported, in square metres."
+    )
+
+
+class SectorSettings(SettingsGroup):
+    """Sector wedges."""
+
+    radius_m: float | None = Field(
+        None,
+        gt=0.0,
+        description="Radius of the wedges in metres; a third of the median distance between "
+        "neighbouring sites if not given.",
+    )
+
+
+class StatisticsSettings(SettingsGroup):
+    """Statistics of areas."""
+
+    grid_m: float = Field(100.0, ge=10.0, le=500.0, description="Side of the squares in metres.")
+    percentiles: tuple[float, ...] = Field(
+        (5.0, 50.0, 95.0), description="Percentiles of the level, 0..100."
+    )
+    weight: Literal["area", "population", "roads"] = Field(
+        "area", description="What the shares and means are weighted by."
+    )
+
+
+class NextDriveSettings(SettingsGroup):
+    """Where to drive next."""
+
+    budget_km: float = Field(10.0, gt=0.0, description="Length to drive in km.")
+    range_m: float = Field(
+        50.0,
+        gt=0.0,
+        description="Distance in metres at which the correlation of the errors of a map has "
+        "fallen to 1/e.",
+    )
+    noise_db: float = Field(
+        2.0, ge=0.0, description="Standard deviation of a measurement of a place in dB."
+    )
+    segment_m: float = Field(
+        100.0, gt=0.0, description="Length of the pieces that roads are divided into, in metres."
+    )
+
+
 class OutlineSettings(SettingsGroup):
     """Outlines of polygons and lines."""
 
@@ -250,6 +349,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         },
         "servers": {"minimum_dbm": -132.0},
         "overlap": {"floor_dbm": -117.0},
+        "interference": {"technology": "nr", "bandwidth_mhz": 100.0},
     },
     "nb-iot": {
         "coverage": {
@@ -264,6 +364,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         },
         "servers": {"minimum_dbm": -140.0},
         "overlap": {"floor_dbm": -132.0},
+        "interference": {"technology": "nb-iot", "noise_figure_db": 5.0},
     },
     "lora": {
         "coverage": {
@@ -279,6 +380,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         },
         "servers": {"minimum_dbm": -140.0},
         "overlap": {"floor_dbm": -136.0},
+        "interference": {"technology": "other"},
     },
 }
 """Settings of technologies by group. LTE and NR: breaks of 10 dB above the weakest level at which
@@ -300,7 +402,8 @@ class PlanSettings(SettingsGroup):
     ----------
     preset : {"lte", "nr-fr1", "nb-iot", "lora"}
         The technology whose thresholds are the defaults.
-    coverage, servers, overlap, holes, outlines : OptionGroup
+    coverage, servers, overlap, holes, outlines, interference, neighbours, overshoot, sectors, \
+    statistics, next_drive : SettingsGroup
         The settings by theme.
 
     Raises
@@ -324,6 +427,12 @@ class PlanSettings(SettingsGroup):
     overlap: OverlapSettings = Field(default_factory=OverlapSettings)
     holes: HoleSettings = Field(default_factory=HoleSettings)
     outlines: OutlineSettings = Field(default_factory=OutlineSettings)
+    interference: InterferenceSettings = Field(default_factory=InterferenceSettings)
+    neighbours: NeighbourSettings = Field(default_factory=NeighbourSettings)
+    overshoot: OvershootSettings = Field(default_factory=OvershootSettings)
+    sectors: SectorSettings = Field(default_factory=SectorSettings)
+    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
+    next_drive: NextDriveSettings = Field(default_factory=NextDriveSettings)
 
     if not TYPE_CHECKING:
 
