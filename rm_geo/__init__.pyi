@@ -19,6 +19,7 @@ from .measurements.reader import read_measurements as read_measurements
 from .options import PredictOptions as PredictOptions
 from .pipeline.dry_run import dry_run as dry_run
 from .pipeline.predict import predict as predict
+from .planning.export import export_map as export_map
 from .products.radio_map import RadioMap as RadioMap
 from .products.radio_map import open_radio_map as open_radio_map
 from .products.summary import CellResult as CellResult
@@ -66,6 +67,7 @@ __all__ = [
     "dry_run",
     "errors",
     "estimate_jointly",
+    "export_map",
     "find_model",
     "get_method",
     "interpolate",

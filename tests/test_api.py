@@ -49,10 +49,10 @@ import rm_geo
 from rm_geo import (
     Buildings, CellResult, CellScore, Estimate, Estimator, Grid, Measurements, PointEstimator,
     PredictOptions, Progress, RadioMap, RmGeoError, Site, SparseRaster, Tile, TileBatch,
-    bin_measurements, dry_run, errors, find_model, get_method, interpolate, list_methods,
-    list_models, load_network, open_radio_map, predict, read_buildings, read_measurements,
-    read_raster, read_sites, simulate, superresolve, validate, validate_log, write_raster,
-    JointEstimate, LogBins, LogValidation, estimate_jointly,
+    bin_measurements, dry_run, errors, export_map, find_model, get_method, interpolate,
+    list_methods, list_models, load_network, open_radio_map, predict, read_buildings,
+    read_measurements, read_raster, read_sites, simulate, superresolve, validate,
+    validate_log, write_raster, JointEstimate, LogBins, LogValidation, estimate_jointly,
 )
 
 points, report = read_measurements("drive.gpkg")
@@ -65,6 +65,7 @@ reveal_type(predict("drive.gpkg"))  # list[RadioMap]
 reveal_type(predict("drive.gpkg", "maps"))  # list[CellResult]
 reveal_type(predict(points, Path("maps"))[0].open_map("maps"))  # RadioMap
 reveal_type(open_radio_map("40_rsrp.tif").rsrp_dbm)  # ndarray
+reveal_type(export_map("40_rsrp.tif", "40.kmz", "kmz"))  # tuple
 reveal_type(validate("drive.gpkg", ["knn"])[0])  # CellScore
 joint: JointEstimate = estimate_jointly(LogBins.of(points))
 reveal_type(joint.level_dbm)  # ndarray

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "inspect": "Describe a file of measurements: columns, cells, carriers, doubts.",
     "batch": "Map many drive tests on several cores, GPUs or machines.",
     "validate": "Measure the error of methods on held-out blocks or drives of a log.",
+    "export-map": "Write maps for Google Earth, MapInfo, Atoll, Planet, ArcGIS or a table.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",
     "simulate": "Simulate radio maps of sites among buildings.",
@@ -46,8 +47,8 @@ class LazyGroup(click.Group):
         """Import the command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"rm_geo.cli.{cmd_name}")
-        command = getattr(module, cmd_name)
+        module = importlib.import_module(f"rm_geo.cli.{cmd_name.replace('-', '_')}")
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

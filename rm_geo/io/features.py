@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rm_geo._util.atomic import PART_SUFFIX, full_disk_error, is_full, publish_files
-from rm_geo.errors import DependencyError, OutputError
+from rm_geo.errors import CrsError, DependencyError, InputError, OutputError
+from rm_geo.units import NODATA_DBM
 
 GeometryType: TypeAlias = Literal[
-    "Point", "LineString", "MultiLineString", "Polygon", "MultiPolygon"
+    "Point", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Unknown"
 ]
 """Kinds of geometries of a table."""
 
@@ -26,6 +28,8 @@ _DRIVERS: Final[Mapping[str, str]] = {
     ".geojson": "GeoJSON",
     ".fgb": "FlatGeobuf",
     ".shp": "ESRI Shapefile",
+    ".tab": "MapInfo File",
+    ".mif": "MapInfo File",
 }
 _SIDECARS: Final = ("-wal", "-shm", "-journal")
 
@@ -41,7 +45,8 @@ class FeatureTable:
     geometry : ndarray of object, shape (n,)
         Shapely geometries of the kind ``geometry_type``.
     columns : mapping of str to ndarray, each of shape (n,)
-        Attributes: numbers, or ``object`` arrays of text; NaN and None are written as null.
+        Attributes: numbers, or ``object`` arrays of text; NaN and None are written as null, in
+        MapInfo's tables as -9999 and an empty text.
     crs : pyproj.CRS
         CRS of the geometries.
     geometry_type : str
@@ -90,7 +95,7 @@ def write_features(path: str | os.PathLike[str], tables: Sequence[FeatureTable])
     ----------
     path : path-like
         The file to create or replace; its ending names the format: ``.gpkg`` (several layers),
-        ``.geojson``, ``.fgb``, ``.shp`` (one layer).
+        ``.geojson``, ``.fgb``, ``.shp``, ``.tab``, ``.mif`` (one layer).
     tables : sequence of FeatureTable
         The layers; a table without features gives an empty layer.
 
@@ -125,9 +130,121 @@ def write_features(path: str | os.PathLike[str], tables: Sequence[FeatureTable])
         made = Path(folder) / target.name
         for table in tables:
             _write_layer(made, target, driver, table)
-        # A shapefile has several files.
+        # Shapefiles and MapInfo's tables have several files.
         publish_files(sorted(Path(folder).iterdir()), target.parent)
     return target
+
+
+def read_features(path: str | os.PathLike[str], layer: str | None = None) -> FeatureTable:
+    """Read a layer of a vector file.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file that GDAL reads as features.
+    layer : str, optional
+        Name of the layer; may be left out if there is only one.
+
+    Returns
+    -------
+    FeatureTable
+        Features without a geometry are left out.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no vector file, or the layer is not in it.
+    CrsError
+        If the layer has no CRS.
+    """
+    import pyogrio.errors
+    import pyogrio.raw
+    import shapely
+
+    source = Path(path)
+    name = layer or only_layer(source)
+    try:
+        meta, _, geometry, values = pyogrio.raw.read(source, layer=name)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(
+            f"{source} cannot be read: {str(error).rstrip('.')}.",
+            hint="The file may be damaged, incomplete or of another kind.",
+            path=source,
+        ) from error
+    if meta["crs"] is None:
+        raise CrsError(
+            f"The layer {name} of {source} has no CRS.", hint="Assign one first.", path=source
+        )
+    shapes = (
+        np.empty(0, dtype=object) if geometry is None else np.asarray(shapely.from_wkb(geometry))
+    )
+    kept = ~shapely.is_missing(shapes)
+    columns = dict(zip(meta["fields"], values, strict=True))
+    return FeatureTable(
+        name,
+        shapes[kept],
+        {column: np.asarray(given)[kept] for column, given in columns.items()},
+        CRS.from_user_input(meta["crs"]),
+        _geometry_type(shapes[kept]),
+    )
+
+
+def _geometry_type(shapes: NDArray[np.object_]) -> GeometryType:
+    """Give the kind of geometries: that of several parts if some have several."""
+    kinds = {str(shape.geom_type) for shape in shapes}
+    known: tuple[GeometryType, ...] = (
+        "Point",
+        "LineString",
+        "MultiLineString",
+        "Polygon",
+        "MultiPolygon",
+    )
+    for kind in known:
+        if kinds and kinds <= {kind, kind.removeprefix("Multi")}:
+            return kind
+    return "Unknown"
+
+
+def only_layer(path: Path) -> str:
+    """Give the name of the layer of a vector file with one layer.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no vector file, or has no layer, or several.
+    """
+    import pyogrio
+    import pyogrio.errors
+
+    if not path.exists():
+        raise InputError(f"There is no file {path}.", path=path)
+    try:
+        names = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+    except pyogrio.errors.DataSourceError as error:
+        raise InputError(
+            f"{path} cannot be read as a vector file.",
+            hint="The file may be damaged, incomplete or of another kind.",
+            path=path,
+        ) from error
+    if not names:
+        raise InputError(f"{path} has no layer.", path=path)
+    if len(names) > 1:
+        raise InputError(
+            f"{path} has {len(names)} layers: {', '.join(names[:12])}.",
+            hint="Choose one with `layer`.",
+            path=path,
+            parameter="layer",
+        )
+    return names[0]
 
 
 def require_not_open(path: Path) -> None:
@@ -180,6 +297,33 @@ def _driver(path: Path) -> str:
     return name
 
 
+def _field_values(values: NDArray[Any], driver: str) -> NDArray[Any]:
+    """Give a column as a driver can write it: MapInfo's tables have no nulls."""
+    given = np.asarray(values)
+    if driver != "MapInfo File":
+        return given
+    if given.dtype.kind == "f":
+        return np.where(np.isfinite(given), given, NODATA_DBM)
+    if given.dtype == object:
+        return np.array(["" if value is None else value for value in given], dtype=object)
+    return given
+
+
+def _driver_options(driver: str, table: FeatureTable) -> dict[str, Any]:
+    """Give the options of a driver for a layer."""
+    if driver == "GPKG":
+        return {"layer_metadata": dict(table.metadata)}
+    import shapely
+
+    if driver == "MapInfo File" and len(table):
+        # Coordinates are whole numbers of 32 bits between these bounds.
+        west, south, east, north = shapely.total_bounds(table.geometry)
+        margin = max(east - west, north - south, 1.0)
+        bounds = (west - margin, south - margin, east + margin, north + margin)
+        return {"BOUNDS": ",".join(f"{bound:.9g}" for bound in bounds), "ENCODING": "UTF-8"}
+    return {}
+
+
 def _write_layer(made: Path, target: Path, driver: str, table: FeatureTable) -> None:
     """Add a layer to the file in the making."""
     import pyogrio.errors
@@ -187,17 +331,20 @@ def _write_layer(made: Path, target: Path, driver: str, table: FeatureTable) -> 
     import shapely
 
     try:
-        pyogrio.raw.write(
-            str(made),
-            geometry=shapely.to_wkb(np.asarray(table.geometry, dtype=object)),
-            field_data=[np.asarray(values) for values in table.columns.values()],
-            fields=list(table.columns),
-            layer=table.name,
-            driver=driver,
-            geometry_type=table.geometry_type,
-            crs=table.crs.to_wkt(),
-            **({"layer_metadata": dict(table.metadata)} if driver == "GPKG" else {}),
-        )
+        with warnings.catch_warnings():
+            # Shapefiles and MapInfo's tables shorten the names of columns.
+            warnings.filterwarnings("ignore", message="Normalized/laundered field name")
+            pyogrio.raw.write(
+                str(made),
+                geometry=shapely.to_wkb(np.asarray(table.geometry, dtype=object)),
+                field_data=[_field_values(values, driver) for values in table.columns.values()],
+                fields=list(table.columns),
+                layer=table.name,
+                driver=driver,
+                geometry_type=table.geometry_type,
+                crs=table.crs.to_wkt(),
+                **_driver_options(driver, table),
+            )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
         if is_full(made.parent):
             raise full_disk_error(target) from error

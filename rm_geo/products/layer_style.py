@@ -203,18 +203,22 @@ class LayerStyle:
         tuple of LegendEntry
         """
         if self.ramp is None:
-            return tuple(LegendEntry(*entry) for entry in self.classes.values())
+            entries = list(self.classes.values())
+            return tuple(
+                LegendEntry(entries[place % _MOST_CLASSES][0], name)
+                for place, (_, name) in enumerate(entries)
+            )
         unit = f" {self.unit}" if self.unit else ""
         ticks = np.linspace(self.ramp.highest, self.ramp.lowest, _LEGEND_STEPS)
-        entries = [
+        steps = [
             LegendEntry(_hex(self.ramp.rgb(np.array(tick))), f"{tick:.4g}{unit}") for tick in ticks
         ]
         if self.ramp.above is not None:
-            entries.insert(0, LegendEntry(self.ramp.above, f"above {ticks[0]:.4g}{unit}"))
-            entries.append(
+            steps.insert(0, LegendEntry(self.ramp.above, f"above {ticks[0]:.4g}{unit}"))
+            steps.append(
                 LegendEntry(self.ramp.below or self.ramp.colours[0], f"below {ticks[-1]:.4g}{unit}")
             )
-        return tuple(entries)
+        return tuple(steps)
 
     def _ramp_values(self) -> FloatArray:
         """Give the values of the palette indices 0..254."""
