@@ -17,7 +17,7 @@ from rm_geo.planning.map_set import MapSetBand, RadioMapSet
 from rm_geo.planning.outlines import class_polygons
 from rm_geo.planning.product import PlanContext, Product, ProductResult, RasterLayer
 from rm_geo.planning.ranking import Ranking, rank_cells
-from rm_geo.products.colormap import Colour
+from rm_geo.products.colormap import Colour, hex_of
 
 COMPOSITE_FILE: Final = "composite_rsrp.tif"
 SERVER_FILE: Final = "best_server.tif"
@@ -295,7 +295,7 @@ def server_polygons(context: PlanContext) -> FeatureTable:
     -------
     FeatureTable
         One feature for each cell that serves somewhere: dissolved, simplified without gaps or
-        overlaps, with ``cell``, ``area_m2`` and ``mean_rsrp_dbm``.
+        overlaps, with ``cell``, ``area_m2``, ``mean_rsrp_dbm`` and ``colour``.
     """
     names = [cell.name for cell in context.maps.cells]
     return class_polygons(
@@ -305,6 +305,7 @@ def server_polygons(context: PlanContext) -> FeatureTable:
         dict(enumerate(names, start=1)),
         name_column="cell",
         min_area_m2=context.settings.servers.min_area_m2,
+        columns={"colour": {n: hex_of(c) for n, c in server_colours(len(names)).items()}},
     )
 
 

@@ -258,7 +258,8 @@ def _class_polygons(context: PlanContext) -> ProductResult:
             "from_dbm": {
                 index: np.nan if one.from_dbm is None else one.from_dbm
                 for index, one in numbered.items()
-            }
+            },
+            "colour": {index: one.colour for index, one in numbered.items()},
         },
     )
     return ProductResult(features={"coverage.gpkg": [table]})
@@ -285,6 +286,7 @@ PRODUCTS: Final = (
         "several cells that of the cell for which it is largest.",
         (PROBABILITY_FILE,),
         unit="1",
+        layers=("std_db",),
         refusal=_needs_deviation,
         rasters=lambda _context: [RasterLayer(PROBABILITY_FILE, "probability of coverage")],
         stream=_Probability,

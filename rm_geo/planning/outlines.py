@@ -11,12 +11,13 @@ from typing import Any, Final
 import numpy as np
 import rasterio
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.features import shapes, sieve
 from rasterio.windows import Window
 
-from rm_geo._types import FloatArray
+from rm_geo._types import Float64Array, FloatArray
 from rm_geo.errors import InputError
 from rm_geo.grid import Grid
 from rm_geo.io.features import FeatureTable
@@ -121,16 +122,40 @@ def outline(
     {1: 12.0, 2: 8.0}
     """
     parts: dict[int, list[shapely.Polygon]] = {}
-    found = shapes(labels, mask=labels != 0, connectivity=4, transform=grid.transform)
+    # In pixels, where corners are whole numbers and common corners are equal.
+    found = shapes(labels, mask=labels != 0, connectivity=4, transform=Affine.identity())
     for geometry, value in found:
         outer, *inner = geometry["coordinates"]
         parts.setdefault(int(value), []).append(shapely.Polygon(outer, inner))
     numbers = sorted(parts)
     areas = np.array([shapely.MultiPolygon(parts[number]) for number in numbers], dtype=object)
-    if simplify_m > 0.0 and len(areas):
-        areas = shapely.coverage_simplify(areas, simplify_m)
-        areas = np.array([_multi(area) for area in areas], dtype=object)
+    if len(areas):
+        areas = simplify_areas(areas, simplify_m / grid.spacing_m)
+        areas = shapely.transform(areas, lambda xy: _to_world(grid, xy))
     return dict(zip(numbers, areas, strict=True))
+
+
+def simplify_areas(areas: NDArray[np.object_], deviation_px: float) -> NDArray[np.object_]:
+    """Simplify areas of pixels; common borders stay common.
+
+    Parameters
+    ----------
+    areas : ndarray of object, shape (n,)
+        Multipolygons with corners at whole numbers.
+    deviation_px : float
+        Largest deviation in pixels; 0 changes nothing.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+        Multipolygons.
+    """
+    if deviation_px <= 0.0 or not len(areas):
+        return areas
+    # A corner of one area may lie on an edge of another: the edges get all corners of pixels.
+    noded = shapely.segmentize(areas, 1.0)
+    simple = shapely.coverage_simplify(noded, deviation_px)
+    return np.array([_multi(area) for area in simple], dtype=object)
 
 
 def merge_small(labels: NDArray[np.int32], grid: Grid, min_area_m2: float) -> NDArray[np.int32]:
@@ -187,7 +212,7 @@ def class_polygons(
     context : PlanContext
         With the finished raster and ``composite_rsrp.tif``.
     file : str
-        Raster of class numbers; 0 is nodata.
+        Raster of class numbers.
     layer : str
         Name of the layer.
     names : mapping of int to str
@@ -209,9 +234,9 @@ def class_polygons(
     settings = context.settings.outlines
     raster = read_reduced(context.raster(file), settings.max_pixels, categorical=True)
     level = read_reduced(context.raster(_LEVEL_FILE), settings.max_pixels).values
-    labels = np.nan_to_num(raster.values).astype(np.int32)
+    known = np.where(np.isfinite(raster.values), raster.values + 1.0, 0.0).astype(np.int32)
+    labels = np.maximum(merge_small(known, raster.grid, min_area_m2) - 1, 0)
     labels[labels < lowest] = 0
-    labels = merge_small(labels, raster.grid, min_area_m2)
     areas = outline(labels, raster.grid, simplify_m=simplification(settings, raster.grid))
     numbers = list(areas)
     pixels, means = label_means(labels, level, max(numbers, default=0) + 1)
@@ -270,7 +295,7 @@ def label_means(
 
 
 def isolines(
-    values: FloatArray, grid: Grid, levels: Sequence[float]
+    values: FloatArray, grid: Grid, levels: Sequence[float], *, min_length_m: float = 0.0
 ) -> dict[float, shapely.MultiLineString]:
     """Draw lines of equal value between the centres of the pixels.
 
@@ -282,6 +307,8 @@ def isolines(
         Where the pixels are.
     levels : sequence of float
         Values of the lines.
+    min_length_m : float
+        Shorter lines are left out.
 
     Returns
     -------
@@ -305,12 +332,18 @@ def isolines(
     generator: Any = contourpy.contour_generator(x, y, np.ma.masked_invalid(values))
     found = {}
     for level in levels:
-        lines = [
+        drawn = [
             shapely.LineString(line) for line in generator.lines(float(level)) if len(line) > 1
         ]
+        lines = [line for line in drawn if line.length >= min_length_m]
         if lines:
             found[level] = shapely.MultiLineString(lines)
     return found
+
+
+def _to_world(grid: Grid, xy: Float64Array) -> Float64Array:
+    """Convert columns and rows to world coordinates, shape (n, 2)."""
+    return np.column_stack(grid.to_world(xy[:, 1], xy[:, 0]))
 
 
 def _multi(area: Any) -> shapely.MultiPolygon:  # noqa: ANN401 - a polygon or several

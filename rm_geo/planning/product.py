@@ -20,7 +20,7 @@ from rm_geo.errors import InputError
 from rm_geo.grid import Grid
 from rm_geo.io.features import FeatureTable
 from rm_geo.io.raster_reader import open_raster
-from rm_geo.planning.map_set import MapSetBand, RadioMapSet
+from rm_geo.planning.map_set import BandLayer, MapSetBand, RadioMapSet
 from rm_geo.planning.ranking import Ranking
 from rm_geo.planning.settings import PlanSettings
 from rm_geo.products.colormap import Colour
@@ -224,6 +224,10 @@ class Product:
         Unit of the values.
     needs : tuple of str
         Products whose rasters it is derived from.
+    uses : tuple of str
+        Products whose rasters it also reads, where they can be made.
+    layers : tuple of str
+        Layers of the maps that it reads besides the level.
     refusal : callable
         Gives the reason why it cannot be made of a context, and what to give; None if it can.
     rasters : callable
@@ -240,6 +244,8 @@ class Product:
     files: tuple[str, ...]
     unit: str | None = None
     needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    layers: tuple[BandLayer, ...] = ()
     refusal: Callable[[PlanContext], str | None] = lambda _context: None
     rasters: Callable[[PlanContext], Sequence[RasterLayer]] = lambda _context: ()
     stream: Callable[[PlanContext], Stream] | None = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from rm_geo.errors import UsageError
-from rm_geo.planning import best_server, coverage, interference, overlap, overshoot, pci
+from rm_geo.planning import best_server, coverage, holes, interference, overlap, overshoot, pci
 from rm_geo.planning.product import Product
 
 
@@ -27,6 +27,7 @@ def all_products() -> tuple[Product, ...]:
         *best_server.PRODUCTS,
         *overlap.PRODUCTS,
         *coverage.PRODUCTS,
+        *holes.PRODUCTS,
         *interference.PRODUCTS,
         *pci.PRODUCTS,
         *overshoot.PRODUCTS,
@@ -34,7 +35,7 @@ def all_products() -> tuple[Product, ...]:
 
 
 def chosen_products(names: Sequence[str] = ()) -> tuple[Product, ...]:
-    """Give some products, and those that they need.
+    """Give some products, and those that they need or use.
 
     Parameters
     ----------
@@ -68,5 +69,5 @@ def chosen_products(names: Sequence[str] = ()) -> tuple[Product, ...]:
             raise UsageError(f"There is no planning product {name!r}.", hint=hint)
         if name not in wanted:
             wanted.add(name)
-            todo.extend(known[name].needs)
+            todo.extend((*known[name].needs, *known[name].uses))
     return tuple(product for product in known.values() if product.name in wanted)

@@ -310,6 +310,9 @@ class OutlineSettings(SettingsGroup):
     contours_dbm: tuple[float, ...] = Field(
         (), description="Levels of the isolines in dBm; the breaks of the classes if not given."
     )
+    min_contour_m: float = Field(
+        20.0, ge=0.0, description="Isolines shorter than this are left out, in metres."
+    )
 
 
 def _classes(*rows: tuple[str, float | None, str]) -> list[dict[str, Any]]:

@@ -97,6 +97,28 @@ def rgb_of(colour: str) -> Colour:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
+def hex_of(colour: Colour) -> str:
+    """Write a colour as text.
+
+    Parameters
+    ----------
+    colour : tuple of int
+        Red, green and blue, 0..255.
+
+    Returns
+    -------
+    str
+        As ``#rrggbb``.
+
+    Examples
+    --------
+    >>> hex_of((215, 48, 31))
+    '#d7301f'
+    """
+    red, green, blue = colour
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 RSRP_BREAKS_DBM: Final = (-120.0, -110.0, -100.0, -90.0, -80.0, -70.0)
 """Breaks of the colour ramp that radio planners use."""
 

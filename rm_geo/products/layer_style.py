@@ -22,6 +22,7 @@ from rm_geo.products.colormap import (
     BUILDING_RAMP,
     RSRP_RAMP,
     ColourRamp,
+    hex_of,
     rgb_of,
 )
 
@@ -344,4 +345,4 @@ def _coloured(names: Mapping[int, str]) -> Mapping[int, tuple[str, str]]:
 def _hex(rgb: NDArray[np.integer]) -> str:
     """Write a colour as ``#rrggbb``."""
     red, green, blue = (int(part) for part in rgb.ravel()[:3])
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    return hex_of((red, green, blue))

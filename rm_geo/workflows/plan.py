@@ -1,0 +1,659 @@
+"""Planning products of radio maps: reading, streaming, writing, and the index of the files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo._util.atomic import prepare_output_folder, publish_files, refuse_link, replacing
+from rm_geo._util.locks import output_lock
+from rm_geo.errors import CancelledError, InputError, OutputError, RmGeoError
+from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
+from rm_geo.io.cog import RasterSink, raster_sink
+from rm_geo.io.features import require_not_open, write_features
+from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.planning.best_server import server_colours
+from rm_geo.planning.map_set import BandLayer, CellMap, RadioMapSet, open_radio_map_set
+from rm_geo.planning.product import (
+    PlanContext,
+    PlanInputs,
+    Product,
+    ProductResult,
+    RasterLayer,
+    Rows,
+    Stream,
+)
+from rm_geo.planning.ranking import rank_cells
+from rm_geo.planning.registry import chosen_products
+from rm_geo.planning.settings import PlanSettings
+from rm_geo.products.colormap import hex_of
+from rm_geo.products.layer_style import CLASS_NAMES_TAG
+from rm_geo.progress import Progress, SilentProgress
+from rm_geo.sites.site import Site
+
+INDEX_NAME: Final = "plan.json"
+INDEX_VERSION: Final = 1
+
+_STAGING: Final = ".rm_geo_plan.part"
+_LOCK: Final = ".rm_geo_plan.lock"
+_DIGITS: Final = 7
+_EXACT: Final = frozenset({"bounds", "site"})
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """Files of a plan.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the files.
+    index : mapping
+        Content of ``plan.json``.
+    """
+
+    folder: Path
+    index: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def products(self) -> Mapping[str, Any]:
+        """Entries of the products by name: ``files``, ``definition``, ``unit``, ``statistics``."""
+        products: Mapping[str, Any] = self.index["products"]
+        return products
+
+    @property
+    def not_made(self) -> Mapping[str, str]:
+        """Reasons by name of what could not be made."""
+        reasons: Mapping[str, str] = self.index["not_made"]
+        return reasons
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files, ``plan.json`` last."""
+        names = [name for entry in self.products.values() for name in _files_of(entry)]
+        return tuple(self.folder / name for name in (*names, INDEX_NAME))
+
+
+def make_plan(
+    maps: RadioMapSet | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output_dir: str | os.PathLike[str],
+    settings: PlanSettings | None = None,
+    *,
+    only: Sequence[str] = (),
+    sites: str | os.PathLike[str] | Sequence[Site] | None = None,
+    inputs: PlanInputs | None = None,
+    progress: Progress | None = None,
+) -> PlanResult:
+    """Derive planning products from radio maps, and write them with an index.
+
+    The maps are read once, band by band: memory depends neither on the number of cells nor on
+    the height of the area. All files appear when all are complete; what cannot be made is named in
+    the index with its reason.
+
+    Parameters
+    ----------
+    maps : RadioMapSet or path-like or sequence of path-like
+        The radio maps, or what :func:`rm_geo.planning.map_set.open_radio_map_set` opens.
+    output_dir : path-like
+        Folder of the results. Products of an earlier plan in it that are not made again are
+        removed; with ``only`` they are kept.
+    settings : PlanSettings, optional
+        Thresholds and options; the preset ``lte`` if not given.
+    only : sequence of str
+        Names of the products to make, with those that they need; all if empty.
+    sites : path-like or sequence of Site, optional
+        Site table, for maps that are given by path.
+    inputs : PlanInputs, optional
+        Population raster, roads, polygons and measurements.
+    progress : Progress, optional
+        Receives the progress.
+
+    Returns
+    -------
+    PlanResult
+
+    Raises
+    ------
+    InputError
+        If a map or another input cannot be read.
+    UsageError
+        If there is no product of a name.
+    OutputError
+        If a file cannot be written, or another program has it open; files of an earlier plan are
+        unchanged.
+    OutputInUseError
+        If another process writes a plan into the folder.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from rm_geo import Grid, RadioMap
+    >>> grid = Grid.create(500_000, 5_000_000, (40, 60), 5.0, 32633)
+    >>> maps = {"a": RadioMap(grid, np.full((40, 60), -90.0)),
+    ...         "b": RadioMap(grid, np.full((40, 60), -95.0))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plan = make_plan(RadioMapSet.of(maps), folder, only=["dominance"])
+    ...     print(plan.products["dominance"]["statistics"]["mean_db"], plan.files[0].name)
+    5.0 dominance.tif
+    """
+    listener = SilentProgress() if progress is None else progress
+    products = chosen_products(only)
+    given = PlanInputs() if inputs is None else inputs
+    _require_inputs(given)
+    map_set = maps if isinstance(maps, RadioMapSet) else open_radio_map_set(maps, sites=sites)
+    for note in map_set.notes:
+        listener.log(f"Note: {note}")
+    folder = prepare_output_folder(output_dir)
+    with output_lock(folder / _LOCK, f"a plan in {folder}"), _staging(folder) as staging:
+        context = PlanContext(
+            map_set,
+            PlanSettings() if settings is None else settings,
+            given,
+            staging,
+            describe_software(),
+            listener,
+        )
+        run = _Run(context, products)
+        run.require_replaceable(folder)
+        try:
+            run.make()
+        except OutputError as error:
+            raise error.known_as(staging, folder) from error
+        index = run.index(only)
+        _publish(staging, folder, index, partial=bool(only))
+    for name, reason in index["not_made"].items():
+        listener.log(f"Not made: {name}: {reason}")
+    return PlanResult(folder, index)
+
+
+def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the index of a plan.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of the plan.
+
+    Returns
+    -------
+    dict
+        Content of ``plan.json``.
+
+    Raises
+    ------
+    InputError
+        If there is no plan, or the index is damaged or of a later version.
+    """
+    path = Path(folder) / INDEX_NAME
+    try:
+        index = json.loads(path.read_text("utf-8"))
+        version = int(index["version"])
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no plan in {folder}.", hint="Make one with 'rm-geo plan'.", path=path
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}.", hint="Plan again.", path=path
+        ) from error
+    if version > INDEX_VERSION:
+        raise InputError(f"{path} is of a later version of rm_geo.", hint="Update it.", path=path)
+    return dict(index)
+
+
+class _Run:
+    """The products of one run: what is made, and what is not."""
+
+    def __init__(self, context: PlanContext, products: Sequence[Product]) -> None:
+        self.context = context
+        self.products = products
+        self.layers: dict[str, tuple[RasterLayer, ...]] = {}
+        self.results: dict[str, ProductResult] = {}
+        self.files: dict[str, list[str]] = {}
+        self.not_made: dict[str, str] = {}
+        for product in products:
+            missing = [name for name in product.needs if name in self.not_made]
+            reason = (
+                f"it needs {missing[0]}, which could not be made."
+                if missing
+                else product.refusal(context)
+            )
+            if reason is not None:
+                self.not_made[product.name] = reason
+
+    def _todo(self) -> list[Product]:
+        """List the products that are still to be made."""
+        return [product for product in self.products if product.name not in self.not_made]
+
+    def require_replaceable(self, folder: Path) -> None:
+        """Refuse, before the work, files that another program has open."""
+        for product in self._todo():
+            for name in product.files:
+                require_not_open(folder / name)
+
+    def make(self) -> None:
+        """Make all products in the staging folder."""
+        self._stream()
+        derived = [product for product in self._todo() if product.derive is not None]
+        progress = self.context.progress
+        progress.start(len(derived), "products", "Outlining")
+        for product in derived:
+            progress.check()
+            missing = [name for name in product.needs if name in self.not_made]
+            if missing:
+                self._drop(product, f"it needs {missing[0]}, which could not be made.")
+            else:
+                self._derive(product)
+            progress.advance()
+        progress.finish()
+
+    def _stream(self) -> None:
+        """Make the products that see the levels of all cells, in one pass over the maps."""
+        context = self.context
+        products = [product for product in self._todo() if product.stream is not None]
+        if not products:
+            return
+        streams: dict[str, Stream] = {}
+        for product in products:
+            assert product.stream is not None
+            streams[product.name] = product.stream(context)
+            self.layers[product.name] = tuple(product.rasters(context))
+        servers = context.settings.servers
+        layers: list[BandLayer] = [name for product in products for name in product.layers]
+        if servers.min_reported > 0.0:
+            layers.append("reported_probability")
+        height = context.grid.shape[0]
+        context.progress.start(height, "rows", "Planning")
+        with ExitStack() as sinks:
+            rasters = _Rasters(
+                {
+                    layer.file: (
+                        layer,
+                        sinks.enter_context(self._sink(product, layer)),
+                    )
+                    for product in products
+                    for layer in self.layers[product.name]
+                },
+                context.grid.shape,
+            )
+            done = 0
+            for band in context.maps.bands(layers=list(dict.fromkeys(layers))):
+                context.progress.check()
+                ranking = rank_cells(band, max(2, servers.ranks), min_reported=servers.min_reported)
+                for name in list(streams):
+                    try:
+                        made = streams[name].add(band, ranking)
+                    except RmGeoError as error:
+                        self._refuse(error, name)
+                        del streams[name]
+                        continue
+                    rasters.place(band.rows, band.cols, made)
+                context.progress.advance(band.rows.stop - done)
+                done = band.rows.stop
+            rasters.finish()
+        context.progress.finish()
+        for product in products:
+            if product.name not in streams:
+                self._discard(product.name)
+                continue
+            self.results[product.name] = streams[product.name].finish()
+            self.files[product.name] = [layer.file for layer in self.layers[product.name]]
+            for layer in self.layers[product.name]:
+                if layer.categories:
+                    write_category_names(context.raster(layer.file), layer.categories)
+            self._write(product.name, self.results[product.name])
+
+    def _sink(self, product: Product, layer: RasterLayer) -> Any:  # noqa: ANN401 - a context manager
+        """Open a raster in the staging folder."""
+        folder = self.context.folder
+        assert folder is not None
+        return raster_sink(
+            folder / layer.file,
+            self.context.grid,
+            dtype=layer.dtype,
+            nodata=layer.nodata,
+            unit=layer.unit,
+            resampling=layer.resampling,
+            colormap=layer.colours or None,
+            band_descriptions=[layer.band],
+            tags=self._tags(product, layer),
+        )
+
+    def _tags(self, product: Product, layer: RasterLayer) -> dict[str, str]:
+        """Give the provenance of a raster."""
+        names = {str(value): name for value, name in layer.categories.items()}
+        return {
+            **self.context.metadata,
+            "planning_product": product.name,
+            "quantity": layer.band,
+            "units": layer.unit or "1",
+            "definition": product.definition.replace("`", ""),
+            "cells": str(len(self.context.maps.cells)),
+            "preset": self.context.settings.preset,
+            **({CLASS_NAMES_TAG: json.dumps(names, ensure_ascii=False)} if names else {}),
+        }
+
+    def _derive(self, product: Product) -> None:
+        """Make a product of finished rasters."""
+        assert product.derive is not None
+        metadata = {
+            **self.context.metadata,
+            "planning_product": product.name,
+            "definition": product.definition.replace("`", ""),
+        }
+        try:
+            made = product.derive(replace(self.context, metadata=metadata))
+        except RmGeoError as error:
+            self._refuse(error, product.name)
+            self._discard(product.name)
+            return
+        first = self.results.get(product.name, ProductResult())
+        self.results[product.name] = ProductResult(
+            {**first.statistics, **made.statistics},
+            {**first.tables, **made.tables},
+            {**first.features, **made.features},
+            (*first.warnings, *made.warnings),
+        )
+        self._write(product.name, made)
+
+    def _write(self, name: str, made: ProductResult) -> None:
+        """Write tables and features of a product."""
+        folder = self.context.folder
+        assert folder is not None
+        for file, rows in made.tables.items():
+            _write_table(folder / file, rows)
+        for file, tables in made.features.items():
+            write_features(folder / file, tables)
+        self.files.setdefault(name, []).extend([*made.tables, *made.features])
+
+    def _refuse(self, error: RmGeoError, name: str) -> None:
+        """Note why a product could not be made; errors of the output end the run."""
+        if isinstance(error, (CancelledError, OutputError)):
+            raise error
+        self.not_made[name] = str(error)
+
+    def _drop(self, product: Product, reason: str) -> None:
+        """Note that a product cannot be made, and remove what there is of it."""
+        self.not_made[product.name] = reason
+        self._discard(product.name)
+
+    def _discard(self, name: str) -> None:
+        """Remove the files of a product that could not be completed."""
+        folder = self.context.folder
+        assert folder is not None
+        unwritten = [layer.file for layer in self.layers.get(name, ())]
+        for file in (*self.files.pop(name, ()), *unwritten):
+            for path in (folder / file, folder / (file + SIDECAR_ENDING)):
+                path.unlink(missing_ok=True)
+        self.results.pop(name, None)
+
+    def index(self, only: Sequence[str]) -> dict[str, Any]:
+        """Give the content of ``plan.json``."""
+        context = self.context
+        folder = context.folder
+        assert folder is not None
+        made = {product.name: product for product in self.products if product.name in self.results}
+        warnings = [*context.maps.notes]
+        for result in self.results.values():
+            warnings += result.warnings
+        inputs = asdict(context.inputs)
+        content: dict[str, Any] = _rounded(
+            {
+                "version": INDEX_VERSION,
+                "parameters": {
+                    "settings": context.settings.model_dump(mode="json"),
+                    "only": list(only),
+                    "inputs": {
+                        name: None if path is None else Path(path).name
+                        for name, path in inputs.items()
+                    },
+                },
+                "grid": _describe_grid(context.maps),
+                "cells": _describe_cells(context.maps),
+                "products": {
+                    name: {
+                        "files": self.files[name],
+                        "sidecars": [
+                            file + SIDECAR_ENDING
+                            for file in self.files[name]
+                            if (folder / (file + SIDECAR_ENDING)).exists()
+                        ],
+                        "summary": product.summary,
+                        "definition": product.definition.replace("`", ""),
+                        "unit": product.unit,
+                        "statistics": self.results[name].statistics,
+                    }
+                    for name, product in made.items()
+                },
+                "not_made": self.not_made,
+                "warnings": warnings,
+                "provenance": {
+                    **describe_software(),
+                    **{
+                        key: text
+                        for name, path in inputs.items()
+                        if path is not None
+                        for key, text in describe_input(Path(path), f"{name}_").items()
+                    },
+                },
+            }
+        )
+        return content
+
+
+class _Rasters:
+    """Puts parts of rows together, and writes complete rows."""
+
+    def __init__(
+        self, sinks: Mapping[str, tuple[RasterLayer, RasterSink]], shape: tuple[int, int]
+    ) -> None:
+        self._sinks = sinks
+        self._height, self._width = shape
+        self._rows: slice | None = None
+        self._written = 0
+        self._parts: dict[str, NDArray[Any]] = {}
+
+    def place(self, rows: slice, cols: slice, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take the pixels of a band."""
+        if self._rows != rows:
+            self._flush()
+            self._rows = rows
+        for file, values in arrays.items():
+            part = self._parts.get(file)
+            if part is None:
+                part = self._parts[file] = self._empty(file, rows.stop - rows.start)
+            part[:, cols] = values
+
+    def finish(self) -> None:
+        """Write the last rows."""
+        self._flush()
+        self._fill(self._height)
+
+    def _flush(self) -> None:
+        """Write the rows that are complete."""
+        if self._rows is None:
+            return
+        rows, parts = self._rows, self._parts
+        self._fill(rows.start)
+        for file, (_, sink) in self._sinks.items():
+            part = parts.get(file)
+            sink.write_rows(
+                rows.start,
+                self._empty(file, rows.stop - rows.start) if part is None else part,
+            )
+        self._written, self._rows, self._parts = rows.stop, None, {}
+
+    def _fill(self, end: int) -> None:
+        """Write rows that no map reaches."""
+        while self._written < end:
+            count = min(256, end - self._written)
+            for file, (_, sink) in self._sinks.items():
+                sink.write_rows(self._written, self._empty(file, count))
+            self._written += count
+
+    def _empty(self, file: str, rows: int) -> NDArray[Any]:
+        """Make rows of nodata."""
+        layer = self._sinks[file][0]
+        value = np.nan if layer.dtype == "float32" else layer.nodata
+        return np.full((rows, self._width), value, dtype=layer.dtype)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Give an empty folder inside the output folder, and remove it afterwards."""
+    staging = folder / _STAGING
+    refuse_link(staging)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, folder: Path, index: dict[str, Any], *, partial: bool) -> None:
+    """Move the files into the folder, and write the index last."""
+    earlier = _earlier_index(folder)
+    if partial and earlier is not None:
+        _keep_others(index, earlier, folder)
+    new = {name for entry in index["products"].values() for name in _files_of(entry)}
+    for name in new:
+        require_not_open(folder / name)
+    publish_files(sorted(staging.iterdir()), folder)
+    with replacing(folder / INDEX_NAME) as part:
+        part.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if earlier is not None and not partial:
+        for entry in earlier["products"].values():
+            for name in _files_of(entry):
+                if name not in new and Path(name).name == name:
+                    (folder / name).unlink(missing_ok=True)
+
+
+def _keep_others(index: dict[str, Any], earlier: Mapping[str, Any], folder: Path) -> None:
+    """Keep the entries of an earlier plan of the same maps, where only some products are made."""
+    kept = {
+        name: {"parameters": earlier.get("parameters"), **entry}
+        for name, entry in earlier["products"].items()
+        if name not in index["products"] and name not in index["not_made"]
+    }
+    if all(earlier.get(part) == index[part] for part in ("grid", "cells")):
+        index["products"] = {**kept, **index["products"]}
+    elif kept:
+        index["warnings"].append(
+            f"{folder} also has products of other maps, which are not in this index: "
+            f"{', '.join(kept)}."
+        )
+
+
+def _earlier_index(folder: Path) -> dict[str, Any] | None:
+    """Read the index of an earlier plan in the folder; None without one."""
+    try:
+        index = read_index(folder)
+        return index if isinstance(index.get("products"), dict) else None
+    except InputError:
+        return None
+
+
+def _files_of(entry: Mapping[str, Any]) -> list[str]:
+    """List the files of a product with their sidecars."""
+    return [*entry.get("files", ()), *entry.get("sidecars", ())]
+
+
+def _require_inputs(inputs: PlanInputs) -> None:
+    """Refuse inputs that do not exist, before the work."""
+    for name, path in asdict(inputs).items():
+        if path is not None and not Path(path).exists():
+            raise InputError(
+                f"{path} does not exist.", hint="Check the path.", parameter=name, path=path
+            )
+
+
+def _describe_grid(maps: RadioMapSet) -> dict[str, Any]:
+    """Describe the grid for the index."""
+    grid = maps.grid
+    return {
+        "crs": grid.crs.to_string(),
+        "rows": grid.shape[0],
+        "cols": grid.shape[1],
+        "spacing_m": grid.spacing_m,
+        "bounds": list(grid.bounds),
+    }
+
+
+def _describe_cells(maps: RadioMapSet) -> list[dict[str, Any]]:
+    """Describe the cells for the index."""
+    colours = server_colours(len(maps.cells))
+    return [
+        {**_describe_cell(cell), "value": number, "colour": hex_of(colours[number])}
+        for number, cell in enumerate(maps.cells, start=1)
+    ]
+
+
+def _describe_cell(cell: CellMap) -> dict[str, Any]:
+    """Describe a cell for the index."""
+    site = cell.site
+    return {
+        "name": cell.name,
+        "cell_name": cell.label,
+        "file": None if cell.path is None else cell.path.name,
+        "bytes": None if cell.path is None else cell.path.stat().st_size,
+        "quantity": cell.quantity,
+        "technology": cell.technology or None,
+        "pci": cell.pci,
+        "channel": cell.channel,
+        "frequency_mhz": cell.frequency_mhz,
+        "method": cell.radio_map.tags.get("method"),
+        "site": None
+        if site is None
+        else {
+            "x": site.x,
+            "y": site.y,
+            "height_m": site.height_m,
+            "azimuth_deg": site.azimuth_deg,
+            "beamwidth_deg": site.beamwidth_deg,
+            "uncertainty_m": site.uncertainty_m,
+        },
+    }
+
+
+def _write_table(path: Path, rows: Rows) -> None:
+    """Write a table; its columns are those of the first row."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _table_text(value) for key, value in row.items()} for row in rows)
+    with replacing(path) as part:
+        part.write_text(text.getvalue(), "utf-8", newline="")
+
+
+def _table_text(value: Any) -> object:  # noqa: ANN401 - a value of a row
+    """Write one value of a table."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else value
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - any value of JSON
+    """Turn values into those of JSON; NaN becomes null, statistics lose digits that say nothing."""
+    if isinstance(value, Mapping):
+        return {str(key): item if key in _EXACT else _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    return value
