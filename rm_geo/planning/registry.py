@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from functools import cache
 
 from rm_geo.errors import UsageError
-from rm_geo.planning import best_server, coverage, holes, interference, overlap, overshoot, pci
+from rm_geo.planning import (
+    best_server,
+    coverage,
+    holes,
+    interference,
+    overlap,
+    overshoot,
+    pci,
+    sectors,
+)
 from rm_geo.planning.product import Product
 
 
@@ -31,6 +40,7 @@ def all_products() -> tuple[Product, ...]:
         *interference.PRODUCTS,
         *pci.PRODUCTS,
         *overshoot.PRODUCTS,
+        *sectors.PRODUCTS,
     )
 
 
