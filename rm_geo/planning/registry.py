@@ -15,6 +15,7 @@ from rm_geo.planning import (
     overshoot,
     pci,
     sectors,
+    zonal,
 )
 from rm_geo.planning.product import Product
 
@@ -41,6 +42,7 @@ def all_products() -> tuple[Product, ...]:
         *pci.PRODUCTS,
         *overshoot.PRODUCTS,
         *sectors.PRODUCTS,
+        *zonal.PRODUCTS,
     )
 
 
