@@ -6,13 +6,13 @@ import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from rm_geo._util.atomic import PART_SUFFIX, full_disk_error, is_full, publish_files
 from rm_geo.errors import CrsError, DependencyError, InputError, OutputError
@@ -31,6 +31,7 @@ _DRIVERS: Final[Mapping[str, str]] = {
     ".tab": "MapInfo File",
     ".mif": "MapInfo File",
 }
+_PARTS: Final[Mapping[str, str]] = {"lines": "LineString", "polygons": "Polygon"}
 _SIDECARS: Final = ("-wal", "-shm", "-journal")
 
 
@@ -245,6 +246,60 @@ def only_layer(path: Path) -> str:
             parameter="layer",
         )
     return names[0]
+
+
+def read_layer(path: Path, crs: CRS, kind: Literal["lines", "polygons"]) -> FeatureTable:
+    """Read a layer of lines or polygons, in the CRS of maps.
+
+    Parameters
+    ----------
+    path : Path
+        Vector file in any CRS; of several layers the first with such geometries.
+    crs : pyproj.CRS
+        CRS of the result.
+    kind : {"lines", "polygons"}
+        Geometries of other kinds, and empty ones, are left out.
+
+    Returns
+    -------
+    FeatureTable
+        At least one feature.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or has no such geometry.
+    CrsError
+        If it has no CRS.
+    """
+    import pyogrio
+    import pyogrio.errors
+    import shapely
+
+    part = _PARTS[kind]
+    layer = None
+    try:
+        layers = pyogrio.list_layers(path) if path.exists() else ()
+        layer = next((str(name) for name, found in layers if part in str(found)), None)
+    except pyogrio.errors.DataSourceError:
+        pass  # only_layer explains it
+    table = read_features(path, layer)
+    kept = np.array([shape.geom_type.removeprefix("Multi") == part for shape in table.geometry])
+    kept = kept.astype(np.bool_) & ~shapely.is_empty(table.geometry)
+    if not kept.any():
+        raise InputError(f"{path} has no {kind}.", hint=f"Give a layer of {kind}.", path=path)
+    geometry = table.geometry[kept]
+    if table.crs != crs:
+        change = Transformer.from_crs(table.crs, crs, always_xy=True)
+
+        def converted(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.column_stack(change.transform(xy[:, 0], xy[:, 1]))
+
+        geometry = shapely.transform(geometry, converted)
+    columns = {name: values[kept] for name, values in table.columns.items()}
+    return replace(
+        table, geometry=geometry, columns=columns, crs=crs, geometry_type=_geometry_type(geometry)
+    )
 
 
 def require_not_open(path: Path) -> None:

@@ -20,6 +20,7 @@ from rasterio.windows import Window, from_bounds
 from rm_geo._types import Float64Array, FloatArray
 from rm_geo.errors import CrsError, InputError
 from rm_geo.grid import Grid
+from rm_geo.io.features import read_layer
 from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason
 
 _MARGIN_PX: Final = 2
@@ -116,7 +117,7 @@ def read_roads(path: Path, grid: Grid) -> NDArray[np.object_]:
     Parameters
     ----------
     path : Path
-        Layer of lines in any CRS; of several layers the first.
+        Layer of lines in any CRS; of several layers the first of lines.
     grid : Grid
         Area, and CRS of the result.
 
@@ -132,24 +133,7 @@ def read_roads(path: Path, grid: Grid) -> NDArray[np.object_]:
     CrsError
         If it has no CRS.
     """
-    import geopandas
-    import pyogrio.errors
-
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", hint="Check the path.", path=path)
-    try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError) as error:
-        raise InputError(f"{path} cannot be read: {error}.", path=path) from error
-    if "geometry" not in frame or not len(frame):
-        raise InputError(f"{path} has no lines.", hint="Give a layer of roads.", path=path)
-    if frame.crs is None:
-        raise CrsError(f"{path} has no CRS.", hint="Assign one first (ogr2ogr -a_srs).", path=path)
-    lines = np.asarray(frame.to_crs(grid.crs).geometry.values, dtype=object)
-    kept = lines[~shapely.is_missing(lines) & (shapely.length(lines) > 0.0)]
-    lines = kept[np.isin(shapely.get_type_id(kept), (1, 5))]
-    if not len(lines):
-        raise InputError(f"{path} has no lines.", hint="Give a layer of roads.", path=path)
+    lines = read_layer(path, grid.crs, "lines").geometry
     return np.asarray(lines[shapely.intersects(lines, shapely.box(*grid.bounds))], dtype=object)
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rm_geo._types import Float64Array, FloatArray
-from rm_geo.errors import CrsError, InputError, UsageError
+from rm_geo.errors import InputError, UsageError
 from rm_geo.grid import Grid
-from rm_geo.io.features import FeatureTable
+from rm_geo.io.features import FeatureTable, read_layer
 from rm_geo.io.raster_reader import RasterFile, open_raster
 from rm_geo.planning.best_server import COMPOSITE_FILE
 from rm_geo.planning.coverage import classify
@@ -217,7 +217,7 @@ def read_zones(path: Path, grid: Grid) -> Zones:
     Parameters
     ----------
     path : Path
-        Layer of polygons in any CRS; of several layers the first.
+        Layer of polygons in any CRS; of several layers the first of polygons.
     grid : Grid
         Area, and CRS of the result.
 
@@ -234,26 +234,10 @@ def read_zones(path: Path, grid: Grid) -> Zones:
     CrsError
         If it has no CRS.
     """
-    import geopandas
-    import pyogrio.errors
-
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", hint="Check the path.", path=path)
-    try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError) as error:
-        raise InputError(f"{path} cannot be read: {error}.", path=path) from error
-    if "geometry" not in frame or not len(frame):
-        raise InputError(f"{path} has no polygons.", hint="Give a layer of polygons.", path=path)
-    if frame.crs is None:
-        raise CrsError(f"{path} has no CRS.", hint="Assign one first (ogr2ogr -a_srs).", path=path)
-    polygonal = frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])
-    frame = frame[polygonal & ~frame.geometry.is_empty]
-    if not len(frame):
-        raise InputError(f"{path} has no polygons.", hint="Give a layer of polygons.", path=path)
-    invalid = int((~frame.geometry.is_valid).sum())
-    frame = frame.to_crs(grid.crs)
-    areas = np.array([_polygonal(area) for area in frame.geometry.make_valid()], dtype=object)
+    table = read_layer(path, grid.crs, "polygons")
+    invalid = int((~shapely.is_valid(table.geometry)).sum())
+    areas = np.empty(len(table), dtype=object)
+    areas[:] = [_polygonal(area) for area in shapely.make_valid(table.geometry)]
     inside = shapely.intersects(areas, shapely.box(*grid.bounds)) & ~shapely.is_empty(areas)
     if not inside.any():
         raise InputError(
@@ -267,11 +251,7 @@ def read_zones(path: Path, grid: Grid) -> Zones:
     if not inside.all():
         left_out = int((~inside).sum())
         warnings.append(f"{left_out} of {len(areas)} polygons of {path} lie outside the maps.")
-    columns = {
-        str(name): np.asarray(frame[name].to_numpy()[inside])
-        for name in frame.columns
-        if name != frame.geometry.name
-    }
+    columns = {name: values[inside] for name, values in table.columns.items()}
     return Zones("statistics_polygons", areas[inside], columns, grid.crs, tuple(warnings))
 
 

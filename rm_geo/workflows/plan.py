@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rm_geo._util.atomic import prepare_output_folder, publish_files, refuse_link, replacing
+from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
 from rm_geo._util.locks import output_lock
 from rm_geo.errors import CancelledError, InputError, OutputError, RmGeoError
 from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
-from rm_geo.io.cog import RasterSink, raster_sink
+from rm_geo.io.cog import raster_sink
 from rm_geo.io.features import require_not_open, write_features
 from rm_geo.io.provenance import describe_input, describe_software
 from rm_geo.planning.best_server import server_colours
@@ -32,7 +25,6 @@ from rm_geo.planning.product import (
     Product,
     ProductResult,
     RasterLayer,
-    Rows,
     Stream,
 )
 from rm_geo.planning.ranking import rank_cells
@@ -42,14 +34,13 @@ from rm_geo.products.colormap import hex_of
 from rm_geo.products.layer_style import CLASS_NAMES_TAG
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.sites.site import Site
+from rm_geo.workflows.result_files import BandRasters, json_value, staging_folder, write_table
 
 INDEX_NAME: Final = "plan.json"
 INDEX_VERSION: Final = 1
 
 _STAGING: Final = ".rm_geo_plan.part"
 _LOCK: Final = ".rm_geo_plan.lock"
-_DIGITS: Final = 7
-_EXACT: Final = frozenset({"bounds", "site"})
 
 
 @dataclass(frozen=True)
@@ -156,7 +147,10 @@ def make_plan(
     for note in map_set.notes:
         listener.log(f"Note: {note}")
     folder = prepare_output_folder(output_dir)
-    with output_lock(folder / _LOCK, f"a plan in {folder}"), _staging(folder) as staging:
+    with (
+        output_lock(folder / _LOCK, f"a plan in {folder}"),
+        staging_folder(folder / _STAGING) as staging,
+    ):
         context = PlanContext(
             map_set,
             PlanSettings() if settings is None else settings,
@@ -277,7 +271,7 @@ class _Run:
         height = context.grid.shape[0]
         context.progress.start(height, "rows", "Planning")
         with ExitStack() as sinks:
-            rasters = _Rasters(
+            rasters = BandRasters(
                 {
                     layer.file: (
                         layer,
@@ -373,7 +367,7 @@ class _Run:
         folder = self.context.folder
         assert folder is not None
         for file, rows in made.tables.items():
-            _write_table(folder / file, rows)
+            write_table(folder / file, rows)
         for file, tables in made.features.items():
             write_features(folder / file, tables)
         self.files.setdefault(name, []).extend([*made.tables, *made.features])
@@ -409,7 +403,7 @@ class _Run:
         for result in self.results.values():
             warnings += result.warnings
         inputs = asdict(context.inputs)
-        content: dict[str, Any] = _rounded(
+        content: dict[str, Any] = json_value(
             {
                 "version": INDEX_VERSION,
                 "parameters": {
@@ -451,76 +445,6 @@ class _Run:
             }
         )
         return content
-
-
-class _Rasters:
-    """Puts parts of rows together, and writes complete rows."""
-
-    def __init__(
-        self, sinks: Mapping[str, tuple[RasterLayer, RasterSink]], shape: tuple[int, int]
-    ) -> None:
-        self._sinks = sinks
-        self._height, self._width = shape
-        self._rows: slice | None = None
-        self._written = 0
-        self._parts: dict[str, NDArray[Any]] = {}
-
-    def place(self, rows: slice, cols: slice, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take the pixels of a band."""
-        if self._rows != rows:
-            self._flush()
-            self._rows = rows
-        for file, values in arrays.items():
-            part = self._parts.get(file)
-            if part is None:
-                part = self._parts[file] = self._empty(file, rows.stop - rows.start)
-            part[:, cols] = values
-
-    def finish(self) -> None:
-        """Write the last rows."""
-        self._flush()
-        self._fill(self._height)
-
-    def _flush(self) -> None:
-        """Write the rows that are complete."""
-        if self._rows is None:
-            return
-        rows, parts = self._rows, self._parts
-        self._fill(rows.start)
-        for file, (_, sink) in self._sinks.items():
-            part = parts.get(file)
-            sink.write_rows(
-                rows.start,
-                self._empty(file, rows.stop - rows.start) if part is None else part,
-            )
-        self._written, self._rows, self._parts = rows.stop, None, {}
-
-    def _fill(self, end: int) -> None:
-        """Write rows that no map reaches."""
-        while self._written < end:
-            count = min(256, end - self._written)
-            for file, (_, sink) in self._sinks.items():
-                sink.write_rows(self._written, self._empty(file, count))
-            self._written += count
-
-    def _empty(self, file: str, rows: int) -> NDArray[Any]:
-        """Make rows of nodata."""
-        layer = self._sinks[file][0]
-        value = np.nan if layer.dtype == "float32" else layer.nodata
-        return np.full((rows, self._width), value, dtype=layer.dtype)
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """Give an empty folder inside the output folder, and remove it afterwards."""
-    staging = folder / _STAGING
-    refuse_link(staging)
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _publish(staging: Path, folder: Path, index: dict[str, Any], *, partial: bool) -> None:
@@ -626,34 +550,3 @@ def _describe_cell(cell: CellMap) -> dict[str, Any]:
             "uncertainty_m": site.uncertainty_m,
         },
     }
-
-
-def _write_table(path: Path, rows: Rows) -> None:
-    """Write a table; its columns are those of the first row."""
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _table_text(value) for key, value in row.items()} for row in rows)
-    with replacing(path) as part:
-        part.write_text(text.getvalue(), "utf-8", newline="")
-
-
-def _table_text(value: Any) -> object:  # noqa: ANN401 - a value of a row
-    """Write one value of a table."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else value
-
-
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - any value of JSON
-    """Turn values into those of JSON; NaN becomes null, statistics lose digits that say nothing."""
-    if isinstance(value, Mapping):
-        return {str(key): item if key in _EXACT else _rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    return value
