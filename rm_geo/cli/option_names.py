@@ -24,8 +24,11 @@ _OTHERS: Final = {
     "minutes": "--minutes",
     "only": "--only",
     "profiles_path": "--profiles-path",
+    "polygons": "--polygons",
+    "population": "--population",
     "python": "--python",
     "resume=False": "--no-resume",
+    "roads": "--roads",
     "scale": "--scale",
     "source": "--source",
     "split=null": "--set split=null",
@@ -44,9 +47,11 @@ def option_names() -> Mapping[str, str]:
         Options by parameter name.
     """
     from rm_geo.options import option_fields
+    from rm_geo.planning.settings import setting_names
 
     return {
         **{field.name: flag_of(field.short_name) for field in option_fields().values()},
+        **{name: f"--set {name}" for name in setting_names()},
         **_OTHERS,
     }
 

@@ -224,7 +224,7 @@ def _needs_deviation(context: PlanContext) -> str | None:
     if context.maps.has("std_db") or context.settings.coverage.std_db is not None:
         return None
     return (
-        "no map has a standard deviation; map with `uncertainty` (rm-geo predict --uncertainty), "
+        "no map has a standard deviation; write it when mapping (`uncertainty`), "
         "or give `coverage.std_db`."
     )
 

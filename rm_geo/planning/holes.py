@@ -245,8 +245,8 @@ def _refuse_holes(context: PlanContext) -> str | None:
     has_deviation = context.maps.has("std_db") or settings.coverage.std_db is not None
     if settings.holes.min_probability is not None and not has_deviation:
         return (
-            "`holes.min_probability` needs the standard deviation of a map; map with "
-            "`uncertainty` (rm-geo predict --uncertainty), or give `coverage.std_db`."
+            "`holes.min_probability` needs the standard deviation of a map; write it when "
+            "mapping (`uncertainty`), or give `coverage.std_db`."
         )
     return None
 

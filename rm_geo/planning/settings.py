@@ -485,6 +485,27 @@ class PlanSettings(SettingsGroup):
         return PlanSettings(**values, **unknown)
 
 
+def setting_names() -> tuple[str, ...]:
+    """List the settings as ``group.name``.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> setting_names()[:2]
+    ('coverage.threshold_dbm', 'coverage.classes')
+    """
+    groups = ((name, field.annotation) for name, field in PlanSettings.model_fields.items())
+    return tuple(
+        f"{group}.{name}"
+        for group, model in groups
+        if isinstance(model, type) and issubclass(model, SettingsGroup)
+        for name in model.model_fields
+    )
+
+
 def read_plan_settings(path: Path) -> PlanSettings:
     r"""Read settings from a YAML file.
 

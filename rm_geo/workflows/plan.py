@@ -28,7 +28,7 @@ from rm_geo.planning.product import (
     Stream,
 )
 from rm_geo.planning.ranking import rank_cells
-from rm_geo.planning.registry import chosen_products
+from rm_geo.planning.registry import all_products, chosen_products
 from rm_geo.planning.settings import PlanSettings
 from rm_geo.products.colormap import hex_of
 from rm_geo.products.layer_style import CLASS_NAMES_TAG
@@ -473,7 +473,11 @@ def _keep_others(index: dict[str, Any], earlier: Mapping[str, Any], folder: Path
         if name not in index["products"] and name not in index["not_made"]
     }
     if all(earlier.get(part) == index[part] for part in ("grid", "cells")):
-        index["products"] = {**kept, **index["products"]}
+        entries = {**kept, **index["products"]}
+        order = {product.name: place for place, product in enumerate(all_products())}
+        index["products"] = dict(
+            sorted(entries.items(), key=lambda item: order.get(item[0], len(order)))
+        )
     elif kept:
         index["warnings"].append(
             f"{folder} also has products of other maps, which are not in this index: "
