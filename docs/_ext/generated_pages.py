@@ -16,6 +16,7 @@ from sphinx.application import Sphinx
 
 import rm_geo
 from rm_geo.estimators.registry import list_methods
+from rm_geo.planning.registry import all_products
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,7 @@ def write_pages(app: Sphinx, _config: object) -> None:
     _write(folder / "methods.md", methods_table())
     _write(folder / "models.md", models_table())
     _write(folder / "rooms.md", rooms_table())
+    _write(folder / "plan-products.md", products_table())
     _write(Path(app.srcdir) / "images" / "architecture.svg", architecture_diagram.drawing())
 
 
@@ -90,6 +92,15 @@ def models_table() -> str:
             f"| `{model['name']}` | {package} | {keys} | {model['parameters']:,} | "
             f"{model['summary']} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def products_table() -> str:
+    """Tabulate the planning products with their definitions."""
+    lines = ["| name | files | definition |", "|---|---|---|"]
+    for product in all_products():
+        files = ", ".join(f"`{file}`" for file in product.files)
+        lines.append(f"| `{product.name}` | {files} | {product.definition} |")
     return "\n".join(lines) + "\n"
 
 

@@ -58,11 +58,14 @@ def demo(
     seed: int,
     console: Console,
 ) -> None:
-    """Simulate a city and a drive test in it, map it, and compare with the simulated maps."""
+    """Simulate a city and a drive test in it, map it, plan with it, and compare with the truth."""
+    from rm_geo.cli.plan import plan_text, plan_values
     from rm_geo.options import PredictOptions
     from rm_geo.workflows.demo import run_demo
 
-    options = PredictOptions(method=method, model=model, device=device, mask=True, reach_m=60.0)
+    options = PredictOptions(
+        method=method, model=model, device=device, mask=True, uncertainty=True, reach_m=60.0
+    )
     made = run_demo(output, options, size_px=size, seed=seed, progress=console)
     lines = [f"{'cell':<8}{'measured':>10}{'error':>10}{'knn':>10}{'building F1':>14}"]
     for row in made.comparison:
@@ -73,9 +76,16 @@ def demo(
         )
     lines += [
         "",
+        plan_text(made.plan),
+        "",
         f"Maps and previews: {made.folder / 'maps'}",
         f"Drive test, sites and truth: {made.folder}",
     ]
     console.result(
-        {"folder": made.folder, "cells": [vars(row) for row in made.comparison]}, "\n".join(lines)
+        {
+            "folder": made.folder,
+            "cells": [vars(row) for row in made.comparison],
+            "plan": plan_values(made.plan),
+        },
+        "\n".join(lines),
     )

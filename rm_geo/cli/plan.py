@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import Number, console_options, setting_of
+from rm_geo.cli.options import Number, console_options, setting_of, sites_crs_option
 
 if TYPE_CHECKING:
     from rm_geo._util.console import Console
@@ -66,6 +66,7 @@ _FILE = click.Path(path_type=Path)
     metavar="FILE",
     help="Site table: positions, azimuths and carriers of the cells.",
 )
+@sites_crs_option
 @click.option(
     "--population", type=_FILE, metavar="FILE", help="Raster of persons for each pixel, any CRS."
 )
@@ -91,6 +92,7 @@ def plan(
     threshold: float | None,
     only: tuple[str, ...],
     sites: Path | None,
+    sites_crs: str | None,
     population: Path | None,
     roads: Path | None,
     polygons: Path | None,

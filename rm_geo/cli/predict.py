@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from rm_geo._util.console import Console
     from rm_geo.distributed.dry_run import WorkerSummary
+    from rm_geo.options import PredictOptions
     from rm_geo.pipeline.dry_run import DryRun
+    from rm_geo.planning.settings import PlanSettings
     from rm_geo.products.summary import CellResult
+    from rm_geo.workflows.plan import PlanResult
 
 
 @click.command()
@@ -32,6 +35,19 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show cells, tiles, workers and the expected time; write nothing.",
 )
+@click.option(
+    "--plan",
+    "with_plan",
+    is_flag=True,
+    help="Also derive planning products from the maps, as 'rm-geo plan' does, into DIR/plan; "
+    "implies --uncertainty.",
+)
+@click.option(
+    "--plan-settings",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML file of thresholds for --plan.",
+)
 @console_options
 def predict(
     measurements: Path | str,
@@ -40,6 +56,8 @@ def predict(
     dry_run: bool,
     scheduler: str | None,
     workers: int | None,
+    with_plan: bool,
+    plan_settings: Path | None,
     **chosen: Any,  # noqa: ANN401 - the options above
 ) -> None:
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
@@ -52,6 +70,13 @@ def predict(
     if one failed for another reason or none could be mapped.
     """
     options = settings_of(chosen)
+    thresholds = None
+    if with_plan or plan_settings is not None:
+        from rm_geo.cli.plan import plan_settings as read_settings
+
+        thresholds = read_settings(plan_settings, None, ())
+        options = options.replace(uncertainty=True)
+    planned = None
     with ExitStack() as places:
         source = local(measurements, places, fetched)
         if dry_run:
@@ -85,7 +110,43 @@ def predict(
             tiles = places.enter_context(DaskTiles(client, options))
             results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)
-    _show_results(results, output, console)
+        if thresholds is not None:
+            planned = _plan(results, source, target, output, options, thresholds, places, console)
+    _show_results(results, output, console, planned)
+
+
+def _plan(
+    results: Sequence[CellResult],
+    source: Path,
+    maps: Path,
+    output: Path | str,
+    options: PredictOptions,
+    thresholds: PlanSettings,
+    places: ExitStack,
+    console: Console,
+) -> PlanResult | None:
+    """Derive the planning products of the cells that were mapped; None if there are none."""
+    from rm_geo.io.paths import below, location_of
+    from rm_geo.planning.product import PlanInputs
+    from rm_geo.workflows.plan import make_plan
+
+    files = [maps / f"{result.cell}_rsrp.tif" for result in results if result.is_mapped]
+    if not files:
+        return None
+    sites = options.site.sites
+    names: list[str] = []
+    folder = local(below(output, "plan"), places, partial(stored, names=names))
+    made = make_plan(
+        files,
+        folder,
+        thresholds,
+        sites=None if sites is None else local(location_of(sites), places, fetched),
+        sites_crs=options.site.sites_crs,
+        inputs=PlanInputs(measurements=source),
+        progress=console,
+    )
+    names += (path.name for path in made.files)
+    return made
 
 
 def _show_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console) -> None:
@@ -154,7 +215,12 @@ def _width(names: Sequence[str]) -> int:
     return max([24, *(len(name) for name in names)])
 
 
-def _show_results(results: Sequence[CellResult], output: Path | str, console: Console) -> None:
+def _show_results(
+    results: Sequence[CellResult],
+    output: Path | str,
+    console: Console,
+    planned: PlanResult | None = None,
+) -> None:
     """Show mapped, failed and skipped cells; raise if a cell failed."""
     from dataclasses import asdict
 
@@ -175,9 +241,13 @@ def _show_results(results: Sequence[CellResult], output: Path | str, console: Co
     if line := skipped_line(results):
         lines.append(line)
     lines.append(f"Maps, previews and summary: {output}")
-    console.result(
-        {"output": output, "cells": [asdict(cell) for cell in results]}, "\n".join(lines)
-    )
+    values: dict[str, object] = {"output": output, "cells": [asdict(cell) for cell in results]}
+    if planned is not None:
+        from rm_geo.cli.plan import plan_text, plan_values
+
+        lines += ["", plan_text(planned)]
+        values["plan"] = plan_values(planned)
+    console.result(values, "\n".join(lines))
     failures = [cell for cell in results if cell.is_failed]
     if failures:
         raise InputError(

@@ -19,7 +19,7 @@ from rasterio.warp import reproject
 
 from rm_geo._types import FloatArray, IndexArray
 from rm_geo.errors import InputError
-from rm_geo.grid import Grid
+from rm_geo.grid import CrsLike, Grid
 from rm_geo.io.raster_reader import open_raster
 from rm_geo.products.radio_map import LayerName, RadioMap, open_radio_map
 from rm_geo.products.summary import titled
@@ -512,6 +512,7 @@ def open_radio_map_set(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     sites: str | os.PathLike[str] | Sequence[Site] | None = None,
+    sites_crs: CrsLike | None = None,
 ) -> RadioMapSet:
     """Open the radio maps of many cells; their values are read band by band.
 
@@ -523,6 +524,8 @@ def open_radio_map_set(
         another folder all GeoTIFFs, one cell each, named by the file.
     sites : path-like or sequence of Site, optional
         Site table, in the CRS of the maps where it is a sequence.
+    sites_crs : CRS, str or int, optional
+        CRS of a site table that does not state one; that of the maps if not given.
 
     Returns
     -------
@@ -554,7 +557,7 @@ def open_radio_map_set(
     if sites is None:
         return made
     if isinstance(sites, (str, os.PathLike)):
-        sites = read_sites(sites, target_crs=made.grid.crs, usual_crs=made.grid.crs)
+        sites = read_sites(sites, target_crs=made.grid.crs, crs=sites_crs, usual_crs=made.grid.crs)
     cells = tuple(_with_site(cell, sites, made.grid) for cell in made.cells)
     unnamed = sum(cell.site is None for cell in cells)
     note = (f"The site table does not name {unnamed} of {len(cells)} cells.",) if unnamed else ()

@@ -33,12 +33,15 @@ from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import plan_run
 from rm_geo.pipeline.predict import predict
+from rm_geo.planning.product import PlanInputs
+from rm_geo.planning.settings import PlanSettings
 from rm_geo.products.summary import CellResult
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.validation.metrics import BuildingCounts, ErrorSums
+from rm_geo.workflows.plan import PlanResult, make_plan
 
 _CRS: Final = CRS.from_epsg(32633)
 _CORNER: Final = (500_000.0, 5_400_000.0)  # a place in the middle of a UTM zone
@@ -48,6 +51,7 @@ _COVERAGE: Final = 0.06
 _ERRORS: Final = Corruption(noise_db=2.0, quantum_db=1.0)
 _FAULTY_SHARE: Final = 0.002
 _FAINTEST_DBM: Final = -135.0  # sensitivity of the receiver
+_COVERED_DBM: Final = -100.0  # outdoors, so that a window is covered too
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,14 @@ class DemoResult:
         As of :func:`rm_geo.pipeline.predict.predict`.
     comparison : tuple of Comparison
         One for each mapped cell.
+    plan : PlanResult
+        Planning products of the maps.
     """
 
     folder: Path
     cells: tuple[CellResult, ...]
     comparison: tuple[Comparison, ...]
+    plan: PlanResult
 
 
 @dataclass(frozen=True)
@@ -112,12 +119,12 @@ def run_demo(
     seed: int = 7,
     progress: Progress | None = None,
 ) -> DemoResult:
-    """Simulate a drive test, map it, and compare the maps with the simulation.
+    """Simulate a drive test, map it, plan with the maps, and compare them with the simulation.
 
     Parameters
     ----------
     output_dir : path-like
-        Folder for ``drive_test.gpkg``, ``sites.csv``, ``truth/``, ``maps/`` and
+        Folder for ``drive_test.gpkg``, ``sites.csv``, ``truth/``, ``maps/``, ``plan/`` and
         ``comparison.csv``.
     options : PredictOptions, optional
         Options of the maps; ``sites`` and ``crs`` are replaced.
@@ -160,7 +167,15 @@ def run_demo(
         if result.is_mapped
     ]
     _write_comparison(rows, folder / "comparison.csv")
-    return DemoResult(folder, tuple(results), tuple(rows))
+    plan = make_plan(
+        maps,
+        folder / "plan",
+        PlanSettings(coverage={"threshold_dbm": _COVERED_DBM}),
+        sites=sites,
+        inputs=PlanInputs(measurements=drive_test),
+        progress=listener,
+    )
+    return DemoResult(folder, tuple(results), tuple(rows), plan)
 
 
 def _simulate(size_px: int, rng: np.random.Generator) -> _World:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
 from rm_geo._util.locks import output_lock
 from rm_geo.errors import CancelledError, InputError, OutputError, RmGeoError
+from rm_geo.grid import CrsLike
 from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
 from rm_geo.io.cog import raster_sink
 from rm_geo.io.features import require_not_open, write_features
@@ -30,6 +31,7 @@ from rm_geo.planning.product import (
 from rm_geo.planning.ranking import rank_cells
 from rm_geo.planning.registry import all_products, chosen_products
 from rm_geo.planning.settings import PlanSettings
+from rm_geo.planning.weights import require_population
 from rm_geo.products.colormap import hex_of
 from rm_geo.products.layer_style import CLASS_NAMES_TAG
 from rm_geo.progress import Progress, SilentProgress
@@ -84,6 +86,7 @@ def make_plan(
     *,
     only: Sequence[str] = (),
     sites: str | os.PathLike[str] | Sequence[Site] | None = None,
+    sites_crs: CrsLike | None = None,
     inputs: PlanInputs | None = None,
     progress: Progress | None = None,
 ) -> PlanResult:
@@ -106,6 +109,8 @@ def make_plan(
         Names of the products to make, with those that they need; all if empty.
     sites : path-like or sequence of Site, optional
         Site table, for maps that are given by path.
+    sites_crs : CRS, str or int, optional
+        CRS of a site table that does not state one.
     inputs : PlanInputs, optional
         Population raster, roads, polygons and measurements.
     progress : Progress, optional
@@ -143,9 +148,15 @@ def make_plan(
     products = chosen_products(only)
     given = PlanInputs() if inputs is None else inputs
     _require_inputs(given)
-    map_set = maps if isinstance(maps, RadioMapSet) else open_radio_map_set(maps, sites=sites)
+    map_set = (
+        maps
+        if isinstance(maps, RadioMapSet)
+        else open_radio_map_set(maps, sites=sites, sites_crs=sites_crs)
+    )
     for note in map_set.notes:
         listener.log(f"Note: {note}")
+    if given.population is not None:
+        require_population(Path(given.population), map_set.grid)
     folder = prepare_output_folder(output_dir)
     with (
         output_lock(folder / _LOCK, f"a plan in {folder}"),

@@ -34,6 +34,10 @@ def test_demo_writes_all_files_into_one_folder(demo):
         "maps/101_preview.png",
         "truth/101_rsrp.tif",
         "truth/buildings.tif",
+        "plan/plan.json",
+        "plan/composite_rsrp.tif",
+        "plan/coverage.gpkg",
+        "plan/holes.gpkg",
     } <= made
 
 

@@ -24,6 +24,7 @@ from rm_geo.products.radio_map import RadioMap
 from rm_geo.progress import SilentProgress
 from rm_geo.sites.site import Site
 from rm_geo.workflows.plan import make_plan, read_index
+from tests.support.measurements import drive_frame, write_frame
 
 GRID = Grid.create(500_000.0, 5_000_000.0, (300, 420), 5.0, 32633)
 OWN = [
@@ -383,6 +384,46 @@ def test_unknown_products_and_folders_without_a_plan(tmp_path, folder):
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         read_index(tmp_path)
+
+
+def test_predict_plans_with_the_maps_it_made(tmp_path):
+    write_frame(drive_frame(400), tmp_path / "drive.gpkg")
+    (tmp_path / "plan.yaml").write_text("coverage: {threshold_dbm: -90.0, std_db: 5.0}\n")
+    result = CliRunner().invoke(
+        rm_geo,
+        [
+            *("predict", str(tmp_path / "drive.gpkg"), "-o", str(tmp_path / "out")),
+            *("--method", "nearest", "--no-preview", "--no-assimilate", "--single"),
+            *("--plan", "--plan-settings", str(tmp_path / "plan.yaml"), "--json"),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    index = read_index(tmp_path / "out" / "plan")
+    assert [cell["name"] for cell in index["cells"]] == ["7", "8"]
+    assert index["parameters"]["inputs"]["measurements"] == "drive.gpkg"
+    assert index["products"]["probability"]["statistics"]["threshold_dbm"] == -90.0
+    last = json.loads(result.stdout.strip().splitlines()[-1])
+    assert "holes" in last["plan"]["products"]
+
+
+def test_a_plan_of_predict_goes_where_the_maps_go(tmp_path, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    pytest.importorskip("upath")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_frame(drive_frame(400), tmp_path / "drive.gpkg")
+    place = f"file://{tmp_path}/store"
+    result = CliRunner().invoke(
+        rm_geo,
+        [
+            *("predict", str(tmp_path / "drive.gpkg"), "-o", place, "--method", "nearest"),
+            *("--no-preview", "--no-assimilate", "--single", "--plan"),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    made = fsspec.filesystem("file").ls(f"{tmp_path}/store/plan")
+    assert f"{tmp_path}/store/plan/plan.json" in made
+    assert f"{tmp_path}/store/plan/holes.gpkg" in made
+    assert (tmp_path / "store" / "7_rsrp.tif").exists()
 
 
 class TestCommand:
