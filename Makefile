@@ -68,6 +68,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline startup job fresh demo
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.suite
 
 clean:

@@ -20,6 +20,11 @@ from .options import PredictOptions as PredictOptions
 from .pipeline.dry_run import dry_run as dry_run
 from .pipeline.predict import predict as predict
 from .planning.export import export_map as export_map
+from .planning.map_set import CellMap as CellMap
+from .planning.map_set import RadioMapSet as RadioMapSet
+from .planning.map_set import open_radio_map_set as open_radio_map_set
+from .planning.product import PlanInputs as PlanInputs
+from .planning.settings import PlanSettings as PlanSettings
 from .products.radio_map import RadioMap as RadioMap
 from .products.radio_map import open_radio_map as open_radio_map
 from .products.summary import CellResult as CellResult
@@ -34,6 +39,8 @@ from .validation.cells import validate as validate
 from .validation.log_holdout import LogValidation as LogValidation
 from .validation.log_holdout import validate_log as validate_log
 from .workflows.interpolate import interpolate as interpolate
+from .workflows.plan import PlanResult as PlanResult
+from .workflows.plan import make_plan as make_plan
 from .workflows.simulate import simulate as simulate
 from .workflows.superresolve import superresolve as superresolve
 from .zoo.catalog import find_model as find_model
@@ -44,6 +51,7 @@ __version__: str
 
 __all__ = [
     "Buildings",
+    "CellMap",
     "CellResult",
     "CellScore",
     "Estimate",
@@ -53,10 +61,14 @@ __all__ = [
     "LogBins",
     "LogValidation",
     "Measurements",
+    "PlanInputs",
+    "PlanResult",
+    "PlanSettings",
     "PointEstimator",
     "PredictOptions",
     "Progress",
     "RadioMap",
+    "RadioMapSet",
     "RmGeoError",
     "Site",
     "SparseRaster",
@@ -74,7 +86,9 @@ __all__ = [
     "list_methods",
     "list_models",
     "load_network",
+    "make_plan",
     "open_radio_map",
+    "open_radio_map_set",
     "predict",
     "read_buildings",
     "read_measurements",

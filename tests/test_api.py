@@ -47,6 +47,7 @@ import numpy as np
 from pathlib import Path
 import rm_geo
 from rm_geo import (
+    CellMap, PlanInputs, PlanResult, PlanSettings, RadioMapSet, make_plan, open_radio_map_set,
     Buildings, CellResult, CellScore, Estimate, Estimator, Grid, Measurements, PointEstimator,
     PredictOptions, Progress, RadioMap, RmGeoError, Site, SparseRaster, Tile, TileBatch,
     bin_measurements, dry_run, errors, export_map, find_model, get_method, interpolate,
@@ -76,6 +77,13 @@ reveal_type(get_method("knn"))  # Estimator
 reveal_type(errors.InputError("x"))  # InputError
 names: list[str] = [method.name for method in list_methods()] + [m.name for m in list_models()]
 version: str = rm_geo.__version__
+maps: RadioMapSet = open_radio_map_set("maps", sites="sites.csv")
+cells: list[CellMap] = list(maps.cells)
+inputs = PlanInputs(population=Path("persons.tif"))
+settings: PlanSettings = PlanSettings(preset="lte").replace(holes={"min_area_m2": 100})
+reveal_type(maps.grid)  # Grid
+reveal_type(make_plan(maps, "plan", settings, only=["holes"], inputs=inputs))  # PlanResult
+plan: PlanResult = make_plan("maps", "plan")
 site: Site = Site(0.0, 0.0)
 options: PredictOptions = PredictOptions(method="idw")
 
