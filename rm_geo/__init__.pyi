@@ -39,7 +39,9 @@ from .validation.cells import validate as validate
 from .validation.log_holdout import LogValidation as LogValidation
 from .validation.log_holdout import validate_log as validate_log
 from .workflows.interpolate import interpolate as interpolate
+from .workflows.plan import PlanData as PlanData
 from .workflows.plan import PlanResult as PlanResult
+from .workflows.plan import derive_products as derive_products
 from .workflows.plan import make_plan as make_plan
 from .workflows.simulate import simulate as simulate
 from .workflows.superresolve import superresolve as superresolve
@@ -61,6 +63,7 @@ __all__ = [
     "LogBins",
     "LogValidation",
     "Measurements",
+    "PlanData",
     "PlanInputs",
     "PlanResult",
     "PlanSettings",
@@ -76,6 +79,7 @@ __all__ = [
     "TileBatch",
     "__version__",
     "bin_measurements",
+    "derive_products",
     "dry_run",
     "errors",
     "estimate_jointly",

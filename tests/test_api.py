@@ -47,7 +47,8 @@ import numpy as np
 from pathlib import Path
 import rm_geo
 from rm_geo import (
-    CellMap, PlanInputs, PlanResult, PlanSettings, RadioMapSet, make_plan, open_radio_map_set,
+    CellMap, PlanData, PlanInputs, PlanResult, PlanSettings, RadioMapSet, derive_products,
+    make_plan, open_radio_map_set,
     Buildings, CellResult, CellScore, Estimate, Estimator, Grid, Measurements, PointEstimator,
     PredictOptions, Progress, RadioMap, RmGeoError, Site, SparseRaster, Tile, TileBatch,
     bin_measurements, dry_run, errors, export_map, find_model, get_method, interpolate,
@@ -84,6 +85,8 @@ settings: PlanSettings = PlanSettings(preset="lte").replace(holes={"min_area_m2"
 reveal_type(maps.grid)  # Grid
 reveal_type(make_plan(maps, "plan", settings, only=["holes"], inputs=inputs))  # PlanResult
 plan: PlanResult = make_plan("maps", "plan")
+data: PlanData = derive_products(maps, ["coverage"], settings)
+reveal_type(data.rasters["coverage.tif"].values)  # ndarray
 site: Site = Site(0.0, 0.0)
 options: PredictOptions = PredictOptions(method="idw")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -16,8 +17,9 @@ from rm_geo.errors import CancelledError, InputError, OutputError, RmGeoError
 from rm_geo.grid import CrsLike
 from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
 from rm_geo.io.cog import raster_sink
-from rm_geo.io.features import require_not_open, write_features
+from rm_geo.io.features import FeatureTable, require_not_open, write_features
 from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.io.raster_reader import Raster, open_raster
 from rm_geo.planning.best_server import server_colours
 from rm_geo.planning.map_set import BandLayer, CellMap, RadioMapSet, open_radio_map_set
 from rm_geo.planning.product import (
@@ -26,6 +28,7 @@ from rm_geo.planning.product import (
     Product,
     ProductResult,
     RasterLayer,
+    Rows,
     Stream,
 )
 from rm_geo.planning.ranking import rank_cells
@@ -181,6 +184,103 @@ def make_plan(
     for name, reason in index["not_made"].items():
         listener.log(f"Not made: {name}: {reason}")
     return PlanResult(folder, index)
+
+
+@dataclass(frozen=True)
+class PlanData:
+    """Planning products in memory.
+
+    Attributes
+    ----------
+    rasters : mapping of str to Raster
+        Rasters by file name: values of float32, NaN where unknown; classes are whole numbers.
+    features : mapping of str to tuple of FeatureTable
+        Layers by file name.
+    tables : mapping of str to sequence of mapping
+        Rows of tables by file name.
+    index : mapping
+        As ``plan.json`` would be: definitions, units, statistics, and what could not be made.
+    """
+
+    rasters: Mapping[str, Raster] = field(repr=False)
+    features: Mapping[str, tuple[FeatureTable, ...]] = field(repr=False)
+    tables: Mapping[str, Rows] = field(repr=False)
+    index: Mapping[str, Any] = field(repr=False)
+
+
+def derive_products(
+    maps: RadioMapSet,
+    only: Sequence[str] = (),
+    settings: PlanSettings | None = None,
+    *,
+    inputs: PlanInputs | None = None,
+    progress: Progress | None = None,
+) -> PlanData:
+    """Derive planning products from radio maps, without an output folder.
+
+    Parameters
+    ----------
+    maps : RadioMapSet
+        The radio maps.
+    only : sequence of str
+        Names of the products, such as ``best_server``, ``coverage``, ``holes`` or
+        ``interference``, which are made with those that they need; all if empty.
+    settings, inputs, progress
+        As of :func:`make_plan`.
+
+    Returns
+    -------
+    PlanData
+
+    Raises
+    ------
+    InputError
+        If an input cannot be read.
+    UsageError
+        If there is no product of a name.
+
+    Examples
+    --------
+    >>> from rm_geo import Grid, RadioMap
+    >>> grid = Grid.create(500_000, 5_000_000, (2, 3), 10.0, 32633)
+    >>> level = [[-90, -100, -120], [-90, -115, -125]]
+    >>> made = derive_products(RadioMapSet.of({"7": RadioMap(grid, level)}), ["holes", "coverage"],
+    ...                        PlanSettings(holes={"min_area_m2": 100}))
+    >>> made.rasters["coverage.tif"].values
+    array([[2., 3., 5.],
+           [2., 5., 6.]], dtype=float32)
+    >>> made.features["holes.gpkg"][0].columns["area_m2"]
+    array([300.])
+    """
+    given = PlanInputs() if inputs is None else inputs
+    _require_inputs(given)
+    with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
+        context = PlanContext(
+            maps,
+            PlanSettings() if settings is None else settings,
+            given,
+            Path(scratch),
+            describe_software(),
+            SilentProgress() if progress is None else progress,
+        )
+        run = _Run(context, chosen_products(only))
+        run.make()
+        height, width = maps.grid.shape
+        rasters = {}
+        for layer in (layer for layers in run.layers.values() for layer in layers):
+            path = Path(scratch) / layer.file
+            if path.exists():
+                file = open_raster(path, classes=True)
+                values = file.read(slice(0, height), slice(0, width))
+                rasters[layer.file] = Raster(values, file.grid, dict(file.tags))
+        index = run.index(only)
+    results = run.results.values()
+    return PlanData(
+        rasters,
+        {name: tuple(tables) for made in results for name, tables in made.features.items()},
+        {name: rows for made in results for name, rows in made.tables.items()},
+        index,
+    )
 
 
 def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from rm_geo.planning.settings import PlanSettings
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.progress import SilentProgress
 from rm_geo.sites.site import Site
-from rm_geo.workflows.plan import make_plan, read_index
+from rm_geo.workflows.plan import derive_products, make_plan, read_index
 from tests.support.measurements import drive_frame, write_frame
 
 GRID = Grid.create(500_000.0, 5_000_000.0, (300, 420), 5.0, 32633)
@@ -483,3 +483,22 @@ class TestCommand:
         assert result.exit_code in (1, 2)
         assert message in result.output
         assert "Traceback" not in result.output
+
+
+def test_products_in_memory_are_those_of_the_files(tmp_path):
+    maps = RadioMapSet.of(two_cells())
+    settings = PlanSettings(coverage={"threshold_dbm": -100.0})
+    made = derive_products(maps, ["coverage", "holes"], settings)
+    written = make_plan(maps, tmp_path, settings, only=["coverage", "holes"])
+    assert made.index == written.index
+    for file, raster in made.rasters.items():
+        values, facts = read(tmp_path / file)
+        np.testing.assert_array_equal(
+            np.nan_to_num(raster.values, nan=facts.nodata), values.astype(np.float32)
+        )
+        assert raster.grid == GRID
+    (holes,) = made.features["holes.gpkg"]
+    assert len(holes) == len(geopandas.read_file(tmp_path / "holes.gpkg"))
+    assert sum(row["share"] for row in made.tables["coverage.csv"] if row["cell"] == "all") == (
+        pytest.approx(1.0)
+    )
