@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "batch": "Map many drive tests on several cores, GPUs or machines.",
     "validate": "Measure the error of methods on held-out blocks or drives of a log.",
     "plan": "Derive coverage, servers, holes and more from radio maps.",
+    "compare": "Compare two radio maps, or two folders of them.",
     "export-map": "Write maps for Google Earth, MapInfo, Atoll, Planet, ArcGIS or a table.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",

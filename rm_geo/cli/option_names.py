@@ -11,6 +11,8 @@ from rm_geo.errors import in_words_of
 _OTHERS: Final = {
     "assimilate=False": "--no-assimilate",
     "band": "--band",
+    "composite": "--composite",
+    "confidence": "--confidence",
     "default_height_m": "--building-height",
     "device=auto": "--device auto",
     "device=cpu": "--device cpu",
@@ -18,11 +20,15 @@ _OTHERS: Final = {
     "drives": "--drives",
     "gains": "--gains",
     "height_column": "--height-column",
+    "interference.same_carrier": "--set interference.same_carrier=true",
+    "interference.technology": "--set interference.technology=NAME",
     "intercept_dbm": "--intercept",
     "maps": "--maps",
     "methods": "--methods",
+    "min_area_m2": "--min-area",
     "minutes": "--minutes",
     "only": "--only",
+    "population": "--population",
     "profiles_path": "--profiles-path",
     "polygons": "--polygons",
     "population": "--population",
@@ -32,7 +38,10 @@ _OTHERS: Final = {
     "scale": "--scale",
     "source": "--source",
     "split=null": "--set split=null",
+    "statistics.grid_m": "--set statistics.grid_m=M",
+    "std_db": "--std",
     "test_transmitters": "--test-transmitters",
+    "within_db": "--within",
 }
 """Parameters that are not prediction options, and parameters with values."""
 

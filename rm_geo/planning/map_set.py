@@ -380,6 +380,22 @@ class RadioMapSet:
                 return position
         raise InputError(f"There is no cell {name}.", hint=f"There are {self._shown()}.")
 
+    def extent(self, position: int) -> tuple[slice, slice]:
+        """Give the part of the grid that a map covers.
+
+        Parameters
+        ----------
+        position : int
+            Position of the cell in ``cells``.
+
+        Returns
+        -------
+        rows, cols : slice
+            Pixels of the grid of the set.
+        """
+        source = self._sources[position]
+        return source.rows, source.cols
+
     def _shown(self) -> str:
         names = [cell.name for cell in self.cells]
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
@@ -589,7 +605,7 @@ def _map_files(path: Path) -> list[Path]:
 
 def _is_product(file: Path) -> bool:
     """Whether a raster is itself derived from radio maps: a composite is not a cell."""
-    return "planning_product" in open_raster(file).tags
+    return "planning_product" in open_raster(file, classes=True).tags
 
 
 def _open_cell(file: Path) -> CellMap:
