@@ -19,6 +19,7 @@ from .measurements.reader import read_measurements as read_measurements
 from .options import PredictOptions as PredictOptions
 from .pipeline.dry_run import dry_run as dry_run
 from .pipeline.predict import predict as predict
+from .planning.comparison import ComparisonOptions as ComparisonOptions
 from .planning.export import export_map as export_map
 from .planning.map_set import CellMap as CellMap
 from .planning.map_set import RadioMapSet as RadioMapSet
@@ -38,6 +39,8 @@ from .validation.cells import CellScore as CellScore
 from .validation.cells import validate as validate
 from .validation.log_holdout import LogValidation as LogValidation
 from .validation.log_holdout import validate_log as validate_log
+from .workflows.compare import ComparisonResult as ComparisonResult
+from .workflows.compare import compare as compare
 from .workflows.interpolate import interpolate as interpolate
 from .workflows.plan import PlanData as PlanData
 from .workflows.plan import PlanResult as PlanResult
@@ -56,6 +59,8 @@ __all__ = [
     "CellMap",
     "CellResult",
     "CellScore",
+    "ComparisonOptions",
+    "ComparisonResult",
     "Estimate",
     "Estimator",
     "Grid",
@@ -79,6 +84,7 @@ __all__ = [
     "TileBatch",
     "__version__",
     "bin_measurements",
+    "compare",
     "derive_products",
     "dry_run",
     "errors",

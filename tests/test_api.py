@@ -54,7 +54,8 @@ from rm_geo import (
     bin_measurements, dry_run, errors, export_map, find_model, get_method, interpolate,
     list_methods, list_models, load_network, open_radio_map, predict, read_buildings,
     read_measurements, read_raster, read_sites, simulate, superresolve, validate,
-    validate_log, write_raster, JointEstimate, LogBins, LogValidation, estimate_jointly,
+    validate_log, write_raster, ComparisonOptions, ComparisonResult, JointEstimate, LogBins,
+    LogValidation, compare, estimate_jointly,
 )
 
 points, report = read_measurements("drive.gpkg")
@@ -71,6 +72,7 @@ reveal_type(export_map("40_rsrp.tif", "40.kmz", "kmz"))  # tuple
 reveal_type(validate("drive.gpkg", ["knn"])[0])  # CellScore
 joint: JointEstimate = estimate_jointly(LogBins.of(points))
 reveal_type(joint.level_dbm)  # ndarray
+compared: ComparisonResult = compare("old", "new", options=ComparisonOptions(std_db=6.0))
 judged: LogValidation = validate_log(points, ["knn", "joint"])
 reveal_type(read_sites("sites.csv", target_crs=points.crs)[0])  # Site
 reveal_type(read_buildings("houses.gpkg"))  # Buildings

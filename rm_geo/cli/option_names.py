@@ -31,7 +31,6 @@ _OTHERS: Final = {
     "population": "--population",
     "profiles_path": "--profiles-path",
     "polygons": "--polygons",
-    "population": "--population",
     "python": "--python",
     "resume=False": "--no-resume",
     "roads": "--roads",
