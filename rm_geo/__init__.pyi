@@ -33,6 +33,7 @@ from .progress import Progress as Progress
 from .raster.binning import bin_measurements as bin_measurements
 from .raster.log_bins import LogBins as LogBins
 from .raster.sparse import SparseRaster as SparseRaster
+from .report.page import write_report as write_report
 from .sites.site import Site as Site
 from .sites.table import read_sites as read_sites
 from .validation.cells import CellScore as CellScore
@@ -109,4 +110,5 @@ __all__ = [
     "validate",
     "validate_log",
     "write_raster",
+    "write_report",
 ]

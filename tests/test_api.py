@@ -55,7 +55,7 @@ from rm_geo import (
     list_methods, list_models, load_network, open_radio_map, predict, read_buildings,
     read_measurements, read_raster, read_sites, simulate, superresolve, validate,
     validate_log, write_raster, ComparisonOptions, ComparisonResult, JointEstimate, LogBins,
-    LogValidation, compare, estimate_jointly,
+    LogValidation, compare, estimate_jointly, write_report,
 )
 
 points, report = read_measurements("drive.gpkg")
@@ -69,6 +69,7 @@ reveal_type(predict("drive.gpkg", "maps"))  # list[CellResult]
 reveal_type(predict(points, Path("maps"))[0].open_map("maps"))  # RadioMap
 reveal_type(open_radio_map("40_rsrp.tif").rsrp_dbm)  # ndarray
 reveal_type(export_map("40_rsrp.tif", "40.kmz", "kmz"))  # tuple
+reveal_type(write_report(["plan", "maps"], "report.html"))  # Path
 reveal_type(validate("drive.gpkg", ["knn"])[0])  # CellScore
 joint: JointEstimate = estimate_jointly(LogBins.of(points))
 reveal_type(joint.level_dbm)  # ndarray

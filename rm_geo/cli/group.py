@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "validate": "Measure the error of methods on held-out blocks or drives of a log.",
     "plan": "Derive coverage, servers, holes and more from radio maps.",
     "compare": "Compare two radio maps, or two folders of them.",
+    "report": "Write results as one HTML file: map, coverage, holes, errors.",
     "export-map": "Write maps for Google Earth, MapInfo, Atoll, Planet, ArcGIS or a table.",
     "rasterize": "Bin measurements on a grid, one raster per cell.",
     "superres": "Refine a coarse radio map with a super-resolution network.",
