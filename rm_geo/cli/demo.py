@@ -76,7 +76,7 @@ def demo(
         )
     lines += [
         "",
-        plan_text(made.plan),
+        plan_text(made.plan, made.report),
         "",
         f"Maps and previews: {made.folder / 'maps'}",
         f"Drive test, sites and truth: {made.folder}",
@@ -85,7 +85,7 @@ def demo(
         {
             "folder": made.folder,
             "cells": [vars(row) for row in made.comparison],
-            "plan": plan_values(made.plan),
+            "plan": plan_values(made.plan, made.report),
         },
         "\n".join(lines),
     )

@@ -80,6 +80,12 @@ _FILE = click.Path(path_type=Path)
     metavar="FILE",
     help="The drive test that the maps were made of.",
 )
+@click.option(
+    "--report/--no-report",
+    default=None,
+    help="Write report.html, which shows the results in a browser.  [default: on, but not with "
+    "--only]",
+)
 @click.option("--list", "show_list", is_flag=True, help="List the products, and stop.")
 @click.option("--show-settings", is_flag=True, help="Print the settings as YAML, and stop.")
 @console_options
@@ -97,6 +103,7 @@ def plan(
     roads: Path | None,
     polygons: Path | None,
     measurements: Path | None,
+    report: bool | None,
     show_list: bool,
     show_settings: bool,
     console: Console,
@@ -120,11 +127,14 @@ def plan(
         raise click.UsageError("Missing argument 'MAPS...'.")
     if out is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    from rm_geo.workflows.plan import make_plan
+    from rm_geo.workflows.plan import make_plan, write_plan_report
 
     inputs = PlanInputs(population, roads, polygons, measurements)
     result = make_plan(maps, out, settings, only=only, sites=sites, inputs=inputs, progress=console)
-    console.result(plan_values(result), plan_text(result))
+    page = None
+    if report or (report is None and not only):
+        page = write_plan_report(out, maps, progress=console)
+    console.result(plan_values(result, page), plan_text(result, page))
 
 
 def plan_settings(
@@ -172,17 +182,18 @@ def plan_settings(
     return base.replace(**values) if values else base
 
 
-def plan_values(result: PlanResult) -> dict[str, object]:
-    """Give the result for ``--json``."""
+def plan_values(result: PlanResult, page: Path | None = None) -> dict[str, object]:
+    """Give the result, and the report if there is one, for ``--json``."""
     return {
         "folder": result.folder,
+        "report": page,
         "files": [path.name for path in result.files],
         "products": {name: entry["statistics"] for name, entry in result.products.items()},
         "not_made": dict(result.not_made),
     }
 
 
-def plan_text(result: PlanResult) -> str:
+def plan_text(result: PlanResult, page: Path | None = None) -> str:
     """Write the result for a terminal: what there is, shares of the classes, what is missing."""
     lines = []
     products = result.products
@@ -202,6 +213,8 @@ def plan_text(result: PlanResult) -> str:
     lines.append(f"{len(products)} products: {', '.join(products)}")
     lines += [f"Not made: {name}: {reason}" for name, reason in result.not_made.items()]
     lines.append(f"Files and their index, plan.json: {result.folder}")
+    if page is not None:
+        lines.append(f"Report, for a browser: {page}")
     return "\n".join(lines)
 
 

@@ -48,6 +48,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="YAML file of thresholds for --plan.",
 )
+@click.option(
+    "--report",
+    "with_report",
+    is_flag=True,
+    help="Also write report.html, which shows the maps, and the plan with --plan, in a browser.",
+)
 @console_options
 def predict(
     measurements: Path | str,
@@ -58,6 +64,7 @@ def predict(
     workers: int | None,
     with_plan: bool,
     plan_settings: Path | None,
+    with_report: bool,
     **chosen: Any,  # noqa: ANN401 - the options above
 ) -> None:
     """Turn MEASUREMENTS of a drive test into a radio map and a building map of each cell.
@@ -112,6 +119,12 @@ def predict(
         names += (name for result in results for name in result.files)
         if thresholds is not None:
             planned = _plan(results, source, target, output, options, thresholds, places, console)
+        if with_report:
+            from rm_geo.report.page import REPORT_NAME, write_report
+
+            folders = [target] if planned is None else [target, planned.folder]
+            write_report(folders, progress=console)
+            names.append(REPORT_NAME)
     _show_results(results, output, console, planned)
 
 

@@ -82,6 +82,9 @@ if TYPE_CHECKING:
 )
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
+@click.option(
+    "--report", "with_report", is_flag=True, help="Also write report.html, for a browser."
+)
 @prediction_options("crs", "target_crs")
 @prediction_options(*(name for name in COLUMN_OPTIONS if name != "top"), "bbox")
 @prediction_options("model", "device", "buildings", "buildings_layer", "sites", "sites_crs")
@@ -98,6 +101,7 @@ def validate(
     top: int,
     folds: int,
     seed: int,
+    with_report: bool,
     console: Console,
     **chosen: Any,  # noqa: ANN401 - the options of the model
 ) -> None:
@@ -146,4 +150,11 @@ def validate(
             "seed": seed,
         }
         write_validation(out, result, settings, log.source)
-    console.result({"folder": out, "table": out / "validation.csv"}, table_text(result))
+        page = None
+        if with_report:
+            from rm_geo.report.page import write_report
+
+            page = write_report(out, progress=console)
+    console.result(
+        {"folder": out, "table": out / "validation.csv", "report": page}, table_text(result)
+    )

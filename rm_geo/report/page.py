@@ -33,6 +33,7 @@ REPORT_NAME: Final = "report.html"
 DEFAULT_MAX_MB: Final = 24.0
 """Size of the pictures in a report, in megabytes."""
 
+_PLAIN_NAMES: Final = frozenset({"plan", "maps", "validation"})
 _LEAFLET: Final = "xstatic.pkg.leaflet"
 
 
@@ -87,7 +88,7 @@ def write_report(
     sources = read_sources(folders)
     target = require_file_target(sources.folders[0] / REPORT_NAME if output is None else output)
     listener = SilentProgress() if progress is None else progress
-    heading = title or f"Radio map report: {sources.folders[0].resolve().name}"
+    heading = title or f"Radio map report: {_name_of(sources.folders[0])}"
     with output_folder(target.parent):
         # base64 makes four bytes of three.
         size = int(max_mb * 1e6 * 3 / 4)
@@ -96,6 +97,12 @@ def write_report(
         with replacing(target) as part:
             part.write_text(page, "utf-8")
     return target
+
+
+def _name_of(folder: Path) -> str:
+    """Name results by their folder, or by that around it where the name says nothing."""
+    place = folder.resolve()
+    return place.parent.name if place.name in _PLAIN_NAMES and place.parent.name else place.name
 
 
 def render(contents: Contents) -> str:

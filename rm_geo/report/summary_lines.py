@@ -77,7 +77,12 @@ def _cells(sources: ReportSources, servers: Mapping[str, Any]) -> str:
         return ""
     text = f"{count:,}"
     if servers.get("serving_cells") is not None:
-        text += f", of which {servers['serving_cells']:,} are the strongest somewhere"
+        serving = int(servers["serving_cells"])
+        text += (
+            ", each the strongest somewhere"
+            if serving == count
+            else f", of which {serving:,} are the strongest somewhere"
+        )
     if sources.predict is not None:
         failed = sum(cell.is_failed for cell in sources.predict.cells)
         skipped = sum(cell.is_skipped for cell in sources.predict.cells)
@@ -107,10 +112,8 @@ def _probability(found: Mapping[str, Any]) -> str:
     shares: Mapping[str, float] = found.get("share_at_least", {})
     if not shares:
         return ""
-    parts = [
-        f"{percent(share)} of the area with P of at least {at}" for at, share in shares.items()
-    ]
-    return f"{', '.join(parts)} of reaching {found['threshold_dbm']:g} dBm"
+    parts = [f"P of at least {at} on {percent(share)}" for at, share in shares.items()]
+    return f"{found['threshold_dbm']:g} dBm is reached with {', '.join(parts)} of the area"
 
 
 def _holes(sources: ReportSources, statistics: Mapping[str, Mapping[str, Any]]) -> str:

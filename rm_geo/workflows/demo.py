@@ -41,7 +41,7 @@ from rm_geo.propagation import Antenna, DominantPathModel, Scene, SectorPattern
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.validation.metrics import BuildingCounts, ErrorSums
-from rm_geo.workflows.plan import PlanResult, make_plan
+from rm_geo.workflows.plan import PlanResult, make_plan, write_plan_report
 
 _CRS: Final = CRS.from_epsg(32633)
 _CORNER: Final = (500_000.0, 5_400_000.0)  # a place in the middle of a UTM zone
@@ -92,12 +92,15 @@ class DemoResult:
         One for each mapped cell.
     plan : PlanResult
         Planning products of the maps.
+    report : Path
+        HTML file that shows them.
     """
 
     folder: Path
     cells: tuple[CellResult, ...]
     comparison: tuple[Comparison, ...]
     plan: PlanResult
+    report: Path
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,8 @@ def run_demo(
     Parameters
     ----------
     output_dir : path-like
-        Folder for ``drive_test.gpkg``, ``sites.csv``, ``truth/``, ``maps/``, ``plan/`` and
-        ``comparison.csv``.
+        Folder for ``drive_test.gpkg``, ``sites.csv``, ``truth/``, ``maps/``, ``plan/``,
+        ``comparison.csv`` and ``report.html``.
     options : PredictOptions, optional
         Options of the maps; ``sites`` and ``crs`` are replaced.
     size_px : int
@@ -175,7 +178,8 @@ def run_demo(
         inputs=PlanInputs(measurements=drive_test),
         progress=listener,
     )
-    return DemoResult(folder, tuple(results), tuple(rows), plan)
+    report = write_plan_report(plan.folder, [maps], folder / "report.html", progress=listener)
+    return DemoResult(folder, tuple(results), tuple(rows), plan, report)
 
 
 def _simulate(size_px: int, rng: np.random.Generator) -> _World:

@@ -283,6 +283,46 @@ def derive_products(
     )
 
 
+def write_plan_report(
+    folder: Path,
+    maps: Sequence[str | os.PathLike[str]],
+    output: Path | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the report of a plan, with the run of predict that its maps are of.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the plan.
+    maps : sequence of path-like
+        The folders or files that the plan was made of; cells are described if they are of one
+        run of predict.
+    output : Path, optional
+        The file; ``report.html`` in the folder of the plan if not given.
+    progress : Progress, optional
+        As of :func:`rm_geo.report.page.write_report`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError, DependencyError, OutputError
+        As of :func:`rm_geo.report.page.write_report`.
+    """
+    from rm_geo.report.page import write_report
+    from rm_geo.report.sources import SUMMARY_NAME
+
+    places = [path if path.is_dir() else path.parent for path in map(Path, maps)]
+    runs = [place for place in dict.fromkeys(places) if (place / SUMMARY_NAME).is_file()]
+    chosen = runs if len(runs) == 1 else []
+    return write_report([folder, *chosen], output, progress=progress)
+
+
 def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the index of a plan.
 

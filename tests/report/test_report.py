@@ -571,3 +571,58 @@ class TestBrowser:
         opened.wait_for_timeout(200)
         wide = opened.evaluate("document.documentElement.scrollWidth")
         assert wide <= 400
+
+
+DRIVE = "drive.csv"
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    """A small log of two cells along two streets."""
+    folder = tmp_path_factory.mktemp("drive")
+    rng = np.random.default_rng(3)
+    lines = ["longitude,latitude,pci,rsrp_dbm"]
+    for pci, first in ((7, -75.0), (8, -90.0)):
+        for step in range(220):
+            east, north = (step, 30.0) if step < 110 else (110.0, step - 80.0)
+            level = first - 0.1 * step + rng.normal(0, 2)
+            lines.append(
+                f"{15 + east / 73_000:.7f},{48.75 + north / 111_000:.7f},{pci},{level:.1f}"
+            )
+    (folder / DRIVE).write_text("\n".join(lines) + "\n")
+    return folder / DRIVE
+
+
+class TestFlags:
+    def run(self, *arguments):
+        result = CliRunner().invoke(rm_geo, [*map(str, arguments), "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout.splitlines()[-1])
+
+    def test_predict_and_plan(self, drive, tmp_path):
+        maps = tmp_path / "maps"
+        self.run("predict", drive, "-o", maps, "--method", "knn", "--report", "--plan")
+        text = (maps / "report.html").read_text("utf-8")
+        names = {layer["name"] for layer in page_data(text)["layers"]}
+        assert {"coverage.tif", "best_server.tif", "7_rsrp.tif", "8_rsrp.tif"} <= names
+        assert "440 measurements; method knn" in Page(text).text
+        result = self.run("plan", maps, "-o", tmp_path / "plan", "--threshold", "-85")
+        assert result["report"] == str(tmp_path / "plan" / "report.html")
+        shown = Page((tmp_path / "plan" / "report.html").read_text("utf-8")).text
+        assert "below -85 dBm" in shown
+        assert "440 measurements" in shown
+
+    def test_a_plan_of_some_products_or_without_a_report(self, maps, tmp_path):
+        out = tmp_path / "plan"
+        assert self.run("plan", maps, "-o", out, "--only", "composite")["report"] is None
+        assert self.run("plan", maps, "-o", out, "--no-report")["report"] is None
+        assert not (out / "report.html").exists()
+        chosen = self.run("plan", maps, "-o", out, "--only", "coverage", "--report")
+        assert chosen["report"] == str(out / "report.html")
+
+    def test_validate(self, drive, tmp_path):
+        out = tmp_path / "validation"
+        self.run("validate", drive, "-o", out, "--methods", "knn,idw", "--block", "30", "--report")
+        shown = Page((out / "report.html").read_text("utf-8")).text
+        assert "Blocks of 30 m held out" in shown
+        assert "knn (30 m)" in shown

@@ -38,6 +38,7 @@ def test_demo_writes_all_files_into_one_folder(demo):
         "plan/composite_rsrp.tif",
         "plan/coverage.gpkg",
         "plan/holes.gpkg",
+        "report.html",
     } <= made
 
 
