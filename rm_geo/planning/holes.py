@@ -171,10 +171,10 @@ def _lowest(
     values: FloatArray, labels: NDArray[np.int32], numbers: NDArray[np.int64]
 ) -> Float64Array:
     """Give the lowest known value of each area."""
-    if not len(numbers):
-        return np.zeros(0)
-    filled = np.where(np.isfinite(values), values, np.inf)
-    lowest: Float64Array = np.asarray(ndimage.minimum(filled, labels, numbers), dtype=np.float64)
+    lowest: Float64Array = np.full(len(numbers) + 1, np.inf)
+    inside = (labels > 0) & np.isfinite(values)
+    np.minimum.at(lowest, labels[inside], values[inside].astype(np.float64))
+    lowest = lowest[numbers]
     return np.where(np.isfinite(lowest), np.round(lowest, 2), np.nan)
 
 

@@ -284,11 +284,12 @@ def label_means(
     >>> label_means(np.array([[0, 1, 1]], np.int32), np.array([[1.0, 2.0, 4.0]], np.float32), 2)
     (array([1, 2]), array([1., 3.]))
     """
-    flat = labels.ravel()
+    flat = labels.ravel().astype(np.intp)
     pixels = np.bincount(flat, minlength=count)
-    known = np.isfinite(values).ravel()
-    numbers = np.bincount(flat[known], minlength=count)
-    sums = np.bincount(flat[known], values.ravel()[known].astype(np.float64), minlength=count)
+    unknown = np.isnan(values).ravel()
+    filled = np.where(unknown, 0.0, values.ravel())
+    sums = np.bincount(flat, filled, minlength=count)
+    numbers = pixels - np.bincount(flat[unknown], minlength=count)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = sums / numbers
     return pixels, means
