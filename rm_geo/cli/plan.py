@@ -130,10 +130,26 @@ def plan(
     from rm_geo.workflows.plan import make_plan, write_plan_report
 
     inputs = PlanInputs(population, roads, polygons, measurements)
-    result = make_plan(maps, out, settings, only=only, sites=sites, inputs=inputs, progress=console)
+    result = make_plan(
+        maps,
+        out,
+        settings,
+        only=only,
+        sites=sites,
+        sites_crs=sites_crs,
+        inputs=inputs,
+        progress=console,
+    )
     page = None
     if report or (report is None and not only):
-        page = write_plan_report(out, maps, progress=console)
+        from rm_geo.errors import DependencyError
+
+        try:
+            page = write_plan_report(out, maps, progress=console)
+        except DependencyError as error:
+            if report:
+                raise
+            console.log(f"Not made: report: {error}")
     console.result(plan_values(result, page), plan_text(result, page))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
 from rm_geo._util.locks import output_lock
-from rm_geo.errors import CancelledError, InputError, OutputError, RmGeoError
+from rm_geo.errors import CancelledError, DependencyError, InputError, OutputError, RmGeoError
 from rm_geo.grid import CrsLike
 from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
 from rm_geo.io.cog import raster_sink
@@ -292,6 +292,8 @@ def write_plan_report(
 ) -> Path:
     """Write the report of a plan, with the run of predict that its maps are of.
 
+    A report in the folder of the plan is added to its index; so is the reason if it cannot be made.
+
     Parameters
     ----------
     folder : Path
@@ -314,13 +316,30 @@ def write_plan_report(
     InputError, DependencyError, OutputError
         As of :func:`rm_geo.report.page.write_report`.
     """
-    from rm_geo.report.page import write_report
+    from rm_geo.report.page import REPORT_NAME, write_report
     from rm_geo.report.sources import SUMMARY_NAME
 
     places = [path if path.is_dir() else path.parent for path in map(Path, maps)]
     runs = [place for place in dict.fromkeys(places) if (place / SUMMARY_NAME).is_file()]
     chosen = runs if len(runs) == 1 else []
-    return write_report([folder, *chosen], output, progress=progress)
+    index = read_index(folder)
+    try:
+        path = write_report([folder, *chosen], output, progress=progress)
+    except DependencyError as error:
+        index["not_made"]["report"] = str(error)
+        _write_index(folder, index)
+        raise
+    if path.parent == folder:
+        index["products"]["report"] = {
+            "files": [REPORT_NAME],
+            "sidecars": [],
+            "summary": "The results for a browser.",
+            "definition": "Summary, map, tables and provenance of the other products, in one file.",
+            "unit": None,
+            "statistics": {},
+        }
+        _write_index(folder, index)
+    return path
 
 
 def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -607,13 +626,18 @@ def _publish(staging: Path, folder: Path, index: dict[str, Any], *, partial: boo
     for name in new:
         require_not_open(folder / name)
     publish_files(sorted(staging.iterdir()), folder)
-    with replacing(folder / INDEX_NAME) as part:
-        part.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _write_index(folder, index)
     if earlier is not None and not partial:
         for entry in earlier["products"].values():
             for name in _files_of(entry):
                 if name not in new and Path(name).name == name:
                     (folder / name).unlink(missing_ok=True)
+
+
+def _write_index(folder: Path, index: Mapping[str, Any]) -> None:
+    """Write ``plan.json``."""
+    with replacing(folder / INDEX_NAME) as part:
+        part.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _keep_others(index: dict[str, Any], earlier: Mapping[str, Any], folder: Path) -> None:

@@ -14,7 +14,14 @@ from click.testing import CliRunner
 from pyproj import Transformer
 
 from rm_geo.cli.group import rm_geo
-from rm_geo.errors import CancelledError, InputError, OutputError, OutputInUseError, UsageError
+from rm_geo.errors import (
+    CancelledError,
+    DependencyError,
+    InputError,
+    OutputError,
+    OutputInUseError,
+    UsageError,
+)
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.planning.map_set import RadioMapSet
@@ -456,6 +463,32 @@ class TestCommand:
         assert settings["coverage"]["threshold_dbm"] == -95.0
         assert settings["coverage"]["classes"][1]["from_dbm"] == -92.0
         assert (settings["servers"]["ranks"], settings["holes"]["min_area_m2"]) == (2, 100.0)
+
+    def test_the_report_is_in_the_index(self, folder, tmp_path, monkeypatch):
+        out = tmp_path / "out"
+        assert self.run(folder, "-o", out, "--only", "holes", "--report").exit_code == 0
+        assert read_index(out)["products"]["report"]["files"] == ["report.html"]
+        assert (out / "report.html").exists()
+        assert self.run(folder, "-o", out, "--no-report", "-q").exit_code == 0
+        assert "report" not in read_index(out)["products"]
+        assert not (out / "report.html").exists()
+
+        def missing(*_args, **_options):
+            raise DependencyError("Leaflet is not installed.")
+
+        monkeypatch.setattr("rm_geo.report.page.write_report", missing)
+        result = self.run(folder, "-o", out)
+        assert result.exit_code == 0
+        assert read_index(out)["not_made"]["report"] == "Leaflet is not installed."
+        assert self.run(folder, "-o", out, "--report").exit_code == 1
+
+    def test_a_site_table_without_a_crs_takes_the_one_given(self, folder, tmp_path):
+        (tmp_path / "sites.csv").write_text("cell,x,y\na,500500,4999500\nb,501650,4999000\n")
+        table = ("--sites", tmp_path / "sites.csv", "--sites-crs", "EPSG:32634")
+        result = self.run(folder, "-o", tmp_path / "out", "--only", "composite", *table)
+        assert result.exit_code == 0, result.output
+        site = read_index(tmp_path / "out")["cells"][0]["site"]
+        assert site["x"] > 900_000.0  # six degrees further east
 
     def test_lists_and_settings_need_no_maps(self, tmp_path):
         listed = self.run("--list")
