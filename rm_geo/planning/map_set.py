@@ -27,7 +27,7 @@ from rm_geo.sites.arfcn import carrier_mhz
 from rm_geo.sites.site import Site, sites_named
 from rm_geo.sites.table import read_sites
 
-BandLayer: TypeAlias = Literal["std_db", "reported_probability"]
+BandLayer: TypeAlias = Literal["std_db", "reported_probability", "building_probability"]
 """Layers of a band besides the level."""
 
 DEFAULT_BAND_BYTES: Final = 192 * 2**20
@@ -184,6 +184,9 @@ class MapSetBand:
         Standard deviations in dB, NaN where a cell has none; None if no cell has any.
     reported : ndarray of float32, shape (n, h, w), or None
         Probability that a cell is reported, NaN where a cell has none; None if no cell has any.
+    buildings : ndarray of float32, shape (n, h, w), or None
+        Probability of a building by the map of each cell; None if no cell has any, or it is not
+        asked for.
     """
 
     rows: slice
@@ -192,6 +195,7 @@ class MapSetBand:
     rsrp_dbm: FloatArray
     std_db: FloatArray | None = None
     reported: FloatArray | None = None
+    buildings: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -413,7 +417,7 @@ class RadioMapSet:
         max_bytes : int
             Memory of the arrays of a band. More cells make lower and narrower bands, at least
             16 rows of 256 columns.
-        layers : sequence of {"std_db", "reported_probability"}
+        layers : sequence of {"std_db", "reported_probability", "building_probability"}
             Which layers to read besides the level.
 
         Yields
@@ -445,7 +449,7 @@ class RadioMapSet:
         ----------
         rows, cols : slice
             Pixels of the grid, with start and stop; what lies outside is cut off.
-        layers : sequence of {"std_db", "reported_probability"}
+        layers : sequence of {"std_db", "reported_probability", "building_probability"}
             Which layers to read besides the level.
 
         Returns
@@ -503,6 +507,7 @@ class RadioMapSet:
             arrays["rsrp_dbm"],
             arrays.get("std_db"),
             arrays.get("reported_probability"),
+            arrays.get("building_probability"),
         )
 
     def _read(

@@ -11,6 +11,7 @@ from rm_geo.planning import (
     coverage,
     holes,
     interference,
+    next_drive,
     overlap,
     overshoot,
     pci,
@@ -43,6 +44,7 @@ def all_products() -> tuple[Product, ...]:
         *overshoot.PRODUCTS,
         *sectors.PRODUCTS,
         *zonal.PRODUCTS,
+        *next_drive.PRODUCTS,
     )
 
 
