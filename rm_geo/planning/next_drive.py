@@ -15,18 +15,19 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 from typing import Any, Final
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray, IndexArray
+from rm_geo._util.threads import single_threaded_algebra
 from rm_geo.grid import Grid
 from rm_geo.io.features import FeatureTable
 from rm_geo.planning.map_set import MapSetBand
@@ -203,6 +204,7 @@ class DriveModel:
         self._tree = cKDTree(places.xy)
         self.variance: Float64Array = np.square(places.std_db)
         """Variance that is left at each place, shape (n,), in dB2."""
+        self._slot: IndexArray = np.full(len(places.std_db), -1, dtype=np.int64)
         self._driven: list[tuple[IndexArray, Float64Array]] = []
         self._driven_boxes: list[Float64Array] = []
 
@@ -227,30 +229,54 @@ class DriveModel:
         _, removed = self._weights(measured)
         return float(np.square(removed).sum())
 
-    def single_gains(self, measured: IndexArray) -> Float64Array:
-        """Variance that the measurement of each place alone would remove, before any drive.
+    def first_gains(self, measured: Sequence[IndexArray]) -> Float64Array:
+        """Gains of many pieces before any drive, each as of :meth:`gain`.
 
         Parameters
         ----------
-        measured : ndarray of int64, shape (m,)
-            Positions of places.
+        measured : sequence of ndarray of int64
+            Positions of the places of each piece.
 
         Returns
         -------
-        ndarray of float64, shape (m,)
-            dB2. The gain of several places is at most the sum: what they tell of a place overlaps.
+        ndarray of float64
+            dB2.
         """
-        xy, variance = self._places.xy, np.square(self._places.std_db)
-        gains = np.empty(len(measured))
-        for start in range(0, len(measured), _CHUNK):
-            part = measured[start : start + _CHUNK]
-            pairs = cKDTree(xy[part]).sparse_distance_matrix(
-                self._tree, self.reach_m, output_type="ndarray"
-            )
-            square = np.exp(pairs["v"] * (-2.0 / self._range_m)) * variance[pairs["j"]]
-            total = np.bincount(pairs["i"], weights=square, minlength=len(part))
-            gains[start : start + _CHUNK] = total * variance[part] / (variance[part] + self._noise)
+        gains = np.zeros(len(measured))
+        counts = np.array([own.size for own in measured])
+        for count in np.unique(counts):
+            pieces = np.flatnonzero(counts == count)
+            for start in range(0, len(pieces), _CHUNK):
+                part = pieces[start : start + _CHUNK]
+                gains[part] = self._gains_of(np.array([measured[number] for number in part]))
         return gains
+
+    def _gains_of(self, measured: IndexArray) -> Float64Array:
+        """Gains of pieces of equally many places, shape (n, m): the trace of inverse(C) M.
+
+        C is the covariance of the measured places with noise, and M sums the products of their
+        covariances with all places.
+        """
+        xy, std_db = self._places.xy, self._places.std_db
+        used, column = np.unique(measured, return_inverse=True)
+        column = column.reshape(measured.shape)
+        pairs = self._tree.sparse_distance_matrix(
+            cKDTree(xy[used]), self.reach_m, output_type="ndarray"
+        )
+        covariance = np.exp(pairs["v"] / -self._range_m) * std_db[pairs["i"]]
+        covariance *= std_db[used[pairs["j"]]]
+        shape = len(xy), len(used)
+        matrix = sparse.csc_matrix((covariance, (pairs["i"], pairs["j"])), shape=shape)
+        count = measured.shape[1]
+        products = np.empty((len(measured), count, count))
+        for first, second in combinations_with_replacement(range(count), 2):
+            both = matrix[:, column[:, first]].multiply(matrix[:, column[:, second]])
+            products[:, first, second] = products[:, second, first] = both.sum(axis=0)
+        step = xy[measured][:, :, None] - xy[measured][:, None]
+        own = np.exp(np.linalg.norm(step, axis=3) / -self._range_m)
+        own *= std_db[measured][:, :, None] * std_db[measured][:, None]
+        own += self._noise * np.eye(count)
+        return np.asarray(np.trace(np.linalg.solve(own, products), axis1=1, axis2=2))
 
     def drive(self, measured: IndexArray) -> float:
         """Take the measurement of places as given.
@@ -300,15 +326,16 @@ class DriveModel:
         place = np.searchsorted(around, measured)
         covariance = np.exp(cdist(xy[around], xy[measured]) / -self._range_m)
         covariance *= np.multiply.outer(std_db[around], std_db[measured])
+        self._slot[around] = np.arange(len(around))
         for others, removed in self._near(measured):
-            common, here, there = np.intersect1d(
-                around, others, assume_unique=True, return_indices=True
-            )
-            own = np.flatnonzero(np.isin(measured, common, assume_unique=True))
-            if not own.size:
-                continue
-            of_measured = removed[np.searchsorted(others, measured[own])]
-            covariance[np.ix_(here, own)] -= removed[there] @ of_measured.T
+            here = self._slot[others]
+            common = here >= 0
+            rank = np.minimum(np.searchsorted(others, measured), len(others) - 1)
+            own = np.flatnonzero(others[rank] == measured)
+            if own.size:
+                lowered = removed[common] @ removed[rank[own]].T
+                covariance[np.ix_(here[common], own)] -= lowered
+        self._slot[around] = -1
         matrix = covariance[place] + self._noise * np.eye(len(measured))
         try:
             factor = linalg.cholesky(matrix, lower=True, check_finite=False)
@@ -374,19 +401,24 @@ def plan_drive(
     """
     if not len(places.std_db):
         return []
-    model = DriveModel(places, range_m=range_m, noise_db=noise_db)
     candidates = _candidates(places, lines)
     if not candidates:
         return []
-    # Lazy greedy choice: a gain is computed when an upper limit of it is the largest.
-    owner = np.repeat(np.arange(len(candidates)), [one.measured.size for one in candidates])
-    alone = model.single_gains(np.concatenate([one.measured for one in candidates]))
-    limit = np.bincount(owner, weights=alone)
-    heap = [(-limit[number] / one.length_m, number) for number, one in enumerate(candidates)]
+    with single_threaded_algebra():
+        model = DriveModel(places, range_m=range_m, noise_db=noise_db)
+        return _choose(model, candidates, 1000.0 * budget_km)
+
+
+def _choose(
+    model: DriveModel, candidates: Sequence[_Candidate], budget_m: float
+) -> list[DriveSegment]:
+    """Choose greedily; a gain that has changed is computed when the former one is the largest."""
+    first = model.first_gains([one.measured for one in candidates])
+    heap = [(-first[number] / one.length_m, number) for number, one in enumerate(candidates)]
     heapq.heapify(heap)
     boxes = np.array([model.box_around(one.measured) for one in candidates])
-    stale = np.ones(len(candidates), dtype=np.bool_)
-    left_m = 1000.0 * budget_km
+    stale = np.zeros(len(candidates), dtype=np.bool_)
+    left_m = budget_m
     chosen: list[DriveSegment] = []
     while heap:
         _, number = heapq.heappop(heap)
