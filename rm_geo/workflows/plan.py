@@ -472,7 +472,12 @@ class _Run:
             if product.name not in streams:
                 self._discard(product.name)
                 continue
-            self.results[product.name] = streams[product.name].finish()
+            try:
+                self.results[product.name] = streams[product.name].finish()
+            except RmGeoError as error:
+                self._refuse(error, product.name)
+                self._discard(product.name)
+                continue
             self.files[product.name] = [layer.file for layer in self.layers[product.name]]
             for layer in self.layers[product.name]:
                 if layer.categories:

@@ -22,6 +22,7 @@ from rm_geo.planning.product import PlanContext, PlanInputs
 from rm_geo.planning.ranking import rank_cells
 from rm_geo.planning.settings import PlanSettings
 from rm_geo.products.radio_map import RadioMap
+from rm_geo.workflows.plan import make_plan
 
 (PRODUCT,) = PRODUCTS
 
@@ -263,6 +264,19 @@ def test_without_roads_pieces_lead_between_buildings():
     assert len(table) == 30
     assert not any(line.intersects(buildings.buffer(-1.0)) for line in table.geometry)
     assert "`roads`" in made.warnings[0]
+
+
+def test_roads_that_cannot_be_read_leave_the_rest_of_the_plan(tmp_path):
+    (tmp_path / "roads.gpkg").write_text("no layer")
+    plan = make_plan(
+        maps(),
+        tmp_path / "plan",
+        only=["composite", "next_drive"],
+        inputs=PlanInputs(roads=tmp_path / "roads.gpkg"),
+    )
+    assert list(plan.products) == ["composite"]
+    assert "roads.gpkg" in plan.not_made["next_drive"]
+    assert not (tmp_path / "plan" / "next_drive.gpkg").exists()
 
 
 def test_maps_without_deviations_are_refused():
