@@ -20,8 +20,8 @@ from rasterio.warp import reproject
 from rm_geo._types import FloatArray, IndexArray
 from rm_geo.errors import InputError
 from rm_geo.grid import CrsLike, Grid
-from rm_geo.io.raster_reader import open_raster
-from rm_geo.products.radio_map import LayerName, RadioMap, open_radio_map
+from rm_geo.io.raster_reader import RasterFile, open_raster
+from rm_geo.products.radio_map import LayerName, RadioMap, radio_map_of
 from rm_geo.products.summary import titled
 from rm_geo.sites.arfcn import carrier_mhz
 from rm_geo.sites.site import Site, sites_named
@@ -571,10 +571,10 @@ def open_radio_map_set(
     ['7', '8']
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    files = list(dict.fromkeys(file for path in given for file in _map_files(Path(path))))
+    files = {file.path: file for path in given for file in _map_files(Path(path))}
     if not files:
         raise InputError("There is no radio map.", hint="Name folders or GeoTIFFs.")
-    made = RadioMapSet.of([_open_cell(file) for file in files])
+    made = RadioMapSet.of([_open_cell(file) for file in files.values()])
     if sites is None:
         return made
     if isinstance(sites, (str, os.PathLike)):
@@ -585,12 +585,12 @@ def open_radio_map_set(
     return replace(made, cells=cells, notes=made.notes + note)
 
 
-def _map_files(path: Path) -> list[Path]:
-    """List the maps that a path names."""
+def _map_files(path: Path) -> list[RasterFile]:
+    """Open the maps that a path names."""
     if not path.exists():
         raise InputError(f"{path} does not exist.", hint="Check the path.", path=path)
     if path.is_file():
-        return [path]
+        return [open_raster(path)]
     rasters = sorted(
         file
         for file in path.iterdir()
@@ -598,7 +598,8 @@ def _map_files(path: Path) -> list[Path]:
     )
     levels = [file for file in rasters if file.stem.endswith("_rsrp")]
     found = levels or [file for file in rasters if not file.stem.endswith(_OTHER_LAYERS)]
-    maps = [file for file in found if not _is_product(file)]
+    opened = (open_raster(file, classes=True) for file in found)
+    maps = [file for file in opened if "planning_product" not in file.tags]
     if not maps:
         raise InputError(
             f"There is no radio map in {path}.",
@@ -608,33 +609,27 @@ def _map_files(path: Path) -> list[Path]:
     return maps
 
 
-def _is_product(file: Path) -> bool:
-    """Whether a raster is itself derived from radio maps: a composite is not a cell."""
-    return "planning_product" in open_raster(file, classes=True).tags
+def _open_cell(file: RasterFile) -> CellMap:
+    """Give the map of a cell, and check that it is a level in dBm."""
+    _require_level(file)
+    name = file.path.stem.removesuffix("_rsrp")
+    quantity = file.tags.get("quantity", "RSRP")
+    return CellMap.of(name, radio_map_of(file), quantity=quantity, path=file.path)
 
 
-def _open_cell(file: Path) -> CellMap:
-    """Open the map of a cell, and check that it is a level in dBm."""
-    opened = open_raster(file)
-    _require_level(file, opened.unit)
-    name = file.stem.removesuffix("_rsrp")
-    quantity = opened.tags.get("quantity", "RSRP")
-    return CellMap.of(name, open_radio_map(file), quantity=quantity, path=file)
-
-
-def _require_level(file: Path, unit: str) -> None:
+def _require_level(raster: RasterFile) -> None:
     """Refuse rasters of path loss, power or classes."""
-    said = unit.strip().casefold()
+    file, unit = raster.path, raster.unit.strip()
+    said = unit.casefold()
     if said not in _LEVEL_UNITS:
         raise InputError(
-            f"{file} is in {unit.strip()}, not in dBm.",
+            f"{file} is in {unit}, not in dBm.",
             hint="Radio maps are RSRP in dBm; convert path loss with the EIRP per resource "
             "element, and power with 10 log10(mW).",
             path=file,
         )
     if said:
         return
-    raster = open_raster(file)
     rows, cols = raster.grid.shape
     middle = [
         slice(max(0, (n - _CHECKED_PX) // 2), max(0, (n - _CHECKED_PX) // 2) + min(n, _CHECKED_PX))

@@ -487,10 +487,30 @@ def open_radio_map(path: str | os.PathLike[str]) -> RadioMap:
     ...     print(radio_map.layers, radio_map.sample(500_001.5, 4_999_999.5))
     ('rsrp_dbm',) -90.0
     """
-    main = open_raster(path)
+    return radio_map_of(open_raster(path))
+
+
+def radio_map_of(main: RasterFile) -> RadioMap:
+    """Make a radio map of an opened raster, and of the files of its other layers beside it.
+
+    Parameters
+    ----------
+    main : RasterFile
+        RSRP in dBm.
+
+    Returns
+    -------
+    RadioMap
+
+    Raises
+    ------
+    InputError, CrsError
+        As of :func:`open_radio_map`.
+    """
+    path = main.path
     files: dict[LayerName, RasterFile] = {"rsrp_dbm": main}
     for name in _KINDS:
-        file = _beside(Path(path), name)
+        file = _beside(path, name)
         if name == "rsrp_dbm" or not file.exists():
             continue
         files[name] = open_raster(file)

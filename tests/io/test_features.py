@@ -5,7 +5,7 @@ import pytest
 import shapely
 from pyproj import CRS
 
-from rm_geo.errors import OutputError
+from rm_geo.errors import DependencyError, OutputError
 from rm_geo.io.features import FeatureTable, write_features
 
 
@@ -69,3 +69,10 @@ def test_unknown_endings_and_uneven_columns_are_refused(tmp_path):
         write_features(tmp_path / "a.xyz", [table()])
     with pytest.raises(ValueError, match="2 values for 3"):
         FeatureTable("a", table().geometry, {"x": np.zeros(2)}, CRS(32633))
+
+
+def test_a_driver_that_is_absent_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyogrio.list_drivers", lambda: {"GPKG": "r"})
+    with pytest.raises(DependencyError, match=r"cannot write GPKG files, such as a\.gpkg"):
+        write_features(tmp_path / "a.gpkg", [table()])
+    assert not list(tmp_path.iterdir())

@@ -248,3 +248,14 @@ def test_mixed_quantities_are_noted():
     other = CellMap.of("b", RadioMap(grid, level(grid)), quantity="RSCP")
     assert "RSCP" in RadioMapSet.of([one, other]).notes[0]
     assert math.isclose(RadioMapSet.of([one, other]).grid.spacing_m, 2.0)
+
+
+def test_rendered_colours_are_refused(tmp_path):
+    grid = grid_at()
+    numbers = np.ones(grid.shape, np.uint8)
+    colours = {1: (255, 0, 0)}
+    write_raster(tmp_path / "a.tif", numbers, grid, nodata=0, colormap=colours)
+    with pytest.raises(InputError, match="no RSRP in dBm"):
+        open_radio_map_set(tmp_path)
+    with pytest.raises(InputError, match="colour numbers"):
+        open_radio_map_set(tmp_path / "a.tif")
