@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     help="Compute cells of at least this many tiles on all workers together, or a quarter as "
     "many while workers are idle; 0 for never.",
 )
+@click.option(
+    "--together",
+    is_flag=True,
+    help="Map all files as logs of one area: one job, whose cells are estimated from all of them.",
+)
 @predict_settings
 @console_options
 def batch(
@@ -44,6 +49,7 @@ def batch(
     workers: int | None,
     retries: int,
     spread_tiles: int,
+    together: bool,
     console: Console,
     **chosen: Any,  # noqa: ANN401 - the options of predict
 ) -> None:
@@ -52,8 +58,9 @@ def batch(
     JOBS is a table (CSV or YAML) with a column "measurements" and columns named like the
     options of 'rm-geo predict', or folders, files and patterns of measurements. The options
     below are defaults for what the table does not state. Every job gets a folder of its own in
-    the output folder; batch_summary.csv has a row for each job. Files, folders, patterns, tables
-    and DIR may lie in object storage, as s3://bucket/name or /vsis3/bucket/name.
+    the output folder; batch_summary.csv has a row for each job. With --together all files are
+    one job. Files, folders, patterns, tables and DIR may lie in object storage, as
+    s3://bucket/name or /vsis3/bucket/name.
     """
     from rm_geo.distributed.batch import run_batch
     from rm_geo.distributed.cluster import open_cluster
@@ -62,7 +69,7 @@ def batch(
     from rm_geo.io.paths import below
 
     options = settings_of(chosen)
-    jobs = read_jobs(sources, output, options)
+    jobs = read_jobs(sources, output, options, together=together)
     with open_cluster(scheduler, workers, options.method.device) as client:
         states = run_batch(
             jobs,

@@ -40,6 +40,7 @@ _OTHERS: Final = {
     "statistics.grid_m": "--set statistics.grid_m=M",
     "std_db": "--std",
     "test_transmitters": "--test-transmitters",
+    "together": "--together",
     "within_db": "--within",
 }
 """Parameters that are not prediction options, and parameters with values."""

@@ -211,7 +211,9 @@ class LocationParam(click.ParamType):  # type: ignore[type-arg]  # generic from 
         return location_of(value)
 
 
-location_argument = click.argument("measurements", type=LocationParam())
+locations_argument = click.argument(
+    "measurements", type=LocationParam(), nargs=-1, required=True, metavar="MEASUREMENTS..."
+)
 
 location_option = click.option(
     "-o",
@@ -223,6 +225,14 @@ location_option = click.option(
 )
 
 measurements_argument = click.argument("measurements", type=click.Path(path_type=Path))
+
+several_measurements_argument = click.argument(
+    "measurements",
+    type=click.Path(path_type=Path),
+    nargs=-1,
+    required=True,
+    metavar="MEASUREMENTS...",
+)
 
 output_folder_option = click.option(
     "-o",

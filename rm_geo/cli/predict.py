@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rm_geo.cli.options import cluster_options, console_options, location_argument, location_option
+from rm_geo.cli.options import cluster_options, console_options, location_option, locations_argument
 from rm_geo.cli.predict_settings import predict_settings, settings_of
 from rm_geo.io.object_store import fetched, local, stored
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@location_argument
+@locations_argument
 @location_option
 @predict_settings
 @cluster_options("this process computes all tiles")
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 )
 @console_options
 def predict(
-    measurements: Path | str,
+    measurements: tuple[Path | str, ...],
     output: Path | str,
     console: Console,
     dry_run: bool,
@@ -73,6 +73,9 @@ def predict(
     names that drive-test tools use. MEASUREMENTS, sites and DIR may lie in object storage, as
     s3://bucket/name or /vsis3/bucket/name.
 
+    Several files are logs of one area, such as those of different days, and are mapped together:
+    a cell that several of them have is one cell.
+
     Cells measured in too few pixels are skipped. The exit status is 0 if a cell was mapped, and 1
     if one failed for another reason or none could be mapped.
     """
@@ -85,17 +88,17 @@ def predict(
         options = options.replace(uncertainty=True)
     planned = None
     with ExitStack() as places:
-        source = local(measurements, places, fetched)
+        sources = [local(place, places, fetched) for place in measurements]
         if dry_run:
             if scheduler is None and workers is None:
                 from rm_geo.pipeline.dry_run import dry_run as estimate_run
 
-                _show_plan(estimate_run(source, options, console), None, console)
+                _show_plan(estimate_run(sources, options, console), None, console)
                 return
             from rm_geo.distributed.dry_run import dry_run_on_cluster
 
             plan, worker_pool = dry_run_on_cluster(
-                source, options, console, scheduler=scheduler, workers=workers
+                sources, options, console, scheduler=scheduler, workers=workers
             )
             _show_plan(plan, worker_pool, console)
             return
@@ -105,13 +108,13 @@ def predict(
         names = list(SUMMARY_NAMES)
         target = local(output, places, partial(stored, names=names))
         if scheduler is None and workers is None:
-            results = map_cells(source, target, options, console)
+            results = map_cells(sources, target, options, console)
         else:
             from rm_geo.distributed.cluster import open_cluster
             from rm_geo.distributed.tiles import DaskTiles
             from rm_geo.pipeline.plan import plan_run, require_mappable_cell
 
-            run_plan = plan_run(source, options, console)
+            run_plan = plan_run(sources, options, console)
             require_mappable_cell(run_plan)  # before the workers start
             client = places.enter_context(open_cluster(scheduler, workers, options.method.device))
             tiles = places.enter_context(DaskTiles(client, options))

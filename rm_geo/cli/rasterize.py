@@ -11,9 +11,9 @@ from rm_geo.cli.options import (
     Number,
     console_options,
     given_options,
-    measurements_argument,
     output_folder_option,
     prediction_options,
+    several_measurements_argument,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ COLUMN_OPTIONS: Final = (
 
 
 @click.command()
-@measurements_argument
+@several_measurements_argument
 @output_folder_option
 @click.option(
     "--statistic",
@@ -68,14 +68,17 @@ COLUMN_OPTIONS: Final = (
 @prediction_options(*COLUMN_OPTIONS, "bbox")
 @console_options
 def rasterize(
-    measurements: Path,
+    measurements: tuple[Path, ...],
     output: Path,
     statistic: Statistic,
     margin: float,
     console: Console,
     **chosen: Any,  # noqa: ANN401 - the options of the model
 ) -> None:
-    """Bin MEASUREMENTS on a grid: RSRP, count and standard deviation, a raster per cell."""
+    """Bin MEASUREMENTS on a grid: RSRP, count and standard deviation, a raster per cell.
+
+    Several files are logs of one area, whose cells are binned together.
+    """
     from rm_geo.options import PredictOptions
     from rm_geo.workflows.rasterize import rasterize_file
 

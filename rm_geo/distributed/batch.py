@@ -1,6 +1,6 @@
 """Batches of drive tests on a Dask cluster.
 
-A file with one cell is one task; a file with several cells is one task for each cell. The tiles
+A job with one cell is one task; a job with several cells is one task for each cell. The tiles
 of a large cell, or of a cell that would leave workers idle, are distributed over all workers. A
 failed cell does not stop the batch. Complete cells are recorded at once, so that the same command
 resumes an interrupted batch.

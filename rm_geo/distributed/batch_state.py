@@ -226,9 +226,9 @@ def _key(job: Job, weights: str) -> str:
     text = json.dumps(
         [
             __version__,
-            identity(job.measurements),
+            [identity(file) for file in job.measurements],
             identity(job.output),
-            version_of(job.measurements),
+            [version_of(file) for file in job.measurements],
             *beside,
             weights,
             settings_text(job.options.replace(fresh=False)),
@@ -293,7 +293,7 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
             "job": state.job.name,
             "status": state.status,
             "message": state.reason,
-            "measurements": redacted(str(state.job.measurements)),
+            "measurements": state.job.source_label,
             "output": redacted(str(state.job.output)),
             "cells": len(state.results),
             "cells_mapped": sum(result.is_mapped for result in state.results.values()),

@@ -1,9 +1,10 @@
-"""One task of a batch on a worker: a file of measurements, or one cell of it."""
+"""One task of a batch on a worker: the measurements of a job, or one cell of them."""
 
 from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +46,7 @@ class TaskOutcome:
     results : tuple of CellResult
         Cells that were mapped, skipped, or failed.
     cells : tuple of str
-        For a file with several cells: the cells to submit as tasks of their own.
+        For measurements of several cells: the cells to submit as tasks of their own.
     message : str
         Why the whole job failed; empty otherwise.
     may_pass : bool
@@ -75,7 +76,7 @@ def run_task(job: Job, cell: str | None, spread_tiles: int = 0) -> TaskOutcome:
     job : Job
         The job.
     cell : str or None
-        Cell to map; None reads the file, and maps it if it has one cell only.
+        Cell to map; None reads the files, and maps the cell if there is one only.
     spread_tiles : int
         Cells with at least this many tiles are computed by all workers; 0 for none.
 
@@ -107,23 +108,26 @@ def _mapped(
     places: ExitStack,
     progress: _TaskProgress,
 ) -> TaskOutcome:
-    """Map the only cell of a file, or list its cells."""
+    """Map the only cell of a job, or list its cells."""
     if isinstance(job.output, Path):
         prepare_output_folder(job.output)
     copies = worker_file_cache()
-    source = local(job.measurements, places, copies.copy_of)
+    sources = [local(file, places, copies.copy_of) for file in job.measurements]
+    names_of_copies = {
+        str(copy): redacted(str(file)) for copy, file in zip(sources, job.measurements, strict=True)
+    }
     if options.site.sites is not None:
         sites = local(location_of(options.site.sites), places, copies.copy_of)
         options = options.replace(sites=sites)
     if options.site.buildings is not None:
         buildings = local(location_of(options.site.buildings), places, copies.copy_of)
         options = options.replace(buildings=buildings)
-    progress.name_copy(source, job)
-    run_plan = plan_run(source, options, progress)
+    progress.name_copies(names_of_copies)
+    run_plan = plan_run(sources, options, progress)
     require_mappable_cell(run_plan)
     if len(run_plan.cells) > 1:
         cells = tuple(plan.cell for plan in run_plan.cells if plan.refusal is None)
-        return TaskOutcome(_refused(run_plan, source, job), cells)
+        return TaskOutcome(_refused(run_plan, names_of_copies), cells)
     part, names = f"cell {run_plan.cells[0].cell}", list[str]()
     output = local(job.output, places, partial(stored, names=names, part=part))
     try:
@@ -140,27 +144,24 @@ def _mapped(
             raise
         (plan,) = run_plan.cells
         small = skipped(plan.cell, plan.label, len(plan.measurements), error)
-        results = [_with_source_name(small, source, job)]
+        results = [_with_source_names(small, names_of_copies)]
     names += (name for result in results for name in result.files)
     return TaskOutcome(tuple(results))
 
 
-def _refused(run_plan: RunPlan, source: Path, job: Job) -> tuple[CellResult, ...]:
+def _refused(run_plan: RunPlan, names: Mapping[str, str]) -> tuple[CellResult, ...]:
     """Results of the cells that cannot be mapped."""
     results = (
         failed(plan.cell, plan.label, len(plan.measurements), plan.refusal)
         for plan in run_plan.cells
         if plan.refusal is not None
     )
-    return tuple(_with_source_name(result, source, job) for result in results)
+    return tuple(_with_source_names(result, names) for result in results)
 
 
-def _with_source_name(result: CellResult, source: Path, job: Job) -> CellResult:
-    """Replace the path of a local copy in a message by the job's own path."""
-    return replace(
-        result,
-        message=with_known_paths(result.message, {str(source): redacted(str(job.measurements))}),
-    )
+def _with_source_names(result: CellResult, names: Mapping[str, str]) -> CellResult:
+    """Replace the paths of local copies in a message by the job's own paths."""
+    return replace(result, message=with_known_paths(result.message, names))
 
 
 class _TaskProgress(SilentProgress):
@@ -177,9 +178,9 @@ class _TaskProgress(SilentProgress):
         self._worker: Any = importlib.import_module("distributed").get_worker()
         self._key = self._worker.get_current_task()
 
-    def name_copy(self, copy: Path, job: Job) -> None:
-        """Have log lines name the job's file instead of its local copy."""
-        self._names[str(copy)] = redacted(str(job.measurements))
+    def name_copies(self, names: Mapping[str, str]) -> None:
+        """Have log lines name the job's files instead of their local copies."""
+        self._names.update(names)
 
     def log(self, message: str) -> None:
         """Keep a line."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from rm_geo.distributed.cluster import local_workers, open_cluster
 from rm_geo.distributed.tiles import DaskTiles
-from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.dry_run import DryRun, dry_run_plan
-from rm_geo.pipeline.plan import plan_run, require_mappable_cell
+from rm_geo.pipeline.plan import Logs, plan_run, require_mappable_cell
 from rm_geo.progress import Progress
 
 
@@ -34,7 +32,7 @@ class WorkerSummary:
 
 
 def dry_run_on_cluster(
-    measurements: str | os.PathLike[str] | Measurements,
+    measurements: Logs,
     options: PredictOptions,
     progress: Progress,
     *,

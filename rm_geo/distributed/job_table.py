@@ -31,8 +31,8 @@ class TableRow:
     ----------
     where : str
         Line or number of the row, for messages.
-    measurements : str
-        The file, as the table names it.
+    measurements : tuple of str
+        The files, as the table names them: paths, URLs or patterns.
     name, output : str or None
         Name and folder of the job, if the table states them.
     settings : mapping of str to object
@@ -40,7 +40,7 @@ class TableRow:
     """
 
     where: str
-    measurements: str
+    measurements: tuple[str, ...]
     name: str | None
     output: str | None
     settings: Mapping[str, Any]
@@ -78,10 +78,31 @@ def is_table(place: Location) -> bool:
         glob.has_magic(str(place)) and not exists(place)
     ):
         return False
-    if not name.endswith(".tsv"):
-        return True
+    return not name.endswith(".tsv") or lists_jobs(place)
+
+
+def lists_jobs(place: Location) -> bool:
+    """Tell whether a file that may be a table of jobs is one: YAML, or with a column of files.
+
+    Parameters
+    ----------
+    place : Path or str
+        The file.
+
+    Returns
+    -------
+    bool
+        False if there is no such file.
+
+    Raises
+    ------
+    FetchError
+        If the storage cannot be read.
+    """
     if not exists(place):
         return False
+    if not file_name(place).lower().endswith((".csv", ".tsv")):
+        return True
     text = head_of(place, _HEAD_BYTES).decode("utf-8-sig", errors="replace")
     return _separator(text.splitlines()) is not None
 
@@ -215,9 +236,10 @@ def _table_row(row: Mapping[str, Any], where: str) -> TableRow:
             raise ConfigError(
                 f"The column {column!r} in {where} is not known.", hint=error.hint
             ) from None
-    measurements, name, output = (
-        str(row.get(own, "")).strip() for own in (_NEEDED, "name", "output")
-    )
-    if not measurements:
+    given = row.get(_NEEDED, "")
+    listed = given if isinstance(given, list) else [given]
+    measurements = tuple("" if text is None else str(text).strip() for text in listed)
+    if not measurements or not all(measurements):
         raise ConfigError(f"There is no {_NEEDED!r} in {where}.")
+    name, output = (str(row.get(own, "")).strip() for own in ("name", "output"))
     return TableRow(where, measurements, name or None, output or None, settings)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rm_geo.distributed.job_table import TableRow, is_table, read_table
-from rm_geo.errors import ConfigError, InputError, RmGeoError
+from rm_geo.distributed.job_table import TableRow, is_table, lists_jobs, read_table
+from rm_geo.errors import ConfigError, InputError, RmGeoError, UsageError
 from rm_geo.inference.methods import check_method
 from rm_geo.io.crs import parse_crs, require_metric
 from rm_geo.io.metadata import exists, find, for_each
@@ -30,34 +30,46 @@ MEASUREMENT_SUFFIXES: Final = (
     ".csv.gz",
     ".tsv",
 )
+TOGETHER: Final = "together"
+"""Name of the job of all files."""
+
 _NO_MEASUREMENTS: Final = frozenset({*SUMMARY_NAMES, *BATCH_SUMMARY_NAMES})
 """Outputs of an earlier batch that are not measurements, if input and output folder are one."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file of measurements with its output folder and options.
+    """One or several files of measurements with their output folder and options.
 
     Attributes
     ----------
     name : str
         Unique in its batch.
-    measurements : Path or str
-        The file; a str is a URL in object storage.
+    measurements : tuple of (Path or str)
+        The files, logs of one area if there are several; a str is a URL in object storage.
     output : Path or str
-        Folder of its maps.
+        Folder of the maps.
     options : PredictOptions
         Options of the run.
     """
 
     name: str
-    measurements: Location
+    measurements: tuple[Location, ...]
     output: Location
     options: PredictOptions
 
+    @property
+    def source_label(self) -> str:
+        """The files in messages and tables, without credentials."""
+        return redacted(", ".join(str(place) for place in self.measurements))
+
 
 def read_jobs(
-    sources: Sequence[str | Path], output: Location, defaults: PredictOptions | None = None
+    sources: Sequence[str | Path],
+    output: Location,
+    defaults: PredictOptions | None = None,
+    *,
+    together: bool = False,
 ) -> list[Job]:
     """Read jobs from a table, or make one for each measurement file of folders and patterns.
 
@@ -70,6 +82,8 @@ def read_jobs(
         Parent of the jobs' folders, unless the table states another folder.
     defaults : PredictOptions, optional
         Options that the table does not state.
+    together : bool
+        Make one job of all files, which are logs of one area: folders, files and patterns only.
 
     Returns
     -------
@@ -88,17 +102,26 @@ def read_jobs(
     DependencyError
         If a package for a kind of storage is not installed.
     UsageError
-        If a URL is invalid.
+        If a URL is invalid, or the files of a table are asked for together.
 
     Examples
     --------
     >>> jobs = read_jobs(["drives", "more/*.gpkg"], Path("maps"))  # doctest: +SKIP
     >>> jobs[0].measurements  # doctest: +SKIP
-    PosixPath('drives/monday.csv')
+    (PosixPath('drives/monday.csv'),)
     """
     options = defaults or PredictOptions()
     first = location_of(sources[0])
-    if len(sources) == 1 and is_table(first):
+    if together and is_table(first) and lists_jobs(first):
+        raise UsageError(
+            f"{redacted(str(first))} is a table of jobs, and `together` makes one job of files.",
+            parameter="together",
+            hint="In a YAML table a job may list several files as its measurements.",
+        )
+    if together:
+        name = TOGETHER
+        jobs = [Job(name, tuple(_files(sources)), below(output, name), options)]
+    elif len(sources) == 1 and is_table(first):
         base, table = folder_of(first), first
         jobs = [_job(row, base, output, options) for row in read_table(table)]
         if not jobs:
@@ -106,7 +129,7 @@ def read_jobs(
     else:
         files = _files(sources)
         jobs = [
-            Job(name, file, below(output, name), options)
+            Job(name, (file,), below(output, name), options)
             for name, file in zip(_names(files), files, strict=True)
         ]
     _require_files(jobs)
@@ -164,8 +187,10 @@ def _stem(name: str) -> str:
 
 def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptions) -> Job:
     """Make a job of a row of a table."""
-    measurements = below(base, row.measurements)
-    name = row.name or _stem(file_name(measurements))
+    measurements = tuple(
+        file for text in row.measurements for file in _listed_files(below(base, text))
+    )
+    name = row.name or _stem(file_name(measurements[0]))
     _require_name(name, row.where)
     try:
         options = defaults.replace(**paths_below(base, row.settings))
@@ -177,6 +202,13 @@ def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptio
         ) from error
     folder = below(output, name) if row.output is None else below(base, row.output)
     return Job(name, measurements, folder, options)
+
+
+def _listed_files(place: Location) -> list[Location]:
+    """Files of an entry of a table, which may be a pattern."""
+    if glob.has_magic(str(place)) and not exists(place):
+        return _files([place])
+    return [place]
 
 
 def _require_name(name: str, where: str) -> None:
@@ -192,7 +224,8 @@ def _require_files(jobs: Sequence[Job]) -> None:
     """Raise if an input file is missing."""
     users: dict[Location, Job] = {}
     for job in jobs:
-        users.setdefault(job.measurements, job)
+        for file in job.measurements:
+            users.setdefault(file, job)
         for place in (job.options.site.sites, job.options.site.buildings):
             if place is not None:
                 users.setdefault(location_of(place), job)
@@ -219,7 +252,7 @@ def _require_different(jobs: Sequence[Job]) -> None:
             other = seen.setdefault(key(job), job)
             if other is not job:
                 raise ConfigError(
-                    f"Two jobs have the same {what}: {other.measurements} and {job.measurements} "
+                    f"Two jobs have the same {what}: {other.source_label} and {job.source_label} "
                     f"({job.name}).",
                     hint=f"Give each its own {what}.",
                 )

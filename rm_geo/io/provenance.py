@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rm_geo._version import __version__
@@ -65,6 +65,39 @@ def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
         f"{prefix}input_sha256": files_sha256(path),
         **({f"{prefix}input_sidecars_sha256": files_sha256(*sidecars)} if sidecars else {}),
     }
+
+
+def describe_inputs(paths: Sequence[Path]) -> dict[str, str]:
+    """Give name, size and SHA-256 of one or several files of measurements as tags.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files. None if the measurements came from memory.
+
+    Returns
+    -------
+    dict of str to str
+        Of one file as :func:`describe_input`. Of several files ``input``, which names them all,
+        ``input_1``, ``input_1_bytes``, ``input_1_sha256``, ``input_2`` and so on.
+
+    Raises
+    ------
+    OSError
+        If a file exists and cannot be read.
+
+    Examples
+    --------
+    >>> describe_inputs([Path("gone/monday.csv"), Path("gone/tuesday.csv")])
+    {'input': 'monday.csv, tuesday.csv', 'input_1': 'monday.csv', 'input_2': 'tuesday.csv'}
+    """
+    if len(paths) < 2:
+        return describe_input(paths[0] if paths else None)
+    tags = {"input": ", ".join(path.name for path in paths)}
+    for number, path in enumerate(paths, start=1):
+        for key, value in describe_input(path).items():
+            tags[key.replace("input", f"input_{number}", 1)] = value
+    return tags
 
 
 def files_sha256(*paths: Path) -> str:

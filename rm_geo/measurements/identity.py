@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -116,6 +116,12 @@ class CellIdentity:
         EARFCN or NR-ARFCN; NaN where unknown.
     pci : int or None
         Physical cell identity; None where unknown or not unique.
+    kind : str
+        What identifies the cell, such as ``PCI`` or ``global``; ``none`` in a log without an
+        identity, empty if only the name is known.
+    base : str or None
+        The identity without network, technology and carrier, which the name may have besides;
+        None without an identity.
     """
 
     name: str | None
@@ -125,6 +131,8 @@ class CellIdentity:
     carrier: str = ""
     channel: float = float("nan")
     pci: int | None = None
+    kind: str = ""
+    base: str | None = None
 
 
 @dataclass(frozen=True)
@@ -556,8 +564,12 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "site": _Kind(("site",), lambda row: row.get("site")),
     "node": _Kind(("node",), lambda row: row.get("node")),
 }
+UNIQUE_IN_NETWORK: Final = ("global", "node and cell number")
+"""Kinds of identity that name one cell of a network, whatever its carrier."""
+
 _UNIQUE_KINDS: Final = ("chosen", "global", "node and cell number", "cell number")
-_SPLIT_BY_TECHNOLOGY: Final = ("name", "node and PCI", "PCI", "sector number", "sector", "site")
+SPLIT_BY_TECHNOLOGY: Final = ("name", "node and PCI", "PCI", "sector number", "sector", "site")
+"""Kinds of identity that cells of several technologies may share."""
 
 
 def _pair(first: str | None, second: str | None, joint: str = "-") -> str | None:
@@ -621,21 +633,19 @@ def resolve(
     groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for place in rows:
         groups[base[place]].append(place)
+    kinds = {kind for kind, _ in groups}
     parts: dict[tuple[str, str | None, str], list[int]] = {}
     unstated: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for (kind, name), members in groups.items():
-        shown = name
-        if kind == "PCI" and name is not None and _has_better(kind, groups):
-            shown = f"pci{name}"
         for suffix, some in _split(kind, name, [(p, table[p]) for p in members], unstated).items():
-            parts[(kind, shown, suffix)] = some
+            parts[(kind, name, suffix)] = some
     warnings += [_unstated_warning(what, cells_of) for what, cells_of in unstated.items()]
     cells: list[CellIdentity] = []
     cell_of = np.full(len(table), -1, dtype=np.int32)
     for (kind, name, suffix), members in parts.items():
-        label = None if name is None and not suffix else f"{name or 'unknown'}{suffix}"
         cell_of[members] = len(cells)
-        cells.append(_identity(label, [table[p] for p in members], kind))
+        label = cell_label(kind, name, suffix, kinds)
+        cells.append(_identity(label, [table[p] for p in members], kind, name))
     warnings += _mixed_identity_warnings(cells, cell_of, table)
     most = max(rows_by_kind, key=lambda kind: rows_by_kind[kind], default="")
     used = _KINDS[most].roles if most else ()
@@ -665,10 +675,85 @@ def _add_2g_3g(
         own = [(*combinations[p][:at], None, *combinations[p][at + 1 :]) for p in members]
         found = resolve(keys, own, counts[members])
         cell_of[members] = np.where(found.cell_of < 0, -1, found.cell_of + len(cells))
-        channel = "uarfcn" if generation == "3G" else "arfcn"
         for cell in found.cells:
-            name = f"{generation}_{cell.name or 'unknown'}".replace("_earfcn", f"_{channel}")
-            cells.append(CellIdentity(name, (name,), cell.operator, generation, cell.carrier))
+            name = label_2g_3g(cell.name, generation)
+            of_2g_3g = CellIdentity(name, (name,), cell.operator, generation, cell.carrier)
+            cells.append(replace(of_2g_3g, kind=cell.kind, base=cell.base))
+
+
+def label_2g_3g(name: str | None, generation: str) -> str:
+    """Name a cell of 2G or 3G.
+
+    Parameters
+    ----------
+    name : str or None
+        Name that a cell of LTE would have.
+    generation : {"2G", "3G"}
+        Its technology.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> label_2g_3g("33_earfcn10588", "3G")
+    '3G_33_uarfcn10588'
+    """
+    channel = "uarfcn" if generation == "3G" else "arfcn"
+    return f"{generation}_{name or 'unknown'}".replace("_earfcn", f"_{channel}")
+
+
+def cell_label(kind: str, base: str | None, suffix: str, kinds: Collection[str]) -> str | None:
+    """Name a cell in the results.
+
+    Parameters
+    ----------
+    kind : str
+        What identifies the cell.
+    base : str or None
+        The identity.
+    suffix : str
+        Network, technology and carrier, as far as they distinguish cells of this identity; see
+        :func:`label_suffix`.
+    kinds : collection of str
+        Kinds of all cells. A PCI beside more specific identities is marked as one.
+
+    Returns
+    -------
+    str or None
+        None without an identity.
+
+    Examples
+    --------
+    >>> cell_label("PCI", "101", label_suffix("earfcn1300"), {"PCI", "global"})
+    'pci101_earfcn1300'
+    """
+    if base is None:
+        return f"unknown{suffix}" if suffix else None
+    order = list(_KINDS)
+    marked = kind == "PCI" and not set(order[: order.index(kind)]).isdisjoint(kinds)
+    return f"{'pci' if marked else ''}{base}{suffix}"
+
+
+def label_suffix(value: str) -> str:
+    """Suffix of a name for a network, technology or carrier.
+
+    Parameters
+    ----------
+    value : str
+        Its name in the log.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> label_suffix("Operator A")
+    '_Operator-A'
+    """
+    return "_" + re.sub(r"\s+", "-", value.strip())
 
 
 def _generation(text: str) -> str | None:
@@ -692,12 +777,6 @@ def _base(row: _Row) -> tuple[str, str | None]:
         if (name := make(row)) is not None:
             return kind, name
     return "", None
-
-
-def _has_better(kind: str, groups: Mapping[tuple[str, str | None], Sequence[int]]) -> bool:
-    """Whether other rows of the log have an identity of a preferred kind."""
-    better = list(_KINDS)[: list(_KINDS).index(kind)]
-    return any(other in better for other, _ in groups)
 
 
 def _assign_by_pci(
@@ -756,7 +835,7 @@ def _split(
         ("operator", lambda row: row.operator),
         ("carrier", lambda row: row.carrier),
     ]
-    if kind in _SPLIT_BY_TECHNOLOGY or not kind:
+    if kind in SPLIT_BY_TECHNOLOGY or not kind:
         # A channel number belongs to one technology: a log of 5G NSA states 5G for its LTE anchor.
         tests.append(
             ("technology", lambda row: None if row.get("channel") else row.get("technology"))
@@ -774,7 +853,7 @@ def _split(
                 unstated[what].append((name or "the cell without an identity", missing))
             for place, row in some:
                 value = value_of(row)
-                longer = suffix if value is None else f"{suffix}_{_slug(value)}"
+                longer = suffix if value is None else f"{suffix}{label_suffix(value)}"
                 split.setdefault(longer, []).append((place, row))
         parts = split
     return {suffix: [place for place, _ in some] for suffix, some in parts.items()}
@@ -791,12 +870,9 @@ def _unstated_warning(what: str, cells: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def _slug(value: str) -> str:
-    """Replace spaces in a value for the name of a cell."""
-    return re.sub(r"\s+", "-", value.strip())
-
-
-def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdentity:
+def _identity(
+    name: str | None, members: Sequence[_Row], kind: str, base: str | None
+) -> CellIdentity:
     """Collect the attributes of a cell."""
 
     def only(values: set[str | None]) -> str:
@@ -818,6 +894,8 @@ def _identity(name: str | None, members: Sequence[_Row], kind: str) -> CellIdent
         carrier=only({row.carrier for row in members}),
         channel=float("nan") if number is None else float(number),
         pci=int(pci) if pci.isdecimal() else None,
+        kind=kind or "none",
+        base=base,
     )
 
 

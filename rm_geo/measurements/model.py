@@ -57,11 +57,16 @@ class Measurements:
     earfcn : ndarray of float64, shape (N,), optional
         EARFCN or NR-ARFCN of the carrier; NaN where unknown.
     source : Path, optional
-        The file.
+        The file; the first one of several logs together.
     identities : tuple of CellIdentity
         Operator, technology, carrier and site table keys of the cells in ``cell``.
     places : Visits, optional
         Further places that the measuring device visited without a valid level.
+    further_sources : tuple of Path
+        The other files of several logs together
+        (:func:`rm_geo.measurements.joining.join_measurements`).
+    partly_serving_only : bool
+        Whether some of the rows come from a log that lists the serving cell alone.
 
     Raises
     ------
@@ -95,6 +100,8 @@ class Measurements:
     source: Path | None = None
     identities: tuple[CellIdentity, ...] = ()
     places: Visits | None = None
+    further_sources: tuple[Path, ...] = ()
+    partly_serving_only: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cell", CellColumn.of(self.cell))
@@ -104,6 +111,19 @@ class Measurements:
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """All files of the measurements; none if they were made in memory."""
+        return (*(() if self.source is None else (self.source,)), *self.further_sources)
+
+    @property
+    def source_label(self) -> str | None:
+        """Name of the file or files in messages; None for measurements in memory."""
+        if not self.sources:
+            return None
+        first, more = self.sources[0], len(self.sources) - 1
+        return f"{first} and {more} more" if more else str(first)
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -158,8 +178,14 @@ class Measurements:
         """Whether a log of several cells lists one cell at a time: the serving one.
 
         That a cell is not reported says nothing there. Up to a twentieth of the visits may report
-        a second cell, as at a handover.
+        a second cell, as at a handover. Of several logs together it is enough if one is such a log.
         """
+        several = len(np.unique(self.cell.codes)) > 1
+        return several and (self.partly_serving_only or self.lists_one_cell)
+
+    @property
+    def lists_one_cell(self) -> bool:
+        """Whether one cell is listed at each visit; a twentieth may list a second one."""
         columns: list[NDArray[Any]] = [self.x, self.y]
         if self.time is not None:
             columns.append(self.time.view(np.int64))
@@ -167,8 +193,7 @@ class Measurements:
         visits = np.logical_or.reduce([np.diff(column[order]) != 0 for column in columns])
         other_cell = np.diff(self.cell.codes[order]) != 0
         reports = 1 + int(np.count_nonzero(visits | other_cell))
-        several = len(np.unique(self.cell.codes)) > 1
-        return several and reports <= _SERVING_ONLY * (1 + int(np.count_nonzero(visits)))
+        return reports <= _SERVING_ONLY * (1 + int(np.count_nonzero(visits)))
 
     @cached_property
     def _identity_by_name(self) -> dict[str | None, CellIdentity]:
@@ -216,7 +241,7 @@ class Measurements:
         parts : dict of str to CellPart
             Rows of each cell; names and their order are those of :meth:`by_cell`.
         """
-        cells = _split_carriers(self.cell, self.earfcn)
+        cells, _ = split_carriers(self.cell, self.earfcn)
         counts = cells.counts()
         occur = [int(k) for k in np.flatnonzero(counts)]
         names = safe_file_names([cells.names[k] for k in occur])
@@ -257,10 +282,34 @@ class Measurements:
         return replace(self, **targets)
 
 
-def _split_carriers(cells: CellColumn, earfcn: Float64Array | None) -> CellColumn:
-    """Split identities with several carriers into one cell for each carrier."""
+def split_carriers(
+    cells: CellColumn, earfcn: Float64Array | None
+) -> tuple[CellColumn, tuple[int, ...]]:
+    """Split identities with several carriers into one cell for each carrier.
+
+    Parameters
+    ----------
+    cells : CellColumn, shape (N,)
+        Cell of each row.
+    earfcn : ndarray of float64, shape (N,), optional
+        Channel of each row; NaN where unknown. Such rows keep their cell.
+
+    Returns
+    -------
+    cells : CellColumn, shape (N,)
+        With further names for the cells of identities with several carriers.
+    origin : tuple of int
+        For each name, its index in the names before.
+
+    Examples
+    --------
+    >>> cells, origin = split_carriers(CellColumn.of(["40", "40"]), np.array([1300.0, 6300.0]))
+    >>> cells.tolist(), origin
+    (['40_earfcn1300', '40_earfcn6300'], (0, 1, 0, 0))
+    """
+    same = tuple(range(len(cells.names)))
     if earfcn is None:
-        return cells
+        return cells, same
     found: set[tuple[int, int]] = set()
     for codes, channels in iter_blocks(cells.codes, earfcn):
         heard = np.isfinite(channels)
@@ -269,11 +318,11 @@ def _split_carriers(cells: CellColumn, earfcn: Float64Array | None) -> CellColum
     carriers = Counter(code for code, _ in found)
     several = sorted(pair for pair in found if carriers[pair[0]] > 1)
     if not several:
-        return cells
+        return cells, same
     split = empty_column(len(cells), np.int32)
     for before, after, channels in iter_blocks(cells.codes, split, earfcn):
         after[:] = before
         for place, (code, channel) in enumerate(several, start=len(cells.names)):
             after[(before == code) & (channels == channel)] = place
     names = (f"{cells.names[code] or 'unknown'}_earfcn{channel}" for code, channel in several)
-    return CellColumn(split, (*cells.names, *names))
+    return CellColumn(split, (*cells.names, *names)), (*same, *(code for code, _ in several))

@@ -247,25 +247,76 @@ def read_selected(
     >>> measurements.cell.tolist()
     ['40', '40']
     """
+    measurements, report = read_with_options(path, options)
+    selected, notes = selection_of(options).apply(measurements)
+    return selected, replace(report, notes=(*report.notes, *notes))
+
+
+def read_with_options(
+    path: str | os.PathLike[str], options: PredictOptions, target_crs: CrsLike | None = None
+) -> tuple[Measurements, CleaningReport]:
+    """Read measurements by the reading options of a run, without its selection.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    options : PredictOptions
+        Columns, CRS, bounding box and row filter.
+    target_crs : CRS, str or int, optional
+        CRS of the result (default: that of the options).
+
+    Returns
+    -------
+    measurements : Measurements
+        At least one row.
+    report : CleaningReport
+        As of :func:`read_measurements`.
+
+    Raises
+    ------
+    RmGeoError
+        If the file cannot be used.
+    """
     reading = options.reading
     columns = {} if reading.columns is None else read_column_file(reading.columns)
     given = {name: getattr(reading, name) for name in COLUMN_OPTIONS}
     columns |= {name: column for name, column in given.items() if column is not None}
-    measurements, report = read_measurements(
+    return read_measurements(
         path,
         layer=reading.layer,
         where=reading.where,
         strict=reading.strict,
         crs=reading.crs,
-        target_crs=options.grid.target_crs,
+        target_crs=options.grid.target_crs if target_crs is None else target_crs,
         bounds=reading.bbox,
         **columns,
     )
+
+
+def selection_of(options: PredictOptions) -> Selection:
+    """Make the selection of a run from its options.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        Options of time, network and cells.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    UsageError
+        If a time cannot be parsed.
+    """
+    reading = options.reading
     begin, end = (
         None if text is None else parse_time(text, parameter)
         for text, parameter in ((reading.time_from, "time_from"), (reading.time_to, "time_to"))
     )
-    selection = Selection(
+    return Selection(
         begin,
         end,
         reading.technologies,
@@ -274,8 +325,6 @@ def read_selected(
         reading.min_points,
         reading.top,
     )
-    selected, notes = selection.apply(measurements)
-    return selected, replace(report, notes=(*report.notes, *notes))
 
 
 def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:

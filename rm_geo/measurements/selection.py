@@ -85,8 +85,8 @@ class Selection:
         left = int(np.count_nonzero(kept))
         if left == 0:
             raise InputError(
-                f"No measurement of {measurements.source or 'the measurements'} is left by the "
-                "selection of time, network and cells.",
+                f"No measurement of {measurements.source_label or 'the measurements'} is left by "
+                "the selection of time, network and cells.",
                 hint="Widen the selection.",
             )
         gone = _present(measurements, None) - _present(measurements, kept)
@@ -111,7 +111,7 @@ class Selection:
             return None
         if measurements.time is None:
             raise InputError(
-                f"{measurements.source or 'The measurements'} have no readable times, so "
+                f"{measurements.source_label or 'The measurements'} have no readable times, so "
                 "they cannot be selected by time.",
                 hint="Name the column of the time, or leave the time out of the selection.",
             )

@@ -239,7 +239,7 @@ def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions
     """
     measured = len(sparse)
     if measured < options.grid.min_pixels:
-        source = cell.measurements.source
+        source = cell.measurements.source_label
         raise TooSmallError(
             f"Cell {cell.cell}{'' if source is None else f' of {source}'} was measured in "
             f"{measured} pixel{'' if measured == 1 else 's'} only; at least "

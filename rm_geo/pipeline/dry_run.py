@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,11 +16,10 @@ from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import OpenMethod
-from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import plan_tiles, require_pixels, with_known_buildings
 from rm_geo.pipeline.method_weight import MethodWeightOptions
-from rm_geo.pipeline.plan import CellPlan, RunPlan, plan_run, require_mappable_cell
+from rm_geo.pipeline.plan import CellPlan, Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import local_buildings, open_sites
 from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.progress import Progress, SilentProgress
@@ -72,7 +70,7 @@ class DryRun:
 
 
 def dry_run(
-    measurements: str | os.PathLike[str] | Measurements,
+    measurements: Logs,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
 ) -> DryRun:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 from rm_geo._util.memory import release_arrow_pool, trim_malloc
 from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
+from rm_geo.measurements.joining import join_measurements, joining_notes
 from rm_geo.measurements.model import CellPart, Measurements
-from rm_geo.measurements.reader import read_selected
+from rm_geo.measurements.reader import read_selected, read_with_options, selection_of
 from rm_geo.options import PredictOptions
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.tile_limit import check_area
+
+Log: TypeAlias = str | os.PathLike[str] | Measurements
+"""A file of measurements, or measurements in memory."""
+
+Logs: TypeAlias = Log | Sequence[Log]
+"""One log, or several of one area that are mapped together."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class RunPlan:
     measurements : Measurements
         All measurements, in a projected CRS in metres, grouped by cell.
     dropped : int
-        Number of rows of the file that could not be used.
+        Number of rows of the files that could not be used.
     cells : tuple of CellPlan
         The requested cells, the largest first.
     """
@@ -66,7 +75,7 @@ class RunPlan:
 
 
 def plan_run(
-    measurements: str | os.PathLike[str] | Measurements,
+    measurements: Logs,
     options: PredictOptions,
     progress: Progress | None = None,
 ) -> RunPlan:
@@ -74,12 +83,14 @@ def plan_run(
 
     Parameters
     ----------
-    measurements : path-like or Measurements
-        A file of measurements, or measurements in memory.
+    measurements : path-like, Measurements, or sequence of these
+        A file of measurements, or measurements in memory. Several logs of one area are joined
+        (:func:`rm_geo.measurements.joining.join_measurements`).
     options : PredictOptions
-        Options of the run.
+        Options of the run. Those of reading apply to each file, those of selection to the joined
+        logs; none of them to measurements in memory alone.
     progress : Progress, optional
-        Receives the report of the reader.
+        Receives the reports of the reader.
 
     Returns
     -------
@@ -89,7 +100,7 @@ def plan_run(
     Raises
     ------
     RmGeoError
-        If the file cannot be used, or a requested cell is not in it.
+        If a file cannot be used, the logs cannot be joined, or a requested cell is in none.
 
     Examples
     --------
@@ -162,11 +173,13 @@ def require_mappable_cell(run_plan: RunPlan) -> None:
 
 
 def _read(
-    measurements: str | os.PathLike[str] | Measurements,
-    options: PredictOptions,
-    progress: Progress,
+    measurements: Logs, options: PredictOptions, progress: Progress
 ) -> tuple[Measurements, int]:
-    """Read a file, or use measurements as they are; also return the number of dropped rows."""
+    """Read files, or use measurements as they are; also return the number of dropped rows."""
+    if not isinstance(measurements, (str, os.PathLike, Measurements)):
+        if len(measurements) != 1:
+            return _read_together(measurements, options, progress)
+        (measurements,) = measurements
     if isinstance(measurements, Measurements):
         if len(measurements) == 0:
             raise InputError("There are no measurements.")
@@ -177,6 +190,41 @@ def _read(
     release_arrow_pool()
     trim_malloc()
     return points, report.dropped_total
+
+
+def _read_together(
+    logs: Sequence[Log], options: PredictOptions, progress: Progress
+) -> tuple[Measurements, int]:
+    """Read several logs in the CRS of the first one, join them, and select rows."""
+    files = [log for log in logs if not isinstance(log, Measurements)]
+    known: set[Path] = set()
+    for file in files:
+        if (path := Path(file).resolve()) in known:
+            raise InputError(f"{file} is given twice.", hint="Give each log once.", path=path)
+        known.add(path)
+    dropped = 0
+    parts: list[Measurements] = []
+    for log in logs:
+        if isinstance(log, Measurements):
+            parts.append(log)
+            continue
+        points, report = read_with_options(log, options, parts[0].crs if parts else None)
+        for line in report.lines():
+            progress.log(line)
+        dropped += report.dropped_total
+        parts.append(points)
+        progress.check()
+    joined = join_measurements(parts)
+    for note in joining_notes(joined, len(parts)):
+        progress.log(note)
+    parts.clear()
+    if files:
+        joined, notes = selection_of(options).apply(joined)
+        for note in notes:
+            progress.log(f"  {note}")
+    release_arrow_pool()
+    trim_malloc()
+    return joined, dropped
 
 
 def _plan_cell(

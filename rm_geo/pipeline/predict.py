@@ -37,14 +37,14 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.object_store import fetched, local
 from rm_geo.io.paths import location_of
-from rm_geo.io.provenance import describe_input, describe_software, describe_values
+from rm_geo.io.provenance import describe_input, describe_inputs, describe_software, describe_values
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
 from rm_geo.pipeline.joint import log_evidence
 from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
-from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
+from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.stac import require_pystac
@@ -62,7 +62,7 @@ in any case."""
 
 @overload
 def predict(
-    measurements: str | os.PathLike[str] | Measurements | RunPlan,
+    measurements: Logs | RunPlan,
     output_dir: None = None,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
@@ -75,7 +75,7 @@ def predict(
 
 @overload
 def predict(
-    measurements: str | os.PathLike[str] | Measurements | RunPlan,
+    measurements: Logs | RunPlan,
     output_dir: str | os.PathLike[str],
     options: PredictOptions | None = None,
     progress: Progress | None = None,
@@ -87,7 +87,7 @@ def predict(
 
 
 def predict(
-    measurements: str | os.PathLike[str] | Measurements | RunPlan,
+    measurements: Logs | RunPlan,
     output_dir: str | os.PathLike[str] | None = None,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
@@ -100,8 +100,9 @@ def predict(
 
     Parameters
     ----------
-    measurements : path-like, Measurements or RunPlan
-        A file of measurements, measurements in memory, or a plan made with these options.
+    measurements : path-like, Measurements, sequence of these, or RunPlan
+        A file of measurements, measurements in memory, several logs of one area that are mapped
+        together, or a plan made with these options.
     output_dir : path-like, optional
         Folder of the results; created if it does not exist. Without it the maps are returned, and
         no file is left.
@@ -368,7 +369,7 @@ def _common_tags(
     return {
         **({} if buildings is None else describe_input(buildings, "buildings_")),
         **describe_software(),
-        **describe_input(run_plan.measurements.source),
+        **describe_inputs(run_plan.measurements.sources),
         **method.provenance,
         "method": method.estimator.name,
         **describe_values(

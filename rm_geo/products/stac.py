@@ -68,9 +68,9 @@ class MeasuringTime:
         extents = [(block.min(), block.max()) for block in known if block.size]
         if extents:
             return cls(_utc(min(low for low, _ in extents)), _utc(max(high for _, high in extents)))
-        source = measurements.source
-        if fallback is None and source is not None and source.exists():
-            fallback = datetime.fromtimestamp(int(source.stat().st_mtime), timezone.utc)
+        written = [path.stat().st_mtime for path in measurements.sources if path.exists()]
+        if fallback is None and written:
+            fallback = datetime.fromtimestamp(int(max(written)), timezone.utc)
         moment = fallback or datetime.now(timezone.utc).replace(microsecond=0)
         return cls(moment, moment)
 

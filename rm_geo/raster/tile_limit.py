@@ -52,7 +52,7 @@ def check_area(
         west, south, east, north = area.bounds
         width, height = east - west + 2 * margin_m, north - south + 2 * margin_m
         shape = math.floor(height / spacing_m) + 1, math.floor(width / spacing_m) + 1
-        source = area.source
+        source = area.source_label
     tiles = math.prod(tile_count(length, tile_size, overlap) for length in shape)
     if tiles <= max_tiles:
         return tiles

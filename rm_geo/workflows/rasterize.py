@@ -12,9 +12,9 @@ import numpy as np
 from rm_geo._types import FloatArray
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo.io.cog import write_raster
-from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.io.provenance import describe_inputs, describe_software
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.plan import plan_run
+from rm_geo.pipeline.plan import Logs, plan_run
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import Statistic, bin_measurements
 from rm_geo.raster.sparse import SparseRaster
@@ -49,7 +49,7 @@ class BinnedRaster:
 
 
 def rasterize_file(
-    measurements: str | os.PathLike[str],
+    measurements: Logs,
     output_dir: str | os.PathLike[str],
     options: PredictOptions | None = None,
     *,
@@ -60,8 +60,8 @@ def rasterize_file(
 
     Parameters
     ----------
-    measurements : path-like
-        A file of measurements.
+    measurements : path-like, Measurements, or sequence of these
+        A file of measurements, or several logs of one area.
     output_dir : path-like
         Folder of the rasters.
     options : PredictOptions, optional
@@ -98,7 +98,7 @@ def rasterize_file(
         if cell.refusal is not None:
             raise cell.refusal
     folder = prepare_output_folder(output_dir)
-    tags = describe_software() | describe_input(run_plan.measurements.source)
+    tags = describe_software() | describe_inputs(run_plan.measurements.sources)
     written = []
     listener.start(len(run_plan.cells), "cells", "Binning")
     for cell in run_plan.cells:

@@ -98,6 +98,71 @@ def test_jobs_and_cells_are_distributed_and_failures_are_reported(drives, tmp_pa
     assert not run_batch(changed, tmp_path, cluster)[0].skipped
 
 
+def test_logs_are_mapped_together_and_any_of_their_files_counts(tmp_path, cluster):
+    drives = tmp_path / "drives"
+    drives.mkdir()
+    write_drive(drives / "monday.csv", ["1", "2", "3"])
+    write_drive(drives / "tuesday.csv", ["2", "3", "4"], seed=1)
+    log = Log()
+
+    def run(**options):
+        jobs = read_jobs([drives], tmp_path / "out", OPTIONS.replace(**options), together=True)
+        return run_batch(jobs, tmp_path / "out", cluster, progress=log)
+
+    (state,) = run()
+    assert (state.job.name, state.status) == ("together", "done")
+    assert {name: cell.measurements for name, cell in state.results.items()} == {
+        "1": 400,
+        "2": 800,
+        "3": 800,
+        "4": 400,
+    }
+    predict([drives / "monday.csv", drives / "tuesday.csv"], tmp_path / "alone", OPTIONS)
+    assert map_contents(state.job.output) == map_contents(tmp_path / "alone")
+    with (tmp_path / "out" / "batch_summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["measurements"] == f"{drives / 'monday.csv'}, {drives / 'tuesday.csv'}"
+    # A batch of which a cell failed finds the complete ones again, until a file changes.
+    record = tmp_path / "out" / STATE_NAME
+    write_drive(drives / "monday.csv", ["1", "2", "3"], seed=2)
+    (drives / "tuesday.csv").write_text("x,y,cell\n1,2,3\n")
+    (broken,) = run()
+    assert broken.status == "failed"
+    assert "tuesday.csv" in broken.reason
+    assert record.exists()
+    write_drive(drives / "tuesday.csv", ["2", "3", "4"], seed=1)
+    (again,) = run()
+    assert (again.skipped, again.status) == (False, "done")
+
+
+def test_a_batch_of_several_logs_resumes_and_notices_changes(tmp_path, cluster):
+    drives = tmp_path / "drives"
+    drives.mkdir()
+    write_drive(drives / "a.csv", ["1"])
+    write_drive(drives / "b.csv", ["2"], seed=1)
+    (tmp_path / "bad.csv").write_text("x,y,cell\n1,2,3\n")
+    (tmp_path / "jobs.yaml").write_text(
+        "- {measurements: 'drives/*.csv', name: both}\n- {measurements: bad.csv}\n"
+    )
+
+    def run():
+        jobs = read_jobs([tmp_path / "jobs.yaml"], tmp_path / "out", OPTIONS)
+        return {state.job.name: state for state in run_batch(jobs, tmp_path / "out", cluster)}
+
+    assert {name: state.status for name, state in run().items()} == {
+        "both": "done",
+        "bad": "failed",
+    }
+    assert run()["both"].skipped
+    write_drive(drives / "b.csv", ["2"], seed=2)
+    assert not run()["both"].skipped
+    assert run()["both"].skipped
+    write_drive(drives / "c.csv", ["2"], seed=3)
+    changed = run()["both"]
+    assert not changed.skipped
+    assert changed.results["2"].measurements == 800
+
+
 def test_batch_survives_a_killed_worker(tmp_path):
     drives = tmp_path / "drives"
     drives.mkdir()

@@ -116,6 +116,23 @@ def test_jobs_and_outputs_may_be_local_or_remote(drives, storage, address, tmp_p
     assert nothing_is_left(tmp_path)
 
 
+def test_logs_in_storage_are_mapped_together(drives, storage, address, tmp_path):
+    write_drive(drives / "more.csv", ["2"], extent=80.0, seed=2)
+    storage.pipe("/drives/more.csv", (drives / "more.csv").read_bytes())
+    result = batch(
+        "memory://drives/m*.csv", "-o", "memory://maps", "--scheduler", address, "--together"
+    )
+    assert result.exit_code == 0, result.output
+    here = tmp_path / "here"
+    files = [str(drives / name) for name in ("many.csv", "more.csv")]
+    alone = CliRunner().invoke(rm_geo, ["predict", *files, "-o", str(here), *OPTIONS])
+    assert alone.exit_code == 0, alone.output
+    assert stored_files(storage, "/maps/together") == map_contents(here)
+    named = summary(storage)["together"]["measurements"].split(", ")
+    assert [name.rpartition("/")[2] for name in named] == ["many.csv", "more.csv"]
+    assert nothing_is_left(tmp_path)
+
+
 def test_file_with_many_cells_is_fetched_once_per_worker(
     drives, storage, address, tmp_path, monkeypatch
 ):

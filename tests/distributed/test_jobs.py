@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from rm_geo.distributed.jobs import read_jobs
-from rm_geo.errors import ConfigError, InputError
+from rm_geo.errors import ConfigError, InputError, UsageError
 from rm_geo.options import PredictOptions
 from rm_geo.zoo.weights import write_index
 from tests.support.models import save_tiny_model
+
+OPTIONS = PredictOptions(method="idw", reach_m=20.0)
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def table(folder, text, name="jobs.csv"):
 
 def test_folder_gives_a_job_for_each_file_of_measurements(drives, tmp_path):
     jobs = read_jobs([drives], tmp_path / "out")
-    assert [(job.name, job.measurements.name) for job in jobs] == [
+    assert [(job.name, job.measurements[0].name) for job in jobs] == [
         ("north", "north.csv"),
         ("south", "south.gpkg"),
     ]
@@ -38,11 +40,60 @@ def test_folder_gives_a_job_for_each_file_of_measurements(drives, tmp_path):
 
 def test_patterns_search_subfolders_and_give_no_duplicates(drives, tmp_path):
     jobs = read_jobs([f"{drives}/**/*.parquet", str(drives / "south.gpkg"), drives], tmp_path)
-    assert sorted(job.measurements.name for job in jobs) == [
+    assert sorted(job.measurements[0].name for job in jobs) == [
         "east.parquet",
         "north.csv",
         "south.gpkg",
     ]
+
+
+def test_together_makes_one_job_of_all_files(drives, tmp_path):
+    (job,) = read_jobs([drives, f"{drives}/**/*.parquet"], tmp_path, OPTIONS, together=True)
+    assert job.name == "together"
+    assert job.output == tmp_path / "together"
+    assert job.options == OPTIONS
+    assert sorted(file.name for file in job.measurements) == [
+        "east.parquet",
+        "north.csv",
+        "south.gpkg",
+    ]
+    (one,) = read_jobs([drives / "north.csv"], tmp_path, together=True)
+    assert one.measurements == (drives / "north.csv",)
+
+
+@pytest.mark.parametrize("name", ["jobs.csv", "jobs.yaml"])
+def test_the_files_of_a_table_are_not_mapped_together(drives, tmp_path, name):
+    text = "measurements\nnorth.csv\n" if name == "jobs.csv" else "- {measurements: north.csv}"
+    with pytest.raises(UsageError, match="is a table of jobs") as refused:
+        read_jobs([table(drives, text, name)], tmp_path, together=True)
+    assert refused.value.parameter == "together"
+
+
+def test_a_job_of_a_table_may_have_several_files(drives, tmp_path):
+    text = (
+        "- {measurements: [north.csv, deep/east.parquet], name: both}\n"
+        "- {measurements: '**/*.gpkg', method: idw}\n"
+        "- {measurements: [south.gpkg, 'deep/*'], name: mixed}\n"
+    )
+    both, pattern, mixed = read_jobs([table(drives, text, "jobs.yaml")], tmp_path)
+    assert (both.name, both.measurements) == (
+        "both",
+        (drives / "north.csv", drives / "deep" / "east.parquet"),
+    )
+    assert pattern.measurements == (drives / "south.gpkg",)
+    assert pattern.options.method.name == "idw"
+    assert [file.name for file in mixed.measurements] == ["south.gpkg", "east.parquet"]
+
+
+def test_a_missing_one_of_several_files_is_refused(drives, tmp_path):
+    for entry in ("[north.csv, gone.csv]", "'gone/*.csv'"):
+        path = table(drives, f"- {{measurements: {entry}}}", "jobs.yaml")
+        with pytest.raises(InputError, match="gone"):
+            read_jobs([path], tmp_path)
+    for entry in ("[]", "[north.csv, null]"):
+        path = table(drives, f"- {{measurements: {entry}}}", "jobs.yaml")
+        with pytest.raises(ConfigError, match="no 'measurements'"):
+            read_jobs([path], tmp_path)
 
 
 def test_pattern_of_csv_files_is_not_a_job_table(drives, tmp_path):
@@ -138,13 +189,13 @@ def test_null_keeps_the_default(drives, tmp_path):
 def test_job_tables_accept_the_separators_of_measurements(drives, tmp_path, text, suffix):
     content = text.format("name", "measurements", "a,b", "north.csv")
     (job,) = read_jobs([table(drives, content, f"jobs.{suffix}")], tmp_path)
-    assert (job.name, job.measurements) == ("a,b", drives / "north.csv")
+    assert (job.name, job.measurements) == ("a,b", (drives / "north.csv",))
 
 
 def test_tsv_without_the_column_is_measurements(drives, tmp_path):
     path = table(drives, "x\ty\trsrp\n1\t2\t-90\n", "west.tsv")
     (job,) = read_jobs([path], tmp_path)
-    assert job.measurements == path
+    assert job.measurements == (path,)
 
 
 def test_model_beside_the_table_takes_precedence(drives, tmp_path, monkeypatch):
