@@ -14,6 +14,7 @@ from .grid import Grid as Grid
 from .grid import Tile as Tile
 from .io.cog import read_raster as read_raster
 from .io.cog import write_raster as write_raster
+from .measurements.joining import join_measurements as join_measurements
 from .measurements.model import Measurements as Measurements
 from .measurements.reader import read_measurements as read_measurements
 from .options import PredictOptions as PredictOptions
@@ -94,6 +95,7 @@ __all__ = [
     "find_model",
     "get_method",
     "interpolate",
+    "join_measurements",
     "list_methods",
     "list_models",
     "load_network",

@@ -55,7 +55,7 @@ from rm_geo import (
     list_methods, list_models, load_network, open_radio_map, predict, read_buildings,
     read_measurements, read_raster, read_sites, simulate, superresolve, validate,
     validate_log, write_raster, ComparisonOptions, ComparisonResult, JointEstimate, LogBins,
-    LogValidation, compare, estimate_jointly, write_report,
+    LogValidation, compare, estimate_jointly, join_measurements, write_report,
 )
 
 points, report = read_measurements("drive.gpkg")
@@ -67,6 +67,8 @@ reveal_type(interpolate(sparse, "idw", neighbors=8))  # RadioMap
 reveal_type(predict("drive.gpkg"))  # list[RadioMap]
 reveal_type(predict("drive.gpkg", "maps"))  # list[CellResult]
 reveal_type(predict(points, Path("maps"))[0].open_map("maps"))  # RadioMap
+reveal_type(predict(["monday.csv", Path("tuesday.gpkg"), points], "maps"))  # list[CellResult]
+reveal_type(join_measurements([points, points]))  # Measurements
 reveal_type(open_radio_map("40_rsrp.tif").rsrp_dbm)  # ndarray
 reveal_type(export_map("40_rsrp.tif", "40.kmz", "kmz"))  # tuple
 reveal_type(write_report(["plan", "maps"], "report.html"))  # Path

@@ -121,7 +121,7 @@ def predict(
             results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)
         if thresholds is not None:
-            planned = _plan(results, source, target, output, options, thresholds, places, console)
+            planned = _plan(results, sources, target, output, options, thresholds, places, console)
         if with_report:
             from rm_geo.report.page import REPORT_NAME, write_report
 
@@ -133,7 +133,7 @@ def predict(
 
 def _plan(
     results: Sequence[CellResult],
-    source: Path,
+    sources: Sequence[Path],
     maps: Path,
     output: Path | str,
     options: PredictOptions,
@@ -158,7 +158,8 @@ def _plan(
         thresholds,
         sites=None if sites is None else local(location_of(sites), places, fetched),
         sites_crs=options.site.sites_crs,
-        inputs=PlanInputs(measurements=source),
+        # The tags of the maps name all of several logs.
+        inputs=PlanInputs(measurements=sources[0] if len(sources) == 1 else None),
         progress=console,
     )
     names += (path.name for path in made.files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -439,7 +440,9 @@ def _provenance(sources: ReportSources) -> list[tuple[str, list[tuple[str, str]]
 def _key_facts(sources: ReportSources) -> list[tuple[str, str]]:
     """Give what identifies the input and the method."""
     tags = {} if sources.predict is None else _tags_of_first(sources.predict)
-    facts = [(name.replace("_", " "), tags[name]) for name in _KEY_TAGS if tags.get(name)]
+    of_logs = [name for name in tags if re.fullmatch(r"input_\d+_sha256", name)]
+    shown = [*_KEY_TAGS, *sorted(of_logs, key=lambda name: int(name.split("_")[1]))]
+    facts = [(name.replace("_", " "), tags[name]) for name in shown if tags.get(name)]
     if sources.plan is not None:
         settings = sources.plan.index.get("parameters", {}).get("settings", {})
         facts.append(("thresholds of the plan", str(settings.get("preset", ""))))

@@ -205,6 +205,26 @@ def test_the_command_takes_several_files(tmp_path):
     assert len(list((tmp_path / "bins").glob("*_measured.tif"))) == 3
 
 
+def test_plan_and_report_of_several_files_name_all_of_them(tmp_path):
+    files = halves_of(scanner_log(tmp_path / "whole.csv"))
+    result = command(
+        "predict",
+        *files,
+        "-o",
+        tmp_path / "maps",
+        *ARGUMENTS,
+        "--resolution",
+        5,
+        "--plan",
+        "--report",
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "maps" / "plan" / "plan.json").exists()
+    page = (tmp_path / "maps" / "report.html").read_text("utf-8")
+    for file in files:
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in page
+
+
 def test_a_log_that_cannot_be_joined_is_an_error_without_output(tmp_path):
     first, second = halves_of(scanner_log(tmp_path / "whole.csv"))
     second.write_text(second.read_text().replace(",1300", "").replace(",earfcn", ""))
