@@ -94,6 +94,7 @@ def dry_run(
     --------
     >>> import numpy as np
     >>> from pyproj import CRS
+    >>> from rm_geo import Measurements
     >>> drive = Measurements(
     ...     x=500_000 + np.arange(40.0),
     ...     y=np.full(40, 5_000_000.0),
