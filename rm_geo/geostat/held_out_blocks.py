@@ -12,6 +12,7 @@ from rm_geo.geostat.idw import BlockIdw
 from rm_geo.geostat.idw_baseline import BLOCK_PX
 from rm_geo.geostat.kriging import FEW_VALUES, krige_at
 from rm_geo.geostat.path_loss_trend import DistanceTrend
+from rm_geo.geostat.street_map import StreetMap
 from rm_geo.grid import Tile
 from rm_geo.raster.blocks import dense_block_means
 from rm_geo.raster.points import Points
@@ -58,6 +59,7 @@ class HeldOutBlocks:
         method_dbm: FloatArray,
         tile: Tile,
         trend: DistanceTrend | None,
+        street: StreetMap | None = None,
     ) -> FloatArray:
         """Give measurement, method and baseline at the held-out blocks of a tile.
 
@@ -74,6 +76,8 @@ class HeldOutBlocks:
             Position of the tile.
         trend : DistanceTrend, optional
             Path-loss trend of the kept measurements.
+        street : StreetMap, optional
+            Street ensemble of the kept measurements.
 
         Returns
         -------
@@ -94,7 +98,11 @@ class HeldOutBlocks:
         baseline = _idw(residuals, where)
         if self.covariance is not None:
             baseline = 0.5 * (baseline + _kriged(residuals, where, self.covariance))
-        return np.stack([truth[where], corrected, baseline + trend_db[where]])
+        baseline = baseline + trend_db[where]
+        if street is not None:
+            down, right = (BLOCK_PX * (axis + 0.5) for axis in np.nonzero(where))
+            baseline = 0.5 * (baseline + street.at(tile.row + down, tile.col + right))
+        return np.stack([truth[where], corrected, baseline])
 
 
 def _kriged(

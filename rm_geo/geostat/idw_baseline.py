@@ -3,8 +3,8 @@
 The measurements, or their residuals from a path-loss trend, are averaged over blocks of 4 x 4
 pixels and interpolated between these; the residuals at the measured pixels are kriged back.
 A network's estimates are stacked with this baseline. Where measurements are few, half of the
-interpolation is kriging: the two methods err in different places, and their mean errs less
-than either.
+interpolation is kriging, and half of the map is the street ensemble unless a tenth of all pixels
+is measured: the methods err in different places, and their mean errs less than either.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo.geostat.idw import BlockIdw
@@ -26,11 +25,13 @@ from rm_geo.geostat.regression_kriging import (
     apply_correction,
     fit_residuals,
 )
+from rm_geo.geostat.street_map import StreetMap, street_map_helps
 from rm_geo.raster.bands import RowBand
-from rm_geo.raster.blocks import block_sums
+from rm_geo.raster.blocks import block_sums, needed_blocks
 from rm_geo.raster.points import PointsWriter
 from rm_geo.raster.resample import coarse_rows, resample_rows
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
 
 BLOCK_PX: Final = 4
 """Pixels along a block; finer blocks gain nothing and cost sixteen times as much."""
@@ -52,6 +53,8 @@ class SmoothMap:
         Residuals from that mean, kriged, where measurements are few.
     trend : DistanceTrend, optional
         Path-loss trend whose residuals are interpolated, where the transmitter is known.
+    street : StreetMap, optional
+        Street ensemble, half of the map.
     """
 
     idw: BlockIdw
@@ -59,9 +62,15 @@ class SmoothMap:
     mean_dbm: float = 0.0
     kriged: KrigedField | None = None
     trend: DistanceTrend | None = None
+    street: StreetMap | None = None
 
     @classmethod
-    def fit(cls, sparse: SparseRaster, trend: DistanceTrend | None = None) -> SmoothMap:
+    def fit(
+        cls,
+        sparse: SparseRaster,
+        trend: DistanceTrend | None = None,
+        street: StreetMap | None = None,
+    ) -> SmoothMap:
         """Average the measurements, or their residuals from a trend, over blocks.
 
         Parameters
@@ -70,6 +79,8 @@ class SmoothMap:
             Measurements.
         trend : DistanceTrend, optional
             Trend that is subtracted first.
+        street : StreetMap, optional
+            Street ensemble that is averaged with the interpolation.
         """
         shape = sparse.grid.shape
         means = PointsWriter()
@@ -78,11 +89,12 @@ class SmoothMap:
             means.append(sums.row + band.rows.start // BLOCK_PX, sums.col, sums.mean)
         idw = BlockIdw(means.finish())
         if not 0 < len(sparse) <= FEW_VALUES:
-            return cls(idw, shape, trend=trend)
+            return cls(idw, shape, trend=trend, street=street)
         residuals = _residuals(sparse.band(slice(0, shape[0])), trend)
         mean_dbm = float(residuals.mean(dtype=np.float64))
         centred = (residuals - np.float32(mean_dbm)).astype(np.float32)
-        return cls(idw, shape, mean_dbm, fit_field(sparse.points_with(centred), shape), trend)
+        kriged = fit_field(sparse.points_with(centred), shape)
+        return cls(idw, shape, mean_dbm, kriged, trend, street)
 
     def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
         """Interpolate on some rows.
@@ -102,13 +114,18 @@ class SmoothMap:
         height, width = (-(-length // BLOCK_PX) for length in self.shape)
         blocks = coarse_rows(rows, BLOCK_PX, height)
         level_dbm = np.full((blocks.stop - blocks.start, width), np.nan, dtype=np.float32)
-        row, col = np.nonzero(_needed(wanted, rows, blocks, width))
+        row, col = np.nonzero(needed_blocks(wanted, rows, blocks, width, BLOCK_PX))
         level_dbm[row, col] = self.idw.at(row + blocks.start, col)
         smooth = resample_rows(level_dbm, BLOCK_PX, rows, self.shape[1], blocks.start, height)
         if self.kriged is not None:
             kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
             smooth = np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
-        return smooth if self.trend is None else smooth + self.trend.on_rows(rows, self.shape[1])
+        if self.trend is not None:
+            smooth = smooth + self.trend.on_rows(rows, self.shape[1])
+        if self.street is not None:
+            street_dbm = self.street.on_rows(rows, wanted)
+            smooth = np.asarray(0.5 * (smooth + street_dbm), dtype=np.float32)
+        return smooth
 
 
 @dataclass(frozen=True)
@@ -150,7 +167,7 @@ class IdwBaseline:
 def fit_idw_baseline(
     sparse: SparseRaster,
     parameters: RegressionKrigingOptions,
-    trend: DistanceTrend | None = None,
+    facts: SiteInfo,
 ) -> IdwBaseline:
     """Interpolate the measurements of a cell.
 
@@ -160,8 +177,8 @@ def fit_idw_baseline(
         Measurements.
     parameters : RegressionKrigingOptions
         Noise of the measurements, and limits of their residuals.
-    trend : DistanceTrend, optional
-        Path-loss trend whose residuals are interpolated.
+    facts : SiteInfo
+        Position and height of the transmitter.
 
     Returns
     -------
@@ -172,7 +189,8 @@ def fit_idw_baseline(
     OutputError
         If the disk for temporary files is full.
     """
-    smooth = SmoothMap.fit(sparse, trend)
+    trend = DistanceTrend.fit(sparse, facts)
+    smooth = SmoothMap.fit(sparse, trend, StreetMap.fit(sparse, facts, BLOCK_PX))
 
     def residuals_db(band: RowBand) -> FloatArray:
         observed = band.to_dense(np.ones(len(band), dtype=np.bool_), False)
@@ -182,21 +200,27 @@ def fit_idw_baseline(
     return IdwBaseline(smooth, fit_residuals(residuals, sparse.grid.shape, parameters))
 
 
+def baseline_members(sparse: SparseRaster) -> str:
+    """Describe what the baseline of some measurements is the mean of, for tags.
+
+    Examples
+    --------
+    >>> from rm_geo.grid import Grid
+    >>> grid = Grid.create(0, 0, (5, 5), 1.0, 32633)
+    >>> baseline_members(SparseRaster.from_levels(grid, np.eye(5)))
+    'idw 0.5, kriging 0.5'
+    """
+    weights = {"idw": 1.0}
+    if 0 < len(sparse) <= FEW_VALUES:
+        weights = {"idw": 0.5, "kriging": 0.5}
+    if street_map_helps(sparse):
+        weights = {name: 0.5 * weight for name, weight in weights.items()}
+        weights["street ensemble"] = 0.5
+    return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+
+
 def _residuals(band: RowBand, trend: DistanceTrend | None) -> FloatArray:
     """Measurements of a band, relative to the trend if there is one."""
     if trend is None:
         return band.value
     return band.value - trend.at(band.row + band.rows.start + 0.5, band.col + 0.5)
-
-
-def _needed(wanted: BoolArray, rows: slice, blocks: slice, width: int) -> BoolArray:
-    """Blocks that wanted pixels of some rows are interpolated from, and their neighbours."""
-    above = rows.start % BLOCK_PX
-    below, right = -(above + wanted.shape[0]) % BLOCK_PX, -wanted.shape[1] % BLOCK_PX
-    # Four truth values in a row are one number: a tenth of the time of a list of the wanted ones.
-    fours = np.pad(wanted, ((above, below), (0, right))).view(np.uint32)
-    own = (fours.reshape(-1, BLOCK_PX, width) != 0).any(1)
-    needed = np.zeros((blocks.stop - blocks.start, width), dtype=np.bool_)
-    first = rows.start // BLOCK_PX - blocks.start
-    needed[first : first + len(own)] = own
-    return np.asarray(ndimage.binary_dilation(needed, np.ones((3, 3))))

@@ -163,6 +163,7 @@ class StreetEnsemble:
         level_dbm: Float64Array,
         noise_db2: Float64Array | None = None,
         site_m: Float64Array | None = None,
+        neighbors: int = 40,
     ) -> StreetEnsemble:
         """Fit all members.
 
@@ -176,6 +177,9 @@ class StreetEnsemble:
             Variance of the error of each level; that of a mean of many readings if not given.
         site_m : ndarray of float64, shape (2,), optional
             The transmitter's position, where it is known.
+        neighbors : int
+            Levels that each kriged estimate uses. The time grows with their square; 20 err
+            within 1 % of what 40 do.
 
         Returns
         -------
@@ -208,8 +212,8 @@ class StreetEnsemble:
             origin,
             angle,
             law,
-            _kriging(place, residual, _ISOTROPIC.scaled(variance), noise),
-            _kriging(place, residual, _STREETS.turned(angle).scaled(variance), noise),
+            _kriging(place, residual, _ISOTROPIC.scaled(variance), noise, neighbors),
+            _kriging(place, residual, _STREETS.turned(angle).scaled(variance), noise, neighbors),
             _fit_trees(level_features, level_dbm, weight),
             _fit_trees(residual_features, residual, weight),
         )
@@ -260,9 +264,17 @@ def _kriging(
     residual_db: Float64Array,
     covariance: NestedExponentialCovariance,
     noise_db2: Float64Array,
+    neighbors: int,
 ) -> LocalKriging:
     """Krige residuals; their noise adds to the nugget."""
-    return LocalKriging(position_m, residual_db, covariance, covariance.nugget + noise_db2)
+    return LocalKriging(
+        position_m,
+        residual_db,
+        covariance,
+        covariance.nugget + noise_db2,
+        neighbors=neighbors,
+        candidates=5 * neighbors,
+    )
 
 
 def _variance(residual_db: Float64Array, noise_db2: Float64Array) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import InputError, TooSmallError
+from rm_geo.geostat.idw_baseline import baseline_members
 from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.noise import measurement_noise_db
@@ -326,7 +327,7 @@ def _write_results(
         RegressionKrigingOptions(noise_db=noise_db) if options.method.assimilate else None,
         method_weight,
         options.output.uncertainty,
-        trend,
+        site.facts,
         max(spread_db(sparse.level_dbm), _LEAST_SPREAD_DB)
         if options.output.uncertainty
         else np.inf,
@@ -348,6 +349,7 @@ def _write_results(
         **run.tags,
         **site.tags,
         **method_weight.tags,
+        **({} if method_weight.alone else {"baseline": baseline_members(sparse)}),
         **tags_of(levels),
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),

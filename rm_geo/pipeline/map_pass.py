@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy as np
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.memory import trim_malloc
 from rm_geo.geostat.idw_baseline import IdwBaseline, fit_idw_baseline
-from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import (
     RegressionKrigingOptions,
     ResidualField,
@@ -27,6 +26,7 @@ from rm_geo.raster.bands import RowBand
 from rm_geo.raster.fill import fill_gaps
 from rm_geo.raster.reach import reach_rows
 from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
 
 _LARGEST_HALO_PX: Final = 256
 _WORKERS: Final = 2
@@ -46,8 +46,8 @@ class MapOptions:
         Weights of the method and of the IDW baseline; used only with a correction.
     uncertainty : bool
         Whether to output the standard deviation.
-    trend : DistanceTrend, optional
-        Path-loss trend of the IDW baseline; None if the transmitter is not known.
+    facts : SiteInfo
+        Position and height of the transmitter, for the IDW baseline.
     largest_std_db : float
         Limit of the standard deviation: the spread of the levels themselves.
     """
@@ -56,7 +56,7 @@ class MapOptions:
     kriging: RegressionKrigingOptions | None
     method_weight: MethodWeight
     uncertainty: bool = False
-    trend: DistanceTrend | None = None
+    facts: SiteInfo = field(default_factory=SiteInfo)
     largest_std_db: float = np.inf
 
 
@@ -133,7 +133,7 @@ def map_rows(
         residuals = _fit_residuals(sparse, blended, options.kriging, options.reach_m)
         check()
         if not options.method_weight.alone:
-            idw_baseline = fit_idw_baseline(sparse, options.kriging, options.trend)
+            idw_baseline = fit_idw_baseline(sparse, options.kriging, options.facts)
     trim_malloc()
     map_pass = _MapPass(sparse, blended, options, residuals, idw_baseline)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-map") as pool:

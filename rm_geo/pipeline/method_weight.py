@@ -3,8 +3,9 @@
 A network that was trained on simulated streets fits some cells of a real drive test better than
 others. Therefore a few tiles are estimated again without blocks of their measurements. At these
 held-out blocks the estimates of the method are compared with the IDW baseline: inverse distance
-weighting of the residuals from a path-loss trend, averaged with kriging where measurements are few.
-The map is the convex combination of the two with the smallest error at the held-out blocks.
+weighting of the residuals from a path-loss trend, averaged with kriging and with the street
+ensemble where measurements are few. The map is the convex combination of the two with the smallest
+error at the held-out blocks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rm_geo.geostat.block_folds import leave_block_out
 from rm_geo.geostat.held_out_blocks import HeldOutBlocks
 from rm_geo.geostat.idw_baseline import BLOCK_PX
 from rm_geo.geostat.path_loss_trend import DistanceTrend
+from rm_geo.geostat.street_map import StreetMap
 from rm_geo.grid import Tile
 from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.methods import OpenMethod
@@ -163,13 +165,13 @@ def estimate_method_weight(
     )
     columns: list[FloatArray] = [np.empty((3, 0), dtype=np.float32)]
     for part in parts:
-        trend = DistanceTrend.fit(part, facts)
+        trend, street = DistanceTrend.fit(part, facts), StreetMap.fit(part, facts, BLOCK_PX)
         usable = [tile for tile in busiest if np.isfinite(part.tile(tile)).any()]
         batches = tile_batches(part, usable, facts, method.batch_size)
         estimates = run_tiles(method.estimator, batches, SilentProgress(), clock)
         levels = (level_dbm for estimate in estimates for level_dbm in estimate.rsrp_dbm)
         columns += [
-            held_out.compare(sparse.tile(tile), part.tile(tile), level_dbm, tile, trend)
+            held_out.compare(sparse.tile(tile), part.tile(tile), level_dbm, tile, trend, street)
             for tile, level_dbm in zip(usable, levels, strict=True)
         ]
     known = facts.buildings is not None

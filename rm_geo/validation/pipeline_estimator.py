@@ -11,7 +11,6 @@ from rm_geo._types import BoolArray, FloatArray
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.geostat.idw_baseline import fit_idw_baseline
 from rm_geo.geostat.noise import measurement_noise_db
-from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, regression_krige
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
@@ -116,7 +115,7 @@ def _baseline_dbm(
     sparse: SparseRaster, facts: SiteInfo, parameters: RegressionKrigingOptions
 ) -> FloatArray:
     """Map a tile by the IDW baseline, shape (H, W)."""
-    baseline = fit_idw_baseline(sparse, parameters, DistanceTrend.fit(sparse, facts))
+    baseline = fit_idw_baseline(sparse, parameters, facts)
     shape = sparse.grid.shape
     everywhere = np.ones(shape, dtype=np.bool_)
     return baseline.on_rows(slice(0, shape[0]), sparse.dense_rsrp_dbm(), everywhere)

@@ -66,7 +66,7 @@ def mix(method_dbm, observed_dbm, weight):
         return method_dbm
     grid = Grid.create(0.0, 0.0, method_dbm.shape, 1.0, 32631)
     baseline = fit_idw_baseline(
-        SparseRaster.from_levels(grid, observed_dbm), RegressionKrigingOptions()
+        SparseRaster.from_levels(grid, observed_dbm), RegressionKrigingOptions(), SiteInfo()
     )
     rows, everywhere = slice(0, len(method_dbm)), np.ones(method_dbm.shape, dtype=np.bool_)
     return combine_rows(method_dbm, baseline.on_rows(rows, observed_dbm, everywhere), weight)

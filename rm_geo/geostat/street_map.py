@@ -1,0 +1,116 @@
+"""The street ensemble on a raster, evaluated a band of rows at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rm_geo._types import BoolArray, Float64Array, FloatArray
+from rm_geo.geostat.path_loss_trend import MOST_UNCERTAIN_M
+from rm_geo.geostat.street_ensemble import Bins, StreetEnsemble
+from rm_geo.raster.blocks import needed_blocks
+from rm_geo.raster.resample import coarse_rows, resample_rows
+from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
+
+_PITCH_M: Final = 8.0
+"""Distance between evaluated positions, bilinear between them: half of it gains 0.5 % at most."""
+
+_NEIGHBORS: Final = 20
+
+_DENSE: Final = 0.1
+"""Share of measured pixels from which on streets tell nothing that neighbours do not."""
+
+
+@dataclass(frozen=True)
+class StreetMap:
+    """A street ensemble evaluated at the centres of blocks, bilinear between them.
+
+    Attributes
+    ----------
+    ensemble : StreetEnsemble
+        Fitted to positions in metres from the north-west corner of the raster.
+    shape : tuple of int
+        Rows and columns of the raster, in pixels.
+    spacing_m : float
+        Side of a pixel.
+    block_px : int
+        Pixels along a block.
+    """
+
+    ensemble: StreetEnsemble
+    shape: tuple[int, int]
+    spacing_m: float
+    block_px: int
+
+    @classmethod
+    def fit(cls, sparse: SparseRaster, facts: SiteInfo, least_block_px: int) -> StreetMap | None:
+        """Fit an ensemble to the measured pixels; None where none or a tenth of all is measured.
+
+        Parameters
+        ----------
+        sparse : SparseRaster
+            Measurements.
+        facts : SiteInfo
+            Position of the transmitter; used where it is known well.
+        least_block_px : int
+            Pixels along the finest blocks, a multiple of 4.
+
+        Returns
+        -------
+        StreetMap or None
+        """
+        if not street_map_helps(sparse):
+            return None
+        spacing_m = sparse.grid.spacing_m
+        bins = Bins.of_raster(sparse)
+        site_m = _site_m(sparse, facts)
+        ensemble = StreetEnsemble.fit(
+            bins.position_m, bins.level_dbm, bins.noise_db2, site_m, _NEIGHBORS
+        )
+        times = max(1, round(_PITCH_M / (least_block_px * spacing_m)))
+        return cls(ensemble, sparse.grid.shape, spacing_m, times * least_block_px)
+
+    def at(self, row: NDArray[np.floating], col: NDArray[np.floating]) -> FloatArray:
+        """Evaluate at positions in pixels, 0.5 the centre of the first one; shape (M,)."""
+        position_m = np.column_stack([row, col]) * self.spacing_m
+        return self.ensemble.at(position_m).astype(np.float32)
+
+    def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
+        """Evaluate on some rows.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows of the raster.
+        wanted : ndarray of bool, shape (rows, W)
+            Pixels that are needed; the others may be NaN.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            RSRP in dBm.
+        """
+        height, width = (-(-length // self.block_px) for length in self.shape)
+        blocks = coarse_rows(rows, self.block_px, height)
+        level_dbm = np.full((blocks.stop - blocks.start, width), np.nan, dtype=np.float32)
+        row, col = np.nonzero(needed_blocks(wanted, rows, blocks, width, self.block_px))
+        down = self.block_px * (row + blocks.start + 0.5)
+        level_dbm[row, col] = self.at(down, self.block_px * (col + 0.5))
+        return resample_rows(level_dbm, self.block_px, rows, self.shape[1], blocks.start, height)
+
+
+def street_map_helps(sparse: SparseRaster) -> bool:
+    """Whether there are measurements, and so few that the street ensemble gains anything."""
+    return len(sparse) > 0 and sparse.coverage < _DENSE
+
+
+def _site_m(sparse: SparseRaster, facts: SiteInfo) -> Float64Array | None:
+    """Position of the transmitter in metres from the corner; None where it is not known well."""
+    if facts.transmitter_xy is None or facts.uncertainty_m > MOST_UNCERTAIN_M:
+        return None
+    row, col = sparse.grid.to_pixel(*facts.transmitter_xy)
+    return np.array([float(row), float(col)]) * sparse.grid.spacing_m
