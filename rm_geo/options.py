@@ -376,8 +376,15 @@ class OutputOptions(OptionGroup):
     )
     uncertainty: bool = Field(
         False,
-        description="Also write the standard deviation before regression kriging, for methods "
-        "that estimate it.",
+        description="Also write the standard deviation, by the distance to the nearest "
+        "measurement; with a classical method, its own where it estimates one.",
+    )
+    std_support_m: float = Field(
+        5.0,
+        ge=0.0,
+        le=100.0,
+        description="Side of the squares whose mean level the standard deviation is that of; 0 "
+        "means single pixels, which also have the noise of the measurements.",
     )
     reported: bool = Field(
         True,

@@ -27,9 +27,9 @@ from rm_geo.geostat.regression_kriging import (
 )
 from rm_geo.geostat.street_map import StreetMap, street_map_helps
 from rm_geo.raster.bands import RowBand
-from rm_geo.raster.blocks import block_sums, needed_blocks
+from rm_geo.raster.blocks import block_sums
 from rm_geo.raster.points import PointsWriter
-from rm_geo.raster.resample import coarse_rows, resample_rows
+from rm_geo.raster.resample import coarse_blocks_of, coarse_rows, resample_rows
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
@@ -114,7 +114,7 @@ class SmoothMap:
         height, width = (-(-length // BLOCK_PX) for length in self.shape)
         blocks = coarse_rows(rows, BLOCK_PX, height)
         level_dbm = np.full((blocks.stop - blocks.start, width), np.nan, dtype=np.float32)
-        row, col = np.nonzero(needed_blocks(wanted, rows, blocks, width, BLOCK_PX))
+        row, col = np.nonzero(coarse_blocks_of(wanted, rows, BLOCK_PX, blocks))
         level_dbm[row, col] = self.idw.at(row + blocks.start, col)
         smooth = resample_rows(level_dbm, BLOCK_PX, rows, self.shape[1], blocks.start, height)
         if self.kriged is not None:

@@ -242,9 +242,12 @@ def balanced_by_distance(
 
 
 def block_mean_errors(
-    position_m: Float64Array, error_db: Float64Array, distance_m: Float64Array
-) -> tuple[Float64Array, Float64Array]:
-    """Average errors over squares of 20 m.
+    position_m: Float64Array,
+    error_db: Float64Array,
+    distance_m: Float64Array,
+    side_m: float = MEAN_M,
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Average errors over squares.
 
     Parameters
     ----------
@@ -252,26 +255,31 @@ def block_mean_errors(
         Positions of the errors in metres.
     error_db, distance_m : ndarray of float64, shape (N,)
         Errors, and distances from the nearest measurement that was left.
+    side_m : float
+        Side of the squares.
 
     Returns
     -------
+    position_m : ndarray of float64, shape (squares, 2)
     error_db, distance_m : ndarray of float64, shape (squares,)
         Their means.
 
     Examples
     --------
     >>> place = np.array([[1.0, 1.0], [9.0, 1.0], [21.0, 1.0]])
-    >>> error, _ = block_mean_errors(place, np.array([2.0, -4.0, 5.0]), np.ones(3))
+    >>> _, error, _ = block_mean_errors(place, np.array([2.0, -4.0, 5.0]), np.ones(3))
     >>> error.tolist()
     [-1.0, 5.0]
     """
     known = np.isfinite(error_db)
-    square = block_numbers(position_m[known, 1], position_m[known, 0], MEAN_M)
+    place = position_m[known]
+    square = block_numbers(place[:, 1], place[:, 0], side_m)
     count = np.maximum(np.bincount(square), 1)
-    return (
-        np.bincount(square, error_db[known]) / count,
-        np.bincount(square, distance_m[known]) / count,
+    x, y, error, distance = (
+        np.bincount(square, column) / count
+        for column in (*place.T, error_db[known], distance_m[known])
     )
+    return np.column_stack([x, y]), error, distance
 
 
 def coverage(error_db: Float64Array, std_db: Float64Array) -> float:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray
@@ -79,6 +80,8 @@ class JointCorrection:
         north-west corner of the grid.
     estimates : KDTree
         Positions of the visited bins, in the same coordinates.
+    std_db : ndarray of float64, shape (K,)
+        Standard deviations of the estimates at these bins.
     shape : tuple of int
         Rows and columns of the grid.
     spacing_m : float
@@ -87,6 +90,7 @@ class JointCorrection:
 
     field: LocalKriging
     estimates: KDTree
+    std_db: Float64Array
     shape: tuple[int, int]
     spacing_m: float
 
@@ -150,7 +154,7 @@ class JointCorrection:
             known_mean=0.0,
             neighbors=_NEIGHBORS,
         )
-        return cls(field, KDTree(place), shape, spacing_m)
+        return cls(field, KDTree(place), std_db[known], shape, spacing_m)
 
     def at(self, row_col: Float64Array) -> Float64Array:
         """Correct single positions.
@@ -172,6 +176,66 @@ class JointCorrection:
         correction[near] = self.field.at(place[near]).mean
         return correction
 
+    def std_at(self, row_col: Float64Array, map_std_db: Float64Array) -> Float64Array:
+        """Combine the deviation of the map with that of the nearest estimate.
+
+        The variance falls from that of the map to that of the estimate by the square of their
+        correlation, as the variance of simple kriging from one value does.
+
+        Parameters
+        ----------
+        row_col : ndarray of float64, shape (M, 2)
+            Positions in pixels.
+        map_std_db : ndarray of float64, shape (M,)
+            Standard deviations of the map without the correction.
+
+        Returns
+        -------
+        ndarray of float64, shape (M,)
+            Standard deviations of the corrected map, at most those of the map.
+
+        Examples
+        --------
+        >>> correction = JointCorrection.fit(np.array([[10.0, 50.0]]), np.array([-8.0]),
+        ...     np.array([3.0]), np.array([[10.0, 5.0]]), (20, 400), 1.0)
+        >>> places = np.array([[10.0, 50.0], [10.0, 350.0]])
+        >>> correction.std_at(places, np.full(2, 8.0)).round(2).tolist()
+        [3.0, 8.0]
+        """
+        return _combined_std_db(map_std_db, self._nearest_std_db(row_col), self._share(row_col))
+
+    def std_on_rows(self, rows: slice, map_std_db: FloatArray) -> FloatArray:
+        """Combine deviations as :meth:`std_at` on some rows of the map.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows of the grid.
+        map_std_db : ndarray of float32, shape (rows, W)
+            Standard deviations of the map; NaN where there is none.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+        """
+        known = np.isfinite(map_std_db)
+        block_px = max(int(BLOCK_M / self.spacing_m), 1)
+        nearest_db, share = (
+            block_field_rows(field, rows, known, self.shape[0], block_px)
+            for field in (self._nearest_std_db, self._share)
+        )
+        return _combined_std_db(map_std_db, nearest_db, share).astype(np.float32)
+
+    def _nearest_std_db(self, row_col: Float64Array) -> Float64Array:
+        """Look up the deviation of the nearest estimate."""
+        _, nearest = self.estimates.query(row_col * self.spacing_m)
+        return np.asarray(self.std_db[nearest])
+
+    def _share(self, row_col: Float64Array) -> Float64Array:
+        """Square of the correlation with the nearest estimate."""
+        distance, _ = self.estimates.query(row_col * self.spacing_m)
+        return np.asarray((_COVARIANCE.at_lags(distance, np.zeros(1)) / _COVARIANCE.sill) ** 2)
+
     def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
         """Correct some rows of the map.
 
@@ -191,3 +255,12 @@ class JointCorrection:
         """
         block_px = max(int(BLOCK_M / self.spacing_m), 1)
         return block_field_rows(self.at, rows, wanted, self.shape[0], block_px)
+
+
+def _combined_std_db(
+    map_std_db: NDArray[np.floating], nearest_db: NDArray[np.floating], share: NDArray[np.floating]
+) -> Float64Array:
+    """Deviation between that of the map and that of an estimate, never above that of the map."""
+    own = np.square(map_std_db, dtype=np.float64)
+    gain = np.maximum(own - np.square(nearest_db, dtype=np.float64), 0.0)
+    return np.asarray(np.sqrt(own - share * gain), dtype=np.float64)

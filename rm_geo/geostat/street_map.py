@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from rm_geo._types import BoolArray, Float64Array, FloatArray
 from rm_geo.geostat.path_loss_trend import MOST_UNCERTAIN_M
 from rm_geo.geostat.street_ensemble import Bins, StreetEnsemble
-from rm_geo.raster.blocks import needed_blocks
-from rm_geo.raster.resample import coarse_rows, resample_rows
+from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
@@ -67,7 +66,7 @@ class StreetMap:
             return None
         spacing_m = sparse.grid.spacing_m
         bins = Bins.of_raster(sparse)
-        site_m = _site_m(sparse, facts)
+        site_m = known_site_m(sparse, facts)
         ensemble = StreetEnsemble.fit(
             bins.position_m, bins.level_dbm, bins.noise_db2, site_m, _NEIGHBORS
         )
@@ -87,20 +86,18 @@ class StreetMap:
         rows : slice
             Rows of the raster.
         wanted : ndarray of bool, shape (rows, W)
-            Pixels that are needed; the others may be NaN.
+            Pixels that are needed; the others may be zero.
 
         Returns
         -------
         ndarray of float32, shape (rows, W)
             RSRP in dBm.
         """
-        height, width = (-(-length // self.block_px) for length in self.shape)
-        blocks = coarse_rows(rows, self.block_px, height)
-        level_dbm = np.full((blocks.stop - blocks.start, width), np.nan, dtype=np.float32)
-        row, col = np.nonzero(needed_blocks(wanted, rows, blocks, width, self.block_px))
-        down = self.block_px * (row + blocks.start + 0.5)
-        level_dbm[row, col] = self.at(down, self.block_px * (col + 0.5))
-        return resample_rows(level_dbm, self.block_px, rows, self.shape[1], blocks.start, height)
+
+        def at_pixels(row_col: Float64Array) -> Float64Array:
+            return self.ensemble.at(row_col * self.spacing_m)
+
+        return block_field_rows(at_pixels, rows, wanted, self.shape[0], self.block_px)
 
 
 def street_map_helps(sparse: SparseRaster) -> bool:
@@ -108,8 +105,21 @@ def street_map_helps(sparse: SparseRaster) -> bool:
     return len(sparse) > 0 and sparse.coverage < _DENSE
 
 
-def _site_m(sparse: SparseRaster, facts: SiteInfo) -> Float64Array | None:
-    """Position of the transmitter in metres from the corner; None where it is not known well."""
+def known_site_m(sparse: SparseRaster, facts: SiteInfo) -> Float64Array | None:
+    """Locate the transmitter in metres from the north-west corner, rows first.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        The raster.
+    facts : SiteInfo
+        Position of the transmitter, and its uncertainty.
+
+    Returns
+    -------
+    ndarray of float64, shape (2,), or None
+        None where it is not known well.
+    """
     if facts.transmitter_xy is None or facts.uncertainty_m > MOST_UNCERTAIN_M:
         return None
     row, col = sparse.grid.to_pixel(*facts.transmitter_xy)

@@ -15,6 +15,7 @@ from rm_geo.errors import InputError, TooSmallError
 from rm_geo.geostat.idw_baseline import baseline_members
 from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.joint_correction import VisitedLevels
+from rm_geo.geostat.map_deviation import MapDeviation
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
@@ -301,6 +302,19 @@ def _method_weight(
     return weight
 
 
+def _deviation(
+    run: CellRun, sparse: SparseRaster, site: SiteChoice, method_weight: MethodWeight
+) -> MapDeviation | None:
+    """Fit the standard deviation of a corrected map; None where the method's own is written."""
+    options = run.options
+    if not (options.output.uncertainty and options.method.assimilate and run.method.is_network):
+        return None
+    scale = 1.0
+    if method_weight.rmse_db and method_weight.rmse_db[1] > 0.0:
+        scale = method_weight.rmse_db[2] / method_weight.rmse_db[1]
+    return MapDeviation.fit(sparse, site.facts, options.output.std_support_m, scale)
+
+
 def _write_results(
     run: CellRun,
     cell: CellPlan,
@@ -322,6 +336,7 @@ def _write_results(
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
     trend = DistanceTrend.fit(sparse, site.facts)
+    deviation = _deviation(run, sparse, site, method_weight)
     map_options = MapOptions(
         options.grid.reach_m,
         RegressionKrigingOptions(noise_db=noise_db) if options.method.assimilate else None,
@@ -331,6 +346,7 @@ def _write_results(
         max(spread_db(sparse.level_dbm), _LEAST_SPREAD_DB)
         if options.output.uncertainty
         else np.inf,
+        deviation,
     )
     files = CellFiles(
         run.folder,
@@ -338,7 +354,7 @@ def _write_results(
         cell.cell,
         grid,
         has_buildings=blended.has_buildings,
-        has_std=blended.has_std and options.output.uncertainty,
+        has_std=(deviation is not None or blended.has_std) and options.output.uncertainty,
         mask_threshold=options.output.mask_threshold if options.output.mask else None,
         preview=options.output.preview,
         measured_when=MeasuringTime.of(cell.measurements) if options.output.stac else None,
@@ -350,6 +366,7 @@ def _write_results(
         **site.tags,
         **method_weight.tags,
         **({} if method_weight.alone else {"baseline": baseline_members(sparse)}),
+        **({} if deviation is None else deviation.tags),
         **tags_of(levels),
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),

@@ -300,7 +300,12 @@ def corrected_rows(
                 continue
             known = np.isfinite(band.rsrp_dbm)
             shift_db = correction.on_rows(band.rows, known)
-            yield replace(band, rsrp_dbm=np.where(known, band.rsrp_dbm + shift_db, band.rsrp_dbm))
+            std_db = band.std_db
+            yield replace(
+                band,
+                rsrp_dbm=np.where(known, band.rsrp_dbm + shift_db, band.rsrp_dbm),
+                std_db=None if std_db is None else correction.std_on_rows(band.rows, std_db),
+            )
     finally:
         path.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ import numpy as np
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.memory import trim_malloc
 from rm_geo.geostat.idw_baseline import IdwBaseline, fit_idw_baseline
+from rm_geo.geostat.map_deviation import MapDeviation
 from rm_geo.geostat.regression_kriging import (
     RegressionKrigingOptions,
     ResidualField,
@@ -49,7 +50,9 @@ class MapOptions:
     facts : SiteInfo
         Position and height of the transmitter, for the IDW baseline.
     largest_std_db : float
-        Limit of the standard deviation: the spread of the levels themselves.
+        Limit of the method's own standard deviation: the spread of the levels themselves.
+    deviation : MapDeviation, optional
+        Standard deviation of the map, in place of the method's own.
     """
 
     reach_m: float
@@ -58,6 +61,7 @@ class MapOptions:
     uncertainty: bool = False
     facts: SiteInfo = field(default_factory=SiteInfo)
     largest_std_db: float = np.inf
+    deviation: MapDeviation | None = None
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,22 @@ class _MapPass:
         probability = self.blended.building_rows(rows)
         if probability is not None:
             probability = _cut(np.clip(probability, 0.0, 1.0), in_reach)
-        std_db = self.blended.std_rows(rows) if self.options.uncertainty else None
         return CellRows(
             rows,
             measured_dbm,
             _cut(rsrp_dbm, in_reach),
             probability,
-            None
-            if std_db is None
-            else _cut(np.minimum(std_db, np.float32(self.options.largest_std_db)), in_reach),
+            self._std_rows(rows, in_reach) if self.options.uncertainty else None,
         )
+
+    def _std_rows(self, rows: slice, in_reach: BoolArray) -> FloatArray | None:
+        """Compute the standard deviation of some rows; None if there is none."""
+        if self.options.deviation is not None:
+            return _cut(self.options.deviation.on_rows(rows, in_reach), in_reach)
+        own_db = self.blended.std_rows(rows)
+        if own_db is None:
+            return None
+        return _cut(np.minimum(own_db, np.float32(self.options.largest_std_db)), in_reach)
 
 
 def map_rows(

@@ -34,8 +34,10 @@ def unused_options(options: PredictOptions, method: OpenMethod) -> list[str]:
     default = OutputOptions.model_fields["mask_threshold"].default
     if not options.output.mask and options.output.mask_threshold != default:
         lines.append("`mask_threshold` does nothing without `mask`.")
-    # Only some methods, and one kind of RadioCycle's models, have the attribute.
-    if options.output.uncertainty and not getattr(method.estimator, "predicts_std", False):
+    # Only some methods have the attribute; a corrected network has the deviations of the map.
+    own_std = getattr(method.estimator, "predicts_std", False)
+    corrected = options.method.assimilate and method.is_network
+    if options.output.uncertainty and not (own_std or corrected):
         model = method.provenance.get("model")
         source = f"the method {name!r}" if model is None else f"the model {model!r}"
         lines.append(f"`uncertainty` does nothing here: {source} gives no standard deviation.")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray, IntArray, Scalar
 from rm_geo.raster.points import Points
-
-_PIXELS_PER_NUMBER: Final = 4
 
 
 @dataclass(frozen=True)
@@ -166,44 +162,3 @@ def _add(block: IntArray, value: FloatArray, count: NDArray[np.int64], total: Fl
     """Add values to the sums of their blocks, in their order whatever they are cut into."""
     np.add.at(count, block, 1)
     np.add.at(total, block, value.astype(np.float64))
-
-
-def needed_blocks(
-    wanted: BoolArray, rows: slice, blocks: slice, width: int, block_px: int
-) -> BoolArray:
-    """Find the blocks that wanted pixels are interpolated from, and their neighbours.
-
-    Parameters
-    ----------
-    wanted : ndarray of bool, shape (rows, W)
-        Pixels of some rows of a raster.
-    rows : slice
-        Those rows.
-    blocks : slice
-        Rows of blocks, as :func:`rm_geo.raster.resample.coarse_rows` gives them.
-    width : int
-        Blocks along a row.
-    block_px : int
-        Pixels along a block, a multiple of 4.
-
-    Returns
-    -------
-    ndarray of bool, shape (block rows, width)
-
-    Examples
-    --------
-    >>> wanted = np.zeros((4, 16), dtype=bool)
-    >>> wanted[0, 0] = True
-    >>> needed_blocks(wanted, slice(0, 4), slice(0, 1), 4, 4).tolist()
-    [[True, True, False, False]]
-    """
-    above = rows.start % block_px
-    below, right = -(above + wanted.shape[0]) % block_px, -wanted.shape[1] % block_px
-    # Four truth values in a row are one number: a tenth of the time of a list of the wanted ones.
-    fours = np.pad(wanted, ((above, below), (0, right))).view(np.uint32) != 0
-    parts = block_px // _PIXELS_PER_NUMBER
-    own = fours.reshape(-1, block_px, width * parts).any(1).reshape(-1, width, parts).any(2)
-    needed = np.zeros((blocks.stop - blocks.start, width), dtype=np.bool_)
-    first = rows.start // block_px - blocks.start
-    needed[first : first + len(own)] = own
-    return np.asarray(ndimage.binary_dilation(needed, np.ones((3, 3))))

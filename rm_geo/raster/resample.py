@@ -131,9 +131,9 @@ def coarse_blocks_of(wanted: BoolArray, rows: slice, factor: int, blocks: slice)
     above = rows.start - rows.start // factor * factor
     below, right = -(above + len(wanted)) % factor, -wanted.shape[1] % factor
     padded = np.pad(wanted, ((above, below), (0, right)))
-    own = np.asarray(
-        padded.reshape(len(padded) // factor, factor, -1, factor).any(axis=(1, 3)), dtype=np.bool_
-    )
+    number = len(padded) // factor
+    across = np.asarray(padded.reshape(number, factor, -1).any(axis=1))  # rows first: faster
+    own = np.asarray(across.reshape(number, -1, factor).any(axis=2), dtype=np.bool_)
     needed = np.zeros((blocks.stop - blocks.start + 2, own.shape[1]), dtype=np.bool_)
     first = rows.start // factor - blocks.start + 1
     needed[first : first + len(own)] = own

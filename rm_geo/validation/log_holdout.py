@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -48,6 +49,9 @@ DISTANCES_M: Final = (5.0, 15.0, 30.0, 60.0, 100.0, 200.0)
 
 WITHIN_DB: Final = 6.0
 NORMAL_90: Final = 1.645
+_STD_SUPPORT_M: Final[Mapping[Support, float]] = MappingProxyType(
+    {"pixel": 0.0, "5m": 5.0, "20m": 20.0}
+)
 _LEAST_BINS: Final = 20
 _PAUSE: Final = np.timedelta64(120, "s")
 """A longer pause begins a new drive."""
@@ -226,8 +230,9 @@ def validate_log(
         raise UsageError("Name at least one method, in a list.", parameter="methods")
     grouped, _ = measurements.grouped()
     judged, left_out = _judged_cells(LogBins.of(grouped), cells, top)
+    mapped = (options or PredictOptions()).replace(std_support_m=_STD_SUPPORT_M[support])
     predictors = {
-        name: predictor(name, judged, evidence=evidence, options=options)
+        name: predictor(name, judged, evidence=evidence, options=mapped)
         for name in names
         if name != REPORTED
     }
@@ -416,7 +421,7 @@ def _hold_out(
                 partial(folds.kept_rows, fold, cell),
                 support == "pixel",
             )
-            judgement = _judge(case, truth, block, predictors)
+            judgement = _judge(case, truth, block, predictors, _STD_SUPPORT_M[support])
             if support == "20m":
                 judgement = _averaged(judgement, position)
             collected[cell].append(judgement)
@@ -470,22 +475,26 @@ def _truth(
 
 
 def _judge(
-    case: Case, truth: Float64Array, block: IndexArray, predictors: Mapping[str, Predict]
+    case: Case,
+    truth: Float64Array,
+    block: IndexArray,
+    predictors: Mapping[str, Predict],
+    support_m: float,
 ) -> _Errors:
-    """Run all methods on a case."""
+    """Run all methods on a case; deviations of another support do not apply."""
     level: dict[str, Float64Array] = {}
     std: dict[str, Float64Array] = {}
     for name, predict in predictors.items():
         prediction = predict(case)
         level[name] = prediction.level_dbm
-        if prediction.std_db is not None:
+        if prediction.std_db is not None and prediction.std_support_m == support_m:
             std[name] = prediction.std_db
     distance, _ = KDTree(case.bins.position_m[case.readings]).query(case.position_m)
     return _Errors(truth, level, std, np.asarray(distance), block)
 
 
 def _averaged(found: _Errors, position_m: Float64Array) -> _Errors:
-    """Average truth and estimates over blocks of 20 m; single deviations do not apply to means."""
+    """Average truth and estimates over blocks of 20 m, and deviations, which are those of means."""
     number = block_numbers(position_m[:, 1], position_m[:, 0], 20.0)
     count = np.bincount(number)
 
@@ -497,7 +506,7 @@ def _averaged(found: _Errors, position_m: Float64Array) -> _Errors:
     return _Errors(
         mean(found.truth_dbm),
         {name: mean(level) for name, level in found.level_dbm.items()},
-        {},
+        {name: mean(std) for name, std in found.std_db.items()},
         mean(found.distance_m),
         block,
     )

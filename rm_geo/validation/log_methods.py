@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -89,10 +89,13 @@ class Prediction:
         NaN where a method gives none.
     std_db : ndarray of float64, shape (N,), or None
         Standard deviations; None from methods that do not estimate them.
+    std_support_m : float
+        Side of the squares whose means the deviations are those of; 0 for pixels.
     """
 
     level_dbm: Float64Array
     std_db: Float64Array | None = None
+    std_support_m: float = BIN_M
 
 
 Predict: TypeAlias = Callable[[Case], Prediction]
@@ -219,7 +222,12 @@ def _map(case: Case, options: PredictOptions, position_m: Float64Array) -> Radio
     # Within the default reach the map is that of the default options.
     reach_m = max(options.grid.reach_m, float(np.ceil(distance.max())) + 2.0)
     chosen = PredictOptions(method=options.method, site=options.site).replace(
-        reach_m=reach_m, target_crs=rows.crs, joint=False, preview=False, uncertainty=True
+        reach_m=reach_m,
+        target_crs=rows.crs,
+        joint=False,
+        preview=False,
+        uncertainty=True,
+        std_support_m=options.output.std_support_m,
     )
     try:
         return predict(rows, None, chosen)[0]
@@ -240,7 +248,8 @@ def _sampled(radio_map: RadioMap | None, position_m: Float64Array) -> Prediction
 
 def _mapped(case: Case, options: PredictOptions) -> Prediction:
     """Map the cell by all steps of :func:`rm_geo.predict`, and read the held-out places."""
-    return _sampled(_map(case, options, case.position_m), case.position_m)
+    found = _sampled(_map(case, options, case.position_m), case.position_m)
+    return replace(found, std_support_m=options.output.std_support_m)
 
 
 def _default(case: Case, options: PredictOptions, evidence: Evidence | None) -> Prediction:
@@ -252,7 +261,9 @@ def _default(case: Case, options: PredictOptions, evidence: Evidence | None) -> 
         return _mapped(case, options)
     visited_m = case.bins.position_m
     radio_map = _map(case, options, np.concatenate([case.position_m, visited_m[unread]]))
-    alone = _sampled(radio_map, case.position_m)
+    alone = replace(
+        _sampled(radio_map, case.position_m), std_support_m=options.output.std_support_m
+    )
     correction = JointCorrection.fit(
         visited_m[unread],
         level_dbm[unread] - _sampled(radio_map, visited_m[unread]).level_dbm,
@@ -263,8 +274,8 @@ def _default(case: Case, options: PredictOptions, evidence: Evidence | None) -> 
     )
     if correction is None:
         return alone
-    # The deviations of the map alone are not those of the corrected one.
-    return Prediction(alone.level_dbm + correction.at(case.position_m))
+    std_db = None if alone.std_db is None else correction.std_at(case.position_m, alone.std_db)
+    return Prediction(alone.level_dbm + correction.at(case.position_m), std_db, alone.std_support_m)
 
 
 def _raster(path: Path, cells: Sequence[str]) -> Predict:

@@ -59,10 +59,10 @@ class TestDeviationCurve:
         held = []
         for seed in range(4):
             distance, error, at = _errors(*_field(seed))
-            means, far = block_mean_errors(at, error, distance)
+            _, means, far = block_mean_errors(at, error, distance)
             curve = DeviationCurve.fit(far, means)
             distance, error, at = _errors(*_field(seed + 10))
-            means, far = block_mean_errors(at, error, distance)
+            _, means, far = block_mean_errors(at, error, distance)
             held.append(coverage(means, curve.at(far)))
         assert 0.86 <= np.mean(held) <= 0.94
 

@@ -31,18 +31,20 @@ def test_a_mask_needs_buildings_and_its_threshold_a_mask():
 
 
 @pytest.mark.parametrize(
-    ("method", "model", "knows"),
+    ("method", "model", "corrected", "knows"),
     [
-        ("idw", None, False),
-        ("ordinary-kriging", None, True),
-        ("radiocycle", None, True),
-        ("radiocycle", "radiocycle-paper-single-loss-ablation-s", False),
+        ("idw", None, True, False),
+        ("ordinary-kriging", None, True, True),
+        ("radiocycle", None, False, True),
+        ("radiocycle", "radiocycle-paper-single-loss-ablation-s", False, False),
+        ("radiocycle", "radiocycle-paper-single-loss-ablation-s", True, True),
     ],
 )
-def test_few_methods_and_models_know_a_deviation(method, model, knows):
+def test_few_methods_know_a_deviation_and_corrected_networks_do(method, model, corrected, knows):
     if model is not None:
         pytest.importorskip("torch")
-    said = lines(method, model, uncertainty=True, mask=method == "radiocycle")
+    mask = method == "radiocycle"
+    said = lines(method, model, uncertainty=True, mask=mask, assimilate=corrected)
     assert (said == []) == knows
     assert all((model or method) in line for line in said)
 
