@@ -20,7 +20,7 @@ _OTHER_FILES: Final = 256
 
 
 @contextlib.contextmanager
-def output_lock(path: Path, what: str) -> Iterator[None]:
+def output_lock(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file during a block, and remove it afterwards.
 
     The operating system holds the lock and releases it when the process ends in any way: a file
@@ -33,6 +33,8 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
         writing to a locked file.
     what : str
         Name of the output, for messages.
+    wait_s : float
+        How long to wait for another process that holds the lock.
 
     Yields
     ------
@@ -55,11 +57,11 @@ def output_lock(path: Path, what: str) -> Iterator[None]:
     refuse_link(path)  # opening the lock file would truncate the target of the link
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
         # Between opening and locking, the last holder may have removed the file.
         while not path.exists():
             lock.release()
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait_s)
         # Windows refuses to write to a file that is locked through another handle.
         with contextlib.suppress(PermissionError):
             path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rm_geo._util.atomic import replacing
+from rm_geo._util.locks import output_lock
 from rm_geo.errors import InputError, RmGeoError, TooSmallError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SUMMARY_NAMES: Final = ("summary.csv", "summary.json")
 BATCH_SUMMARY_NAMES: Final = ("batch_summary.csv", "batch_summary.json")
 
+_LOCK_NAME: Final = ".rmgeo-summary-lock"
+_LONGEST_WAIT_S: Final = 60.0
 _NAMES: Final = 5
 _NAME_CHARS: Final = 28
 """Most names of skipped cells in a message, and most characters of each."""
@@ -296,17 +299,24 @@ def write_summary(results: Sequence[CellResult], folder: Path) -> None:
     ------
     OutputError
         If they cannot be written.
+    OutputInUseError
+        If another process writes them for a minute.
     """
     table = io.StringIO()
     writer = csv.DictWriter(table, [column.name for column in fields(CellResult)])
     writer.writeheader()
     for result in results:
         writer.writerow({key: _cell_text(value) for key, value in asdict(result).items()})
-    with replacing(folder / "summary.csv") as part:
-        part.write_text(table.getvalue(), "utf-8", newline="")
     document = {"cells": [asdict(result) for result in results]}
-    with replacing(folder / "summary.json") as part:
-        part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    texts = {
+        "summary.csv": table.getvalue(),
+        "summary.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+    }
+    # With one writer at a time, what a killed process left is replaced by the next one.
+    with output_lock(folder / _LOCK_NAME, f"the summary in {folder}", wait_s=_LONGEST_WAIT_S):
+        for name, text in texts.items():
+            with replacing(folder / name, single_writer=True) as part:
+                part.write_text(text, "utf-8", newline="")
 
 
 def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row

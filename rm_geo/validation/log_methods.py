@@ -274,8 +274,11 @@ def _default(case: Case, options: PredictOptions, evidence: Evidence | None) -> 
     )
     if correction is None:
         return alone
-    std_db = None if alone.std_db is None else correction.std_at(case.position_m, alone.std_db)
-    return Prediction(alone.level_dbm + correction.at(case.position_m), std_db, alone.std_support_m)
+    corrected_dbm = alone.level_dbm + correction.at(case.position_m)
+    if alone.std_db is None:
+        return Prediction(corrected_dbm)
+    corrected_std = correction.std_at(case.position_m, alone.std_db)
+    return Prediction(corrected_dbm, corrected_std, alone.std_support_m)
 
 
 def _raster(path: Path, cells: Sequence[str]) -> Predict:
