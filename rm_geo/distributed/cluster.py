@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rm_geo._util.threads import QUIET_THREADS
 from rm_geo.devices import torch_is_installed
 from rm_geo.errors import ClusterError, DependencyError
 
@@ -144,6 +145,7 @@ def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]
     """Specify one local worker: a process with its share of the cores, and one GPU."""
     cores = str(local.cores)
     environment = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores}
+    environment |= {name: os.environ.get(name, value) for name, value in QUIET_THREADS}
     if local.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = str(index % local.gpus)
     # The memory of a cell is bounded by design: no limit at which Dask would kill a worker.

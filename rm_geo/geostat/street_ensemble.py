@@ -46,7 +46,7 @@ _STREETS: Final = NestedExponentialCovariance(
 
 _LEAST_VARIANCE_DB2: Final = 9.0
 _TREE_NUGGET: Final = 0.3
-_TREES: Final = 60
+_TREES: Final = 30
 _LEAF: Final = 2
 _TREE_SAMPLES: Final = 20_000
 """Most bins that one tree learns from; of more, each tree has a random part."""

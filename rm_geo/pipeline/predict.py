@@ -18,6 +18,7 @@ from typing import Final, overload
 
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.locks import output_lock, raise_open_file_limit
+from rm_geo._util.threads import single_threaded_algebra
 from rm_geo.errors import (
     CancelledError,
     ClusterError,
@@ -204,6 +205,7 @@ def predict(
         require_pystac()
     raise_open_file_limit(len(run_plan.cells))
     with ExitStack() as locks:
+        locks.enter_context(single_threaded_algebra())  # where a caller has loaded numpy already
         buildings = local_buildings(chosen, locks)
         folder = prepare_output_folder(output_dir)
         run = CellRun(
