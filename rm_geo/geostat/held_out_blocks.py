@@ -77,7 +77,7 @@ class HeldOutBlocks:
         trend : DistanceTrend, optional
             Path-loss trend of the kept measurements.
         street : StreetMap, optional
-            Street ensemble of the kept measurements.
+            Street ensemble of the kept measurements; the baseline where there is one.
 
         Returns
         -------
@@ -88,20 +88,21 @@ class HeldOutBlocks:
         truth, kept, method = (
             dense_block_means(level_dbm, BLOCK_PX) for level_dbm in (held_dbm, kept_dbm, method_dbm)
         )
+        where = np.isfinite(truth) & ~np.isfinite(kept)
+        corrected = method[where] + _idw(kept - method, where)
+        if street is not None:
+            down, right = (BLOCK_PX * (axis + 0.5) for axis in np.nonzero(where))
+            baseline = street.at(tile.row + down, tile.col + right)
+            return np.stack([truth[where], corrected, baseline])
         trend_db = np.zeros(truth.shape, dtype=np.float32)
         if trend is not None:
             row, col = (BLOCK_PX * (np.arange(length) + 0.5) for length in truth.shape)
             trend_db = trend.at(tile.row + row[:, None], tile.col + col[None, :])
-        where = np.isfinite(truth) & ~np.isfinite(kept)
-        corrected = method[where] + _idw(kept - method, where)
         residuals = kept - trend_db
         baseline = _idw(residuals, where)
         if self.covariance is not None:
             baseline = 0.5 * (baseline + _kriged(residuals, where, self.covariance))
         baseline = baseline + trend_db[where]
-        if street is not None:
-            down, right = (BLOCK_PX * (axis + 0.5) for axis in np.nonzero(where))
-            baseline = 0.5 * (baseline + street.at(tile.row + down, tile.col + right))
         return np.stack([truth[where], corrected, baseline])
 
 

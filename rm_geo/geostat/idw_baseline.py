@@ -3,8 +3,8 @@
 The measurements, or their residuals from a path-loss trend, are averaged over blocks of 4 x 4
 pixels and interpolated between these; the residuals at the measured pixels are kriged back.
 A network's estimates are stacked with this baseline. Where measurements are few, half of the
-interpolation is kriging, and half of the map is the street ensemble unless a tenth of all pixels
-is measured: the methods err in different places, and their mean errs less than either.
+interpolation is kriging: the two methods err in different places, and their mean errs less than
+either. Unless a tenth of all pixels is measured, the street ensemble takes the place of both.
 """
 
 from __future__ import annotations
@@ -53,8 +53,6 @@ class SmoothMap:
         Residuals from that mean, kriged, where measurements are few.
     trend : DistanceTrend, optional
         Path-loss trend whose residuals are interpolated, where the transmitter is known.
-    street : StreetMap, optional
-        Street ensemble, half of the map.
     """
 
     idw: BlockIdw
@@ -62,15 +60,9 @@ class SmoothMap:
     mean_dbm: float = 0.0
     kriged: KrigedField | None = None
     trend: DistanceTrend | None = None
-    street: StreetMap | None = None
 
     @classmethod
-    def fit(
-        cls,
-        sparse: SparseRaster,
-        trend: DistanceTrend | None = None,
-        street: StreetMap | None = None,
-    ) -> SmoothMap:
+    def fit(cls, sparse: SparseRaster, trend: DistanceTrend | None = None) -> SmoothMap:
         """Average the measurements, or their residuals from a trend, over blocks.
 
         Parameters
@@ -79,8 +71,6 @@ class SmoothMap:
             Measurements.
         trend : DistanceTrend, optional
             Trend that is subtracted first.
-        street : StreetMap, optional
-            Street ensemble that is averaged with the interpolation.
         """
         shape = sparse.grid.shape
         means = PointsWriter()
@@ -89,12 +79,12 @@ class SmoothMap:
             means.append(sums.row + band.rows.start // BLOCK_PX, sums.col, sums.mean)
         idw = BlockIdw(means.finish())
         if not 0 < len(sparse) <= FEW_VALUES:
-            return cls(idw, shape, trend=trend, street=street)
+            return cls(idw, shape, trend=trend)
         residuals = _residuals(sparse.band(slice(0, shape[0])), trend)
         mean_dbm = float(residuals.mean(dtype=np.float64))
         centred = (residuals - np.float32(mean_dbm)).astype(np.float32)
         kriged = fit_field(sparse.points_with(centred), shape)
-        return cls(idw, shape, mean_dbm, kriged, trend, street)
+        return cls(idw, shape, mean_dbm, kriged, trend)
 
     def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
         """Interpolate on some rows.
@@ -120,12 +110,7 @@ class SmoothMap:
         if self.kriged is not None:
             kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
             smooth = np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)
-        if self.trend is not None:
-            smooth = smooth + self.trend.on_rows(rows, self.shape[1])
-        if self.street is not None:
-            street_dbm = self.street.on_rows(rows, wanted)
-            smooth = np.asarray(0.5 * (smooth + street_dbm), dtype=np.float32)
-        return smooth
+        return smooth if self.trend is None else smooth + self.trend.on_rows(rows, self.shape[1])
 
 
 @dataclass(frozen=True)
@@ -134,13 +119,13 @@ class IdwBaseline:
 
     Attributes
     ----------
-    smooth : SmoothMap
-        Interpolation.
+    smooth : StreetMap or SmoothMap
+        Street ensemble or, where a tenth of the pixels is measured, interpolation.
     residuals : ResidualField
         Kriged residuals of the measurements.
     """
 
-    smooth: SmoothMap
+    smooth: StreetMap | SmoothMap
     residuals: ResidualField
 
     def on_rows(self, rows: slice, observed_dbm: FloatArray, wanted: BoolArray) -> FloatArray:
@@ -189,8 +174,8 @@ def fit_idw_baseline(
     OutputError
         If the disk for temporary files is full.
     """
-    trend = DistanceTrend.fit(sparse, facts)
-    smooth = SmoothMap.fit(sparse, trend, StreetMap.fit(sparse, facts, BLOCK_PX))
+    street = StreetMap.fit(sparse, facts, BLOCK_PX)
+    smooth = street or SmoothMap.fit(sparse, DistanceTrend.fit(sparse, facts))
 
     def residuals_db(band: RowBand) -> FloatArray:
         observed = band.to_dense(np.ones(len(band), dtype=np.bool_), False)
@@ -200,23 +185,19 @@ def fit_idw_baseline(
     return IdwBaseline(smooth, fit_residuals(residuals, sparse.grid.shape, parameters))
 
 
-def baseline_members(sparse: SparseRaster) -> str:
-    """Describe what the baseline of some measurements is the mean of, for tags.
+def baseline_name(sparse: SparseRaster) -> str:
+    """Name what the baseline of some measurements is, for tags.
 
     Examples
     --------
     >>> from rm_geo.grid import Grid
     >>> grid = Grid.create(0, 0, (5, 5), 1.0, 32633)
-    >>> baseline_members(SparseRaster.from_levels(grid, np.eye(5)))
-    'idw 0.5, kriging 0.5'
+    >>> baseline_name(SparseRaster.from_levels(grid, np.eye(5)))
+    'mean of idw and kriging'
     """
-    weights = {"idw": 1.0}
-    if 0 < len(sparse) <= FEW_VALUES:
-        weights = {"idw": 0.5, "kriging": 0.5}
     if street_map_helps(sparse):
-        weights = {name: 0.5 * weight for name, weight in weights.items()}
-        weights["street ensemble"] = 0.5
-    return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+        return "street ensemble"
+    return "mean of idw and kriging" if 0 < len(sparse) <= FEW_VALUES else "idw"
 
 
 def _residuals(band: RowBand, trend: DistanceTrend | None) -> FloatArray:

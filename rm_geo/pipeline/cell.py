@@ -12,7 +12,7 @@ import numpy as np
 
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import InputError, TooSmallError
-from rm_geo.geostat.idw_baseline import baseline_members
+from rm_geo.geostat.idw_baseline import baseline_name
 from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.map_deviation import MapDeviation
@@ -365,7 +365,7 @@ def _write_results(
         **run.tags,
         **site.tags,
         **method_weight.tags,
-        **({} if method_weight.alone else {"baseline": baseline_members(sparse)}),
+        **({} if method_weight.alone else {"baseline": baseline_name(sparse)}),
         **({} if deviation is None else deviation.tags),
         **tags_of(levels),
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),

@@ -2,10 +2,10 @@
 
 A network that was trained on simulated streets fits some cells of a real drive test better than
 others. Therefore a few tiles are estimated again without blocks of their measurements. At these
-held-out blocks the estimates of the method are compared with the IDW baseline: inverse distance
-weighting of the residuals from a path-loss trend, averaged with kriging and with the street
-ensemble where measurements are few. The map is the convex combination of the two with the smallest
-error at the held-out blocks.
+held-out blocks the estimates of the method are compared with the baseline: the street ensemble or,
+where a tenth of all pixels is measured, inverse distance weighting of the residuals from a
+path-loss trend. The map is the convex combination of the two with the smallest error at the
+held-out blocks.
 """
 
 from __future__ import annotations
