@@ -640,14 +640,10 @@ class _Stream:
         before = float(np.sqrt(np.square(places.std_db).mean())) if len(places.std_db) else None
         warnings: tuple[str, ...] = ()
         if context.inputs.roads is None:
-            warnings = (
-                "No roads are given (`roads`): the next drive leads along straight pieces "
-                + (
-                    "between buildings."
-                    if context.maps.has("building_probability")
-                    else "anywhere."
-                ),
-            )
+            where = "between buildings" if context.maps.has("building_probability") else "anywhere"
+            warnings = (f"No roads are given (`roads`): the next drive leads straight {where}.",)
+        elif not pieces:
+            warnings = (f"No road of {context.inputs.roads} reaches into the area of the maps.",)
         return ProductResult(
             {
                 "segments": len(chosen),

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -202,10 +201,10 @@ def pci_conflicts(
     found += _pairs(same & are_neighbours, "collision")
     for via, row in enumerate(are_neighbours):
         around = np.flatnonzero(row)
+        equal = np.triu(same[np.ix_(around, around)], 1)
         found += [
-            PciConflict("confusion", int(a), int(b), via)
-            for a, b in combinations(around, 2)
-            if same[a, b]
+            PciConflict("confusion", int(around[a]), int(around[b]), via)
+            for a, b in zip(*np.nonzero(equal), strict=True)
         ]
     with np.errstate(invalid="ignore"):
         mod_30 = np.equal.outer(identity % 30, identity % 30)

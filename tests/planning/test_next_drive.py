@@ -266,6 +266,14 @@ def test_without_roads_pieces_lead_between_buildings():
     assert "`roads`" in made.warnings[0]
 
 
+def test_roads_of_another_place_are_named(tmp_path):
+    far = geopandas.GeoDataFrame(geometry=[shapely.LineString([(0, 0), (9, 9)])], crs=GRID.crs)
+    far.to_file(tmp_path / "far.gpkg")
+    made = made_of(maps(), tmp_path / "far.gpkg")
+    assert "far.gpkg" in made.warnings[0]
+    assert made.statistics["segments"] == 0
+
+
 def test_roads_that_cannot_be_read_leave_the_rest_of_the_plan(tmp_path):
     (tmp_path / "roads.gpkg").write_text("no layer")
     plan = make_plan(
