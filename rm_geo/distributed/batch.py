@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ from rm_geo.io.file_cache import release_copies
 from rm_geo.io.metadata import for_each
 from rm_geo.io.object_store import local, stored
 from rm_geo.io.paths import Location
+from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
+from rm_geo.products.area_buildings import building_files, write_area_buildings
 from rm_geo.products.summary import SUMMARY_NAMES, CellResult, skipped_line, write_summary
 from rm_geo.progress import Progress, SilentProgress
 
@@ -215,6 +218,9 @@ def _close(state: JobState, progress: Progress) -> None:
             with ExitStack() as places:
                 stand_in = partial(stored, names=SUMMARY_NAMES, part="summary")
                 write_summary(ordered, local(state.job.output, places, stand_in))
+            if isinstance(state.job.output, Path):  # the maps of others are in object storage
+                folder = state.job.output
+                write_area_buildings(building_files(ordered, folder), folder / AREA_BUILDINGS)
         except OutputError as error:
             state.message = str(error)
     if line := skipped_line(ordered):

@@ -47,6 +47,12 @@ from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
+from rm_geo.products.area_buildings import (
+    EXPECTED_QUALITY,
+    building_files,
+    write_area_buildings,
+)
+from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.stac import require_pystac
 from rm_geo.products.summary import CellResult, failed, skipped, write_summary
@@ -268,6 +274,7 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
         if not any(result.is_mapped for result in results):
             raise [*errors, *too_small][0]
         if summary:
+            _write_area_buildings(run, results)
             write_summary(results, run.folder)
     except BaseException as error:
         _keep_or_discard_journals(run, journals, lost=isinstance(error, ClusterLostError))
@@ -277,6 +284,13 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
         journal.remove()
     _keep_or_discard_journals(run, [journal for journal in journals if journal not in finished])
     return results
+
+
+def _write_area_buildings(run: CellRun, results: Sequence[CellResult]) -> None:
+    """Fuse the building maps of all cells, and say what can be expected of them."""
+    target = run.folder / AREA_BUILDINGS
+    if write_area_buildings(building_files(results, run.folder), target, run.progress.check):
+        run.progress.log(f"Buildings of the area: {target.name}; {EXPECTED_QUALITY}.")
 
 
 def _keep_or_discard_journals(

@@ -62,9 +62,18 @@ class CellResult:
         How they were determined.
     method : str
         Name of the estimator.
+    method_weight : float or None
+        Weight of the method beside that of the baseline.
+    baseline : str
+        The classical map that the method is combined with; empty if it has no weight.
+    held_out_rmse_db : tuple of float
+        RMSE at held-out blocks of the method, the baseline and both; empty if nothing was held
+        out.
     joint_cells, joint_places : int
         Other cells that corrected the map, and visited places without a reading of the cell
         that were estimated from them; 0 without a joint estimate.
+    joint_weight : float
+        Weight of the joint estimate beside the single-cell one.
     files : tuple of str
         Names of the files, in the output folder.
     file_bytes : tuple of int
@@ -92,8 +101,12 @@ class CellResult:
     transmitter: str = ""
     intercept: str = ""
     method: str = ""
+    method_weight: float | None = None
+    baseline: str = ""
+    held_out_rmse_db: tuple[float, ...] = ()
     joint_cells: int = 0
     joint_places: int = 0
+    joint_weight: float = 0.0
     files: tuple[str, ...] = ()
     file_bytes: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -133,7 +146,8 @@ class CellResult:
         TypeError
             If the values are not those of a result.
         """
-        listed = {name: tuple(values.get(name, ())) for name in ("files", "file_bytes", "warnings")}
+        tuples = ("files", "file_bytes", "warnings", "held_out_rmse_db")
+        listed = {name: tuple(values.get(name, ())) for name in tuples}
         return cls(**{**values, **listed})
 
     @property
