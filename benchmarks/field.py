@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.measurements.reader import read_measurements
-from rm_geo.validation.log_holdout import LogScore, validate_log
+from rm_geo.validation.log_holdout import LogScore, validate
 from rm_geo.validation.metrics import area_under_curve
 from rm_geo.validation.tables import markdown_table, write_csv
 
@@ -188,18 +188,18 @@ def main() -> None:
             continue
         log, _ = read_measurements(chosen.folder / name)
         begun = time.perf_counter()
-        target = validate_log(log, METHODS, top=chosen.top)
+        target = validate(log, METHODS, top=chosen.top)
         rows += rows_of(data, "the cell", target.scores)
-        apart = validate_log(log, ("joint",), top=chosen.top, evidence=other_antenna)
+        apart = validate(log, ("joint",), top=chosen.top, evidence=other_antenna)
         rows += rows_of(data, "the cell; other antennas only", apart.scores)
-        all_hidden = validate_log(
+        all_hidden = validate(
             log, ("knn", "street-ensemble", "single", "default"), top=chosen.top, hold_out="all"
         )
         rows += rows_of(data, "all cells", all_hidden.scores)
-        means = validate_log(log, QUICK, top=chosen.top, support="20m")
+        means = validate(log, QUICK, top=chosen.top, support="20m")
         rows += rows_of(data, "the cell; means over 20 m", means.scores)
         if log.time is not None:
-            drives = validate_log(log, QUICK, top=chosen.top, by="log")
+            drives = validate(log, QUICK, top=chosen.top, by="log")
             rows += rows_of(data, "the cell, in whole drives", drives.scores)
         floor = target.floor
         print(

@@ -37,10 +37,9 @@ from .raster.sparse import SparseRaster as SparseRaster
 from .report.page import write_report as write_report
 from .sites.site import Site as Site
 from .sites.table import read_sites as read_sites
-from .validation.cells import CellScore as CellScore
-from .validation.cells import validate as validate
+from .validation.log_holdout import LogScore as LogScore
 from .validation.log_holdout import LogValidation as LogValidation
-from .validation.log_holdout import validate_log as validate_log
+from .validation.log_holdout import validate as validate
 from .workflows.compare import ComparisonResult as ComparisonResult
 from .workflows.compare import compare as compare
 from .workflows.interpolate import interpolate as interpolate
@@ -60,7 +59,6 @@ __all__ = [
     "Buildings",
     "CellMap",
     "CellResult",
-    "CellScore",
     "ComparisonOptions",
     "ComparisonResult",
     "Estimate",
@@ -68,6 +66,7 @@ __all__ = [
     "Grid",
     "JointEstimate",
     "LogBins",
+    "LogScore",
     "LogValidation",
     "Measurements",
     "PlanData",
@@ -110,7 +109,6 @@ __all__ = [
     "simulate",
     "superresolve",
     "validate",
-    "validate_log",
     "write_raster",
     "write_report",
 ]

@@ -49,13 +49,13 @@ import rm_geo
 from rm_geo import (
     CellMap, PlanData, PlanInputs, PlanResult, PlanSettings, RadioMapSet, derive_products,
     make_plan, open_radio_map_set,
-    Buildings, CellResult, CellScore, Estimate, Estimator, Grid, Measurements, PointEstimator,
+    Buildings, CellResult, Estimate, Estimator, Grid, Measurements, PointEstimator,
     PredictOptions, Progress, RadioMap, RmGeoError, Site, SparseRaster, Tile, TileBatch,
     bin_measurements, dry_run, errors, export_map, find_model, get_method, interpolate,
     list_methods, list_models, load_network, open_radio_map, predict, read_buildings,
     read_measurements, read_raster, read_sites, simulate, superresolve, validate,
-    validate_log, write_raster, ComparisonOptions, ComparisonResult, JointEstimate, LogBins,
-    LogValidation, compare, estimate_jointly, join_measurements, write_report,
+    write_raster, ComparisonOptions, ComparisonResult, JointEstimate, LogBins,
+    LogScore, LogValidation, compare, estimate_jointly, join_measurements, write_report,
 )
 
 points, report = read_measurements("drive.gpkg")
@@ -72,11 +72,11 @@ reveal_type(join_measurements([points, points]))  # Measurements
 reveal_type(open_radio_map("40_rsrp.tif").rsrp_dbm)  # ndarray
 reveal_type(export_map("40_rsrp.tif", "40.kmz", "kmz"))  # tuple
 reveal_type(write_report(["plan", "maps"], "report.html"))  # Path
-reveal_type(validate("drive.gpkg", ["knn"])[0])  # CellScore
+reveal_type(validate(["monday.csv", "tuesday.gpkg"], ["knn"]).scores[0])  # LogScore
 joint: JointEstimate = estimate_jointly(LogBins.of(points))
 reveal_type(joint.level_dbm)  # ndarray
 compared: ComparisonResult = compare("old", "new", options=ComparisonOptions(std_db=6.0))
-judged: LogValidation = validate_log(points, ["knn", "joint"])
+judged: LogValidation = validate(points, ["knn", "joint"])
 reveal_type(read_sites("sites.csv", target_crs=points.crs)[0])  # Site
 reveal_type(read_buildings("houses.gpkg"))  # Buildings
 reveal_type(get_method("knn"))  # Estimator
@@ -98,7 +98,7 @@ options: PredictOptions = PredictOptions(method="idw")
 
 def check(
     a: Estimate, b: Estimator, c: PointEstimator, d: TileBatch, e: Tile, f: Progress, g: RmGeoError,
-    h: CellResult, i: CellScore, j: Buildings, k: RadioMap, m: SparseRaster, n: Measurements,
+    h: CellResult, i: LogScore, j: Buildings, k: RadioMap, m: SparseRaster, n: Measurements,
 ) -> None:
     print(c.estimate_at(m, [0.5], [0.5]), b.estimate(d).rsrp_dbm, k.sample(0.0, 0.0), e, f, g, h, i)
     print(a, j, n, dry_run, find_model, load_network, read_raster, simulate, superresolve)

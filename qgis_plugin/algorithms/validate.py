@@ -16,6 +16,11 @@ from . import parameters as make
 from .base import MeasurementsAlgorithm
 from .run import Run
 
+_PIPELINE = "pipeline:"
+
+_OF_THE_LOG = ("joint", "default")
+"""Methods that read all cells of the log."""
+
 
 class ValidateMethods(MeasurementsAlgorithm):
     """Table of errors from measurements."""
@@ -27,11 +32,16 @@ class ValidateMethods(MeasurementsAlgorithm):
     SUMMARY = "Errors of methods at held-out measurements."
     HELP = (
         "Estimates the error of each method on your own data by leave-block-out cross-validation: "
-        "blocks of the measurements are held out, the maps are estimated from the rest and "
-        "compared with the held-out measurements, until each block has been held out once.\n\n"
-        "The table has RMSE, mean absolute error and bias in dB, by cell and by method; the lines "
-        "of the cell 'all' are those of all cells together. Each method runs the whole pipeline, "
-        "as in 'Estimate radio map', so that a network takes a while."
+        "blocks of a cell are held out, its map is estimated from the rest and compared with the "
+        "held-out measurements, until each block has been held out once. Compared are means of "
+        "5 m, at the places that every method estimated.\n\n"
+        "Methods run all steps of 'Estimate radio map' for one cell, so that a network takes a "
+        "while. 'joint' estimates a cell from the other cells of the log at the same places, "
+        "where the drive passed; 'default' is the map of the default method corrected by it.\n\n"
+        "The table has RMSE, mean absolute error, bias and correlation in dB, by cell and method, "
+        "and the difference from the best other method with its p-value; the lines of the cell "
+        "'all' are those of all cells together. Cells with too few measurements are left out, and "
+        "named in the log."
     )
 
     def initAlgorithm(self, configuration: Any = None) -> None:
@@ -40,7 +50,13 @@ class ValidateMethods(MeasurementsAlgorithm):
         make.add(
             self,
             QgsProcessingParameterEnum(
-                "METHODS", "Methods", list(make.METHODS), True, ["knn", "idw"], False, True
+                "METHODS",
+                "Methods",
+                [*make.METHODS, *_OF_THE_LOG],
+                True,
+                ["knn", "idw"],
+                False,
+                True,
             ),
             "Methods to compare, all on the same held-out measurements.",
         )
@@ -56,13 +72,22 @@ class ValidateMethods(MeasurementsAlgorithm):
             "Blocks are held out as a whole: neighbouring measurements along a route are nearly "
             "equal, and random folds would underestimate the error.",
         )
+        make.add(
+            self,
+            QgsProcessingParameterEnum(
+                "HOLD_OUT", "Hold out", ["target", "all"], False, "target", False, True
+            ),
+            "'target': only the judged cell is unknown in the held-out blocks, as where the drive "
+            "passed without reporting it. 'all': all cells are, as where nobody drove.",
+            advanced=True,
+        )
         make.add_grid(self)
         make.add_option(self, "REACH", "Reach [m]", "reach_m", advanced=True)
         make.add_model(self)
         make.add(
             self,
             make.text("CELLS", "Only these cells"),
-            "Names separated by commas; all cells if left empty.",
+            "Names separated by commas; all cells with enough measurements if left empty.",
             advanced=True,
         )
         make.add(
@@ -82,9 +107,10 @@ class ValidateMethods(MeasurementsAlgorithm):
             "output": os.path.dirname(target),
             "name": os.path.basename(target),
             "measurements": measured["measurements"],
-            "methods": run.choices("METHODS"),
+            "methods": [_request_name(name) for name in run.choices("METHODS")],
             "folds": run.whole("FOLDS"),
             "block_m": run.number("BLOCK"),
+            "hold_out": run.choice("HOLD_OUT"),
             "options": {
                 **measured["options"],
                 "model": run.text("MODEL"),
@@ -96,14 +122,26 @@ class ValidateMethods(MeasurementsAlgorithm):
         answer = self.run_worker(request, run.feedback)
         for score in answer["scores"]:
             run.feedback.pushInfo(
-                f"Cell {score['cell']}, {score['method']}: RMSE {_db(score['rmse_db'])}, "
-                f"bias {_db(score['bias_db'])} at {score['points']} measurements"
+                f"Cell {score['cell']}, {_shown(score['method'])}: RMSE {_db(score['rmse_db'])}, "
+                f"bias {_db(score['bias_db'])} at {score['points']} places"
             )
+        for line in answer["text"]:
+            run.feedback.pushInfo(line)
         scored = [s for s in answer["scores"] if s["cell"] == "all" and s["rmse_db"] is not None]
         if not scored:
             return {"OUTPUT": target}
         best = min(scored, key=lambda score: score["rmse_db"])
-        return {"OUTPUT": target, "BEST": best["method"], "RMSE": best["rmse_db"]}
+        return {"OUTPUT": target, "BEST": _shown(best["method"]), "RMSE": best["rmse_db"]}
+
+
+def _request_name(method: str) -> str:
+    """Name of a method in the request: the map of all steps, for one cell."""
+    return method if method in _OF_THE_LOG else _PIPELINE + method
+
+
+def _shown(name: str) -> str:
+    """Name of a method in the list of the parameter."""
+    return name[len(_PIPELINE) :] if name.startswith(_PIPELINE) else name
 
 
 def _db(value: float | None) -> str:

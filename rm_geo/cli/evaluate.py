@@ -1,4 +1,4 @@
-"""``rm-geo evaluate``: the papers' tables and figures, simulated maps, hold-outs on drive tests."""
+"""``rm-geo evaluate``: the papers' tables and figures, and simulated maps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rm_geo.cli.options import Number, console_options, device_option, model_option, setting_of
+from rm_geo.cli.options import console_options, device_option, model_option, setting_of
 from rm_geo.cli.words import key_pairs, optional_names, split_names, split_shares
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _models_option(command: F) -> F:
 
 @click.group()
 def evaluate() -> None:
-    """Evaluate methods: tables and figures of the papers, simulated maps, hold-outs."""
+    """Evaluate methods on simulated maps: tables and figures of the papers, and others."""
 
 
 @evaluate.command()
@@ -344,92 +344,6 @@ def simulated(
             progress=console,
         )
         _write(out, "simulated", rows, console)
-
-
-@evaluate.command("drive-test")
-@click.argument("measurements", type=click.Path(path_type=Path))
-@_out_option
-@click.option(
-    "--methods",
-    default="knn,idw,ordinary-kriging",
-    show_default=True,
-    help="Names, with commas; pipeline:NAME runs all steps of 'predict' with that method, "
-    "pipeline:NAME+buildings with known buildings.",
-)
-@click.option(
-    "--buildings",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Building footprints, or a raster of them.",
-)
-@click.option("--buildings-layer", metavar="NAME", help="Layer of the building footprints.")
-@click.option("--model", metavar="NAME|FILE", help="Trained model of the pipeline's method.")
-@click.option("--rsrp-column", metavar="NAME", help="Column of RSRP in dBm; found if not given.")
-@click.option("--cell-column", metavar="NAME", help="Column of the cell.")
-@click.option("--cells", metavar="NAMES", help="Only these cells, with commas.")
-@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
-@click.option(
-    "--block",
-    "block_m",
-    type=Number(0, min_open=True),
-    default=50.0,
-    show_default=True,
-    metavar="M",
-    help="Side of a block in metres.",
-)
-@click.option(
-    "--random", "random_split", is_flag=True, help="Hold out single measurements instead of blocks."
-)
-@click.option(
-    "--resolution",
-    "spacing_m",
-    type=Number(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    metavar="M",
-    help="Side of a pixel in metres.",
-)
-@_seed_option
-@console_options
-def drive_test(
-    measurements: Path,
-    out: Path,
-    methods: str,
-    buildings: Path | None,
-    buildings_layer: str | None,
-    model: str | None,
-    rsrp_column: str | None,
-    cell_column: str | None,
-    cells: str | None,
-    folds: int,
-    block_m: float,
-    random_split: bool,
-    spacing_m: float,
-    seed: int,
-    console: Console,
-) -> None:
-    """Evaluate methods on held-out MEASUREMENTS; write holdout.csv and holdout.md."""
-    from rm_geo._util.atomic import output_folder
-    from rm_geo.validation.cells import validate
-
-    with output_folder(out):
-        rows = validate(
-            measurements,
-            split_names(methods),
-            folds=folds,
-            block_m=block_m,
-            split="random" if random_split else "blocks",
-            spacing_m=spacing_m,
-            seed=seed,
-            cells=() if cells is None else split_names(cells),
-            rsrp_column=rsrp_column,
-            cell_column=cell_column,
-            model=model,
-            buildings=buildings,
-            buildings_layer=buildings_layer,
-            progress=console,
-        )
-        _write(out, "holdout", rows, console)
 
 
 def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> None:

@@ -10,8 +10,8 @@ import click
 from rm_geo.cli.options import (
     console_options,
     given_options,
-    measurements_argument,
     prediction_options,
+    several_measurements_argument,
 )
 from rm_geo.cli.rasterize import COLUMN_OPTIONS
 from rm_geo.cli.words import split_names
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("validate")
-@measurements_argument
+@several_measurements_argument
 @click.option(
     "-o",
     "--output",
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Compare pixels of 1 m, means of bins of 5 m, or means of blocks of 20 m.",
 )
-@click.option("--cells", metavar="NAMES", help="Judge these cells, with commas.")
+@click.option("--cells", metavar="NAMES", help="Judge these cells, with commas; overrides --top.")
 @click.option(
     "--top",
     type=click.IntRange(1),
@@ -87,10 +87,11 @@ if TYPE_CHECKING:
 )
 @prediction_options("crs", "target_crs")
 @prediction_options(*(name for name in COLUMN_OPTIONS if name != "top"), "bbox")
+@prediction_options("resolution_m", "reach_m", "max_tiles")
 @prediction_options("model", "device", "buildings", "buildings_layer", "sites", "sites_crs")
 @console_options
 def validate(
-    measurements: Path,
+    measurements: tuple[Path, ...],
     out: Path,
     methods: str,
     block_m: str,
@@ -111,11 +112,12 @@ def validate(
     all of them (each held-out place counts once), by distance to the nearest reading, with the
     difference from the best other method and its p-value from a bootstrap over blocks. The noise
     floor from repeated passes says what no map can be better than.
+
+    Several files are logs of one area, whose cells are judged together.
     """
     from rm_geo._util.atomic import output_folder
-    from rm_geo.measurements.reader import read_selected
     from rm_geo.options import PredictOptions
-    from rm_geo.validation.log_holdout import validate_log
+    from rm_geo.validation.log_holdout import validate as judge
     from rm_geo.validation.log_report import table_text, write_validation
 
     try:
@@ -124,11 +126,8 @@ def validate(
         raise click.BadParameter("must be numbers, with commas.", param_hint="--block") from None
     options = PredictOptions(**given_options(chosen))
     with output_folder(out):
-        log, report = read_selected(measurements, options)
-        for line in report.lines():
-            console.log(line)
-        result = validate_log(
-            log,
+        result = judge(
+            measurements,
             split_names(methods),
             block_m=sizes,
             hold_out=cast("HoldOut", hold_out),
@@ -149,7 +148,7 @@ def validate(
             "folds": folds,
             "seed": seed,
         }
-        write_validation(out, result, settings, log.source)
+        write_validation(out, result, settings)
         page = None
         if with_report:
             from rm_geo.report.page import write_report

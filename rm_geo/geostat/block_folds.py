@@ -6,7 +6,7 @@ measurements flatter every interpolation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -126,61 +126,3 @@ def leave_block_out(
         block_px = int(np.clip(typical_px * (2.0 if fold % 2 else 1.0), *limits_px))
         number = shuffled_folds(sparse.row, sparse.col, sparse.grid.shape, block_px, folds, seed)
         yield sparse.select(number != fold)
-
-
-def balanced_folds(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
-    """Assign groups to folds so that the folds have about equally many members.
-
-    Parameters
-    ----------
-    groups : ndarray of int64, shape (N,)
-        Group of each member, such as :func:`block_numbers`; at least as many as folds.
-    folds : int
-        Number of folds.
-
-    Returns
-    -------
-    ndarray of int64, shape (N,)
-        Fold of each member, 0..folds - 1; see ``sklearn.model_selection.GroupKFold``.
-
-    Examples
-    --------
-    >>> balanced_folds(np.array([0, 0, 1, 2]), 2).tolist()
-    [0, 0, 1, 1]
-    """
-    from sklearn.model_selection import GroupKFold  # slow to import
-
-    return _fold_numbers(GroupKFold(folds).split(groups, groups=groups), groups.size)
-
-
-def random_folds(count: int, folds: int, seed: int = 0) -> NDArray[np.int64]:
-    """Assign single members to folds at random.
-
-    Parameters
-    ----------
-    count : int
-        Members, N; at least as many as folds.
-    folds : int
-        Number of folds.
-    seed : int
-        Seed of the order.
-
-    Returns
-    -------
-    ndarray of int64, shape (N,)
-        Fold of each member, 0..folds - 1; see ``sklearn.model_selection.KFold``.
-    """
-    from sklearn.model_selection import KFold  # slow to import
-
-    split = KFold(folds, shuffle=True, random_state=seed).split(np.empty(count))
-    return _fold_numbers(split, count)
-
-
-def _fold_numbers(
-    splits: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]], count: int
-) -> NDArray[np.int64]:
-    """Fold whose test part holds each member."""
-    fold = np.zeros(count, dtype=np.int64)
-    for number, (_, test) in enumerate(splits):
-        fold[test] = number
-    return fold

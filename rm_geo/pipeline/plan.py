@@ -118,37 +118,48 @@ def plan_run(
     ('7', 1.0, None)
     """
     listener = SilentProgress() if progress is None else progress
-    points, dropped = _read(measurements, options, listener)
+    points, dropped = read_logs(measurements, options, listener)
     points, parts = points.grouped()
     if len(parts) == 1 and points.cell.present() == [None]:
         # A file that names no cell is one map.
         parts = {"all": CellPart(slice(0, len(points)), None)}
     cells = tuple(
-        _plan_cell(name, points, parts[name], options) for name in _requested_cells(parts, options)
+        _plan_cell(name, points, parts[name], options)
+        for name in requested_cells(parts, options.reading.cells)
     )
     return RunPlan(points, dropped, cells)
 
 
-def _requested_cells(parts: Mapping[str, CellPart], options: PredictOptions) -> list[str]:
+def requested_cells(parts: Mapping[str, CellPart], names: Sequence[str]) -> list[str]:
     """Return the names of the cells to map, in the order of the parts.
 
-    The options may name a cell as in file names, as tasks of a batch do, or as in the
-    measurements.
+    Parameters
+    ----------
+    parts : mapping of str to CellPart
+        Cells of the measurements.
+    names : sequence of str
+        Requested cells, named as in file names or as in the measurements; empty for all.
+
+    Returns
+    -------
+    list of str
+        Keys of ``parts``.
 
     Raises
     ------
     UsageError
         If a requested cell is not in the measurements.
     """
-    if not options.reading.cells:
+    if not names:
         return list(parts)
     named = {part.original: name for name, part in parts.items() if part.original is not None}
-    asked = {cell: cell if cell in parts else named.get(cell) for cell in options.reading.cells}
+    asked = {cell: cell if cell in parts else named.get(cell) for cell in names}
     if missing := [cell for cell, name in asked.items() if name is None]:
         known = [part.original or name for name, part in parts.items()]
         raise UsageError(
             f"There is no cell {missing[0]!r} in the measurements.",
             hint=f"Cells: {', '.join(known[:20])}.",
+            parameter="cells",
         )
     chosen = set(asked.values())
     return [name for name in parts if name in chosen]
@@ -172,10 +183,32 @@ def require_mappable_cell(run_plan: RunPlan) -> None:
         raise refusals[0]
 
 
-def _read(
+def read_logs(
     measurements: Logs, options: PredictOptions, progress: Progress
 ) -> tuple[Measurements, int]:
-    """Read files, or use measurements as they are; also return the number of dropped rows."""
+    """Read files, or use measurements as they are; several logs are joined.
+
+    Parameters
+    ----------
+    measurements : path-like, Measurements, or sequence of these
+        As for :func:`plan_run`.
+    options : PredictOptions
+        Options of reading and selection, for files.
+    progress : Progress
+        Receives the reports of the reader.
+
+    Returns
+    -------
+    measurements : Measurements
+        At least one row.
+    dropped : int
+        Number of rows of the files that could not be used.
+
+    Raises
+    ------
+    RmGeoError
+        If a file cannot be used, or the logs cannot be joined.
+    """
     if not isinstance(measurements, (str, os.PathLike, Measurements)):
         if len(measurements) != 1:
             return _read_together(measurements, options, progress)

@@ -1,4 +1,4 @@
-"""Hold-out of a log of several cells, judged at the held-out places only.
+"""Hold-out of logs of several cells, judged at the held-out places only.
 
 A cell is hidden in blocks of the area, or in whole drives, and estimated there from the rest. With
 ``hold_out="target"`` the other cells are known at these places: the phone was there and did not
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
@@ -27,6 +28,7 @@ from rm_geo.geostat.coregionalization import JointCalibration, calibrate_joint
 from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.plan import Logs, read_logs, requested_cells
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.log_bins import BIN_M, LogBins
 from rm_geo.validation.log_methods import (
@@ -36,6 +38,7 @@ from rm_geo.validation.log_methods import (
     Predict,
     evidence_matrix,
     predictor,
+    require_used,
 )
 from rm_geo.validation.metrics import area_under_curve
 from rm_geo.validation.repeated_passes import NoiseFloor, noise_floor
@@ -115,7 +118,7 @@ class LogScore:
 
 @dataclass(frozen=True)
 class LogValidation:
-    """Result of :func:`validate_log`.
+    """Result of :func:`validate`.
 
     Attributes
     ----------
@@ -125,11 +128,14 @@ class LogValidation:
         Spread of repeated passes: no map can be better.
     left_out : dict of str to str
         Cells that were not judged, and why.
+    sources : tuple of Path
+        Files of the measurements; empty if they came from memory.
     """
 
     scores: tuple[LogScore, ...]
     floor: NoiseFloor
     left_out: Mapping[str, str]
+    sources: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,8 @@ class _Errors:
     block: IndexArray
 
 
-def validate_log(
-    measurements: Measurements,
+def validate(
+    measurements: Logs,
     methods: Sequence[str] = ("knn", "idw", "street-ensemble", "joint"),
     *,
     block_m: Sequence[float] = (50.0, 200.0),
@@ -159,12 +165,12 @@ def validate_log(
     options: PredictOptions | None = None,
     progress: Progress | None = None,
 ) -> LogValidation:
-    """Judge methods on held-out blocks or drives of a log of several cells.
+    """Judge methods on held-out blocks or drives of measurements.
 
     Parameters
     ----------
-    measurements : Measurements
-        The log.
+    measurements : path-like, Measurements, or sequence of these
+        A file, measurements in memory, or several logs of one area, which are joined.
     methods : sequence of str
         Methods of :func:`rm_geo.list_methods` (networks without the correction by the
         measurements); ``pipeline:NAME``, the map of :func:`rm_geo.predict` by a method;
@@ -180,7 +186,7 @@ def validate_log(
     support : {"pixel", "5m", "20m"}
         What is compared: means of pixels of 1 m (of power), of bins of 5 m, or of blocks of 20 m.
     cells : sequence of str
-        Cells that are judged, by the names of their files.
+        Cells that are judged, named as in the measurements or as in file names.
     top : int, optional
         Judge this number of cells, those with the most readings, if no cells are given.
     folds : int
@@ -190,10 +196,12 @@ def validate_log(
     evidence : callable, optional
         Whether the second cell may be used for the first, by their names.
     options : PredictOptions, optional
-        Options of ``single``, ``default``, ``pipeline:NAME`` and networks: ``model``,
-        ``buildings`` (for ``pipeline:NAME+buildings``), ``sites`` and so on.
+        Options of reading a file, and of the maps in ``single``, ``default``,
+        ``pipeline:NAME`` and networks: ``model``, ``buildings`` (for
+        ``pipeline:NAME+buildings``), ``sites``, ``resolution_m``, ``reach_m`` and so on.
     progress : Progress, optional
-        Counts the parts, and may cancel the work.
+        Receives the report of the reader, says which cells and blocks are left out, counts the
+        parts, and may cancel the work.
 
     Returns
     -------
@@ -203,6 +211,8 @@ def validate_log(
     ------
     UsageError
         If there is no such method or cell, or an option has no meaning.
+    InputError, CrsError
+        If a file cannot be used, or the logs cannot be joined.
     TooSmallError
         If no cell has enough places.
 
@@ -213,7 +223,7 @@ def validate_log(
     >>> level = -90 + 6 * np.sin(x / 40) + np.tile([0.0, -5.0, -9.0], 240)
     >>> drive = Measurements(x, np.zeros(720), level.astype(np.float32),
     ...                      np.tile(["1", "2", "3"], 240), CRS.from_epsg(32633))
-    >>> result = validate_log(drive, ["knn", "joint"], block_m=[50], top=1)
+    >>> result = validate(drive, ["knn", "joint"], block_m=[50], top=1)
     >>> knn, joint = (score for score in result.scores if score.cell == "all")
     >>> joint.rmse_db < knn.rmse_db
     True
@@ -221,16 +231,20 @@ def validate_log(
     listener = SilentProgress() if progress is None else progress
     if folds < 2 or any(size <= 0 for size in block_m) or not block_m:
         raise UsageError("A hold-out needs at least 2 folds and blocks above 0 m.")
-    if by != "blocks" and measurements.time is None:
-        raise UsageError(
-            f"A hold-out by {by} needs times, and the measurements have none.", parameter="by"
-        )
     names = tuple(dict.fromkeys(methods))
     if not names or isinstance(methods, str):
         raise UsageError("Name at least one method, in a list.", parameter="methods")
-    grouped, _ = measurements.grouped()
-    judged, left_out = _judged_cells(LogBins.of(grouped), cells, top)
-    mapped = (options or PredictOptions()).replace(std_support_m=_STD_SUPPORT_M[support])
+    chosen = PredictOptions() if options is None else options
+    require_used(chosen, names)
+    log, _ = read_logs(measurements, chosen, listener)
+    if by != "blocks" and log.time is None:
+        raise UsageError(
+            f"A hold-out by {by} needs times, and the measurements have none.", parameter="by"
+        )
+    grouped, cell_parts = log.grouped()
+    asked = requested_cells(cell_parts, cells) if cells else None
+    judged, left_out = _judged_cells(LogBins.of(grouped), asked, top)
+    mapped = chosen.replace(std_support_m=_STD_SUPPORT_M[support])
     predictors = {
         name: predictor(name, judged, evidence=evidence, options=mapped)
         for name in names
@@ -242,10 +256,17 @@ def validate_log(
             hint="Collect more measurements.",
         )
     scores: list[LogScore] = []
-    sizes = list(block_m) if by == "blocks" else [0.0]
+    sizes = list(dict.fromkeys(block_m)) if by == "blocks" else [0.0]
     listener.start(len(sizes) * folds * len(judged), "parts", "hold-out")
     for size in sizes:
-        parts = _Folds(grouped, judged, _Split(hold_out, by, size, folds, seed))
+        try:
+            parts = _Folds(grouped, judged, _Split(hold_out, by, size, folds, seed))
+        except TooSmallError as error:
+            if len(sizes) == 1:
+                raise
+            listener.log(f"Left out: {error.message}")
+            listener.advance(folds * len(judged))
+            continue
         errors = _hold_out(parts, grouped, predictors, judged, support, evidence, listener)
         scores += _scores(errors, list(predictors), size, seed)
         if REPORTED in names:
@@ -257,7 +278,11 @@ def validate_log(
             hint="Take smaller blocks or more folds.",
             parameter="block_m",
         )
-    return LogValidation(tuple(scores), noise_floor(grouped), left_out)
+    for cell in set(judged) - {score.cell for score in scores}:
+        left_out[cell] = "too few readings outside of the held-out blocks"
+    for cell, reason in left_out.items():
+        listener.log(f"Cell {cell} is left out: {reason}.")
+    return LogValidation(tuple(scores), noise_floor(grouped), left_out, log.sources)
 
 
 @dataclass(frozen=True)
@@ -626,18 +651,12 @@ def _by_distance(error: Float64Array, distance_m: Float64Array) -> dict[str, flo
 
 
 def _judged_cells(
-    bins: LogBins, cells: Sequence[str], top: int | None
+    bins: LogBins, cells: Sequence[str] | None, top: int | None
 ) -> tuple[list[str], dict[str, str]]:
     """Choose the cells that are judged; the others, and why they are not."""
-    if missing := [cell for cell in cells if cell not in bins.cells]:
-        raise UsageError(
-            f"There is no cell {missing[0]!r} in the measurements.",
-            hint=f"Cells: {', '.join(bins.cells[:20])}.",
-            parameter="cells",
-        )
     reported = dict(zip(bins.cells, bins.reported.sum(axis=0).tolist(), strict=True))
     readings = dict(zip(bins.cells, bins.count.sum(axis=0).tolist(), strict=True))
-    wanted = list(cells) or sorted(bins.cells, key=lambda cell: -readings[cell])
+    wanted = list(cells or ()) or sorted(bins.cells, key=lambda cell: -readings[cell])
     enough = [cell for cell in wanted if reported[cell] >= _LEAST_BINS]
     judged = enough if cells else enough[:top]
     left_out = {

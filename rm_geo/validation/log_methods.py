@@ -14,7 +14,12 @@ from scipy.spatial import KDTree
 from rm_geo._types import BoolArray, Float64Array, FloatArray, IndexArray
 from rm_geo.errors import InputError, TooSmallError, UsageError
 from rm_geo.estimators.base import PointEstimator
-from rm_geo.estimators.registry import get_method, require_accepts_buildings
+from rm_geo.estimators.registry import (
+    get_method,
+    list_methods,
+    method_info,
+    require_accepts_buildings,
+)
 from rm_geo.geostat.coregionalization import JointCalibration, estimate_jointly
 from rm_geo.geostat.joint_correction import JointCorrection
 from rm_geo.geostat.street_ensemble import StreetEnsemble
@@ -121,7 +126,7 @@ def predictor(
         Cells that joint estimates may use.
     options : PredictOptions, optional
         Options of the map in ``single``, ``default``, ``pipeline:`` methods and networks: the
-        groups ``method`` and ``site``.
+        groups ``grid``, ``method`` and ``site``. Methods that are no networks ignore ``model``.
 
     Returns
     -------
@@ -147,20 +152,63 @@ def predictor(
         return _raster(Path(name), cells)
     if name.startswith(PIPELINE_PREFIX):
         method = name.removeprefix(PIPELINE_PREFIX)
-        named = chosen.replace(method=method.removesuffix(WITH_BUILDINGS))
+        named = _with_method(chosen, method.removesuffix(WITH_BUILDINGS))
         if not method.endswith(WITH_BUILDINGS):
-            named = named.replace(buildings=None)
+            named = named.replace(buildings=None, buildings_layer=None)
         elif named.site.buildings is None:
             raise UsageError(f"{name} needs buildings.", parameter="buildings")
         else:
             require_accepts_buildings(named.method.name)
-        get_method(named.method.name)
         return lambda case: _mapped(case, named)
     estimator = get_method(name)
     if not isinstance(estimator, PointEstimator):
-        alone = chosen.replace(method=name, assimilate=False, buildings=None)
+        alone = _with_method(chosen, name).replace(
+            assimilate=False, buildings=None, buildings_layer=None
+        )
         return lambda case: _mapped(case, alone)
     return lambda case: _classical(case, estimator)
+
+
+def _with_method(options: PredictOptions, name: str) -> PredictOptions:
+    """Replace the method; a model is that of a network."""
+    is_network = method_info(name).is_network
+    return options.replace(method=name, model=options.method.model if is_network else None)
+
+
+def require_used(options: PredictOptions, names: Sequence[str]) -> None:
+    """Refuse a model or buildings that no method reads.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        Options of the maps.
+    names : sequence of str
+        Names of methods, as for :func:`predictor`.
+
+    Raises
+    ------
+    UsageError
+        If an option has no effect.
+    """
+    of_options = bool({SINGLE, DEFAULT} & set(names))
+    methods = {name.removeprefix(PIPELINE_PREFIX).removesuffix(WITH_BUILDINGS) for name in names}
+    if of_options:
+        methods.add(options.method.name)
+    networks = {info.name for info in list_methods() if info.is_network}
+    if options.method.model is not None and not methods & networks:
+        raise UsageError(
+            "None of these methods uses a model.",
+            hint="Add single or pipeline:radiocycle.",
+            parameter="model",
+        )
+    if options.site.buildings is not None and not (
+        of_options or any(name.endswith(WITH_BUILDINGS) for name in names)
+    ):
+        raise UsageError(
+            "None of these methods reads buildings.",
+            hint=f"Add single or pipeline:radiocycle{WITH_BUILDINGS}.",
+            parameter="buildings",
+        )
 
 
 def _estimates(case: Case, evidence: Evidence | None) -> tuple[FloatArray, FloatArray]:
@@ -221,7 +269,7 @@ def _map(case: Case, options: PredictOptions, position_m: Float64Array) -> Radio
     distance, _ = KDTree(np.column_stack([rows.x, rows.y])).query(position_m)
     # Within the default reach the map is that of the default options.
     reach_m = max(options.grid.reach_m, float(np.ceil(distance.max())) + 2.0)
-    chosen = PredictOptions(method=options.method, site=options.site).replace(
+    chosen = PredictOptions(grid=options.grid, method=options.method, site=options.site).replace(
         reach_m=reach_m,
         target_crs=rows.crs,
         joint=False,

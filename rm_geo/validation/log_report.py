@@ -1,4 +1,4 @@
-"""Tables of :func:`rm_geo.validation.log_holdout.validate_log`, as text and as files."""
+"""Tables of :func:`rm_geo.validation.log_holdout.validate`, as text and as files."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rm_geo._util.atomic import replacing
-from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.io.provenance import describe_inputs, describe_software
 from rm_geo.validation.log_holdout import LogScore, LogValidation
 from rm_geo.validation.log_methods import REPORTED
 from rm_geo.validation.tables import write_csv
 
 
-def write_validation(
-    folder: Path, result: LogValidation, settings: Mapping[str, Any], source: Path | None
-) -> None:
+def write_validation(folder: Path, result: LogValidation, settings: Mapping[str, Any]) -> None:
     """Write ``validation.json`` and ``validation.csv``.
 
     Parameters
@@ -29,8 +27,6 @@ def write_validation(
         The scores.
     settings : mapping
         How they were measured.
-    source : Path, optional
-        File of the measurements, for the provenance.
 
     Raises
     ------
@@ -53,10 +49,7 @@ def write_validation(
         "noise_floor": {key: _finite(value) for key, value in asdict(result.floor).items()},
         "left_out": dict(result.left_out),
         "settings": dict(settings),
-        "provenance": {
-            **describe_software(),
-            **({} if source is None else describe_input(source)),
-        },
+        "provenance": describe_software() | describe_inputs(result.sources),
     }
     with replacing(folder / "validation.json") as part:
         part.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")

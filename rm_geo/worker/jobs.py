@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from rm_geo.errors import UsageError
-from rm_geo.estimators.registry import method_info
 from rm_geo.progress import Progress
 
 if TYPE_CHECKING:
@@ -155,44 +154,43 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 
 
 def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Evaluate methods on measurements held out by blocks.
+    """Judge methods on held-out measurements, as ``rm-geo validate`` does.
 
-    Takes ``measurements``, ``methods`` (list of names), ``folds``, ``block_m`` (metres), ``name``
-    of the output table, and ``options`` of :class:`PredictOptions`. Each method runs in the whole
-    pipeline, from site localization to regression kriging.
+    Takes ``measurements``, ``methods`` (names of :func:`rm_geo.validate`), ``folds``, ``block_m``
+    (metres), ``hold_out`` (``target`` or ``all``), ``name`` of the output table, and ``options``
+    of :class:`PredictOptions`, whose ``cells`` are judged, or all if there are none.
     """
-    from rm_geo.pipeline.plan import plan_run, require_mappable_cell
-    from rm_geo.validation.cells import holdout_cells, pipeline_predictor
+    from rm_geo.validation.log_holdout import validate as judge
+    from rm_geo.validation.log_report import table_text
     from rm_geo.validation.tables import write_csv
 
     options = _predict_options(values)
-    methods = [method_info(str(name)).name for name in _require(values, "methods", list)]
+    methods = [str(name) for name in _require(values, "methods", list)]
     if not methods:
         raise UsageError("No method is chosen.", hint="Choose at least one.")
     folds, block_m = values.get("folds", 5), values.get("block_m", 50.0)
-    if not (isinstance(folds, int) and folds >= 2 and block_m > 0.0):
-        raise UsageError("There must be at least 2 folds, and blocks of more than 0 m.")
-    run_plan = plan_run(_require(values, "measurements", str), options, progress)
-    require_mappable_cell(run_plan)
-    cells = {cell.cell: cell.measurements for cell in run_plan.cells if cell.refusal is None}
-    # A model fits one kind of network; the other networks use their default models.
-    model_of = {
-        name: options.method.model if method_info(name).is_network else None for name in methods
-    }
-    predictors = {
-        name: pipeline_predictor(options.replace(method=name, model=model_of[name]))
-        for name in methods
-    }
-    scores = holdout_cells(
-        cells,
-        predictors,
+    hold_out = values.get("hold_out", "target")
+    if not (isinstance(folds, int) and isinstance(block_m, (int, float))):
+        raise UsageError("'folds' and 'block_m' of the request are not numbers.")
+    if hold_out not in ("target", "all"):
+        raise UsageError(f"There is no hold-out {hold_out!r}.", hint="target or all.")
+    result = judge(
+        _require(values, "measurements", str),
+        methods,
+        block_m=[block_m],
+        hold_out=hold_out,
+        cells=options.reading.cells,
+        top=None,
         folds=folds,
-        block_m=block_m,
-        spacing_m=options.grid.resolution_m,
+        options=options,
         progress=progress,
     )
-    write_csv(folder / _require(values, "name", str), scores)
-    return {"scores": [asdict(score) for score in scores]}
+    write_csv(folder / _require(values, "name", str), result.scores)
+    return {
+        "scores": [asdict(score) for score in result.scores],
+        "left_out": dict(result.left_out),
+        "text": table_text(result).splitlines(),
+    }
 
 
 JOBS: Final[Mapping[str, Job]] = {

@@ -291,11 +291,10 @@ def test_journals_of_other_buildings_are_refused(files, monkeypatch) -> None:
     assert "buildings" in json.dumps(str(refusal.value))
 
 
-def test_holdout_of_predictions_with_known_buildings(files) -> None:
+def test_predictions_with_known_buildings_are_validated(files) -> None:
     run = CliRunner()
     arguments = [
-        "evaluate",
-        "drive-test",
+        "validate",
         str(files / "drive.gpkg"),
         "-o",
         str(files / "out"),
@@ -312,12 +311,13 @@ def test_holdout_of_predictions_with_known_buildings(files) -> None:
         [*arguments, "--methods", "pipeline:radiocycle,pipeline:radiocycle+buildings", *known],
     )
     assert done.exit_code == 0, done.output
-    table = (files / "out/holdout.csv").read_text().splitlines()
+    table = (files / "out/validation.csv").read_text().splitlines()
     scores = {line.split(",")[0]: line for line in table[1:]}
     assert set(scores) == {"pipeline:radiocycle", "pipeline:radiocycle+buildings"}
     for methods, more, words in (
         ("pipeline:radiocycle+buildings", [], "--buildings"),
         ("pipeline:knn+buildings", known, "does not read buildings"),
+        ("pipeline:radiocycle", known, "None of these methods reads buildings"),
     ):
         refused = run.invoke(rm_geo, [*arguments, "--methods", methods, *more])
         assert refused.exit_code != 0

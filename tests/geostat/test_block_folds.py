@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import GroupKFold
 
 from rm_geo.geostat import block_folds
 from rm_geo.geostat.block_folds import (
-    balanced_folds,
     block_numbers,
     leave_block_out,
-    random_folds,
     shuffled_folds,
 )
 from rm_geo.grid import Grid
@@ -34,19 +31,6 @@ def test_blocks_of_pixels_are_in_one_fold(seed, block_px, folds, many) -> None:
     blocks = block_numbers(row, col, block_px)
     for block in np.unique(blocks):
         assert len(np.unique(fold[blocks == block])) == 1
-
-
-def test_balanced_folds_are_those_of_group_k_fold() -> None:
-    groups = np.random.default_rng(0).integers(0, 30, 500)
-    fold = balanced_folds(groups, 5)
-    for number, (_, test) in enumerate(GroupKFold(5).split(groups, groups=groups)):
-        np.testing.assert_array_equal(np.flatnonzero(fold == number), test)
-
-
-def test_random_folds_have_equal_sizes_and_depend_on_the_seed() -> None:
-    one, other = random_folds(100, 4, seed=1), random_folds(100, 4, seed=2)
-    assert np.bincount(one).tolist() == [25, 25, 25, 25]
-    assert (one != other).any()
 
 
 def test_shifted_origin_moves_the_blocks() -> None:

@@ -334,16 +334,18 @@ def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
         INPUT=data / "drive.gpkg",
         OUTPUT=table,
         FOLDS=3,
-        METHODS="nearest,knn",
+        METHODS="nearest,knn,joint",
         BLOCK=20,
     )["results"]
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["cell"], row["method"]) for row in rows} == {
-        (cell, method) for cell in ("7", "8", "all") for method in ("nearest", "knn")
+        (cell, method)
+        for cell in ("7", "8", "all")
+        for method in ("pipeline:nearest", "pipeline:knn", "joint")
     }
     overall = {row["method"]: float(row["rmse_db"]) for row in rows if row["cell"] == "all"}
-    assert results["BEST"] == min(overall, key=overall.get)
+    assert results["BEST"] == min(overall, key=overall.get).removeprefix("pipeline:")
     assert results["RMSE"] == pytest.approx(min(overall.values()), abs=1e-3)
     assert 0.0 < results["RMSE"] < 15.0
 

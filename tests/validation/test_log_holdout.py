@@ -17,8 +17,8 @@ from rm_geo.io.cog import write_raster
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.visits import Visits
 from rm_geo.options import PredictOptions
-from rm_geo.validation.cells import validate
-from rm_geo.validation.log_holdout import _Folds, _Split, validate_log
+from rm_geo.progress import SilentProgress
+from rm_geo.validation.log_holdout import _Folds, _Split, validate
 from rm_geo.validation.repeated_passes import noise_floor
 
 UTM = CRS.from_epsg(32633)
@@ -49,18 +49,18 @@ def pooled(result, block_m=50.0):
 def test_other_cells_help_where_only_the_target_is_held_out():
     drive = log()
     chosen = {"block_m": [50], "top": 2, "options": PredictOptions(method="idw")}
-    target = pooled(validate_log(drive, ["single", "joint", "default"], **chosen))
+    target = pooled(validate(drive, ["single", "joint", "default"], **chosen))
     assert target["joint"].rmse_db < 0.6 * target["single"].rmse_db
     assert target["default"].rmse_db < 0.8 * target["single"].rmse_db
     assert target["single"].p_value < 0.05
     assert target["joint"].points == 2 * 240
     alone = ["street-ensemble", "joint"]
-    everywhere = pooled(validate_log(drive, alone, hold_out="all", **chosen))
+    everywhere = pooled(validate(drive, alone, hold_out="all", **chosen))
     assert everywhere["joint"].rmse_db > 0.9 * everywhere["street-ensemble"].rmse_db
 
 
 def test_deviations_of_the_joint_estimate_hold_nine_of_ten_truths():
-    score = pooled(validate_log(log(noise_db=2.0, places=400), ["joint"], block_m=[50]))["joint"]
+    score = pooled(validate(log(noise_db=2.0, places=400), ["joint"], block_m=[50]))["joint"]
     assert 0.8 < score.interval_90 < 0.99
 
 
@@ -68,7 +68,7 @@ def test_scores_are_of_the_places_that_all_methods_estimated(tmp_path):
     grid = Grid.create(500_000, 5_000_050, (100, 600), 1.0, 32633)
     path = tmp_path / "half.tif"
     write_raster(path, np.full((100, 600), -90, dtype=np.float32), grid, nodata=-9999)
-    scores = pooled(validate_log(log(), ["knn", str(path)], block_m=[50], top=1))
+    scores = pooled(validate(log(), ["knn", str(path)], block_m=[50], top=1))
     assert scores["knn"].points == scores[str(path)].points == 120
     assert scores[str(path)].missing == 120
     assert scores["knn"].missing == 0
@@ -80,7 +80,7 @@ def test_a_raster_in_another_crs_is_read_where_the_readings_are(tmp_path):
     grid = Grid.covering(np.asarray(x), np.asarray(y), CRS.from_epsg(3857), margin_m=20)
     path = tmp_path / "mercator.tif"
     write_raster(path, np.full(grid.shape, -90, dtype=np.float32), grid, nodata=-9999)
-    score = pooled(validate_log(drive, [str(path)], block_m=[50]))[str(path)]
+    score = pooled(validate(drive, [str(path)], block_m=[50]))[str(path)]
     assert (score.points, score.missing) == (240, 0)
 
 
@@ -91,10 +91,10 @@ def test_a_raster_shows_one_cell_and_a_folder_all(tmp_path):
         write_raster(tmp_path / f"{cell}_rsrp.tif", values, grid, nodata=-9999)
     folder = str(tmp_path)
     with pytest.raises(UsageError, match="shows one cell, and 2 are judged"):
-        validate_log(log(), [str(tmp_path / "c0_rsrp.tif")], block_m=[50], top=2)
+        validate(log(), [str(tmp_path / "c0_rsrp.tif")], block_m=[50], top=2)
     with pytest.raises(InputError, match="has no c2_rsrp"):
-        validate_log(log(), [folder], block_m=[50], top=3)
-    scores = {s.cell: s for s in validate_log(log(), [folder], block_m=[50], top=2).scores}
+        validate(log(), [folder], block_m=[50], top=3)
+    scores = {s.cell: s for s in validate(log(), [folder], block_m=[50], top=2).scores}
     assert scores["all"].points == 480
     assert scores["c0"].bias_db == pytest.approx(scores["c1"].bias_db, abs=0.5)
 
@@ -103,7 +103,7 @@ def test_maps_of_the_pipeline_are_read_at_the_held_out_places():
     drive = log(cells=1, places=120)
     options = PredictOptions(method="idw")
     scores = pooled(
-        validate_log(drive, ["single", "pipeline:idw", "idw"], block_m=[60], options=options), 60.0
+        validate(drive, ["single", "pipeline:idw", "idw"], block_m=[60], options=options), 60.0
     )
     assert scores["single"].rmse_db == scores["pipeline:idw"].rmse_db
     assert scores["single"].rmse_db < 1.1 * scores["idw"].rmse_db
@@ -112,11 +112,102 @@ def test_maps_of_the_pipeline_are_read_at_the_held_out_places():
 
 def test_classical_methods_read_pixels_where_pixels_are_judged():
     drive = log(cells=1)
-    blocks = {"block_m": 50, "folds": 5, "spacing_m": 1.0}
-    (alone, _) = validate(drive, ["nearest"], **blocks)
-    score = pooled(validate_log(drive, ["nearest"], block_m=[50], support="pixel"))["nearest"]
-    assert score.points == alone.points
-    assert score.rmse_db == pytest.approx(alone.rmse_db, rel=0.3)  # other origin of the blocks
+    pixels, bins = (
+        pooled(validate(drive, ["nearest"], block_m=[50], support=support))["nearest"]
+        for support in ("pixel", "5m")
+    )
+    assert pixels.points == bins.points == 240
+    assert pixels.rmse_db == pytest.approx(bins.rmse_db, rel=0.1)
+
+
+def test_errors_of_a_constant_level_are_those_of_its_differences(tmp_path):
+    drive = log(cells=2, noise_db=0.0)
+    flat = replace(
+        drive,
+        rsrp_dbm=np.where(np.asarray(drive.cell.tolist()) == "c0", -90, -93).astype(np.float32),
+    )
+    grid = Grid.create(500_000, 5_000_050, (100, 1300), 1.0, 32633)
+    for cell in ("c0", "c1"):
+        values = np.full(grid.shape, -87, dtype=np.float32)
+        write_raster(tmp_path / f"{cell}_rsrp.tif", values, grid, nodata=-9999)
+    scores = {s.cell: s for s in validate(flat, [str(tmp_path)], block_m=[50]).scores}
+    assert (scores["c0"].rmse_db, scores["c0"].mae_db, scores["c0"].bias_db) == (3, 3, 3)
+    assert scores["all"].rmse_db == pytest.approx(math.sqrt((9 + 36) / 2))
+    assert scores["all"].mae_db == scores["all"].bias_db == pytest.approx(4.5)
+    assert scores["all"].within_6_db == 1.0
+
+
+def test_methods_never_read_what_they_are_judged_on(monkeypatch):
+    drive, read = log(cells=1), []
+
+    class Spy:
+        name = "spy"
+        maps_buildings = False
+        provenance: dict = {}  # noqa: RUF012
+
+        def estimate_at(self, sparse, row, col, site=None):
+            x, _ = sparse.grid.to_world(sparse.row + 0.5, sparse.col + 0.5)
+            where, _ = sparse.grid.to_world(row, col)
+            read.append((set(np.floor(x / 5)), set(np.floor(where / 5))))
+            return np.full(len(row), -90.0)
+
+        def estimate(self, batch):
+            raise NotImplementedError
+
+    monkeypatch.setattr("rm_geo.validation.log_methods.get_method", lambda name: Spy())
+    validate(drive, ["spy"], block_m=[50])
+    assert len(read) == 5
+    assert all(not seen & held for seen, held in read)
+    assert len(set.union(*(held for _, held in read))) == 240
+
+
+def test_several_logs_are_judged_together(tmp_path):
+    drive = log(cells=3)
+    for number, name in enumerate(("monday", "tuesday")):
+        rows = np.flatnonzero((drive.x > 500_600) == bool(number))
+        write_csv(tmp_path / f"{name}.csv", drive.select(rows))
+    files = [tmp_path / "monday.csv", tmp_path / "tuesday.csv"]
+    result = validate(files, ["knn"], block_m=[50], top=1)
+    assert [path.name for path in result.sources] == ["monday.csv", "tuesday.csv"]
+    assert (
+        pooled(result)["knn"].points > 0.9 * pooled(validate(drive, ["knn"], top=1))["knn"].points
+    )
+    chosen = ["-o", str(tmp_path / "out"), "--methods", "knn", "--block", "50", "--top", "1"]
+    run = CliRunner().invoke(cli, ["validate", *map(str, files), *chosen, "--quiet"])
+    assert run.exit_code == 0, run.output
+    document = json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert document["provenance"]["input"] == "monday.csv, tuesday.csv"
+    assert document["methods"]["knn"]["pooled"]["rmse_db"] == pytest.approx(
+        pooled(result)["knn"].rmse_db
+    )
+
+
+def test_a_network_alone_is_judged_at_the_held_out_places():
+    drive = log(cells=1, places=60)
+    options = PredictOptions(device="cpu", reach_m=20, tile_size_px=128)
+    result = validate(drive, ["radiocycle"], block_m=[100], folds=2, options=options)
+    assert pooled(result, 100.0)["radiocycle"].points == 60
+
+
+def test_blocks_that_leave_nothing_are_left_out_beside_others():
+    lines = []
+
+    class Log(SilentProgress):
+        def log(self, message):
+            lines.append(message)
+
+    result = validate(log(cells=1), ["knn"], block_m=[50, 5000], progress=Log())
+    assert {score.block_m for score in result.scores} == {50.0}
+    assert any("one block of 5000 m" in line for line in lines)
+
+
+def test_cells_are_named_as_in_the_measurements_or_in_file_names():
+    drive = log(cells=2)
+    named = replace(drive, cell=np.array([f"site/{name}" for name in drive.cell.tolist()]))
+    for name in ("site/c1", next(cell for cell in named.by_cell() if "c1" in cell)):
+        scores = validate(named, ["knn"], block_m=[50], cells=[name]).scores
+        assert len(scores) == 2
+        assert scores[1].cell.startswith("site_c1")
 
 
 def test_the_probability_of_being_reported_is_scored_at_all_visited_places():
@@ -124,7 +215,7 @@ def test_the_probability_of_being_reported_is_scored_at_all_visited_places():
     first = np.asarray(drive.cell.tolist()) == "c0"
     far = drive.x > 500_000 + 1000.0
     drive = drive.select(np.flatnonzero(~(first & far)))  # c0 is heard in one half of the street
-    result = validate_log(drive, ["knn", "reported"], block_m=[50], top=3)
+    result = validate(drive, ["knn", "reported"], block_m=[50], top=3)
     scores = {score.cell: score for score in result.scores if score.method == "reported"}
     assert scores["c0"].points == 400
     assert scores["c0"].auc > 0.97
@@ -157,7 +248,7 @@ def test_blocks_that_are_no_multiple_of_a_bin_split_no_bin():
 def test_errors_of_means_are_smaller_than_those_of_pixels():
     drive = log(noise_db=5.0)
     pixel, mean = (
-        pooled(validate_log(drive, ["knn"], block_m=[100], support=support), 100.0)["knn"]
+        pooled(validate(drive, ["knn"], block_m=[100], support=support), 100.0)["knn"]
         for support in ("pixel", "20m")
     )
     assert mean.rmse_db < pixel.rmse_db - 1.0
@@ -166,7 +257,7 @@ def test_errors_of_means_are_smaller_than_those_of_pixels():
 
 def test_drives_and_days_are_held_out_whole():
     drive = log(passes=3)
-    result = validate_log(drive, ["knn"], by="log", folds=3, top=1)
+    result = validate(drive, ["knn"], by="log", folds=3, top=1)
     (score,) = [score for score in result.scores if score.cell == "all"]
     assert score.block_m == 0.0
     assert score.rmse_db < 2.5  # the same places were passed in the other drives
@@ -176,12 +267,12 @@ def test_a_hold_out_by_time_needs_times():
     drive = log()
     without = Measurements(drive.x, drive.y, drive.rsrp_dbm, drive.cell, drive.crs)
     with pytest.raises(UsageError, match="needs times"):
-        validate_log(without, ["knn"], by="day")
+        validate(without, ["knn"], by="day")
 
 
 def test_errors_grow_with_the_distance_to_the_nearest_reading():
     drive = log(cells=1, places=800)
-    score = pooled(validate_log(drive, ["knn"], block_m=[200]), 200.0)["knn"]
+    score = pooled(validate(drive, ["knn"], block_m=[200]), 200.0)["knn"]
     near, far = score.rmse_by_distance_db["5-15 m"], score.rmse_by_distance_db["60-100 m"]
     assert near < far
 
@@ -190,11 +281,11 @@ def test_cells_with_few_readings_are_left_out_with_the_reason():
     drive = log(cells=2)
     few = np.flatnonzero(np.asarray(drive.cell.tolist()) == "c1")[3:]
     kept = np.setdiff1d(np.arange(len(drive)), few)
-    result = validate_log(drive.select(kept), ["knn"], block_m=[50])
+    result = validate(drive.select(kept), ["knn"], block_m=[50])
     assert {score.cell for score in result.scores} == {"all", "c0"}
     assert result.left_out == {"c1": "readings in 3 bins only"}
     with pytest.raises(TooSmallError):
-        validate_log(drive.select(few[:3]), ["knn"])
+        validate(drive.select(few[:3]), ["knn"])
 
 
 @pytest.mark.parametrize(
@@ -208,11 +299,18 @@ def test_cells_with_few_readings_are_left_out_with_the_reason():
         ({"methods": ["knn"], "cells": ["x"]}, UsageError, "no cell 'x'"),
         ({"methods": ["knn"], "block_m": [0]}, UsageError, "above 0 m"),
         ({"methods": ["knn"], "folds": 1}, UsageError, "2 folds"),
+        ({"methods": "knn"}, UsageError, "in a list"),
+        (
+            {"methods": ["knn"], "options": PredictOptions(buildings="x.gpkg")},
+            UsageError,
+            "reads buildings",
+        ),
+        ({"methods": ["knn"], "options": PredictOptions(model="x")}, UsageError, "uses a model"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, error, match):
     with pytest.raises(error, match=match):
-        validate_log(log(), **options)
+        validate(log(), **options)
 
 
 def test_the_noise_floor_tells_passes_apart():

@@ -179,7 +179,7 @@ def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_pa
         "output": str(tmp_path / "out"),
         "name": "errors.csv",
         "measurements": str(measurements),
-        "methods": ["nearest", "idw"],
+        "methods": ["nearest", "pipeline:idw"],
         "folds": 3,
         "block_m": 20.0,
         "options": {"reach_m": 100.0},
@@ -188,10 +188,35 @@ def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_pa
     assert result["event"] == "result", result
     assert [Path(path).name for path in result["files"]] == ["errors.csv"]
     judged = {(score["cell"], score["method"]): score["rmse_db"] for score in result["scores"]}
-    assert set(judged) == {(c, m) for c in ("7", "8", "all") for m in ("nearest", "idw")}
+    assert set(judged) == {(c, m) for c in ("7", "8", "all") for m in ("nearest", "pipeline:idw")}
     assert all(0.0 < error < 15.0 for error in judged.values())
-    for wrong in ({"methods": ["magic"]}, {"methods": []}, {"folds": 1}, {"folds": 1000}):
+    assert result["left_out"] == {}
+    assert result["text"][0].startswith("blocks of 20 m held out, 2 cells, ")
+    for wrong in (
+        {"methods": ["magic"]},
+        {"methods": []},
+        {"folds": 1},
+        {"block_m": 5000.0},
+        {"hold_out": "some"},
+    ):
         assert worker.ask(**{**request, **wrong})[-1]["event"] == "error", wrong
+
+
+def test_validate_leaves_out_cells_that_are_too_small(worker, tmp_path):
+    large, small = drive_frame(40, cells=("7",)), drive_frame(4, cells=("8",), seed=1)
+    path = write_frame(pandas.concat([large, small], ignore_index=True), tmp_path / "log.gpkg")
+    result = worker.ask(
+        request="validate",
+        output=str(tmp_path / "out"),
+        name="errors.csv",
+        measurements=str(path),
+        methods=["pipeline:idw"],
+        block_m=20.0,
+        options={"reach_m": 100.0, "resolution_m": 2.0},
+    )[-1]
+    assert result["event"] == "result", result
+    assert {score["cell"] for score in result["scores"]} == {"7", "all"}
+    assert result["left_out"] == {"8": "readings in 4 bins only"}
 
 
 def test_check_describes_the_environment(worker):
