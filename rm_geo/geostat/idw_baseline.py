@@ -4,7 +4,7 @@ The measurements, or their residuals from a path-loss trend, are averaged over b
 pixels and interpolated between these; the residuals at the measured pixels are kriged back.
 A network's estimates are stacked with this baseline. Where measurements are few, half of the
 interpolation is kriging: the two methods err in different places, and their mean errs less than
-either. Unless a tenth of all pixels is measured, the street ensemble takes the place of both.
+either. Unless a twentieth of all pixels is measured, the street ensemble takes the place of both.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class IdwBaseline:
     Attributes
     ----------
     smooth : StreetMap or SmoothMap
-        Street ensemble or, where a tenth of the pixels is measured, interpolation.
+        Street ensemble or, where a twentieth of the pixels is measured, interpolation.
     residuals : ResidualField
         Kriged residuals of the measurements.
     """

@@ -20,8 +20,10 @@ _PITCH_M: Final = 8.0
 
 _NEIGHBORS: Final = 20
 
-_DENSE: Final = 0.1
-"""Share of measured pixels from which on streets tell nothing that neighbours do not."""
+_DENSE: Final = 0.05
+"""Share of measured pixels from which on streets tell nothing that neighbours do not. With 6 to 7 %
+of a simulated city measured, the ensemble erred 7 % less at held-out blocks along the drive, but
+the map between the streets had 1 to 4 % more."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class StreetMap:
 
     @classmethod
     def fit(cls, sparse: SparseRaster, facts: SiteInfo, least_block_px: int) -> StreetMap | None:
-        """Fit an ensemble to the measured pixels; None where none or a tenth of all is measured.
+        """Fit an ensemble to the measured pixels; None where none or a twentieth of all is measured.
 
         Parameters
         ----------

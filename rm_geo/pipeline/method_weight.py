@@ -3,7 +3,7 @@
 A network that was trained on simulated streets fits some cells of a real drive test better than
 others. Therefore a few tiles are estimated again without blocks of their measurements. At these
 held-out blocks the estimates of the method are compared with the baseline: the street ensemble or,
-where a tenth of all pixels is measured, inverse distance weighting of the residuals from a
+where a twentieth of all pixels is measured, inverse distance weighting of the residuals from a
 path-loss trend. The map is the convex combination of the two with the smallest error at the
 held-out blocks.
 """
