@@ -49,7 +49,7 @@ class StreetMap:
 
     @classmethod
     def fit(cls, sparse: SparseRaster, facts: SiteInfo, least_block_px: int) -> StreetMap | None:
-        """Fit an ensemble to the measured pixels; None where none or a twentieth of all is measured.
+        """Fit an ensemble to the measured pixels; None without any, and where they are dense.
 
         Parameters
         ----------
