@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
+import rasterio
 import shapely
 
 from rm_geo._util.atomic import (
@@ -49,6 +50,7 @@ _VECTOR_ENDINGS: Final = frozenset(
     {".gpkg", ".geojson", ".json", ".fgb", ".shp", ".tab", ".mif", ".kml"}
 )
 _HOLES_NAME: Final = "holes.gpkg"
+_CACHE_MB: Final = 256  # GDAL's own default is a twentieth of the machine's memory
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,11 @@ def export_map(
     file = _target(Path(target), given, to)
     is_vector = given.suffix.lower() in _VECTOR_ENDINGS
     _require_fitting(given, to, is_vector=is_vector)
-    with output_folder(file.parent), _staging(file) as (made, work):
+    with (
+        output_folder(file.parent),
+        _staging(file) as (made, work),
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_MB),
+    ):
         if is_vector:
             _write_vector(read_features(given, layer), made, to, work)
         else:

@@ -21,6 +21,7 @@ from PIL import Image
 from pyproj import CRS, Transformer
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform
 
 from rm_geo.io.features import FeatureTable
 from rm_geo.planning.export_source import ExportSource, copy_with_driver
@@ -149,13 +150,11 @@ def _add_map(
 ) -> None:
     """Add the map in degrees, as one overlay or as tiles, and its legend."""
     name = source.file.path.stem
-    indices = source.write_indices(work / "indices.tif")
-    with rasterio.open(indices) as dataset, _in_degrees(dataset) as warped:
-        small = max(warped.shape) <= largest_px
-        if small:
+    if max(_warped_shape(source)) <= largest_px:
+        indices = source.write_indices(work / "indices.tif")
+        with rasterio.open(indices) as dataset, _in_degrees(dataset) as warped:
             picture = Image.fromarray(warped.read(1), mode="P")
             bounds = warped.bounds
-    if small:
         picture.putpalette(source.style.palette()[:, :3].tobytes())
         picture.save(content / "map.png", transparency=MISSING_INDEX, optimize=True)
         sides = ("north", bounds.top), ("south", bounds.bottom), ("east", bounds.right)
@@ -170,6 +169,15 @@ def _add_map(
         document.tiles = {"name": name, "href": "tiles/doc.kml"}
     draw_legend(source.style.title, source.style.legend()).save(content / "legend.png")
     document.legend = "legend.png"
+
+
+def _warped_shape(source: ExportSource) -> tuple[int, int]:
+    """Give the rows and columns of the map in degrees."""
+    grid = source.grid
+    rows, cols = grid.shape
+    crs = rasterio.crs.CRS.from_user_input(grid.crs)
+    _, width, height = calculate_default_transform(crs, "EPSG:4326", cols, rows, *grid.bounds)
+    return height or rows, width or cols
 
 
 def _order_regions(folder: Path) -> None:

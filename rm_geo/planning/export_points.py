@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from rm_geo.planning.export_source import ExportSource, open_export_source
 if TYPE_CHECKING:
     import pyarrow
 
-_LAYERS = (("_uncertainty", "std_db"), ("_reported", "reported_probability"))
+_POINTS: Final = 2**19  # in memory at once
+_LAYERS: Final = (("_uncertainty", "std_db"), ("_reported", "reported_probability"))
 
 
 def write_xyz(source: ExportSource, target: Path) -> None:
@@ -109,14 +110,18 @@ def _tables(source: ExportSource) -> Iterator[pyarrow.Table]:
         if rows.size == 0:
             continue
         empty = False
-        x, y = source.grid.to_world(row + rows + 0.5, cols + 0.5)
-        known = values[rows, cols]
-        columns: dict[str, Any] = {"x": x, "y": y}
-        columns[source.column] = known.astype(np.int32) if source.has_classes else known
+        layers = {
+            source.column: np.nan_to_num(values).astype(np.int32) if source.has_classes else values
+        }
         for name, layer in beside.items():
-            part = layer.file.read(slice(row, row + values.shape[0]), slice(0, values.shape[1]))
-            columns[name] = part[rows, cols]
-        yield pyarrow.table(columns)
+            layers[name] = layer.file.read(
+                slice(row, row + values.shape[0]), slice(0, values.shape[1])
+            )
+        for start in range(0, rows.size, _POINTS):
+            some = slice(start, start + _POINTS)
+            x, y = source.grid.to_world(row + rows[some] + 0.5, cols[some] + 0.5)
+            columns = {name: part[rows[some], cols[some]] for name, part in layers.items()}
+            yield pyarrow.table({"x": x, "y": y, **columns})
     if empty:
         raise InputError(
             f"{source.file.path} has no known pixel: there is nothing to export.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,12 @@ MOST_FEATURES: Final = 500
 """Features of a layer that are shown."""
 
 _MOST_COORDINATES: Final = 60_000
+_COLLECTED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "Point": shapely.multipoints,
+    "LineString": shapely.multilinestrings,
+    "Polygon": shapely.multipolygons,
+}
+_SHOWN_PX: Final = 1600  # pixels of the map over which a deviation is not seen
 _COLOURS: Final[Mapping[str, str]] = {
     "holes": "#d7191c",
     "next_drive": "#0050a0",
@@ -219,13 +225,34 @@ def _on_map(table: FeatureTable, frame: Frame) -> list[Any]:
         shapes = shapely.transform(
             shapes, lambda xy: np.column_stack(change.transform(xy[:, 0], xy[:, 1]))
         )
-    tolerance_m = 0.5
-    kept = shapes
-    while shapely.get_num_coordinates(kept).sum() > _MOST_COORDINATES and tolerance_m < 1e5:
-        kept = shapely.simplify(shapes, tolerance_m)
-        tolerance_m *= 2.0
+    kept = _simplified(shapes)
     moved = shapely.transform(kept, lambda xy: xy - (frame.x, frame.y))
     return list(moved)
+
+
+def _simplified(shapes: Any) -> Any:  # noqa: ANN401 - an array of geometries
+    """Simplify geometries that have more detail than the map shows; drop the smallest parts.
+
+    Outlines may then cross: they are drawn, not computed with.
+    """
+    if shapely.get_num_coordinates(shapes).sum() <= _MOST_COORDINATES:
+        return shapes
+    west, south, east, north = shapely.total_bounds(shapes)
+    tolerance_m = max(east - west, north - south) / _SHOWN_PX
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    simple = shapely.simplify(parts, tolerance_m, preserve_topology=False)
+    size = np.maximum(shapely.area(simple), shapely.length(simple) * tolerance_m)
+    order = np.argsort(-size, kind="stable")
+    count = np.cumsum(shapely.get_num_coordinates(simple[order]))
+    chosen = np.sort(order[(count <= _MOST_COORDINATES) & (size[order] > 0.0)])
+    kept = np.full(len(shapes), None, dtype=object)
+    for place in np.unique(owner[chosen]):
+        flat = shapely.get_parts(simple[chosen[owner[chosen] == place]])  # some are cut in two
+        flat = flat[shapely.get_type_id(flat) == shapely.get_type_id(flat[0])]
+        kept[place] = _COLLECTED[flat[0].geom_type](flat)
+    empty = shapely.is_missing(kept)
+    kept[empty] = shapely.point_on_surface(shapes[empty])
+    return kept
 
 
 def _title(table: FeatureTable, place: int) -> str:

@@ -144,11 +144,12 @@ def raster_layer(
     side = longest_px
     while True:
         values, bounds = _read(path, frame, side, style)
-        png = _encode(values, style)
+        indices = style.indices(values)
+        png = _encode(indices, style)
         if len(png) <= max_bytes or max(values.shape) <= _SHORTEST_PX:
             break
         side = max(_SHORTEST_PX, int(max(values.shape) * min(0.9, math.sqrt(max_bytes / len(png)))))
-    return _layer(path.name, title, group, style, values, bounds, frame, png, spacing_m)
+    return _layer(path.name, title, group, style, indices, bounds, frame, png, spacing_m)
 
 
 def array_layer(
@@ -185,8 +186,9 @@ def array_layer(
     -------
     MapLayer
     """
-    png = _encode(values, style)
-    return _layer(name, title, group, style, values, grid.bounds, frame, png, spacing_m)
+    indices = style.indices(values)
+    png = _encode(indices, style)
+    return _layer(name, title, group, style, indices, grid.bounds, frame, png, spacing_m)
 
 
 def _layer(
@@ -194,7 +196,7 @@ def _layer(
     title: str,
     group: str,
     style: LayerStyle,
-    values: FloatArray,
+    indices: NDArray[np.uint8],
     bounds: tuple[float, float, float, float],
     frame: Frame,
     png: bytes,
@@ -202,9 +204,9 @@ def _layer(
 ) -> MapLayer:
     """Put a layer together."""
     west, south, east, north = bounds
-    pixel_m = (east - west) / values.shape[1]
-    texts = style.value_texts()
-    used = np.unique(style.indices(values))
+    pixel_m = (east - west) / indices.shape[1]
+    texts, palette = style.value_texts(), style.palette()
+    used = np.unique(indices)
     return MapLayer(
         name,
         title,
@@ -214,7 +216,7 @@ def _layer(
         (west - frame.x, south - frame.y, east - frame.x, north - frame.y),
         png,
         tuple(
-            (*(int(part) for part in style.palette()[index, :3]), texts[index])
+            (*(int(part) for part in palette[index, :3]), texts[index])
             for index in used
             if index != MISSING_INDEX
         ),
@@ -251,11 +253,10 @@ def _reduced(dataset: Any, longest_px: int, style: LayerStyle) -> FloatArray:  #
     return np.asarray(values * scale + offset, dtype=np.float32)
 
 
-def _encode(values: FloatArray, style: LayerStyle) -> bytes:
+def _encode(indices: NDArray[np.uint8], style: LayerStyle) -> bytes:
     """Write a picture with a palette, transparent where nothing is known."""
-    indices: NDArray[np.uint8] = style.indices(values)
     picture = Image.fromarray(indices, mode="P")
     picture.putpalette(style.palette()[:, :3].tobytes())
     buffer = io.BytesIO()
-    picture.save(buffer, format="png", transparency=MISSING_INDEX, optimize=True)
+    picture.save(buffer, format="png", transparency=MISSING_INDEX, compress_level=5)
     return buffer.getvalue()

@@ -22,6 +22,7 @@ from rm_geo.io.cog import write_raster
 from rm_geo.io.features import FeatureTable, write_features
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.summary import CellResult, write_summary
+from rm_geo.report.map_features import feature_layer
 from rm_geo.report.map_layers import Frame, raster_layer
 from rm_geo.report.page import write_report
 from rm_geo.report.sources import read_sources
@@ -399,6 +400,23 @@ class TestMap:
         layer = next(one for one in data["features"] if one["name"] == "holes")
         assert (len(layer["features"]), layer["total"]) == (500, 700)
         assert "of 700 holes; all are in holes.gpkg" in Page(text).text
+
+    def test_outlines_with_too_much_detail_are_simplified(self, tmp_path):
+        rng = np.random.default_rng(0)
+        corners = rng.uniform((500_000, 5_399_760), (500_400, 5_400_000), (30_000, 2))
+        squares = shapely.box(*corners.T, *(corners + rng.exponential(0.5, (30_000, 1))).T)
+        large = shapely.Point(500_200, 5_399_900).buffer(80, quad_segs=2000)
+        features = np.array(
+            [shapely.MultiPolygon(list(squares)), shapely.MultiPolygon([large])], dtype=object
+        )
+        table = FeatureTable("overlap", features, {"rank": [1, 2]}, CRS(32633), "MultiPolygon")
+        write_features(tmp_path / "o.gpkg", [table])
+        layer = feature_layer(tmp_path / "o.gpkg", Frame.of(GRID), "Overlap", is_shown=True)
+        shapes = [shapely.geometry.shape(feature) for feature in layer.features]
+        assert len(shapes) == 2
+        assert 1_000 < shapely.get_num_coordinates(shapes).sum() <= 60_010
+        assert shapes[1].area == pytest.approx(large.area, rel=0.01)
+        assert shapes[1].centroid.distance(shapely.Point(200, 140)) < 1
 
 
 class TestBadInput:
