@@ -32,6 +32,7 @@ LARGEST_OVERLAY_PX: Final = 4096
 """Longest side of a map that is one overlay; larger ones are cut into tiles."""
 
 _KML: Final = "http://www.opengis.net/kml/2.2"
+_TILE_PX: Final = 256
 _WGS84: Final = CRS.from_epsg(4326)
 _DIGITS: Final = 7  # of degrees: 1 cm
 _FILL_OPACITY: Final = "66"
@@ -162,9 +163,17 @@ def _add_map(
         document.overlay = {"name": name, "href": "map.png", **box}
     else:
         coloured = source.write_rgba(work / "rgba.tif")
+        degrees = work / "degrees.tif"
         with rasterio.open(coloured) as dataset, _in_degrees(dataset) as warped:
-            (content / "tiles").mkdir()
-            copy_with_driver(warped, content / "tiles" / "doc.kml", "KMLSUPEROVERLAY", FORMAT="PNG")
+            copy_with_driver(
+                warped, degrees, "GTiff", TILED="YES", COMPRESS="LZW", BIGTIFF="IF_SAFER"
+            )
+        # Each zoom level reads the whole map: from overviews, not from all its pixels.
+        with rasterio.open(degrees, "r+") as dataset:
+            factors = [2**n for n in range(1, 16) if max(dataset.shape) >> n >= _TILE_PX]
+            dataset.build_overviews(factors, Resampling.nearest)
+        (content / "tiles").mkdir()
+        copy_with_driver(degrees, content / "tiles" / "doc.kml", "KMLSUPEROVERLAY", FORMAT="PNG")
         _order_regions(content / "tiles")
         document.tiles = {"name": name, "href": "tiles/doc.kml"}
     draw_legend(source.style.title, source.style.legend()).save(content / "legend.png")
