@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from qgis.core import (
     QgsCoordinateTransformContext,
     QgsFeatureSink,
+    QgsMapLayer,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
@@ -34,6 +35,7 @@ _SHAPES = {
     QgsWkbTypes.GeometryType.NullGeometry: "no geometry",
 }
 POINTS = QgsWkbTypes.GeometryType.PointGeometry
+LINES = QgsWkbTypes.GeometryType.LineGeometry
 POLYGONS = QgsWkbTypes.GeometryType.PolygonGeometry
 TABLE = QgsWkbTypes.GeometryType.NullGeometry
 
@@ -180,6 +182,68 @@ def raster_file(layer: QgsRasterLayer | None, label: str) -> str:
             "has in the project.\nWrite it into the file with 'Assign projection' first."
         )
     return path
+
+
+def layer_file(layer: QgsMapLayer, label: str) -> VectorFile:
+    """Return the file of a raster or vector layer that is used as it is.
+
+    Parameters
+    ----------
+    layer : QgsMapLayer
+        The layer.
+    label : str
+        Label of the parameter, for messages.
+
+    Returns
+    -------
+    VectorFile
+        Path of the file, and the name of its layer if it has several.
+
+    Raises
+    ------
+    QgsProcessingException
+        If the layer is not exactly a file.
+    """
+    if isinstance(layer, QgsRasterLayer):
+        return VectorFile(raster_file(layer, label))
+    found = None
+    if isinstance(layer, QgsVectorLayer) and layer.isValid():
+        found = _file_of(layer, one_layer_only=False)
+    if found is None:
+        raise QgsProcessingException(
+            f"The layer {layer.name()!r} of {label!r} is not a file as it is shown.\n"
+            "Save it as a GeoPackage first: right-click the layer, Export, Save Features As."
+        )
+    return found
+
+
+def folder_of(path: str | None, label: str) -> str | None:
+    """Check a folder of inputs.
+
+    Parameters
+    ----------
+    path : str or None
+        The folder; None if it is not given.
+    label : str
+        Label of the parameter, for messages.
+
+    Returns
+    -------
+    str or None
+        Its absolute path.
+
+    Raises
+    ------
+    QgsProcessingException
+        If it does not exist.
+    """
+    if path is None:
+        return None
+    if not os.path.isdir(path):
+        raise QgsProcessingException(
+            f"The folder of {label!r} does not exist: {path}.\nChoose an existing folder."
+        )
+    return os.path.abspath(path)
 
 
 def _takes_all(value: object) -> bool:

@@ -10,9 +10,14 @@ from qgis.core import QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.check import CheckEnvironment
+from .algorithms.compare import CompareRadioMaps
 from .algorithms.estimate import EstimateRadioMap
+from .algorithms.export_map import ExportMap
 from .algorithms.inspect import InspectMeasurements
+from .algorithms.plan import PlanRadioMaps
+from .algorithms.plan_products import PRODUCT_ALGORITHMS
 from .algorithms.rasterize import RasterizeMeasurements
+from .algorithms.report import WriteReport
 from .algorithms.simulate import SimulateRadioMap
 from .algorithms.superresolve import SuperResolveRadioMap
 from .algorithms.validate import ValidateMethods
@@ -72,6 +77,14 @@ class RmGeoProvider(QgsProcessingProvider):
         """Return the extension of the rasters that rm_geo writes."""
         return ["tif"]
 
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        """Return the extension of the vector files that rm_geo writes."""
+        return ["gpkg"]
+
+    def supportsNonFileBasedOutput(self) -> bool:
+        """Return that layers are files, not tables of a database or in memory."""
+        return False
+
     def load(self) -> bool:
         """Register the settings, then the algorithms."""
         register_setting(self.name(), self.icon())
@@ -90,6 +103,11 @@ class RmGeoProvider(QgsProcessingProvider):
             RasterizeMeasurements,
             SimulateRadioMap,
             ValidateMethods,
+            PlanRadioMaps,
+            *PRODUCT_ALGORITHMS,
+            CompareRadioMaps,
+            ExportMap,
+            WriteReport,
             CheckEnvironment,
         ):
             self.addAlgorithm(algorithm())

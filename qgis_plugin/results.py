@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsFillSymbol,
     QgsLayerMetadata,
     QgsLayerTreeGroup,
     QgsLayerTreeLayer,
     QgsMapLayer,
     QgsMapLayerStyle,
+    QgsPalettedRasterRenderer,
+    QgsPalLayerSettings,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProject,
     QgsRasterLayer,
+    QgsRendererCategory,
+    QgsTextBufferSettings,
+    QgsVectorLayer,
+    QgsVectorLayerSimpleLabeling,
 )
+from qgis.PyQt.QtGui import QColor
 
 STYLES = Path(__file__).resolve().parent / "styles"
 
@@ -26,12 +35,34 @@ STYLES = Path(__file__).resolve().parent / "styles"
 _ORDER = (
     "buildings",
     "buildings_mask",
+    "holes",
+    "sectors",
+    "overshooters",
+    "next_drive",
+    "change_areas",
+    "contours",
+    "overlap_areas",
+    "server_areas",
+    "coverage_areas",
+    "statistics_polygons",
+    "statistics_grid",
+    "best_server",
+    "coverage",
     "rsrp",
+    "composite_rsrp",
     "gain",
     "measured",
     "reported",
     "uncertainty",
+    "change",
     "difference",
+    "probability",
+    "dominance",
+    "servers",
+    "sinr",
+    "rsrq",
+    "rssi",
+    "ci",
 )
 _TITLES = {
     "rsrp": "RSRP",
@@ -42,42 +73,144 @@ _TITLES = {
     "measured": "measured RSRP",
     "gain": "path gain",
     "difference": "difference",
+    "holes": "coverage holes",
+    "sectors": "sectors",
+    "overshooters": "overshooters",
+    "next_drive": "where to drive next",
+    "change": "significant change",
+    "change_areas": "areas of change",
+    "contours": "RSRP contours",
+    "overlap_areas": "overlap areas",
+    "server_areas": "server areas",
+    "coverage_areas": "coverage areas",
+    "statistics_polygons": "statistics of polygons",
+    "statistics_grid": "statistics of squares",
+    "best_server": "best server",
+    "coverage": "coverage classes",
+    "composite_rsrp": "RSRP of the best server",
+    "probability": "probability of coverage",
+    "dominance": "dominance",
+    "servers": "number of servers",
+    "sinr": "SINR",
+    "rsrq": "RSRQ",
+    "rssi": "RSSI",
+    "ci": "C/I",
 }
 _STYLE_FILES = {
     "rsrp": "rsrp_continuous",
     "measured": "rsrp_continuous",
+    "composite_rsrp": "rsrp_continuous",
     "buildings": "buildings",
     "reported": "reported",
     "uncertainty": "uncertainty",
     "gain": "path_gain",
     "difference": "difference",
+    "holes": "holes",
+    "overshooters": "overshooters",
+    "next_drive": "next_drive",
+    "change_areas": "change_areas",
+    "contours": "contours",
+    "overlap_areas": "overlap_areas",
+    "statistics_polygons": "statistics",
+    "statistics_grid": "statistics",
+    "probability": "probability",
+    "dominance": "dominance",
+    "sinr": "sinr",
+    "ci": "sinr",
+    "rsrq": "rsrq",
+    "rssi": "rssi",
 }
-_CLASSED_FILES = {"rsrp": "rsrp_classed", "measured": "rsrp_classed"}
+_CLASSED_FILES = {
+    "rsrp": "rsrp_classed",
+    "measured": "rsrp_classed",
+    "composite_rsrp": "rsrp_classed",
+}
+_LABELLED = frozenset(("server_areas", "sectors"))  # with the name of the cell
 _KIND, _CELL = "rm_geo/kind", "rm_geo/cell"  # custom properties of nodes in the layer tree
 _LEAVING = "leaving"
-_HIDDEN = frozenset(("buildings_mask", "reported", "uncertainty"))
+_HIDDEN = frozenset(
+    (
+        "buildings_mask",
+        "reported",
+        "uncertainty",
+        "overshooters",
+        "next_drive",
+        "contours",
+        "overlap_areas",
+        "server_areas",
+        "coverage_areas",
+        "statistics_polygons",
+        "statistics_grid",
+        "best_server",
+        "probability",
+        "dominance",
+        "servers",
+        "sinr",
+        "rsrq",
+        "rssi",
+        "ci",
+    )
+)
+_FILL_ALPHA = 120
+
+
+@dataclass(frozen=True)
+class LayerClass:
+    """A class of a raster or of polygons.
+
+    Attributes
+    ----------
+    value : int
+        Pixel value, or that of the field ``value``.
+    name : str
+        Name for the legend.
+    colour : str
+        As ``#rrggbb``.
+    area_m2 : float or None
+        Its area, if known.
+    """
+
+    value: int
+    name: str
+    colour: str
+    area_m2: float | None = None
+
+    def label(self, total_m2: float) -> str:
+        """Return the name with the area and its share of a total."""
+        if self.area_m2 is None or total_m2 <= 0.0:
+            return self.name
+        return f"{self.name} ({area_text(self.area_m2)}, {self.area_m2 / total_m2:.1%})"
 
 
 @dataclass(frozen=True)
 class ResultLayer:
-    """Raster of a result.
+    """Raster or vector layer of a result.
 
     Attributes
     ----------
     path : str
         Path of the file.
     kind : str
-        Quantity: ``rsrp``, ``buildings``, ...
+        What it shows: ``rsrp``, ``buildings``, ``holes``, ...
     cell : str
         Name of the cell or site; may be empty.
     tags : mapping
         Provenance tags.
+    classes : tuple of LayerClass
+        Classes with their colours; empty for other layers.
+    group_name : str
+        Group in the layer tree; that of the cell if empty.
+    is_empty : bool
+        Whether it is a vector layer without features.
     """
 
     path: str
     kind: str
     cell: str
     tags: Mapping[str, str]
+    classes: tuple[LayerClass, ...] = ()
+    group_name: str = ""
+    is_empty: bool = False
 
     @property
     def name(self) -> str:
@@ -87,7 +220,7 @@ class ResultLayer:
     @property
     def group(self) -> str:
         """Return the name of the group; empty for no group."""
-        return f"Cell {self.cell}" if self.cell else ""
+        return self.group_name or (f"Cell {self.cell}" if self.cell else "")
 
 
 class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
@@ -104,10 +237,10 @@ class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
         """Set name, style, metadata and group; called in the main thread."""
-        if not isinstance(layer, QgsRasterLayer):
+        if not isinstance(layer, (QgsRasterLayer, QgsVectorLayer)):
             return
         layer.setName(self._result.name)
-        apply_style(layer, self._result.kind)
+        apply_style(layer, self._result.kind, self._result.classes)
         layer.setMetadata(described(layer, self._result))
         _place(layer, self._result, context.project() or QgsProject.instance())
 
@@ -144,16 +277,20 @@ def register_finisher(
     return finisher
 
 
-def apply_style(layer: QgsRasterLayer, kind: str) -> None:
-    """Apply the style of a quantity; radio maps get a second style with classes.
+def apply_style(layer: QgsMapLayer, kind: str, classes: Sequence[LayerClass] = ()) -> None:
+    """Apply the style of a result; radio maps get a second style with classes.
 
     Parameters
     ----------
-    layer : QgsRasterLayer
+    layer : QgsMapLayer
         The layer.
     kind : str
-        Quantity, as in :class:`ResultLayer`.
+        What it shows, as in :class:`ResultLayer`.
+    classes : sequence of LayerClass
+        Its classes; a layer of the same classes gets the same colours.
     """
+    if classes:
+        _style_classes(layer, kind, classes)
     if kind in _CLASSED_FILES:
         layer.loadNamedStyle(str(STYLES / f"{_CLASSED_FILES[kind]}.qml"))
         classed = QgsMapLayerStyle()
@@ -166,12 +303,67 @@ def apply_style(layer: QgsRasterLayer, kind: str) -> None:
     layer.triggerRepaint()
 
 
-def described(layer: QgsRasterLayer, result: ResultLayer) -> QgsLayerMetadata:
+def area_text(area_m2: float) -> str:
+    """Format an area for a legend.
+
+    Parameters
+    ----------
+    area_m2 : float
+        Area in square metres.
+
+    Returns
+    -------
+    str
+        In square kilometres from 0.1 square kilometres on.
+    """
+    return f"{area_m2 / 1e6:.3g} km²" if area_m2 >= 1e5 else f"{area_m2:,.0f} m²"
+
+
+def _style_classes(layer: QgsMapLayer, kind: str, classes: Sequence[LayerClass]) -> None:
+    """Colour a raster or polygons by their classes, with names and areas in the legend."""
+    total_m2 = sum(one.area_m2 or 0.0 for one in classes)
+    if isinstance(layer, QgsRasterLayer):
+        entries = [
+            QgsPalettedRasterRenderer.Class(one.value, QColor(one.colour), one.label(total_m2))
+            for one in classes
+        ]
+        layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries))
+        return
+    categories = [
+        QgsRendererCategory(one.value, _fill(one.colour), one.label(total_m2)) for one in classes
+    ]
+    layer.setRenderer(QgsCategorizedSymbolRenderer("value", categories))
+    if kind in _LABELLED:
+        settings = QgsPalLayerSettings()
+        settings.fieldName = "cell"
+        text, halo = settings.format(), QgsTextBufferSettings()
+        halo.setEnabled(True)
+        text.setSize(9)
+        text.setBuffer(halo)
+        settings.setFormat(text)
+        layer.setLabeling(QgsVectorLayerSimpleLabeling(settings))
+        layer.setLabelsEnabled(True)
+
+
+def _fill(colour: str) -> QgsFillSymbol:
+    """Make a translucent fill with an outline of the same colour."""
+    red, green, blue, _ = QColor(colour).getRgb()
+    outline = QColor(colour).darker(150).name()
+    return QgsFillSymbol.createSimple(
+        {
+            "color": f"{red},{green},{blue},{_FILL_ALPHA}",
+            "outline_color": outline,
+            "outline_width": "0.4",
+        }
+    )
+
+
+def described(layer: QgsMapLayer, result: ResultLayer) -> QgsLayerMetadata:
     """Return the metadata of a layer, completed with the provenance of the result.
 
     Parameters
     ----------
-    layer : QgsRasterLayer
+    layer : QgsMapLayer
         The layer.
     result : ResultLayer
         The result.
@@ -187,7 +379,12 @@ def described(layer: QgsRasterLayer, result: ResultLayer) -> QgsLayerMetadata:
     metadata.setIdentifier(os.path.basename(result.path))
     metadata.setType("dataset")
     made_by = tags.get("software", "rm_geo")
-    how = tags.get("method") or tags.get("super_resolution_model") or tags.get("statistic", "")
+    how = (
+        tags.get("method")
+        or tags.get("super_resolution_model")
+        or tags.get("statistic")
+        or tags.get("planning_product", "")
+    )
     abstract = f"Made by {made_by}" + (f" ({how})" if how else "")
     if tags.get("input"):
         abstract += f" from {tags['input']}"
@@ -199,8 +396,8 @@ def described(layer: QgsRasterLayer, result: ResultLayer) -> QgsLayerMetadata:
     return metadata
 
 
-def _place(layer: QgsRasterLayer, result: ResultLayer, project: QgsProject) -> None:
-    """Move a layer into the group of its cell."""
+def _place(layer: QgsMapLayer, result: ResultLayer, project: QgsProject) -> None:
+    """Move a layer into its group."""
     node = project.layerTreeRoot().findLayer(layer.id())
     if node is None or not result.group:
         return

@@ -15,17 +15,27 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingParameterVectorDestination,
 )
 from qgis.PyQt.QtGui import QIcon
 
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
 from ..labels import with_labels
-from ..results import LayerFinisher, ResultLayer, register_finisher
+from ..results import LayerClass, LayerFinisher, ResultLayer, register_finisher
 from ..settings import current_interpreter
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
 from .parameters import READING
 from .run import Run
+
+_NAMES_ENDING = ".aux.xml"  # names of the classes of a raster, for GDAL
+_AREAS = {
+    "best_server": "server_areas",
+    "coverage": "coverage_areas",
+    "overlap": "overlap_areas",
+    "change": "change_areas",
+}
+"""Kinds of vector layers that have another name than their files."""
 
 _ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
 
@@ -158,23 +168,26 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
     def check_outputs(self, run: Run, names: Iterable[str]) -> None:
         """Raise before the job if a single output cannot be written."""
         for name in names:
-            target = run.raster_target(name)
+            target = run.layer_target(name)
             if target is not None:
                 require_writable(target)
+                definition = self.parameterDefinition(name)
+                if isinstance(definition, QgsProcessingParameterVectorDestination):
+                    _require_new_geopackage(target)
 
     def collect_outputs(
-        self, run: Run, rasters: list[ResultLayer], outputs: Mapping[str, str]
+        self, run: Run, layers: list[ResultLayer], outputs: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Copy the requested single outputs, and load the other rasters if requested.
+        """Copy the requested single outputs, and load the other layers if requested.
 
         Parameters
         ----------
         run : Run
-            Run with a parameter ``LOAD``.
-        rasters : list of ResultLayer
-            Rasters of the result, the cell with the most measurements first.
+            Run with a parameter ``LOAD``; without one, no other layers are loaded.
+        layers : list of ResultLayer
+            Layers of the result, the cell with the most measurements first.
         outputs : mapping of str to str
-            Kind of raster by output parameter.
+            Kind of layer by output parameter.
 
         Returns
         -------
@@ -184,8 +197,8 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         found: dict[str, Any] = {}
         copied = set()
         for name, kind in outputs.items():
-            first = next((raster for raster in rasters if raster.kind == kind), None)
-            target = run.raster_target(name)
+            first = next((layer for layer in layers if layer.kind == kind), None)
+            target = run.layer_target(name)
             if first is None:
                 if target is not None:
                     _do_not_load(run.context, target)
@@ -193,12 +206,15 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
             found[name] = first.path
             if target is not None:
                 copy_file(first.path, target)
+                if os.path.exists(first.path + _NAMES_ENDING):
+                    copy_file(first.path + _NAMES_ENDING, target + _NAMES_ENDING)
                 found[name] = target
                 copied.add(first.path)
                 self.finish(run, replace(first, path=target), load=False)
-        load = run.flag("LOAD")
-        for raster in rasters:
-            self.finish(run, raster, load=load and raster.path not in copied)
+        load = self.parameterDefinition("LOAD") is not None and run.flag("LOAD")
+        for layer in layers:
+            wanted = load and not layer.is_empty and layer.path not in copied
+            self.finish(run, layer, load=wanted)
         return found
 
 
@@ -312,22 +328,35 @@ def log_message(message: str, feedback: QgsProcessingFeedback) -> None:
         feedback.pushInfo(text)
 
 
-def result_layers(answer: Event) -> list[ResultLayer]:
-    """Return the rasters of a result.
+def result_layers(answer: Event, group: str = "") -> list[ResultLayer]:
+    """Return the rasters and vector layers of a result.
 
     Parameters
     ----------
     answer : dict
         The ``result`` event.
+    group : str
+        Group in the layer tree; that of the cell if empty.
 
     Returns
     -------
     list of ResultLayer
-        Its rasters.
+        Its layers.
     """
+    vectors = [
+        {**one, "kind": _AREAS.get(one["kind"], one["kind"])} for one in answer.get("vectors", [])
+    ]
     return [
-        ResultLayer(str(r["path"]), str(r["kind"]), str(r["cell"]), r.get("tags", {}))
-        for r in answer.get("rasters", [])
+        ResultLayer(
+            str(one["path"]),
+            str(one["kind"]),
+            str(one["cell"]),
+            one.get("tags", {}),
+            tuple(LayerClass(**each) for each in one.get("classes", ())),
+            group,
+            one.get("features") == 0,
+        )
+        for one in (*answer.get("rasters", []), *vectors)
     ]
 
 
@@ -349,6 +378,16 @@ def require_writable(target: str) -> None:
         folder = os.path.dirname(folder)
     if os.path.isdir(target) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise _cannot_write(target, "it is a folder, or its folder takes no files")
+
+
+def _require_new_geopackage(target: str) -> None:
+    """Raise if a vector output is not a GeoPackage, or one that is open."""
+    if not target.lower().endswith(".gpkg"):
+        raise QgsProcessingException(
+            f"{target} is not the name of a GeoPackage.\nChoose a file that ends in .gpkg."
+        )
+    if any(os.path.exists(target + ending) for ending in ("-wal", "-journal")):
+        raise _cannot_write(target, "a program has it open; in QGIS, remove its layer")
 
 
 def _cannot_write(target: str, reason: str) -> QgsProcessingException:

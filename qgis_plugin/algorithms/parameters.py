@@ -318,19 +318,18 @@ def add_model(algorithm: QgsProcessingAlgorithm) -> None:
     )
 
 
-def add_folder(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
-    """Add the output folder, and whether the maps are loaded."""
-    add(
-        algorithm,
-        flag("LOAD", "Add all maps to the project", True),
-        "Add the maps of every cell as styled layers, a group for each cell. Switch it off in "
-        "models and batches.",
-    )
-    add(
-        algorithm,
-        QgsProcessingParameterFolderDestination("OUTPUT", "Folder of the maps"),
-        explanation,
-    )
+def add_folder(
+    algorithm: QgsProcessingAlgorithm,
+    explanation: str,
+    *,
+    label: str = "Folder of the maps",
+    load: str = "Add all maps to the project",
+    load_explanation: str = "Add the maps of every cell as styled layers, a group for each cell. "
+    "Switch it off in models and batches.",
+) -> None:
+    """Add the output folder, and whether its layers are loaded."""
+    add(algorithm, flag("LOAD", load, True), load_explanation)
+    add(algorithm, QgsProcessingParameterFolderDestination("OUTPUT", label), explanation)
 
 
 def _limit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qgis.core import (
@@ -28,6 +28,9 @@ class Run:
         As Processing gives them.
     scratch : str
         Folder of temporary files, removed after the run.
+    targets : dict of str to str or None
+        Output layers by parameter, once they have been asked for: Processing gives a temporary
+        output another name, and loads another layer, each time it is asked.
     """
 
     algorithm: QgsProcessingAlgorithm
@@ -35,6 +38,7 @@ class Run:
     context: QgsProcessingContext
     feedback: QgsProcessingFeedback
     scratch: str
+    targets: dict[str, str | None] = field(default_factory=dict)
 
     def is_given(self, name: str) -> bool:
         """Return whether an optional parameter has a value."""
@@ -95,7 +99,8 @@ class Run:
 
     def choices(self, name: str) -> list[str]:
         """Return the names of several choices."""
-        return list(self.algorithm.parameterAsEnumStrings(self.parameters, name, self.context))
+        found = self.algorithm.parameterAsEnumStrings(self.parameters, name, self.context)
+        return [one for one in found if one]
 
     def crs(self, name: str) -> str | None:
         """Return a CRS as WKT, or None if it is empty."""
@@ -114,11 +119,15 @@ class Run:
         path = self.algorithm.parameterAsFileOutput(self.parameters, name, self.context)
         return os.path.abspath(path)
 
-    def raster_target(self, name: str) -> str | None:
-        """Return the path of an output raster, or None if it is not requested."""
-        if not self.is_given(name):
-            return None
-        return self.algorithm.parameterAsOutputLayer(self.parameters, name, self.context) or None
+    def layer_target(self, name: str) -> str | None:
+        """Return the path of an output layer, or None if it is not requested."""
+        if name not in self.targets:
+            target = None
+            if self.is_given(name):
+                read = self.algorithm.parameterAsOutputLayer
+                target = read(self.parameters, name, self.context) or None
+            self.targets[name] = target
+        return self.targets[name]
 
     def file_of(self, layer: VectorInput | None) -> VectorFile | None:
         """Return the file of a layer, exported if necessary."""

@@ -77,7 +77,7 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Run the job ``superres``."""
         outlines = run.file_of(self._outlines)
-        target = os.path.abspath(run.raster_target("OUTPUT") or "")
+        target = os.path.abspath(run.layer_target("OUTPUT") or "")
         request = {
             "request": "superres",
             "output": os.path.dirname(target),

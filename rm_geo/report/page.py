@@ -88,7 +88,7 @@ def write_report(
     sources = read_sources(folders)
     target = require_file_target(sources.folders[0] / REPORT_NAME if output is None else output)
     listener = SilentProgress() if progress is None else progress
-    heading = title or f"Radio map report: {_name_of(sources.folders[0])}"
+    heading = title or report_title(sources.folders[0])
     with output_folder(target.parent):
         # base64 makes four bytes of three.
         size = int(max_mb * 1e6 * 3 / 4)
@@ -97,6 +97,26 @@ def write_report(
         with replacing(target) as part:
             part.write_text(page, "utf-8")
     return target
+
+
+def report_title(folder: Path) -> str:
+    """Give the heading of a report whose title is not given.
+
+    Parameters
+    ----------
+    folder : Path
+        The first folder of results.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> report_title(Path("/work/campus/plan"))
+    'Radio map report: campus'
+    """
+    return f"Radio map report: {_name_of(folder)}"
 
 
 def _name_of(folder: Path) -> str:

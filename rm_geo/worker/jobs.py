@@ -16,20 +16,19 @@ request is incomplete or has a value of the wrong type, and the errors of the li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from rm_geo.errors import UsageError
 from rm_geo.progress import Progress
+from rm_geo.worker import planning
+from rm_geo.worker.layers import raster_tags
+from rm_geo.worker.requests import Job, Values, options_of, require
 
 if TYPE_CHECKING:
     from rm_geo.options import PredictOptions
-
-Values: TypeAlias = Mapping[str, Any]
-Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
-T = TypeVar("T")
 
 _PRODUCTS: Final = (
     "rsrp",
@@ -54,7 +53,7 @@ def inspect(values: Values, _folder: Path, progress: Progress) -> dict[str, Any]
     """Describe a file: ``measurements`` (path) and ``options``, as ``rm-geo inspect`` does."""
     from rm_geo.workflows.inspect_log import inspect_log
 
-    found = inspect_log(_require(values, "measurements", str), _predict_options(values))
+    found = inspect_log(require(values, "measurements", str), _predict_options(values))
     progress.check()
     dropped = found.report.dropped.items()
     return {
@@ -69,7 +68,7 @@ def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     from rm_geo.pipeline.predict import predict as map_cells
     from rm_geo.products.summary import skipped_line
 
-    measurements = _require(values, "measurements", str)
+    measurements = require(values, "measurements", str)
     results = map_cells(measurements, folder, _predict_options(values), progress)
     rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
     return {
@@ -87,7 +86,7 @@ def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any
     if statistic not in ("mean", "median", "max"):
         raise UsageError(f"There is no statistic {statistic!r}.", hint="mean, median or max.")
     made = rasterize_file(
-        _require(values, "measurements", str),
+        require(values, "measurements", str),
         folder,
         _predict_options(values),
         statistic=statistic,
@@ -111,12 +110,12 @@ def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     """Refine a raster: ``raster`` (path), ``name`` of the output file, and ``options``."""
     from rm_geo.workflows.superresolve import superresolve
 
-    source = Path(_require(values, "raster", str))
-    name = _require(values, "name", str)
-    target = Path(_require(values, "output", str)) / name
+    source = Path(require(values, "raster", str))
+    name = require(values, "name", str)
+    target = Path(require(values, "output", str)) / name
     if source.exists() and target.exists() and target.samefile(source):
         raise UsageError("The output is the input.", hint="Name another file.")
-    options = _options(
+    options = options_of(
         values,
         {
             "scale",
@@ -131,7 +130,7 @@ def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         },
     )
     made = superresolve(source, folder / name, progress=progress, **options)
-    facts = {"file": name, "kind": "rsrp", "cell": "", "tags": _tags(made.path)}
+    facts = {"file": name, "kind": "rsrp", "cell": "", "tags": raster_tags(made.path)}
     return {"rasters": [facts], "model": made.model, "spacing_m": made.grid.spacing_m}
 
 
@@ -140,10 +139,12 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     from rm_geo.buildings.reader import read_buildings
     from rm_geo.workflows.simulate import simulate as simulate_maps
 
-    buildings = _require(values, "buildings", str)
-    sites = _require(values, "sites", str)
-    how_read = _options(values, {"layer", "height_column", "default_height_m", "crs"}, "footprints")
-    options = _options(
+    buildings = require(values, "buildings", str)
+    sites = require(values, "sites", str)
+    how_read = options_of(
+        values, {"layer", "height_column", "default_height_m", "crs"}, "footprints"
+    )
+    options = options_of(
         values,
         {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
     )
@@ -165,7 +166,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     from rm_geo.validation.tables import write_csv
 
     options = _predict_options(values)
-    methods = [str(name) for name in _require(values, "methods", list)]
+    methods = [str(name) for name in require(values, "methods", list)]
     if not methods:
         raise UsageError("No method is chosen.", hint="Choose at least one.")
     folds, block_m = values.get("folds", 5), values.get("block_m", 50.0)
@@ -175,7 +176,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     if hold_out not in ("target", "all"):
         raise UsageError(f"There is no hold-out {hold_out!r}.", hint="target or all.")
     result = judge(
-        _require(values, "measurements", str),
+        require(values, "measurements", str),
         methods,
         block_m=[block_m],
         hold_out=hold_out,
@@ -185,7 +186,7 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         options=options,
         progress=progress,
     )
-    write_csv(folder / _require(values, "name", str), result.scores)
+    write_csv(folder / require(values, "name", str), result.scores)
     return {
         "scores": [asdict(score) for score in result.scores],
         "left_out": dict(result.left_out),
@@ -201,6 +202,10 @@ JOBS: Final[Mapping[str, Job]] = {
     "superres": superres,
     "simulate": simulate,
     "validate": validate,
+    "plan": planning.plan,
+    "compare": planning.compare,
+    "export_map": planning.export_map,
+    "report": planning.report,
 }
 """Jobs by name. They write into the folder ``output`` of the request."""
 
@@ -212,34 +217,7 @@ def _predict_options(values: Values) -> PredictOptions:
     """Build the prediction options from the request."""
     from rm_geo.options import PredictOptions, option_fields
 
-    return PredictOptions(**_options(values, set(option_fields())))
-
-
-def _options(values: Values, known: set[str], key: str = "options") -> dict[str, Any]:
-    """Read the options of a request. Unknown names are errors; null means the default."""
-    given = values.get(key, {})
-    if not isinstance(given, Mapping):
-        raise UsageError(f"{key!r} of the request is not an object.")
-    if unknown := sorted(set(given) - known):
-        raise UsageError(
-            f"There is no option {', '.join(unknown)}.",
-            hint="The program that asked is of another version than rm_geo.",
-        )
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _require(values: Values, key: str, kind: type[T]) -> T:
-    """Return a value of the request.
-
-    Raises
-    ------
-    UsageError
-        If it is missing or has another type.
-    """
-    value = values.get(key)
-    if not isinstance(value, kind):
-        raise UsageError(f"The request has no {key!r}, or it is not of type {kind.__name__}.")
-    return value
+    return PredictOptions(**options_of(values, set(option_fields())))
 
 
 def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -248,13 +226,7 @@ def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, An
     for name in names:
         kind = name.removeprefix(f"{cell}_").removesuffix(".tif")
         if kind in _PRODUCTS:
-            found.append({"file": name, "kind": kind, "cell": cell, "tags": _tags(folder / name)})
+            found.append(
+                {"file": name, "kind": kind, "cell": cell, "tags": raster_tags(folder / name)}
+            )
     return found
-
-
-def _tags(path: Path) -> dict[str, str]:
-    """Read the provenance tags of a raster."""
-    import rasterio
-
-    with rasterio.open(path) as dataset:
-        return {key: value for key, value in dataset.tags().items() if key.islower()}

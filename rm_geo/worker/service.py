@@ -14,8 +14,9 @@ events. Requests and events are JSON objects, one per line:
     ``path`` of the folder in which results are written, and ``made``, the folders that were
     created for it, innermost first. A client that kills the worker has to remove them.
 ``result``
-    Result of the job: all output files in ``files``, and ``rasters`` with ``path``, ``kind``,
-    ``cell`` and ``tags``. Last event of a successful request.
+    Result of the job: all output files in ``files``, and ``rasters`` and ``vectors`` with ``path``,
+    ``kind``, ``cell`` and ``tags``, those of planning also with ``classes`` (see
+    :mod:`rm_geo.worker.layers`). Last event of a successful request.
 ``error``
     ``class``, ``message``, ``hint`` and ``parameter``, the invalid option or null. Messages
     name options by the library's keywords in backticks, see :mod:`rm_geo.errors`. Last event of
@@ -171,14 +172,14 @@ class Worker:
             self._progress.event("scratch", path=staging.path, made=staging.made)
             found = job(values, staging.path, self._progress)
             self._progress.check()
-            files = staging.publish()
+            files = staging.publish(obsolete=found.pop("obsolete", ()))
         finally:
             staging.discard()
-        rasters = [
-            {**raster, "path": staging.folder / raster["file"]}
-            for raster in found.pop("rasters", [])
-        ]
-        self._progress.result({"files": files, "rasters": rasters, **found})
+        layers = {
+            kind: [{**one, "path": staging.folder / one["file"]} for one in found.pop(kind, ())]
+            for kind in ("rasters", "vectors")
+        }
+        self._progress.result({"files": files, **layers, **found})
 
     def _fail(self, error: BaseException) -> None:
         """Emit ``error``, with output paths instead of staging paths."""

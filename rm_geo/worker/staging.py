@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from rm_geo._util.atomic import (
@@ -57,8 +58,13 @@ class Staging:
             raise output_error(self.folder, error) from error
         self.path = Path(made)
 
-    def publish(self) -> tuple[Path, ...]:
+    def publish(self, *, obsolete: Iterable[str] = ()) -> tuple[Path, ...]:
         """Move all files to the output folder.
+
+        Parameters
+        ----------
+        obsolete : iterable of str
+            Names of files of an earlier run in the output folder, which are removed.
 
         Returns
         -------
@@ -78,6 +84,9 @@ class Staging:
             refuse_link(self.path)
             files = sorted(path for path in self.path.iterdir() if path.is_file())
             targets = publish_files(files, self.folder)
+            for name in obsolete:
+                if Path(name).name == name:
+                    (self.folder / name).unlink(missing_ok=True)
             self._close()
             return targets
 

@@ -288,6 +288,7 @@ def write_plan_report(
     maps: Sequence[str | os.PathLike[str]],
     output: Path | None = None,
     *,
+    title: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the report of a plan, with the run of predict that its maps are of.
@@ -303,6 +304,8 @@ def write_plan_report(
         run of predict.
     output : Path, optional
         The file; ``report.html`` in the folder of the plan if not given.
+    title : str, optional
+        Heading.
     progress : Progress, optional
         As of :func:`rm_geo.report.page.write_report`.
 
@@ -324,7 +327,7 @@ def write_plan_report(
     chosen = runs if len(runs) == 1 else []
     index = read_index(folder)
     try:
-        path = write_report([folder, *chosen], output, progress=progress)
+        path = write_report([folder, *chosen], output, title=title, progress=progress)
     except DependencyError as error:
         index["not_made"]["report"] = str(error)
         _write_index(folder, index)

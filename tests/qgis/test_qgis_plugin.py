@@ -23,6 +23,9 @@ from qgis_plugin.labels import LABELS, with_labels
 from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
 from rm_geo.cli.option_names import option_names
 from rm_geo.estimators.registry import list_methods
+from rm_geo.planning.export import FORMATS
+from rm_geo.planning.registry import all_products
+from rm_geo.planning.settings import PRESETS
 from rm_geo.progress import SilentProgress
 from rm_geo.qgis.option_descriptions import FILE, options_text
 from rm_geo.worker import jobs, service
@@ -239,6 +242,25 @@ class TestAgreement:
         )
         assert list(methods) == [method.name for method in list_methods()]
 
+    def test_the_plugin_offers_what_planning_has(self):
+        offered = {
+            (file, node.targets[0].id): ast.literal_eval(node.value)
+            for file in ("plan", "planning", "export_map")
+            for node in ast.parse((PLUGIN / f"algorithms/{file}.py").read_text()).body
+            if isinstance(node, ast.Assign)
+            and node.targets[0].id in {"PRODUCTS", "PRESETS", "FORMATS", "_OF_PRESET"}
+        }
+        assert list(offered["plan", "PRODUCTS"]) == [product.name for product in all_products()]
+        assert offered["planning", "PRESETS"] == tuple(PRESETS)
+        assert offered["export_map", "FORMATS"] == tuple(FORMATS)
+        varies = {
+            f"{group}.{name}"
+            for preset in PRESETS.values()
+            for group, values in preset.items()
+            for name in values
+        }
+        assert set(offered["planning", "_OF_PRESET"]) <= varies
+
     def test_the_plugin_asks_for_jobs_that_exist(self):
         asked = set()
         for path in SOURCES:
@@ -337,4 +359,8 @@ class TestCompatibility:
         assert (PLUGIN / general["icon"]).is_file()
 
 
-NESTED_CLASSES = {"QgsProcessingContext.LayerDetails", "QgsVectorFileWriter.SaveVectorOptions"}
+NESTED_CLASSES = {
+    "QgsPalettedRasterRenderer.Class",
+    "QgsProcessingContext.LayerDetails",
+    "QgsVectorFileWriter.SaveVectorOptions",
+}

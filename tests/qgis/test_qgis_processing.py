@@ -19,6 +19,7 @@ from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from tests.support.measurements import CORNER, drive_frame, write_frame
 from tests.support.qgis import CHECKS, QGIS_PYTHON, install_plugin
+from tests.support.radio_maps import write_cones
 from tests.support.waiting import HANG_S, wait_until
 
 FAST = {
@@ -80,6 +81,9 @@ def data(tmp_path_factory):
     grid = Grid.covering([x, x + 90], [y, y + 70], CRS.from_epsg(32633), spacing_m=4.0)
     levels = np.linspace(-120, -60, grid.shape[0] * grid.shape[1], dtype=np.float32)
     write_raster(folder / "coarse.tif", levels.reshape(grid.shape), grid)
+    write_cones(folder / "maps ü")
+    write_cones(folder / "later", shift_db=30.0)
+    write_cones(folder / "plain", std_db=None)
     return folder
 
 
@@ -101,6 +105,15 @@ def test_the_provider_is_listed_with_all_its_algorithms(qgis):
         "rasterize",
         "simulate",
         "validate",
+        "plan",
+        "best_server",
+        "coverage_classes",
+        "coverage_probability",
+        "coverage_holes",
+        "interference",
+        "compare",
+        "export_map",
+        "report",
         "check_environment",
         "Drive test to fine radio map",
     ):
@@ -472,7 +485,9 @@ def test_a_killed_qgis_leaves_no_worker_and_no_files(qgis, data, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["check_inputs.py", "check_results.py", "check_runs.py"])
+@pytest.mark.parametrize(
+    "name", ["check_inputs.py", "check_planning.py", "check_results.py", "check_runs.py"]
+)
 def test_unit_tests_in_qgis_own_python(qgis, data, name):
     qgis.run_checks(name, RM_GEO_TEST_DATA=str(data))
 
