@@ -27,8 +27,9 @@ def describe_options() -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of str to dict
-        By flat name, or ``group.name`` of a setting: ``description``, ``default``, and if stated ``type``, ``minimum``,
-        ``exclusiveMinimum``, ``maximum`` and ``exclusiveMaximum``, as in a JSON schema.
+        By flat name, or ``group.name`` of a setting: ``description``, ``default``, and if stated
+        ``type``, ``minimum``, ``exclusiveMinimum``, ``maximum`` and ``exclusiveMaximum``, as in a
+        JSON schema.
 
     Examples
     --------

@@ -116,6 +116,7 @@ def test_the_provider_is_listed_with_all_its_algorithms(qgis):
         "report",
         "check_environment",
         "Drive test to fine radio map",
+        "Drive test to plan and report",
     ):
         assert f"rm_geo:{name}\t" in listed
 
@@ -303,6 +304,46 @@ def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
         OUTLINES=data / "buildings.gpkg",
     )
     assert bytes_in(tmp_path / "qgis") == bytes_in(tmp_path / "cli") != {}
+
+
+def test_plan_gives_the_files_of_the_command(qgis, data, tmp_path):
+    command("plan", data / "maps ü", "-o", tmp_path / "cli", "--threshold", "-100", "--no-report")
+    answer = qgis.run(
+        "rm_geo:plan",
+        MAPS=data / "maps ü",
+        OUTPUT=tmp_path / "qgis",
+        THRESHOLD=-100,
+        WITH_REPORT=False,
+        HOLES=tmp_path / "ü.gpkg",
+    )
+    mine, theirs = bytes_in(tmp_path / "qgis"), bytes_in(tmp_path / "cli")
+    assert set(mine) == set(theirs)
+    for name in mine:
+        if not name.endswith(".gpkg"):  # has the time of its last change
+            assert mine[name] == theirs[name], name
+    holes = geopandas.read_file(tmp_path / "ü.gpkg")
+    assert len(holes) == answer["results"]["NUMBER_OF_HOLES"] > 0
+    assert holes.equals(geopandas.read_file(tmp_path / "cli" / "holes.gpkg"))
+
+
+def test_the_model_goes_from_a_drive_test_to_a_report(qgis, data, tmp_path):
+    answer = qgis.run(
+        "rm_geo:Drive test to plan and report",
+        **{
+            "measurements": data / "drive.gpkg",
+            "method": "nearest",
+            "technology": "lte",
+            "plan:Best server": tmp_path / "server.tif",
+            "plan:Coverage classes": tmp_path / "classes.tif",
+            "plan:Coverage holes": tmp_path / "holes.gpkg",
+            "plan:RSRP of the best server": tmp_path / "best.tif",
+            "report:Report": tmp_path / "report.html",
+        },
+    )
+    assert answer["results"]["report:Report"] == str(tmp_path / "report.html")
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"server.tif", "classes.tif", "holes.gpkg", "best.tif", "report.html"} <= made
+    assert "<html" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_simulate_gives_the_bytes_of_the_command(qgis, data, tmp_path):
