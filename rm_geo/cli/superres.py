@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,17 +17,20 @@ from rm_geo.cli.options import (
 
 if TYPE_CHECKING:
     from rm_geo._util.console import Console
+    from rm_geo.workflows.superresolve import Refinement
 
 
 @click.command()
-@click.argument("raster", type=click.Path(path_type=Path))
+@click.argument(
+    "rasters", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RASTERS..."
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    metavar="FILE",
-    help="GeoTIFF to write.",
+    metavar="FILE|DIR",
+    help="GeoTIFF to write; a folder for several rasters.",
 )
 @click.option(
     "--scale",
@@ -81,7 +84,7 @@ if TYPE_CHECKING:
 )
 @console_options
 def superres(
-    raster: Path,
+    rasters: tuple[Path, ...],
     output: Path,
     scale: int,
     model: str | None,
@@ -95,33 +98,62 @@ def superres(
     max_tiles: int,
     console: Console,
 ) -> None:
-    """Refine a coarse RASTER of RSRP in dBm with a super-resolution network."""
-    from rm_geo.workflows.superresolve import superresolve
+    """Refine coarse RASTERS of RSRP in dBm with a super-resolution network.
 
-    made = superresolve(
-        raster,
-        output,
-        scale,
-        model=model,
-        device=device,
-        batch_size=batch_size,
-        band=band,
-        intercept_dbm=intercept,
-        symmetries=int(symmetries),
-        buildings=buildings,
-        buildings_layer=buildings_layer,
-        max_tiles=max_tiles,
-        progress=console,
-    )
-    rows, cols = made.grid.shape
+    A folder stands for its GeoTIFFs, or for its files *_rsrp.tif if there are any. The results of
+    several rasters have the names of the rasters, in the folder DIR; one that cannot be refined
+    does not stop the others.
+    """
+    from rm_geo.errors import InputError
+    from rm_geo.workflows.superresolve import superresolve, superresolve_all
+
+    options: dict[str, Any] = {
+        "model": model,
+        "device": device,
+        "batch_size": batch_size,
+        "band": band,
+        "intercept_dbm": intercept,
+        "symmetries": int(symmetries),
+        "buildings": buildings,
+        "buildings_layer": buildings_layer,
+        "max_tiles": max_tiles,
+    }
+    if len(rasters) == 1 and not rasters[0].is_dir():
+        one = superresolve(rasters[0], output, scale, progress=console, **options)
+        console.result(_values(one), _line(one))
+        return
+    made, failed = superresolve_all(rasters, output, scale, progress=console, **options)
     console.result(
         {
-            "file": made.path,
-            "rows": rows,
-            "cols": cols,
-            "spacing_m": made.grid.spacing_m,
-            "scale": made.scale,
-            "model": made.model,
+            "folder": output,
+            "rasters": [_values(one) for one in made],
+            "failed": {str(path): str(error) for path, error in failed.items()},
         },
-        f"{made.path}: {rows} x {cols} pixels of {made.grid.spacing_m:g} m, by {made.model}",
+        "\n".join(map(_line, made)),
     )
+    if failed:
+        path, error = next(iter(failed.items()))
+        raise InputError(
+            f"{len(failed)} of {len(made) + len(failed)} rasters could not be refined. "
+            f"{path.name}: {error.message}",
+            hint=f"The others are in {output}.",
+        )
+
+
+def _values(made: Refinement) -> dict[str, object]:
+    """Give a result for ``--json``."""
+    rows, cols = made.grid.shape
+    return {
+        "file": made.path,
+        "rows": rows,
+        "cols": cols,
+        "spacing_m": made.grid.spacing_m,
+        "scale": made.scale,
+        "model": made.model,
+    }
+
+
+def _line(made: Refinement) -> str:
+    """Describe a result in a line."""
+    rows, cols = made.grid.shape
+    return f"{made.path}: {rows} x {cols} pixels of {made.grid.spacing_m:g} m, by {made.model}"

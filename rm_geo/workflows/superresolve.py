@@ -15,17 +15,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
 from rm_geo._types import BoolArray, FloatArray, Scalar
-from rm_geo._util.atomic import prepare_output_folder, require_file_target
+from rm_geo._util.atomic import output_folder, prepare_output_folder, require_file_target
 from rm_geo._util.padding import pad_window
 from rm_geo.devices import choose_batch_size, choose_device
-from rm_geo.errors import AreaTooLargeError, InputError, UsageError
+from rm_geo.errors import AreaTooLargeError, InputError, RmGeoError, UsageError
 from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.estimators.super_resolution import averaged
 from rm_geo.estimators.symmetries import require_count
@@ -228,6 +228,119 @@ def superresolve(
             sink.write_rows(row, values)
     listener.finish()
     return Refinement(target, fine, scale, record.name)
+
+
+def superresolve_all(
+    sources: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    scale: int = 4,
+    *,
+    progress: Progress | None = None,
+    **options: Any,  # noqa: ANN401 - those of superresolve
+) -> tuple[list[Refinement], dict[Path, RmGeoError]]:
+    """Refine several rasters into a folder; a failed raster does not stop the others.
+
+    Parameters
+    ----------
+    sources : sequence of path-like
+        GeoTIFFs, and folders of them. Of a folder with files ``*_rsrp.tif``, as
+        :func:`rm_geo.predict` writes it, only these are refined.
+    output : path-like
+        The folder. Results have the names of the coarse rasters.
+    scale : int
+        As of :func:`superresolve`.
+    progress : Progress, optional
+        Receives the progress, and a line for each failure.
+    **options
+        As of :func:`superresolve`.
+
+    Returns
+    -------
+    made : list of Refinement
+        The results, in order.
+    failed : dict of Path to RmGeoError
+        Rasters that could not be refined, and why.
+
+    Raises
+    ------
+    InputError
+        If there is no raster, or a folder does not exist.
+    UsageError
+        If two rasters have one name, or the output is the folder of an input.
+    OutputError
+        If the folder cannot be written.
+    CancelledError
+        If the caller asked for the work to stop; complete rasters are kept.
+
+    Examples
+    --------
+    >>> made, failed = superresolve_all(["coarse"], "fine", scale=4)  # doctest: +SKIP
+    """
+    listener = SilentProgress() if progress is None else progress
+    target = Path(output)
+    files = coarse_rasters(sources)
+    names: dict[str, Path] = {}
+    for file in files:
+        other = names.setdefault(file.with_suffix(".tif").name.lower(), file)
+        if other is not file:
+            raise UsageError(
+                f"{other} and {file} have one name, and would be one file in {target}.",
+                hint="Refine them into different folders.",
+            )
+        if file.parent.resolve() == target.resolve():
+            raise UsageError(f"The output is the folder of {file}.", hint="Name another folder.")
+    if target.suffix.lower() in _SUFFIXES:
+        raise UsageError(
+            f"{target} is the name of a file, and several rasters are given.",
+            hint="Name a folder.",
+        )
+    made: list[Refinement] = []
+    failed: dict[Path, RmGeoError] = {}
+    with output_folder(target):
+        for file in files:
+            listener.check()
+            fine = target / file.with_suffix(".tif").name
+            try:
+                made.append(superresolve(file, fine, scale, progress=progress, **options))
+            except (InputError, AreaTooLargeError) as error:
+                listener.log(f"{file.name} is left out: {error}")
+                failed[file] = error
+        if not made:
+            raise next(iter(failed.values()))
+    return made, failed
+
+
+def coarse_rasters(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """List the rasters of files and folders.
+
+    Parameters
+    ----------
+    sources : sequence of path-like
+        As of :func:`superresolve_all`.
+
+    Returns
+    -------
+    list of Path
+        Each file once; those of a folder by name.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no GeoTIFF.
+    """
+    found: dict[Path, Path] = {}
+    for source in map(Path, sources):
+        files = [source]
+        if source.is_dir():
+            files = sorted(f for f in source.iterdir() if f.suffix.lower() in _SUFFIXES)
+            files = [file for file in files if file.stem.endswith("_rsrp")] or files
+            if not files:
+                raise InputError(
+                    f"{source} holds no GeoTIFF.", hint="Name a folder of files that end in .tif."
+                )
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
 
 
 def _fine_rows(

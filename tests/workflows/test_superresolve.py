@@ -8,17 +8,19 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+from rm_geo.cli.group import rm_geo
 from rm_geo.errors import AreaTooLargeError, InputError, ModelError, OutputError, UsageError
 from rm_geo.grid import Grid
 from rm_geo.inference.unit_scale import UnitScale
 from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.progress import SilentProgress
 from rm_geo.units import GAIN_SPAN_DB
-from rm_geo.workflows.superresolve import superresolve
+from rm_geo.workflows.superresolve import coarse_rasters, superresolve, superresolve_all
 from rm_geo.zoo import weights
 
 
@@ -440,3 +442,58 @@ def test_output_needs_a_geotiff_extension(tmp_path, model, name):
         superresolve(tmp_path / "coarse.tif", tmp_path / name, 4, model=model)
     assert "fine.tif" in str(caught.value)
     assert not (tmp_path / name).exists()
+
+
+class TestSeveral:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "coarse").mkdir()
+        for name in ("1_rsrp.tif", "2_rsrp.tif", "1_uncertainty.tif"):
+            coarse_map(tmp_path / "coarse" / name, np.full((8, 9), -90.0))
+        return tmp_path / "coarse"
+
+    def test_levels_of_a_folder_are_refined_under_their_names(self, tmp_path, model, folder):
+        made, failed = superresolve_all([folder], tmp_path / "fine", 4, model=model)
+        assert not failed
+        assert [one.path for one in made] == [
+            tmp_path / "fine" / "1_rsrp.tif",
+            tmp_path / "fine" / "2_rsrp.tif",
+        ]
+        superresolve(folder / "1_rsrp.tif", tmp_path / "alone.tif", 4, model=model)
+        assert (tmp_path / "alone.tif").read_bytes() == made[0].path.read_bytes()
+
+    def test_a_folder_without_levels_stands_for_its_rasters(self, folder):
+        for name in ("1_rsrp.tif", "2_rsrp.tif"):
+            (folder / name).unlink()
+        assert coarse_rasters([folder, folder / "1_uncertainty.tif"]) == [
+            folder / "1_uncertainty.tif"
+        ]
+
+    def test_a_raster_that_cannot_be_refined_does_not_stop_the_others(
+        self, tmp_path, model, folder
+    ):
+        coarse_map(folder / "0_rsrp.tif", np.full((8, 9), 300.0))
+        words = ["superres", str(folder), "-o", str(tmp_path / "fine"), "--model", str(model)]
+        run = CliRunner().invoke(rm_geo, words)
+        assert run.exit_code == 1
+        assert "1 of 3 rasters could not be refined. 0_rsrp.tif: " in " ".join(run.output.split())
+        assert sorted(path.name for path in (tmp_path / "fine").iterdir()) == [
+            "1_rsrp.tif",
+            "2_rsrp.tif",
+        ]
+
+    def test_outputs_that_cannot_be_meant_are_refused(self, tmp_path, model, folder):
+        with pytest.raises(UsageError, match="output is the folder"):
+            superresolve_all([folder], folder, 4, model=model)
+        with pytest.raises(UsageError, match="name of a file"):
+            superresolve_all([folder], tmp_path / "fine.tif", 4, model=model)
+        (tmp_path / "other").mkdir()
+        coarse_map(tmp_path / "other" / "1_rsrp.tif", np.full((8, 9), -90.0))
+        with pytest.raises(UsageError, match="have one name"):
+            superresolve_all([folder, tmp_path / "other"], tmp_path / "fine", 4, model=model)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(InputError, match="holds no GeoTIFF"):
+            superresolve_all([tmp_path / "empty"], tmp_path / "fine", 4, model=model)
+        with pytest.raises(InputError, match=r"no\.tif"):
+            superresolve_all([tmp_path / "no.tif", tmp_path / "nor.tif"], tmp_path / "fine", 4)
+        assert not (tmp_path / "fine").exists()
