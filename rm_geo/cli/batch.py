@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rm_geo.cli.options import cluster_options, console_options, location_option
-from rm_geo.cli.predict_settings import predict_settings, settings_of
+from rm_geo.cli.predict_settings import plan_options, predict_settings, settings_of, thresholds_of
 
 if TYPE_CHECKING:
     from rm_geo._util.console import Console
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Map all files as logs of one area: one job, whose cells are estimated from all of them.",
 )
+@plan_options
 @predict_settings
 @console_options
 def batch(
@@ -50,6 +52,8 @@ def batch(
     retries: int,
     spread_tiles: int,
     together: bool,
+    with_plan: bool,
+    plan_settings: Path | None,
     console: Console,
     **chosen: Any,  # noqa: ANN401 - the options of predict
 ) -> None:
@@ -59,7 +63,8 @@ def batch(
     options of 'rm-geo predict', or folders, files and patterns of measurements. The options
     below are defaults for what the table does not state. Every job gets a folder of its own in
     the output folder; batch_summary.csv has a row for each job. With --together all files are
-    one job. Files, folders, patterns, tables and DIR may lie in object storage, as
+    one job. With --plan, or "plan: yes" in the table, the folder of a job gets a plan of its
+    maps. Files, folders, patterns, tables and DIR may lie in object storage, as
     s3://bucket/name or /vsis3/bucket/name.
     """
     from rm_geo.distributed.batch import run_batch
@@ -69,7 +74,8 @@ def batch(
     from rm_geo.io.paths import below
 
     options = settings_of(chosen)
-    jobs = read_jobs(sources, output, options, together=together)
+    plan = thresholds_of(with_plan, plan_settings)
+    jobs = read_jobs(sources, output, options, together=together, plan=plan)
     with open_cluster(scheduler, workers, options.method.device) as client:
         states = run_batch(
             jobs,
@@ -99,6 +105,7 @@ def batch(
                     "status": state.status,
                     "message": state.reason,
                     "warnings": state.warnings,
+                    "plan": state.plan,
                 }
                 for state in states
             ],

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rm_geo.cli.options import cluster_options, console_options, location_option, locations_argument
-from rm_geo.cli.predict_settings import predict_settings, settings_of
+from rm_geo.cli.predict_settings import (
+    plan_options,
+    predict_settings,
+    settings_of,
+    thresholds_of,
+)
 from rm_geo.io.object_store import fetched, local, stored
 
 if TYPE_CHECKING:
@@ -18,9 +23,7 @@ if TYPE_CHECKING:
 
     from rm_geo._util.console import Console
     from rm_geo.distributed.dry_run import WorkerSummary
-    from rm_geo.options import PredictOptions
     from rm_geo.pipeline.dry_run import DryRun
-    from rm_geo.planning.settings import PlanSettings
     from rm_geo.products.summary import CellResult
     from rm_geo.workflows.plan import PlanResult
 
@@ -35,19 +38,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show cells, tiles, workers and the expected time; write nothing.",
 )
-@click.option(
-    "--plan",
-    "with_plan",
-    is_flag=True,
-    help="Also derive planning products from the maps, as 'rm-geo plan' does, into DIR/plan; "
-    "implies --uncertainty.",
-)
-@click.option(
-    "--plan-settings",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="YAML file of thresholds for --plan.",
-)
+@plan_options
 @click.option(
     "--report",
     "with_report",
@@ -80,11 +71,8 @@ def predict(
     if one failed for another reason or none could be mapped.
     """
     options = settings_of(chosen)
-    thresholds = None
-    if with_plan or plan_settings is not None:
-        from rm_geo.cli.plan import plan_settings as read_settings
-
-        thresholds = read_settings(plan_settings, None, ())
+    thresholds = thresholds_of(with_plan, plan_settings)
+    if thresholds is not None:
         options = options.replace(uncertainty=True)
     planned = None
     with ExitStack() as places:
@@ -121,7 +109,11 @@ def predict(
             results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)
         if thresholds is not None:
-            planned = _plan(results, sources, target, output, options, thresholds, places, console)
+            from rm_geo.workflows.predicted_plan import plan_predicted
+
+            planned = plan_predicted(
+                results, target, output, thresholds, options, sources, places, console
+            )
         if with_report:
             from rm_geo.report.page import REPORT_NAME, write_report
 
@@ -129,41 +121,6 @@ def predict(
             write_report(folders, progress=console)
             names.append(REPORT_NAME)
     _show_results(results, output, console, planned)
-
-
-def _plan(
-    results: Sequence[CellResult],
-    sources: Sequence[Path],
-    maps: Path,
-    output: Path | str,
-    options: PredictOptions,
-    thresholds: PlanSettings,
-    places: ExitStack,
-    console: Console,
-) -> PlanResult | None:
-    """Derive the planning products of the cells that were mapped; None if there are none."""
-    from rm_geo.io.paths import below, location_of
-    from rm_geo.planning.product import PlanInputs
-    from rm_geo.workflows.plan import make_plan
-
-    files = [maps / f"{result.cell}_rsrp.tif" for result in results if result.is_mapped]
-    if not files:
-        return None
-    sites = options.site.sites
-    names: list[str] = []
-    folder = local(below(output, "plan"), places, partial(stored, names=names))
-    made = make_plan(
-        files,
-        folder,
-        thresholds,
-        sites=None if sites is None else local(location_of(sites), places, fetched),
-        sites_crs=options.site.sites_crs,
-        # The tags of the maps name all of several logs.
-        inputs=PlanInputs(measurements=sources[0] if len(sources) == 1 else None),
-        progress=console,
-    )
-    names += (path.name for path in made.files)
-    return made
 
 
 def _show_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console) -> None:

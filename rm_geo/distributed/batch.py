@@ -2,8 +2,9 @@
 
 A job with one cell is one task; a job with several cells is one task for each cell. The tiles
 of a large cell, or of a cell that would leave workers idle, are distributed over all workers. A
-failed cell does not stop the batch. Complete cells are recorded at once, so that the same command
-resumes an interrupted batch.
+failed cell does not stop the batch. A job with a plan has one more task when its cells are
+complete. Complete cells are recorded at once, so that the same command resumes an interrupted
+batch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,13 +20,14 @@ from typing import Any, Final
 
 from rm_geo._util.locks import output_lock
 from rm_geo.distributed.batch_state import (
+    PLAN_DONE,
     STATE_NAME,
     BatchRecord,
     JobState,
     record_folder,
     write_batch_summary,
 )
-from rm_geo.distributed.batch_task import TaskOutcome, run_task
+from rm_geo.distributed.batch_task import TaskOutcome, run_plan_task, run_task
 from rm_geo.distributed.jobs import Job, require_outputs
 from rm_geo.distributed.pool import POLL_S, WorkerPool
 from rm_geo.distributed.tiles import release_workers
@@ -140,6 +143,7 @@ def _run_tasks(
     worker_pool = WorkerPool(client)
     waiting: deque[tuple[JobState, str | None, int]] = deque()
     running: dict[str, tuple[Any, JobState, str | None, int]] = {}
+    planning: set[str] = set()  # jobs whose cells are complete
     done: SimpleQueue[Any] = SimpleQueue()
 
     def submit() -> None:
@@ -150,7 +154,10 @@ def _run_tasks(
             enough = len(waiting) + len(running) >= threads
             least = spread_tiles if enough else -(-spread_tiles // _SPREAD_SOONER)
             state, cell, attempt = waiting.popleft()
-            future = worker_pool.submit(run_task, state.job, cell, least)
+            if state.job.name in planning:
+                future = worker_pool.submit(run_plan_task, state.job, tuple(state.results.values()))
+            else:
+                future = worker_pool.submit(run_task, state.job, cell, least)
             running[future.key] = (future, state, cell, attempt)
             future.add_done_callback(done.put)
 
@@ -176,12 +183,21 @@ def _run_tasks(
                 submit()
                 continue
             state.waiting -= 1
+            if state.job.name in planning:
+                state.plan = outcome.message or PLAN_DONE
+                if outcome.message:
+                    progress.log(f"{state.job.name}: the plan failed: {outcome.message}")
+                outcome = replace(outcome, message="")
             for line in _add_outcome(state, cell, outcome):
                 progress.log(f"{state.job.name}: {line.strip()}")
             for name in outcome.cells:
                 if name not in state.results:
                     state.waiting += 1
                     waiting.append((state, name, 0))
+            if state.waiting == 0 and _wants_plan(state):
+                planning.add(state.job.name)
+                state.waiting = 1
+                waiting.append((state, None, 0))
             submit()
             if outcome.message:
                 progress.log(f"{_label(state, cell)} failed: {outcome.message}")
@@ -190,6 +206,12 @@ def _run_tasks(
             record.note(state)
     finally:
         worker_pool.cancel(future for future, *_ in running.values())
+
+
+def _wants_plan(state: JobState) -> bool:
+    """Whether planning products are to be derived from the maps of a job, which are complete."""
+    mapped = any(result.is_mapped for result in state.results.values())
+    return state.job.plan is not None and not state.plan and not state.message and mapped
 
 
 def _label(state: JobState, cell: str | None) -> str:

@@ -28,6 +28,9 @@ from rm_geo.zoo.catalog import find_model, list_models, verify_model
 
 STATE_NAME: Final = "batch_state.json"
 
+PLAN_DONE: Final = "done"
+"""State of complete planning products."""
+
 
 @dataclass
 class JobState:
@@ -54,6 +57,9 @@ class JobState:
         Whether an earlier batch had completed it.
     lines : dict of str to None
         Log lines of its tasks, each once, in order.
+    plan : str
+        ``done`` if the planning products are complete, else why they are not; empty if none are
+        asked for, or before they are made.
     """
 
     job: Job
@@ -65,6 +71,12 @@ class JobState:
     seconds: float = 0.0
     skipped: bool = False
     lines: dict[str, None] = field(default_factory=dict)
+    plan: str = ""
+
+    @property
+    def has_open_plan(self) -> bool:
+        """Whether planning products are asked for, and not complete."""
+        return self.job.plan is not None and self.plan != PLAN_DONE
 
     @property
     def warnings(self) -> list[str]:
@@ -78,16 +90,23 @@ class JobState:
 
     @property
     def status(self) -> str:
-        """``done``, ``partly`` (some cells failed) or ``failed``; skipped cells are no failures."""
+        """``done``, ``partly`` (some cells or the plan failed) or ``failed``.
+
+        Skipped cells are no failures.
+        """
         if self.message or not any(cell.is_mapped for cell in self.results.values()):
             return "failed"
-        return "partly" if any(cell.is_failed for cell in self.results.values()) else "done"
+        if self.has_open_plan or any(cell.is_failed for cell in self.results.values()):
+            return "partly"
+        return "done"
 
     @property
     def reason(self) -> str:
-        """Why the job, or the first of its failed cells, failed; empty if nothing failed."""
+        """Why the job, the first of its failed cells, or its plan failed; empty if none did."""
         if self.message or self.status == "done":
             return self.message
+        if self.status == "partly" and not any(cell.is_failed for cell in self.results.values()):
+            return f"Plan: {self.plan}"
         # Failed cells before those that are only too small.
         unmapped = [cell for cell in self.results.values() if not cell.is_mapped]
         unmapped.sort(key=lambda cell: (cell.is_skipped, -cell.measurements))
@@ -150,6 +169,8 @@ class BatchRecord:
             if result.is_skipped or (result.is_mapped and result.is_whole(there)):
                 state.results[result.cell] = result
         state.skipped = complete and len(state.results) == len(results)
+        if state.skipped and job.plan is not None:
+            state.plan = PLAN_DONE
         return state
 
     def _weights_of(self, job: Job) -> str:
@@ -232,6 +253,7 @@ def _key(job: Job, weights: str) -> str:
             *beside,
             weights,
             settings_text(job.options.replace(fresh=False)),
+            None if job.plan is None else job.plan.model_dump_json(),
         ]
     )
     return hashlib.sha256(text.encode()).hexdigest()
@@ -300,6 +322,7 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
             "cells_skipped": sum(result.is_skipped for result in state.results.values()),
             "tries_again": state.attempts,
             "seconds": round(state.seconds, 1),
+            "plan": state.plan,
             "skipped": state.skipped,
             "warnings": "; ".join(state.warnings),
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo._util.atomic import prepare_output_folder
+from rm_geo._util.tempdirs import owned_folder
 from rm_geo.distributed.jobs import Job
 from rm_geo.distributed.tiles import NestedDaskTiles
 from rm_geo.errors import (
@@ -26,13 +27,14 @@ from rm_geo.errors import (
     with_known_paths,
 )
 from rm_geo.io.file_cache import worker_file_cache
-from rm_geo.io.object_store import local, stored
+from rm_geo.io.object_store import fetch, local, stored
 from rm_geo.io.paths import location_of, redacted
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import predict
 from rm_geo.products.summary import CellResult, failed, skipped
 from rm_geo.progress import SilentProgress
+from rm_geo.workflows.predicted_plan import plan_predicted
 
 _ENDING: Final = frozenset({"closing", "closed", "failed"})
 
@@ -147,6 +149,63 @@ def _mapped(
         results = [_with_source_names(small, names_of_copies)]
     names += (name for result in results for name in result.files)
     return TaskOutcome(tuple(results))
+
+
+def run_plan_task(job: Job, results: tuple[CellResult, ...]) -> TaskOutcome:
+    """Derive the planning products of a job whose cells are complete; runs on a worker.
+
+    Parameters
+    ----------
+    job : Job
+        The job, with thresholds.
+    results : tuple of CellResult
+        Its cells.
+
+    Returns
+    -------
+    TaskOutcome
+        Errors of rm_geo are part of it, and are not raised.
+    """
+    begun = time.perf_counter()
+    progress = _TaskProgress()
+    message, may_pass = "", False
+    try:
+        with ExitStack() as places:
+            _planned(job, results, places, progress)
+    except RmGeoError as error:
+        message, may_pass = str(error), isinstance(error, (FetchError, OutputError))
+    seconds = time.perf_counter() - begun
+    return TaskOutcome(
+        message=message, may_pass=may_pass, seconds=seconds, lines=tuple(progress.lines)
+    )
+
+
+def _planned(
+    job: Job, results: tuple[CellResult, ...], places: ExitStack, progress: _TaskProgress
+) -> None:
+    """Derive the planning products; maps in object storage are fetched."""
+    assert job.plan is not None
+    copies = worker_file_cache()
+    sources = [local(file, places, copies.copy_of) for file in job.measurements]
+    if isinstance(job.output, Path):
+        maps = job.output
+    else:
+        maps = places.enter_context(owned_folder())
+        for result in results:
+            for name in result.files if result.is_mapped else ():
+                if name.endswith(".tif"):
+                    fetch(f"{job.output.rstrip('/')}/{name}", maps)
+    plan_predicted(
+        results,
+        maps,
+        job.output,
+        job.plan,
+        job.options,
+        sources,
+        places,
+        progress,
+        local_file=copies.copy_of,
+    )
 
 
 def _refused(run_plan: RunPlan, names: Mapping[str, str]) -> tuple[CellResult, ...]:

@@ -20,7 +20,8 @@ from rm_geo.options import option_named
 _SUFFIXES: Final = (".csv", ".yaml", ".yml")
 _HEAD_BYTES: Final = 1 << 16
 _NEEDED: Final = "measurements"
-_OWN: Final = (_NEEDED, "output", "name")
+_OWN: Final = (_NEEDED, "output", "name", "plan", "plan_settings")
+_YES: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class TableRow:
         Name and folder of the job, if the table states them.
     settings : mapping of str to object
         Options by their flat names, as the table has them; those that are not blank.
+    plan : bool or None
+        Whether planning products are derived; None if the table does not say.
+    plan_settings : str or None
+        File of their thresholds.
     """
 
     where: str
@@ -44,6 +49,8 @@ class TableRow:
     name: str | None
     output: str | None
     settings: Mapping[str, Any]
+    plan: bool | None = None
+    plan_settings: str | None = None
 
 
 def is_table(place: Location) -> bool:
@@ -242,4 +249,16 @@ def _table_row(row: Mapping[str, Any], where: str) -> TableRow:
     if not measurements or not all(measurements):
         raise ConfigError(f"There is no {_NEEDED!r} in {where}.")
     name, output = (str(row.get(own, "")).strip() for own in ("name", "output"))
-    return TableRow(where, measurements, name or None, output or None, settings)
+    plan = str(row.get("plan", "")).strip().lower()
+    if plan and plan not in _YES:
+        raise ConfigError(f"The plan {plan!r} in {where} is not known.", hint="Write yes or no.")
+    thresholds = str(row.get("plan_settings", "")).strip()
+    return TableRow(
+        where,
+        measurements,
+        name or None,
+        output or None,
+        settings,
+        _YES.get(plan),
+        thresholds or None,
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,11 @@ from rm_geo.errors import ConfigError, InputError, RmGeoError, UsageError
 from rm_geo.inference.methods import check_method
 from rm_geo.io.crs import parse_crs, require_metric
 from rm_geo.io.metadata import exists, find, for_each
-from rm_geo.io.object_store import remote_path, require_writable
+from rm_geo.io.object_store import fetched, local, remote_path, require_writable
 from rm_geo.io.paths import Location, below, file_name, folder_of, identity, location_of, redacted
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.options_file import paths_below
+from rm_geo.planning.settings import PlanSettings, read_plan_settings
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, SUMMARY_NAMES
 
 MEASUREMENT_SUFFIXES: Final = (
@@ -51,12 +53,15 @@ class Job:
         Folder of the maps.
     options : PredictOptions
         Options of the run.
+    plan : PlanSettings or None
+        Thresholds of the planning products that are derived from the maps; None for none.
     """
 
     name: str
     measurements: tuple[Location, ...]
     output: Location
     options: PredictOptions
+    plan: PlanSettings | None = None
 
     @property
     def source_label(self) -> str:
@@ -70,6 +75,7 @@ def read_jobs(
     defaults: PredictOptions | None = None,
     *,
     together: bool = False,
+    plan: PlanSettings | None = None,
 ) -> list[Job]:
     """Read jobs from a table, or make one for each measurement file of folders and patterns.
 
@@ -84,6 +90,9 @@ def read_jobs(
         Options that the table does not state.
     together : bool
         Make one job of all files, which are logs of one area: folders, files and patterns only.
+    plan : PlanSettings, optional
+        Thresholds of the plans of jobs for which a table states nothing else; no plans if not
+        given. A plan reads the uncertainty of the maps, so that it is written too.
 
     Returns
     -------
@@ -120,18 +129,22 @@ def read_jobs(
         )
     if together:
         name = TOGETHER
-        jobs = [Job(name, tuple(_files(sources)), below(output, name), options)]
+        jobs = [Job(name, tuple(_files(sources)), below(output, name), options, plan)]
     elif len(sources) == 1 and is_table(first):
         base, table = folder_of(first), first
-        jobs = [_job(row, base, output, options) for row in read_table(table)]
+        jobs = [_job(row, base, output, options, plan) for row in read_table(table)]
         if not jobs:
             raise InputError(f"{table} has no jobs.", hint="Add a row for each file.")
     else:
         files = _files(sources)
         jobs = [
-            Job(name, (file,), below(output, name), options)
+            Job(name, (file,), below(output, name), options, plan)
             for name, file in zip(_names(files), files, strict=True)
         ]
+    jobs = [
+        job if job.plan is None else replace(job, options=job.options.replace(uncertainty=True))
+        for job in jobs
+    ]
     _require_files(jobs)
     _require_different(jobs)
     _require_valid(jobs)
@@ -185,7 +198,13 @@ def _stem(name: str) -> str:
     return name.split(".")[0] or name
 
 
-def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptions) -> Job:
+def _job(
+    row: TableRow,
+    base: Location,
+    output: Location,
+    defaults: PredictOptions,
+    plan: PlanSettings | None,
+) -> Job:
     """Make a job of a row of a table."""
     measurements = tuple(
         file for text in row.measurements for file in _listed_files(below(base, text))
@@ -201,7 +220,17 @@ def _job(row: TableRow, base: Location, output: Location, defaults: PredictOptio
             parameter=error.parameter,
         ) from error
     folder = below(output, name) if row.output is None else below(base, row.output)
-    return Job(name, measurements, folder, options)
+    return Job(name, measurements, folder, options, _plan_of(row, base, plan))
+
+
+def _plan_of(row: TableRow, base: Location, default: PlanSettings | None) -> PlanSettings | None:
+    """Thresholds of the plan of a row; None for none."""
+    if row.plan is False:
+        return None
+    if row.plan_settings is not None:
+        with ExitStack() as places:
+            return read_plan_settings(local(below(base, row.plan_settings), places, fetched))
+    return PlanSettings() if row.plan and default is None else default
 
 
 def _listed_files(place: Location) -> list[Location]:

@@ -2,20 +2,25 @@
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import socket
 import threading
 
+import numpy as np
 import pytest
+import rasterio
 from click.testing import CliRunner
 
 from rm_geo._util.locks import output_lock
 from rm_geo.distributed.jobs import read_jobs
-from rm_geo.errors import ClusterError, OutputInUseError
+from rm_geo.errors import ClusterError, ConfigError, OutputInUseError
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.predict import predict
+from rm_geo.planning.settings import PlanSettings
 from rm_geo.progress import SilentProgress
+from rm_geo.workflows.plan import make_plan
 
 pytest.importorskip("distributed")
 
@@ -310,3 +315,63 @@ def test_job_with_skipped_cells_is_complete(tmp_path, cluster):
     ]
     result = CliRunner().invoke(rm_geo, arguments)
     assert result.exit_code == 0, result.output
+
+
+def test_each_job_with_a_plan_gets_the_products_of_its_maps(tmp_path, cluster):
+    write_drive(tmp_path / "one.csv", ["1", "2"])
+    write_drive(tmp_path / "two.csv", ["9"], seed=1)
+    write_drive(tmp_path / "none.csv", ["9"], seed=2)
+    (tmp_path / "wide.yaml").write_text("coverage: {threshold_dbm: -80}\n")
+    (tmp_path / "jobs.csv").write_text(
+        "measurements,plan,plan_settings\none.csv,yes,\ntwo.csv,,wide.yaml\nnone.csv,no,\n"
+    )
+    jobs = read_jobs([tmp_path / "jobs.csv"], tmp_path / "out", OPTIONS)
+    assert [job.options.output.uncertainty for job in jobs] == [True, True, False]
+    states = run_batch(jobs, tmp_path / "out", cluster)
+    assert [(state.status, state.plan) for state in states] == [
+        ("done", "done"),
+        ("done", "done"),
+        ("done", ""),
+    ], [state.reason for state in states]
+    one = json.loads((tmp_path / "out" / "one" / "plan" / "plan.json").read_text())
+    assert [cell["name"] for cell in one["cells"]] == ["1", "2"]
+    two = json.loads((tmp_path / "out" / "two" / "plan" / "plan.json").read_text())
+    assert two["parameters"]["coverage"]["threshold_dbm"] == -80.0
+    assert not (tmp_path / "out" / "none" / "plan").exists()
+    maps = sorted((tmp_path / "out" / "one").glob("*_rsrp.tif"))
+    make_plan(maps, tmp_path / "alone", PlanSettings())
+    for path in (tmp_path / "alone").glob("*.tif"):
+        with (
+            rasterio.open(path) as alone,
+            rasterio.open(tmp_path / "out" / "one" / "plan" / path.name) as of_batch,
+        ):
+            np.testing.assert_array_equal(alone.read(), of_batch.read())
+
+
+def test_a_failed_plan_leaves_the_maps_and_is_made_again_alone(tmp_path, cluster):
+    write_drive(tmp_path / "one.csv", ["1", "2"])
+    out = tmp_path / "out"
+    jobs = read_jobs([tmp_path / "on*.csv"], out, OPTIONS, plan=PlanSettings())
+    (out / "one").mkdir(parents=True)
+    (out / "one" / "plan").write_text("in the way")
+    log = Log()
+    (state,) = run_batch(jobs, out, cluster, retries=0, progress=log)
+    assert state.status == "partly"
+    assert state.reason.startswith("Plan: ")
+    assert any("the plan failed" in line for line in log.lines)
+    made = {path: path.stat().st_mtime_ns for path in (out / "one").glob("*.tif")}
+    (out / "one" / "plan").unlink()
+    (state,) = run_batch(jobs, out, cluster)
+    assert (state.status, state.plan) == ("done", "done")
+    assert {path: path.stat().st_mtime_ns for path in (out / "one").glob("*.tif")} == made
+    assert (out / "one" / "plan" / "plan.json").exists()
+
+
+def test_a_table_says_yes_or_no_to_a_plan(tmp_path):
+    write_drive(tmp_path / "one.csv", ["1"])
+    (tmp_path / "jobs.yaml").write_text("- {measurements: one.csv, plan: perhaps}\n")
+    with pytest.raises(ConfigError, match="'perhaps' in job 1"):
+        read_jobs([tmp_path / "jobs.yaml"], tmp_path / "out", OPTIONS)
+    (tmp_path / "jobs.yaml").write_text("- {measurements: one.csv, plan: false}\n")
+    (job,) = read_jobs([tmp_path / "jobs.yaml"], tmp_path / "out", OPTIONS, plan=PlanSettings())
+    assert job.plan is None
