@@ -336,7 +336,7 @@ def test_each_job_with_a_plan_gets_the_products_of_its_maps(tmp_path, cluster):
     one = json.loads((tmp_path / "out" / "one" / "plan" / "plan.json").read_text())
     assert [cell["name"] for cell in one["cells"]] == ["1", "2"]
     two = json.loads((tmp_path / "out" / "two" / "plan" / "plan.json").read_text())
-    assert two["parameters"]["coverage"]["threshold_dbm"] == -80.0
+    assert two["parameters"]["settings"]["coverage"]["threshold_dbm"] == -80.0
     assert not (tmp_path / "out" / "none" / "plan").exists()
     maps = sorted((tmp_path / "out" / "one").glob("*_rsrp.tif"))
     make_plan(maps, tmp_path / "alone", PlanSettings())
