@@ -367,3 +367,16 @@ def test_missing_storage_package_is_an_error_before_any_work(drives):
     except ImportError:
         with pytest.raises(DependencyError, match="s3fs"):
             read_jobs([drives], "s3://maps")
+
+
+def test_plans_are_derived_from_stored_maps_and_stored_beside_them(
+    drives, tmp_path, storage, address
+):
+    target = "memory://results"
+    result = batch("memory://drives/on*.csv", "-o", target, "--scheduler", address, "--plan")
+    assert result.exit_code == 0, result.output
+    plan = json.loads(storage.cat("/results/one/plan/plan.json"))
+    assert [cell["name"] for cell in plan["cells"]] == ["9"]
+    assert storage.exists("/results/one/plan/coverage.tif")
+    assert storage.exists("/results/one/9_rsrp.tif")
+    assert nothing_is_left(tmp_path)
