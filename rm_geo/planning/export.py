@@ -50,8 +50,7 @@ _VECTOR_ENDINGS: Final = frozenset(
     {".gpkg", ".geojson", ".json", ".fgb", ".shp", ".tab", ".mif", ".kml"}
 )
 _HOLES_NAME: Final = "holes.gpkg"
-_CACHE_MB: Final = 256  # GDAL's own default is a twentieth of the machine's memory
-_KMZ_CACHE_MB: Final = 1024  # the tiles of all zoom levels are cut from one map
+_CACHE_BYTES: Final = 256 * 2**20  # GDAL's own default is a twentieth of the machine's memory
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def export_map(
     with (
         output_folder(file.parent),
         _staging(file) as (made, work),
-        rasterio.Env(GDAL_CACHEMAX=_KMZ_CACHE_MB if to == "kmz" else _CACHE_MB),
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
     ):
         if is_vector:
             _write_vector(read_features(given, layer), made, to, work)
