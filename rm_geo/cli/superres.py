@@ -100,9 +100,9 @@ def superres(
 ) -> None:
     """Refine coarse RASTERS of RSRP in dBm with a super-resolution network.
 
-    A folder stands for its GeoTIFFs, or for its files *_rsrp.tif if there are any. The results of
-    several rasters have the names of the rasters, in the folder DIR; one that cannot be refined
-    does not stop the others.
+    A folder stands for its GeoTIFFs, or for its files <cell>_rsrp.tif if there are any. The
+    results of several rasters have the names of the rasters, in the folder DIR; one that cannot
+    be refined does not stop the others.
     """
     from rm_geo.errors import InputError
     from rm_geo.workflows.superresolve import superresolve, superresolve_all
