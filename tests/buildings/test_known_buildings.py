@@ -256,7 +256,7 @@ def test_other_buildings_are_another_job(files) -> None:
     from rm_geo.distributed.jobs import Job
 
     options = FAST.replace(buildings=files / "houses.gpkg", buildings_layer="one")
-    job = Job("a", files / "drive.gpkg", files / "out", options)
+    job = Job("a", (files / "drive.gpkg",), files / "out", options)
 
     def key() -> str:
         return BatchRecord(files / "state.json", fresh=True).restored(job).key
