@@ -78,7 +78,7 @@ class ValidateMethods(MeasurementsAlgorithm):
                 "HOLD_OUT", "Hold out", ["target", "all"], False, "target", False, True
             ),
             "'target': only the judged cell is unknown in the held-out blocks, as where the drive "
-            "passed without reporting it. 'all': all cells are, as where nobody drove.",
+            "passed without reporting it. 'all': all cells are, as in places that were not driven.",
             advanced=True,
         )
         make.add_grid(self)

@@ -126,7 +126,7 @@ class PlanContext:
     metadata : mapping of str to str
         Provenance, for the layers of features.
     progress : Progress
-        Receives log lines; asked whether to stop.
+        Receives log lines, and may cancel the work.
     """
 
     maps: RadioMapSet

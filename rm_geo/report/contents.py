@@ -127,7 +127,7 @@ def collect(sources: ReportSources, title: str, *, max_bytes: int, progress: Pro
     max_bytes : int
         Largest size of all pictures together.
     progress : Progress
-        Told of the layers; asked whether to stop.
+        Counts the layers, and may cancel the work.
 
     Returns
     -------

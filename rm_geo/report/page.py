@@ -62,7 +62,7 @@ def write_report(
     max_mb : float
         Size of all pictures together in megabytes; larger rasters are reduced.
     progress : Progress, optional
-        Told of the layers; asked whether to stop.
+        Counts the layers, and may cancel the work.
 
     Returns
     -------

@@ -101,7 +101,7 @@ def read_sites(
     layer : str, optional
         The layer, in files with several.
     progress : Progress, optional
-        Told if the table states another CRS than the one given.
+        Receives a warning if the table states another CRS than the one given.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def interpolate(
     max_tiles : int
         A grid that would need more tiles is refused.
     progress : Progress, optional
-        Counts the tiles of a network, and is asked whether to stop.
+        Counts the tiles of a network, and may cancel the work.
     **method_options
         Parameters of the method, such as ``neighbors=8``.
 

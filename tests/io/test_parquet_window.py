@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from shapely import MultiPoint, Point
 
@@ -62,6 +62,8 @@ def test_row_group_filter_finds_the_rows_of_a_full_read(files, kind, west, width
         everything.x, everything.y
     )
     near = 1e-7
+    # Whether a row on an edge is inside depends on the last digits of its reprojection.
+    assume(min(np.abs(lon - edge).min() for edge in bounds[::2]) > near)
     kept = (lon > bounds[0] - near) & (lon < bounds[2] + near) & (lat > 52.2) & (lat < 52.9)
     np.testing.assert_allclose(np.sort(inside.x), np.sort(everything.x[kept]), atol=1e-3)
 
