@@ -21,9 +21,10 @@ _PITCH_M: Final = 8.0
 _NEIGHBORS: Final = 20
 
 _DENSE: Final = 0.05
-"""Share of measured pixels from which on streets tell nothing that neighbours do not. With 6 to 7 %
-of a simulated city measured, the ensemble erred 7 % less at held-out blocks along the drive, but
-the map between the streets had 1 to 4 % more."""
+"""Share of measured pixels from which on the baseline is interpolated: above it the ensemble was
+not measured. Below, maps of simulated drives over 4 % had 0.3 % less error than interpolation,
+uniform samples of 1 % 0.4 % more, and three cells of a simulated city over 3 % had 1 to 4 % more
+between the streets, with 5 to 8 % less at held-out blocks along the drive."""
 
 
 @dataclass(frozen=True)

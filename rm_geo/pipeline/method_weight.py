@@ -21,7 +21,7 @@ from rm_geo.geostat.block_folds import leave_block_out
 from rm_geo.geostat.held_out_blocks import HeldOutBlocks
 from rm_geo.geostat.idw_baseline import BLOCK_PX
 from rm_geo.geostat.path_loss_trend import DistanceTrend
-from rm_geo.geostat.street_map import StreetMap
+from rm_geo.geostat.street_map import StreetMap, street_map_helps
 from rm_geo.grid import Tile
 from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.methods import OpenMethod
@@ -159,13 +159,16 @@ def estimate_method_weight(
     order = np.argsort(sparse.tile_counts(tiles), kind="stable")[::-1]
     busiest = [tiles[int(index)] for index in order[: chosen.max_tiles]]
     typical_px = typical_distance_px(sparse, reach_m)
-    held_out = HeldOutBlocks.fit(sparse, facts)
+    # The baseline of the map, and not the one that a part with fewer measurements would have.
+    streets = street_map_helps(sparse)
+    held_out = HeldOutBlocks(None) if streets else HeldOutBlocks.fit(sparse, facts)
     parts = leave_block_out(
         sparse, typical_px, chosen.folds, limits_px=(BLOCK_PX, _MAX_BLOCK_PX), seed=chosen.seed
     )
     columns: list[FloatArray] = [np.empty((3, 0), dtype=np.float32)]
     for part in parts:
-        trend, street = DistanceTrend.fit(part, facts), StreetMap.fit(part, facts, BLOCK_PX)
+        street = StreetMap.fit(part, facts, BLOCK_PX) if streets else None
+        trend = None if streets else DistanceTrend.fit(part, facts)
         usable = [tile for tile in busiest if np.isfinite(part.tile(tile)).any()]
         batches = tile_batches(part, usable, facts, method.batch_size)
         estimates = run_tiles(method.estimator, batches, SilentProgress(), clock)

@@ -8,8 +8,10 @@ from shapely.geometry import box
 
 from rm_geo.buildings.mask import Outlines
 from rm_geo.estimators.base import Estimate
+from rm_geo.geostat.block_folds import leave_block_out
 from rm_geo.geostat.idw_baseline import SmoothMap, fit_idw_baseline
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
+from rm_geo.geostat.street_map import StreetMap
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import (
@@ -212,4 +214,24 @@ def test_prior_weight_with_known_buildings():
         < 0.5
         < stacking_weight(doubtful, KNOWN_BUILDINGS_PRIOR_WEIGHT).method
         < 1.0
+    )
+
+
+def test_a_part_is_judged_by_the_baseline_of_the_whole(monkeypatch):
+    # Without a fold the coverage falls below the limit of the street ensemble; the map has the
+    # interpolation all the same.
+    fitted = []
+    fit = StreetMap.fit
+    monkeypatch.setattr(StreetMap, "fit", lambda *given: fitted.append(given) or fit(*given))
+    dense, thin = sparse(share=0.06), sparse(share=0.01)
+    for cell, folds in ((dense, 0), (thin, 4)):
+        fitted.clear()
+        tiles = cell.grid.tiles(SIDE, 0)
+        method = OpenMethod(Oracle(), "cpu", 4)
+        estimate_method_weight(cell, tiles, SiteInfo(), method, np.inf)
+        assert len(fitted) == folds
+    assert (
+        dense.coverage
+        > 0.05
+        > min(part.coverage for part in leave_block_out(dense, 4.0, 4, limits_px=(4, 100)))
     )
