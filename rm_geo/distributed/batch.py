@@ -31,7 +31,7 @@ from rm_geo.distributed.batch_task import TaskOutcome, run_plan_task, run_task
 from rm_geo.distributed.jobs import Job, require_outputs
 from rm_geo.distributed.pool import POLL_S, WorkerPool
 from rm_geo.distributed.tiles import release_workers
-from rm_geo.errors import ClusterLostError, OutputError
+from rm_geo.errors import ClusterLostError, InputError, OutputError
 from rm_geo.io.file_cache import release_copies
 from rm_geo.io.metadata import for_each
 from rm_geo.io.object_store import local, stored
@@ -243,7 +243,7 @@ def _close(state: JobState, progress: Progress) -> None:
             if isinstance(state.job.output, Path):  # the maps of others are in object storage
                 folder = state.job.output
                 write_area_buildings(building_files(ordered, folder), folder / AREA_BUILDINGS)
-        except OutputError as error:
+        except (InputError, OutputError) as error:  # of a building map, or of what is written
             state.message = str(error)
     if line := skipped_line(ordered):
         progress.log(f"{state.job.name}: {line}")

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from rm_geo.errors import ConfigError, InputError, UsageError
+from rm_geo.errors import ConfigError, UsageError
 from rm_geo.io.paths import Location, below, folder_of
+from rm_geo.io.yaml_file import read_yaml_mapping
 from rm_geo.options import GROUPS, PredictOptions, option_fields, option_named
 from rm_geo.zoo.catalog import list_models
 
@@ -43,20 +44,7 @@ def read_options(path: Path) -> PredictOptions:
     >>> read_options(folder / "options.yaml").grid.reach_m
     40.0
     """
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text("utf-8-sig")) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.", hint="Check the path.", path=path) from None
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}.", hint="Save it as UTF-8.", path=path
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}.", path=path) from error
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path} is not a mapping of names to values.", path=path)
+    values = read_yaml_mapping(path)
     try:
         return PredictOptions(**paths_below(folder_of(path), _flat(values)))
     except UsageError as error:

@@ -120,7 +120,8 @@ def predict(
     clock : Clock, optional
         Accumulates the time inside the estimator.
     summary : bool
-        Whether to write ``summary.csv`` and ``summary.json``.
+        Whether to write ``summary.csv``, ``summary.json`` and, of several cells,
+        ``buildings.tif``.
     tile_executor : TileExecutor, optional
         Computes the tiles, such as :class:`rm_geo.distributed.tiles.DaskTiles` (default: this
         process).

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from rm_geo._util.atomic import replacing
-from rm_geo.errors import ConfigError, InputError, UsageError
+from rm_geo.errors import ConfigError, UsageError
+from rm_geo.io.yaml_file import read_yaml_mapping
 from rm_geo.options import describe_problem
 
 PresetName: TypeAlias = Literal["lte", "nr-fr1", "nb-iot", "lora"]
@@ -533,20 +534,7 @@ def read_plan_settings(path: Path) -> PlanSettings:
     >>> read_plan_settings(file).coverage.threshold_dbm
     -112.0
     """
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text("utf-8-sig")) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.", hint="Check the path.", path=path) from None
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}.", hint="Save it as UTF-8.", path=path
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}.", path=path) from error
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path} is not a mapping of names to values.", path=path)
+    values = read_yaml_mapping(path)
     try:
         return PlanSettings(**{str(name): value for name, value in values.items()})
     except UsageError as error:
