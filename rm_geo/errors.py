@@ -78,6 +78,15 @@ class RmGeoError(Exception):
         Flat name of the option that is at fault, such as ``reach_m`` or ``rsrp_column``.
     path : str or Path, optional
         File that is at fault.
+
+    Examples
+    --------
+    >>> from rm_geo import read_sites
+    >>> try:
+    ...     read_sites("missing.csv", target_crs=32633)
+    ... except RmGeoError as error:
+    ...     print(type(error).__name__, error.path)
+    InputError missing.csv
     """
 
     exit_code: ClassVar[int] = 1

@@ -37,6 +37,12 @@ class Tile:
         outside (a grid smaller than one tile).
     size : int
         Pixels along each side.
+
+    Examples
+    --------
+    >>> tile = Tile(row=-1, col=2, size=3)
+    >>> tile.rows, tile.cols
+    (slice(-1, 2, None), slice(2, 5, None))
     """
 
     row: int
@@ -89,6 +95,7 @@ class Tile:
         Returns
         -------
         Tile
+            The same area in the finer pixels.
 
         Examples
         --------
@@ -311,6 +318,7 @@ class Grid:
         Returns
         -------
         Grid
+            The same area in finer pixels.
 
         Examples
         --------
@@ -333,6 +341,7 @@ class Grid:
         Returns
         -------
         Grid
+            The part, with the same pixels.
 
         Examples
         --------

@@ -599,6 +599,11 @@ def unknown_option(name: str, others: Iterable[str] = ()) -> UsageError:
         The unknown name.
     others : iterable of str
         Names that are accepted beside the options.
+
+    Returns
+    -------
+    UsageError
+        The error, with a suggestion as its hint.
     """
     known = sorted({*option_fields(), *others})
     close = difflib.get_close_matches(name, known, n=1)

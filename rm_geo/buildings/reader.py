@@ -38,6 +38,15 @@ class Buildings:
         A projected CRS with metres.
     source : Path
         The file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from shapely.geometry import box
+    >>> houses = (box(0.0, 0.0, 10.0, 20.0), box(30.0, 0.0, 45.0, 12.0))
+    >>> heights_m = np.array([9.0, 12.5], np.float32)
+    >>> Buildings(houses, heights_m, CRS.from_epsg(32633), Path("houses.gpkg")).bounds
+    (0.0, 0.0, 45.0, 20.0)
     """
 
     polygons: tuple[BaseGeometry, ...]
@@ -86,6 +95,7 @@ def read_buildings(
     Returns
     -------
     Buildings
+        Polygons and heights in a projected CRS with metres.
 
     Raises
     ------
@@ -95,6 +105,16 @@ def read_buildings(
         If there is no CRS.
     UsageError
         If the named column does not exist.
+
+    Examples
+    --------
+    >>> import geopandas, tempfile
+    >>> houses = geopandas.GeoSeries([box(13.0, 46.0, 13.0001, 46.0002)], crs=4326)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     houses.to_frame("geometry").assign(height=12.0).to_file(f"{folder}/houses.geojson")
+    ...     buildings = read_buildings(f"{folder}/houses.geojson")
+    >>> buildings.crs.to_epsg(), buildings.heights_m.tolist()
+    (32633, [12.0])
     """
     import geopandas
     import pyogrio

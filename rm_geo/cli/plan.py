@@ -199,7 +199,20 @@ def plan_settings(
 
 
 def plan_values(result: PlanResult, page: Path | None = None) -> dict[str, object]:
-    """Give the result, and the report if there is one, for ``--json``."""
+    """Give the result, and the report if there is one, for ``--json``.
+
+    Parameters
+    ----------
+    result : PlanResult
+        The plan.
+    page : Path, optional
+        The report.
+
+    Returns
+    -------
+    dict
+        Values for JSON: ``folder``, ``report``, ``files``, ``products`` and ``not_made``.
+    """
     return {
         "folder": result.folder,
         "report": page,
@@ -210,7 +223,20 @@ def plan_values(result: PlanResult, page: Path | None = None) -> dict[str, objec
 
 
 def plan_text(result: PlanResult, page: Path | None = None) -> str:
-    """Write the result for a terminal: what there is, shares of the classes, what is missing."""
+    """Write the result for a terminal.
+
+    Parameters
+    ----------
+    result : PlanResult
+        The plan.
+    page : Path, optional
+        The report.
+
+    Returns
+    -------
+    str
+        Shares of the classes, other statistics, files, and what could not be made.
+    """
     lines = []
     products = result.products
     if "coverage" in products:

@@ -17,7 +17,20 @@ BlockFiller = Callable[[np.random.Generator, Parcel], list[Building]]
 
 
 def perimeter_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Place attached houses along the edges around a courtyard, with some lots empty."""
+    """Place attached houses along the edges around a courtyard, with some lots empty.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     outer = block.inset(rng.uniform(1.0, 4.0))
     depth = rng.uniform(10.0, 14.0)
     if outer is None:
@@ -51,7 +64,20 @@ def perimeter_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def slab_rows(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Place parallel slab blocks, with their ends or their fronts to the street."""
+    """Place parallel slab blocks, with their ends or their fronts to the street.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     ground = block.inset(rng.uniform(3.0, 7.0))
     if ground is None:
         return []
@@ -84,7 +110,20 @@ def slab_rows(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def detached_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Place one house on each lot."""
+    """Place one house on each lot.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     ground = block.inset(rng.uniform(2.0, 4.5))
     if ground is None:
         return []
@@ -124,7 +163,20 @@ def detached_houses(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def towers(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Place widely spaced high-rise buildings, some with a low annex."""
+    """Place widely spaced high-rise buildings, some with a low annex.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     ground = block.inset(5.0)
     if ground is None:
         return []
@@ -144,7 +196,20 @@ def towers(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def hall(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Place one or two large low buildings, such as a market hall, a school or a factory."""
+    """Place one or two large low buildings, such as a market hall, a school or a factory.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     ground = block.inset(rng.uniform(5.0, 10.0))
     if ground is None:
         return []
@@ -170,7 +235,20 @@ def hall(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def solid_block(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Cover a small block except its pavement with one building."""
+    """Cover a small block except its pavement with one building.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     ground = block.inset(rng.uniform(2.0, 4.0))
     if ground is None or ground.area_m2 < 60.0:
         return []
@@ -178,7 +256,20 @@ def solid_block(rng: np.random.Generator, block: Parcel) -> list[Building]:
 
 
 def park(rng: np.random.Generator, block: Parcel) -> list[Building]:
-    """Leave the block open, in half of the cases with a pavilion."""
+    """Leave the block open, in half of the cases with a pavilion.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    block : Parcel
+        The block between streets.
+
+    Returns
+    -------
+    list of (corners, height)
+        Corners in metres, and height in metres, of each building; empty if none fits.
+    """
     ground = block.inset(10.0)
     if ground is None or ground.area_m2 < 400.0 or rng.random() < 0.5:
         return []

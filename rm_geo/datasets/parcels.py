@@ -126,7 +126,27 @@ class Parcel:
 
 
 def rectangle(centre: Point, direction: Point, length_m: float, width_m: float) -> Parcel:
-    """Return a rectangle with its length along a unit vector, without margins."""
+    """Return a rectangle with its length along a unit vector, without margins.
+
+    Parameters
+    ----------
+    centre : (float, float)
+        Centre (x, y) in metres.
+    direction : (float, float)
+        Unit vector along the length.
+    length_m, width_m : float
+        Sides in metres.
+
+    Returns
+    -------
+    Parcel
+        The rectangle.
+
+    Examples
+    --------
+    >>> rectangle((0.0, 0.0), (1.0, 0.0), 4.0, 2.0).corners
+    ((-2.0, -1.0), (2.0, -1.0), (2.0, 1.0), (-2.0, 1.0))
+    """
     (cx, cy), (ux, uy) = centre, direction
     ax, ay = ux * length_m / 2, uy * length_m / 2
     bx, by = -uy * width_m / 2, ux * width_m / 2

@@ -186,7 +186,21 @@ class RadioMapSeer:
     def gain_db(
         self, map_id: int, transmitter: int, simulation: str = "DPM"
     ) -> NDArray[np.float32]:
-        """Return the path gain of one transmitter in dB, (H, W) float32, the floor in buildings.
+        """Read the path gain of one transmitter.
+
+        Parameters
+        ----------
+        map_id : int
+            Number of the map.
+        transmitter : int
+            Number of the transmitter on the map.
+        simulation : str
+            Name of the simulation, such as ``DPM`` or ``IRT2``.
+
+        Returns
+        -------
+        ndarray of float32, shape (H, W)
+            Path gain in dB; the floor of the scale in buildings.
 
         Raises
         ------
@@ -258,6 +272,15 @@ class RadioMapSeer:
         simulation: str = "DPM",
     ) -> None:
         """Check by their headers that all images of an experiment have the size of the first map.
+
+        Parameters
+        ----------
+        map_ids : iterable of int
+            Maps of the experiment.
+        transmitters : iterable of int
+            Transmitters whose images of gain are checked; none if empty.
+        simulation : str
+            Name of the simulation.
 
         Raises
         ------

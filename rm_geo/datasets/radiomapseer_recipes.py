@@ -95,7 +95,20 @@ class RadioMapSeerRecipe:
         return self._opened().shape
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the one map of the scene."""
+        """Return the one map of the scene.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used.
+
+        Returns
+        -------
+        tuple of int
+            One number.
+        """
         return (self.maps[index],)
 
     def require_complete(self) -> None:
@@ -117,7 +130,25 @@ class RadioMapSeerRecipe:
         source.require_one_size(self.maps, self.numbers, self.simulation)
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Return scene ``index``, with -200 dB for grey 0 (a building or no signal)."""
+        """Return scene ``index``, with -200 dB for grey 0 (a building or no signal).
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used; the images are read from the data set.
+
+        Returns
+        -------
+        SceneDraft
+            Buildings, roads, drives, transmitters and their simulated gains.
+
+        Raises
+        ------
+        InputError
+            If an image is missing, damaged or of another size.
+        """
         source, number = self._opened(), self.maps[index]
         rng = np.random.default_rng([self.seed, 4, number])
         buildings, roads = source.buildings(number), source.roads(number)
@@ -214,7 +245,20 @@ class ReferencesRecipe:
         return require_maps(maps).shape
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the one map of the scene."""
+        """Return the one map of the scene.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used.
+
+        Returns
+        -------
+        tuple of int
+            One number.
+        """
         return (self.pairs[index][0],)
 
     def require_matching_images(self, maps: CityMaps) -> None:
@@ -240,6 +284,19 @@ class ReferencesRecipe:
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
         """Return the draft of scene ``index``.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Archive of the maps; required.
+
+        Returns
+        -------
+        SceneDraft
+            Buildings, roads, drives, the transmitter, and its gains unless they are to be
+            simulated.
 
         Raises
         ------

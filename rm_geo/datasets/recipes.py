@@ -79,10 +79,36 @@ class Recipe(Protocol):
         """Return rows and columns of each scene."""
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the numbers of the maps in scene ``index``."""
+        """Return the numbers of the maps in scene ``index``.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Archive of the maps; None for recipes that need none.
+
+        Returns
+        -------
+        tuple of int
+            Numbers of the RadioMapSeer maps in the scene, in row-major order.
+        """
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Return the draft of scene ``index``."""
+        """Return the draft of scene ``index``.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Archive of the maps; None for recipes that need none.
+
+        Returns
+        -------
+        SceneDraft
+            Buildings, roads, drives and antennas; the same for the same index.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +159,43 @@ class FieldRecipe:
         return rows * self.side_maps, columns * self.side_maps
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the maps of the scene in row-major order."""
+        """Return the maps of the scene in row-major order.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used.
+
+        Returns
+        -------
+        tuple of int
+            ``side_maps**2`` numbers.
+        """
         drawn = self._rng(index).choice(self.maps, self.side_maps**2, replace=False)
         return tuple(int(number) for number in drawn)
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Return the draft of scene ``index``."""
+        """Return the draft of scene ``index``.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Archive of the maps; required.
+
+        Returns
+        -------
+        SceneDraft
+            Buildings, roads, drives and antennas.
+
+        Raises
+        ------
+        ConfigError
+            If there is no archive, or the scene cannot be made from its maps.
+        """
         archive, rng = require_maps(maps), self._rng(index)
         numbers = rng.choice(self.maps, self.side_maps**2, replace=False)
         turns = rng.integers(8, size=numbers.size)
@@ -207,11 +264,37 @@ class CityRecipe:
         return self.side_px, self.side_px
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return an empty tuple, since the scene contains no map."""
+        """Return an empty tuple, since the scene contains no map.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used.
+
+        Returns
+        -------
+        tuple of int
+            Empty.
+        """
         return ()
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Return the draft of scene ``index``."""
+        """Return the draft of scene ``index``.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used.
+
+        Returns
+        -------
+        SceneDraft
+            Buildings, roads, drives and antennas.
+        """
         rng = np.random.default_rng([self.seed, 3, index])
         city = generate_city(rng, (self.side_px, self.side_px))
         heights_m = np.clip(np.round(city.heights_m), 0, 255).astype(np.uint8)
@@ -285,7 +368,25 @@ def _draw_heights(rng: np.random.Generator, buildings: BoolArray) -> NDArray[np.
 def draw_drives(
     rng: np.random.Generator, roads: BoolArray, free: BoolArray, drives: int
 ) -> NDArray[np.int16]:
-    """Draw drives (R, H, W); 16 bits hold 6 % of the pixels of scenes up to 700 px a side."""
+    """Draw drives through a scene.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random generator.
+    roads : ndarray of bool, shape (H, W)
+        Pixels of roads.
+    free : ndarray of bool, shape (H, W)
+        Pixels that may be sampled.
+    drives : int
+        Number of drives, R.
+
+    Returns
+    -------
+    ndarray of int16, shape (R, H, W)
+        Order of the pixels in each drive; -1 where it does not pass. 16 bits hold 6 % of the
+        pixels of scenes up to 700 px a side.
+    """
     orders = [route_order(rng, roads, free) for _ in range(drives)]
     limit = np.iinfo(np.int16).max
     stack = np.stack(orders) if orders else np.empty((0, *roads.shape), dtype=np.int32)

@@ -321,7 +321,22 @@ class SamplingMixture:
         free: BoolArray,
         orders: NDArray[np.integer] | None = None,
     ) -> BoolArray:
-        """Draw the sampled pixels of one drive test; see :meth:`draw` for the parameters."""
+        """Draw the sampled pixels of one drive test.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        free : ndarray of bool, shape (H, W)
+            Pixels that may be sampled.
+        orders : ndarray of int, shape (R, H, W), optional
+            Drives through the scene.
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
+            Sampled pixels.
+        """
         weights = np.array([self.uniform_weight, self.grid_weight, self.route_weight])
         kind = int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum(), "right"))
         sampled: BoolArray | None = None

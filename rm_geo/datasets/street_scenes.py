@@ -58,11 +58,42 @@ class PaperRecipe:
         return require_maps(maps).shape
 
     def map_ids(self, index: int, maps: CityMaps | None) -> tuple[int, ...]:
-        """Return the one map of the scene."""
+        """Return the one map of the scene.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Not used.
+
+        Returns
+        -------
+        tuple of int
+            One number.
+        """
         return (self.maps[index],)
 
     def draft(self, index: int, maps: CityMaps | None) -> SceneDraft:
-        """Return the draft of scene ``index``."""
+        """Return the draft of scene ``index``.
+
+        Parameters
+        ----------
+        index : int
+            Index of the scene.
+        maps : CityMaps or None
+            Archive of the maps; required.
+
+        Returns
+        -------
+        SceneDraft
+            Buildings, roads, drives and antennas.
+
+        Raises
+        ------
+        ConfigError
+            If there is no archive, or the scene cannot be made from its maps.
+        """
         archive, number = require_maps(maps), self.maps[index]
         rng = np.random.default_rng([self.seed, 1, number])
         buildings, roads = archive.buildings(number), archive.roads(number)

@@ -120,7 +120,31 @@ class DaskTiles:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches on the workers; see :func:`run_on_cluster`."""
+        """Estimate batches on the workers; see :func:`run_on_cluster`.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            Method as :meth:`prepare` returns it.
+        batches : iterable of TileBatch
+            The batches.
+        tiles : int
+            Number of tiles of all batches.
+        progress : Progress
+            Receives the tiles that are done.
+        clock : Clock
+            Adds up the time of each stage.
+
+        Returns
+        -------
+        generator of Estimate
+            Estimates in the order of the batches.
+
+        Raises
+        ------
+        ClusterLostError
+            If the workers are lost and do not come back.
+        """
         facts = MethodFacts.of(method)
         return run_on_cluster(self._client, self._recipe, facts, batches, progress, clock)
 
@@ -145,7 +169,20 @@ class NestedDaskTiles:
         self._least_tiles = least_tiles
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Return the method unchanged: it was opened on a worker."""
+        """Return the method unchanged: it was opened on a worker.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            Method opened on a worker.
+        progress : Progress
+            Not used.
+
+        Returns
+        -------
+        OpenMethod
+            ``method``.
+        """
         return method
 
     def estimates(
@@ -156,7 +193,26 @@ class NestedDaskTiles:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches in order, inside the task or on all workers."""
+        """Estimate batches in order, inside the task or on all workers.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            Method as :meth:`prepare` returns it.
+        batches : iterable of TileBatch
+            The batches.
+        tiles : int
+            Number of tiles of all batches; few tiles are computed inside the task.
+        progress : Progress
+            Receives the tiles that are done.
+        clock : Clock
+            Adds up the time of each stage.
+
+        Yields
+        ------
+        Estimate
+            Estimates in the order of the batches.
+        """
         if tiles < self._least_tiles or tiles <= method.batch_size:
             yield from run_tiles(method.estimator, batches, progress, clock)
             return

@@ -81,6 +81,12 @@ class Estimate:
     zero_in_buildings : bool
         Whether the map is at the bottom of the noise-floor scale inside buildings, as the papers'
         are, and not what the level outdoors would be there.
+
+    Examples
+    --------
+    >>> estimate = Estimate(np.full((1, 2, 3), -90.0, dtype=np.float32))
+    >>> estimate.rsrp_dbm.shape, estimate.std_db is None
+    ((1, 2, 3), True)
     """
 
     rsrp_dbm: FloatArray
@@ -91,7 +97,15 @@ class Estimate:
 
 @runtime_checkable
 class Estimator(Protocol):
-    """Anything that turns sparse RSRP tiles into radio maps."""
+    """Anything that turns sparse RSRP tiles into radio maps.
+
+    Examples
+    --------
+    >>> from rm_geo import get_method
+    >>> method = get_method("knn")
+    >>> isinstance(method, Estimator), method.name, method.maps_buildings
+    (True, 'knn', False)
+    """
 
     @property
     def name(self) -> str:
@@ -122,7 +136,16 @@ class Estimator(Protocol):
 
 @runtime_checkable
 class PointEstimator(Estimator, Protocol):
-    """An estimator that also answers at positions: all classical methods."""
+    """An estimator that also answers at positions: all classical methods.
+
+    Examples
+    --------
+    >>> from rm_geo import Grid, SparseRaster, get_method
+    >>> level_dbm = np.array([[-80.0, np.nan], [np.nan, -90.0]])
+    >>> sparse = SparseRaster.from_levels(Grid.create(0, 0, (2, 2), 1.0, 32633), level_dbm)
+    >>> get_method("knn", neighbors=1).estimate_at(sparse, [0.4, 1.9], [0.4, 1.2]).tolist()
+    [-80.0, -90.0]
+    """
 
     def estimate_at(
         self,

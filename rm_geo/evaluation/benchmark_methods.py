@@ -107,14 +107,17 @@ def select_methods(
 
     Parameters
     ----------
-    methods, only
-        See :func:`load_methods`.
+    methods : sequence of BenchmarkMethod
+        All methods of the benchmark.
     models : iterable of str
         Keys of the models that are set explicitly.
+    only : sequence of str or None
+        Names of the methods to select; None for all.
 
     Returns
     -------
     list of BenchmarkMethod
+        The selected methods, in the order of ``methods``.
 
     Raises
     ------

@@ -186,6 +186,13 @@ class UnitScene:
 def require_one_antenna_type(scene_id: str, antennas: NDArray[np.float32]) -> None:
     """Check that antennas (T, K) have one height and one frequency, as a batch needs.
 
+    Parameters
+    ----------
+    scene_id : str
+        Name of the scene, for the message.
+    antennas : ndarray of float32, shape (T, K)
+        Parameters of the antennas.
+
     Raises
     ------
     InputError
@@ -200,6 +207,18 @@ def require_one_antenna_type(scene_id: str, antennas: NDArray[np.float32]) -> No
 
 def unit_scene(scene: SimulatedScene, chosen: NDArray[np.integer]) -> UnitScene:
     """Select antennas of a scene by index.
+
+    Parameters
+    ----------
+    scene : SimulatedScene
+        The scene.
+    chosen : ndarray of int, shape (T,)
+        Indices of the antennas.
+
+    Returns
+    -------
+    UnitScene
+        Gains on the scale 0..1, buildings and pixels without a signal, for each antenna.
 
     Raises
     ------
@@ -283,7 +302,20 @@ class GridCases:
 
 
 def buildings_from_gains(scene: SimulatedScene, antennas: NDArray[np.int64]) -> BoolArray | None:
-    """Return the pixels without a gain from any of some antennas, (H, W), None for no antenna."""
+    """Find the pixels without a gain from any of some antennas.
+
+    Parameters
+    ----------
+    scene : SimulatedScene
+        The scene.
+    antennas : ndarray of int, shape (T,)
+        Indices of the antennas.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W), or None
+        True where no antenna has a gain; None for no antenna.
+    """
     if not antennas.size:
         return None
     gains = gain_to_unit(np.asarray(scene.gains_db[antennas], dtype=np.float32))
@@ -325,7 +357,19 @@ def grid_cases(
 
 
 def select_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
-    """Return the indices of the scenes on given RadioMapSeer maps, all scenes for None.
+    """Select the scenes on given RadioMapSeer maps.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        The set.
+    maps : sequence of int or None
+        Numbers of maps; None for all scenes.
+
+    Returns
+    -------
+    list of int
+        Indices of the scenes.
 
     Raises
     ------
@@ -352,7 +396,25 @@ def select_scenes(data: SimulatedSet, maps: Sequence[int] | None) -> list[int]:
 
 
 def select_maps(data: SimulatedSet, maps: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the sorted map numbers of :func:`select_scenes`, none for generated cities."""
+    """List the maps of the scenes that :func:`select_scenes` selects.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        The set.
+    maps : sequence of int or None
+        Numbers of maps; None for all scenes.
+
+    Returns
+    -------
+    tuple of int
+        Numbers, ascending; empty for generated cities.
+
+    Raises
+    ------
+    UsageError
+        If the set has none of the maps, or no map numbers.
+    """
     numbers = data.manifest["map_ids"]
     return tuple(sorted({n for index in select_scenes(data, maps) for n in numbers[index]}))
 

@@ -312,11 +312,21 @@ def evaluate_mars(
 
     Parameters
     ----------
+    data : SimulatedSet
+        See :func:`score_mars`.
+    method_sets : mapping of int to MethodSet
+        See :func:`score_mars`.
     out : Path
         Output folder of ``mars_setting<N>.csv``, ``maps_setting<N>_<scale>x.png`` and
         ``mars_setting<N>.md``, with ``all`` instead of ``setting<N>`` for a whole set.
-    data, method_sets, setting, maps, transmitters, progress
+    setting : int
         See :func:`score_mars`.
+    maps : sequence of int, optional
+        See :func:`score_mars`.
+    transmitters : int, optional
+        See :func:`score_mars`.
+    progress : Progress, optional
+        Receives the progress.
 
     Returns
     -------

@@ -50,7 +50,24 @@ class Tally:
     buildings: BuildingCounts | None = None
 
     def add(self, cases: Cases, estimate: Estimate, seconds: float, threshold: float) -> Tally:
-        """Add the maps of a scene."""
+        """Add the maps of a scene.
+
+        Parameters
+        ----------
+        cases : Cases
+            The true maps.
+        estimate : Estimate
+            The estimates of them.
+        seconds : float
+            Time that the estimates took.
+        threshold : float
+            Building probability above which a pixel counts as a building.
+
+        Returns
+        -------
+        Tally
+            The sums with those of the scene.
+        """
         unit = gain_to_unit(estimate.rsrp_dbm)
         buildings = self.buildings
         if estimate.building_probability is not None:

@@ -143,6 +143,18 @@ class JointEstimate:
         Number of other cells that each estimate rests on; 0 if there is no joint estimate.
     calibration : JointCalibration
         Weights and errors at held-out blocks.
+
+    Examples
+    --------
+    >>> x = np.arange(300.0)
+    >>> level = -90 + 6 * np.sin(x / 9)[:, None] + np.array([0.0, -5.0, -9.0])
+    >>> level[150:160, 0] = np.nan  # visited, but not reported
+    >>> bins = LogBins(np.column_stack([5 * x, 0 * x]), level.astype(np.float32),
+    ...                np.isfinite(level).astype(np.int32), np.ones(300, np.int32),
+    ...                ("a", "b", "c"))
+    >>> joint = estimate_jointly(bins, ["a"])
+    >>> joint.cells, joint.level_dbm.shape, joint.others
+    (('a',), (300, 1), (2,))
     """
 
     cells: tuple[str, ...]

@@ -92,7 +92,22 @@ class NestedExponentialCovariance:
 
     @classmethod
     def single(cls, sill: float, range: float, nugget: float = 0.0) -> NestedExponentialCovariance:
-        """Make a model of one structure."""
+        """Make a model of one structure.
+
+        Parameters
+        ----------
+        sill : float
+            Variance of the structure.
+        range : float
+            Distance at which the covariance is 1/e of the sill.
+        nugget : float
+            Variance of the noise.
+
+        Returns
+        -------
+        NestedExponentialCovariance
+            The model.
+        """
         return cls((sill,), (range,), nugget)
 
     @property

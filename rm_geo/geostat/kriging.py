@@ -73,14 +73,19 @@ def krige_at(
 
     Parameters
     ----------
-    position, value, covariance
-        As for :func:`solve_exactly`.
+    position : ndarray of float64, shape (N, 2)
+        See :func:`solve_exactly`.
+    value : ndarray of float64, shape (N,)
+        See :func:`solve_exactly`.
     target : ndarray of float64, shape (M, 2)
         Positions of the estimates.
+    covariance : NestedExponentialCovariance
+        See :func:`solve_exactly`.
 
     Returns
     -------
     ndarray of float64, shape (M,)
+        The estimates.
 
     Examples
     --------

@@ -105,7 +105,20 @@ class DistanceTrend:
         )
 
     def on_rows(self, rows: slice, width: int) -> FloatArray:
-        """Evaluate the trend in dB on the pixels of some rows, shape (rows, W)."""
+        """Evaluate the trend on the pixels of some rows.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows.
+        width : int
+            Columns, W.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            The trend in dB.
+        """
         row = np.arange(rows.start, rows.stop)[:, None] + 0.5
         return self.at(row, np.arange(width)[None, :] + 0.5)
 

@@ -77,7 +77,18 @@ class StreetMap:
         return cls(ensemble, sparse.grid.shape, spacing_m, times * least_block_px)
 
     def at(self, row: NDArray[np.floating], col: NDArray[np.floating]) -> FloatArray:
-        """Evaluate at positions in pixels, 0.5 the centre of the first one; shape (M,)."""
+        """Evaluate the map at positions.
+
+        Parameters
+        ----------
+        row, col : ndarray of float, shape (M,)
+            Positions in pixels; 0.5 is the centre of the first one.
+
+        Returns
+        -------
+        ndarray of float32, shape (M,)
+            RSRP in dBm.
+        """
         position_m = np.column_stack([row, col]) * self.spacing_m
         return self.ensemble.at(position_m).astype(np.float32)
 

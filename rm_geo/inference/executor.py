@@ -82,7 +82,20 @@ class LocalExecutor:
     allows_onnx_export = True
 
     def prepare(self, method: OpenMethod, progress: Progress) -> OpenMethod:
-        """Return the method unchanged."""
+        """Return the method unchanged.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            Method opened in this process.
+        progress : Progress
+            Not used.
+
+        Returns
+        -------
+        OpenMethod
+            ``method``.
+        """
         return method
 
     def estimates(
@@ -93,5 +106,24 @@ class LocalExecutor:
         progress: Progress,
         clock: Clock,
     ) -> Generator[Estimate, None, None]:
-        """Estimate batches in order, while a thread prepares the next one."""
+        """Estimate batches in order, while a thread prepares the next one.
+
+        Parameters
+        ----------
+        method : OpenMethod
+            The method.
+        batches : iterable of TileBatch
+            The batches.
+        tiles : int
+            Not used.
+        progress : Progress
+            Receives the tiles that are done.
+        clock : Clock
+            Adds up the time of each stage.
+
+        Returns
+        -------
+        generator of Estimate
+            Estimates in the order of the batches.
+        """
         return run_tiles(method.estimator, batches, progress, clock)

@@ -193,14 +193,30 @@ def write_raster(
 
     Parameters
     ----------
+    path : path-like
+        The file to create or replace.
     values : ndarray or iterable of ndarray
-        The raster, shape (H, W) or (bands, H, W), or its rows in blocks of such shapes
-        from north to south.
-    bands, dtype : int, str, optional
-        Taken from an array; for blocks, one band of ``float32`` unless given. Floating
-        point is always written as ``float32``, truth values as ``uint8``.
-    path, grid, nodata, tags, band_descriptions, unit, resampling, colormap
-        As for :func:`raster_sink`.
+        The raster, shape (H, W) or (bands, H, W), or its rows in blocks of such shapes from
+        north to south.
+    grid : Grid
+        Shape and georeferencing.
+    bands : int, optional
+        Number of bands; for blocks, 1 unless given.
+    dtype : str, optional
+        Type in the file. Floating point is written as ``float32``, truth values as ``uint8``;
+        blocks are written as ``float32`` unless given.
+    nodata : float or None
+        Written in place of NaN and infinity, and declared in the file.
+    tags : mapping of str to str, optional
+        Metadata, such as the method and its parameters.
+    band_descriptions : sequence of str, optional
+        One name per band.
+    unit : str, optional
+        Unit of all bands, such as ``dBm``.
+    resampling : {"average", "mode", "nearest"}
+        How overviews are made: average for levels, mode for masks and classes.
+    colormap : mapping of int to (red, green, blue), optional
+        Colours of the values of a single ``uint8`` band.
 
     Raises
     ------

@@ -49,8 +49,8 @@ def parse_crs(crs: CrsLike, parameter: str = "crs") -> CRS:
     ----------
     crs : CrsLike
         EPSG code, WKT, PROJ text or a CRS.
-    option : str
-        The option that gave it, for messages.
+    parameter : str
+        Name of the option that gave it, for messages.
 
     Returns
     -------
@@ -185,8 +185,10 @@ class CoordinateStats:
         ----------
         crs : pyproj.CRS
             The CRS.
-        source, option : str
-            The file, and the option for its CRS, for messages.
+        source : str
+            The file, for messages.
+        parameter : str
+            Name of the option for its CRS, for messages.
 
         Raises
         ------

@@ -125,6 +125,16 @@ def named_as(copy: Path, location: str) -> Iterator[None]:
         The local copy.
     location : str
         What it is a copy of; shown without credentials.
+
+    Yields
+    ------
+    None
+        While the block runs.
+
+    Raises
+    ------
+    RmGeoError
+        The error of the block, about the location.
     """
     try:
         yield

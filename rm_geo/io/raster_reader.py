@@ -68,6 +68,16 @@ def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
         has several bands and none is chosen, or holds colours or complex numbers.
     CrsError
         If the CRS is missing, geographic, or not in metres.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rm_geo import RadioMap
+    >>> radio_map = RadioMap(Grid.create(500_000, 5_000_000, (1, 2), 1.0, 32633), [[-80.0, -90.5]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = radio_map.write(f"{folder}/7_rsrp.tif")
+    ...     read_raster(f"{folder}/7_rsrp.tif").values.tolist()
+    [[-80.0, -90.5]]
     """
     file = open_raster(path, band=band)
     rows, cols = file.grid.shape

@@ -149,6 +149,7 @@ class Measurements:
         Returns
         -------
         Measurements
+            The rows, with the same CRS and sources.
         """
         return replace(
             self,

@@ -76,12 +76,38 @@ class RadioCycle(nn.Module):
         self.G = RadioUNet(2, width if map_width is None else map_width)
 
     def buildings(self, rsrp: Tensor, transmitter: Tensor) -> Tensor:
-        """Apply F: building log-odds from RSRP and transmitter, all (B, 1, H, W)."""
+        """Apply F: buildings from the radio map.
+
+        Parameters
+        ----------
+        rsrp : Tensor, shape (B, 1, H, W)
+            Radio map on the scale 0..1.
+        transmitter : Tensor, shape (B, 1, H, W)
+            Map of the transmitter.
+
+        Returns
+        -------
+        Tensor, shape (B, 1, H, W)
+            Log-odds of a building.
+        """
         logits: Tensor = self.F(torch.cat([rsrp, transmitter], 1))
         return logits
 
     def radio_map(self, buildings: Tensor, transmitter: Tensor) -> Tensor:
-        """Apply G: radio map from buildings (0..1) and transmitter, all (B, 1, H, W)."""
+        """Apply G: radio map from buildings.
+
+        Parameters
+        ----------
+        buildings : Tensor, shape (B, 1, H, W)
+            Building probability, 0..1.
+        transmitter : Tensor, shape (B, 1, H, W)
+            Map of the transmitter.
+
+        Returns
+        -------
+        Tensor, shape (B, 1, H, W)
+            Radio map on the scale 0..1.
+        """
         gain: Tensor = self.G(torch.cat([buildings, transmitter], 1))
         return gain
 
@@ -183,7 +209,22 @@ class DriveTestRadioCycle(nn.Module):
         return logits
 
     def radio_map(self, features: TileFeatures, buildings: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply G: RSRP in dBm and log standard deviation from features and buildings (0..1)."""
+        """Apply G: radio map from features and buildings.
+
+        Parameters
+        ----------
+        features : TileFeatures
+            Features of the measurements.
+        buildings : Tensor, shape (B, 1, H, W)
+            Building probability, 0..1.
+
+        Returns
+        -------
+        rsrp_dbm : Tensor, shape (B, 1, H, W)
+            RSRP in dBm.
+        log_std : Tensor, shape (B, 1, H, W)
+            Logarithm of the standard deviation.
+        """
         out = self.G(torch.cat([features.fine, buildings], 1), features.smooth)
         correction, log_std = out[:, :1], out[:, 1:]
         return features.level_dbm + LEVEL_SCALE_DB * (features.base + correction), log_std - 2.0

@@ -11,7 +11,20 @@ from torch.nn import functional
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
-    """Upsample (B, C, h, w) bilinearly by an integer factor, with aligned image edges."""
+    """Upsample bilinearly by an integer factor, with aligned image edges.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, C, h, w)
+        The images.
+    factor : int
+        Pixels along each pixel.
+
+    Returns
+    -------
+    Tensor, shape (B, C, h * factor, w * factor)
+        The enlarged images.
+    """
     return functional.interpolate(
         x, scale_factor=float(factor), mode="bilinear", align_corners=False
     )

@@ -78,12 +78,17 @@ def dry_run(
 
     Parameters
     ----------
-    measurements, options, progress
-        As for :func:`rm_geo.pipeline.predict.predict`.
+    measurements : path-like, Measurements, or sequence of these
+        As for :func:`rm_geo.predict`.
+    options : PredictOptions, optional
+        Options of the run.
+    progress : Progress, optional
+        Receives warnings, and may cancel the work.
 
     Returns
     -------
     DryRun
+        Cells, tiles and estimated seconds.
 
     Raises
     ------

@@ -56,7 +56,20 @@ class Journal:
         return self.folder / "staging"
 
     def scratch(self, shape: tuple[int, int], channels: int) -> Scratch:
-        """Return the scratch file of the blended rows."""
+        """Return the scratch file of the blended rows.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns.
+        channels : int
+            Number of layers.
+
+        Returns
+        -------
+        Scratch
+            The file, not yet opened.
+        """
         return Scratch(self.folder / "blended.f32", shape, channels)
 
     # Named values.
@@ -69,14 +82,40 @@ class Journal:
             return None
 
     def note(self, name: str, value: object) -> None:
-        """Write a JSON value under a name."""
+        """Write a JSON value under a name.
+
+        Parameters
+        ----------
+        name : str
+            Name of the value.
+        value : object
+            What JSON can express.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
         with replacing(self.folder / f"{name}.json") as part:
             part.write_text(json.dumps(value), "utf-8")
 
     # Final rows.
 
     def note_band(self, band: Band, scratch: Scratch) -> None:
-        """Write final rows to the scratch file and list them; rows without values take no space."""
+        """Write final rows to the scratch file and list them; rows without values take no space.
+
+        Parameters
+        ----------
+        band : Band
+            The final rows.
+        scratch : Scratch
+            File of the blended rows.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
         checksum = None
         if band.values is not None:
             checksum = scratch.write_rows(band.row, band.values)
@@ -123,7 +162,20 @@ class Journal:
     # Estimates of batches.
 
     def keep_estimate(self, batch: int, estimate: Estimate) -> None:
-        """Write the estimate of a batch of tiles."""
+        """Write the estimate of a batch of tiles.
+
+        Parameters
+        ----------
+        batch : int
+            Number of the batch.
+        estimate : Estimate
+            Its estimate.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
         layers = _layers(estimate)
         content = np.ascontiguousarray(np.stack(layers), dtype=np.float32)
         header = _HEADER.pack(

@@ -171,7 +171,20 @@ class LevelSums:
             self.highest = max(self.highest, float(known.max()))
 
     def statistics(self, unit: str, pixel_m2: float) -> dict[str, Any]:
-        """Give area, mean and range by name; the unit is part of the names."""
+        """Give area, mean and range by name; the unit is part of the names.
+
+        Parameters
+        ----------
+        unit : str
+            Unit at the end of the names, such as ``dbm``.
+        pixel_m2 : float
+            Area of a pixel in square metres.
+
+        Returns
+        -------
+        dict
+            ``area_km2``, and mean, minimum and maximum where there is a pixel.
+        """
         if not self.pixels:
             return {"area_km2": 0.0}
         return {

@@ -68,6 +68,12 @@ class ComparisonOptions:
     ------
     UsageError
         If a value is out of range.
+
+    Examples
+    --------
+    >>> options = ComparisonOptions(threshold_dbm=-105.0)
+    >>> options.threshold_dbm, options.within_db
+    (-105.0, 6.0)
     """
 
     within_db: float = 6.0

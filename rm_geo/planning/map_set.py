@@ -368,11 +368,32 @@ class RadioMapSet:
         return cls(tuple(cells), grid, _notes(cells, sources), sources)
 
     def has(self, layer: BandLayer) -> bool:
-        """Whether any cell has a layer besides the level."""
+        """Whether any cell has a layer besides the level.
+
+        Parameters
+        ----------
+        layer : {"building_probability", "std_db", "reported_probability"}
+            Name of a layer of :class:`~rm_geo.RadioMap`.
+
+        Returns
+        -------
+        bool
+            True if at least one map has it.
+        """
         return any(cell.radio_map.has(layer) for cell in self.cells)
 
     def position(self, name: str) -> int:
         """Give the position of a cell in ``cells``.
+
+        Parameters
+        ----------
+        name : str
+            Name of the cell.
+
+        Returns
+        -------
+        int
+            Index of the cell, from 0.
 
         Raises
         ------
@@ -551,6 +572,7 @@ def open_radio_map_set(
     Returns
     -------
     RadioMapSet
+        The cells, on one grid.
 
     Raises
     ------

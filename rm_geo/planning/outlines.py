@@ -189,7 +189,20 @@ def merge_small(labels: NDArray[np.int32], grid: Grid, min_area_m2: float) -> ND
 
 
 def simplification(settings: OutlineSettings, grid: Grid) -> float:
-    """Give the largest deviation of simplified outlines in metres."""
+    """Give the largest deviation of simplified outlines in metres.
+
+    Parameters
+    ----------
+    settings : OutlineSettings
+        The largest deviation, if it is set.
+    grid : Grid
+        Grid of the outlines.
+
+    Returns
+    -------
+    float
+        The largest deviation in metres.
+    """
     chosen = settings.simplify_m
     return _SIMPLIFIED_PX * grid.spacing_m if chosen is None else chosen
 

@@ -200,7 +200,15 @@ class FarAreas:
         self._sums: list[list[tuple[IndexArray, Float64Array]]] = [[] for _ in self._xy]
 
     def add(self, band: MapSetBand, ranking: Ranking) -> None:
-        """Add a band, as :meth:`ReachHistograms.add`."""
+        """Add a band.
+
+        Parameters
+        ----------
+        band : MapSetBand
+            Of a set of as many cells on this grid.
+        ranking : Ranking
+            Its cells by level.
+        """
         for cell, row, col, serves in _strong_pixels(band, ranking, self._settings.overlap):
             if np.isnan(self._xy[cell]).any():
                 continue

@@ -45,6 +45,12 @@ class PlanInputs:
         Layer of polygons for statistics.
     measurements : Path or None
         The drive test that the maps were made of.
+
+    Examples
+    --------
+    >>> inputs = PlanInputs(roads=Path("roads.gpkg"))
+    >>> inputs.roads.name, inputs.population
+    ('roads.gpkg', None)
     """
 
     population: Path | None = None

@@ -462,6 +462,12 @@ class PlanSettings(SettingsGroup):
         Returns
         -------
         PlanSettings
+            The changed copy.
+
+        Raises
+        ------
+        UsageError
+            If a name is unknown or a value is invalid.
 
         Examples
         --------

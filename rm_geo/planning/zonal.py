@@ -46,7 +46,18 @@ class Weights(Protocol):
     """Weights of pixels, window by window."""
 
     def read(self, rows: slice, cols: slice) -> FloatArray:
-        """Give the weights of the pixels of a window, shape (h, w); 0 where there is none."""
+        """Read the weights of the pixels of a window.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            The window, inside the grid.
+
+        Returns
+        -------
+        ndarray of float32, shape (h, w)
+            The weights; 0 where there is none.
+        """
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,23 @@ class PopulationWeights:
     grid: Grid
 
     def read(self, rows: slice, cols: slice) -> FloatArray:
-        """Give the persons of a window."""
+        """Read the persons of a window.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            The window, inside the grid.
+
+        Returns
+        -------
+        ndarray of float32, shape (h, w)
+            Persons in each pixel.
+
+        Raises
+        ------
+        InputError
+            If the raster cannot be read.
+        """
         return population_on(self.path, self.grid.window(rows, cols))
 
 
@@ -129,7 +156,18 @@ class RoadWeights:
         return cls(pixel, total, grid.shape)
 
     def read(self, rows: slice, cols: slice) -> FloatArray:
-        """Give the metres of a window."""
+        """Read the length of the roads of a window.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            The window, inside the grid.
+
+        Returns
+        -------
+        ndarray of float32, shape (h, w)
+            Metres of road in each pixel.
+        """
         width = self.shape[1]
         first, last = np.searchsorted(self.pixel, [rows.start * width, rows.stop * width])
         row, col = np.divmod(self.pixel[first:last], width)

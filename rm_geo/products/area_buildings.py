@@ -145,6 +145,25 @@ def _bands(
 
 
 def building_files(results: Iterable[CellResult], folder: Path) -> list[Path]:
-    """List the building maps of the mapped cells of a run."""
+    """List the building maps of the mapped cells of a run.
+
+    Parameters
+    ----------
+    results : iterable of CellResult
+        The results of the run.
+    folder : Path
+        Its output folder.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Examples
+    --------
+    >>> mapped = CellResult("7", "mapped", files=("7_rsrp.tif", "7_buildings.tif"))
+    >>> [path.name for path in building_files([mapped], Path("out"))]
+    ['7_buildings.tif']
+    """
     names = (name for result in results if result.is_mapped for name in result.files)
     return [folder / name for name in names if name.endswith(BUILDINGS_ENDING)]

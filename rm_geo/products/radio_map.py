@@ -204,7 +204,18 @@ class RadioMap:
         return self._read("reported_probability") if self.has("reported_probability") else None
 
     def has(self, layer: LayerName) -> bool:
-        """Tell whether there is a layer, reading nothing."""
+        """Tell whether there is a layer, reading nothing.
+
+        Parameters
+        ----------
+        layer : {"rsrp_dbm", "building_probability", "std_db", "reported_probability"}
+            Name of a layer.
+
+        Returns
+        -------
+        bool
+            True if the map has it.
+        """
         return layer in self._layers
 
     def _read(self, layer: LayerName) -> FloatArray:
@@ -238,6 +249,7 @@ class RadioMap:
         Returns
         -------
         RadioMap
+            The part, with the same site and tags.
 
         Raises
         ------

@@ -80,6 +80,13 @@ class CellResult:
         Their sizes in bytes; empty in records of an earlier version.
     warnings : tuple of str
         Doubts about the result.
+
+    Examples
+    --------
+    >>> results = [CellResult("7", "mapped", measurements=5000),
+    ...            CellResult("8", "skipped", message="measured in 3 pixels")]
+    >>> [(result.cell, result.message) for result in results if not result.is_mapped]
+    [('8', 'measured in 3 pixels')]
     """
 
     cell: str
@@ -122,6 +129,7 @@ class CellResult:
         Returns
         -------
         bool
+            False if a file is missing or has another size.
         """
         if not sizes.keys() >= set(self.files):
             return False
@@ -166,6 +174,7 @@ class CellResult:
         Returns
         -------
         RadioMap
+            The level, and the other layers whose files are beside it.
 
         Raises
         ------

@@ -229,7 +229,20 @@ class DominantPathModel:
 
 
 def outdoor_position(scene: Scene, antenna: Antenna) -> tuple[float, float]:
-    """Return the position (x, y) in metres of an antenna, moved outdoors if inside a building."""
+    """Give the position of an antenna, moved outdoors if it is inside a building.
+
+    Parameters
+    ----------
+    scene : Scene
+        Buildings.
+    antenna : Antenna
+        The antenna.
+
+    Returns
+    -------
+    (float, float)
+        Position (x, y) in metres.
+    """
     row = math.floor(antenna.y_m / scene.spacing_m)
     col = math.floor(antenna.x_m / scene.spacing_m)
     height, width = scene.shape

@@ -23,7 +23,20 @@ def signed_area(ring: Ring) -> float:
 
 
 def orient(ring: Ring, *, court: bool) -> Ring:
-    """Return the ring in the direction with the building to its left."""
+    """Return the ring in the direction with the building to its left.
+
+    Parameters
+    ----------
+    ring : ndarray of float64, shape (N, 2)
+        Corners of a closed outline.
+    court : bool
+        Whether it is the edge of a courtyard.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 2)
+        The corners, in the same or the reverse order.
+    """
     return ring[::-1].copy() if (signed_area(ring) < 0) != court else ring
 
 

@@ -285,7 +285,22 @@ def list_walls(rings: Sequence[tuple[Ring, float]]) -> NDArray[np.float64]:
 def convex_corners(
     rings: Sequence[Ring], roof: NDArray[np.float32], spacing_m: float
 ) -> NDArray[np.float64]:
-    """Return the convex corners of rings: (N, 7) float64, see :class:`Scene`."""
+    """Find the corners of rings that paths can turn around.
+
+    Parameters
+    ----------
+    rings : sequence of ndarray of float64, shape (n, 2)
+        Outlines with the building to their left, in metres.
+    roof : ndarray of float32, shape (H, W)
+        Height of the roofs in metres.
+    spacing_m : float
+        Side of a pixel in metres.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 7)
+        Convex corners; see :class:`Scene` for the columns.
+    """
     found = []
     for ring in rings:
         following = np.roll(ring, -1, axis=0) - ring

@@ -48,10 +48,31 @@ def bin_measurements(
     chunk : int
         Points that are worked on at a time, which bounds the memory for temporaries.
 
+    Returns
+    -------
+    SparseRaster
+        Level, number of measurements and standard deviation of each measured pixel.
+
     Raises
     ------
     InputError
         If the CRS differ, or the grid has more than 2**32 pixels.
+    ValueError
+        If there is no such statistic.
+
+    Examples
+    --------
+    >>> grid = Grid.create(0, 0, (1, 3), 1.0, 32633)
+    >>> drive = Measurements(
+    ...     x=np.array([0.5, 0.6, 2.5]),
+    ...     y=np.array([-0.5, -0.4, -0.5]),
+    ...     rsrp_dbm=np.array([-80.0, -80.0, -90.0], dtype=np.float32),
+    ...     cell=np.full(3, "7"),
+    ...     crs=grid.crs,
+    ... )
+    >>> sparse = bin_measurements(drive, grid)
+    >>> sparse.dense_rsrp_dbm().tolist(), sparse.dense_count().tolist()
+    ([[-80.0, nan, -90.0]], [[2, 0, 1]])
     """
     if not measurements.crs.equals(grid.crs, ignore_axis_order=True):
         raise InputError(

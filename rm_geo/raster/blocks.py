@@ -72,6 +72,11 @@ def block_sums(row: IntArray, col: IntArray, value: FloatArray, block_px: int) -
     block_px : int
         Pixels along a block.
 
+    Returns
+    -------
+    BlockSums
+        Sums and numbers of the values, in the order of the blocks by row and column.
+
     Examples
     --------
     >>> sums = block_sums(np.array([0, 1, 9]), np.array([2, 3, 0]), np.array([1.0, 3.0, 5.0]), 4)

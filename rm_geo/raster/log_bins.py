@@ -99,10 +99,19 @@ class LogBins:
 
         Parameters
         ----------
-        grouped, parts
-            Result of :meth:`Measurements.grouped`.
-        cells, bin_m
-            As for :meth:`of`.
+        grouped : Measurements
+            Measurements in the order of :meth:`Measurements.grouped`.
+        parts : mapping of str to CellPart
+            Rows of each cell in ``grouped``.
+        cells : sequence of str, optional
+            Cells of the columns; all if not given.
+        bin_m : float
+            Side of a bin in metres.
+
+        Returns
+        -------
+        LogBins
+            The visited bins, with a column for each cell.
 
         Raises
         ------
@@ -160,6 +169,7 @@ class LogBins:
         Returns
         -------
         LogBins
+            The same bins, with NaN and a count of 0 in the entries.
         """
         level_dbm = np.where(mask, np.float32(np.nan), self.level_dbm)
         count = np.where(mask, np.int32(0), self.count)

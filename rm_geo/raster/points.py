@@ -51,6 +51,11 @@ class Points(NamedTuple):
             Rows of the raster.
         width : int
             Columns of the raster; needed for dense arrays of the band.
+
+        Returns
+        -------
+        RowBand
+            The points of the rows.
         """
         index = self.in_rows(rows)
         row, col = copy_rows(self.row, index), copy_rows(self.col, index)
@@ -100,10 +105,15 @@ class Points(NamedTuple):
         ----------
         function : callable
             Computes values from a block of the values, and of each of the columns.
-        columns : ndarray, shape (N,)
+        *columns : ndarray, shape (N,)
             Further columns.
         dtype : dtype
             Type of the new values.
+
+        Returns
+        -------
+        Points
+            The new values.
 
         Raises
         ------
@@ -181,6 +191,13 @@ class PointsWriter:
 
     def append(self, row: IntArray, col: IntArray, value: NDArray[np.floating[Any]]) -> None:
         """Add points below those that are there; shape (n,) each.
+
+        Parameters
+        ----------
+        row, col : ndarray of int, shape (n,)
+            Pixels.
+        value : ndarray of float, shape (n,)
+            Values.
 
         Raises
         ------

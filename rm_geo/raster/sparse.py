@@ -59,7 +59,24 @@ class SparseRaster:
     def from_dense(
         cls, grid: Grid, rsrp_dbm: FloatArray, count: NDArray[np.int32], std_db: FloatArray
     ) -> SparseRaster:
-        """Keep the pixels of dense arrays, shape (H, W) each, in which ``count`` is not 0."""
+        """Keep the pixels of dense arrays, shape (H, W) each, in which ``count`` is not 0.
+
+        Parameters
+        ----------
+        grid : Grid
+            Geometry.
+        rsrp_dbm : ndarray of float32, shape (H, W)
+            RSRP in dBm.
+        count : ndarray of int32, shape (H, W)
+            Measurements in each pixel.
+        std_db : ndarray of float32, shape (H, W)
+            Sample standard deviation in dB; NaN where there is one measurement.
+
+        Returns
+        -------
+        SparseRaster
+            The measured pixels.
+        """
         pixel = np.flatnonzero(count)
         return cls(
             grid,
@@ -71,7 +88,20 @@ class SparseRaster:
 
     @classmethod
     def from_levels(cls, grid: Grid, rsrp_dbm: NDArray[np.floating]) -> SparseRaster:
-        """Keep the finite pixels of a dense array, shape (H, W), as one measurement each."""
+        """Keep the finite pixels of a dense array, shape (H, W), as one measurement each.
+
+        Parameters
+        ----------
+        grid : Grid
+            Geometry.
+        rsrp_dbm : ndarray, shape (H, W)
+            RSRP in dBm; NaN where nothing was measured.
+
+        Returns
+        -------
+        SparseRaster
+            The finite pixels.
+        """
         known = np.isfinite(rsrp_dbm)
         level_dbm = rsrp_dbm.astype(np.float32)
         return cls.from_dense(
@@ -105,20 +135,42 @@ class SparseRaster:
         return self.points_with(self.level_dbm)
 
     def points_with(self, value: FloatArray) -> Points:
-        """Give other values at the measured pixels, shape (N,)."""
+        """Give other values at the measured pixels, shape (N,).
+
+        Parameters
+        ----------
+        value : ndarray of float32, shape (N,)
+            One value for each measured pixel.
+
+        Returns
+        -------
+        Points
+            The values at the pixels.
+        """
         return Points(self.row, self.col, value)
 
     def band(self, rows: slice) -> RowBand:
-        """Read the RSRP of the measured pixels of some rows into memory."""
+        """Read the RSRP of the measured pixels of some rows into memory.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows of the grid.
+
+        Returns
+        -------
+        RowBand
+            The measured pixels of the rows.
+        """
         return self.points.band(rows, self.grid.shape[1])
 
     def bands(self) -> Iterator[RowBand]:
         """Read all measured pixels, a band of rows at a time.
 
-        Yields
-        ------
-        RowBand
-            From north to south, empty bands included. The pages of arrays on disk are dropped
+        Returns
+        -------
+        iterator of RowBand
+            Bands from north to south, empty ones included. The pages of arrays on disk are dropped
             as soon as a band is read.
         """
         return self.points.bands(self.grid.shape)
@@ -134,6 +186,7 @@ class SparseRaster:
         Returns
         -------
         ndarray of float32, shape (N,)
+            The values, on disk where they are many.
 
         Raises
         ------
@@ -143,19 +196,63 @@ class SparseRaster:
         return self.points.map_bands(self.grid.shape, function)
 
     def dense_rsrp_dbm(self, rows: slice | None = None) -> FloatArray:
-        """RSRP in dBm of all or some rows, shape (rows, W); NaN where nothing was measured."""
+        """RSRP in dBm of all or some rows, shape (rows, W); NaN where nothing was measured.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Rows of the grid; all if not given.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            RSRP in dBm; NaN where nothing was measured.
+        """
         return self.to_dense(self.level_dbm, rows, np.nan)
 
     def dense_count(self, rows: slice | None = None) -> NDArray[np.int32]:
-        """Measurements in each pixel of all or some rows, shape (rows, W)."""
+        """Measurements in each pixel of all or some rows, shape (rows, W).
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Rows of the grid; all if not given.
+
+        Returns
+        -------
+        ndarray of int32, shape (rows, W)
+            Number of measurements.
+        """
         return self.to_dense(self.count, rows, 0)
 
     def dense_std_db(self, rows: slice | None = None) -> FloatArray:
-        """Give the standard deviation in dB of all or some rows, shape (rows, W); or NaN."""
+        """Give the standard deviation in dB of all or some rows, shape (rows, W); or NaN.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Rows of the grid; all if not given.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            Sample standard deviation in dB; NaN where there are fewer than two measurements.
+        """
         return self.to_dense(self.std_db, rows, np.nan)
 
     def dense_observed(self, rows: slice | None = None) -> BoolArray:
-        """Whether each pixel of all or some rows was measured, shape (rows, W)."""
+        """Whether each pixel of all or some rows was measured, shape (rows, W).
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Rows of the grid; all if not given.
+
+        Returns
+        -------
+        ndarray of bool, shape (rows, W)
+            True where there is a measurement.
+        """
         return self.to_dense(np.broadcast_to(np.True_, len(self)), rows, False)
 
     def to_dense(
@@ -175,6 +272,7 @@ class SparseRaster:
         Returns
         -------
         ndarray, shape (rows, W)
+            The values, of the type of ``values``.
         """
         height, width = self.grid.shape
         chosen = slice(0, height) if rows is None else rows
@@ -185,7 +283,18 @@ class SparseRaster:
         return dense.reshape(-1, width)
 
     def select(self, kept: NDArray[np.bool_]) -> SparseRaster:
-        """Keep some of the measured pixels, by a mask of shape (N,)."""
+        """Keep some of the measured pixels, by a mask of shape (N,).
+
+        Parameters
+        ----------
+        kept : ndarray of bool, shape (N,)
+            True for the pixels to keep.
+
+        Returns
+        -------
+        SparseRaster
+            The kept pixels, on the same grid.
+        """
         return replace(
             self,
             pixel=self.pixel[kept],
@@ -198,6 +307,16 @@ class SparseRaster:
         """Give the measured pixels of some rows, as a slice of the arrays.
 
         Rows outside the grid are empty.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows, which may lie outside the grid.
+
+        Returns
+        -------
+        slice
+            Range of indices into ``pixel`` and the other arrays.
         """
         width = self.grid.shape[1]
         first, last = np.searchsorted(self.pixel, [rows.start * width, rows.stop * width])
@@ -210,6 +329,11 @@ class SparseRaster:
         ----------
         rows, cols : slice
             Rows and columns, which may lie outside the grid; nothing is measured there.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+            Indices into ``pixel`` and the other arrays, ascending.
         """
         height, width = self.grid.shape
         west, east = min(max(cols.start, 0), width), max(min(cols.stop, width), 0)
@@ -221,14 +345,36 @@ class SparseRaster:
         return np.asarray(skipped + np.arange(skipped.size), dtype=np.intp)
 
     def tile(self, tile: Tile) -> FloatArray:
-        """Give the RSRP of a tile in dBm, shape (size, size); NaN where nothing was measured."""
+        """Give the RSRP of a tile in dBm, shape (size, size); NaN where nothing was measured.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile of the grid.
+
+        Returns
+        -------
+        ndarray of float32, shape (size, size)
+            RSRP in dBm; NaN where nothing was measured.
+        """
         index = self.in_window(tile.rows, tile.cols)
         values = np.full((tile.size, tile.size), np.nan, dtype=np.float32)
         values[self.row[index] - tile.row, self.col[index] - tile.col] = self.level_dbm[index]
         return values
 
     def crop(self, rows: slice, cols: slice) -> SparseRaster:
-        """Cut out a window, which may lie outside the grid; nothing is measured there."""
+        """Cut out a window, which may lie outside the grid; nothing is measured there.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Rows and columns, which may lie outside the grid.
+
+        Returns
+        -------
+        SparseRaster
+            The measured pixels of the window, on its grid.
+        """
         index = self.in_window(rows, cols)
         width = cols.stop - cols.start
         row, col = (axis[index].astype(np.int64) for axis in (self.row, self.col))
@@ -247,6 +393,11 @@ class SparseRaster:
         ----------
         tiles : sequence of Tile
             Tiles, row by row as :meth:`Grid.tiles` gives them.
+
+        Returns
+        -------
+        ndarray of int, shape (len(tiles),)
+            Number of measured pixels in each tile.
         """
         counts = np.zeros(len(tiles), dtype=np.intp)
         last: slice | None = None

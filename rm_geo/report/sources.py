@@ -33,7 +33,20 @@ class PlanSource:
         return found
 
     def setting(self, group: str, name: str) -> Any:  # noqa: ANN401 - any value of JSON
-        """Give a setting; None if the index does not state it."""
+        """Give a setting; None if the index does not state it.
+
+        Parameters
+        ----------
+        group : str
+            Name of a group of settings, such as ``holes``.
+        name : str
+            Name of a setting of the group.
+
+        Returns
+        -------
+        object
+            The value; None if the index does not state it.
+        """
         settings = self.index.get("parameters", {}).get("settings", {})
         return settings.get(group, {}).get(name)
 

@@ -45,6 +45,15 @@ def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]
 
     What a kill leaves is always under the same name, which the next checkpoint overwrites.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+    state : TrainingState
+        Steps, random states and scores.
+    tensors : dict of str to Tensor
+        Weights and moments by name.
+
     Raises
     ------
     OutputError
@@ -77,7 +86,20 @@ def load_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
 def optimiser_tensors(
     optimiser: torch.optim.Optimizer, names: dict[Tensor, str]
 ) -> dict[str, Tensor]:
-    """Return the moments of an Adam optimiser by the names of its parameters."""
+    """Return the moments of an Adam optimiser by the names of its parameters.
+
+    Parameters
+    ----------
+    optimiser : torch.optim.Optimizer
+        An Adam optimiser.
+    names : dict of Tensor to str
+        Names of its parameters.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Moments and steps, as ``adam.<moment>.<parameter>``.
+    """
     found: dict[str, Tensor] = {}
     for parameter, moments in optimiser.state.items():
         for key in ("exp_avg", "exp_avg_sq", "step"):
@@ -88,7 +110,17 @@ def optimiser_tensors(
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]
 ) -> None:
-    """Restore the moments of an Adam optimiser; parameters without moments start with none."""
+    """Restore the moments of an Adam optimiser; parameters without moments start with none.
+
+    Parameters
+    ----------
+    optimiser : torch.optim.Optimizer
+        An Adam optimiser.
+    names : dict of Tensor to str
+        Names of its parameters.
+    tensors : dict of str to Tensor
+        What :func:`optimiser_tensors` returned.
+    """
     for parameter, name in names.items():
         if f"adam.step.{name}" not in tensors:
             continue

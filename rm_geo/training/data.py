@@ -151,6 +151,11 @@ def require_packages(packages: str, what: str) -> Iterator[None]:
     what : str
         Subject of the error message, in the plural.
 
+    Yields
+    ------
+    None
+        While the block runs.
+
     Raises
     ------
     DependencyError

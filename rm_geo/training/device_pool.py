@@ -18,7 +18,20 @@ _MAX_MEMORY_FRACTION: Final = 0.4
 
 
 def fits_device(sets: Sequence[SimulatedSet], device: torch.device) -> bool:
-    """Return whether sets fit the memory of a GPU together with a network; False for a CPU."""
+    """Estimate whether sets fit the memory of a GPU together with a network.
+
+    Parameters
+    ----------
+    sets : sequence of SimulatedSet
+        The sets.
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    bool
+        False for a CPU.
+    """
     if device.type != "cuda":
         return False
     free_bytes, _ = torch.cuda.mem_get_info(device)

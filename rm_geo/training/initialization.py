@@ -93,6 +93,15 @@ class Origin:
 def write_origin(config: TrainingConfig, folder: Path, origin: Origin) -> None:
     """Write configuration and origin of a training to its folder.
 
+    Parameters
+    ----------
+    config : TrainingConfig
+        The configuration.
+    folder : Path
+        Folder of the training.
+    origin : Origin
+        Software and data of the training.
+
     Raises
     ------
     OutputError
@@ -107,6 +116,13 @@ def require_same_config(config: TrainingConfig, folder: Path) -> None:
     """Check that a training is resumed with its own configuration.
 
     Budgets, learning rate, intervals and precision may differ, and the data may have been moved.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The present configuration.
+    folder : Path
+        Folder of the training, with its former configuration.
 
     Raises
     ------

@@ -110,13 +110,37 @@ def _directional_differences(image: Tensor) -> Tensor:
 
 
 def gradient_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Compute one minus the mean cosine similarity of four directional differences (MARS)."""
+    """Compute one minus the mean cosine similarity of four directional differences (MARS).
+
+    Parameters
+    ----------
+    prediction, target : Tensor, shape (B, 1, H, W)
+        The images.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The loss, 0..2.
+    """
     p, t = _directional_differences(prediction), _directional_differences(target)
     return 1.0 - functional.cosine_similarity(p, t, dim=1, eps=1e-6).mean()
 
 
 def focal_loss(prediction: Tensor, target: Tensor, buildings: Tensor) -> Tensor:
-    """Compute the squared error with weight 1 in buildings and 0.05 elsewhere (MARS)."""
+    """Compute the squared error with weight 1 in buildings and 0.05 elsewhere (MARS).
+
+    Parameters
+    ----------
+    prediction, target : Tensor, shape (B, 1, H, W)
+        The images.
+    buildings : Tensor, shape (B, 1, H, W)
+        1 in buildings, 0 elsewhere.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The loss.
+    """
     weight = 0.05 + 0.95 * buildings
     return ((prediction - target).square() * weight).mean()
 

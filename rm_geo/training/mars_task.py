@@ -99,7 +99,20 @@ def unit_map(crops: SceneCrops, shift_db: Tensor | float = 0.0) -> Tensor:
 
 
 def coarse_samples(fine: Tensor, scale: int) -> Tensor:
-    """Sample a map (B, 1, h, w) at the centres of blocks of ``scale`` pixels (MARS)."""
+    """Sample a map at the centres of blocks of pixels (MARS).
+
+    Parameters
+    ----------
+    fine : Tensor, shape (B, 1, h, w)
+        The map.
+    scale : int
+        Pixels along a block.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, h / scale, w / scale)
+        The samples.
+    """
     return fine[..., scale // 2 :: scale, scale // 2 :: scale].contiguous()
 
 

@@ -38,12 +38,12 @@ def _whole(value: object, kinds: Sequence[object]) -> object:
     return value
 
 
-def make_options(cls: type[T], values: object, section: str) -> T:
+def make_options(kind: type[T], values: object, section: str) -> T:
     """Make a dataclass from a section of a configuration.
 
     Parameters
     ----------
-    cls : type
+    kind : type
         A dataclass whose fields are numbers, strings, booleans, or pairs of numbers.
     values : object
         The section: a mapping of keys to values.
@@ -53,7 +53,7 @@ def make_options(cls: type[T], values: object, section: str) -> T:
     Returns
     -------
     object
-        An instance of ``cls``.
+        An instance of ``kind``.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def make_options(cls: type[T], values: object, section: str) -> T:
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"Section {section!r} must be a mapping of keys to values.")
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(kind)
     known: dict[str, Any] = {
         field.name: (hints[field.name], ... if field.default is MISSING else field.default)
-        for field in fields(cls)  # type: ignore[arg-type]
+        for field in fields(kind)  # type: ignore[arg-type]
     }
     unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
@@ -80,14 +80,14 @@ def make_options(cls: type[T], values: object, section: str) -> T:
             f"Unknown key in section {section!r}: {', '.join(unknown)}.",
             hint=f"Known: {', '.join(known)}.",
         )
-    model = create_model(cls.__name__, __base__=_Section, **known)
+    model = create_model(kind.__name__, __base__=_Section, **known)
     try:
         checked = model.model_validate(dict(values))
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
         raise ConfigError(f"{section}.{found['loc'][0]} {describe_problem(found)}.") from None
     try:
-        return cls(**{name: getattr(checked, name) for name in values})
+        return kind(**{name: getattr(checked, name) for name in values})
     except ConfigError as error:
         raise ConfigError(f"Section {section!r}: {error.message}", hint=error.hint) from error
 

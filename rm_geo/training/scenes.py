@@ -87,7 +87,22 @@ class CropSource(Protocol):
         """Side in pixels of the largest crop that can be drawn."""
 
     def draw(self, rng: np.random.Generator, batch: int, crop: int) -> SceneCrops:
-        """Draw ``batch`` crops of ``crop`` pixels."""
+        """Draw random crops.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        batch : int
+            Number of crops.
+        crop : int
+            Side of a crop in pixels.
+
+        Returns
+        -------
+        SceneCrops
+            The crops, on the device.
+        """
 
 
 class ScenePool:
@@ -346,9 +361,21 @@ def split_pairs(
 
 
 def oriented(image: Tensor, plan: CropPlan) -> Tensor:
-    """Mirror an image (h, w) left to right if planned, then rotate it by quarter turns.
+    """Mirror an image left to right if planned, then rotate it by quarter turns.
 
     Crops are oriented with torch in all pools, whether they are cut on the CPU or the GPU.
+
+    Parameters
+    ----------
+    image : Tensor, shape (h, w)
+        The image.
+    plan : CropPlan
+        Its orientation.
+
+    Returns
+    -------
+    Tensor, shape (h, w) or (w, h)
+        The oriented image.
     """
     return torch.rot90(image.flip(-1) if plan.mirror else image, plan.turns, (-2, -1))
 

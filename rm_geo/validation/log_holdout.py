@@ -95,6 +95,12 @@ class LogScore:
     auc, brier : float
         Of the method ``reported`` alone: area under the ROC curve, and mean square error of the
         probability, at all held-out visited places.
+
+    Examples
+    --------
+    >>> score = LogScore("knn", "all", 50.0, points=2000, missing=0, rmse_db=5.5, bias_db=0.1)
+    >>> f"{score.method}: {score.rmse_db} dB at {score.points} places"
+    'knn: 5.5 dB at 2000 places'
     """
 
     method: str
@@ -130,6 +136,14 @@ class LogValidation:
         Cells that were not judged, and why.
     sources : tuple of Path
         Files of the measurements; empty if they came from memory.
+
+    Examples
+    --------
+    >>> scores = [LogScore(name, "all", 50.0, points=2000, missing=0, rmse_db=rmse_db)
+    ...           for name, rmse_db in (("knn", 5.5), ("joint", 4.2))]
+    >>> result = LogValidation(tuple(scores), NoiseFloor(1.5, 2.1, 300), {"9": "3 places"})
+    >>> min(result.scores, key=lambda score: score.rmse_db).method
+    'joint'
     """
 
     scores: tuple[LogScore, ...]
@@ -206,6 +220,7 @@ def validate(
     Returns
     -------
     LogValidation
+        Errors by size of the blocks, cell and method, and the noise floor.
 
     Raises
     ------

@@ -86,7 +86,20 @@ class WorkerProgress(JsonConsole):
             raise CancelledError("Cancelled; nothing is left behind.")
 
     def event(self, name: str, **values: Any) -> None:  # noqa: ANN401 - JSON
-        """Emit an event of the worker."""
+        """Emit an event of the worker.
+
+        Parameters
+        ----------
+        name : str
+            Name of the event.
+        **values : object
+            Values that JSON can express.
+
+        Raises
+        ------
+        CancelledError
+            If the pipe is closed.
+        """
         self._emit(name, **values)
 
     def _emit(self, event: str, **values: Any) -> None:  # noqa: ANN401 - JSON

@@ -70,6 +70,15 @@ class ComparisonResult:
         Folder of the files; None if none were written.
     files : tuple of str
         Names of the files in it.
+
+    Examples
+    --------
+    >>> from rm_geo import Grid, RadioMap
+    >>> grid = Grid.create(500_000, 5_000_000, (40, 60), 5.0, 32633)
+    >>> first, second = (RadioMap(grid, np.full((40, 60), level)) for level in (-90.0, -87.0))
+    >>> result = compare(first, second)
+    >>> result.pooled["bias_db"], result.folder
+    (3.0, None)
     """
 
     cells: Mapping[str, Mapping[str, Any]]
@@ -111,6 +120,7 @@ def compare(
     Returns
     -------
     ComparisonResult
+        Statistics of each pair and of all together.
 
     Raises
     ------

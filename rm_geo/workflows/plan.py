@@ -58,6 +58,14 @@ class PlanResult:
         Folder of the files.
     index : mapping
         Content of ``plan.json``.
+
+    Examples
+    --------
+    >>> index = {"products": {"best_server": {"files": ["best_server.tif"]}},
+    ...          "not_made": {"overlap": "there is one cell only"}}
+    >>> result = PlanResult(Path("plan"), index)
+    >>> [path.name for path in result.files], result.not_made["overlap"]
+    (['best_server.tif', 'plan.json'], 'there is one cell only')
     """
 
     folder: Path
@@ -122,6 +130,7 @@ def make_plan(
     Returns
     -------
     PlanResult
+        The folder and the content of ``plan.json``.
 
     Raises
     ------
@@ -200,6 +209,15 @@ class PlanData:
         Rows of tables by file name.
     index : mapping
         As ``plan.json`` would be: definitions, units, statistics, and what could not be made.
+
+    Examples
+    --------
+    >>> from rm_geo import Grid, RadioMap
+    >>> grid = Grid.create(500_000, 5_000_000, (1, 3), 10.0, 32633)
+    >>> maps = RadioMapSet.of({"7": RadioMap(grid, [[-90, -100, -120]])})
+    >>> data = derive_products(maps, ["coverage"])
+    >>> data.rasters["coverage.tif"].values.tolist()
+    [[2.0, 3.0, 5.0]]
     """
 
     rasters: Mapping[str, Raster] = field(repr=False)
@@ -225,12 +243,17 @@ def derive_products(
     only : sequence of str
         Names of the products, such as ``best_server``, ``coverage``, ``holes`` or
         ``interference``, which are made with those that they need; all if empty.
-    settings, inputs, progress
-        As of :func:`make_plan`.
+    settings : PlanSettings, optional
+        Thresholds and options; the preset ``lte`` if not given.
+    inputs : PlanInputs, optional
+        Population raster, roads, polygons and measurements.
+    progress : Progress, optional
+        Receives the progress.
 
     Returns
     -------
     PlanData
+        Rasters, layers and tables by file name, and the index.
 
     Raises
     ------

@@ -133,6 +133,7 @@ def superresolve(
     Returns
     -------
     Refinement
+        The file, its grid and the name of the model.
 
     Raises
     ------

@@ -145,6 +145,11 @@ def list_models(root: Path | None = None, *, installed: bool | None = True) -> l
     ------
     ModelError
         If the index is not readable.
+
+    Examples
+    --------
+    >>> "radiocycle-drive-s" in [model.name for model in list_models()]
+    True
     """
     folder = models_root() if root is None else root
     records = [_record_of(entry, folder) for entry in read_index(folder).get("models", [])]
@@ -191,6 +196,8 @@ def find_model(
         A listed name, a ``.safetensors`` file, or a folder with ``model.safetensors``.
     kind : str, optional
         The kind of network that is needed.
+    root : Path, optional
+        Folder of the index (default: :func:`models_root`).
 
     Returns
     -------
@@ -201,6 +208,11 @@ def find_model(
     ------
     ModelError
         If it is unknown, of another kind, or no safetensors file.
+
+    Examples
+    --------
+    >>> find_model("superres-4x-s").kind
+    'mars'
     """
     if not str(name_or_path).strip():
         raise ModelError("The name of the model is empty.", hint="'rm-geo models list' shows all.")

@@ -54,6 +54,13 @@ def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:
         If the file is damaged, has another checksum, or does not fit its network.
     DependencyError
         If PyTorch is not installed.
+
+    Examples
+    --------
+    >>> from rm_geo import find_model
+    >>> network, record = load_network(find_model("superres-4x-s"))
+    >>> type(network).__name__, len(record.sha256)
+    ('MARS', 64)
     """
     require_torch("Loading a network")
     from rm_geo.zoo.safetensors import parse_tensors
