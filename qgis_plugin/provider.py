@@ -23,6 +23,7 @@ from .algorithms.superresolve import SuperResolveRadioMap
 from .algorithms.validate import ValidateMethods
 from .results import LayerFinisher
 from .settings import register_setting, unregister_setting
+from .worker_keeper import WorkerKeeper
 
 FOLDER = Path(__file__).resolve().parent
 ICON = str(FOLDER / "icon.svg")
@@ -34,6 +35,7 @@ class RmGeoProvider(QgsProcessingProvider):
 
     def __init__(self) -> None:
         super().__init__()
+        self.workers = WorkerKeeper()
         self._finishers: deque[list[LayerFinisher]] = deque(maxlen=_KEPT_RUNS)
 
     def keep(self, finishers: list[LayerFinisher]) -> None:
@@ -91,7 +93,8 @@ class RmGeoProvider(QgsProcessingProvider):
         return super().load()
 
     def unload(self) -> None:
-        """Remove the settings."""
+        """End the idle worker and remove the settings."""
+        self.workers.close()
         unregister_setting()
 
     def loadAlgorithms(self) -> None:

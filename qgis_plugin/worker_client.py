@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from .interpreter import SETTING_HELP
 
@@ -127,25 +127,12 @@ def run_job(
         If the listener cancelled the job. The worker has ended, and incomplete files are removed.
     """
     chosen = Listener() if listener is None else listener
-    worker = _Worker(python, environment)
+    worker = Worker(python, environment)
     try:
-        greeting = worker.wait(("hello",), chosen, hello_timeout_s)
-        _require_protocol(greeting, python)
-        chosen.hello(greeting)
-        worker.send(request)
-        answer = worker.wait(("result", "error"), chosen, None)
+        worker.greet(chosen, hello_timeout_s)
+        return worker.ask(request, chosen)
     finally:
         worker.end()
-    if answer["event"] == "result":
-        return answer
-    if answer.get("class") == "CancelledError":
-        raise WorkerCancelled
-    raise WorkerError(
-        str(answer.get("message", "")),
-        answer.get("hint"),
-        str(answer.get("class", "")),
-        answer.get("parameter"),
-    )
 
 
 def _require_protocol(greeting: Event, python: str) -> None:
@@ -167,25 +154,48 @@ def _require_protocol(greeting: Event, python: str) -> None:
     )
 
 
-class _Worker:
-    """The process, and the threads that read its output."""
+class Worker:
+    """A worker process, and the threads that read its output.
+
+    Parameters
+    ----------
+    python : str
+        Path of the interpreter with rm_geo.
+    environment : mapping, optional
+        Environment variables of the worker.
+
+    Attributes
+    ----------
+    is_ready : bool
+        Whether it can take another request: it has answered the last one, and in good order.
+
+    Raises
+    ------
+    WorkerError
+        If the interpreter cannot be run.
+    """
 
     def __init__(self, python: str, environment: Mapping[str, str] | None) -> None:
+        self.is_ready = False
         self._python = python
+        self._environment = None if environment is None else dict(environment)
+        self._patience_s = _END_S
+        self._package: tuple[str, int] | None = None
+        self._greeting: Event = {}
         self._scratch: tuple[str, list[str]] = ("", [])
         self._events: queue.Queue[Event | None] = queue.Queue()
-        self._has_greeted = False
         self._last_output: deque[str] = deque(maxlen=_LAST_LINES)
         # Windows: CREATE_NO_WINDOW. Elsewhere a new session, to end the process with its children.
         apart = {"creationflags": 0x08000000} if os.name == "nt" else {"start_new_session": True}
+        home = os.path.expanduser("~")
         try:
             self._process = subprocess.Popen(
                 [python, "-I", "-m", "rm_geo.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=None if environment is None else dict(environment),
-                cwd=os.path.expanduser("~") if os.path.isdir(os.path.expanduser("~")) else None,
+                env=self._environment,
+                cwd=home if os.path.isdir(home) else None,
                 **apart,  # type: ignore[arg-type]
             )
         except OSError as error:
@@ -201,17 +211,134 @@ class _Worker:
         for reader in self._readers:
             reader.start()
 
-    def send(self, request: Mapping[str, Any]) -> None:
-        """Send a request; :meth:`wait` reports a worker that has ended."""
-        line = json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n"
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except OSError:
-            pass
+    def greet(self, listener: Listener, timeout_s: float = _HELLO_S) -> None:
+        """Wait for the ``hello`` event.
 
-    def wait(self, names: Sequence[str], listener: Listener, timeout_s: float | None) -> Event:
+        Parameters
+        ----------
+        listener : Listener
+            Can cancel, and receives the event.
+        timeout_s : float
+            Time limit in seconds.
+
+        Raises
+        ------
+        WorkerError
+            If the worker does not answer or has another version of the protocol.
+        WorkerCancelled
+            If the listener cancelled.
+        """
+        self._greeting = self._wait(("hello",), listener, timeout_s)
+        _require_protocol(self._greeting, self._python)
+        self._package = _file_stamp(self._greeting.get("package"))
+        self.is_ready = True
+        listener.hello(self._greeting)
+
+    def ask(self, request: Mapping[str, Any], listener: Listener) -> Event:
+        """Run one job.
+
+        Parameters
+        ----------
+        request : mapping
+            The job; see ``rm_geo/worker/jobs.py``.
+        listener : Listener
+            Receives the events and can cancel the job.
+
+        Returns
+        -------
+        dict
+            The ``result`` event.
+
+        Raises
+        ------
+        WorkerError
+            If the job failed or the worker ended unexpectedly.
+        WorkerCancelled
+            If the listener cancelled.
+        """
+        self.is_ready = False
+        self._last_output.clear()
+        self._send(request)
+        try:
+            answer = self._wait(("result", "error"), listener, None)
+        except WorkerCancelled:
+            self.is_ready = self._has_cancelled()
+            raise
+        self._scratch = ("", [])  # the worker has removed it
+        self.is_ready = answer["event"] == "result" or bool(answer.get("expected"))
+        if answer["event"] == "result":
+            return answer
+        if answer.get("class") == "CancelledError":
+            raise WorkerCancelled
+        raise WorkerError(
+            str(answer.get("message", "")),
+            answer.get("hint"),
+            str(answer.get("class", "")),
+            answer.get("parameter"),
+        )
+
+    def greet_again(self, listener: Listener) -> None:
+        """Give another listener the ``hello`` event."""
+        listener.hello(self._greeting)
+
+    def is_current(self, python: str, environment: Mapping[str, str] | None) -> bool:
+        """Return whether the worker is what a new one with these values would be.
+
+        Parameters
+        ----------
+        python : str
+            Path of the interpreter.
+        environment : mapping, optional
+            Environment variables.
+
+        Returns
+        -------
+        bool
+            Also false if rm_geo was installed again since the worker started.
+        """
+        wanted = None if environment is None else dict(environment)
+        return (
+            python == self._python
+            and wanted == self._environment
+            and self._package == _file_stamp(self._greeting.get("package"))
+        )
+
+    def exit_reason(self) -> str | None:
+        """Return why the process has ended, or None while it runs."""
+        code = self._process.poll()
+        return None if code is None else _exit_reason(code)
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        """Send a request; :meth:`_wait` reports a worker that has ended."""
+        line = json.dumps(request, ensure_ascii=True).encode("ascii") + b"\n"
+        with contextlib.suppress(OSError):
+            self._stdin.write(line)
+            self._stdin.flush()
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        """Pipe to the process."""
+        return cast("IO[bytes]", self._process.stdin)
+
+    def _has_cancelled(self) -> bool:
+        """Cancel the job; return whether the worker stopped it and waits for the next one."""
+        self._send({"request": "cancel"})
+        deadline = time.monotonic() + self._patience_s
+        self._patience_s = 0.0
+        while (left_s := deadline - time.monotonic()) > 0.0:
+            try:
+                event = self._events.get(timeout=left_s)
+            except queue.Empty:
+                return False
+            if event is None:  # it has ended
+                return False
+            if event["event"] in ("result", "error"):
+                self._scratch, self._patience_s = ("", []), _END_S
+                return True
+            self._pass_on(event, Listener())
+        return False
+
+    def _wait(self, names: Sequence[str], listener: Listener, timeout_s: float | None) -> Event:
         """Process events until one of the named events."""
         begun = time.monotonic()
         while True:
@@ -230,7 +357,6 @@ class _Worker:
             if event is None:
                 raise self._unexpected_end()
             if event.get("event") in names:
-                self._has_greeted = True
                 return event
             self._pass_on(event, listener)
 
@@ -248,10 +374,10 @@ class _Worker:
 
     def end(self) -> None:
         """End the process, by force if necessary, and remove its incomplete files."""
-        assert self._process.stdin is not None
+        self.is_ready = False
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        if not self._has_ended(_END_S):
+            self._stdin.close()
+        if not self._has_ended(self._patience_s):
             self._signal_all("SIGTERM")
             if not self._has_ended(_TERMINATE_S):
                 self._signal_all("SIGKILL")
@@ -271,8 +397,8 @@ class _Worker:
                 stream.close()
 
     def _signal_all(self, name: str) -> None:
-        """Send a signal to the process and its children; on Windows, kill the process."""
-        if os.name == "nt":
+        """Send a signal to the process and its children; without signals, kill the process."""
+        if not hasattr(os, "killpg"):  # Windows
             self._process.kill()
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -288,8 +414,7 @@ class _Worker:
 
     def _read_events(self) -> None:
         """Put all events into the queue, and None at the end."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in cast("IO[bytes]", self._process.stdout):
             try:
                 event = json.loads(line.decode("utf-8", "surrogatepass"))
             except ValueError:
@@ -302,8 +427,7 @@ class _Worker:
 
     def _read_stderr(self) -> None:
         """Store the last lines of standard error."""
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in cast("IO[bytes]", self._process.stderr):
             self._last_output.append(line.decode("utf-8", "replace").rstrip())
 
     def _unexpected_end(self) -> WorkerError:
@@ -322,7 +446,7 @@ class _Worker:
                 "NoRmGeoError",
             )
         output = f" Its last output:\n{words}" if words else " It wrote no message."
-        if not self._has_greeted:
+        if not self._greeting:
             return WorkerError(
                 f"rm_geo ended unexpectedly while it started ({_exit_reason(code)}).{output}",
                 f"Is {self._python} the Python of the environment in which rm_geo is installed? "
@@ -335,6 +459,14 @@ class _Worker:
             "'Check environment', and report this message with its result.",
             "WorkerDiedError",
         )
+
+
+def _file_stamp(path: object) -> tuple[str, int] | None:
+    """Return what changes when a file is replaced, or None if there is no such file."""
+    try:
+        return str(path), os.stat(str(path)).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _exit_reason(code: int | None) -> str:

@@ -149,9 +149,12 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         try:
             interpreter = current_interpreter()
             listener = FeedbackListener(feedback, interpreter)
-            return run_job(
+            workers = getattr(self.provider(), "workers", None)
+            run = run_job if workers is None else workers.run
+            answer: Event = run(
                 interpreter.path, request, listener, environment=worker_environment(os.environ)
             )
+            return answer
         except WorkerCancelled:
             raise QgsProcessingException("Cancelled; no incomplete files are left.") from None
         except WorkerError as error:

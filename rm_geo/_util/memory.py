@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
+import sys
 from typing import Final
 
 _GC_THRESHOLD: Final = 50_000
@@ -40,6 +41,19 @@ def release_arrow_pool() -> None:
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
+
+
+def release_memory() -> None:
+    """Return all free memory to the system, for a process that waits for its next job.
+
+    Examples
+    --------
+    >>> release_memory()
+    """
+    gc.collect()
+    if "pyarrow" in sys.modules:
+        release_arrow_pool()
+    trim_malloc()
 
 
 def tune_gc() -> None:

@@ -4,8 +4,9 @@
 events. Requests and events are JSON objects, one per line:
 
 ``hello``
-    ``protocol`` (integer), ``version``, ``python``, ``executable``, ``device`` (a guess,
-    see :mod:`rm_geo.devices`), ``models`` and ``methods``.
+    ``protocol`` (integer), ``version``, ``python``, ``executable``, ``package`` (a file of rm_geo,
+    which an update replaces), ``device`` (a guess, see :mod:`rm_geo.devices`), ``models`` and
+    ``methods``.
 ``start``, ``progress``, ``finish``
     Start of a stage with ``label``, ``total`` and ``unit``; the number ``done``; end of the stage.
 ``log``
@@ -18,14 +19,19 @@ events. Requests and events are JSON objects, one per line:
     ``kind``, ``cell`` and ``tags``, those of planning also with ``classes`` (see
     :mod:`rm_geo.worker.layers`). Last event of a successful request.
 ``error``
-    ``class``, ``message``, ``hint`` and ``parameter``, the invalid option or null. Messages
-    name options by the library's keywords in backticks, see :mod:`rm_geo.errors`. Last event of
-    a failed request.
+    ``class``, ``message``, ``hint``, ``parameter``, the invalid option or null, and ``expected``:
+    false for a fault of rm_geo, of a library or of the machine, after which a new worker is
+    better than this one. Messages name options by the library's keywords in backticks, see
+    :mod:`rm_geo.errors`. Last event of a failed request.
 
 A request has the name of a job under ``request`` (see :mod:`rm_geo.worker.jobs`) and the arguments
-of the job. Jobs that write files need ``output``, the output folder. The end of standard input
-cancels the running job and ends the worker, so that it never outlives the program that started
-it.
+of the job. Jobs that write files need ``output``, the output folder. A worker answers any number of
+requests, one after the other, so that only the first of them waits for imports.
+
+The request ``cancel`` cancels the running job and those that wait; the last event of each is then
+an ``error`` of the class ``CancelledError``. Without a job it has no effect. A job that does not
+stop in time ends the worker. The end of standard input cancels in the same way and ends the worker,
+so that it never outlives the program that started it.
 """
 
 from __future__ import annotations
@@ -44,12 +50,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import rm_geo
 from rm_geo._util.console import JsonConsole, json_line
 from rm_geo._util.error_report import explain
-from rm_geo._util.memory import tune_gc
+from rm_geo._util.memory import release_memory, tune_gc
 from rm_geo._version import __version__
 from rm_geo.devices import likely_device
-from rm_geo.errors import CancelledError, ModelError, UsageError, with_known_paths
+from rm_geo.errors import (
+    CancelledError,
+    DeviceError,
+    ModelError,
+    RmGeoError,
+    UsageError,
+    with_known_paths,
+)
 from rm_geo.worker.jobs import JOBS, WITHOUT_FILES
 from rm_geo.worker.staging import Staging
 
@@ -129,10 +143,14 @@ class Worker:
         self._requests = requests
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._cancelled = threading.Event()
+        self._progress = WorkerProgress(answers, self._cancelled)
+        self._staging: Staging | None = None
+        # All below is changed under the lock.
+        self._state_lock = threading.Lock()
+        self._unanswered = 0
         self._is_idle = threading.Event()
         self._is_idle.set()
-        self._staging: Staging | None = None
-        self._progress = WorkerProgress(answers, self._cancelled)
+        self._is_closed = False
 
     def serve(self) -> None:
         """Emit ``hello`` and answer requests until the end of input."""
@@ -140,16 +158,31 @@ class Worker:
         with contextlib.suppress(CancelledError):
             self._progress.event("hello", **hello())
             while (line := self._lines.get()) is not None:
-                self._is_idle.clear()
                 self._answer(line)
-                self._is_idle.set()
+                self._note_answer()
+                release_memory()
 
     def _listen(self) -> None:
         """Read requests; at the end of input, cancel the job and end the process."""
         for line in _lines_of(self._requests):
+            if _is_cancel(line):
+                self._cancel()
+                continue
+            with self._state_lock:
+                self._unanswered += 1
+                self._is_idle.clear()
             self._lines.put(line)
-        self._cancelled.set()
+        with self._state_lock:
+            self._is_closed = True
         self._lines.put(None)
+        self._cancel()
+
+    def _cancel(self) -> None:
+        """Cancel the running job; end the process if it does not stop in time."""
+        with self._state_lock:
+            if self._is_idle.is_set():
+                return
+            self._cancelled.set()
         if self._is_idle.wait(_GRACE_S):
             return
         # The job is inside a long call that does not check for cancellation.
@@ -157,14 +190,19 @@ class Worker:
             self._staging.discard()
         os._exit(CancelledError.exit_code)
 
+    def _note_answer(self) -> None:
+        """Count an answered request; after the last one, jobs are no longer cancelled."""
+        with self._state_lock:
+            self._unanswered -= 1
+            if self._unanswered == 0:
+                if not self._is_closed:
+                    self._cancelled.clear()
+                self._is_idle.set()
+
     def _answer(self, line: bytes) -> None:
         """Run one request; every exception becomes an ``error`` event."""
         try:
             self._carry_out(_parse(line))
-        except CancelledError as error:
-            with contextlib.suppress(CancelledError):
-                self._fail(error)
-            raise
         except Exception as error:  # internal errors are reported too
             self._fail(error)
 
@@ -207,6 +245,7 @@ class Worker:
             message=with_known_paths(explanation.message, names),
             hint=explanation.hint and with_known_paths(explanation.hint, names),
             parameter=explanation.parameter,
+            expected=isinstance(error, RmGeoError) and not isinstance(error, DeviceError),
         )
 
 
@@ -234,11 +273,20 @@ def hello() -> dict[str, Any]:
         "version": __version__,
         "python": platform.python_version(),
         "executable": sys.executable,
+        "package": rm_geo.__file__,
         "device": likely_device(),
         "models": models,
         "models_problem": problem,
         "methods": [{"name": m.name, "summary": m.summary} for m in list_methods()],
     }
+
+
+def _is_cancel(line: bytes) -> bool:
+    """Return whether a request is to cancel the running job."""
+    try:
+        return _parse(line).get("request") == "cancel"
+    except UsageError:
+        return False
 
 
 def _parse(line: bytes) -> dict[str, Any]:

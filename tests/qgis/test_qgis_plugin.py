@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from qgis_plugin.inspection_report import inspection_html
@@ -21,6 +22,7 @@ from qgis_plugin.interpreter import (
 )
 from qgis_plugin.labels import LABELS, with_labels
 from qgis_plugin.worker_client import PROTOCOL, Listener, WorkerCancelled, WorkerError, run_job
+from qgis_plugin.worker_keeper import WorkerKeeper
 from rm_geo.cli.option_names import option_names
 from rm_geo.estimators.registry import list_methods
 from rm_geo.planning.export import FORMATS
@@ -29,6 +31,7 @@ from rm_geo.planning.settings import PRESETS
 from rm_geo.progress import SilentProgress
 from rm_geo.qgis.option_descriptions import FILE, options_text
 from rm_geo.worker import jobs, service
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "qgis_plugin"
@@ -230,6 +233,132 @@ class TestClient:
         assert {"numpy", "rasterio"} <= names
 
 
+# A worker that answers "fail", "break" and "wait" as its name says, and all else with its process.
+SERVING = (
+    hello()
+    + """
+    while read request; do
+        case "$request" in
+        *fail*) echo '{"event": "error", "class": "InputError", "expected": true}';;
+        *break*) echo '{"event": "error", "class": "RuntimeError", "expected": false}';;
+        *die*) kill -9 $$;;
+        *wait*) read cancel; echo '{"event": "error", "class": "CancelledError"}';;
+        *) echo "{\\"event\\": \\"result\\", \\"pid\\": $$}";;
+        esac
+    done"""
+)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the false workers are shell scripts")
+class TestKeeper:
+    @pytest.fixture
+    def python(self, tmp_path):
+        return script(tmp_path, SERVING)
+
+    @pytest.fixture
+    def keeper(self):
+        keeper = WorkerKeeper()
+        yield keeper
+        keeper.close()
+
+    def pid(self, keeper, python, **more):
+        listener = Recorder()
+        answer = keeper.run(python, {"request": "pid"}, listener, **more)
+        assert listener.said[-1] == ("hello", "9.9"), "every run says what it runs in"
+        return answer["pid"]
+
+    def test_one_worker_runs_many_jobs_and_ends_with_the_keeper(self, keeper, python):
+        self.pid(keeper, python)
+        threads, descriptors = threading.active_count(), open_descriptors()
+        pids = {self.pid(keeper, python) for _ in range(5)}
+        assert len(pids) == 1
+        assert (threading.active_count(), open_descriptors()) == (threads, descriptors)
+        keeper.close()
+        assert not psutil.pid_exists(pids.pop())
+        first, second = self.pid(keeper, python), self.pid(keeper, python)
+        assert first != second, "a closed keeper keeps nothing"
+
+    def test_the_worker_is_kept_if_a_job_fails_but_not_if_the_worker_is_at_fault(
+        self, keeper, python
+    ):
+        pid = self.pid(keeper, python)
+        for request, is_kept in (("fail", True), ("break", False), ("die", False)):
+            with pytest.raises(WorkerError):
+                keeper.run(python, {"request": request}, Listener())
+            new = self.pid(keeper, python)
+            assert (new == pid) == is_kept, request
+            pid = new
+
+    def test_a_worker_that_stops_when_cancelled_is_kept(self, keeper, python):
+        pid = self.pid(keeper, python)
+        with pytest.raises(WorkerCancelled):
+            keeper.run(python, {"request": "wait"}, Recorder(cancel_after_s=0.1))
+        assert self.pid(keeper, python) == pid
+
+    def test_a_worker_that_ended_while_idle_is_reported_and_replaced(self, keeper, python):
+        psutil.Process(self.pid(keeper, python)).kill()
+        wait_until(lambda: keeper._idle.exit_reason() is not None, "the end of the worker")
+        listener = Recorder()
+        assert keeper.run(python, {"request": "pid"}, listener)["event"] == "result"
+        kind, text = listener.said[0]
+        assert kind == "log"
+        assert text.startswith("Warning: the idle worker of rm_geo ended unexpectedly (signal")
+
+    def test_an_idle_worker_ends_after_some_time(self, python):
+        keeper = WorkerKeeper(idle_s=0.05)
+        threads = threading.active_count()
+        pid = self.pid(keeper, python)
+        wait_until(lambda: not psutil.pid_exists(pid), "the end of the worker")
+        wait_until(lambda: threading.active_count() == threads, "the end of its threads")
+        assert self.pid(keeper, python) != pid
+        keeper.close()
+
+    def test_another_interpreter_or_environment_gets_a_worker_of_its_own(self, keeper, tmp_path):
+        pids = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            pids.append(self.pid(keeper, script(tmp_path / name, SERVING)))
+        python = str(tmp_path / "b" / "python")
+        pids.append(self.pid(keeper, python, environment={"PATH": os.environ["PATH"], "X": "1"}))
+        assert len(set(pids)) == 3
+
+    def test_an_updated_rm_geo_is_not_run_by_an_old_worker(self, keeper, tmp_path):
+        package = tmp_path / "__init__.py"
+        package.write_text("")
+        greeting = json.dumps({**json.loads(hello()[6:-1]), "package": str(package)})
+        python = script(tmp_path, SERVING.replace(hello(), f"echo '{greeting}'"))
+        pid = self.pid(keeper, python)
+        assert self.pid(keeper, python) == pid
+        os.utime(package, (1, 1))
+        assert self.pid(keeper, python) != pid
+
+    def test_jobs_at_the_same_time_have_workers_of_their_own(self, keeper, python):
+        pid = self.pid(keeper, python)
+        waiting = Recorder(cancel_after_s=None)
+
+        def wait():
+            with pytest.raises(WorkerCancelled):
+                keeper.run(python, {"request": "wait"}, waiting)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_until(lambda: waiting.beats > 0, "the first job")
+        assert self.pid(keeper, python) != pid
+        waiting.cancel_after_s = 0.0
+        thread.join()
+        assert self.pid(keeper, python) != pid, "one idle worker is kept, the other is ended"
+        assert not psutil.pid_exists(pid)
+
+    def test_without_process_groups_a_worker_is_killed_all_the_same(
+        self, keeper, tmp_path, monkeypatch
+    ):
+        for name in ("killpg", "fork", "getpgid", "setsid"):
+            monkeypatch.delattr(os, name)
+        python = script(tmp_path, f"{hello()}; read request; trap '' TERM; while :; do :; done")
+        with pytest.raises(WorkerCancelled):
+            keeper.run(python, {"request": "x"}, Recorder(cancel_after_s=0.1))
+
+
 class TestAgreement:
     def test_plugin_and_library_use_the_same_protocol(self):
         assert PROTOCOL == service.PROTOCOL
@@ -269,7 +398,7 @@ class TestAgreement:
                     for key, value in zip(node.keys, node.values, strict=True):
                         if isinstance(key, ast.Constant) and key.value == "request":
                             asked.add(value.value)
-        assert asked == set(jobs.JOBS)
+        assert asked == {*jobs.JOBS, "cancel"}
 
     def test_messages_name_parameters_by_their_labels(self):
         assert with_labels("Name it with `rsrp_column`.") == (

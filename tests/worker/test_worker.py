@@ -1,11 +1,14 @@
 """The worker: JSON lines in and out, the same bytes as the commands, and no way to outlive us."""
 
 import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +19,12 @@ from click.testing import CliRunner
 from pyproj import CRS
 
 from rm_geo.cli.group import rm_geo
+from rm_geo.errors import InputError
 from rm_geo.estimators.registry import list_methods
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
-from rm_geo.worker.service import PROTOCOL
+from rm_geo.worker import jobs
+from rm_geo.worker.service import PROTOCOL, Worker
 from rm_geo.zoo.catalog import list_models
 from tests.support.measurements import drive_frame, write_frame
 from tests.support.waiting import HANG_S
@@ -308,6 +313,77 @@ def start_long_job(conversation, measurements, output):
     conversation.process.stdin.flush()
     while (event := conversation.next())["event"] != "start":
         assert event["event"] in {"scratch", "log"}, event
+
+
+def test_a_cancelled_job_stops_and_the_worker_takes_the_next_one(monkeypatch):
+    def forever(_values, _folder, progress):
+        progress.log("begun")
+        while True:
+            progress.check()
+            time.sleep(0.001)
+
+    monkeypatch.setitem(jobs.JOBS, "check", forever)
+    monkeypatch.setitem(jobs.JOBS, "inspect", lambda *_: {"fine": True})
+    requests, here = os.pipe()
+    there, answers = os.pipe()
+    with os.fdopen(answers, "w") as written, os.fdopen(there) as read:
+        thread = threading.Thread(target=Worker(requests, written).serve)
+        thread.start()
+
+        def send(name):
+            os.write(here, json.dumps({"request": name}).encode() + b"\n")
+
+        def receive():
+            return json.loads(read.readline())
+
+        assert receive()["event"] == "hello"
+        for _ in range(3):
+            send("cancel")  # nothing runs
+            send("check")
+            assert receive()["message"] == "begun"
+            send("cancel")
+            event = receive()
+            assert (event["class"], event["expected"]) == ("CancelledError", True)
+            send("inspect")
+            assert receive()["fine"]
+        send("check")
+        assert receive()["message"] == "begun"
+        os.close(here)
+        assert receive()["class"] == "CancelledError"
+        thread.join(HANG_S)
+        assert not thread.is_alive()
+    os.close(requests)
+
+
+def test_faults_are_told_apart_from_bad_input(monkeypatch):
+    def fault(*_):
+        raise RuntimeError("CUDA error")
+
+    def wrong(*_):
+        raise InputError("no rows")
+
+    requests, here = os.pipe()
+    os.write(here, b'{"request": "check"}\n{"request": "inspect"}\n')
+    os.close(here)
+    monkeypatch.setitem(jobs.JOBS, "check", fault)
+    monkeypatch.setitem(jobs.JOBS, "inspect", wrong)
+    answers = io.StringIO()
+    Worker(requests, answers).serve()
+    os.close(requests)
+    _, first, second = (json.loads(line) for line in answers.getvalue().splitlines())
+    assert (first["class"], first["expected"]) == ("RuntimeError", False)
+    assert (second["class"], second["expected"]) == ("InputError", True)
+
+
+def test_the_second_run_of_a_worker_gives_the_same_bytes_and_holds_no_files(
+    worker, measurements, tmp_path
+):
+    request = {"request": "predict", "measurements": str(measurements), "options": OPTIONS}
+    for name in ("first", "second"):
+        assert worker.ask(**request, output=str(tmp_path / name))[-1]["event"] == "result"
+    assert bytes_in(tmp_path / "second") == bytes_in(tmp_path / "first") != {}
+    opened = psutil.Process(worker.process.pid).open_files()
+    assert [file.path for file in opened if file.path.startswith(str(tmp_path))] == []
 
 
 def test_end_of_input_cancels_a_running_job_and_leaves_nothing(worker, tmp_path):
