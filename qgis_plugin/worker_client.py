@@ -189,7 +189,8 @@ class Worker:
         apart = {"creationflags": 0x08000000} if os.name == "nt" else {"start_new_session": True}
         home = os.path.expanduser("~")
         try:
-            self._process = subprocess.Popen(
+            # The program is what the user chose as the interpreter; there is no shell.
+            self._process = subprocess.Popen(  # nosec B603 # a list of arguments, none from data
                 [python, "-I", "-m", "rm_geo.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -245,8 +245,7 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
 
     def reading(self, run: Run) -> dict[str, Any]:
         """Return the part of the request that selects the measurements."""
-        measurements = run.file_of(self._input)
-        assert measurements is not None
+        measurements = run.required_file_of(self._input)
         options = {
             "layer": measurements.layer,
             "rsrp_column": run.text("RSRP_FIELD"),

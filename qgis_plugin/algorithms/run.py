@@ -10,6 +10,7 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingUtils,
 )
@@ -132,3 +133,12 @@ class Run:
     def file_of(self, layer: VectorInput | None) -> VectorFile | None:
         """Return the file of a layer, exported if necessary."""
         return None if layer is None else layer.as_file(self.scratch, self.feedback)
+
+    def required_file_of(self, layer: VectorInput | None) -> VectorFile:
+        """Return the file of a layer that has to be given."""
+        found = self.file_of(layer)
+        if found is None:
+            raise QgsProcessingException(
+                "A layer of the input is missing.\nChoose it, and run again."
+            )
+        return found

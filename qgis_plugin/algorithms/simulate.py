@@ -133,8 +133,7 @@ class SimulateRadioMap(RmGeoAlgorithm):
         """Run the job ``simulate``."""
         self.check_outputs(run, ("RADIO_MAP",))
         folder = run.folder("OUTPUT")
-        buildings, sites = run.file_of(self._buildings), run.file_of(self._sites)
-        assert buildings is not None
+        buildings, sites = run.required_file_of(self._buildings), run.file_of(self._sites)
         request = {
             "request": "simulate",
             "output": folder,

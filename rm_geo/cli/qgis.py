@@ -120,12 +120,38 @@ def status_command(profile: str | None, profiles_path: Path | None, console: Con
     metavar="FILE|DIR",
     help="The zip, or the folder that gets it; here if not given.",
 )
+@click.option(
+    "--for-repository",
+    is_flag=True,
+    help="Check what the plugin repository of QGIS checks; refuse with all findings.",
+)
+@click.option(
+    "--metadata",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File like metadata.txt with the owner's fields, those of the options below.",
+)
+@click.option("--author", metavar="TEXT", help="Author, in the metadata of the plugin.")
+@click.option("--email", metavar="TEXT", help="Address to which the repository writes.")
+@click.option("--homepage", metavar="URL", help="Web page of the project.")
+@click.option("--tracker", metavar="URL", help="Where faults are reported.")
+@click.option("--repository", metavar="URL", help="Where the source code is.")
 @console_options
-def package_command(output: Path, console: Console) -> None:
+def package_command(
+    output: Path,
+    for_repository: bool,
+    metadata: Path | None,
+    console: Console,
+    **owner: str | None,
+) -> None:
     """Write the zip for QGIS's plugin manager and the plugin repository."""
     from rm_geo.qgis.bundle import plugin_files, write_zip
+    from rm_geo.qgis.repository import read_owner, require_acceptable, with_owner
 
-    files = plugin_files()
+    files = with_owner(plugin_files(), {} if metadata is None else read_owner(metadata))
+    files = with_owner(files, owner)
+    if for_repository:
+        require_acceptable(files)
     path = write_zip(output, files)
     console.result({"file": path, "files": len(files)}, f"{path}: {len(files)} files")
 

@@ -108,6 +108,30 @@ def write_zip(target: Path, files: Mapping[str, bytes]) -> Path:
     """
     if target.suffix.lower() != ".zip":
         target = target / f"{FOLDER}-{__version__}.zip"
+    prepare_output_folder(target.parent)
+    with replacing(target) as part:
+        part.write_bytes(zip_bytes(files))
+    return target
+
+
+def zip_bytes(files: Mapping[str, bytes]) -> bytes:
+    """Compress the files of the plugin; equal files give equal bytes.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        See :func:`plugin_files`.
+
+    Returns
+    -------
+    bytes
+        A zip with one folder.
+
+    Examples
+    --------
+    >>> zip_bytes({"__init__.py": b""})[:2]
+    b'PK'
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in sorted(files.items()):
@@ -115,7 +139,4 @@ def write_zip(target: Path, files: Mapping[str, bytes]) -> Path:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
-    prepare_output_folder(target.parent)
-    with replacing(target) as part:
-        part.write_bytes(buffer.getvalue())
-    return target
+    return buffer.getvalue()
