@@ -1,13 +1,16 @@
-"""Runs: cancelled, killed workers reported, no growth of QGIS's memory."""
+"""Runs: cancelled, killed workers reported, no growth of QGIS's memory; names of QGIS."""
 
+import importlib
 import os
 import signal
 import stat
 import subprocess
 import threading
 import time
+import unittest
 
-from harness import FAST, Feedback, QgisTestCase, main, registry
+from harness import FAST, PLUGINS, Feedback, QgisTestCase, main, registry
+from imported_names import missing_names
 from qgis.core import QgsProcessingException
 
 FOREVER = {"METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000, "REACH": 100.0}
@@ -32,6 +35,16 @@ def resident_kib():
 def keeper():
     """What keeps the idle worker of the plugin."""
     return registry.providerById("rm_geo").workers
+
+
+class NamesTests(unittest.TestCase):
+    def test_every_name_of_the_plugin_exists_in_this_qgis(self):
+        def owners(name):
+            return [importlib.import_module(name)] if name.startswith("qgis.") else []
+
+        for path in sorted((PLUGINS / "rm_geo_qgis").rglob("*.py")):
+            with self.subTest(path=path.name):
+                self.assertEqual(missing_names(path.read_text("utf-8"), owners), [])
 
 
 class RunTests(QgisTestCase):
