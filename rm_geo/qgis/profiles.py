@@ -69,7 +69,8 @@ def profile_roots(
     Returns
     -------
     list of (Path, int)
-        Folders with the major version of QGIS, the most common first.
+        Folders with the major version of QGIS, the most common first. The version of a folder
+        of another name is that of the settings in it that were changed last, or 3.
 
     Examples
     --------
@@ -81,7 +82,8 @@ def profile_roots(
     system = sys.platform if platform is None else platform
     user = Path.home() if home is None else home
     if custom := variables.get("QGIS_CUSTOM_CONFIG_PATH"):
-        return [(Path(custom) / "profiles", 3)]
+        root = Path(custom) / "profiles"
+        return [(root, _major_of(root))]
     if system == "win32":
         bases = [Path(variables.get("APPDATA") or user / "AppData" / "Roaming") / "QGIS"]
     elif system == "darwin":
@@ -305,7 +307,21 @@ def _given_root(path: Path) -> tuple[Path, int]:
     """Accept a folder of profiles, or its parent, which QGIS's option names."""
     inner = path / "profiles"
     root = inner if inner.is_dir() or path.name != "profiles" else path
-    return root, 4 if "QGIS4" in root.parts else 3
+    return root, _major_of(root)
+
+
+def _major_of(root: Path) -> int:
+    """Major version of the QGIS of a folder, by its name or by the settings of its profiles."""
+    for major in MAJORS:
+        if f"QGIS{major}" in root.parts:
+            return major
+    changed = {
+        major: max(
+            (path.stat().st_mtime for path in root.glob(f"*/QGIS/QGIS{major}.ini")), default=0.0
+        )
+        for major in MAJORS
+    }
+    return max(MAJORS, key=lambda major: changed[major])
 
 
 def _default_name(root: Path) -> str:

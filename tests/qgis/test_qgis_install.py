@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -193,6 +194,21 @@ def test_profiles_are_looked_for_where_each_system_keeps_them(platform, expected
 def test_the_variable_of_qgis_overrides_all(tmp_path):
     roots = profile_roots({"QGIS_CUSTOM_CONFIG_PATH": str(tmp_path)})
     assert roots == [(tmp_path / "profiles", 3)]
+
+
+def test_a_folder_of_another_name_has_the_major_version_of_its_settings(root, tmp_path):
+    variables = {"QGIS_CUSTOM_CONFIG_PATH": str(root)}
+    assert profile_roots(variables) == [(root / "profiles", 3)]
+    new = root / "profiles" / "default" / "QGIS" / "QGIS4.ini"
+    new.write_text(SETTINGS)
+    os.utime(new, (2e9, 2e9))  # QGIS 4 was started in it after QGIS 3
+    assert profile_roots(variables) == [(root / "profiles", 4)]
+    (status,) = run(root, "install")["profiles"]
+    assert status["is_enabled"]
+    assert "rm_geo_qgis=true" in new.read_text()
+    assert settings_of(root) == SETTINGS
+    assert run(root, "uninstall")["removed"] == ["default"]
+    assert new.read_text() == SETTINGS
 
 
 def test_the_zip_is_one_folder_with_metadata_and_licence_and_always_the_same(tmp_path):
