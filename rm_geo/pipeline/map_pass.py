@@ -25,7 +25,7 @@ from rm_geo.pipeline.tile_pass import BlendedCell
 from rm_geo.products.rows import CellRows
 from rm_geo.raster.bands import RowBand
 from rm_geo.raster.fill import fill_gaps
-from rm_geo.raster.reach import reach_rows
+from rm_geo.raster.reach import MeasuredDistance, reach_rows
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
@@ -73,6 +73,7 @@ class _MapPass:
     options: MapOptions
     residuals: ResidualField | None
     idw_baseline: IdwBaseline | None
+    distance: MeasuredDistance | None
 
     def on_band(self, band: RowBand) -> CellRows:
         """Compute one band: fill gaps, correct, combine with the baseline, cut at the reach."""
@@ -86,7 +87,10 @@ class _MapPass:
                 rsrp_dbm = apply_correction(rsrp_dbm, measured_dbm, self.residuals.on_rows(rows))
             if self.idw_baseline is not None:
                 baseline_dbm = self.idw_baseline.on_rows(rows, measured_dbm, in_reach)
-                rsrp_dbm = combine_rows(rsrp_dbm, baseline_dbm, self.options.method_weight)
+                distance_px = None if self.distance is None else self.distance.on_rows(rows)
+                rsrp_dbm = combine_rows(
+                    rsrp_dbm, baseline_dbm, self.options.method_weight, distance_px
+                )
         probability = self.blended.building_rows(rows)
         if probability is not None:
             probability = _cut(np.clip(probability, 0.0, 1.0), in_reach)
@@ -138,14 +142,16 @@ def map_rows(
     OutputError
         If the disk for temporary files is full.
     """
-    residuals, idw_baseline = None, None
+    residuals, idw_baseline, distance = None, None, None
     if options.kriging is not None:
         residuals = _fit_residuals(sparse, blended, options.kriging, options.reach_m)
         check()
         if not options.method_weight.alone:
             idw_baseline = fit_idw_baseline(sparse, options.kriging, options.facts)
+            if options.method_weight.limit_px is not None:
+                distance = MeasuredDistance.fit(sparse)
     trim_malloc()
-    map_pass = _MapPass(sparse, blended, options, residuals, idw_baseline)
+    map_pass = _MapPass(sparse, blended, options, residuals, idw_baseline, distance)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-map") as pool:
         waiting: deque[Future[CellRows]] = deque()
         for band in sparse.bands():

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
-from rm_geo._types import BoolArray
+from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.fft import convolve, kernel_spectrum, padded_shape, periodic_disk
 from rm_geo._util.row_blocks import extend_rows
 from rm_geo.raster.blocks import split_blocks
+from rm_geo.raster.resample import resample_rows
 from rm_geo.raster.sparse import SparseRaster
 
 _BLOCKS_PER_REACH: Final = 16
 """Coarse blocks along the reach. They decide all pixels except a narrow rim."""
+
+_COARSE_SIDE: Final = 2048
+"""Largest number of blocks along a side of a field of distances; bounds the memory."""
 
 _WINDOW_PX: Final = 1024
 """Minimum side of the windows in which pixels of the rim are decided; bounds the memory."""
@@ -139,6 +144,64 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
         ended = np.bincount(np.minimum(col + half + 1, width), minlength=width + 1)
         marked[index] = (np.cumsum(begun - ended) > 0)[:width:step]
     return marked
+
+
+@dataclass(frozen=True)
+class MeasuredDistance:
+    """Distance of pixels from the nearest measurement, on coarse blocks of a large raster.
+
+    Attributes
+    ----------
+    coarse_px : ndarray of float32, shape (ceil(H / step), ceil(W / step))
+        Distance of each block from the nearest block with a measurement, in pixels.
+    step : int
+        Side of a block in pixels; 1 for rasters of up to 2,048 pixels along a side.
+    width : int
+        Columns of the raster, W.
+
+    Examples
+    --------
+    >>> from rm_geo.grid import Grid
+    >>> grid = Grid.create(0.0, 0.0, (1, 4), 1.0, 32631)
+    >>> sparse = SparseRaster.from_levels(grid, np.float32([[-90.0, np.nan, np.nan, np.nan]]))
+    >>> MeasuredDistance.fit(sparse).on_rows(slice(0, 1)).tolist()
+    [[0.0, 1.0, 2.0, 3.0]]
+    """
+
+    coarse_px: FloatArray
+    step: int
+    width: int
+
+    @classmethod
+    def fit(cls, sparse: SparseRaster) -> MeasuredDistance:
+        """Compute the distances of all blocks.
+
+        Parameters
+        ----------
+        sparse : SparseRaster
+            At least one measured pixel.
+        """
+        height, width = sparse.grid.shape
+        step = max(1, -(-max(height, width) // _COARSE_SIDE))
+        empty = np.ones((-(-height // step), -(-width // step)), dtype=np.bool_)
+        empty[sparse.row // step, sparse.col // step] = False
+        distance_px = ndimage.distance_transform_edt(empty).astype(np.float32)
+        return cls(distance_px * np.float32(step), step, width)
+
+    def on_rows(self, rows: slice) -> FloatArray:
+        """Interpolate the distances of the pixels of some rows.
+
+        Parameters
+        ----------
+        rows : slice
+            Rows of the raster.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, W)
+            Distance in pixels.
+        """
+        return resample_rows(self.coarse_px, self.step, rows, self.width)
 
 
 def typical_distance_px(sparse: SparseRaster, reach_m: float) -> float:

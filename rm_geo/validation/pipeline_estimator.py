@@ -15,6 +15,7 @@ from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, regressi
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import combine_rows, estimate_method_weight
+from rm_geo.raster.reach import MeasuredDistance
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 from rm_geo.validation.corrected_estimator import CorrectedEstimator
@@ -60,7 +61,9 @@ class PipelineEstimator(CorrectedEstimator):
         corrected = regression_krige(level_dbm, observed_dbm, parameters=parameters).rsrp_dbm
         if method_weight.alone:
             return corrected
-        return combine_rows(corrected, _baseline_dbm(sparse, facts, parameters), method_weight)
+        distance_px = MeasuredDistance.fit(sparse).on_rows(slice(0, sparse.grid.shape[0]))
+        baseline_dbm = _baseline_dbm(sparse, facts, parameters)
+        return combine_rows(corrected, baseline_dbm, method_weight, distance_px)
 
 
 class IdwBaselineEstimator:

@@ -16,6 +16,7 @@ from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import (
     KNOWN_BUILDINGS_PRIOR_WEIGHT,
+    LIMIT_PX,
     PRIOR_WEIGHT,
     MethodWeight,
     MethodWeightOptions,
@@ -160,6 +161,24 @@ def test_baseline_fills_missing_estimates():
     level = truth()
     level[:, :20] = np.nan
     assert np.isfinite(mix(level, one.dense_rsrp_dbm(), MethodWeight(0.5, 0.5))).all()
+
+
+def test_weight_falls_far_from_measurements_and_not_with_known_buildings():
+    known = SiteInfo(buildings=Outlines([box(500_010.0, 4_999_950.0, 500_020.0, 4_999_990.0)]))
+    near, far = np.float32([0.0, LIMIT_PX]), np.float32([2.0 * LIMIT_PX, 4.0 * LIMIT_PX])
+    weight, same = weight_of(Oracle()), weight_of(Oracle(), known)
+    assert weight.at_distance(near) == pytest.approx([weight.method] * 2)
+    assert weight.at_distance(far) == pytest.approx([weight.method / 4.0, weight.method / 16.0])
+    assert same.at_distance(far) == pytest.approx([same.method] * 2)
+
+
+def test_combination_far_from_measurements_is_the_baseline():
+    method_dbm, baseline_dbm = np.full(3, -70.0, np.float32), np.full(3, -90.0, np.float32)
+    distance_px = np.float32([0.0, LIMIT_PX, 100.0 * LIMIT_PX])
+    weight = MethodWeight(1.0, 0.0, limit_px=LIMIT_PX)
+    combined = combine_rows(method_dbm, baseline_dbm, weight, distance_px)
+    assert not weight.alone
+    assert combined == pytest.approx([-70.0, -70.0, -90.0], abs=0.01)
 
 
 def test_tags_contain_the_weights():

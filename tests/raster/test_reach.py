@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from rm_geo.grid import Grid
-from rm_geo.raster.reach import reach_rows, reach_samples, within_reach
+from rm_geo.raster.reach import MeasuredDistance, reach_rows, reach_samples, within_reach
 from rm_geo.raster.sparse import SparseRaster
 
 
@@ -97,3 +97,20 @@ def test_bands_and_samples_are_parts_of_the_whole(shape, reach_m, count, seed, s
     parts = [reach_rows(sparse, rows, reach_m) for rows in bands]
     assert np.array_equal(np.concatenate(parts), whole)
     assert np.array_equal(reach_samples(sparse, step, reach_m), whole[::step, ::step])
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (5000, 3)])
+def test_distances_of_rows_are_those_of_the_whole_raster(shape) -> None:
+    height, width = shape
+    rng = np.random.default_rng(0)
+    pixels = np.unique(rng.integers(0, height * width, 7))
+    grid = Grid.create(500_000.0, 5_000_000.0, shape, 1.0, 32633)
+    dense = np.full(height * width, np.nan, np.float32)
+    dense[pixels] = -90.0
+    sparse = SparseRaster.from_levels(grid, dense.reshape(shape))
+    distance = MeasuredDistance.fit(sparse)
+    rows = np.concatenate([distance.on_rows(slice(a, a + 20)) for a in range(0, height, 20)])
+    exact = ndimage.distance_transform_edt(np.isnan(dense.reshape(shape)))
+    # Blocks of a large raster are squares of `step` pixels.
+    assert np.abs(rows - exact).max() <= (1e-3 if distance.step == 1 else 2.0 * distance.step)
+    assert distance.step == -(-max(shape) // 2048)
