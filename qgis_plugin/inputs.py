@@ -21,6 +21,7 @@ from qgis.core import (
     QgsProcessingFeatureSource,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
+    QgsProcessingUtils,
     QgsProviderRegistry,
     QgsRasterLayer,
     QgsVectorFileWriter,
@@ -60,11 +61,14 @@ class VectorInput:
         Features of the layer as QGIS shows them.
     direct : VectorFile or None
         File with exactly these features, if there is one.
+    origin : dict of str to str
+        Tags that name the layer, its file, filter and selection; empty for a plain file.
     """
 
     name: str
     source: QgsProcessingFeatureSource
     direct: VectorFile | None
+    origin: dict[str, str]
 
     def as_file(self, folder: str, feedback: QgsProcessingFeedback) -> VectorFile:
         """Return the file of the layer, or export the layer to a temporary file."""
@@ -143,7 +147,13 @@ def vector_input(
     direct = None
     if layer is not None and _takes_all(parameters.get(name)):
         direct = _file_of(layer, one_layer_only=one_layer_only)
-    return VectorInput(title, source, direct)
+    origin = {}
+    if direct is None:
+        value = parameters.get(name)
+        if layer is None and isinstance(value, QgsProcessingFeatureSourceDefinition):
+            layer = QgsProcessingUtils.mapLayerFromString(value.source.staticValue(), context)
+        origin = _origin(title, layer, value, source.featureCount())
+    return VectorInput(title, source, direct, origin)
 
 
 def raster_file(layer: QgsRasterLayer | None, label: str) -> str:
@@ -244,6 +254,32 @@ def folder_of(path: str | None, label: str) -> str | None:
             f"The folder of {label!r} does not exist: {path}.\nChoose an existing folder."
         )
     return os.path.abspath(path)
+
+
+def _origin(
+    title: str, layer: QgsVectorLayer | None, value: object, features: int
+) -> dict[str, str]:
+    """Describe a layer whose features are exported, for the provenance of results."""
+    tags = {"input": f"layer {title}", "input_features": str(features)}
+    if layer is None:
+        return tags
+    parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
+    path = os.path.basename(str(parts.get("path") or ""))
+    tags["input"] += f" of {path}" if path else f" ({layer.providerType()})"
+    if parts.get("layerName"):
+        tags["input_layer"] = str(parts["layerName"])
+    if layer.subsetString():
+        tags["input_filter"] = layer.subsetString()
+    if layer.isModified():
+        tags["input_edits"] = "unsaved"
+    if isinstance(value, QgsProcessingFeatureSourceDefinition):
+        if value.selectedFeaturesOnly:
+            tags["input_selection"] = f"{layer.selectedFeatureCount()} selected features"
+        if getattr(value, "filterExpression", ""):
+            tags["input_expression"] = value.filterExpression
+        if value.featureLimit >= 0:
+            tags["input_limit"] = str(value.featureLimit)
+    return tags
 
 
 def _takes_all(value: object) -> bool:

@@ -1,69 +1,26 @@
-"""Results as layers: name, group, style and metadata."""
+"""Results as layers: name, style, metadata, and their place in the layer tree."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from qgis.core import (
-    QgsCategorizedSymbolRenderer,
-    QgsFillSymbol,
     QgsLayerMetadata,
-    QgsLayerTreeGroup,
-    QgsLayerTreeLayer,
     QgsMapLayer,
-    QgsMapLayerStyle,
-    QgsPalettedRasterRenderer,
-    QgsPalLayerSettings,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProject,
+    QgsProviderRegistry,
     QgsRasterLayer,
-    QgsRendererCategory,
-    QgsTextBufferSettings,
     QgsVectorLayer,
-    QgsVectorLayerSimpleLabeling,
 )
-from qgis.PyQt.QtGui import QColor
 
-STYLES = Path(__file__).resolve().parent / "styles"
+from .layer_styles import LayerClass, apply_style
+from .layer_tree import RunGroup, place
 
-# Order in a group, from the top; building layers are transparent outside buildings.
-_ORDER = (
-    "buildings",
-    "buildings_mask",
-    "holes",
-    "sectors",
-    "overshooters",
-    "next_drive",
-    "change_areas",
-    "contours",
-    "overlap_areas",
-    "server_areas",
-    "coverage_areas",
-    "statistics_polygons",
-    "statistics_grid",
-    "best_server",
-    "coverage",
-    "rsrp",
-    "composite_rsrp",
-    "gain",
-    "measured",
-    "reported",
-    "uncertainty",
-    "change",
-    "difference",
-    "probability",
-    "dominance",
-    "servers",
-    "sinr",
-    "rsrq",
-    "rssi",
-    "ci",
-)
 _TITLES = {
     "rsrp": "RSRP",
     "buildings": "buildings",
@@ -95,91 +52,13 @@ _TITLES = {
     "rsrq": "RSRQ",
     "rssi": "RSSI",
     "ci": "C/I",
+    "held_out": "errors at held-out points",
 }
-_STYLE_FILES = {
-    "rsrp": "rsrp_continuous",
-    "measured": "rsrp_continuous",
-    "composite_rsrp": "rsrp_continuous",
-    "buildings": "buildings",
-    "reported": "reported",
-    "uncertainty": "uncertainty",
-    "gain": "path_gain",
-    "difference": "difference",
-    "holes": "holes",
-    "overshooters": "overshooters",
-    "next_drive": "next_drive",
-    "change_areas": "change_areas",
-    "contours": "contours",
-    "overlap_areas": "overlap_areas",
-    "statistics_polygons": "statistics",
-    "statistics_grid": "statistics",
-    "probability": "probability",
-    "dominance": "dominance",
-    "sinr": "sinr",
-    "ci": "sinr",
-    "rsrq": "rsrq",
-    "rssi": "rssi",
-}
-_CLASSED_FILES = {
-    "rsrp": "rsrp_classed",
-    "measured": "rsrp_classed",
-    "composite_rsrp": "rsrp_classed",
-}
-_LABELLED = frozenset(("server_areas", "sectors"))  # with the name of the cell
-_KIND, _CELL = "rm_geo/kind", "rm_geo/cell"  # custom properties of nodes in the layer tree
-_LEAVING = "leaving"
-_HIDDEN = frozenset(
-    (
-        "buildings_mask",
-        "reported",
-        "uncertainty",
-        "overshooters",
-        "next_drive",
-        "contours",
-        "overlap_areas",
-        "server_areas",
-        "coverage_areas",
-        "statistics_polygons",
-        "statistics_grid",
-        "best_server",
-        "probability",
-        "dominance",
-        "servers",
-        "sinr",
-        "rsrq",
-        "rssi",
-        "ci",
-    )
-)
-_FILL_ALPHA = 120
+_OF_A_METHOD = frozenset(("rsrp", "buildings", "uncertainty", "reported", "gain", "measured"))
+_SIMULATED = "dominant path model"
 
-
-@dataclass(frozen=True)
-class LayerClass:
-    """A class of a raster or of polygons.
-
-    Attributes
-    ----------
-    value : int
-        Pixel value, or that of the field ``value``.
-    name : str
-        Name for the legend.
-    colour : str
-        As ``#rrggbb``.
-    area_m2 : float or None
-        Its area, if known.
-    """
-
-    value: int
-    name: str
-    colour: str
-    area_m2: float | None = None
-
-    def label(self, total_m2: float) -> str:
-        """Return the name with the area and its share of a total."""
-        if self.area_m2 is None or total_m2 <= 0.0:
-            return self.name
-        return f"{self.name} ({area_text(self.area_m2)}, {self.area_m2 / total_m2:.1%})"
+RESULT_PROPERTY = "rm_geo/kind"
+"""Custom property of the layers of results: what they show."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +77,8 @@ class ResultLayer:
         Provenance tags.
     classes : tuple of LayerClass
         Classes with their colours; empty for other layers.
-    group_name : str
-        Group in the layer tree; that of the cell if empty.
+    run : RunGroup or None
+        Group of the run in the layer tree; None for no group.
     is_empty : bool
         Whether it is a vector layer without features.
     """
@@ -209,18 +88,36 @@ class ResultLayer:
     cell: str
     tags: Mapping[str, str]
     classes: tuple[LayerClass, ...] = ()
-    group_name: str = ""
+    run: RunGroup | None = None
     is_empty: bool = False
 
     @property
     def name(self) -> str:
-        """Return the name of the layer."""
-        return f"{self.cell} {_TITLES.get(self.kind, self.kind)}".strip()
+        """Return the name of the layer: the cell, what it shows, and the method."""
+        title = f"{self.cell} {_TITLES.get(self.kind, self.kind)}".strip()
+        method = method_of(self.tags)
+        return f"{title}, {method}" if method and self.kind in _OF_A_METHOD else title
 
-    @property
-    def group(self) -> str:
-        """Return the name of the group; empty for no group."""
-        return self.group_name or (f"Cell {self.cell}" if self.cell else "")
+
+def method_of(tags: Mapping[str, str]) -> str:
+    """Return the name of the method that made a raster, for the user; empty if unknown.
+
+    Parameters
+    ----------
+    tags : mapping of str to str
+        Provenance tags of the raster.
+
+    Returns
+    -------
+    str
+        Such as ``idw``, ``simulated`` or ``mean``.
+    """
+    method = tags.get("method", "")
+    if method == _SIMULATED:
+        return "simulated"
+    if tags.get("super_resolution_model"):
+        return f"refined by {tags['super_resolution_model']}"
+    return method or tags.get("statistic", "")
 
 
 class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
@@ -239,10 +136,14 @@ class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
         """Set name, style, metadata and group; called in the main thread."""
         if not isinstance(layer, (QgsRasterLayer, QgsVectorLayer)):
             return
+        reload_data(layer)  # a layer of the project is loaded again under the same path
         layer.setName(self._result.name)
         apply_style(layer, self._result.kind, self._result.classes)
+        layer.setCustomProperty(RESULT_PROPERTY, self._result.kind)
         layer.setMetadata(described(layer, self._result))
-        _place(layer, self._result, context.project() or QgsProject.instance())
+        if self._result.run is not None:
+            project = context.project() or QgsProject.instance()
+            place(layer, self._result.kind, self._result.cell, self._result.run, project)
 
 
 def register_finisher(
@@ -277,85 +178,35 @@ def register_finisher(
     return finisher
 
 
-def apply_style(layer: QgsMapLayer, kind: str, classes: Sequence[LayerClass] = ()) -> None:
-    """Apply the style of a result; radio maps get a second style with classes.
+def reload_data(layer: QgsMapLayer) -> None:
+    """Read the file of a layer again; QGIS keeps it open, and shows the old content.
+
+    Parameters
+    ----------
+    layer : QgsMapLayer
+        A layer whose file may have been replaced.
+    """
+    layer.dataProvider().reloadData()
+    layer.reload()
+    layer.triggerRepaint()
+
+
+def source_path(layer: QgsMapLayer) -> str:
+    """Return the absolute path of the file of a layer; empty if it is no file.
 
     Parameters
     ----------
     layer : QgsMapLayer
         The layer.
-    kind : str
-        What it shows, as in :class:`ResultLayer`.
-    classes : sequence of LayerClass
-        Its classes; a layer of the same classes gets the same colours.
-    """
-    if classes:
-        _style_classes(layer, kind, classes)
-    if kind in _CLASSED_FILES:
-        layer.loadNamedStyle(str(STYLES / f"{_CLASSED_FILES[kind]}.qml"))
-        classed = QgsMapLayerStyle()
-        classed.readFromLayer(layer)
-        layer.styleManager().addStyle("classes", classed)
-    if kind in _STYLE_FILES:
-        layer.loadNamedStyle(str(STYLES / f"{_STYLE_FILES[kind]}.qml"))
-        if kind in _CLASSED_FILES:
-            layer.styleManager().renameStyle(layer.styleManager().currentStyle(), "continuous")
-    layer.triggerRepaint()
-
-
-def area_text(area_m2: float) -> str:
-    """Format an area for a legend.
-
-    Parameters
-    ----------
-    area_m2 : float
-        Area in square metres.
 
     Returns
     -------
     str
-        In square kilometres from 0.1 square kilometres on.
+        Path.
     """
-    return f"{area_m2 / 1e6:.3g} km²" if area_m2 >= 1e5 else f"{area_m2:,.0f} m²"
-
-
-def _style_classes(layer: QgsMapLayer, kind: str, classes: Sequence[LayerClass]) -> None:
-    """Colour a raster or polygons by their classes, with names and areas in the legend."""
-    total_m2 = sum(one.area_m2 or 0.0 for one in classes)
-    if isinstance(layer, QgsRasterLayer):
-        entries = [
-            QgsPalettedRasterRenderer.Class(one.value, QColor(one.colour), one.label(total_m2))
-            for one in classes
-        ]
-        layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries))
-        return
-    categories = [
-        QgsRendererCategory(one.value, _fill(one.colour), one.label(total_m2)) for one in classes
-    ]
-    layer.setRenderer(QgsCategorizedSymbolRenderer("value", categories))
-    if kind in _LABELLED:
-        settings = QgsPalLayerSettings()
-        settings.fieldName = "cell"
-        text, halo = settings.format(), QgsTextBufferSettings()
-        halo.setEnabled(True)
-        text.setSize(9)
-        text.setBuffer(halo)
-        settings.setFormat(text)
-        layer.setLabeling(QgsVectorLayerSimpleLabeling(settings))
-        layer.setLabelsEnabled(True)
-
-
-def _fill(colour: str) -> QgsFillSymbol:
-    """Make a translucent fill with an outline of the same colour."""
-    red, green, blue, _ = QColor(colour).getRgb()
-    outline = QColor(colour).darker(150).name()
-    return QgsFillSymbol.createSimple(
-        {
-            "color": f"{red},{green},{blue},{_FILL_ALPHA}",
-            "outline_color": outline,
-            "outline_width": "0.4",
-        }
-    )
+    parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
+    path = str(parts.get("path") or "")
+    return os.path.abspath(path) if path else ""
 
 
 def described(layer: QgsMapLayer, result: ResultLayer) -> QgsLayerMetadata:
@@ -394,41 +245,3 @@ def described(layer: QgsMapLayer, result: ResultLayer) -> QgsLayerMetadata:
     metadata.setKeywords({"gmd:topicCategory": ["Communication"], "rm_geo": [result.kind]})
     metadata.setCrs(layer.crs())
     return metadata
-
-
-def _place(layer: QgsMapLayer, result: ResultLayer, project: QgsProject) -> None:
-    """Move a layer into its group."""
-    node = project.layerTreeRoot().findLayer(layer.id())
-    if node is None or not result.group:
-        return
-    moved = node.clone()
-    moved.setItemVisibilityChecked(result.kind not in _HIDDEN)
-    moved.setCustomProperty(_KIND, result.kind)
-    place = parent = node.parent()
-    # QGIS adds a layer beside the current one, which may be in the group of another cell.
-    while parent.customProperty(_CELL) is not None and parent.parent() is not None:
-        parent = parent.parent()
-    ours = [child for child in parent.children() if isinstance(child, QgsLayerTreeGroup)]
-    group = next((child for child in ours if child.name() == result.group), None)
-    if group is None:
-        group = parent.insertGroup(0, result.group)
-        group.setCustomProperty(_CELL, result.cell)
-    node.setCustomProperty(_KIND, _LEAVING)
-    group.insertChildNode(_row_for(group, result.kind), moved)
-    place.removeChildNode(node)  # last: a layer without a node is removed from the project
-
-
-def _row_for(group: QgsLayerTreeGroup, kind: str) -> int:
-    """Return the row of a layer: above earlier results of the same kind, in the order of kinds."""
-    rank = _rank(kind)
-    for row, child in enumerate(group.children()):
-        if isinstance(child, QgsLayerTreeLayer):
-            other = child.customProperty(_KIND)
-            if other != _LEAVING and (other is None or _rank(str(other)) >= rank):
-                return row
-    return len(group.children())
-
-
-def _rank(kind: str) -> int:
-    """Return the rank of a kind, from the top."""
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +23,14 @@ from qgis.PyQt.QtGui import QIcon
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
 from ..labels import with_labels
-from ..results import LayerClass, LayerFinisher, ResultLayer, register_finisher
+from ..layer_styles import LayerClass
+from ..layer_tree import RunGroup
+from ..open_layers import OpenLayers
+from ..results import LayerFinisher, ResultLayer, register_finisher
 from ..settings import current_interpreter
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
 from .parameters import READING
-from .run import Run
+from .run import Run, path_of
 
 _NAMES_ENDING = ".aux.xml"  # names of the classes of a raster, for GDAL
 _AREAS = {
@@ -53,6 +57,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._finishers: list[LayerFinisher] = []
+        self._open_layers: OpenLayers | None = None
 
     def createInstance(self) -> QgsProcessingAlgorithm:
         """Create an instance for a run."""
@@ -100,12 +105,17 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> bool:
-        """Check the input layers; runs in QGIS's main thread."""
+        """Check the input layers, and close those that are replaced; in QGIS's main thread."""
         self._finishers = []
         keep = getattr(self.provider(), "keep", None)
         if keep is not None:
             keep(self._finishers)
         self.check_inputs(parameters, context)
+        targets = [
+            path_of(parameters.get(definition.name()))
+            for definition in self.destinationParameterDefinitions()
+        ]
+        self._open_layers = OpenLayers(context.project(), [path for path in targets if path])
         return True
 
     def check_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
@@ -118,14 +128,28 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> dict[str, Any]:
         """Run the algorithm; in a separate thread if run from the dialog."""
-        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
-            return self.carry_out(Run(self, parameters, context, feedback, scratch))
+        try:
+            with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
+                return self.carry_out(Run(self, parameters, context, feedback, scratch))
+        except WorkerCancelled:
+            # Processing itself says that the run did not complete. An error would say more.
+            context.setLayersToLoadOnCompletion({})
+            feedback.pushInfo("Cancelled; no incomplete files are left.")
+            return {}
+        finally:
+            if self._open_layers is not None:
+                self._open_layers.reopen()
 
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Run the job and return the outputs; for subclasses."""
         raise NotImplementedError
 
-    def run_worker(self, request: Mapping[str, Any], feedback: QgsProcessingFeedback) -> Event:
+    def run_worker(
+        self,
+        request: Mapping[str, Any],
+        feedback: QgsProcessingFeedback,
+        share: tuple[float, float] = (0.0, 1.0),
+    ) -> Event:
         """Run a job in a worker.
 
         Parameters
@@ -134,6 +158,8 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
             The job; see ``rm_geo/worker/jobs.py``.
         feedback : QgsProcessingFeedback
             Shows the progress and can cancel.
+        share : tuple of float
+            Part of the whole progress that is this job's, from 0 to 1.
 
         Returns
         -------
@@ -143,20 +169,19 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         Raises
         ------
         QgsProcessingException
-            If the job failed, with a message that says what to do. Also if it was cancelled,
-            since Processing treats a run that returns as complete.
+            If the job failed, with a message that says what to do.
+        WorkerCancelled
+            If the user cancelled it.
         """
         try:
             interpreter = current_interpreter()
-            listener = FeedbackListener(feedback, interpreter)
+            listener = FeedbackListener(feedback, interpreter, share)
             workers = getattr(self.provider(), "workers", None)
             run = run_job if workers is None else workers.run
             answer: Event = run(
                 interpreter.path, request, listener, environment=worker_environment(os.environ)
             )
             return answer
-        except WorkerCancelled:
-            raise QgsProcessingException("Cancelled; no incomplete files are left.") from None
         except WorkerError as error:
             raise QgsProcessingException(with_labels(str(error), error.parameter)) from None
         except NoInterpreterError as error:
@@ -204,7 +229,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
             target = run.layer_target(name)
             if first is None:
                 if target is not None:
-                    _do_not_load(run.context, target)
+                    do_not_load(run.context, target)
                 continue
             found[name] = first.path
             if target is not None:
@@ -214,7 +239,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
                 found[name] = target
                 copied.add(first.path)
                 self.finish(run, replace(first, path=target), load=False)
-        load = self.parameterDefinition("LOAD") is not None and run.flag("LOAD")
+        load = run.loads_layers()
         for layer in layers:
             wanted = load and not layer.is_empty and layer.path not in copied
             self.finish(run, layer, load=wanted)
@@ -243,16 +268,25 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
         """Return the name of the layer of measurements."""
         return "" if self._input is None else self._input.name
 
+    def group_of(self, what: str, **more: Any) -> RunGroup:
+        """Return the group of a run in the layer tree, named by the measurements and ``what``."""
+        return run_group(f"{self.input_name}: {what}", **more)
+
     def reading(self, run: Run) -> dict[str, Any]:
         """Return the part of the request that selects the measurements."""
         measurements = run.required_file_of(self._input)
         options = {
+            "bbox": run.extent("EXTENT", self._input),
             "layer": measurements.layer,
             "rsrp_column": run.text("RSRP_FIELD"),
             "cell_column": run.text("CELL_FIELD"),
             **{option: run.option(name, option) for name, _, option in READING},
         }
-        return {"measurements": measurements.path, "options": options}
+        return {
+            "measurements": measurements.path,
+            "origin": {} if self._input is None else self._input.origin,
+            "options": options,
+        }
 
     def measured(self, run: Run) -> dict[str, Any]:
         """Return the part of the request with measurements, sites, buildings and grid."""
@@ -275,10 +309,16 @@ class MeasurementsAlgorithm(RmGeoAlgorithm):
 class FeedbackListener(Listener):
     """Shows the events of a worker in the progress bar and the log of a run."""
 
-    def __init__(self, feedback: QgsProcessingFeedback, interpreter: Interpreter) -> None:
+    def __init__(
+        self,
+        feedback: QgsProcessingFeedback,
+        interpreter: Interpreter,
+        share: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
         self._feedback = feedback
         self._interpreter = interpreter
-        self._percent = 0.0
+        self._share = share
+        self._percent = 100.0 * share[0]
 
     def is_cancelled(self) -> bool:
         """Return whether the user pressed Cancel."""
@@ -298,12 +338,13 @@ class FeedbackListener(Listener):
 
     def stage(self, label: str, total: int, unit: str) -> None:
         """Show the start of a stage."""
-        self._percent = 0.0
+        self.progress(0, 1)
         self._feedback.setProgressText(f"{label}: {total} {unit}")
 
     def progress(self, done: int, total: int) -> None:
         """Set the progress bar."""
-        self._percent = 100.0 * min(done / max(total, 1), 1.0)
+        begin, end = self._share
+        self._percent = 100.0 * (begin + (end - begin) * min(done / max(total, 1), 1.0))
         self._feedback.setProgress(self._percent)
 
     def log(self, message: str) -> None:
@@ -330,15 +371,15 @@ def log_message(message: str, feedback: QgsProcessingFeedback) -> None:
         feedback.pushInfo(text)
 
 
-def result_layers(answer: Event, group: str = "") -> list[ResultLayer]:
+def result_layers(answer: Event, run: RunGroup | None = None) -> list[ResultLayer]:
     """Return the rasters and vector layers of a result.
 
     Parameters
     ----------
     answer : dict
         The ``result`` event.
-    group : str
-        Group in the layer tree; that of the cell if empty.
+    run : RunGroup, optional
+        Group of the run in the layer tree.
 
     Returns
     -------
@@ -355,11 +396,29 @@ def result_layers(answer: Event, group: str = "") -> list[ResultLayer]:
             str(one["cell"]),
             one.get("tags", {}),
             tuple(LayerClass(**each) for each in one.get("classes", ())),
-            group,
+            run,
             one.get("features") == 0,
         )
         for one in (*answer.get("rasters", []), *vectors)
     ]
+
+
+def run_group(title: str, *, by_cell: bool = False, shown_cell: str | None = None) -> RunGroup:
+    """Return a group for the layers of a run.
+
+    Parameters
+    ----------
+    title : str
+        Its name.
+    by_cell, shown_cell
+        As of :class:`RunGroup`.
+
+    Returns
+    -------
+    RunGroup
+        With a key of its own.
+    """
+    return RunGroup(uuid.uuid4().hex, title, by_cell, shown_cell)
 
 
 def require_writable(target: str) -> None:
@@ -424,8 +483,16 @@ def copy_file(source: str, target: str) -> None:
         raise _cannot_write(target, error.strerror or str(error)) from None
 
 
-def _do_not_load(context: QgsProcessingContext, path: str) -> None:
-    """Remove a raster that was not written from the layers to load."""
+def do_not_load(context: QgsProcessingContext, path: str) -> None:
+    """Remove a layer from those to load.
+
+    Parameters
+    ----------
+    context : QgsProcessingContext
+        Context of the run.
+    path : str
+        Path of the layer.
+    """
     layers = context.layersToLoadOnCompletion()
     if layers.pop(path, None) is not None:
         context.setLayersToLoadOnCompletion(layers)

@@ -15,7 +15,7 @@ from qgis.core import (
 
 from ..inputs import folder_of, raster_file
 from . import parameters as make
-from .base import RmGeoAlgorithm, result_layers
+from .base import RmGeoAlgorithm, result_layers, run_group
 from .planning import GROUP, vector_output
 from .run import Run
 
@@ -141,7 +141,7 @@ class CompareRadioMaps(RmGeoAlgorithm):
             )
         for name, reason in answer["not_made"].items():
             run.feedback.pushInfo(f"Not made: {name}: {reason}")
-        found = self.collect_outputs(run, result_layers(answer, "Comparison"), _OUTPUTS)
+        found = self.collect_outputs(run, result_layers(answer, run_group("Comparison")), _OUTPUTS)
         return {
             "OUTPUT": folder,
             "BIAS": answer["all"]["bias_db"],

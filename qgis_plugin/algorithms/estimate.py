@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingOutputMultipleLayers,
     QgsProcessingOutputNumber,
+    QgsProcessingParameterRasterDestination,
 )
 
 from ..labels import with_labels
+from ..layer_tree import RunGroup
+from ..results import ResultLayer, method_of
 from . import parameters as make
-from .base import MeasurementsAlgorithm, result_layers
+from .base import MeasurementsAlgorithm, copy_file, do_not_load, result_layers
 from .run import Run
 
 _OUTPUTS = {"RSRP": "rsrp", "BUILDINGS": "buildings", "UNCERTAINTY": "uncertainty"}
+_PART_OF_MAPS = 0.95  # of the work; the rest is the strongest level
 
 _ADVANCED = (
     ("ASSIMILATE", "Correct to the measurements", "assimilate"),
@@ -57,10 +62,13 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         "The measurements are binned on a grid, the method estimates the map tile by tile, and the "
         "map is corrected to the measurements. Pixels beyond the reach of every measurement are "
         "nodata.\n\n"
+        "'Only say what would be done' lists the fields that are used, the cells, their tiles and "
+        "the expected time in the log, and writes nothing.\n\n"
         "All files go into one folder, named by their cells, exactly as 'rm-geo predict' writes "
-        "them, with a summary and previews. The outputs 'Radio map', 'Buildings' and "
-        "'Uncertainty' are for layers of a single cell, for models and for batches: they get the "
-        "maps of the cell with the most measurements."
+        "them, with a summary and previews. Of several cells, the strongest level at each place "
+        "is a layer on top, and the groups of the cells are switched off. The outputs 'Radio "
+        "map', 'Buildings' and 'Uncertainty' are for layers of a single cell, for models and for "
+        "batches: they get the maps of the cell with the most measurements."
     )
 
     def initAlgorithm(self, configuration: Any = None) -> None:
@@ -98,7 +106,19 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         )
         for name, label, option in _ADVANCED:
             make.add_option(self, name, label, option, advanced=True)
+        make.add(
+            self,
+            make.flag("DRY_RUN", "Only say what would be done", False),
+            "Fields, cells, tiles and expected time in the log; nothing is written.",
+        )
         make.add_folder(self, "Gets the files of every cell, a summary and previews.")
+        make.add(
+            self,
+            QgsProcessingParameterRasterDestination(
+                "COMPOSITE", "Strongest level of all cells", None, True, True
+            ),
+            "Level of the strongest cell at each place, in dBm. Not loaded if there is one cell.",
+        )
         make.add(
             self,
             make.raster_output("RSRP", "Radio map"),
@@ -118,22 +138,58 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("MAPPED_CELLS", "Number of cells mapped"))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
-        """Run the job ``predict``."""
-        self.check_outputs(run, _OUTPUTS)
-        folder = run.folder("OUTPUT")
+        """Run the job ``predict``, and ``plan`` for the strongest level."""
+        self.check_outputs(run, (*_OUTPUTS, "COMPOSITE"))
+        folder, composite = run.folder("OUTPUT"), run.layer_target("COMPOSITE")
         measured = self.measured(run)
         request = {
             "request": "predict",
             "output": folder,
-            "measurements": measured["measurements"],
+            **measured,
             "options": {**measured["options"], **_options(run)},
         }
-        answer = self.run_worker(request, run.feedback)
+        if run.flag("DRY_RUN"):
+            return self._say(request, run)
+        part = 1.0 if composite is None else _PART_OF_MAPS
+        answer = self.run_worker(request, run.feedback, (0.0, part))
         _report(answer["cells"], str(answer.get("skipped", "")), run.feedback)
-        rasters = result_layers(answer)
-        found = self.collect_outputs(run, rasters, _OUTPUTS)
-        maps = [raster.path for raster in rasters if raster.kind == "rsrp"]
-        return {"OUTPUT": folder, "RADIO_MAPS": maps, "MAPPED_CELLS": len(maps), **found}
+        layers = result_layers(answer)
+        maps = [layer for layer in layers if layer.kind == "rsrp"]
+        group = self.group_of(
+            method_of(maps[0].tags),
+            by_cell=True,
+            shown_cell=None if len(maps) == 1 else "" if composite else maps[0].cell,
+        )
+        layers = [replace(layer, run=group) for layer in layers]
+        found = self.collect_outputs(run, layers, _OUTPUTS)
+        if composite is not None:
+            self._combine(maps, composite, group, run)
+            found["COMPOSITE"] = composite
+        paths = [layer.path for layer in maps]
+        return {"OUTPUT": folder, "RADIO_MAPS": paths, "MAPPED_CELLS": len(maps), **found}
+
+    def _combine(self, maps: list[ResultLayer], target: str, group: RunGroup, run: Run) -> None:
+        """Write the strongest level of all maps."""
+        request = {
+            "request": "plan",
+            "output": f"{run.scratch}/plan",
+            "maps": [layer.path for layer in maps],
+            "only": ["composite"],
+        }
+        answer = self.run_worker(request, run.feedback, (_PART_OF_MAPS, 1.0))
+        (made,) = (one for one in result_layers(answer, group) if one.kind == "composite_rsrp")
+        copy_file(made.path, target)
+        if len(maps) == 1:
+            do_not_load(run.context, target)
+        self.finish(run, replace(made, path=target), load=False)
+
+    def _say(self, request: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Log what the run would do."""
+        answer = self.run_worker({**request, "request": "dry_run"}, run.feedback)
+        for line in answer["text"]:
+            run.feedback.pushInfo(line)
+        run.context.setLayersToLoadOnCompletion({})
+        return {"MAPPED_CELLS": 0}
 
 
 def _options(run: Run) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingParameterCrs,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsProcessingParameterFolderDestination,
@@ -162,12 +163,9 @@ def text(name: str, label: str) -> QgsProcessingParameterString:
     return QgsProcessingParameterString(name, label, None, False, True)
 
 
-def field(
-    name: str,
-    label: str,
-    kind: QgsProcessingParameterField.DataType = QgsProcessingParameterField.DataType.Any,
-) -> QgsProcessingParameterField:
-    """Create an optional choice of a field of the measurements."""
+def field(name: str, label: str) -> QgsProcessingParameterField:
+    """Create an optional choice of a field of the measurements, of any type."""
+    kind = QgsProcessingParameterField.DataType.Any
     return QgsProcessingParameterField(name, label, None, "INPUT", kind, False, True)
 
 
@@ -265,17 +263,22 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
         ),
         "Points of a drive test, in any CRS. Filters, selections and unsaved edits count.",
     )
-    numeric = QgsProcessingParameterField.DataType.Numeric
     add(
         algorithm,
-        field("RSRP_FIELD", "RSRP field", numeric),
-        "RSRP in dBm. Found by the names that drive-test tools use if left empty.",
+        field("RSRP_FIELD", "RSRP field"),
+        "RSRP in dBm, as numbers or as text. Found by the names that drive-test tools use if left "
+        "empty.",
     )
     add(
         algorithm,
         field("CELL_FIELD", "Cell field"),
         "The cell that each measurement belongs to (PCI, cell id): each gets maps of its own. "
         "Found by its name if left empty; without one, all measurements are one cell.",
+    )
+    add(
+        algorithm,
+        QgsProcessingParameterExtent("EXTENT", "Only in this extent", None, True),
+        "Use only the measurements inside, such as those that the canvas shows. All if left empty.",
     )
     for name, label, option in READING:
         if name.endswith(_FIELD):
@@ -324,7 +327,7 @@ def add_folder(
     *,
     label: str = "Folder of the maps",
     load: str = "Add all maps to the project",
-    load_explanation: str = "Add the maps of every cell as styled layers, a group for each cell. "
+    load_explanation: str = "Add the maps of every cell as styled layers, in a group for the run. "
     "Switch it off in models and batches.",
 ) -> None:
     """Add the output folder, and whether its layers are loaded."""

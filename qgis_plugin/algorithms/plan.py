@@ -17,7 +17,7 @@ from qgis.core import (
 
 from ..inputs import LINES, POLYGONS, VectorInput, raster_file, vector_input
 from . import parameters as make
-from .base import result_layers
+from .base import result_layers, run_group
 from .planning import (
     INTERFERENCE,
     STD,
@@ -220,7 +220,7 @@ class PlanRadioMaps(PlanningAlgorithm):
             del request["settings"]["preset"]
         answer = self.run_worker(request, run.feedback)
         log_plan(answer, run)
-        found = self.collect_outputs(run, result_layers(answer, "Plan"), _OUTPUTS)
+        found = self.collect_outputs(run, result_layers(answer, run_group("Plan")), _OUTPUTS)
         results = {"OUTPUT": folder, **found}
         if answer["report"]:
             results["REPORT"] = f"{folder}/{answer['report']}"

@@ -55,7 +55,7 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
         request = {
             "request": "rasterize",
             "output": folder,
-            "measurements": measured["measurements"],
+            **measured,
             "statistic": run.choice("STATISTIC"),
             "options": {**measured["options"], "reach_m": run.number("MARGIN")},
         }
@@ -65,6 +65,7 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
                 f"Cell {cell['cell']}: {cell['pixels']} pixels measured of "
                 f"{cell['rows']} x {cell['cols']}"
             )
-        rasters = result_layers(answer)
+        group = self.group_of(f"measured {run.choice('STATISTIC')}", by_cell=True)
+        rasters = result_layers(answer, group)
         found = self.collect_outputs(run, rasters, {"MEASURED": "measured"})
         return {"OUTPUT": folder, "RASTERS": [raster.path for raster in rasters], **found}

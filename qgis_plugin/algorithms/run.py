@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputLayerDefinition,
     QgsProcessingUtils,
 )
 
@@ -42,8 +43,27 @@ class Run:
     targets: dict[str, str | None] = field(default_factory=dict)
 
     def is_given(self, name: str) -> bool:
-        """Return whether an optional parameter has a value."""
-        return self.parameters.get(name) not in (None, "")
+        """Return whether an optional parameter has a value; an output without a path has none."""
+        value = self.parameters.get(name)
+        if isinstance(value, QgsProcessingOutputLayerDefinition):
+            return bool(path_of(value))
+        return value not in (None, "")
+
+    def loads_layers(self) -> bool:
+        """Return whether all layers of the result are loaded.
+
+        The batch dialog says by its outputs whether it loads layers. Those that are left empty
+        come from no other dialog.
+        """
+        if self.algorithm.parameterDefinition("LOAD") is None or not self.flag("LOAD"):
+            return False
+        given = [
+            value
+            for value in self.parameters.values()
+            if isinstance(value, QgsProcessingOutputLayerDefinition)
+        ]
+        is_batch = any(not path_of(value) for value in given)
+        return not is_batch or any(value.destinationProject is not None for value in given)
 
     def text(self, name: str) -> str | None:
         """Return a text, or None if it is empty."""
@@ -108,6 +128,21 @@ class Run:
         crs = self.algorithm.parameterAsCrs(self.parameters, name, self.context)
         return str(crs.toWkt()) if crs.isValid() else None
 
+    def extent(self, name: str, layer: VectorInput | None) -> list[float] | None:
+        """Return an extent in the CRS of a layer: west, south, east, north; None if empty."""
+        if layer is None:
+            return None
+        crs = layer.source.sourceCrs()
+        box = self.algorithm.parameterAsExtent(self.parameters, name, self.context, crs)
+        if box.isNull():
+            return None
+        if not crs.isValid():
+            raise QgsProcessingException(
+                f"The layer {layer.name!r} has no geometry, so that an extent cannot choose rows.\n"
+                "Leave the extent empty, or make points of the table first."
+            )
+        return [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()]
+
     def folder(self, name: str) -> str:
         """Return the absolute path of an output folder."""
         path = self.algorithm.parameterAsString(self.parameters, name, self.context)
@@ -142,3 +177,20 @@ class Run:
                 "A layer of the input is missing.\nChoose it, and run again."
             )
         return found
+
+def path_of(value: object) -> str:
+    """Return the path in the value of an output parameter.
+
+    Parameters
+    ----------
+    value : object
+        A path, a definition of an output layer, or None.
+
+    Returns
+    -------
+    str
+        The path; empty if there is none.
+    """
+    if isinstance(value, QgsProcessingOutputLayerDefinition):
+        return str(value.sink.staticValue() or "")
+    return value if isinstance(value, str) else ""

@@ -19,7 +19,7 @@ from qgis.core import (
 
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from . import parameters as make
-from .base import RmGeoAlgorithm, result_layers
+from .base import RmGeoAlgorithm, result_layers, run_group
 from .run import Run
 
 
@@ -139,6 +139,7 @@ class SimulateRadioMap(RmGeoAlgorithm):
             "output": folder,
             "buildings": buildings.path,
             "sites": _one_site(run) if sites is None else sites.path,
+            "origin": self._origin(),
             "footprints": {
                 "layer": buildings.layer,
                 "height_column": run.text("HEIGHT_FIELD"),
@@ -154,10 +155,23 @@ class SimulateRadioMap(RmGeoAlgorithm):
             },
         }
         answer = self.run_worker(request, run.feedback)
-        rasters = result_layers(answer)
+        first = answer["rasters"][0]["cell"]
+        name = "" if self._buildings is None else self._buildings.name
+        group = run_group(f"{name}: simulated", by_cell=True, shown_cell=first)
+        rasters = result_layers(answer, group)
         # Without an EIRP the map is path gain instead of RSRP.
         found = self.collect_outputs(run, rasters, {"RADIO_MAP": rasters[0].kind})
         return {"OUTPUT": folder, "RADIO_MAPS": [raster.path for raster in rasters], **found}
+
+    def _origin(self) -> dict[str, str]:
+        """Return the tags of the layers that are not plain files."""
+        layers = {"buildings": self._buildings, "sites": self._sites}
+        return {
+            name + key[len("input") :]: text
+            for name, layer in layers.items()
+            if layer is not None
+            for key, text in layer.origin.items()
+        }
 
 
 def _one_site(run: Run) -> str:

@@ -97,7 +97,6 @@ class SuperResolveRadioMap(RmGeoAlgorithm):
         answer = self.run_worker(request, run.feedback)
         run.feedback.pushInfo(f"Pixels of {answer['spacing_m']:g} m, by {answer['model']}")
         (made,) = result_layers(answer)
-        cell = str(made.tags.get("cell", ""))
-        layer = replace(made, path=target, cell=f"{cell} refined" if cell else "")
+        layer = replace(made, path=target, cell=str(made.tags.get("cell", "")))
         self.finish(run, layer, load=False)
         return {"OUTPUT": target}

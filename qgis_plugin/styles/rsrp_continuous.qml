@@ -22,13 +22,13 @@
       </minMaxOrigin>
       <rastershader>
         <colorrampshader colorRampType="INTERPOLATED" minimumValue="-120" maximumValue="-70" classificationMode="1" labelPrecision="6" clip="0">
-          <item label="-120 dBm" alpha="255" color="#7a0177" value="-120"/>
+          <item label="-120 dBm and below" alpha="255" color="#7a0177" value="-120"/>
           <item label="-110 dBm" alpha="255" color="#3b4cc0" value="-110"/>
           <item label="-100 dBm" alpha="255" color="#3fa7d6" value="-100"/>
           <item label="-90 dBm" alpha="255" color="#59cd90" value="-90"/>
           <item label="-80 dBm" alpha="255" color="#fac05e" value="-80"/>
-          <item label="-70 dBm" alpha="255" color="#ee6352" value="-70"/>
-          <rampLegendSettings useContinuousLegend="1" suffix="" orientation="2" minimumLabel="" direction="0" maximumLabel="" prefix="">
+          <item label="-70 dBm and above" alpha="255" color="#ee6352" value="-70"/>
+          <rampLegendSettings useContinuousLegend="0" suffix="" orientation="2" minimumLabel="" direction="0" maximumLabel="" prefix="">
             <numericFormat id="basic">
               <Option type="Map">
                 <Option type="QChar" name="decimal_separator" value=""/>

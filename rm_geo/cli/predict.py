@@ -127,61 +127,13 @@ def _show_plan(run: DryRun, worker_pool: WorkerSummary | None, console: Console)
     """Show cells, tiles and expected time of a run, and the workers if there are any."""
     from dataclasses import asdict
 
-    from rm_geo._util.console import duration
-    from rm_geo.errors import TooSmallError
-    from rm_geo.products.summary import skipped_message, titled
-
-    cells = []
-    small = []
-    names = [titled(cell.cell, cell.label) for cell in run.run_plan.cells]
-    width = _width(names)
-    lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'tiles':>8}"]
-    for name, cell in zip(names, run.run_plan.cells, strict=True):
-        shape = None if cell.grid is None else cell.grid.shape
-        tiles = run.tiles.get(cell.cell, 0)
-        refusal = None if cell.refusal is None else str(cell.refusal)
-        cells.append(
-            {
-                "cell": cell.cell,
-                "cell_name": cell.label,
-                "measurements": len(cell.measurements),
-                "shape": shape,
-                "tiles": tiles,
-                "refusal": refusal,
-            }
-        )
-        if isinstance(cell.refusal, TooSmallError):
-            small.append(name)
-            continue
-        size = "-" if shape is None else f"{shape[0]} x {shape[1]}"
-        lines.append(
-            f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
-            + (f"  refused: {refusal}" if refusal else "")
-        )
-    if small:
-        lines.append(skipped_message(small))
-    total = sum(run.tiles.values())
-    lines.append(
-        f"{total} tiles on {run.device} at {run.tiles_per_s:.2g} tiles/s, and "
-        f"{run.pixels:,} pixels to finish: about "
-        f"{duration(run.seconds)}. Nothing was written."
-    )
+    lines = run.lines()
     if worker_pool is not None:
         lines.append(
             f"They would be spread over {worker_pool.where}; the time is that of one process alone."
         )
-    console.result(
-        {
-            "cells": cells,
-            "tiles": total,
-            "seconds": run.seconds,
-            "pixels": run.pixels,
-            "device": run.device,
-            "tiles_per_s": run.tiles_per_s,
-            "spread": None if worker_pool is None else asdict(worker_pool),
-        },
-        "\n".join(lines),
-    )
+    spread = None if worker_pool is None else asdict(worker_pool)
+    console.result({**run.as_dict(), "spread": spread}, "\n".join(lines))
 
 
 def _width(names: Sequence[str]) -> int:

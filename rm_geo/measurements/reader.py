@@ -26,6 +26,7 @@ from rm_geo.measurements.accumulator import (
     MeasurementAccumulator,
     require_kept,
 )
+from rm_geo.measurements.cell_names import UNKNOWN
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
 from rm_geo.measurements.column_file import COLUMN_OPTIONS, read_column_file
 from rm_geo.measurements.identity import (
@@ -184,7 +185,12 @@ def read_measurements(
         places=_places(clean.places, rows, file_crs, positions.crs, source.label),
     )
     repeated_positions, repeated_rows = _repeats(measurements)
-    cell_warnings = [*cells.warnings, *_far_apart(measurements), *_unrecognised(identity)]
+    cell_warnings = [
+        *cells.warnings,
+        *_nameless(measurements),
+        *_far_apart(measurements),
+        *_unrecognised(identity),
+    ]
     if strict and cell_warnings:
         raise InputError(
             f"{source.label} may mix up cells: {cell_warnings[0]}",
@@ -375,6 +381,21 @@ def _far_apart(measurements: Measurements) -> list[str]:
     ]
 
 
+def _nameless(measurements: Measurements) -> list[str]:
+    """Warn of rows without a cell in a file that names cells."""
+    cell = measurements.cell
+    if None not in cell.names or len(cell.present()) < 2:
+        return []
+    rows = int(np.count_nonzero(cell.codes == cell.names.index(None)))
+    if not rows:
+        return []
+    return [
+        f"{rows:,} of {len(measurements):,} rows name no cell. They are read as one cell, "
+        f"{UNKNOWN!r}, although they may be of several: choose another `cell_column`, or map only "
+        "the others with `cells`."
+    ]
+
+
 def _unrecognised(identity: IdentityColumns) -> list[str]:
     """Warn if no column identifies the cell and the name of a column suggests that it may."""
     if identity.has_identity or not identity.unrecognised:
@@ -454,6 +475,13 @@ def _choose_columns(
         else:
             column_of["RSRP"] = roles.require_column(
                 own if rsrp is None else names, roles.RSRP, label, chosen=rsrp
+            )
+        if rsrp is not None and roles.is_other_quantity(column_of["RSRP"]):
+            raise UsageError(
+                f"The column {column_of['RSRP']!r} of {label} is, by its name, not an RSRP in "
+                "dBm but a ratio in dB.",
+                hint="Choose the RSRP with `rsrp_column`, or rename the column.",
+                parameter="rsrp_column",
             )
     except InputError as error:
         questions.append(error)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from rm_geo.errors import InputError
+from rm_geo._util.console import duration
+from rm_geo.errors import InputError, TooSmallError
 from rm_geo.estimators.registry import require_accepts_buildings
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.batches import tile_batches
@@ -22,10 +23,13 @@ from rm_geo.pipeline.method_weight import MethodWeightOptions
 from rm_geo.pipeline.plan import CellPlan, Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import local_buildings, open_sites
 from rm_geo.pipeline.unused_options import unused_options
+from rm_geo.products.summary import skipped_message, titled
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.selection import SiteChoice, choose_site
+
+_NAME_WIDTH: Final = 24
 
 _COVERED_PIXEL_S: Final = 0.3e-6
 """Core time of the map pass in seconds per pixel that a tile covers: 0.24 to 0.32 s per million
@@ -67,6 +71,65 @@ class DryRun:
     pixels: int
     tiles_per_s: float
     device: str
+
+    def lines(self) -> list[str]:
+        """Format cells, tiles and the expected time as a table.
+
+        Returns
+        -------
+        list of str
+            A line for each cell that is not too small, one for those that are, and the sum.
+        """
+        names = [titled(cell.cell, cell.label) for cell in self.run_plan.cells]
+        width = max([_NAME_WIDTH, *(len(name) for name in names)])
+        lines = [f"{'cell':<{width}}{'points':>10}{'pixels':>16}{'tiles':>8}"]
+        small = []
+        for name, cell in zip(names, self.run_plan.cells, strict=True):
+            if isinstance(cell.refusal, TooSmallError):
+                small.append(name)
+                continue
+            size = "-" if cell.grid is None else f"{cell.grid.shape[0]} x {cell.grid.shape[1]}"
+            tiles = self.tiles.get(cell.cell, 0)
+            lines.append(
+                f"{name:<{width}}{len(cell.measurements):>10}{size:>16}{tiles:>8}"
+                + (f"  refused: {cell.refusal}" if cell.refusal else "")
+            )
+        if small:
+            lines.append(skipped_message(small))
+        lines.append(
+            f"{sum(self.tiles.values())} tiles on {self.device} at {self.tiles_per_s:.2g} tiles/s, "
+            f"and {self.pixels:,} pixels to finish: about {duration(self.seconds)}. Nothing was "
+            "written."
+        )
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Convert the result to values for JSON.
+
+        Returns
+        -------
+        dict of str to object
+            ``cells``, ``tiles`` (their sum), ``seconds``, ``pixels``, ``device`` and
+            ``tiles_per_s``.
+        """
+        return {
+            "cells": [
+                {
+                    "cell": cell.cell,
+                    "cell_name": cell.label,
+                    "measurements": len(cell.measurements),
+                    "shape": None if cell.grid is None else cell.grid.shape,
+                    "tiles": self.tiles.get(cell.cell, 0),
+                    "refusal": None if cell.refusal is None else str(cell.refusal),
+                }
+                for cell in self.run_plan.cells
+            ],
+            "tiles": sum(self.tiles.values()),
+            "seconds": self.seconds,
+            "pixels": self.pixels,
+            "device": self.device,
+            "tiles_per_s": self.tiles_per_s,
+        }
 
 
 def dry_run(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from rm_geo._util.memory import release_arrow_pool, trim_malloc
 from rm_geo.errors import InputError, RmGeoError, UsageError
 from rm_geo.grid import Grid
+from rm_geo.io.provenance import describe_inputs
 from rm_geo.measurements.joining import join_measurements, joining_notes
 from rm_geo.measurements.model import CellPart, Measurements
 from rm_geo.measurements.reader import read_selected, read_with_options, selection_of
@@ -67,11 +68,30 @@ class RunPlan:
         Number of rows of the files that could not be used.
     cells : tuple of CellPlan
         The requested cells, the largest first.
+    origin : mapping of str to str
+        Tags about the origin of the measurements, beside or in place of those of the files, such
+        as the layer from which a file was exported.
     """
 
     measurements: Measurements
     dropped: int
     cells: tuple[CellPlan, ...]
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    def input_tags(self) -> dict[str, str]:
+        """Return the provenance tags of the measurements.
+
+        Returns
+        -------
+        dict of str to str
+            Of :func:`rm_geo.io.provenance.describe_inputs`, and of ``origin``.
+
+        Raises
+        ------
+        OSError
+            If a file exists and cannot be read.
+        """
+        return {**describe_inputs(self.measurements.sources), **self.origin}
 
 
 def plan_run(

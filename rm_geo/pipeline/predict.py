@@ -38,7 +38,7 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.object_store import fetched, local
 from rm_geo.io.paths import location_of
-from rm_geo.io.provenance import describe_input, describe_inputs, describe_software, describe_values
+from rm_geo.io.provenance import describe_input, describe_software, describe_values
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
@@ -386,7 +386,7 @@ def _common_tags(
     return {
         **({} if buildings is None else describe_input(buildings, "buildings_")),
         **describe_software(),
-        **describe_inputs(run_plan.measurements.sources),
+        **run_plan.input_tags(),
         **method.provenance,
         "method": method.estimator.name,
         **describe_values(

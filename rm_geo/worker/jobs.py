@@ -17,7 +17,7 @@ request is incomplete or has a value of the wrong type, and the errors of the li
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,10 +25,12 @@ from rm_geo.errors import UsageError
 from rm_geo.progress import Progress
 from rm_geo.worker import planning
 from rm_geo.worker.layers import raster_tags
+from rm_geo.worker.progress import RunProgress
 from rm_geo.worker.requests import Job, Values, options_of, require
 
 if TYPE_CHECKING:
     from rm_geo.options import PredictOptions
+    from rm_geo.pipeline.plan import RunPlan
 
 _PRODUCTS: Final = (
     "rsrp",
@@ -64,12 +66,16 @@ def inspect(values: Values, _folder: Path, progress: Progress) -> dict[str, Any]
 
 
 def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Map all cells: ``measurements`` (path) and ``options`` of :class:`PredictOptions`."""
+    """Map all cells: ``measurements`` (path) and ``options`` of :class:`PredictOptions`.
+
+    ``origin`` may have tags about where the file of measurements comes from.
+    """
     from rm_geo.pipeline.predict import predict as map_cells
     from rm_geo.products.summary import skipped_line
 
-    measurements = require(values, "measurements", str)
-    results = map_cells(measurements, folder, _predict_options(values), progress)
+    options = _predict_options(values)
+    plan = _run_plan(values, options, progress)
+    results = map_cells(plan, folder, options, RunProgress.of(plan, progress))
     rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
     return {
         "cells": [asdict(cell) for cell in results],
@@ -78,17 +84,26 @@ def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
+def dry_run(values: Values, _folder: Path, progress: Progress) -> dict[str, Any]:
+    """Say what ``predict`` would do: the same request, as ``rm-geo predict --dry-run`` does."""
+    from rm_geo.pipeline.dry_run import dry_run as plan_cells
+
+    found = plan_cells(require(values, "measurements", str), _predict_options(values), progress)
+    return {**found.as_dict(), "text": found.lines()}
+
+
 def rasterize(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Bin measurements: ``measurements``, ``options``, and ``statistic``."""
+    """Bin measurements: ``measurements``, ``options``, ``statistic``, and ``origin``."""
     from rm_geo.workflows.rasterize import rasterize_file
 
     statistic = values.get("statistic", "mean")
     if statistic not in ("mean", "median", "max"):
         raise UsageError(f"There is no statistic {statistic!r}.", hint="mean, median or max.")
+    options = _predict_options(values)
     made = rasterize_file(
-        require(values, "measurements", str),
+        _run_plan(values, options, progress),
         folder,
-        _predict_options(values),
+        options,
         statistic=statistic,
         progress=progress,
     )
@@ -135,7 +150,10 @@ def superres(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
 
 
 def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Simulate maps: ``buildings`` and ``sites`` (paths), ``footprints`` and ``options``."""
+    """Simulate maps: ``buildings`` and ``sites`` (paths), ``footprints`` and ``options``.
+
+    ``origin`` may have tags about where these files come from.
+    """
     from rm_geo.buildings.reader import read_buildings
     from rm_geo.workflows.simulate import simulate as simulate_maps
 
@@ -149,7 +167,9 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         {"sites_crs", "resolution_m", "margin_m", "eirp_dbm", "frequency_mhz", "max_tiles"},
     )
     footprints = read_buildings(buildings, progress=progress, **how_read)
-    made = simulate_maps(footprints, sites, folder, progress=progress, **options)
+    made = simulate_maps(
+        footprints, sites, folder, origin=_origin(values), progress=progress, **options
+    )
     rasters = [raster for one in made for raster in _rasters(folder, one.site, [one.path.name])]
     return {"rasters": rasters}
 
@@ -198,6 +218,7 @@ JOBS: Final[Mapping[str, Job]] = {
     "check": check,
     "inspect": inspect,
     "predict": predict,
+    "dry_run": dry_run,
     "rasterize": rasterize,
     "superres": superres,
     "simulate": simulate,
@@ -209,7 +230,7 @@ JOBS: Final[Mapping[str, Job]] = {
 }
 """Jobs by name. They write into the folder ``output`` of the request."""
 
-WITHOUT_FILES: Final = frozenset({"check", "inspect"})
+WITHOUT_FILES: Final = frozenset({"check", "inspect", "dry_run"})
 """Jobs that write no files and need no ``output``."""
 
 
@@ -218,6 +239,19 @@ def _predict_options(values: Values) -> PredictOptions:
     from rm_geo.options import PredictOptions, option_fields
 
     return PredictOptions(**options_of(values, set(option_fields())))
+
+
+def _origin(values: Values) -> dict[str, str]:
+    """Return the tags about the origin of the inputs."""
+    return {str(key): str(text) for key, text in dict(values.get("origin") or {}).items()}
+
+
+def _run_plan(values: Values, options: PredictOptions, progress: Progress) -> RunPlan:
+    """Read the measurements of a request and plan its cells."""
+    from rm_geo.pipeline.plan import plan_run
+
+    plan = plan_run(require(values, "measurements", str), options, progress)
+    return replace(plan, origin=_origin(values))
 
 
 def _rasters(folder: Path, cell: str, names: Sequence[str]) -> list[dict[str, Any]]:

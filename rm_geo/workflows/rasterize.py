@@ -12,9 +12,9 @@ import numpy as np
 from rm_geo._types import FloatArray
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo.io.cog import write_raster
-from rm_geo.io.provenance import describe_inputs, describe_software
+from rm_geo.io.provenance import describe_software
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.plan import Logs, plan_run
+from rm_geo.pipeline.plan import Logs, RunPlan, plan_run
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import Statistic, bin_measurements
 from rm_geo.raster.sparse import SparseRaster
@@ -49,7 +49,7 @@ class BinnedRaster:
 
 
 def rasterize_file(
-    measurements: Logs,
+    measurements: Logs | RunPlan,
     output_dir: str | os.PathLike[str],
     options: PredictOptions | None = None,
     *,
@@ -60,8 +60,8 @@ def rasterize_file(
 
     Parameters
     ----------
-    measurements : path-like, Measurements, or sequence of these
-        A file of measurements, or several logs of one area.
+    measurements : path-like, Measurements, sequence of these, or RunPlan
+        A file of measurements, several logs of one area, or a plan made with these options.
     output_dir : path-like
         Folder of the rasters.
     options : PredictOptions, optional
@@ -93,12 +93,16 @@ def rasterize_file(
     """
     chosen = options or PredictOptions(reach_m=0.0)
     listener = SilentProgress() if progress is None else progress
-    run_plan = plan_run(measurements, chosen, listener)
+    run_plan = (
+        measurements
+        if isinstance(measurements, RunPlan)
+        else plan_run(measurements, chosen, listener)
+    )
     for cell in run_plan.cells:
         if cell.refusal is not None:
             raise cell.refusal
     folder = prepare_output_folder(output_dir)
-    tags = describe_software() | describe_inputs(run_plan.measurements.sources)
+    tags = describe_software() | run_plan.input_tags()
     written = []
     listener.start(len(run_plan.cells), "cells", "Binning")
     for cell in run_plan.cells:

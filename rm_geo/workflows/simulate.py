@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def simulate(
     eirp_dbm: float | None = None,
     frequency_mhz: float | None = None,
     max_tiles: int = 1000,
+    origin: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> list[SimulatedMap]:
     """Simulate the radio map of each site and write it as a GeoTIFF.
@@ -81,6 +82,8 @@ def simulate(
         Carrier frequency of all sites in MHz; overrides the table.
     max_tiles : int
         Largest area in tiles of 256 pixels.
+    origin : mapping of str to str, optional
+        Tags about the origin of buildings and sites, in place of the names of their files.
     progress : Progress, optional
         Receives the progress.
 
@@ -135,11 +138,18 @@ def simulate(
                 "site": name,
                 "buildings": buildings.source.name,
                 "frequency_mhz": _carrier_mhz(site, frequency_mhz),
+                "crs": grid.crs.to_string(),
+                "x": round(site.x, 2),
+                "y": round(site.y, 2),
                 "antenna_height_m": site.height_m,
+                "azimuth_deg": site.azimuth_deg,
+                "downtilt_deg": None if site.azimuth_deg is None else site.downtilt_deg,
+                "beamwidth_deg": None if site.azimuth_deg is None else site.beamwidth_deg,
                 "eirp_dbm": eirp,
                 "units": "dB" if eirp is None else "dBm",
             }
         )
+        tags |= origin or {}
         description = "path gain" if eirp is None else "RSRP"
         write_raster(
             path, values, grid, unit=tags["units"], tags=tags, band_descriptions=[description]

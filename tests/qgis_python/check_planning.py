@@ -8,7 +8,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from rm_geo_qgis.results import STYLES
+from rm_geo_qgis.layer_styles import STYLES
 
 MAPS = str(DATA / "maps ü")
 

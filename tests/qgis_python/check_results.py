@@ -1,19 +1,47 @@
 """Results as layers: styled, grouped by cell, with their history."""
 
 import math
+import os
 import shutil
+from pathlib import Path
 
 from harness import DATA, FAST, Feedback, QgisTestCase, main, registry
+from osgeo import gdal
 from processing.gui.Postprocessing import handleAlgorithmResults
 from qgis.core import (
     QgsColorRampShader,
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
+    QgsFeature,
+    QgsGeometry,
+    QgsLayerTreeGroup,
     QgsLayerTreeRegistryBridge,
+    QgsMapRendererSequentialJob,
+    QgsMapSettings,
+    QgsPointXY,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
     QgsRasterLayer,
+    QgsRectangle,
+    QgsReferencedRectangle,
+    QgsRenderContext,
+    QgsVectorLayer,
+    edit,
 )
+from qgis.PyQt.QtCore import QSize
 from rm_geo_qgis.algorithms.parameters import DEVICES
 from rm_geo_qgis.labels import LABELS
-from rm_geo_qgis.results import STYLES, ResultLayer, apply_style, register_finisher
+from rm_geo_qgis.layer_styles import (
+    STYLES,
+    apply_style,
+    rsrp_scale,
+    style_measurements,
+    style_sites,
+)
+from rm_geo_qgis.layer_tree import RunGroup
+from rm_geo_qgis.open_layers import OpenLayers
+from rm_geo_qgis.results import ResultLayer, register_finisher
 
 BREAKS = [-120.0, -110.0, -100.0, -90.0, -80.0, -70.0]
 
@@ -60,20 +88,91 @@ class StyleTests(QgisTestCase):
         self.assertEqual(items[0].color.alpha(), 0)
         self.assertGreater(items[-1].color.alpha(), 200)
 
+    def test_points_and_maps_have_one_scale(self):
+        layer = self.layer("drive.gpkg")
+        style_measurements(layer, "rsrp")
+        ranges = layer.renderer().ranges()
+        raster = self.raster()
+        apply_style(raster, "rsrp")
+        raster.styleManager().setCurrentStyle("classes")
+        items = shader_of(raster).colorRampItemList()
+        self.assertEqual([i.label for i in items], [r.label() for r in ranges])
+        self.assertEqual(
+            [i.color.name() for i in items], [r.symbol().color().name() for r in ranges]
+        )
+        self.assertEqual([r.upperValue() for r in ranges[:-1]], [i.value for i in items[:-1]])
+        self.assertTrue(all("dBm" in r.label() for r in ranges))
+        context = QgsRenderContext()
+        context.expressionContext().setFields(layer.fields())
+        layer.renderer().startRender(context, layer.fields())
+        for feature in layer.getFeatures():
+            context.expressionContext().setFeature(feature)
+            self.assertIsNotNone(layer.renderer().symbolForFeature(feature, context))
+        layer.renderer().stopRender(context)
+        self.assertTrue(layer.labelsEnabled())
+        self.assertIn("rsrp", layer.mapTipTemplate())
+
+    def test_values_beyond_the_scale_have_the_colours_of_its_ends_and_the_legend_says_so(self):
+        layer = self.raster()
+        apply_style(layer, "rsrp")
+        items = shader_of(layer).colorRampItemList()
+        self.assertEqual(items[0].label, "-120 dBm and below")
+        self.assertEqual(items[-1].label, "-70 dBm and above")
+        for value, item in ((-139.0, items[0]), (-31.0, items[-1])):
+            shown, red, green, blue, alpha = shader_of(layer).shade(value)
+            self.assertTrue(shown)
+            self.assertEqual((red, green, blue), item.color.getRgb()[:3])
+            self.assertEqual(alpha, 255)
+        self.assertEqual(len(rsrp_scale()), len(items) + 1)
+
+    def test_sites_are_wedges_towards_their_azimuths(self):
+        layer = QgsVectorLayer(
+            "Point?crs=EPSG:32633&field=cell:string&field=azimuth:double", "sites", "memory"
+        )
+        feature = QgsFeature(layer.fields())
+        feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(500_000, 5_400_000)))
+        feature.setAttributes(["7", 90.0])
+        layer.dataProvider().addFeatures([feature])
+        layer.updateExtents()
+        style_sites(layer, "azimuth", cell="cell")
+        settings = QgsMapSettings()
+        settings.setLayers([layer])
+        settings.setDestinationCrs(layer.crs())
+        settings.setExtent(QgsRectangle(499_950, 5_399_950, 500_050, 5_400_050))
+        settings.setOutputSize(QSize(200, 200))
+        layer.setLabelsEnabled(False)
+        job = QgsMapRendererSequentialJob(settings)
+        job.start()
+        job.waitForFinished()
+        image = job.renderedImage()
+        blue = [
+            (x - 100, y - 100)
+            for x in range(200)
+            for y in range(200)
+            if image.pixelColor(x, y).blue() > image.pixelColor(x, y).red() + 20
+        ]
+        self.assertGreater(len(blue), 20)
+        self.assertGreater(sum(x for x, _ in blue), 5 * abs(sum(y for _, y in blue)), "east")
+
 
 class LoadingTests(QgisTestCase):
-    def load(self, parameters):
+    def load(self, parameters, name="estimate"):
         """Run as the dialog does, and load the results as it does."""
         context, feedback = self.context(), Feedback()
-        algorithm = registry.algorithmById("rm_geo:estimate").create()
+        algorithm = registry.algorithmById(f"rm_geo:{name}").create()
         results, ok = algorithm.run(parameters, context, feedback)
         self.assertTrue(ok, feedback.lines)
         self.assertTrue(handleAlgorithmResults(algorithm, context, feedback, parameters=parameters))
         return results
 
-    def groups(self):
-        root = self.project.layerTreeRoot()
-        return {g.name(): [n.name() for n in g.children()] for g in root.findGroups()}
+    def tree(self, group=None):
+        """The layer tree: layers by name, groups as pairs of name and content."""
+        node = self.project.layerTreeRoot() if group is None else group
+        return [
+            (one.name(), self.tree(one)) if isinstance(one, QgsLayerTreeGroup) else one.name()
+            for one in node.children()
+            if isinstance(one, QgsLayerTreeGroup) or one.layer().name() != "drive test"
+        ]
 
     def parameters(self, **more):
         return {
@@ -84,39 +183,134 @@ class LoadingTests(QgisTestCase):
             **more,
         }
 
-    def test_the_maps_of_each_cell_are_a_group(self):
-        self.load(self.parameters())
-        self.assertEqual(self.groups(), {"Cell 7": ["7 RSRP"], "Cell 8": ["8 RSRP"]})
-        (layer,) = self.project.mapLayersByName("7 RSRP")
+    def output(self, name):
+        return QgsProcessingOutputLayerDefinition(str(self.folder / name), self.project)
+
+    def test_a_run_is_a_group_with_the_strongest_level_on_top_and_the_cells_off(self):
+        parameters = self.parameters(COMPOSITE=self.output("best.tif"), WITH_REPORTED=False)
+        results = self.load(parameters)
+        self.assertEqual(
+            self.tree(),
+            [
+                (
+                    "drive test: nearest",
+                    [
+                        "RSRP of the best server",
+                        ("Cell 7", ["7 RSRP, nearest"]),
+                        ("Cell 8", ["8 RSRP, nearest"]),
+                    ],
+                )
+            ],
+        )
+        shown = {layer.name() for layer in self.project.layerTreeRoot().checkedLayers()}
+        self.assertEqual(shown, {"RSRP of the best server", "drive test"})
+        (layer,) = self.project.mapLayersByName("7 RSRP, nearest")
         self.assertEqual(layer.renderer().type(), "singlebandpseudocolor")
         self.assertEqual([i.value for i in shader_of(layer).colorRampItemList()], BREAKS)
+        self.assertEqual(results["COMPOSITE"], str(self.folder / "best.tif"))
+        best, both = QgsRasterLayer(results["COMPOSITE"], "best"), []
+        for path in results["RADIO_MAPS"]:
+            both.append(QgsRasterLayer(path, "cell"))
+        point = both[0].extent().center()
+        values = [one.dataProvider().sample(point, 1)[0] for one in both]
+        value = best.dataProvider().sample(point, 1)[0]
+        self.assertAlmostEqual(value, max(v for v in values if not math.isnan(v)), 4)
+
+    def test_cells_are_sorted_as_numbers(self):
+        run = RunGroup("key", "run", by_cell=True)
+        context, kept = self.context(), []
+        for cell in ("10", "9", "102", "2", "2_b"):
+            path = self.folder / f"{cell}_rsrp.tif"
+            shutil.copy(DATA / "coarse.tif", path)
+            result = ResultLayer(str(path), "rsrp", cell, {}, run=run)
+            kept.append(register_finisher(context, result, load=True))
+        handleAlgorithmResults(
+            registry.algorithmById("rm_geo:estimate"), context, Feedback(), parameters={}
+        )
+        ((_, cells),) = self.tree()
+        self.assertEqual(
+            [name for name, _ in cells], ["Cell 2", "Cell 2_b", "Cell 9", "Cell 10", "Cell 102"]
+        )
 
     def test_a_layers_metadata_says_where_it_comes_from(self):
         self.load(self.parameters())
-        (layer,) = self.project.mapLayersByName("8 RSRP")
+        (layer,) = self.project.mapLayersByName("8 RSRP, nearest")
         metadata = layer.metadata()
-        self.assertEqual(metadata.title(), "8 RSRP")
+        self.assertEqual(metadata.title(), "8 RSRP, nearest")
         self.assertIn("nearest", metadata.abstract())
         self.assertIn("drive.gpkg", metadata.abstract())
         self.assertIn("cell: 8", metadata.history())
         self.assertTrue(any(line.startswith("input_sha256: ") for line in metadata.history()))
 
-    def test_a_second_run_goes_on_top_in_the_same_group(self):
-        self.load(self.parameters())
-        self.load(self.parameters(OUTPUT=str(self.folder / "again")))
-        self.assertEqual(self.groups()["Cell 7"], ["7 RSRP", "7 RSRP"])
+    def test_provenance_names_layer_filter_and_selection_of_exported_features(self):
+        parameters = self.parameters(LOAD=False)
+        layer = parameters["INPUT"]
+        layer.setSubsetString("pci = '7'")
+        layer.selectByExpression("fid < 30")
+        parameters["INPUT"] = QgsProcessingFeatureSourceDefinition(layer.id(), True)
+        results = self.load(parameters)
+        (path,) = results["RADIO_MAPS"]
+        tags = gdal.Info(path, format="json")["metadata"][""]
+        self.assertEqual(tags["input"], "layer drive test of drive.gpkg")
+        self.assertEqual(tags["input_filter"], "pci = '7'")
+        self.assertEqual(
+            tags["input_selection"], f"{layer.selectedFeatureCount()} selected features"
+        )
 
-    def test_groups_stay_side_by_side_wherever_qgis_puts_new_layers(self):
+    def test_other_runs_have_groups_of_their_own_side_by_side(self):
         self.load(self.parameters())
-        again = self.parameters(OUTPUT=str(self.folder / "again"))
         root = self.project.layerTreeRoot()
-        inside = QgsLayerTreeRegistryBridge.InsertionPoint(root.findGroup("Cell 7"), 0)
+        inside = QgsLayerTreeRegistryBridge.InsertionPoint(root.findGroups(True)[1], 0)
         bridge = self.project.layerTreeRegistryBridge()
         bridge.setLayerInsertionPoint(inside)
         at_top = QgsLayerTreeRegistryBridge.InsertionPoint(root, 0)
         self.addCleanup(bridge.setLayerInsertionPoint, at_top)
-        self.load(again)
-        self.assertEqual(self.groups(), {"Cell 7": ["7 RSRP"] * 2, "Cell 8": ["8 RSRP"] * 2})
+        self.load(self.parameters(OUTPUT=str(self.folder / "again")))
+        names = [name for name, _ in (one for one in self.tree() if isinstance(one, tuple))]
+        self.assertEqual(names, ["drive test: nearest (2)", "drive test: nearest"])
+
+    def test_a_run_into_the_same_folder_shows_the_new_maps(self):
+        self.load(self.parameters(CELLS="8"))
+        (layer,) = self.project.mapLayersByName("8 RSRP, nearest")
+        point = layer.extent().center()
+        before = layer.dataProvider().sample(point, 1)[0]
+        copy = self.folder / "louder.gpkg"
+        shutil.copy(DATA / "drive.gpkg", copy)
+        louder = QgsVectorLayer(str(copy), "louder", "ogr")
+        field = louder.fields().indexOf("rsrp")
+        with edit(louder):
+            for feature in louder.getFeatures():
+                louder.changeAttributeValue(feature.id(), field, feature["rsrp"] + 20.0)
+        self.project.addMapLayer(louder)
+        for load in (True, False):
+            method = "nearest" if load else "idw"
+            parameters = {**self.parameters(CELLS="8", LOAD=load), "INPUT": louder}
+            self.load({**parameters, "METHOD": method})
+            layers = [
+                one for one in self.project.mapLayers().values() if isinstance(one, QgsRasterLayer)
+            ]
+            self.assertEqual(len(layers), 1)
+            after = layers[0].dataProvider().sample(point, 1)[0]
+            fresh = gdal.Open(str(self.folder / "maps" / "8_rsrp.tif")).ReadAsArray()
+            self.assertGreater(after, before + 10.0)
+            shown = layers[0].dataProvider().block(1, layers[0].extent(), *fresh.shape[::-1])
+            row, column = (size // 2 for size in fresh.shape)
+            self.assertAlmostEqual(shown.value(row, column), float(fresh[row, column]), 3)
+        groups = [one for one in self.tree() if isinstance(one, tuple)]
+        self.assertEqual(groups, [("louder: nearest", [("Cell 8", ["8 RSRP, nearest"])])])
+
+    def test_files_are_closed_while_they_are_replaced_and_opened_again_after_a_failure(self):
+        self.load(self.parameters(CELLS="8"))
+        (layer,) = self.project.mapLayersByName("8 RSRP, nearest")
+        path = str(self.folder / "maps" / "8_rsrp.tif")
+        layer.dataProvider().sample(layer.extent().center(), 1)
+        self.assertIn(path, open_files())
+        shut = OpenLayers(self.project, [str(self.folder / "maps")], must_close_rasters=True)
+        self.assertNotIn(path, open_files())
+        shut.reopen()
+        self.assertTrue(layer.isValid())
+        self.assertEqual(layer.renderer().type(), "singlebandpseudocolor")
+        self.assertTrue(math.isfinite(layer.dataProvider().sample(layer.extent().center(), 1)[0]))
 
     def test_a_single_output_is_loaded_once(self):
         target = str(self.folder / "only.tif")
@@ -131,23 +325,94 @@ class LoadingTests(QgisTestCase):
 
     def test_layers_are_not_loaded_when_switched_off(self):
         self.load(self.parameters(LOAD=False))
-        self.assertEqual(self.groups(), {})
+        self.assertEqual(self.tree(), [])
+
+    def test_a_batch_row_with_empty_outputs_makes_none_and_loads_only_if_asked(self):
+        for project, loaded in ((None, []), (self.project, ["drive test: nearest"])):
+            empty = QgsProcessingOutputLayerDefinition("", project)
+            names = ("RSRP", "BUILDINGS", "UNCERTAINTY", "COMPOSITE")
+            folder = str(self.folder / str(len(loaded)))
+            results = self.load(
+                self.parameters(CELLS="8", OUTPUT=folder, **dict.fromkeys(names, empty))
+            )
+            self.assertEqual(len(list(Path(folder).glob("*_uncertainty.tif"))), 0)
+            self.assertNotIn("COMPOSITE", results)
+            self.assertEqual([one[0] for one in self.tree()], loaded)
+
+    def test_a_dry_run_says_what_would_be_done_and_writes_nothing(self):
+        context, feedback = self.context(), Feedback()
+        parameters = self.parameters(DRY_RUN=True, COMPOSITE=self.output("best.tif"))
+        algorithm = registry.algorithmById("rm_geo:estimate").create()
+        _, ok = algorithm.run(parameters, context, feedback)
+        self.assertTrue(ok, feedback.lines)
+        text = "\n".join(feedback.lines)
+        self.assertIn("RSRP from 'rsrp', cell from 'pci'", text)
+        self.assertIn("tiles on", text)
+        self.assertEqual(len([line for line in feedback.lines if line[:2] in ("7 ", "8 ")]), 2)
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.assertEqual(list(context.layersToLoadOnCompletion()), [])
+
+    def test_only_measurements_inside_the_extent_are_mapped(self):
+        layer = self.layer("drive.gpkg")
+        box = layer.extent()
+        box.setXMaximum(box.center().x())
+        inside = sum(1 for f in layer.getFeatures() if box.contains(f.geometry().asPoint()))
+        self.assertLess(inside, layer.featureCount())
+        metres = QgsCoordinateTransform(
+            layer.crs(), QgsCoordinateReferenceSystem("EPSG:32633"), self.project
+        )
+        for value in (box, QgsReferencedRectangle(box, layer.crs())):
+            results = self.load(
+                {"INPUT": layer, "EXTENT": value, "OUTPUT": str(self.folder / "r.html")}, "inspect"
+            )
+            self.assertEqual(results["USED"], inside)
+        wide = QgsReferencedRectangle(
+            metres.transformBoundingBox(layer.extent()), metres.destinationCrs()
+        )
+        parameters = {"INPUT": layer, "EXTENT": wide, "OUTPUT": str(self.folder / "r.html")}
+        self.assertEqual(self.load(parameters, "inspect")["USED"], layer.featureCount())
 
     def test_buildings_lie_on_the_map_and_uncertainty_below_and_hidden(self):
-        context = self.context()
+        context, run = self.context(), RunGroup("key", "run", by_cell=True)
         kept = []
         for kind in ("uncertainty", "rsrp", "buildings"):
             path = self.folder / f"5_{kind}.tif"
             shutil.copy(DATA / "coarse.tif", path)
-            kept.append(
-                register_finisher(context, ResultLayer(str(path), kind, "5", {}), load=True)
-            )
+            result = ResultLayer(str(path), kind, "5", {"method": "idw"}, run=run)
+            kept.append(register_finisher(context, result, load=True))
         handleAlgorithmResults(
             registry.algorithmById("rm_geo:estimate"), context, Feedback(), parameters={}
         )
-        self.assertEqual(self.groups(), {"Cell 5": ["5 buildings", "5 RSRP", "5 uncertainty"]})
-        node = self.project.layerTreeRoot().findGroup("Cell 5").children()[2]
+        names = ["5 buildings, idw", "5 RSRP, idw", "5 uncertainty, idw"]
+        self.assertEqual(self.tree(), [("run", [("Cell 5", names)])])
+        node = self.project.layerTreeRoot().findGroups(True)[1].children()[2]
         self.assertFalse(node.itemVisibilityChecked())
+
+    def test_simulated_maps_are_named_as_such_and_say_their_antennas(self):
+        results = self.load(
+            {
+                "BUILDINGS": self.layer("buildings.gpkg", "town"),
+                "POSITION": "500050,5400010 [EPSG:32633]",
+                "AZIMUTH": 120.0,
+                "DOWNTILT": 4.0,
+                "EIRP": 15.0,
+                "RESOLUTION": 4.0,
+                "MAX_TILES": 100_000,
+                "OUTPUT": str(self.folder / "maps"),
+            },
+            "simulate",
+        )
+        (run,) = (one for one in self.tree() if isinstance(one, tuple))
+        self.assertEqual(run, ("town: simulated", [("Cell site", ["site RSRP, simulated"])]))
+        tags = gdal.Info(results["RADIO_MAPS"][0], format="json")["metadata"][""]
+        self.assertEqual((tags["azimuth_deg"], tags["downtilt_deg"]), ("120", "4"))
+        self.assertEqual(float(tags["x"]), 500_050.0)
+
+
+def open_files():
+    """Files that this process has open."""
+    folder = Path("/proc/self/fd")
+    return {os.readlink(one) for one in folder.iterdir() if one.is_symlink()}
 
 
 class DescriptionTests(QgisTestCase):

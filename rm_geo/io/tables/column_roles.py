@@ -346,6 +346,27 @@ TIME: Final = Role(
 """Time of the measurement."""
 
 
+def is_other_quantity(name: str) -> bool:
+    """Whether a column is, by its name, a ratio in dB (RSRQ, SINR, SNR) and no level.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_other_quantity("LTE RSRQ (dB)"), is_other_quantity("RSRP"), is_other_quantity("snr_rsrp")
+    (True, False, False)
+    """
+    plain = normalise(name)
+    return re.search("rsrq|sinr|snr", plain) is not None and "rsrp" not in plain
+
+
 def find_column(
     names: Sequence[str], role: Role, source: str, *, chosen: str | None = None
 ) -> str | None:
