@@ -96,8 +96,9 @@ def choose_interpreter(
         return Interpreter(path, origin)
     raise NoInterpreterError(
         "No Python interpreter with rm_geo is set.\n"
-        "Install rm_geo in an environment of its own (python -m venv, pip install rm-geo) and run "
-        f"'rm-geo qgis install' there; or choose that environment's Python in {SETTING_HELP}."
+        "Install rm_geo in an environment of its own (python -m venv, then pip install with the "
+        "name rm-geo or the path of its folder or wheel) and run 'rm-geo qgis install' there; or "
+        f"choose that environment's Python in {SETTING_HELP}."
     )
 
 

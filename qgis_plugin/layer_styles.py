@@ -115,6 +115,10 @@ def apply_style(layer: QgsMapLayer, kind: str, classes: Sequence[LayerClass] = (
         _style_classes(layer, kind, classes)
     if kind == "held_out":
         style_errors(layer)
+    if kind == "drive_test":
+        style_measurements(layer, rsrp_field(layer))
+    if kind == "sites":
+        style_sites(layer, "azimuth_deg", "beamwidth_deg", "cell")
     if kind in _CLASSED_FILES:
         layer.loadNamedStyle(str(STYLES / f"{_CLASSED_FILES[kind]}.qml"))
         classed = QgsMapLayerStyle()
@@ -210,6 +214,23 @@ def rsrp_scale() -> tuple[ScaleClass, ...]:
         ScaleClass(float(one.attribute("value")), one.attribute("color"), one.attribute("label"))
         for one in found
     )
+
+
+def rsrp_field(layer: QgsVectorLayer) -> str:
+    """Return the field whose name says that it holds the RSRP; empty if none does.
+
+    Parameters
+    ----------
+    layer : QgsVectorLayer
+        Measurements.
+
+    Returns
+    -------
+    str
+        The field with the shortest name, if there are several.
+    """
+    names = [one.name() for one in layer.fields() if "rsrp" in one.name().lower()]
+    return min(names, key=len, default="")
 
 
 def style_measurements(layer: QgsVectorLayer, field: str) -> None:

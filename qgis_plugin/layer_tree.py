@@ -25,6 +25,8 @@ _ORDER = (
     "buildings",
     "buildings_mask",
     "held_out",
+    "sites",
+    "drive_test",
     "holes",
     "sectors",
     "overshooters",

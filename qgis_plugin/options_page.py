@@ -14,6 +14,7 @@ from qgis.PyQt.QtGui import QFontDatabase, QIcon
 from qgis.PyQt.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTextBrowser, QVBoxLayout
 
 from .interpreter import NoInterpreterError, choose_interpreter, worker_environment
+from .interpreter_search import find_interpreters
 from .labels import with_labels
 from .settings import PLUGIN_FOLDER, interpreter_setting, set_interpreter
 from .worker_client import Listener, WorkerCancelled, WorkerError, run_job
@@ -21,13 +22,16 @@ from .worker_client import Listener, WorkerCancelled, WorkerError, run_job
 _ICON = str(Path(__file__).resolve().parent / "icon.svg")
 _POLL_MS = 100
 
+PAGE = "Radio maps (rm_geo)"
+"""Title of the page."""
+
 
 class OptionsPageFactory(QgsOptionsWidgetFactory):
     """Creates the page when the options dialog is opened."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setTitle("Radio maps (rm_geo)")
+        self.setTitle(PAGE)
         self.setIcon(QIcon(_ICON))
 
     def icon(self) -> QIcon:
@@ -44,6 +48,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
+        self.setObjectName(PAGE)
         self._check: _Check | None = None
         self.interpreter = QgsFileWidget()
         self.interpreter.setDialogTitle("Python interpreter of the environment with rm_geo")
@@ -53,6 +58,9 @@ class OptionsPage(QgsOptionsPageWidget):
         self.origin.setWordWrap(True)
         self.button = QPushButton("Check")
         self.button.clicked.connect(self.check)
+        self.finder = QPushButton("Find")
+        self.finder.setToolTip("Search the usual places for an environment with rm_geo")
+        self.finder.clicked.connect(self.find)
         self.report = QTextBrowser()
         self.report.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
 
@@ -64,6 +72,7 @@ class OptionsPage(QgsOptionsPageWidget):
         about.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.interpreter)
+        row.addWidget(self.finder)
         row.addWidget(self.button)
         layout = QVBoxLayout(self)
         layout.addWidget(about)
@@ -79,6 +88,17 @@ class OptionsPage(QgsOptionsPageWidget):
     def apply(self) -> None:
         """Save the interpreter; called when the options are closed with OK."""
         set_interpreter(self.interpreter.filePath().strip())
+
+    def find(self) -> None:
+        """Search for environments with rm_geo, choose the first and list them all."""
+        found = find_interpreters(Path.home(), os.environ)
+        if not found:
+            self.report.setPlainText(
+                "No environment with rm_geo was found in the usual places. Choose its Python."
+            )
+            return
+        self.interpreter.setFilePath(found[0])
+        self.report.setPlainText("\n".join(("Environments with rm_geo:", "", *found)))
 
     def check(self) -> None:
         """Start the check in a thread, so that the page stays responsive."""

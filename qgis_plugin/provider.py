@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.check import CheckEnvironment
 from .algorithms.compare import CompareRadioMaps
+from .algorithms.demo_data import DemoData
 from .algorithms.estimate import EstimateRadioMap
 from .algorithms.export_map import ExportMap
 from .algorithms.inspect import InspectMeasurements
@@ -19,8 +19,10 @@ from .algorithms.plan_products import PRODUCT_ALGORITHMS
 from .algorithms.rasterize import RasterizeMeasurements
 from .algorithms.report import WriteReport
 from .algorithms.simulate import SimulateRadioMap
+from .algorithms.sites_layer import SitesLayer
 from .algorithms.superresolve import SuperResolveRadioMap
 from .algorithms.validate import ValidateMethods
+from .plugin_metadata import version
 from .results import LayerFinisher
 from .settings import register_setting, unregister_setting
 from .worker_keeper import WorkerKeeper
@@ -60,12 +62,7 @@ class RmGeoProvider(QgsProcessingProvider):
 
     def versionInfo(self) -> str:
         """Return the version of the plugin, from its metadata."""
-        try:
-            text = (FOLDER / "metadata.txt").read_text("utf-8")
-        except OSError:
-            return ""
-        found = re.search(r"^version\s*=\s*(\S+)", text, re.MULTILINE)
-        return found.group(1) if found else ""
+        return version()
 
     def icon(self) -> QIcon:
         """Return the icon in the toolbox."""
@@ -104,10 +101,12 @@ class RmGeoProvider(QgsProcessingProvider):
             SuperResolveRadioMap,
             InspectMeasurements,
             RasterizeMeasurements,
+            DemoData,
             SimulateRadioMap,
             ValidateMethods,
             PlanRadioMaps,
             *PRODUCT_ALGORITHMS,
+            SitesLayer,
             CompareRadioMaps,
             ExportMap,
             WriteReport,

@@ -52,6 +52,8 @@ _TITLES = {
     "rsrq": "RSRQ",
     "rssi": "RSSI",
     "ci": "C/I",
+    "drive_test": "demo drive test",
+    "sites": "sites",
     "held_out": "errors at held-out points",
 }
 _OF_A_METHOD = frozenset(("rsrp", "buildings", "uncertainty", "reported", "gain", "measured"))

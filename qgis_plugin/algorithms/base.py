@@ -26,6 +26,7 @@ from ..labels import with_labels
 from ..layer_styles import LayerClass
 from ..layer_tree import RunGroup
 from ..open_layers import OpenLayers
+from ..plugin_metadata import homepage
 from ..results import LayerFinisher, ResultLayer, register_finisher
 from ..settings import current_interpreter
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
@@ -41,7 +42,7 @@ _AREAS = {
 }
 """Kinds of vector layers that have another name than their files."""
 
-_ICON = str(Path(__file__).resolve().parents[1] / "icon.svg")
+_ICONS = Path(__file__).resolve().parents[1] / "icons"
 
 
 class RmGeoAlgorithm(QgsProcessingAlgorithm):
@@ -53,6 +54,7 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
     TAGS: tuple[str, ...] = ()
     SUMMARY = ""
     HELP = ""
+    ICON = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,13 +93,18 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         """Return the help text of the dialog."""
         return self.HELP
 
+    def helpUrl(self) -> str:
+        """Return the address of the chapter about QGIS in the documentation."""
+        home = homepage()
+        return f"{home}/qgis.html" if home else ""
+
     def icon(self) -> QIcon:
         """Return the icon in the toolbox."""
-        return QIcon(_ICON)
+        return QIcon(self.svgIconPath())
 
     def svgIconPath(self) -> str:
-        """Return the file of the icon."""
-        return _ICON
+        """Return the file of the icon: that of the algorithm, or of its group."""
+        return str(_ICONS / f"{self.ICON or self.groupId()}.svg")
 
     def prepareAlgorithm(
         self,

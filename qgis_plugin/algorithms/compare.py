@@ -46,6 +46,7 @@ class CompareRadioMaps(RmGeoAlgorithm):
     NAME = "compare"
     TITLE = "Compare radio maps"
     GROUP = GROUP
+    ICON = "compare"
     TAGS = ("difference", "before and after", "change", "RMSE", "bias", "Atoll", "benchmark")
     SUMMARY = "How two radio maps, or two sets of them, differ, and where it is significant."
     HELP = (

@@ -108,7 +108,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             make.add_option(self, name, label, option, advanced=True)
         make.add(
             self,
-            make.flag("DRY_RUN", "Only say what would be done", False),
+            make.flag("DRY_RUN", "Only say what would be done", False, optional=True),
             "Fields, cells, tiles and expected time in the log; nothing is written.",
         )
         make.add_folder(self, "Gets the files of every cell, a summary and previews.")

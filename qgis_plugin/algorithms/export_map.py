@@ -28,6 +28,7 @@ class ExportMap(RmGeoAlgorithm):
     NAME = "export_map"
     TITLE = "Export map"
     GROUP = GROUP
+    ICON = "export"
     TAGS = ("KMZ", "Google Earth", "MapInfo", "TAB", "Atoll", "Planet", "BIL", "GeoParquet")
     SUMMARY = "Write maps and layers for Google Earth, MapInfo, Atoll, Planet or a table."
     HELP = (

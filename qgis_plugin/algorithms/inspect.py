@@ -26,6 +26,7 @@ class InspectMeasurements(MeasurementsAlgorithm):
     NAME = "inspect"
     TITLE = "Inspect measurements"
     GROUP = ("measurements", "Measurements")
+    ICON = "inspect"
     TAGS = ("drive test", "report", "columns", "cells", "carriers", "PCI", "EARFCN", "quality")
     SUMMARY = "What a drive test holds: fields that are recognised, cells, carriers, warnings."
     HELP = (

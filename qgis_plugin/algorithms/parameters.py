@@ -153,9 +153,11 @@ def choice(
     return QgsProcessingParameterEnum(name, label, list(options), False, default, False, True)
 
 
-def flag(name: str, label: str, default: bool) -> QgsProcessingParameterBoolean:
-    """Create a check box."""
-    return QgsProcessingParameterBoolean(name, label, default)
+def flag(
+    name: str, label: str, default: bool, *, optional: bool = False
+) -> QgsProcessingParameterBoolean:
+    """Create a check box; models from before an optional one was added stay valid."""
+    return QgsProcessingParameterBoolean(name, label, default, optional)
 
 
 def text(name: str, label: str) -> QgsProcessingParameterString:
@@ -225,12 +227,14 @@ def add_option(
     add(algorithm, parameter, explanation, advanced=advanced)
 
 
-def add_sites(algorithm: QgsProcessingAlgorithm, explanation: str) -> None:
-    """Add the optional layer of sites, and the CRS of a table without geometry."""
+def add_sites(
+    algorithm: QgsProcessingAlgorithm, explanation: str, *, optional: bool = True
+) -> None:
+    """Add the layer of sites, and the CRS of a table without geometry."""
     add(
         algorithm,
         QgsProcessingParameterFeatureSource(
-            "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, True
+            "SITES", "Sites", [QgsProcessing.SourceType.TypeVector], None, optional
         ),
         explanation,
     )

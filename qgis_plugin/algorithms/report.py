@@ -31,6 +31,7 @@ class WriteReport(RmGeoAlgorithm):
     NAME = "report"
     TITLE = "Report"
     GROUP = GROUP
+    ICON = "report"
     TAGS = ("HTML", "document", "print", "PDF", "summary")
     SUMMARY = "Results of a plan, its maps and their validation as one HTML file."
     HELP = (

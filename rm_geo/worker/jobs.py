@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 from rm_geo.errors import UsageError
 from rm_geo.progress import Progress
 from rm_geo.worker import planning
-from rm_geo.worker.layers import raster_tags
+from rm_geo.worker.layers import describe_features, raster_tags
 from rm_geo.worker.progress import RunProgress
 from rm_geo.worker.requests import Job, Values, options_of, require
+from rm_geo.worker.sites_layer import write_sites_layer
 
 if TYPE_CHECKING:
     from rm_geo.options import PredictOptions
@@ -174,6 +175,23 @@ def simulate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     return {"rasters": rasters}
 
 
+def sites(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Write a site table as a layer of points: ``sites`` (path), ``sites_crs``, and ``name``."""
+    name = require(values, "name", str)
+    given = values.get("sites_crs")
+    features = write_sites_layer(require(values, "sites", str), folder / name, given, progress)
+    return {"vectors": [features]}
+
+
+def demo_data(_values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Write the drive test and the sites of ``rm-geo demo``."""
+    from rm_geo.workflows.demo import write_demo_data
+
+    drive_test, table = write_demo_data(folder, progress=progress)
+    features = write_sites_layer(table, folder / "sites.gpkg", None, progress)
+    return {"vectors": [describe_features(drive_test, "drive_test"), features]}
+
+
 def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
     """Judge methods on held-out measurements, as ``rm-geo validate`` does.
 
@@ -222,6 +240,8 @@ JOBS: Final[Mapping[str, Job]] = {
     "rasterize": rasterize,
     "superres": superres,
     "simulate": simulate,
+    "sites": sites,
+    "demo_data": demo_data,
     "validate": validate,
     "plan": planning.plan,
     "compare": planning.compare,

@@ -155,11 +155,8 @@ def run_demo(
     """
     listener = SilentProgress() if progress is None else progress
     folder = prepare_output_folder(output_dir)
-    listener.log(f"Simulating a city of {size_px} m x {size_px} m with three cells")
-    world = _simulate(size_px, np.random.default_rng(seed))
+    world, drive_test, sites = _write_data(folder, size_px, seed, listener)
     _write_truth(world, folder)
-    drive_test = _write_drive_test(world, folder, np.random.default_rng(seed + 1))
-    sites = _write_sites(world, folder)
     chosen = (options or PredictOptions()).replace(sites=sites, crs=None)
     maps = folder / "maps"
     results = predict(drive_test, maps, chosen, listener)
@@ -180,6 +177,50 @@ def run_demo(
     )
     report = write_plan_report(plan.folder, [maps], folder / "report.html", progress=listener)
     return DemoResult(folder, tuple(results), tuple(rows), plan, report)
+
+
+def write_demo_data(
+    output_dir: str | os.PathLike[str],
+    *,
+    size_px: int = 448,
+    seed: int = 7,
+    progress: Progress | None = None,
+) -> tuple[Path, Path]:
+    """Write the drive test and the sites of the demo, and map nothing.
+
+    Parameters
+    ----------
+    output_dir, size_px, seed, progress
+        As of :func:`run_demo`.
+
+    Returns
+    -------
+    drive_test, sites : Path
+        ``drive_test.gpkg`` and ``sites.csv``.
+
+    Raises
+    ------
+    RmGeoError
+        If a package of the simulation is missing, or a file cannot be written.
+
+    Examples
+    --------
+    >>> drive_test, sites = write_demo_data("demo")  # doctest: +SKIP
+    """
+    listener = SilentProgress() if progress is None else progress
+    folder = prepare_output_folder(output_dir)
+    _, drive_test, sites = _write_data(folder, size_px, seed, listener)
+    return drive_test, sites
+
+
+def _write_data(
+    folder: Path, size_px: int, seed: int, progress: Progress
+) -> tuple[_World, Path, Path]:
+    """Simulate the city, and write its drive test and its sites."""
+    progress.log(f"Simulating a city of {size_px} m x {size_px} m with three cells")
+    world = _simulate(size_px, np.random.default_rng(seed))
+    drive_test = _write_drive_test(world, folder, np.random.default_rng(seed + 1))
+    return world, drive_test, _write_sites(world, folder)
 
 
 def _simulate(size_px: int, rng: np.random.Generator) -> _World:

@@ -440,6 +440,16 @@ class DescriptionTests(QgisTestCase):
             for parameter in algorithm.parameterDefinitions():
                 self.assertTrue(parameter.help(), f"{name} {parameter.name()}")
 
+    def test_every_algorithm_has_an_icon_file_and_an_address_of_its_help(self):
+        icons = set()
+        for name, algorithm in self.algorithms().items():
+            if " " in name:
+                continue
+            self.assertTrue(Path(algorithm.svgIconPath()).is_file(), algorithm.svgIconPath())
+            self.assertTrue(algorithm.helpUrl().endswith("/qgis.html"), name)
+            icons.add(algorithm.svgIconPath())
+        self.assertGreater(len(icons), 7)
+
     def test_choices_are_their_names_in_scripts(self):
         definition = self.algorithms()["estimate"].parameterDefinition("DEVICE")
         self.assertTrue(definition.usesStaticStrings())
@@ -460,13 +470,15 @@ class DescriptionTests(QgisTestCase):
             for p in self.algorithms()["estimate"].parameterDefinitions()
             if not p.flags() & flag
         ]
-        self.assertLess(len(shown), 14)
+        self.assertLess(len(shown), 17)
 
     def test_the_example_model_chains_two_algorithms(self):
         model = self.algorithms()["Drive test to fine radio map"]
         used = [child.algorithmId() for child in model.childAlgorithms().values()]
         self.assertEqual(sorted(used), ["rm_geo:estimate", "rm_geo:superresolve"])
         self.assertEqual(model.validate(), (True, []))
+        (most_cells,) = model.childAlgorithms()["estimate"].parameterSources()["TOP"]
+        self.assertEqual(most_cells.staticValue(), 1, "only the cell that is refined")
 
     def test_the_planning_model_goes_from_a_drive_test_to_a_report(self):
         model = self.algorithms()["Drive test to plan and report"]
