@@ -132,6 +132,8 @@ def place(layer: QgsMapLayer, kind: str, cell: str, run: RunGroup, project: QgsP
         group = _cell_group(of_run, cell, run)
     node.setCustomProperty(_KIND, _LEAVING)
     group.insertChildNode(_row_for(group, kind), moved)
+    if group is not of_run:
+        group.setExpanded(run.shown_cell in (None, cell))  # QGIS opens groups that it adds to
     origin.removeChildNode(node)  # last: a layer without a node is removed from the project
     while _is_ours(origin) and not origin.children():
         empty, origin = origin, origin.parent()
@@ -178,7 +180,6 @@ def _cell_group(parent: QgsLayerTreeGroup, cell: str, run: RunGroup) -> QgsLayer
     group = parent.insertGroup(row, f"Cell {cell}")
     group.setCustomProperty(_CELL, cell)
     group.setItemVisibilityChecked(run.shown_cell in (None, cell))
-    group.setExpanded(run.shown_cell in (None, cell))
     return group
 
 

@@ -22,7 +22,7 @@ class DemoData(RmGeoAlgorithm):
     SUMMARY = "A drive test and its sites, simulated in a generated city."
     HELP = (
         "Writes the drive test of three cells in a generated city, 448 m wide, as 'rm-geo demo' "
-        "does: about 18,000 measurements with noise, and the layer of sites. It needs "
+        "does: about 32,000 measurements with noise, and the layer of sites. It needs "
         "rm-geo[simulate]."
     )
 

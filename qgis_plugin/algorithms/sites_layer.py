@@ -47,7 +47,7 @@ class SitesLayer(RmGeoAlgorithm):
         make.add(
             self,
             vector_output("OUTPUT", "Sites as points", kind, optional=False),
-            "Points in WGS 84.",
+            "Points in Web Mercator (EPSG:3857).",
         )
         self.addOutput(QgsProcessingOutputNumber("NUMBER", "Number of sites"))
 

@@ -21,11 +21,13 @@ _FIELDS: Final = (
     "frequency_mhz",
 )
 
+_WEB_MERCATOR: Final = 3857  # a CRS in metres of the whole world, true to angles
+
 
 def write_sites_layer(
     table: str | os.PathLike[str], target: Path, crs: str | None, progress: Progress
 ) -> dict[str, Any]:
-    """Write the sites of a table as points in WGS 84, as they are understood.
+    """Write the sites of a table as points in Web Mercator, as they are understood.
 
     Parameters
     ----------
@@ -54,8 +56,8 @@ def write_sites_layer(
     from rm_geo.io.features import FeatureTable, write_features
     from rm_geo.sites.table import read_sites
 
-    degrees = CRS.from_epsg(4326)
-    found = read_sites(table, target_crs=degrees, crs=crs, progress=progress)
+    mercator = CRS.from_epsg(_WEB_MERCATOR)
+    found = read_sites(table, target_crs=mercator, crs=crs, progress=progress)
     points = shapely.points([(site.x, site.y) for site in found])
     fields = {
         name: np.array([getattr(site, name) or "" for site in found], dtype=object)
@@ -63,7 +65,7 @@ def write_sites_layer(
         else np.array([_number(getattr(site, name)) for site in found])
         for name in _FIELDS
     }
-    write_features(target, [FeatureTable("sites", points, fields, degrees, "Point")])
+    write_features(target, [FeatureTable("sites", points, fields, mercator, "Point")])
     return describe_features(target, "sites")
 
 

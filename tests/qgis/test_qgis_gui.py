@@ -55,23 +55,50 @@ def opened(tmp_path_factory):
     return json.loads(facts.read_text()), folder
 
 
-def test_the_maps_of_each_cell_are_a_group_with_buildings_on_top(opened):
+def test_a_run_is_a_group_with_the_strongest_level_on_top_and_the_cells_off(opened):
     facts, _ = opened
-    assert facts["groups"] == {
-        f"Cell {cell}": [f"{cell} buildings", f"{cell} RSRP", f"{cell} uncertainty"]
+    cells = {
+        f"Cell {cell}": [
+            f"{cell} {what}, radiocycle" for what in ("buildings", "RSRP", "uncertainty")
+        ]
         for cell in ("7", "8")
     }
+    run = {"drive test: radiocycle": ["RSRP of the best server", "Cell 7", "Cell 8"]}
+    assert facts["groups"] == {**run, **cells}
+    assert facts["shown"] == ["RSRP of the best server"]
 
 
 def test_the_layers_are_styled_and_drawn(opened):
     facts, _ = opened
     assert set(facts["styles"].values()) == {"singlebandpseudocolor"}
+    assert facts["points"] == "graduatedSymbol"
     assert facts["drawn"] > 50  # colours on the canvas: a map, not a blank page
+
+
+def test_menu_and_toolbar_open_the_algorithms(opened):
+    facts, _ = opened
+    assert facts["toolbar"] == [
+        "Estimate radio map…",
+        "Inspect measurements…",
+        "Plan…",
+        "Compare radio maps…",
+        "Report…",
+    ]
+    assert facts["menu"][:5] == facts["toolbar"]
+    assert "Demo drive test…" in facts["menu"]
+
+
+def test_a_plugin_without_an_interpreter_asks_for_it_and_finds_it(opened):
+    facts, folder = opened
+    first_run = facts["first_run"]
+    assert first_run["found"] == str(folder / "home/venvs/maps/bin/python")
+    assert first_run["found"] in first_run["said"]
+    assert first_run["after"], "it is silent when an interpreter is set"
 
 
 def test_screenshots_of_window_dialog_and_settings_exist(opened):
     _, folder = opened
-    for name in ("window.png", "dialog.png", "log.png", "settings.png"):
+    for name in ("window.png", "dialog.png", "log.png", "settings.png", "first_run.png"):
         picture = (folder / name).read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) > 10_000

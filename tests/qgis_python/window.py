@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qgis.core import QgsProject, QgsVectorLayer
 from qgis.PyQt.QtCore import QEventLoop, QTimer
-from qgis.PyQt.QtWidgets import QDockWidget, QPushButton, QTextEdit
+from qgis.PyQt.QtWidgets import QDockWidget, QPushButton, QTextEdit, QToolBar
 from qgis.utils import iface
 
 OUT = Path(os.environ["RM_GEO_TEST_OUT"])
@@ -60,8 +60,11 @@ def main():
     project = QgsProject.instance()
     project.addMapLayer(layer)
     project.setCrs(layer.crs())
-    layer.setOpacity(0.35)
     iface.mapCanvas().setExtent(layer.extent())
+    iface.setActiveLayer(layer)
+    style = next(a for a in menu_actions() if a.text().startswith("Style as drive test"))
+    style.trigger()
+    menu = picture_of_menu(window)
 
     parameters = {"INPUT": layer, **PARAMETERS}
     if SITES:
@@ -80,21 +83,22 @@ def main():
 
     if iface.messageBar().currentItem() is not None:
         iface.messageBar().clearWidgets()
-    for group in groups.findGroups()[1:]:
-        group.setItemVisibilityChecked(False)
-        group.setExpanded(False)
-    project.layerTreeRoot().findLayer(layer.id()).setItemVisibilityChecked(False)
-    rasters = [n.layer() for n in groups.findGroups()[0].findLayers()]
-    iface.setActiveLayer(rasters[1])
-    first = next(r for r in rasters if r.name().endswith("RSRP"))
-    project.setCrs(first.crs())
-    iface.mapCanvas().setExtent(first.extent())
+    (run,) = groups.findGroups()
+    rasters = [node.layer() for node in run.findLayers()]
+    groups.findLayer(layer.id()).setItemVisibilityChecked(False)
+    iface.setActiveLayer(rasters[0])
+    project.setCrs(rasters[0].crs())
+    iface.mapCanvas().setExtent(rasters[0].extent())
     iface.mapCanvas().refresh()
     wait_until(lambda: not iface.mapCanvas().isDrawing(), "the canvas")
     pause(1.5)
     grab(window, "window.png")
     facts = {
-        "groups": {g.name(): [n.name() for n in g.children()] for g in groups.findGroups()},
+        "groups": {g.name(): [n.name() for n in g.children()] for g in groups.findGroups(True)},
+        "shown": sorted(one.name() for one in groups.checkedLayers()),
+        "points": layer.renderer().type(),
+        "menu": menu,
+        "toolbar": [a.text() for a in toolbar(window).actions()],
         "styles": {r.name(): r.renderer().type() for r in rasters},
         "modules": sorted({"torch", "rasterio", "geopandas", "rm_geo"} & set(sys.modules)),
         "drawn": len(
@@ -105,9 +109,64 @@ def main():
             }
         ),
     }
+    facts["first_run"] = first_run()
     facts["page"] = settings_page()
     other_windows(parameters)
     (OUT / "facts.json").write_text(json.dumps(facts))
+
+
+def menu_actions():
+    """Entries of the plugin's menu."""
+    (menu,) = (
+        action.menu()
+        for action in iface.pluginMenu().actions()
+        if action.menu() is not None and action.text().replace("&", "").startswith("Radio maps")
+    )
+    return menu.actions()
+
+
+def toolbar(window):
+    return window.findChild(QToolBar, "rm_geo_toolbar")
+
+
+def picture_of_menu(window):
+    """Grab the menu and the toolbar; gives the texts of the menu."""
+    actions = menu_actions()
+    menu = actions[0].associatedWidgets()[0] if hasattr(actions[0], "associatedWidgets") else None
+    if menu is not None:
+        menu.popup(window.mapToGlobal(window.rect().center()))
+        grab(menu, "menu.png")
+        menu.hide()
+    grab(toolbar(window), "toolbar.png")
+    return [action.text() for action in actions if not action.isSeparator()]
+
+
+def first_run():
+    """The message bar of a plugin without an interpreter, and what its button finds."""
+    from rm_geo_qgis import settings
+    from rm_geo_qgis.first_run import tell_if_no_interpreter
+
+    record = settings.PLUGIN_FOLDER / "environment.json"
+    kept = record.rename(record.with_suffix(".kept"))
+    home = Path(os.environ["HOME"])
+    environment = OUT / "home" / "venvs" / "maps"
+    for name in ("bin", "lib/python3.11/site-packages/rm_geo-1.dist-info"):
+        (environment / name).mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to("/usr/bin/python3")
+    os.environ["HOME"] = str(OUT / "home")
+    try:
+        message = tell_if_no_interpreter(iface)
+        grab(iface.mainWindow(), "first_run.png")
+        find = message.findChild(QPushButton, "rm_geo_find")
+        find.click()
+        found = settings.interpreter_setting()
+        said = iface.messageBar().currentItem().text()
+    finally:
+        os.environ["HOME"] = str(home)
+        settings.set_interpreter("")
+        kept.rename(record)
+    iface.messageBar().clearWidgets()
+    return {"found": found, "said": said, "after": tell_if_no_interpreter(iface) is None}
 
 
 def settings_page():
