@@ -54,6 +54,7 @@ _TITLES = {
     "ci": "C/I",
     "drive_test": "demo drive test",
     "sites": "sites",
+    "errors": "table of errors",
     "held_out": "errors at held-out points",
 }
 _OF_A_METHOD = frozenset(("rsrp", "buildings", "uncertainty", "reported", "gain", "measured"))

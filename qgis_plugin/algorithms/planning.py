@@ -176,9 +176,12 @@ def vector_output(
     kind: QgsProcessing.SourceType,
     *,
     optional: bool = True,
+    by_default: bool = False,
 ) -> QgsProcessingParameterVectorDestination:
-    """Create an output layer of features; made by default if it is not optional."""
-    return QgsProcessingParameterVectorDestination(name, label, kind, None, optional, not optional)
+    """Create an output layer of features; made by default if it is not optional, or on request."""
+    return QgsProcessingParameterVectorDestination(
+        name, label, kind, None, optional, by_default or not optional
+    )
 
 
 def log_plan(answer: Event, run: Run) -> None:

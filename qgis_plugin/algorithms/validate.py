@@ -6,17 +6,21 @@ import os
 from typing import Any
 
 from qgis.core import (
+    QgsProcessing,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFileDestination,
 )
 
+from ..results import ResultLayer
 from . import parameters as make
-from .base import MeasurementsAlgorithm
+from .base import MeasurementsAlgorithm, copy_file, require_writable, result_layers
+from .planning import vector_output
 from .run import Run
 
 _PIPELINE = "pipeline:"
+_TABLE = "errors.csv"
 
 _OF_THE_LOG = ("joint", "default")
 """Methods that read all cells of the log."""
@@ -38,7 +42,8 @@ class ValidateMethods(MeasurementsAlgorithm):
         "Methods run all steps of 'Estimate radio map' for one cell, so that a network takes a "
         "while. 'joint' estimates a cell from the other cells of the log at the same places, "
         "where the drive passed; 'default' is the map of the default method corrected by it.\n\n"
-        "The table has RMSE, mean absolute error, bias and correlation in dB, by cell and method, "
+        "The points that were held out are a layer, coloured by the error of the best method. The "
+        "table has RMSE, mean absolute error, bias and correlation in dB, by cell and method, "
         "and the difference from the best other method with its p-value; the lines of the cell "
         "'all' are those of all cells together. Cells with too few measurements are left out, and "
         "named in the log."
@@ -95,17 +100,34 @@ class ValidateMethods(MeasurementsAlgorithm):
             QgsProcessingParameterFileDestination("OUTPUT", "Table of errors", "CSV (*.csv)"),
             "One line for each cell and method.",
         )
+        make.add(
+            self,
+            vector_output(
+                "POINTS",
+                "Errors at held-out points",
+                QgsProcessing.SourceType.TypeVectorPoint,
+                by_default=True,
+            ),
+            "Held-out points with measurement, estimate and error of the best method.",
+        )
+        make.add(
+            self,
+            make.flag("LOAD", "Add the table to the project", True, optional=True),
+            "Add the table of errors. Switch it off in models and batches.",
+        )
         self.addOutput(QgsProcessingOutputString("BEST", "Best method over all cells"))
         self.addOutput(QgsProcessingOutputNumber("RMSE", "RMSE of the best method in dB"))
 
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Run the job ``validate``."""
+        self.check_outputs(run, ("POINTS",))
         target = run.file_target("OUTPUT")
+        require_writable(target)
         measured = self.measured(run)
         request = {
             "request": "validate",
-            "output": os.path.dirname(target),
-            "name": os.path.basename(target),
+            "output": os.path.join(run.scratch, "validation"),
+            "name": _TABLE,
             "measurements": measured["measurements"],
             "methods": [_request_name(name) for name in run.choices("METHODS")],
             "folds": run.whole("FOLDS"),
@@ -127,11 +149,17 @@ class ValidateMethods(MeasurementsAlgorithm):
             )
         for line in answer["text"]:
             run.feedback.pushInfo(line)
+        copy_file(os.path.join(request["output"], _TABLE), target)
+        if run.loads_layers():
+            table = ResultLayer(target, "errors", "", {}, run=self.group_of("validation"))
+            self.finish(run, table, load=True)
+        found = self.collect_outputs(run, result_layers(answer), {"POINTS": "held_out"})
         scored = [s for s in answer["scores"] if s["cell"] == "all" and s["rmse_db"] is not None]
         if not scored:
-            return {"OUTPUT": target}
+            return {"OUTPUT": target, **found}
         best = min(scored, key=lambda score: score["rmse_db"])
-        return {"OUTPUT": target, "BEST": _shown(best["method"]), "RMSE": best["rmse_db"]}
+        shown = {"BEST": _shown(best["method"]), "RMSE": best["rmse_db"]}
+        return {"OUTPUT": target, **shown, **found}
 
 
 def _request_name(method: str) -> str:

@@ -19,6 +19,8 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
 from scipy.spatial import KDTree
 
 from rm_geo._types import BoolArray, Float64Array, IndexArray
@@ -123,6 +125,37 @@ class LogScore:
 
 
 @dataclass(frozen=True)
+class HeldOutPlaces:
+    """Places that were held out, with what was measured and estimated there.
+
+    Attributes
+    ----------
+    block_m : float
+        Side of the held-out blocks in metres; 0 for whole drives.
+    cell : ndarray of object, shape (n,)
+        Cell of each place.
+    position_m : ndarray of float64, shape (n, 2)
+        Easting and northing in metres.
+    measured_dbm : ndarray of float64, shape (n,)
+        Mean of the measurements.
+    estimate_dbm : dict of str to ndarray of float64, shape (n,)
+        By method; NaN where it gives no estimate.
+    distance_m : ndarray of float64, shape (n,)
+        Distance to the nearest reading of the cell that was not held out.
+    crs : CRS
+        CRS of the positions.
+    """
+
+    block_m: float
+    cell: NDArray[np.object_]
+    position_m: Float64Array
+    measured_dbm: Float64Array
+    estimate_dbm: Mapping[str, Float64Array]
+    distance_m: Float64Array
+    crs: CRS
+
+
+@dataclass(frozen=True)
 class LogValidation:
     """Result of :func:`validate`.
 
@@ -136,6 +169,8 @@ class LogValidation:
         Cells that were not judged, and why.
     sources : tuple of Path
         Files of the measurements; empty if they came from memory.
+    places : tuple of HeldOutPlaces
+        The held-out places, for each size of the blocks.
 
     Examples
     --------
@@ -150,12 +185,14 @@ class LogValidation:
     floor: NoiseFloor
     left_out: Mapping[str, str]
     sources: tuple[Path, ...] = ()
+    places: tuple[HeldOutPlaces, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Errors:
     """Held-out places of one cell, with the estimates of all methods."""
 
+    position_m: Float64Array
     truth_dbm: Float64Array
     level_dbm: Mapping[str, Float64Array]
     std_db: Mapping[str, Float64Array]
@@ -271,6 +308,7 @@ def validate(
             hint="Collect more measurements.",
         )
     scores: list[LogScore] = []
+    places: list[HeldOutPlaces] = []
     sizes = list(dict.fromkeys(block_m)) if by == "blocks" else [0.0]
     listener.start(len(sizes) * folds * len(judged), "parts", "hold-out")
     for size in sizes:
@@ -284,6 +322,7 @@ def validate(
             continue
         errors = _hold_out(parts, grouped, predictors, judged, support, evidence, listener)
         scores += _scores(errors, list(predictors), size, seed)
+        places += _places(errors, size, grouped.crs)
         if REPORTED in names:
             scores += _reported_scores(parts, judged, size)
     listener.finish()
@@ -297,7 +336,8 @@ def validate(
         left_out[cell] = "too few readings outside of the held-out blocks"
     for cell, reason in left_out.items():
         listener.log(f"Cell {cell} is left out: {reason}.")
-    return LogValidation(tuple(scores), noise_floor(grouped), left_out, log.sources)
+    floor = noise_floor(grouped)
+    return LogValidation(tuple(scores), floor, left_out, log.sources, tuple(places))
 
 
 @dataclass(frozen=True)
@@ -530,7 +570,7 @@ def _judge(
         if prediction.std_db is not None and prediction.std_support_m == support_m:
             std[name] = prediction.std_db
     distance, _ = KDTree(case.bins.position_m[case.readings]).query(case.position_m)
-    return _Errors(truth, level, std, np.asarray(distance), block)
+    return _Errors(case.position_m, truth, level, std, np.asarray(distance), block)
 
 
 def _averaged(found: _Errors, position_m: Float64Array) -> _Errors:
@@ -544,6 +584,7 @@ def _averaged(found: _Errors, position_m: Float64Array) -> _Errors:
     block = np.zeros(count.size, dtype=np.int64)
     block[number] = found.block
     return _Errors(
+        np.column_stack([mean(axis) for axis in position_m.T]),
         mean(found.truth_dbm),
         {name: mean(level) for name, level in found.level_dbm.items()},
         {name: mean(std) for name, std in found.std_db.items()},
@@ -556,6 +597,7 @@ def _joined(found: Sequence[_Errors]) -> _Errors:
     """Join the held-out places of several parts."""
     names = found[0].level_dbm
     return _Errors(
+        np.concatenate([part.position_m for part in found]),
         np.concatenate([part.truth_dbm for part in found]),
         {name: np.concatenate([part.level_dbm[name] for part in found]) for name in names},
         {
@@ -568,6 +610,26 @@ def _joined(found: Sequence[_Errors]) -> _Errors:
         np.concatenate([part.distance_m for part in found]),
         np.concatenate([part.block for part in found]),
     )
+
+
+def _places(errors: Mapping[str, _Errors], block_m: float, crs: CRS) -> list[HeldOutPlaces]:
+    """Join the held-out places of all cells; none if no method estimated any."""
+    if not errors:
+        return []
+    found = _joined(list(errors.values()))
+    sizes = [part.truth_dbm.size for part in errors.values()]
+    cell = np.repeat(np.array(list(errors), dtype=object), sizes)
+    return [
+        HeldOutPlaces(
+            block_m,
+            cell,
+            found.position_m,
+            found.truth_dbm,
+            found.level_dbm,
+            found.distance_m,
+            crs,
+        )
+    ]
 
 
 def _scores(

@@ -58,7 +58,7 @@ def write_sites_layer(
 
     mercator = CRS.from_epsg(_WEB_MERCATOR)
     found = read_sites(table, target_crs=mercator, crs=crs, progress=progress)
-    points = shapely.points([(site.x, site.y) for site in found])
+    points = np.asarray(shapely.points([(site.x, site.y) for site in found]), dtype=object)
     fields = {
         name: np.array([getattr(site, name) or "" for site in found], dtype=object)
         if name == "cell"

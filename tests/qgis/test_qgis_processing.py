@@ -105,6 +105,8 @@ def test_the_provider_is_listed_with_all_its_algorithms(qgis):
         "rasterize",
         "simulate",
         "validate",
+        "demo_data",
+        "sites_layer",
         "plan",
         "best_server",
         "coverage_classes",
@@ -383,9 +385,12 @@ def test_simulate_gives_the_bytes_of_the_command(qgis, data, tmp_path):
 
 def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
     table = tmp_path / "tables" / "errors.csv"
+    sparse = drive_frame(8, cells=("9",))
+    write_frame(pandas.concat([drive_frame(), sparse]), tmp_path / "sparse.gpkg")
     results = qgis.run(
         "rm_geo:validate",
-        INPUT=data / "drive.gpkg",
+        INPUT=tmp_path / "sparse.gpkg",
+        POINTS=tmp_path / "points.gpkg",
         OUTPUT=table,
         FOLDS=3,
         METHODS="nearest,knn,joint",
@@ -402,6 +407,12 @@ def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
     assert results["BEST"] == min(overall, key=overall.get).removeprefix("pipeline:")
     assert results["RMSE"] == pytest.approx(min(overall.values()), abs=1e-3)
     assert 0.0 < results["RMSE"] < 15.0
+    points = geopandas.read_file(tmp_path / "points.gpkg")
+    assert set(points.cell) == {"7", "8"}, "the sparse cell is left out"
+    error = points.estimate_dbm - points.measured_dbm
+    assert np.allclose(points.error_db, error, atol=0.02)
+    assert np.sqrt((points.error_db**2).mean()) == pytest.approx(results["RMSE"], abs=0.5)
+    assert [path.name for path in table.parent.iterdir()] == ["errors.csv"]
 
 
 def test_the_environment_is_checked(qgis):

@@ -388,6 +388,27 @@ class LoadingTests(QgisTestCase):
         node = self.project.layerTreeRoot().findGroups(True)[1].children()[2]
         self.assertFalse(node.itemVisibilityChecked())
 
+    def test_a_validation_is_a_table_and_held_out_points_with_errors(self):
+        results = self.load(
+            {
+                "INPUT": self.layer("drive.gpkg"),
+                "METHODS": ["nearest", "idw"],
+                "FOLDS": 2,
+                "BLOCK": 20.0,
+                "OUTPUT": str(self.folder / "errors.csv"),
+                "POINTS": self.output("points.gpkg"),
+            },
+            "validate",
+        )
+        (points,) = self.project.mapLayersByName("errors at held-out points")
+        self.assertEqual(points.renderer().type(), "graduatedSymbol")
+        self.assertEqual(points.renderer().classAttribute(), "error_db")
+        self.assertTrue(points.labelsEnabled())
+        self.assertGreater(points.featureCount(), 10)
+        (table,) = self.project.mapLayersByName("table of errors")
+        self.assertEqual(table.featureCount(), 6)
+        self.assertTrue(results["BEST"])
+
     def test_simulated_maps_are_named_as_such_and_say_their_antennas(self):
         results = self.load(
             {
