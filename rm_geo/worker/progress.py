@@ -65,7 +65,17 @@ class RunProgress:
         return cls(progress, pixels)
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Go on to a cell; all cells before it are done, whatever became of them."""
+        """Go on to a cell; all cells before it are done, whatever became of them.
+
+        Parameters
+        ----------
+        total : int
+            Tiles of the cell.
+        unit : str
+            Name of that unit.
+        label : str
+            ``Cell`` and its name; other stages are passed on as they are.
+        """
         cell = label.removeprefix(_STAGE)
         if cell not in self._pixels:
             self._progress.start(total, unit, label)

@@ -489,6 +489,7 @@ class TestCompatibility:
 
 
 NESTED_CLASSES = {
+    "QgsDataProvider.ProviderOptions",
     "QgsPalettedRasterRenderer.Class",
     "QgsProcessingContext.LayerDetails",
     "QgsVectorFileWriter.SaveVectorOptions",
