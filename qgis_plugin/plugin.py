@@ -62,7 +62,7 @@ class RmGeoPlugin:
     def unload(self) -> None:
         """Remove provider, settings page, menu and toolbar."""
         for action in self._actions:
-            self._iface.removePluginMenu(MENU, action)
+            self._iface.removePluginRasterMenu(MENU, action)
         self._actions = []
         if self._toolbar is not None:
             self._toolbar.deleteLater()
@@ -91,7 +91,7 @@ class RmGeoPlugin:
 
         action = QAction(QIcon(ICON), text, self._iface.mainWindow())
         action.triggered.connect(lambda _checked=False: carry_out())
-        self._iface.addPluginToMenu(MENU, action)
+        self._iface.addPluginToRasterMenu(MENU, action)
         self._actions.append(action)
         return action
 

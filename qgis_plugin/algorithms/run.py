@@ -178,6 +178,7 @@ class Run:
             )
         return found
 
+
 def path_of(value: object) -> str:
     """Return the path in the value of an output parameter.
 

@@ -9,6 +9,7 @@ from typing import Any
 from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingOutputNumber,
 )
 
@@ -60,9 +61,9 @@ class SitesLayer(RmGeoAlgorithm):
     def carry_out(self, run: Run) -> dict[str, Any]:
         """Run the job ``sites``."""
         self.check_outputs(run, ("OUTPUT",))
-        target, sites = run.layer_target("OUTPUT"), run.file_of(self._sites)
-        assert sites is not None
-        assert target is not None
+        target, sites = run.layer_target("OUTPUT"), run.required_file_of(self._sites)
+        if target is None:
+            raise QgsProcessingException("There is no output.\nChoose a file, and run again.")
         request = {
             "request": "sites",
             "output": os.path.join(run.scratch, "sites"),

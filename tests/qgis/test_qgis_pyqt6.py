@@ -89,3 +89,7 @@ def test_menu_and_settings_page_work_and_are_removed(facts):
     assert "/no/such/python does not exist" in facts["missing"]
     assert "ended unexpectedly" in facts["checked"]
     assert facts["left"] == [0, 0, False]
+
+
+def test_a_first_run_offers_to_find_the_interpreter(facts):
+    assert ["Find it", "Settings…"] in facts["messages"]

@@ -119,7 +119,7 @@ def menu_actions():
     """Entries of the plugin's menu."""
     (menu,) = (
         action.menu()
-        for action in iface.pluginMenu().actions()
+        for action in iface.rasterMenu().actions()
         if action.menu() is not None and action.text().replace("&", "").startswith("Radio maps")
     )
     return menu.actions()

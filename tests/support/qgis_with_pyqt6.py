@@ -218,6 +218,9 @@ class Iface:
     def messageBar(self) -> MessageBar:
         return self.bar
 
+    def showOptionsDialog(self, _parent: object, page: str) -> None:
+        self.pages.append(page)
+
     def addToolBar(self, title: str) -> QtWidgets.QToolBar:
         bar = self.window.addToolBar(title)
         if bar is None:
@@ -277,7 +280,7 @@ def install_stub() -> None:
     for widget in (QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory):
         setattr(gui, widget.__name__, widget)
     sys.modules.update({"qgis": qgis, "qgis.PyQt": pyqt, "qgis.core": core, "qgis.gui": gui})
-    for name in ("QtCore", "QtGui", "QtWidgets"):
+    for name in ("QtCore", "QtGui", "QtWidgets", "QtXml"):
         module = ModuleType(f"qgis.PyQt.{name}")
         module.__dict__.update(vars(importlib.import_module(f"PyQt6.{name}")))
         sys.modules[f"qgis.PyQt.{name}"] = module
