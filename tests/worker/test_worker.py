@@ -191,7 +191,11 @@ def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_pa
     }
     result = worker.ask(**request)[-1]
     assert result["event"] == "result", result
-    assert [Path(path).name for path in result["files"]] == ["errors.csv"]
+    names = [Path(path).name for path in result["files"]]
+    assert names == ["errors.csv", "errors_held_out.gpkg"]
+    (points,) = result["vectors"]
+    assert points["kind"] == "held_out"
+    assert points["features"] > 10
     judged = {(score["cell"], score["method"]): score["rmse_db"] for score in result["scores"]}
     assert set(judged) == {(c, m) for c in ("7", "8", "all") for m in ("nearest", "pipeline:idw")}
     assert all(0.0 < error < 15.0 for error in judged.values())
