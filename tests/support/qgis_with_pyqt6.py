@@ -235,6 +235,9 @@ class Iface:
 
     addPluginToRasterMenu, removePluginRasterMenu = addPluginToMenu, removePluginMenu
 
+    def showOptionsDialog(self, _parent: object, page: str) -> None:
+        self.opened = page
+
     def registerOptionsWidgetFactory(self, factory: object) -> None:
         self.pages.append(factory)
 
