@@ -93,6 +93,7 @@ def main():
     wait_until(lambda: not iface.mapCanvas().isDrawing(), "the canvas")
     pause(1.5)
     grab(window, "window.png")
+    image = iface.mapCanvas().grab().toImage()
     facts = {
         "groups": {g.name(): [n.name() for n in g.children()] for g in groups.findGroups(True)},
         "shown": sorted(one.name() for one in groups.checkedLayers()),
@@ -101,13 +102,7 @@ def main():
         "toolbar": [a.text() for a in toolbar(window).actions()],
         "styles": {r.name(): r.renderer().type() for r in rasters},
         "modules": sorted({"torch", "rasterio", "geopandas", "rm_geo"} & set(sys.modules)),
-        "drawn": len(
-            {
-                iface.mapCanvas().grab().toImage().pixel(x, y)
-                for x in range(100, 600, 7)
-                for y in range(100, 500, 7)
-            }
-        ),
+        "drawn": len({image.pixel(x, y) for x in range(100, 600, 7) for y in range(100, 500, 7)}),
     }
     facts["first_run"] = first_run()
     facts["page"] = settings_page()
