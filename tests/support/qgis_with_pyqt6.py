@@ -218,9 +218,6 @@ class Iface:
     def messageBar(self) -> MessageBar:
         return self.bar
 
-    def showOptionsDialog(self, _parent: object, page: str) -> None:
-        self.pages.append(page)
-
     def addToolBar(self, title: str) -> QtWidgets.QToolBar:
         bar = self.window.addToolBar(title)
         if bar is None:
