@@ -2,7 +2,7 @@
 
 import shutil
 
-from harness import DATA, FAST, Feedback, QgisTestCase, main
+from harness import DATA, FAST, Feedback, QgisTestCase, main, registry
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFeature,
@@ -172,6 +172,50 @@ class WarningTests(QgisTestCase):
             self.assertIn("km apart", warning)
             self.assertIn("the parameter 'Cell field'", warning)
             self.assertFalse([line for line in feedback.lines if "km apart" in line])
+
+    def memory_layer(self, fields, rows):
+        """A layer of points along a line, with these fields and values."""
+        uri = "&".join(["Point?crs=EPSG:32633", *(f"field={one}" for one in fields)])
+        layer = QgsVectorLayer(uri, "log", "memory")
+        features = []
+        for i, values in enumerate(rows):
+            feature = QgsFeature(layer.fields())
+            feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(5e5 + i, 5.4e6)))
+            feature.setAttributes(list(values))
+            features.append(feature)
+        layer.dataProvider().addFeatures(features)
+        self.project.addMapLayer(layer)
+        return layer
+
+    def inspected(self, layer, **more):
+        feedback = Feedback()
+        parameters = {"INPUT": layer, "OUTPUT": str(self.folder / "report.html"), **more}
+        return self.run_algorithm("rm_geo:inspect", parameters, feedback), feedback
+
+    def test_rows_without_a_cell_and_fields_of_a_join_are_warnings(self):
+        rows = [(-80.0 - i, "A" if i % 3 else None) for i in range(12)]
+        _, feedback = self.inspected(self.memory_layer(("rsrp:double", "pci:string"), rows))
+        (warning,) = feedback.warnings
+        self.assertIn("4 of 12 rows name no cell", warning)
+        self.assertIn("the parameter 'Only these cells'", warning)
+        joined = self.memory_layer(("rsrp:double", "cells_pci:string"), rows)
+        done, feedback = self.inspected(joined)
+        (warning,) = feedback.warnings
+        self.assertIn("'cells_pci' may identify it", warning)
+        self.assertEqual(done["CELLS"], 1)
+
+    def test_a_text_field_can_be_the_rsrp_and_a_ratio_cannot(self):
+        rows = [(str(-80.5 - i), -11.0, "A") for i in range(12)]
+        layer = self.memory_layer(("Pegel:string", "rsrq:double", "pci:string"), rows)
+        algorithm = registry.algorithmById("rm_geo:estimate")
+        definition = algorithm.parameterDefinition("RSRP_FIELD")
+        self.assertEqual(definition.dataType(), definition.DataType.Any)
+        done, _ = self.inspected(layer, RSRP_FIELD="Pegel")
+        self.assertEqual(done["USED"], 12)
+        with self.assertRaises(QgsProcessingException) as caught:
+            self.inspected(layer, RSRP_FIELD="rsrq")
+        self.assertIn("a ratio in dB", str(caught.exception))
+        self.assertIn("the parameter 'RSRP field'", str(caught.exception))
 
     def test_the_report_names_the_layer(self):
         layer = self.layer("drive.gpkg", "Messfahrt <1>")
