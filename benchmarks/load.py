@@ -31,11 +31,11 @@ def timed_run(measurements: Path, method: str, reach_m: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
-            *("-m", "rm_geo", "-q", "predict", str(measurements), "-o", folder),
+            *("-m", "rm_geo", "predict", str(measurements), "-o", folder),
             *("--method", method, "--reach", str(reach_m), "--no-preview"),
         ]
         begun = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, capture_output=True)
         return time.perf_counter() - begun
 
 

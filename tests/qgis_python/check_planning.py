@@ -58,6 +58,22 @@ class PlanningTests(QgisTestCase):
             self.assertTrue(layer.isValid())
             self.assertTrue(layer.crs().isValid())
 
+    def test_a_plan_into_the_same_folder_replaces_its_open_layers(self):
+        parameters = {"MAPS": MAPS, "OUTPUT": str(self.folder / "plan"), "WITH_REPORT": False}
+        self.load("plan", **parameters, PRODUCTS=["holes"], THRESHOLD=-100.0)
+        before = self.only("coverage holes").featureCount()
+        self.load("plan", **parameters, PRODUCTS=["holes"], THRESHOLD=-70.0)
+        layer = self.only("coverage holes")
+        self.assertTrue(layer.isValid())
+        self.assertTrue(layer.labelsEnabled())
+        fresh = QgsVectorLayer(str(self.folder / "plan" / "holes.gpkg"), "fresh", "ogr")
+        self.assertEqual(layer.featureCount(), fresh.featureCount())
+        areas = [
+            sum(one.geometry().area() for one in each.getFeatures()) for each in (layer, fresh)
+        ]
+        self.assertAlmostEqual(*areas)
+        self.assertGreater(before, 0)
+
     def test_a_cell_has_one_colour_in_all_layers(self):
         self.load("plan", LAYERS=layers_of("a", "b"), OUTPUT=str(self.folder / "plan"))
         raster = {
@@ -130,6 +146,19 @@ class PlanningTests(QgisTestCase):
         self.load("coverage_probability", MAPS=MAPS, PROBABILITY=self.target("p.tif"))
         items = self.only("probability of coverage").renderer().shader().rasterShaderFunction()
         self.assertEqual(items.colorRampItemList()[-1].label, "100 %")
+
+    def test_a_table_of_sites_becomes_points_with_wedges(self):
+        table = self.folder / "sites.csv"
+        table.write_text("pci,longitude,latitude,azimuth\n7,15.0,48.75,120\n8,15.001,48.75,\n")
+        results, _ = self.load("sites_layer", SITES=str(table), OUTPUT=self.target("s.gpkg"))
+        layer = self.only("sites")
+        self.assertEqual((results["NUMBER"], layer.featureCount()), (2, 2))
+        found = {one["cell"]: one["azimuth_deg"] for one in layer.getFeatures()}
+        self.assertEqual(found["7"], 120.0)
+        self.assertFalse(found["8"], "null")
+        layers = [one.layerType() for one in layer.renderer().symbol().symbolLayers()]
+        self.assertEqual(layers, ["GeometryGenerator", "SimpleMarker"])
+        self.assertTrue(layer.labelsEnabled())
 
     def test_what_cannot_be_made_is_an_error_with_labels(self):
         with self.assertRaises(QgsProcessingException) as caught:
