@@ -9,12 +9,21 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from rm_geo._util.own_folder import OwnFolder, is_link
 from rm_geo.errors import OutputError
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 PART_SUFFIX: Final = ".part"
-"""Suffix of an incomplete file; safe to delete while no run is active."""
+"""Suffix of incomplete files and their folders; safe to delete while no run is active."""
+
+_LOCK: Final = ".lock"
+_FILES: Final = "files"
+_MOST_WRITERS: Final = 64
+"""Most runs that write one target at the same time."""
 
 _NAME_LIMIT: Final = 255  # bytes of one file name on ext4, APFS and NTFS
 _PROBE_BYTES: Final = 1 << 20
@@ -22,7 +31,6 @@ _PROBE_BYTES: Final = 1 << 20
 _FULL: Final = frozenset(
     code for code in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG) if code is not None
 )
-_JUNCTION: Final = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
 _IN_USE: Final = frozenset({5, 32, 33})
 """Windows' codes of files that are open elsewhere: access denied, sharing and lock violation."""
 _IN_USE_HINT: Final = (
@@ -40,31 +48,30 @@ _HINTS: Final = {
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], *, single_writer: bool = False) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file beside its target, and rename it to the target when it is complete.
 
     If the block ends in any way, a cancellation included, the target is either the
-    new file, complete and flushed to the device, or unchanged.
+    new file, complete and flushed to the device, or unchanged. A link in the place of the target
+    is replaced; what it leads to is not touched.
 
     Parameters
     ----------
     path : path-like
         The file to create or replace. Its folder must exist.
-    single_writer : bool
-        Use one fixed temporary name, for files that are written again and again by one process:
-        a killed process leaves at most one incomplete file, which the next write replaces.
 
     Yields
     ------
     Path
-        A name in the same folder, ending in ``.part``, that the block must write. It does not
-        exist yet. Without ``single_writer``, two runs with the same target get different names.
+        The file that the block must write: of the name of the target, in a folder as of
+        :func:`part_folder`, in which the block may write further temporary files.
 
     Raises
     ------
     OutputError
         If the target is a folder, its folder is missing or cannot be written, the disk is full,
-        or a symbolic link has the temporary name. Other errors of the block pass through.
+        or a symbolic link has the name of the temporary folder. Other errors of the block pass
+        through.
 
     Examples
     --------
@@ -75,24 +82,96 @@ def replacing(path: str | os.PathLike[str], *, single_writer: bool = False) -> I
     ['a.txt']
     """
     target = require_file_target(path)
-    part = target.with_name(target.name + PART_SUFFIX) if single_writer else _part_of(target)
-    if single_writer:
-        refuse_link(part)
-        with contextlib.suppress(OSError):
-            part.unlink()
+    with part_folder(target) as folder:
+        part = folder / target.name
+        try:
+            yield part
+            _flush(part)
+            part.replace(target)
+        except OSError as error:
+            if not _concerns(error, part, target):
+                raise
+            raise output_error(target, error) from error
+
+
+@contextlib.contextmanager
+def part_folder(target: Path) -> Iterator[Path]:
+    """Provide a private folder beside a target, for files in the making.
+
+    The folder is removed at the end of the block. A killed process leaves it; the next call for
+    the same target empties it and uses it again: the lock in it is released by the operating
+    system when its process ends.
+
+    Parameters
+    ----------
+    target : Path
+        The file or folder that is made. Its folder must exist.
+
+    Yields
+    ------
+    Path
+        An empty folder that no other run uses.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be created, or a symbolic link is in its place.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with part_folder(Path(folder, "map.tif")) as parts:
+    ...         print(parts.relative_to(folder).as_posix())
+    .map.tif.part/files
+    """
+    own, lock = _locked_part(target)
+    files = own.folder(_FILES)
     try:
-        _claim(part)
-        yield part
-        _flush(part)
-        part.replace(target)
-    except OSError as error:
-        if not _concerns(error, part, target):
-            raise
-        raise output_error(target, error) from error
+        try:
+            files.create()
+        except OSError as error:
+            raise output_error(target, error) from error
+        yield files.path
     finally:
-        # After a success there is nothing left under this name.
-        with contextlib.suppress(OSError):
-            part.unlink()
+        # Nothing of another run is lost: this one holds the lock until the folder is empty.
+        with contextlib.suppress(OSError, OutputError):
+            own.clear(keep=_LOCK)
+            own.remove_file(_LOCK)
+        lock.release()
+        own.remove_empty()
+
+
+def _locked_part(target: Path) -> tuple[OwnFolder, FileLock]:
+    """Create the first folder for parts of a target that no living process holds."""
+    from filelock import FileLock, Timeout  # slow to import, for the commands that write nothing
+
+    number = 1
+    while number <= _MOST_WRITERS:
+        own = OwnFolder(target.parent, (_part_name(target, number),))
+        lock = FileLock(own.path / _LOCK, thread_local=False)
+        try:
+            own.create()
+            if not is_link(own.path / _LOCK):
+                lock.acquire(timeout=0)
+                if (own.path / _LOCK).exists():
+                    own.clear(keep=_LOCK)
+                    return own, lock
+                lock.release()
+        except FileNotFoundError as error:
+            if not target.parent.is_dir():
+                raise output_error(target, error) from error
+            continue  # removed by the run that held it, between two of these lines
+        except (Timeout, PermissionError) as error:
+            # Held by another run, or left by one of another user.
+            if not own.path.is_dir():
+                raise output_error(target, error) from error
+        except OSError as error:
+            raise output_error(target, error) from error
+        number += 1
+    raise OutputError(
+        f"Cannot write {target}: {_MOST_WRITERS} other runs are writing it.",
+        hint=f"Wait for them, or remove the folders {_part_name(target, 1)} and so on.",
+    )
 
 
 def publish_files(files: Sequence[Path], folder: Path) -> tuple[Path, ...]:
@@ -195,58 +274,6 @@ def require_file_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def refuse_link(path: Path) -> None:
-    """Refuse a link in the place of a temporary file or folder of this program.
-
-    The target of a link must not be written or deleted.
-
-    Parameters
-    ----------
-    path : Path
-        Where a run creates, reuses or removes something of its own.
-
-    Raises
-    ------
-    OutputError
-        If it is a symbolic link, or a junction on Windows; whether or not its target exists.
-
-    Examples
-    --------
-    >>> refuse_link(Path("/nowhere/.lock"))
-    """
-    if is_link(path):
-        raise OutputError(
-            f"{path} is a symbolic link in the place of a temporary file or folder.",
-            hint="Remove the link, or choose another output; its target was not touched.",
-        )
-
-
-def is_link(path: Path) -> bool:
-    """Whether a path is a symbolic link, or a junction on Windows.
-
-    Parameters
-    ----------
-    path : Path
-        Need not exist.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_link(Path("/nowhere"))
-    False
-    """
-    if path.is_symlink():
-        return True
-    try:
-        attributes = getattr(path.lstat(), "st_reparse_tag", 0)
-    except (OSError, ValueError):
-        return False
-    return bool(attributes == _JUNCTION)
-
-
 @contextlib.contextmanager
 def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Create an output folder for the time of a block.
@@ -320,8 +347,8 @@ def prepare_output_folder(path: str | os.PathLike[str]) -> Path:
                 f"Cannot use {folder} as the output folder: it is a file.", hint="Name a folder."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX):
-            pass
+        # Without a name where the system allows it: a kill leaves nothing.
+        tempfile.TemporaryFile(dir=folder, prefix=".rm_geo_", suffix=PART_SUFFIX).close()
     except OSError as error:
         raise output_error(folder, error) from error
     except ValueError as error:  # a null character
@@ -409,17 +436,11 @@ def output_error(target: Path, error: OSError) -> OutputError:
     return OutputError(f"Cannot write {target}: {reason.rstrip('.')}.", hint=hint)
 
 
-def _part_of(target: Path) -> Path:
-    """Give a sibling name that no other run uses, within the length limit of names."""
-    ending = f".{os.urandom(4).hex()}{PART_SUFFIX}"
-    stem = target.name.encode()[: _NAME_LIMIT - len(ending)].decode(errors="ignore")
-    return target.with_name(stem + ending)
-
-
-def _claim(part: Path) -> None:
-    """Fail before the work if the folder does not accept the file."""
-    part.touch(exist_ok=False)
-    part.unlink()
+def _part_name(target: Path, number: int) -> str:
+    """Name a folder for parts of a target, within the length limit of names."""
+    ending = f"{'' if number == 1 else f'.{number}'}{PART_SUFFIX}"
+    stem = target.name.encode()[: _NAME_LIMIT - len(ending) - 1].decode(errors="ignore")
+    return f".{stem}{ending}"
 
 
 def _flush(part: Path) -> None:
@@ -433,4 +454,4 @@ def _concerns(error: OSError, part: Path, target: Path) -> bool:
     if error.errno in _FULL:
         return True
     names = {os.fspath(name) for name in (error.filename, error.filename2) if name is not None}
-    return bool(names & {str(part), str(target), str(part.parent)})
+    return bool(names & {str(part), str(target), str(part.parent), str(target.parent)})

@@ -12,11 +12,14 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from rm_geo._util.atomic import output_error, refuse_link
-from rm_geo.errors import OutputInUseError
+from rm_geo._util.atomic import output_error
+from rm_geo._util.own_folder import OwnFolder, refuse_link
+from rm_geo.errors import OutputError, OutputInUseError
 
 _OTHER_FILES: Final = 256
 """Files that a run holds open besides its locks."""
+
+_LONGEST_NOTE: Final = 4096  # bytes
 
 
 @contextlib.contextmanager
@@ -54,7 +57,8 @@ def output_lock(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     ...     [path.name for path in Path(folder).iterdir()]
     ['lock']
     """
-    refuse_link(path)  # opening the lock file would truncate the target of the link
+    refuse_link(path)
+    own = OwnFolder(path.parent)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=wait_s)
@@ -63,8 +67,8 @@ def output_lock(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
             lock.release()
             lock.acquire(timeout=wait_s)
         # Windows refuses to write to a file that is locked through another handle.
-        with contextlib.suppress(PermissionError):
-            path.write_text(f"process {os.getpid()} on {platform.node()}\n", "utf-8")
+        with contextlib.suppress(PermissionError), own.open_file(path.name, "wb") as file:
+            file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
     except Timeout as error:
         raise OutputInUseError(
             f"{_holder(path)} is writing {what}.",
@@ -78,7 +82,7 @@ def output_lock(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
         # Before the release, so that no other process loses its lock file. Windows cannot
         # remove an open file; there, the release of filelock does.
         with contextlib.suppress(OSError):
-            path.unlink()
+            own.remove_file(path.name)
         lock.release()
 
 
@@ -112,7 +116,7 @@ def raise_open_file_limit(locks: int) -> None:
 def _holder(path: Path) -> str:
     """Describe the holder of a lock, as far as its file can be read."""
     try:
-        name = path.read_text("utf-8").strip()
-    except (OSError, UnicodeError):
+        name = OwnFolder(path.parent).read(path.name, _LONGEST_NOTE).decode("utf-8").strip()
+    except (OSError, UnicodeError, OutputError):
         name = ""
     return f"Another run ({name})" if name else "Another run"

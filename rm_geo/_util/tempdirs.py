@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rm_geo._util.atomic import is_link, output_error
+from rm_geo._util.atomic import output_error
+from rm_geo._util.own_folder import is_link
 
 if TYPE_CHECKING:
     from filelock import FileLock

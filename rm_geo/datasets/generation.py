@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from rm_geo._util.atomic import refuse_link
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo.datasets.maps_archive import CityMaps, read_maps_archive
 from rm_geo.datasets.recipes import Recipe, SceneDraft
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, FORMAT, MANIFEST, SimulatedSet, read_manifest
@@ -88,7 +88,7 @@ def generate(
         _require_same(out, manifest)
         return SimulatedSet.open(out)
     part = out.with_name(out.name + ".part")
-    refuse_link(part)
+    OwnFolder(part.parent, (part.name,)).refuse_links()
     try:
         done = _prepare(part, manifest)
         todo = [int(index) for index in np.flatnonzero(~done)]

@@ -9,7 +9,6 @@ Command: ``python -m rm_geo.datasets.packing SET ARCHIVE.npz``
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.atomic import refuse_link, replacing
+from rm_geo._util.atomic import replacing
+from rm_geo._util.own_folder import OwnFolder, refuse_link
 from rm_geo.datasets.simulated import MANIFEST, SimulatedSet
 from rm_geo.errors import InputError, OutputError, RmGeoError, UsageError
 from rm_geo.units import GAIN_FLOOR_DB
@@ -104,8 +104,9 @@ def unpack(path: Path, out: Path) -> SimulatedSet:
     part = out.with_name(out.name + ".part")
     refuse_link(part)
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        OwnFolder(part.parent, (part.name,)).remove()
+        part.mkdir()
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array)
         np.save(part / "gains_db.npy", _decode(codes, step_db))

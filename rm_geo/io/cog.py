@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.windows import Window
 
-from rm_geo._util.atomic import PART_SUFFIX, full_disk_error, is_full, replacing
+from rm_geo._util.atomic import full_disk_error, is_full, replacing
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.raster_reader import GDAL_ERRORS, Raster, gdal_reason, read_raster
@@ -33,6 +32,7 @@ Colour: TypeAlias = tuple[int, int, int]
 OverviewResampling: TypeAlias = Literal["average", "mode", "nearest"]
 
 _BLOCK_PX: Final = 256
+_SCRATCH: Final = ".scratch.tif"
 _CACHE_MB: Final = 256  # GDAL's own default is a twentieth of the machine's memory
 _COMPRESSION_LEVEL: Final = "3"  # within 2 % of the default levels' size at half their time
 
@@ -143,12 +143,9 @@ def raster_sink(
     }
     with (
         replacing(target) as part,
-        tempfile.TemporaryDirectory(
-            dir=target.parent, prefix=".rm_geo_", suffix=PART_SUFFIX
-        ) as folder,
         rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="ALL_CPUS", GDAL_CACHEMAX=_CACHE_MB),
     ):
-        scratch = Path(folder) / "scratch.tif"
+        scratch = part.with_name(_SCRATCH)
         _require_space(target, profile)
         with _as_output_error(target):
             dataset = _create_scratch(scratch, profile)
@@ -227,6 +224,7 @@ def write_raster(
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     grid = Grid.create(500_000.0, 5_000_000.0, (1, 2), 1.0, 32633)
     ...     write_raster(Path(folder, "a.tif"), np.array([[-80.0, np.nan]], np.float32), grid)

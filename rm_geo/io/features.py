@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from rm_geo._util.atomic import PART_SUFFIX, full_disk_error, is_full, publish_files
+from rm_geo._util.atomic import full_disk_error, is_full, part_folder, publish_files
 from rm_geo.errors import CrsError, DependencyError, InputError, OutputError
 from rm_geo.units import NODATA_DBM
 
@@ -117,6 +116,7 @@ def write_features(path: str | os.PathLike[str], tables: Sequence[FeatureTable])
     >>> import pyogrio, shapely
     >>> squares = np.array([shapely.box(0, 0, 2, 1)], dtype=object)
     >>> table = FeatureTable("squares", squares, {"area_m2": np.array([2.0])}, CRS(32633))
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     written = write_features(Path(folder, "squares.gpkg"), [table])
     ...     print(pyogrio.read_info(written)["features"])
@@ -125,14 +125,12 @@ def write_features(path: str | os.PathLike[str], tables: Sequence[FeatureTable])
     target = Path(path)
     driver = _driver(target)
     require_not_open(target)
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=".rm_geo_", suffix=PART_SUFFIX
-    ) as folder:
-        made = Path(folder) / target.name
+    with part_folder(target) as folder:
+        made = folder / target.name
         for table in tables:
             _write_layer(made, target, driver, table)
         # Shapefiles and MapInfo's tables have several files.
-        publish_files(sorted(Path(folder).iterdir()), target.parent)
+        publish_files(sorted(folder.iterdir()), target.parent)
     return target
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from rm_geo._util.atomic import refuse_link
 from rm_geo._util.cache import user_cache_folder
+from rm_geo._util.own_folder import refuse_link
 from rm_geo._util.tempdirs import owned_folder
 from rm_geo.errors import (
     DependencyError,

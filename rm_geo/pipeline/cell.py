@@ -279,8 +279,11 @@ def _tile_plan(
 ) -> TilePlan:
     """Plan tiles and batches; a resumed run keeps the batch size of its journal."""
     tiles, all_tiles = plan_tiles(sparse, options)
-    batch_size = journal.recall("batch_size") or method.batch_size
-    journal.note("batch_size", batch_size)
+    batch_size = journal.recall("batch_size")
+    if batch_size is None:
+        journal.forget_work()  # of batches of another size, perhaps
+        batch_size = method.batch_size
+        journal.note("batch_size", batch_size)
     return TilePlan(all_tiles, tiles, batch_size)
 
 
@@ -381,9 +384,7 @@ def _write_results(
     statistics = MapStatistics()
     bands = map_rows(sparse, blended, map_options, run.progress.check)
     if levels is not None:
-        bands = corrected_rows(
-            bands, grid, levels, journal.folder / "joint.f32", run.progress.check
-        )
+        bands = corrected_rows(bands, grid, levels, journal.own, run.progress.check)
     if probability is not None:
         bands = with_reported(bands, grid, probability)
     names = write_cell(files, statistics.watch(bands), tags)

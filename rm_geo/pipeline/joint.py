@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from rm_geo._types import Float64Array
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import InputError
 from rm_geo.geostat.coregionalization import MIN_READINGS, JointEstimate, estimate_jointly
 from rm_geo.geostat.joint_correction import BLOCK_M, JointCorrection, VisitedLevels
@@ -24,6 +24,7 @@ from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.scratch import Scratch
 
 _DIGEST_STEP_DB: Final = 1.0 / 64.0
+_ROWS: Final = "joint.f32"
 _LAYERS: Final = ("measured_dbm", "rsrp_dbm", "building_probability", "std_db")
 
 
@@ -239,7 +240,7 @@ def corrected_rows(
     bands: Iterator[CellRows],
     grid: Grid,
     levels: VisitedLevels,
-    path: Path,
+    folder: OwnFolder,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[CellRows]:
     """Correct the map of a cell by its estimates at visited places.
@@ -254,8 +255,8 @@ def corrected_rows(
         Its grid.
     levels : VisitedLevels
         Estimates where the cell was not reported.
-    path : Path
-        File for the rows, removed at the end.
+    folder : OwnFolder
+        Folder for a file of the rows, which is removed at the end.
     check : callable
         Called between bands; raises to stop the work.
 
@@ -275,7 +276,8 @@ def corrected_rows(
     inside = ((pixel >= 0) & (pixel < [height, width])).all(axis=1)
     row_col, pixel, chosen = row_col[inside], pixel[inside], np.flatnonzero(inside)
     difference_db = np.full(len(pixel), np.nan)
-    scratch = Scratch(path, grid.shape, len(_LAYERS))
+    folder.remove_file(_ROWS)
+    scratch = Scratch(folder, _ROWS, grid.shape, len(_LAYERS))
     kept: list[CellRows] = []
     try:
         for band in bands:
@@ -307,7 +309,7 @@ def corrected_rows(
                 std_db=None if std_db is None else correction.std_on_rows(band.rows, std_db),
             )
     finally:
-        path.unlink(missing_ok=True)
+        folder.remove_file(_ROWS)
 
 
 def _stacked(band: CellRows) -> np.ndarray:

@@ -4,15 +4,13 @@ A journal belongs to one cell in one output folder. A key binds it to the measur
 parameters, the model and the version. It holds the final blended rows, the estimates of batches
 with rows that are not final, and the result of a complete cell. It is removed when the run is
 complete. Missing or damaged parts are computed again in the same batches, so that the outputs
-are the same bytes.
+are the same bytes. Checksums find damage; they do not stop somebody who may write to the folder
+and computes them anew, so the folder is open to its user alone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -23,37 +21,58 @@ from typing import Any, Final
 
 import numpy as np
 
-from rm_geo._util.atomic import output_error, refuse_link, replacing
+from rm_geo._util.atomic import output_error
+from rm_geo._util.checksummed import from_line, to_line
+from rm_geo._util.own_folder import OwnFolder, refuse_link
 from rm_geo.errors import JournalError
 from rm_geo.estimators.base import Estimate
 from rm_geo.raster.mosaic import Band
 from rm_geo.raster.scratch import Scratch
 
-_FORMAT: Final = 1
-_HEADER: Final = struct.Struct("<I??4I")  # checksum, has buildings, has std, shape
+_FORMAT: Final = 2
+_CHECKSUM: Final = struct.Struct("<I")
+_HEADER: Final = struct.Struct("<??4I")  # has buildings, has std, shape
+_MANIFEST: Final = "manifest.txt"
+_BLENDED: Final = "blended.f32"
+_BANDS: Final = "bands.txt"
+_ANY_RUN: Final = "manifest"
+_LARGEST_BYTES: Final = 1 << 26
+"""Size from which a file of the journal is taken for damaged."""
 
 
 class Journal:
     """Journal of one cell; opened by :func:`open_journal`.
 
+    Everything in it has a checksum, which also covers the key of the run. What is damaged, or
+    belongs to another run, counts as absent.
+
     Parameters
     ----------
-    folder : Path
+    own : OwnFolder
         Folder of the journal.
+    key : str
+        Digest of the key of the run.
     resumed : bool
         Whether the journal is that of an earlier run.
     """
 
-    def __init__(self, folder: Path, resumed: bool) -> None:
-        self.folder = folder
+    def __init__(self, own: OwnFolder, key: str, resumed: bool) -> None:
+        self.own = own
         self.resumed = resumed
+        self._key = key
+        self._estimates = own.folder("estimates")
         self._kept: set[int] = set()
         self._keeping = Lock()  # estimates are dropped in the blending thread
 
     @property
-    def staging(self) -> Path:
+    def folder(self) -> Path:
+        """Path of the journal."""
+        return self.own.path
+
+    @property
+    def staging(self) -> OwnFolder:
         """Folder for incomplete output files."""
-        return self.folder / "staging"
+        return self.own.folder("staging")
 
     def scratch(self, shape: tuple[int, int], channels: int) -> Scratch:
         """Return the scratch file of the blended rows.
@@ -70,14 +89,14 @@ class Journal:
         Scratch
             The file, not yet opened.
         """
-        return Scratch(self.folder / "blended.f32", shape, channels)
+        return Scratch(self.own, _BLENDED, shape, channels)
 
     # Named values.
 
     def recall(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         """Read the value that :meth:`note` wrote under a name; None if there is none."""
         try:
-            return json.loads((self.folder / f"{name}.json").read_text("utf-8"))
+            return from_line(self.own.read(f"{name}.txt", _LARGEST_BYTES), self._purpose(name))
         except (OSError, ValueError):
             return None
 
@@ -96,8 +115,10 @@ class Journal:
         OutputError
             If it cannot be written.
         """
-        with replacing(self.folder / f"{name}.json") as part:
-            part.write_text(json.dumps(value), "utf-8")
+        try:
+            self.own.write(f"{name}.txt", to_line(value, self._purpose(name)))
+        except OSError as error:
+            raise output_error(self.folder, error) from error
 
     # Final rows.
 
@@ -119,10 +140,10 @@ class Journal:
         checksum = None
         if band.values is not None:
             checksum = scratch.write_rows(band.row, band.values)
-        line = json.dumps([band.row, band.rows, checksum])
+        line = to_line([band.row, band.rows, checksum], self._purpose("band"))
         try:
-            with (self.folder / "bands.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with self.own.open_file(_BANDS, "ab") as file:
+                file.write(line)
         except OSError as error:
             raise output_error(self.folder, error) from error
 
@@ -139,24 +160,27 @@ class Journal:
         int
             First row that is missing or damaged.
         """
-        path = self.folder / "bands.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        accepted: list[str] = []
+        try:
+            lines = self.own.read(_BANDS, _LARGEST_BYTES).splitlines(keepends=True)
+        except OSError:
+            lines = []
+        accepted: list[bytes] = []
         next_row = 0
         for line in lines:
             try:
-                row, count, checksum = json.loads(line)
-            except ValueError:  # truncated line
+                row, count, checksum = from_line(line, self._purpose("band"))
+            except ValueError:  # damaged or truncated
                 break
             if row != next_row or not (
                 checksum is None or scratch.accept_rows(row, count, checksum)
             ):
                 break
             next_row += count
-            accepted.append(line)
-        if lines:
-            with replacing(path) as part:
-                part.write_text("".join(f"{line}\n" for line in accepted), "utf-8")
+            accepted.append(line.removesuffix(b"\n") + b"\n")
+        try:
+            self.own.write(_BANDS, *accepted)
+        except OSError as error:
+            raise output_error(self.folder, error) from error
         return next_row
 
     # Estimates of batches.
@@ -179,21 +203,15 @@ class Journal:
         layers = _layers(estimate)
         content = np.ascontiguousarray(np.stack(layers), dtype=np.float32)
         header = _HEADER.pack(
-            zlib.crc32(content.data),
             estimate.building_probability is not None,
             estimate.std_db is not None,
             *content.shape,
         )
-        path = self._batch(batch)
-        part = path.with_suffix(".part")
-        for own in (self.folder, path.parent, part):
-            refuse_link(own)
+        checksum = _CHECKSUM.pack(self._checksum(batch, header, content.data))
+        refuse_link(self._estimates.path / _batch_name(batch))
         try:
-            path.parent.mkdir(exist_ok=True)
-            with part.open("wb") as file:
-                file.write(header)
-                file.write(content.data)
-            part.replace(path)
+            self._estimates.create()
+            self._estimates.write(_batch_name(batch), checksum, header, content.data, flush=False)
         except OSError as error:
             raise output_error(self.folder, error) from error
         with self._keeping:
@@ -202,12 +220,15 @@ class Journal:
     def recall_estimate(self, batch: int) -> Estimate | None:
         """Read the estimate of a batch; None if it is missing or damaged."""
         try:
-            content = self._batch(batch).read_bytes()
-            checksum, buildings, std, *shape = _HEADER.unpack_from(content)
+            with self._estimates.open_file(_batch_name(batch), "rb") as file:
+                content = memoryview(file.read())
+            (checksum,) = _CHECKSUM.unpack_from(content)
+            header = content[_CHECKSUM.size : _CHECKSUM.size + _HEADER.size]
+            buildings, std, *shape = _HEADER.unpack(header)
         except (OSError, struct.error):
             return None
-        body = memoryview(content)[_HEADER.size :]
-        if len(body) != 4 * int(np.prod(shape)) or zlib.crc32(body) != checksum:
+        body = content[_CHECKSUM.size + _HEADER.size :]
+        if self._checksum(batch, header, body) != checksum or len(body) != 4 * math.prod(shape):
             return None
         layers = list(np.frombuffer(body, dtype=np.float32).reshape(shape))
         with self._keeping:
@@ -220,18 +241,22 @@ class Journal:
             dropped = {batch for batch in self._kept if batch < before}
             self._kept -= dropped
         for batch in dropped:
-            self._batch(batch).unlink(missing_ok=True)
+            self._estimates.remove_file(_batch_name(batch))
+
+    def forget_work(self) -> None:
+        """Remove rows and estimates, where a value that they depend on is missing or damaged."""
+        for name in (_BLENDED, _BANDS):
+            self.own.remove_file(name)
+        self._estimates.remove()
 
     # End of a cell and of a run.
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the result of a complete cell, and remove its rows and estimates."""
-        refuse_links(self.folder)
+        self.own.refuse_links()
         self.note("result", result)
-        for name in ("blended.f32", "bands.jsonl"):
-            (self.folder / name).unlink(missing_ok=True)
-        for folder in ("estimates", "staging"):
-            shutil.rmtree(self.folder / folder, ignore_errors=True)
+        self.forget_work()
+        self.staging.remove()
 
     def remove(self) -> None:
         """Remove the journal.
@@ -241,18 +266,19 @@ class Journal:
         OutputError
             If the journal is or contains a symbolic link.
         """
-        refuse_links(self.folder)
+        self.own.refuse_links()
         # The manifest last: a folder without a manifest is not a journal.
-        for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "manifest.json"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
+        self.own.clear(keep=_MANIFEST)
+        self.own.remove()
 
-    def _batch(self, batch: int) -> Path:
-        return self.folder / "estimates" / f"{batch:07d}.f32"
+    def _purpose(self, name: str) -> str:
+        """Bind a value to this run."""
+        return f"{self._key} {name}"
+
+    def _checksum(self, batch: int, header: bytes | memoryview, body: memoryview) -> int:
+        """Compute the CRC-32 of an estimate, bound to this run and its batch."""
+        checksum = zlib.crc32(self._purpose(f"batch {batch}").encode())
+        return zlib.crc32(body, zlib.crc32(header, checksum))
 
 
 @dataclass(frozen=True)
@@ -271,8 +297,8 @@ class JournalKey:
     about: Mapping[str, str]
 
 
-def journal_folder(output: Path, cell: str) -> Path:
-    """Return the folder of a cell's journal.
+def journal_folder(output: Path, cell: str) -> OwnFolder:
+    """Name the folder of a cell's journal.
 
     Parameters
     ----------
@@ -283,33 +309,14 @@ def journal_folder(output: Path, cell: str) -> Path:
 
     Returns
     -------
-    Path
+    OwnFolder
 
     Examples
     --------
-    >>> journal_folder(Path("maps"), "7").name
+    >>> journal_folder(Path("maps"), "7").path.name
     '.7.rmgeo-journal'
     """
-    return output / f".{cell}.rmgeo-journal"
-
-
-def refuse_links(folder: Path) -> None:
-    """Refuse a journal that is or contains a symbolic link, before any file is changed.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the journal.
-
-    Raises
-    ------
-    OutputError
-        If there is a symbolic link.
-    """
-    refuse_link(folder)
-    for place, folders, files in os.walk(folder):  # does not follow links
-        for name in (*folders, *files):
-            refuse_link(Path(place, name))
+    return OwnFolder(output, (f".{cell}.rmgeo-journal",))
 
 
 def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = False) -> Journal:
@@ -337,27 +344,37 @@ def open_journal(output: Path, cell: str, key: JournalKey, *, fresh: bool = Fals
     OutputError
         If the folder cannot be written, or the journal is or contains a symbolic link.
     """
-    folder = journal_folder(output, cell)
-    refuse_links(folder)
-    journal = Journal(folder, resumed=False)
-    manifest = journal.recall("manifest")
-    if fresh or not isinstance(manifest, dict):
+    own = journal_folder(output, cell)
+    own.refuse_links()
+    journal = Journal(own, key.digest, resumed=False)
+    manifest = _manifest(own)
+    if fresh or manifest is None:
         journal.remove()
-    elif manifest.get("key") != key.digest or manifest.get("format") != _FORMAT:
+    elif manifest["key"] != key.digest or manifest["format"] != _FORMAT:
         raise JournalError(
-            f"{folder} is the journal of an interrupted run with other "
-            f"{_difference(manifest.get('about'), key.about)}.",
+            f"{own.path} is the journal of an interrupted run with other "
+            f"{_difference(manifest['about'], key.about)}.",
             hint="Run that command again to complete it, or discard its work with `fresh`.",
         )
     else:
-        shutil.rmtree(journal.staging, ignore_errors=True)
-        return Journal(folder, resumed=True)
+        journal.staging.remove()
+        return Journal(own, key.digest, resumed=True)
+    about = {"format": _FORMAT, "key": key.digest, "about": dict(key.about)}
     try:
-        folder.mkdir(exist_ok=True)
+        own.create()
+        own.write(_MANIFEST, to_line(about, _ANY_RUN))
     except OSError as error:
-        raise output_error(folder, error) from error
-    journal.note("manifest", {"format": _FORMAT, "key": key.digest, "about": dict(key.about)})
+        raise output_error(own.path, error) from error
     return journal
+
+
+def _manifest(own: OwnFolder) -> dict[str, Any] | None:
+    """Read what a journal is that of; None if it is damaged, or there is none."""
+    try:
+        found = from_line(own.read(_MANIFEST, _LARGEST_BYTES), _ANY_RUN)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _difference(old: object, new: Mapping[str, str]) -> str:
@@ -366,6 +383,11 @@ def _difference(old: object, new: Mapping[str, str]) -> str:
     names = [name for name in new if before.get(name) != new[name]]
     names += [name for name in before if name not in new]
     return ", ".join(name.replace("_", " ") for name in names) or "inputs"
+
+
+def _batch_name(batch: int) -> str:
+    """Name the file of a batch."""
+    return f"{batch:07d}.f32"
 
 
 def _layers(estimate: Estimate) -> list[Any]:

@@ -43,7 +43,7 @@ from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
 from rm_geo.pipeline.joint import log_evidence
-from rm_geo.pipeline.journal import Journal, journal_folder, refuse_links
+from rm_geo.pipeline.journal import Journal, journal_folder
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
@@ -237,7 +237,7 @@ def predict(
                 output_lock(folder / f".{cell.cell}.rmgeo-lock", f"cell {cell.cell} in {folder}")
             )
         for cell in run_plan.cells:  # of all cells, before the first is mapped
-            refuse_links(journal_folder(folder, cell.cell))
+            journal_folder(folder, cell.cell).refuse_links()
         return _map_cells(run, run_plan, summary=summary)
 
 

@@ -136,7 +136,9 @@ def blend_cell(
     height = sparse.grid.shape[0]
     layout = journal.recall("channels")
     scratch, first_row = None, 0
-    if layout is not None:
+    if layout is None:
+        journal.forget_work()
+    else:
         scratch = journal.scratch(sparse.grid.shape, 1 + sum(layout))
         first_row = journal.accept_bands(scratch)
     batches = plan.batches

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ import rasterio
 import shapely
 
 from rm_geo._util.atomic import (
-    PART_SUFFIX,
     full_disk_error,
     is_full,
     output_error,
     output_folder,
+    part_folder,
     publish_files,
     require_file_target,
 )
@@ -225,10 +224,8 @@ def _staging(target: Path) -> Iterator[tuple[Path, Path]]:
     Errors of the libraries become errors that name the target.
     """
     try:
-        with tempfile.TemporaryDirectory(
-            dir=target.parent, prefix=".rm_geo_", suffix=PART_SUFFIX
-        ) as folder:
-            out, work = Path(folder) / "out", Path(folder) / "work"
+        with part_folder(target) as folder:
+            out, work = folder / "out", folder / "work"
             out.mkdir()
             work.mkdir()
             yield out / target.name, work

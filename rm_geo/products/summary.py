@@ -338,7 +338,7 @@ def write_summary(results: Sequence[CellResult], folder: Path) -> None:
     # With one writer at a time, what a killed process left is replaced by the next one.
     with output_lock(folder / _LOCK_NAME, f"the summary in {folder}", wait_s=_LONGEST_WAIT_S):
         for name, text in texts.items():
-            with replacing(folder / name, single_writer=True) as part:
+            with replacing(folder / name) as part:
                 part.write_text(text, "utf-8", newline="")
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._types import FloatArray
-from rm_geo._util.atomic import output_error, publish_files, refuse_link
+from rm_geo._util.atomic import output_error, publish_files
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import Colour, OverviewResampling, write_raster
@@ -48,8 +49,8 @@ class CellFiles:
     ----------
     folder : Path
         Where they appear.
-    staging : Path
-        Where they are written, on the same file system; made and removed.
+    staging : OwnFolder
+        Where they are written, on the same file system; created here.
     cell : str
         Beginning of their names.
     grid : Grid
@@ -70,7 +71,7 @@ class CellFiles:
     """
 
     folder: Path
-    staging: Path
+    staging: OwnFolder
     cell: str
     grid: Grid
     has_buildings: bool = False
@@ -106,10 +107,9 @@ def write_cell(
     OutputError
         If a file cannot be written; what was there before is untouched.
     """
-    staging = files.staging
-    refuse_link(staging)
+    staging = files.staging.path
     try:
-        staging.mkdir(parents=True, exist_ok=True)
+        files.staging.create()
         try:
             names = _write_into(staging, files, bands, tags)
             if files.measured_when is not None:

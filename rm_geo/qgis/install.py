@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rm_geo._util.atomic import PART_SUFFIX, output_error, prepare_output_folder, replacing
+from rm_geo._util.atomic import output_error, part_folder, prepare_output_folder, replacing
 from rm_geo._version import __version__
 from rm_geo.errors import InputError, OutputError
 from rm_geo.qgis.bundle import FOLDER, plugin_version
@@ -100,8 +99,7 @@ def install(
     record = json.dumps({"python": interpreter, "rm_geo": __version__}, indent=2) + "\n"
     prepare_output_folder(profile.plugins)
     try:
-        with tempfile.TemporaryDirectory(dir=profile.plugins, suffix=PART_SUFFIX) as name:
-            staging = Path(name)
+        with part_folder(folder) as staging:
             for relative, data in {**files, RECORD: record.encode()}.items():
                 path = staging / "new" / relative
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from rm_geo._types import FloatArray
-from rm_geo._util.atomic import full_disk_error, output_error, refuse_link
+from rm_geo._util.atomic import full_disk_error, output_error
+from rm_geo._util.own_folder import OwnFolder
 
 _ITEM_BYTES: Final = 4
 
@@ -20,9 +20,11 @@ class Scratch:
 
     Parameters
     ----------
-    path : Path
-        The file; created when the first rows are written. Rows that are not written take no
-        space on file systems with sparse files.
+    folder : OwnFolder
+        Folder of the file, which exists.
+    name : str
+        Name of the file; created when the first rows are written. Rows that are not written take
+        no space on file systems with sparse files.
     shape : tuple of int
         Rows and columns of each raster.
     channels : int
@@ -36,15 +38,17 @@ class Scratch:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     scratch = Scratch(Path(folder) / "rows.f32", (4, 2), 1)
+    ...     scratch = Scratch(OwnFolder(Path(folder)), "rows.f32", (4, 2), 1)
     ...     _ = scratch.write_rows(1, np.ones((1, 2, 2), dtype=np.float32))
     ...     scratch.read_rows(0, slice(0, 3))[:, 0].tolist()
     [nan, 1.0, 1.0]
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int], channels: int) -> None:
-        self.path = path
+    def __init__(self, folder: OwnFolder, name: str, shape: tuple[int, int], channels: int) -> None:
+        self.folder = folder
+        self.name = name
         self.shape = shape
         self.channels = channels
         self._written = np.zeros(shape[0], dtype=np.bool_)
@@ -63,8 +67,8 @@ class Scratch:
             If the disk has too little free space.
         """
         needed = rows * self.shape[1] * self.channels * _ITEM_BYTES
-        if shutil.disk_usage(self.path.parent).free < needed:
-            raise full_disk_error(self.path.parent)
+        if shutil.disk_usage(self.folder.path).free < needed:
+            raise full_disk_error(self.folder.path)
 
     def write_rows(self, row: int, values: FloatArray) -> int:
         """Write rows of all rasters.
@@ -86,17 +90,16 @@ class Scratch:
         OutputError
             If the file cannot be written, the disk is full, or the file is a symbolic link.
         """
-        refuse_link(self.path)
         checksum = 0
         try:
-            with self.path.open("r+b" if self.path.exists() else "w+b") as file:
+            with self.folder.open_file(self.name, "r+b") as file:
                 for channel, layer in enumerate(values):
                     content = np.ascontiguousarray(layer, dtype=np.float32).data
                     checksum = zlib.crc32(content, checksum)
                     file.seek(self._offset(channel, row))
                     file.write(content)
         except OSError as error:
-            raise output_error(self.path, error) from error
+            raise output_error(self.folder.path / self.name, error) from error
         self._written[row : row + values.shape[1]] = True
         return checksum
 
@@ -153,10 +156,12 @@ class Scratch:
     def _read(self, channel: int, rows: slice) -> FloatArray:
         """Read rows as a flat array; it is shorter where the file ends."""
         count = (rows.stop - rows.start) * self.shape[1]
-        if not self.path.exists():
+        try:
+            with self.folder.open_file(self.name, "rb") as file:
+                offset = self._offset(channel, rows.start)
+                return np.fromfile(file, dtype=np.float32, count=count, offset=offset)
+        except FileNotFoundError:
             return np.empty(0, dtype=np.float32)
-        offset = self._offset(channel, rows.start)
-        return np.fromfile(self.path, dtype=np.float32, count=count, offset=offset)
 
     def _offset(self, channel: int, row: int) -> int:
         return (channel * self.shape[0] + row) * self.shape[1] * _ITEM_BYTES

@@ -61,7 +61,7 @@ def save_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     data = dump_tensors(plain, {_KEY: json.dumps(asdict(state))})
-    with replacing(path, single_writer=True) as part:
+    with replacing(path) as part:
         part.write_bytes(data)
 
 

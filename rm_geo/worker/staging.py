@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
-from rm_geo._util.atomic import (
-    PART_SUFFIX,
-    output_error,
-    prepare_output_folder,
-    publish_files,
-    refuse_link,
-)
+from rm_geo._util.atomic import part_folder, prepare_output_folder, publish_files
+from rm_geo._util.own_folder import refuse_link
 from rm_geo.errors import CancelledError
+
+_NAME: Final = "rm_geo_job"
 
 
 class Staging:
@@ -52,11 +49,9 @@ class Staging:
         self._is_closed = False
         self.made = tuple(f for f in (self.folder, *self.folder.parents) if not f.exists())
         prepare_output_folder(self.folder)
-        try:
-            made = tempfile.mkdtemp(dir=self.folder, prefix=".rm_geo_", suffix=PART_SUFFIX)
-        except OSError as error:
-            raise output_error(self.folder, error) from error
-        self.path = Path(made)
+        # The next job in this folder removes what a killed one left.
+        self._parts = contextlib.ExitStack()
+        self.path = self._parts.enter_context(part_folder(self.folder / _NAME))
 
     def publish(self, *, obsolete: Iterable[str] = ()) -> tuple[Path, ...]:
         """Move all files to the output folder.
@@ -99,7 +94,7 @@ class Staging:
     def _close(self) -> None:
         """Remove the staging folder, even while another thread writes into it."""
         self._is_closed = True
-        doomed = self.path.with_name(f"{self.path.stem}.gone{self.path.suffix}")
+        doomed = self.path.with_name("gone")
         try:
             # Renamed first, so that a thread that still writes cannot add files to it.
             self.path.rename(doomed)
@@ -109,6 +104,7 @@ class Staging:
             shutil.rmtree(doomed, ignore_errors=True)
             if not doomed.exists():
                 break
+        self._parts.close()
         for folder in self.made:
             with contextlib.suppress(OSError):  # not empty: it holds outputs
                 folder.rmdir()

@@ -12,7 +12,12 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
+from rm_geo._util.atomic import (
+    part_folder,
+    prepare_output_folder,
+    publish_files,
+    replacing,
+)
 from rm_geo._util.locks import output_lock
 from rm_geo.errors import InputError, OutputError
 from rm_geo.io.categories import write_category_names
@@ -35,7 +40,7 @@ from rm_geo.planning.product import RasterLayer
 from rm_geo.planning.settings import OutlineSettings
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.progress import Progress, SilentProgress
-from rm_geo.workflows.result_files import BandRasters, json_value, staging_folder, write_table
+from rm_geo.workflows.result_files import BandRasters, json_value, write_table
 
 Comparable: TypeAlias = RadioMap | RadioMapSet | str | os.PathLike[str]
 """What can be compared: a map, a set of maps, a GeoTIFF, or a folder of maps."""
@@ -44,7 +49,6 @@ INDEX_NAME: Final = "comparison.json"
 TABLE_NAME: Final = "comparison.csv"
 POLYGONS_NAME: Final = "change.gpkg"
 
-_STAGING: Final = ".rm_geo_compare.part"
 _LOCK: Final = ".rm_geo_compare.lock"
 _NO_CHANGES: Final = (
     "neither map has a standard deviation; predict with `uncertainty`, or give `std_db`."
@@ -153,7 +157,7 @@ def compare(
     folder = prepare_output_folder(output_dir)
     with (
         output_lock(folder / _LOCK, f"a comparison in {folder}"),
-        staging_folder(folder / _STAGING) as staging,
+        part_folder(folder / INDEX_NAME) as staging,
     ):
         require_not_open(folder / POLYGONS_NAME)
         run = _Run(pairings, chosen, listener, staging)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from rm_geo._types import BoolArray, FloatArray
-from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
+from rm_geo._util.atomic import part_folder, prepare_output_folder, publish_files, replacing
 from rm_geo.datasets.cities import City, generate_city
 from rm_geo.datasets.routes import route_order
 from rm_geo.datasets.sampling import Corruption
@@ -290,9 +289,8 @@ def _write_drive_test(world: _World, folder: Path, rng: np.random.Generator) -> 
         crs="EPSG:4326",
     )
     path = folder / "drive_test.gpkg"
-    # GDAL requires the extension of a GeoPackage, so ".part" is not possible.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".rm_geo_") as staging:
-        made = Path(staging) / path.name
+    with part_folder(path) as staging:
+        made = staging / path.name
         frame.to_file(made, layer="measurements", driver="GPKG")
         publish_files([made], folder)
     return path

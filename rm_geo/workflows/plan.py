@@ -11,7 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rm_geo._util.atomic import prepare_output_folder, publish_files, replacing
+from rm_geo._util.atomic import (
+    part_folder,
+    prepare_output_folder,
+    publish_files,
+    replacing,
+)
 from rm_geo._util.locks import output_lock
 from rm_geo.errors import CancelledError, DependencyError, InputError, OutputError, RmGeoError
 from rm_geo.grid import CrsLike
@@ -39,12 +44,11 @@ from rm_geo.products.colormap import hex_of
 from rm_geo.products.layer_style import CLASS_NAMES_TAG
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.sites.site import Site
-from rm_geo.workflows.result_files import BandRasters, json_value, staging_folder, write_table
+from rm_geo.workflows.result_files import BandRasters, json_value, write_table
 
 INDEX_NAME: Final = "plan.json"
 INDEX_VERSION: Final = 1
 
-_STAGING: Final = ".rm_geo_plan.part"
 _LOCK: Final = ".rm_geo_plan.lock"
 
 
@@ -172,7 +176,7 @@ def make_plan(
     folder = prepare_output_folder(output_dir)
     with (
         output_lock(folder / _LOCK, f"a plan in {folder}"),
-        staging_folder(folder / _STAGING) as staging,
+        part_folder(folder / INDEX_NAME) as staging,
     ):
         context = PlanContext(
             map_set,

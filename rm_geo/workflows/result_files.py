@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rm_geo._util.atomic import refuse_link, replacing
+from rm_geo._util.atomic import replacing
 from rm_geo.io.cog import RasterSink
 from rm_geo.planning.product import RasterLayer, Rows
 
@@ -93,34 +91,6 @@ class BandRasters:
         layer = self._sinks[file][0]
         value = np.nan if layer.dtype == "float32" else layer.nodata
         return np.full((rows, self._width), value, dtype=layer.dtype)
-
-
-@contextmanager
-def staging_folder(path: Path) -> Iterator[Path]:
-    """Create an empty folder for files in the making, and remove it afterwards.
-
-    Parameters
-    ----------
-    path : Path
-        The folder, inside the folder of the results; what is in it is removed.
-
-    Yields
-    ------
-    Path
-        The folder.
-
-    Raises
-    ------
-    OutputError
-        If a link is in its place.
-    """
-    refuse_link(path)
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_table(path: Path, rows: Rows) -> None:

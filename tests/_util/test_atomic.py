@@ -11,10 +11,11 @@ import pytest
 from rm_geo._util.atomic import (
     PART_SUFFIX,
     output_folder,
+    part_folder,
     prepare_output_folder,
-    refuse_link,
     replacing,
 )
+from rm_geo._util.own_folder import refuse_link
 from rm_geo.errors import OutputError
 
 needs_permissions = pytest.mark.skipif(
@@ -57,12 +58,65 @@ def test_any_failure_leaves_the_old_content_and_nothing_else(target, error) -> N
     assert names_in(target.parent) == ["map.tif"]
 
 
-def test_part_is_beside_the_target_with_its_suffix(target: Path) -> None:
+def test_part_is_in_a_private_folder_beside_the_target(target: Path) -> None:
     with replacing(target) as part:
         part.write_text("x")
-        assert part.parent == target.parent
-        assert part.name.startswith("map.tif.")
-        assert part.name.endswith(PART_SUFFIX)
+        folder = part.relative_to(target.parent).parts[0]
+        assert folder == f".map.tif{PART_SUFFIX}"
+        assert part.name == target.name
+        if os.name == "posix":
+            assert (target.parent / folder).stat().st_mode & 0o077 == 0
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(target: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from rm_geo._util.atomic import replacing\n"
+        "with replacing(sys.argv[1]) as part:\n"
+        "    part.write_text('half')\n"
+        "    part.with_name('scratch.tif').write_text('more')\n"
+        "    os._exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert done.returncode == 9
+    assert target.read_text() == "before"
+    assert names_in(target.parent) == [f".map.tif{PART_SUFFIX}", "map.tif"]
+    with replacing(target) as part:
+        assert list(part.parent.iterdir()) == []
+        part.write_text("after")
+    assert target.read_text() == "after"
+    assert names_in(target.parent) == ["map.tif"]
+
+
+def test_link_in_place_of_the_folder_for_parts_is_refused(target: Path, tmp_path: Path) -> None:
+    behind = tmp_path / "behind"
+    (behind / "files").mkdir(parents=True)
+    (behind / "files" / "map.tif").write_text("precious")
+    (tmp_path / f".map.tif{PART_SUFFIX}").symlink_to(behind)
+    with pytest.raises(OutputError, match="symbolic link"), replacing(target):
+        raise AssertionError
+    assert (behind / "files" / "map.tif").read_text() == "precious"
+    assert target.read_text() == "before"
+
+
+def test_folder_for_parts_is_emptied_before_it_is_used(tmp_path: Path) -> None:
+    left = tmp_path / f".maps{PART_SUFFIX}"
+    (left / "files" / "deep").mkdir(parents=True)
+    (left / "files" / "deep" / "old.tif").write_text("half")
+    with part_folder(tmp_path / "maps") as folder:
+        assert list(folder.iterdir()) == []
+        assert names_in(left) == [".lock", "files"]
+    assert names_in(tmp_path) == []
+
+
+def test_target_that_is_a_link_is_replaced_and_its_goal_kept(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "map.tif").symlink_to(tmp_path / "precious")
+    with replacing(tmp_path / "map.tif") as part:
+        part.write_text("new")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "map.tif").is_symlink()
+    assert (tmp_path / "map.tif").read_text() == "new"
 
 
 def test_two_runs_with_one_target_do_not_share_a_part(target: Path) -> None:
@@ -184,7 +238,7 @@ def test_output_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch) 
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     with pytest.raises(OutputError, match="read-only"):
         prepare_output_folder(tmp_path)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rm_geo._util.atomic import is_link, publish_files, refuse_link, replacing
+from rm_geo._util import own_folder
+from rm_geo._util.atomic import publish_files, replacing
 from rm_geo._util.disk_columns import empty_column
 from rm_geo._util.locks import output_lock, raise_open_file_limit
 from rm_geo._util.memory import trim_malloc
+from rm_geo._util.own_folder import OwnFolder, is_link, refuse_link
 from rm_geo.errors import OutputError
 
 
@@ -70,18 +72,64 @@ def test_publish_files_replaces_all(staged, tmp_path):
     assert [(tmp_path / name).read_text() for name in ("a.tif", "b.tif")] == ["new", "new"]
 
 
-def test_replacing_with_one_writer_replaces_the_part_of_a_killed_process(tmp_path):
-    (tmp_path / "state.bin.part").write_text("cut sho")
-    with replacing(tmp_path / "state.bin", single_writer=True) as part:
-        assert part.name == "state.bin.part"
-        part.write_text("whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["state.bin"]
-    (tmp_path / "state.bin.part").symlink_to(tmp_path / "photos")
-    with (
-        pytest.raises(OutputError, match="symbolic link"),
-        replacing(tmp_path / "state.bin", single_writer=True),
-    ):
-        pytest.fail("the block ran")
+@pytest.mark.parametrize("relative", [True, False])
+def test_own_folder_follows_no_link_on_any_system(tmp_path, monkeypatch, relative):
+    if not relative:  # as on Windows
+        monkeypatch.setattr(own_folder, "can_open_relative", lambda: False)
+    behind = tmp_path / "behind"
+    (behind / "inside").mkdir(parents=True)
+    (behind / "inside" / "a").write_text("precious")
+    (behind / "a").write_text("precious")
+    root = tmp_path / "root"
+    root.mkdir()
+    own = OwnFolder(root, (".own",)).folder("inside")
+    own.create()
+    own.write("a", b"one ", memoryview(b"two"))
+    assert own.read("a") == b"one two"
+    with own.open_file("a", "ab") as file:
+        file.write(b"!")
+    with own.open_file("a", "r+b") as file:
+        file.write(b"O")
+    assert own.read("a") == b"One two!"
+    with pytest.raises(OSError, match="large"):
+        own.read("a", 3)
+    with pytest.raises(FileNotFoundError):
+        own.read("b")
+    own.remove_file("b")
+    (own.path / "link").symlink_to(behind / "a")
+    (own.path / "deep").symlink_to(behind, target_is_directory=True)
+    for mode in ("rb", "wb", "ab", "r+b"):
+        with pytest.raises(OutputError, match="symbolic link"):
+            own.open_file("link", mode)
+        with pytest.raises(OutputError, match="symbolic link"):
+            own.folder("deep").open_file("a", mode)
+    for action in ("create", "clear", "refuse_links"):
+        with pytest.raises(OutputError, match="symbolic link"):
+            getattr(own.folder("deep"), action)()
+    with pytest.raises(OutputError, match="symbolic link"):
+        own.folder("deep").folder("inside").remove()
+    with pytest.raises(OutputError, match="symbolic link"):
+        own.folder("deep").remove_file("a")
+    own.clear(keep="a")
+    assert [path.name for path in own.path.iterdir()] == ["a"]
+    (own.path / "deep").symlink_to(behind, target_is_directory=True)
+    OwnFolder(root, (".own",)).remove()
+    assert list(root.iterdir()) == []
+    assert sorted(path.name for path in behind.rglob("*")) == ["a", "a", "inside"]
+    assert (behind / "a").read_text() == (behind / "inside" / "a").read_text() == "precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_own_folder_writes_to_no_pipe_and_to_no_second_name_of_a_file(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    os.link(tmp_path / "precious", tmp_path / "again")
+    os.mkfifo(tmp_path / "pipe")
+    own = OwnFolder(tmp_path)
+    with pytest.raises(OutputError, match="second name"):
+        own.open_file("again", "wb")
+    with pytest.raises(OutputError, match="device"):
+        own.open_file("pipe", "rb")
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_output_lock_where_a_locked_file_cannot_be_written(tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def test_batch_reports_a_lost_scheduler_once_and_keeps_its_work(tmp_path):
     drives.mkdir()
     write_drive(drives / "a.csv", ["1"], extent=60.0)
     write_drive(drives / "b.csv", ["1"], extent=450.0, seed=1)
-    bands, log = out / "b" / ".1.rmgeo-journal" / "bands.jsonl", tmp_path / "log"
+    bands, log = out / "b" / ".1.rmgeo-journal" / "bands.txt", tmp_path / "log"
     arguments = ["rm_geo", "batch", str(drives), "-o", str(out), *OPTIONS, "--scheduler"]
     with (
         scheduler_with_worker(tmp_path) as (scheduler, address, worker),
@@ -146,7 +146,7 @@ def test_predict_reports_a_lost_scheduler_once_and_keeps_its_work(
         monkeypatch.setattr(pool, "PATIENCE_S", 5.0)
     drive, out = tmp_path / "b.csv", tmp_path / "out"
     write_drive(drive, ["1"], extent=650.0)
-    bands = out / ".1.rmgeo-journal" / "bands.jsonl"
+    bands = out / ".1.rmgeo-journal" / "bands.txt"
     arguments = ["predict", str(drive), "-o", str(out), *OPTIONS, "--scheduler"]
     with scheduler_with_worker(tmp_path) as (scheduler, address, _):
         killer = threading.Thread(

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo._util.locks import output_lock
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import CancelledError, JournalError, OutputError, OutputInUseError
 from rm_geo.estimators.base import Estimate
 from rm_geo.grid import Grid
@@ -80,7 +81,7 @@ def test_a_run_that_is_cut_off_goes_on_and_gives_the_same_bytes(tmp_path, keepin
 def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping):
     points = drive(300, (200.0, 260.0))
     predict(points, tmp_path / "whole", OPTIONS)
-    for number, name in enumerate(["blended.f32", "bands.jsonl", "estimates", "channels.json"]):
+    for number, name in enumerate(["blended.f32", "bands.txt", "estimates", "channels.txt"]):
         folder = tmp_path / f"cut{number}"
         with pytest.raises(KilledError):
             predict(points, folder, OPTIONS, Dying(14))
@@ -222,9 +223,9 @@ def test_rows_come_back_until_the_first_that_is_damaged(tmp_path):
 def test_a_folder_without_a_manifest_is_no_journal(tmp_path):
     folder = tmp_path / ".7.rmgeo-journal"
     folder.mkdir()
-    (folder / "bands.jsonl").write_text("[0, 10, null]\n")
+    (folder / "bands.txt").write_text("[0, 10, null]\n")
     assert not open_journal(tmp_path, "7", KEY).resumed
-    assert not (folder / "bands.jsonl").exists()
+    assert not (folder / "bands.txt").exists()
 
 
 def test_kills_at_random_moments_change_no_byte(tmp_path):
@@ -278,8 +279,8 @@ def test_a_link_in_place_of_a_journal_or_a_lock_is_refused(tmp_path, photos, cel
         ("staging", "."),
         ("estimates", "."),
         ("blended.f32", "photo.jpg"),
-        ("bands.jsonl", "photo.jpg"),
-        ("estimates/0000000.part", "photo.jpg"),
+        ("bands.txt", "photo.jpg"),
+        ("estimates/0000000.f32.part", "photo.jpg"),
     ],
 )
 def test_a_link_inside_a_journal_is_refused(tmp_path, keeping, photos, name, target, fresh):
@@ -331,7 +332,7 @@ def test_a_lock_does_not_write_through_a_link(tmp_path):
 def test_files_are_not_made_behind_a_link(tmp_path, photos):
     (tmp_path / "staging").symlink_to(photos)
     grid = Grid.create(*CORNER, (9, 9), 1.0, "EPSG:32633")
-    files = CellFiles(tmp_path, tmp_path / "staging", "7", grid)
+    files = CellFiles(tmp_path, OwnFolder(tmp_path, ("staging",)), "7", grid)
     with pytest.raises(OutputError, match="symbolic link"):
         write_cell(files, [], {})
     assert (photos / "7_rsrp.tif").read_text() == "precious"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo._util.row_blocks import row_bands
 from rm_geo.errors import OutputError
 from rm_geo.raster import scratch as module
@@ -23,7 +24,7 @@ from rm_geo.raster.scratch import Scratch
     st.tuples(st.integers(0, 39), st.integers(1, 40)),
 )
 def test_unwritten_rows_are_nan(tmp_path_factory, rows, cols, channels, writes, read):
-    scratch = Scratch(tmp_path_factory.mktemp("s") / "rows.f32", (rows, cols), channels)
+    scratch = Scratch(OwnFolder(tmp_path_factory.mktemp("s")), "rows.f32", (rows, cols), channels)
     expected = np.full((channels, rows, cols), np.nan, np.float32)
     rng = np.random.default_rng(rows * cols)
     for first, count in writes:
@@ -40,14 +41,14 @@ def test_unwritten_rows_are_nan(tmp_path_factory, rows, cols, channels, writes, 
 def test_full_disk_is_detected_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(10**6, 0, 10**6))
-    scratch = Scratch(tmp_path / "rows.f32", (1000, 1000), 2)
+    scratch = Scratch(OwnFolder(tmp_path), "rows.f32", (1000, 1000), 2)
     scratch.require_space(100)
     with pytest.raises(OutputError, match="full"):
         scratch.require_space(1000)
 
 
 def test_missing_folder_is_an_output_error(tmp_path):
-    scratch = Scratch(tmp_path / "gone" / "rows.f32", (4, 4), 1)
+    scratch = Scratch(OwnFolder(tmp_path / "gone"), "rows.f32", (4, 4), 1)
     with pytest.raises(OutputError, match="gone"):
         scratch.write_rows(0, np.zeros((1, 4, 4), np.float32))
 
@@ -65,7 +66,7 @@ def test_bands_cover_all_rows_once_and_do_not_depend_on_the_height(rows, cols):
 def test_nothing_is_written_through_a_link(tmp_path):
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / "rows.f32").symlink_to(tmp_path / "precious")
-    scratch = Scratch(tmp_path / "rows.f32", (4, 4), 1)
+    scratch = Scratch(OwnFolder(tmp_path), "rows.f32", (4, 4), 1)
     with pytest.raises(OutputError, match="symbolic link"):
         scratch.write_rows(0, np.ones((1, 2, 4), dtype=np.float32))
     assert (tmp_path / "precious").read_bytes() == b"precious"

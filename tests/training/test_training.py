@@ -528,7 +528,7 @@ def test_training_stops_when_the_time_budget_is_spent(tmp_path, monkeypatch):
 
 def test_a_symbolic_link_instead_of_the_checkpoint_is_rejected(tmp_path):
     (tmp_path / "precious").write_text("precious")
-    (tmp_path / "c.safetensors.part").symlink_to(tmp_path / "precious")
+    (tmp_path / ".c.safetensors.part").symlink_to(tmp_path / "precious")
     with pytest.raises(OutputError, match="symbolic link"):
         save_checkpoint(tmp_path / "c.safetensors", TrainingState(step=7), {"x": torch.ones(10)})
     assert (tmp_path / "precious").read_text() == "precious"
