@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from rm_geo._version import __version__
+from rm_geo.errors import InputError
 from rm_geo.io.sidecars import sidecar_files
 
-_CHUNK_BYTES = 2**20
+_CHUNK_BYTES: Final = 2**20
+
+_TICK_NS: Final = 3_000_000_000
+"""Longest step of the times of a file system: two seconds on FAT, and some reserve."""
+
+
+class _Stamp(NamedTuple):
+    """State of a file by its size, identity and times."""
+
+    name: str
+    size: int
+    identity: tuple[int, int]
+    modified_ns: int
+    status_changed_ns: int
+
+    @property
+    def changed_ns(self) -> int:
+        """Time of the last change."""
+        return max(self.modified_ns, self.status_changed_ns)
 
 
 def describe_software() -> dict[str, str]:
@@ -28,13 +50,125 @@ def describe_software() -> dict[str, str]:
     return {"software": f"rm_geo {__version__}", "rm_geo_version": __version__}
 
 
-def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
+@dataclass(frozen=True)
+class InputFile:
+    """An input file as it was when it was opened, so that its checksum is that of what was read.
+
+    Take it with :meth:`of` before the file is read, and its tags afterwards. A change in between
+    shows in the size or the times of the file. A file that changed within the last seconds has
+    its checksum computed at once, because a further change may have the same times.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    stamps : tuple
+        Size, times and identity of the file and of its sidecars; None for a missing file.
+    digests : tuple of str or None
+        Their checksums, if they were computed at once.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "drive.csv")
+    ...     _ = path.write_text("lon,lat,rsrp")
+    ...     InputFile.of(path).tags()["input_bytes"]
+    '12'
+    """
+
+    path: Path
+    stamps: tuple[_Stamp | None, ...]
+    digests: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> InputFile:
+        """Note the state of a file that is about to be read.
+
+        Parameters
+        ----------
+        path : Path
+            The file; a shapefile includes its sidecars.
+
+        Returns
+        -------
+        InputFile
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
+        if not path.is_file():
+            return cls(path, (None,))
+        stamps = _stamps(path)
+        recently_ns = time.time_ns() - _TICK_NS
+        is_new = any(stamp is not None and stamp.changed_ns > recently_ns for stamp in stamps)
+        return cls(path, stamps, _digests(path) if is_new else None)
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its folder."""
+        return self.path.name
+
+    def require_unchanged(self) -> None:
+        """Require the file to be as it was when it was opened.
+
+        Raises
+        ------
+        InputError
+            If it changed, or is gone.
+        """
+        if self.stamps == (None,):
+            return
+        is_same = _stamps(self.path) == self.stamps
+        if self.digests is not None:
+            is_same = _digests(self.path) == self.digests
+        if not is_same:
+            raise InputError(
+                f"{self.path} changed while it was read.",
+                hint="Run the command again when nothing writes to it.",
+                path=self.path,
+            )
+
+    def tags(self, prefix: str = "") -> dict[str, str]:
+        """Give name, size and SHA-256 as tags, as :func:`describe_input`.
+
+        Parameters
+        ----------
+        prefix : str
+            Prefix of the tags of a second input.
+
+        Returns
+        -------
+        dict of str to str
+
+        Raises
+        ------
+        InputError
+            If the file changed since it was opened.
+        """
+        stamp = self.stamps[0]
+        if stamp is None:
+            return {f"{prefix}input": self.name}
+        digests = _digests(self.path) if self.digests is None else self.digests
+        self.require_unchanged()
+        tags = {
+            f"{prefix}input": self.name,
+            f"{prefix}input_bytes": str(stamp.size),
+            f"{prefix}input_sha256": digests[0],
+        }
+        return {**tags, **({f"{prefix}input_sidecars_sha256": digests[1]} if digests[1:] else {})}
+
+
+def describe_input(file: InputFile | Path | None, prefix: str = "") -> dict[str, str]:
     """Give name, size and SHA-256 of an input file as tags; not the folder it was in.
 
     Parameters
     ----------
-    path : Path or None
-        The file. None if the measurements came from memory.
+    file : InputFile, Path or None
+        The file as it was read; a path stands for what it holds now. None if the measurements
+        came from memory.
     prefix : str
         Prefix of the tags of a second input, such as ``buildings_``.
 
@@ -46,34 +180,26 @@ def describe_input(path: Path | None, prefix: str = "") -> dict[str, str]:
 
     Raises
     ------
-    OSError
-        If the file exists and cannot be read.
+    InputError
+        If the file cannot be read, or changed since it was opened.
 
     Examples
     --------
     >>> describe_input(None)
     {'input': 'measurements in memory'}
     """
-    if path is None:
+    if file is None:
         return {f"{prefix}input": "measurements in memory"}
-    if not path.is_file():
-        return {f"{prefix}input": path.name}
-    sidecars = sidecar_files(path)
-    return {
-        f"{prefix}input": path.name,
-        f"{prefix}input_bytes": str(path.stat().st_size),
-        f"{prefix}input_sha256": files_sha256(path),
-        **({f"{prefix}input_sidecars_sha256": files_sha256(*sidecars)} if sidecars else {}),
-    }
+    return (InputFile.of(file) if isinstance(file, Path) else file).tags(prefix)
 
 
-def describe_inputs(paths: Sequence[Path]) -> dict[str, str]:
+def describe_inputs(files: Sequence[InputFile | Path]) -> dict[str, str]:
     """Give name, size and SHA-256 of one or several files of measurements as tags.
 
     Parameters
     ----------
-    paths : sequence of Path
-        The files. None if the measurements came from memory.
+    files : sequence of InputFile or Path
+        The files as they were read; none if the measurements came from memory.
 
     Returns
     -------
@@ -83,19 +209,19 @@ def describe_inputs(paths: Sequence[Path]) -> dict[str, str]:
 
     Raises
     ------
-    OSError
-        If a file exists and cannot be read.
+    InputError
+        If a file cannot be read, or changed since it was opened.
 
     Examples
     --------
     >>> describe_inputs([Path("gone/monday.csv"), Path("gone/tuesday.csv")])
     {'input': 'monday.csv, tuesday.csv', 'input_1': 'monday.csv', 'input_2': 'tuesday.csv'}
     """
-    if len(paths) < 2:
-        return describe_input(paths[0] if paths else None)
-    tags = {"input": ", ".join(path.name for path in paths)}
-    for number, path in enumerate(paths, start=1):
-        for key, value in describe_input(path).items():
+    if len(files) < 2:
+        return describe_input(files[0] if files else None)
+    tags = {"input": ", ".join(file.name for file in files)}
+    for number, file in enumerate(files, start=1):
+        for key, value in describe_input(file).items():
             tags[key.replace("input", f"input_{number}", 1)] = value
     return tags
 
@@ -178,3 +304,36 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _stamps(path: Path) -> tuple[_Stamp | None, ...]:
+    """Note the state of a file and of its sidecars; of missing files nothing."""
+    try:
+        return tuple(_stamp(file) for file in (path, *sidecar_files(path)))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", path=path) from error
+
+
+def _stamp(file: Path) -> _Stamp:
+    """Note the state of one file."""
+    status = file.stat()
+    return _Stamp(
+        file.name,
+        status.st_size,
+        (status.st_dev, status.st_ino),
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _digests(path: Path) -> tuple[str, ...]:
+    """Compute the checksum of a file, and one of all its sidecars if it has any."""
+    try:
+        sidecars = sidecar_files(path)
+        return (files_sha256(path), *((files_sha256(*sidecars),) if sidecars else ()))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", path=path) from error

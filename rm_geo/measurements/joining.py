@@ -89,6 +89,7 @@ def join_measurements(logs: Sequence[Measurements]) -> Measurements:
         crs=crs,
         source=sources[0] if sources else None,
         further_sources=tuple(sources[1:]),
+        files=tuple(file for log in placed for file in log.files),
         identities=cells.identities,
         places=_joined_places(placed),
     )

@@ -14,6 +14,7 @@ from pyproj import CRS
 
 from rm_geo._types import Float64Array
 from rm_geo._util.disk_columns import drop_pages, empty_column, iter_blocks
+from rm_geo.io.provenance import InputFile
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.measurements.cell_names import safe_file_names
 from rm_geo.measurements.identity import CellIdentity
@@ -65,6 +66,8 @@ class Measurements:
     further_sources : tuple of Path
         The other files of several logs together
         (:func:`rm_geo.measurements.joining.join_measurements`).
+    files : tuple of InputFile
+        The files as they were read; none for measurements in memory.
     partly_serving_only : bool
         Whether some of the rows come from a log that lists the serving cell alone.
 
@@ -101,6 +104,7 @@ class Measurements:
     identities: tuple[CellIdentity, ...] = ()
     places: Visits | None = None
     further_sources: tuple[Path, ...] = ()
+    files: tuple[InputFile, ...] = ()
     partly_serving_only: bool = False
 
     def __post_init__(self) -> None:
@@ -116,6 +120,12 @@ class Measurements:
     def sources(self) -> tuple[Path, ...]:
         """All files of the measurements; none if they were made in memory."""
         return (*(() if self.source is None else (self.source,)), *self.further_sources)
+
+    @property
+    def inputs(self) -> tuple[InputFile | Path, ...]:
+        """All files for provenance: as they were read, or their paths where that is not known."""
+        read = {file.path: file for file in self.files}
+        return tuple(read.get(path, path) for path in self.sources)
 
     @property
     def source_label(self) -> str | None:

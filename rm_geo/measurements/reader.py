@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from rm_geo.errors import InputError, UsageError
 from rm_geo.grid import CrsLike
 from rm_geo.io.crs import parse_crs, to_metres
 from rm_geo.io.crs_choice import CrsChoice
+from rm_geo.io.provenance import InputFile
 from rm_geo.io.tables import Request, Source, open_source
 from rm_geo.io.tables import column_roles as roles
 from rm_geo.io.tables.cell_ids import CellColumn
@@ -111,7 +113,7 @@ def read_measurements(
     ------
     InputError
         If the file cannot be read, has no RSRP column or several, has too much text in a
-        numeric column, or has no valid row.
+        numeric column, has no valid row, or changed while it was read.
     CrsError
         If the CRS is missing, or cannot be converted to metres.
     UsageError
@@ -130,6 +132,7 @@ def read_measurements(
     >>> report.kept
     2
     """
+    file = InputFile.of(Path(path))
     source = open_source(path, layer=layer)
     target = None if target_crs is None else parse_crs(target_crs, "target_crs")
     named = {
@@ -181,9 +184,11 @@ def read_measurements(
         time=time,
         earfcn=_channels(cells, placed),
         source=source.path,
+        files=(file,),
         identities=cells.cells,
         places=_places(clean.places, rows, file_crs, positions.crs, source.label),
     )
+    file.require_unchanged()
     repeated_positions, repeated_rows = _repeats(measurements)
     cell_warnings = [
         *cells.warnings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from rm_geo.grid import Grid, Tile
 from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
+from rm_geo.io.provenance import InputFile
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.fingerprint import run_key
 from rm_geo.pipeline.joint import LogEvidence, corrected_rows, digest, tags_of, with_reported
@@ -32,6 +33,7 @@ from rm_geo.pipeline.map_pass import MapOptions, map_rows
 from rm_geo.pipeline.method_weight import MethodWeight, estimate_method_weight
 from rm_geo.pipeline.plan import CellPlan
 from rm_geo.pipeline.tile_pass import BlendedCell, TilePlan, blend_cell
+from rm_geo.products.rows import CellRows
 from rm_geo.products.stac import MeasuringTime
 from rm_geo.products.statistics import MapStatistics
 from rm_geo.products.summary import CellResult
@@ -71,7 +73,7 @@ class CellRun:
         Accumulates the time inside the estimator.
     executor : TileExecutor
         Computes the tiles.
-    buildings : Path or None
+    buildings : InputFile or None
         File of the building footprints; None where buildings are not known.
     evidence : LogEvidence or None
         What the whole log says about its cells; None for cells that are mapped one by one.
@@ -85,7 +87,7 @@ class CellRun:
     progress: Progress
     clock: Clock
     executor: TileExecutor
-    buildings: Path | None = None
+    buildings: InputFile | None = None
     evidence: LogEvidence | None = None
 
 
@@ -125,7 +127,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         frequency_mhz=options.site.frequency_mhz,
         max_uncertainty_m=options.site.max_site_uncertainty_m,
     )
-    site = with_known_buildings(site, run.buildings, cell.grid, options.site.buildings_layer)
+    footprints = None if run.buildings is None else run.buildings.path
+    site = with_known_buildings(site, footprints, cell.grid, options.site.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     levels, probability = _evidence_on(run, cell)
@@ -387,7 +390,7 @@ def _write_results(
         bands = corrected_rows(bands, grid, levels, journal.own, run.progress.check)
     if probability is not None:
         bands = with_reported(bands, grid, probability)
-    names = write_cell(files, statistics.watch(bands), tags)
+    names = write_cell(files, _checked_at_end(statistics.watch(bands), run.buildings), tags)
     return CellResult(
         cell=cell.cell,
         status="mapped",
@@ -417,3 +420,10 @@ def _write_results(
         file_bytes=tuple((run.folder / name).stat().st_size for name in names),
         warnings=tuple(site.warnings),
     )
+
+
+def _checked_at_end(bands: Iterator[CellRows], buildings: InputFile | None) -> Iterator[CellRows]:
+    """Pass all bands on, and require the buildings of the map to be those of its tags."""
+    yield from bands
+    if buildings is not None:
+        buildings.require_unchanged()

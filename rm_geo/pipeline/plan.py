@@ -88,10 +88,10 @@ class RunPlan:
 
         Raises
         ------
-        OSError
-            If a file exists and cannot be read.
+        InputError
+            If a file cannot be read, or changed since it was opened.
         """
-        return {**describe_inputs(self.measurements.sources), **self.origin}
+        return {**describe_inputs(self.measurements.inputs), **self.origin}
 
 
 def plan_run(

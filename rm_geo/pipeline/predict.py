@@ -38,7 +38,12 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.object_store import fetched, local
 from rm_geo.io.paths import location_of
-from rm_geo.io.provenance import describe_input, describe_software, describe_values
+from rm_geo.io.provenance import (
+    InputFile,
+    describe_input,
+    describe_software,
+    describe_values,
+)
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
@@ -214,17 +219,18 @@ def predict(
     with ExitStack() as locks:
         locks.enter_context(single_threaded_algebra())  # where a caller has loaded numpy already
         buildings = local_buildings(chosen, locks)
+        buildings_file = None if buildings is None else InputFile.of(buildings)
         folder = prepare_output_folder(output_dir)
         run = CellRun(
             folder,
             chosen,
             sites,
             method,
-            _common_tags(run_plan, method, chosen, buildings),
+            _common_tags(run_plan, method, chosen, buildings_file),
             listener,
             clock or Clock(),
             executor,
-            buildings,
+            buildings_file,
             log_evidence(
                 run_plan,
                 listener,
@@ -380,7 +386,7 @@ def local_buildings(options: PredictOptions, places: ExitStack) -> Path | None:
 
 
 def _common_tags(
-    run_plan: RunPlan, method: OpenMethod, options: PredictOptions, buildings: Path | None
+    run_plan: RunPlan, method: OpenMethod, options: PredictOptions, buildings: InputFile | None
 ) -> dict[str, str]:
     """Return the provenance tags that all rasters of a run share."""
     return {

@@ -28,6 +28,7 @@ from rm_geo.errors import TooSmallError, UsageError
 from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.coregionalization import JointCalibration, calibrate_joint
 from rm_geo.geostat.reporting import ReportedProbability
+from rm_geo.io.provenance import describe_inputs
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import Logs, read_logs, requested_cells
@@ -171,6 +172,8 @@ class LogValidation:
         Files of the measurements; empty if they came from memory.
     places : tuple of HeldOutPlaces
         The held-out places, for each size of the blocks.
+    provenance : mapping of str to str
+        Name, size and checksum of each, as they were read.
 
     Examples
     --------
@@ -186,6 +189,7 @@ class LogValidation:
     left_out: Mapping[str, str]
     sources: tuple[Path, ...] = ()
     places: tuple[HeldOutPlaces, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -289,6 +293,7 @@ def validate(
     chosen = PredictOptions() if options is None else options
     require_used(chosen, names)
     log, _ = read_logs(measurements, chosen, listener)
+    provenance = describe_inputs(log.inputs)
     if by != "blocks" and log.time is None:
         raise UsageError(
             f"A hold-out by {by} needs times, and the measurements have none.", parameter="by"
@@ -337,7 +342,7 @@ def validate(
     for cell, reason in left_out.items():
         listener.log(f"Cell {cell} is left out: {reason}.")
     floor = noise_floor(grouped)
-    return LogValidation(tuple(scores), floor, left_out, log.sources, tuple(places))
+    return LogValidation(tuple(scores), floor, left_out, log.sources, tuple(places), provenance)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rm_geo._util.atomic import replacing
-from rm_geo.io.provenance import describe_inputs, describe_software
+from rm_geo.io.provenance import describe_software
 from rm_geo.validation.log_holdout import LogScore, LogValidation
 from rm_geo.validation.log_methods import REPORTED
 from rm_geo.validation.tables import write_csv
@@ -49,7 +49,7 @@ def write_validation(folder: Path, result: LogValidation, settings: Mapping[str,
         "noise_floor": {key: _finite(value) for key, value in asdict(result.floor).items()},
         "left_out": dict(result.left_out),
         "settings": dict(settings),
-        "provenance": describe_software() | describe_inputs(result.sources),
+        "provenance": describe_software() | dict(result.provenance),
     }
     with replacing(folder / "validation.json") as part:
         part.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")

@@ -23,7 +23,7 @@ from rm_geo.grid import CrsLike
 from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
 from rm_geo.io.cog import raster_sink
 from rm_geo.io.features import FeatureTable, require_not_open, write_features
-from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.io.provenance import InputFile, describe_software
 from rm_geo.io.raster_reader import Raster, open_raster
 from rm_geo.planning.best_server import server_colours
 from rm_geo.planning.map_set import BandLayer, CellMap, RadioMapSet, open_radio_map_set
@@ -417,6 +417,11 @@ class _Run:
         self.results: dict[str, ProductResult] = {}
         self.files: dict[str, list[str]] = {}
         self.not_made: dict[str, str] = {}
+        self.inputs = {
+            name: InputFile.of(Path(path))
+            for name, path in asdict(context.inputs).items()
+            if path is not None
+        }
         for product in products:
             missing = [name for name in product.needs if name in self.not_made]
             reason = (
@@ -642,9 +647,8 @@ class _Run:
                     **describe_software(),
                     **{
                         key: text
-                        for name, path in inputs.items()
-                        if path is not None
-                        for key, text in describe_input(Path(path), f"{name}_").items()
+                        for name, file in self.inputs.items()
+                        for key, text in file.tags(f"{name}_").items()
                     },
                 },
             }

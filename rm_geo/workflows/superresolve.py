@@ -34,7 +34,7 @@ from rm_geo.inference.runner import run_tiles
 from rm_geo.inference.unit_scale import UnitScale
 from rm_geo.io.cog import Raster, raster_sink, read_raster
 from rm_geo.io.crs import WORST_SCALE_ERROR, scale_error
-from rm_geo.io.provenance import describe_input, describe_software
+from rm_geo.io.provenance import InputFile, describe_software
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.fill import fill_nearest
 from rm_geo.raster.mosaic import Band, Mosaic
@@ -173,6 +173,8 @@ def superresolve(
         )
     if buildings_layer is not None and buildings is None:
         raise UsageError("A layer of buildings is given without a file.", hint="Add `buildings`.")
+    coarse = InputFile.of(source)
+    outlines = None if buildings is None else InputFile.of(Path(buildings))
     raster = read_raster(source, band=band)
     if not np.isfinite(raster.values).any():
         raise InputError(f"{source} has no data: all pixels are nodata.")
@@ -204,8 +206,8 @@ def superresolve(
     tags = {
         **{key: value for key, value in raster.tags.items() if key.islower()},
         **describe_software(),
-        **describe_input(source, "coarse_"),
-        **({} if buildings is None else describe_input(Path(buildings), "buildings_")),
+        **coarse.tags("coarse_"),
+        **({} if outlines is None else outlines.tags("buildings_")),
         "super_resolution_model": record.name,
         "super_resolution_sha256": record.sha256 or "",
         "super_resolution_engine": network.engine(WINDOW_PX, WINDOW_PX),
