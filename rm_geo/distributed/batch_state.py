@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo._util.atomic import prepare_output_folder, replacing
+from rm_geo._util.checksummed import from_line, to_line
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo._version import __version__
 from rm_geo.distributed.jobs import Job, settings_text
 from rm_geo.errors import RmGeoError
@@ -26,7 +28,9 @@ from rm_geo.measurements.cleaning import notable_lines
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, CellResult
 from rm_geo.zoo.catalog import find_model, list_models, verify_model
 
-STATE_NAME: Final = "batch_state.json"
+STATE_NAME: Final = "batch_state.txt"
+_PURPOSE: Final = "job of a batch"
+_LARGEST_BYTES: Final = 1 << 30
 
 PLAN_DONE: Final = "done"
 """State of complete planning products."""
@@ -123,7 +127,7 @@ class BatchRecord:
     Parameters
     ----------
     path : Path
-        The file; it is read if it exists.
+        The file, one line with a checksum for each job; it is read if it exists.
     fresh : bool
         Ignore an existing file.
     """
@@ -133,11 +137,8 @@ class BatchRecord:
         self._jobs: dict[str, dict[str, Any]] = {}
         self._due_s = 0.0
         self._weights: dict[str, str] = {}  # by method and model: most jobs share theirs
-        if not fresh and path.exists():
-            try:
-                self._jobs = dict(json.loads(path.read_text("utf-8"))["jobs"])
-            except (OSError, ValueError, KeyError, TypeError):
-                self._jobs = {}
+        if not fresh:
+            self._jobs = dict(_recorded_jobs(path))
 
     def restored(self, job: Job) -> JobState:
         """Restore the state of a job from an earlier batch.
@@ -206,10 +207,22 @@ class BatchRecord:
     def write(self) -> None:
         """Write the file."""
         began_s = time.monotonic()
-        with replacing(self.path) as part:
-            part.write_text(json.dumps({"jobs": self._jobs}), "utf-8")
+        with replacing(self.path) as part, part.open("wb") as file:
+            file.writelines(to_line([name, job], _PURPOSE) for name, job in self._jobs.items())
         ended_s = time.monotonic()
         self._due_s = ended_s + _PAUSE * (ended_s - began_s)
+
+
+def _recorded_jobs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the jobs of a record; damaged lines count as absent."""
+    try:
+        lines = OwnFolder(path.parent).read(path.name, _LARGEST_BYTES).splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            name, job = from_line(line, _PURPOSE)
+            yield str(name), dict(job)
 
 
 def weights_version(method: str, model: Path | str | None) -> str:

@@ -1,15 +1,17 @@
 """Standard deviation of the map of a cell by the distance to its nearest measurement.
 
-The cell's measurements are held out in blocks of two sizes and estimated by the street ensemble,
-the classical member of the default map. The deviations are quantiles of these errors, see
-:mod:`rm_geo.geostat.intervals`. Where the map errs less than its classical member at held-out
-blocks, the deviations are scaled by the ratio of the two.
+The cell's measurements are held out in blocks of two sizes and estimated by the method of the map
+or, where that is a network, by the street ensemble, the classical member of the default map. The
+deviations are quantiles of these errors, see :mod:`rm_geo.geostat.intervals`. Where the map errs
+less than its classical member at held-out blocks, the deviations are scaled by the ratio of the
+two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -33,6 +35,12 @@ _FOLDS: Final = 4
 _NEIGHBORS: Final = 20
 _MOST_JUDGED: Final = 2000
 """Most bins of a fold that are estimated; a random subset of more."""
+
+_MOST_JUDGED_BY_METHOD: Final = 200
+"""The same where the method of the map estimates them, which takes some 10 ms each."""
+
+PointEstimate: TypeAlias = Callable[[SparseRaster, Float64Array, Float64Array], FloatArray]
+"""Levels in dBm at rows and columns in pixels, from measured pixels."""
 
 _MOST_BINS: Final = 20_000
 """Most bins that the folds are formed of: those of whole blocks of 200 m."""
@@ -78,6 +86,7 @@ class MapDeviation:
         facts: SiteInfo,
         support_m: float = BIN_M,
         scale: float = 1.0,
+        estimate: PointEstimate | None = None,
     ) -> MapDeviation:
         """Hold out the measurements of a cell, and fit the curve to the errors.
 
@@ -90,7 +99,10 @@ class MapDeviation:
         support_m : float
             Side of the squares whose mean levels are the truth; below 5 m single pixels are.
         scale : float
-            Error of the map relative to that of the street ensemble; limited to 0.5 to 1.2.
+            Error of the map relative to that of the estimate; limited to 0.5 to 1.2.
+        estimate : callable, optional
+            Method of the map: takes measured pixels, rows and columns in pixels, and gives levels
+            in dBm. The street ensemble if not given.
 
         Returns
         -------
@@ -113,21 +125,28 @@ class MapDeviation:
         used = _whole_blocks(bins)
         judged = _judged(sparse, used, support_m)
         site_m = known_site_m(sparse, facts)
+        most = _MOST_JUDGED if estimate is None else _MOST_JUDGED_BY_METHOD
         found = []
         for size in BLOCKS_M:
             for kept, held in held_out_folds(used.position_m, blocks_m=(size,), folds=_FOLDS):
-                ensemble = StreetEnsemble.fit(
-                    used.position_m[kept],
-                    used.level_dbm[kept],
-                    used.noise_db2[kept],
-                    site_m,
-                    _NEIGHBORS,
-                )
                 at = np.flatnonzero(np.isin(judged.bin, held))
-                if at.size > _MOST_JUDGED:
-                    at = np.sort(np.random.default_rng(0).choice(at, _MOST_JUDGED, replace=False))
+                if at.size > most:
+                    at = np.sort(np.random.default_rng(0).choice(at, most, replace=False))
                 place = judged.position_m[at]
-                error = ensemble.at(place) - judged.level_dbm[at]
+                if estimate is None:
+                    ensemble = StreetEnsemble.fit(
+                        used.position_m[kept],
+                        used.level_dbm[kept],
+                        used.noise_db2[kept],
+                        site_m,
+                        _NEIGHBORS,
+                    )
+                    estimated_dbm = ensemble.at(place)
+                else:
+                    left = sparse.select(np.isin(_nearest_bin(sparse, used), kept))
+                    row, col = place.T / sparse.grid.spacing_m
+                    estimated_dbm = estimate(left, row, col).astype(np.float64)
+                error = estimated_dbm - judged.level_dbm[at]
                 distance, _ = KDTree(used.position_m[kept]).query(place)
                 if support_m > BIN_M:
                     place, error, distance = block_mean_errors(place, error, distance, support_m)
@@ -191,12 +210,23 @@ def _judged(sparse: SparseRaster, bins: Bins, support_m: float) -> _Judged:
     """Gather the pixels of some bins, or the bins themselves."""
     if support_m >= BIN_M:
         return _Judged(bins.position_m, bins.level_dbm, np.arange(bins.level_dbm.size))
-    place = np.column_stack([sparse.row, sparse.col]).astype(np.float64) + 0.5
-    place *= sparse.grid.spacing_m
-    _, nearest = KDTree(bins.position_m).query(place, distance_upper_bound=BIN_M)
+    nearest = _nearest_bin(sparse, bins)
     known = np.flatnonzero(nearest < bins.level_dbm.size)
     level = np.asarray(sparse.level_dbm, dtype=np.float64)
-    return _Judged(place[known], level[known], nearest[known])
+    return _Judged(_positions_m(sparse)[known], level[known], nearest[known])
+
+
+def _positions_m(sparse: SparseRaster) -> Float64Array:
+    """Positions of the measured pixels in metres from the north-west corner."""
+    place = np.column_stack([sparse.row, sparse.col]).astype(np.float64) + 0.5
+    return place * sparse.grid.spacing_m
+
+
+def _nearest_bin(sparse: SparseRaster, bins: Bins) -> IndexArray:
+    """Find the bin of each measured pixel; the number of bins if it is in none of them."""
+    tree = KDTree(bins.position_m)
+    _, nearest = tree.query(_positions_m(sparse), distance_upper_bound=BIN_M)
+    return np.asarray(nearest, dtype=np.intp)
 
 
 def _whole_blocks(bins: Bins) -> Bins:

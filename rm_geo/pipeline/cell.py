@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import InputError, TooSmallError
+from rm_geo.estimators.base import PointEstimator
 from rm_geo.geostat.idw_baseline import baseline_name
 from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.joint_correction import VisitedLevels
@@ -311,14 +312,24 @@ def _method_weight(
 def _deviation(
     run: CellRun, sparse: SparseRaster, site: SiteChoice, method_weight: MethodWeight
 ) -> MapDeviation | None:
-    """Fit the standard deviation of a corrected map; None where the method's own is written."""
-    options = run.options
-    if not (options.output.uncertainty and options.method.assimilate and run.method.is_network):
+    """Fit the standard deviation of the map; None where the method's own is written."""
+    options, estimator = run.options, run.method.estimator
+    if not options.output.uncertainty:
+        return None
+    support_m = options.output.std_support_m
+    if not run.method.is_network:
+        if not getattr(estimator, "predicts_std", False):
+            return None
+        # Kriging's own deviation is that of a fitted covariance: zero at measured pixels whatever
+        # the noise, and missing where no covariance can be fitted.
+        point_estimator = cast(PointEstimator, estimator)
+        return MapDeviation.fit(sparse, site.facts, support_m, estimate=point_estimator.estimate_at)
+    if not options.method.assimilate:
         return None
     scale = 1.0
     if method_weight.rmse_db and method_weight.rmse_db[1] > 0.0:
         scale = method_weight.rmse_db[2] / method_weight.rmse_db[1]
-    return MapDeviation.fit(sparse, site.facts, options.output.std_support_m, scale)
+    return MapDeviation.fit(sparse, site.facts, support_m, scale)
 
 
 def _write_results(

@@ -109,7 +109,9 @@ class _MapPass:
         own_db = self.blended.std_rows(rows)
         if own_db is None:
             return None
-        return _cut(np.minimum(own_db, np.float32(self.options.largest_std_db)), in_reach)
+        largest_db = np.float32(self.options.largest_std_db)
+        # The map is extrapolated into pixels of no tile, of which nothing more is known.
+        return _cut(np.fmin(own_db, largest_db), in_reach)
 
 
 def map_rows(

@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rm_geo._util.atomic import replacing
 from rm_geo._util.locks import output_lock
-from rm_geo.errors import InputError, RmGeoError, TooSmallError
+from rm_geo._util.own_folder import OwnFolder
+from rm_geo.errors import InputError, OutputError, RmGeoError, TooSmallError
 
 if TYPE_CHECKING:
     from rm_geo.products.radio_map import RadioMap
@@ -311,6 +312,9 @@ def skipped_message(names: Sequence[str]) -> str:
 def write_summary(results: Sequence[CellResult], folder: Path) -> None:
     """Write ``summary.csv`` and ``summary.json``, one row for each cell.
 
+    The rows of cells that other runs wrote to the folder are kept, as long as their files are
+    there.
+
     Parameters
     ----------
     results : sequence of CellResult
@@ -325,21 +329,48 @@ def write_summary(results: Sequence[CellResult], folder: Path) -> None:
     OutputInUseError
         If another process writes them for a minute.
     """
-    table = io.StringIO()
-    writer = csv.DictWriter(table, [column.name for column in fields(CellResult)])
-    writer.writeheader()
-    for result in results:
-        writer.writerow({key: _cell_text(value) for key, value in asdict(result).items()})
-    document = {"cells": [asdict(result) for result in results]}
-    texts = {
-        "summary.csv": table.getvalue(),
-        "summary.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
-    }
-    # With one writer at a time, what a killed process left is replaced by the next one.
+    # With one writer at a time, no rows are lost between reading and writing.
     with output_lock(folder / _LOCK_NAME, f"the summary in {folder}", wait_s=_LONGEST_WAIT_S):
+        others = _rows_of_others(folder, {result.cell for result in results})
+        rows = [*results, *others]
+        if others:
+            rows.sort(key=lambda row: (-row.measurements, row.cell))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, [column.name for column in fields(CellResult)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: _cell_text(value) for key, value in asdict(row).items()})
+        document = {"cells": [asdict(row) for row in rows]}
+        texts = {
+            "summary.csv": table.getvalue(),
+            "summary.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+        }
         for name, text in texts.items():
             with replacing(folder / name) as part:
                 part.write_text(text, "utf-8", newline="")
+
+
+def _rows_of_others(folder: Path, own: Collection[str]) -> list[CellResult]:
+    """Read the rows of other cells of an earlier summary; of mapped cells those with all files."""
+    try:
+        rows = json.loads(OwnFolder(folder).read("summary.json"))["cells"]
+    except (OSError, OutputError, ValueError, RecursionError, KeyError, TypeError):
+        return []
+    found: dict[str, CellResult] = {}
+    for row in rows if isinstance(rows, list) else ():
+        try:
+            result = CellResult.restored(row)
+            sizes = {
+                name: (folder / name).stat().st_size
+                for name in result.files
+                if Path(name).name == name and (folder / name).is_file()
+            }
+            is_valid = isinstance(result.cell, str) and isinstance(result.measurements, int)
+            if is_valid and result.cell not in own and result.is_whole(sizes):
+                found[result.cell] = result
+        except (OSError, ValueError, TypeError, AttributeError):  # damaged, or of another version
+            continue
+    return list(found.values())
 
 
 def _cell_text(value: Any) -> str:  # noqa: ANN401 - any value of a summary row

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rm_geo._util.checksummed import from_line
 from rm_geo.cli.group import rm_geo
 from rm_geo.distributed.jobs import read_jobs
 from rm_geo.errors import ConfigError, DependencyError, FetchError, InputError, UsageError
@@ -239,7 +240,7 @@ def test_failed_download_fails_only_its_job(drives, storage, address, tmp_path, 
     }
     for name in ("many", "one", "third"):
         assert stored_files(storage, f"/maps/{name}") == alone(drives, name)
-    assert not storage.exists("/maps/batch_state.json")
+    assert not storage.exists("/maps/batch_state.txt")
     # What changed in the storage is mapped again.
     write_drive(drives / "one.csv", ["9"], extent=60.0, seed=3)
     failures["/drives/many.csv"] = 99
@@ -265,7 +266,8 @@ def test_failed_upload_fails_its_job(drives, storage, address, monkeypatch):
     rows = summary(storage)
     assert (rows["many"]["status"], rows["one"]["status"]) == ("done", "failed")
     assert "the storage is full" in rows["one"]["message"]
-    state = json.loads(storage.cat("/maps/batch_state.json"))["jobs"]
+    lines = storage.cat("/maps/batch_state.txt").splitlines()
+    state = dict(from_line(line, "job of a batch") for line in lines)
     assert [state[name]["complete"] for name in ("many", "one")] == [True, False]
     monkeypatch.setattr(type(storage), "put_file", healthy)
     assert batch(*arguments).exit_code == 0

@@ -1,11 +1,11 @@
 """Fingerprints of jobs, and the record of complete cells."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
 
+from rm_geo._util.checksummed import from_line, to_line
 from rm_geo.distributed.batch_state import BatchRecord, weights_version
 from rm_geo.distributed.jobs import read_jobs
 from rm_geo.options import PredictOptions
@@ -68,9 +68,18 @@ def test_record_of_another_format_is_ignored(drive, tmp_path, noted):
     key = BatchRecord(tmp_path / "state.json", fresh=True).restored(job).key
     if isinstance(noted, dict):
         noted = {**noted, "key": key}
-    (tmp_path / "state.json").write_text(json.dumps({"jobs": {job.name: noted}}))
+    (tmp_path / "state.json").write_bytes(to_line([job.name, noted], "job of a batch"))
     state = BatchRecord(tmp_path / "state.json", fresh=False).restored(job)
     assert (state.results, state.skipped) == ({}, False)
+
+
+@pytest.mark.parametrize("place", [0, 40, -20, -2])
+def test_job_whose_line_is_damaged_is_made_again(complete, tmp_path, place):
+    assert is_skipped(complete, tmp_path / "state.json")
+    content = bytearray((tmp_path / "state.json").read_bytes())
+    content[place] ^= 1
+    (tmp_path / "state.json").write_bytes(bytes(content))
+    assert not is_skipped(complete, tmp_path / "state.json")
 
 
 def test_large_record_is_written_at_intervals_and_completely(drive, tmp_path, monkeypatch):
@@ -85,7 +94,7 @@ def test_large_record_is_written_at_intervals_and_completely(drive, tmp_path, mo
     record.note(state)  # at 10 s: not due
     assert (record.path.stat().st_mtime_ns, record.path.read_text()) == first
     record.note(state)  # at 50 s
-    assert list(json.loads(record.path.read_text())["jobs"][job.name]["cells"]) != []
+    assert from_line(record.path.read_bytes(), "job of a batch")[1]["cells"] != []
 
 
 @pytest.fixture
@@ -116,9 +125,9 @@ def test_truncated_or_missing_file_is_made_again(complete, tmp_path, content):
 
 def test_record_without_file_sizes_is_accepted(complete, tmp_path):
     path = tmp_path / "state.json"
-    noted = json.loads(path.read_text())
-    del noted["jobs"][complete.name]["cells"][0]["file_bytes"]
-    path.write_text(json.dumps(noted))
+    name, noted = from_line(path.read_bytes(), "job of a batch")
+    del noted["cells"][0]["file_bytes"]
+    path.write_bytes(to_line([name, noted], "job of a batch"))
     assert is_skipped(complete, path)
 
 

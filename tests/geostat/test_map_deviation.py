@@ -79,3 +79,24 @@ def test_a_few_measurements_give_deviations(number: int) -> None:
     place, level = _field(8)
     deviation = MapDeviation.fit(_sparse(place[:number], level[:number]), SiteInfo())
     assert np.isfinite(deviation.at(np.array([[1.0, 1.0]]))).all()
+
+
+def test_deviations_of_a_method_are_those_of_its_own_errors() -> None:
+    place, level = _field(6)
+    sparse = _sparse(place, level)
+    asked = []
+
+    def mean_of_all(part: SparseRaster, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        asked.append(row.size)
+        assert len(part) < len(sparse)
+        assert part.grid.shape == sparse.grid.shape
+        inside = (row >= 0) & (row <= _SIDE_M) & (col >= 0) & (col <= _SIDE_M)
+        assert inside.all()
+        return np.full(row.size, np.float32(part.level_dbm.mean()))
+
+    own = MapDeviation.fit(sparse, SiteInfo(), estimate=mean_of_all)
+    ensemble = MapDeviation.fit(sparse, SiteInfo())
+    near = np.array([[50.5, 50.5]])
+    assert max(asked) <= 200
+    assert own.at(near)[0] > 1.5 * ensemble.at(near)[0]
+    assert own.at(near)[0] == pytest.approx(spread_db(sparse.level_dbm), rel=0.2)

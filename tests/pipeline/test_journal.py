@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import kill
 from rm_geo._util.locks import output_lock
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import CancelledError, JournalError, OutputError, OutputInUseError
@@ -229,11 +230,85 @@ def test_a_folder_without_a_manifest_is_no_journal(tmp_path):
 
 
 def test_kills_at_random_moments_change_no_byte(tmp_path):
-    from benchmarks.kill import kill_run
-
-    outcome = kill_run(tmp_path, kills=2, seed=int(os.environ.get("RM_GEO_KILL_SEED", "1")))
+    outcome = kill.kill_run(tmp_path, kills=2, seed=int(os.environ.get("RM_GEO_KILL_SEED", "1")))
     assert outcome.identical
     assert outcome.killed == 2
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory):
+    """Forked runs of commands that end at file events; all of them by benchmarks/kill.py."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    with kill.prepared(tmp_path_factory.mktemp("rounds")) as prepared:
+        yield prepared
+
+
+def test_kills_at_file_events_leave_nothing_and_change_no_byte(rounds):
+    outcome = kill.kill_at_events(rounds, every=41, seed=int(os.environ.get("RM_GEO_SEED", "1")))
+    assert outcome.differences == []
+    assert outcome.events["predict"] > 100
+    assert outcome.kills >= outcome.rounds >= 5
+
+
+def test_damage_to_journals_counts_as_absent(rounds):
+    outcome = kill.damage_journals(rounds, 8, seed=int(os.environ.get("RM_GEO_SEED", "1")))
+    assert outcome.differences == []
+    assert outcome.rounds == 8
+
+
+def test_planted_links_are_refused_or_replaced(rounds):
+    outcome = kill.plant_links(rounds, most=12, seed=int(os.environ.get("RM_GEO_SEED", "1")))
+    assert outcome.differences == []
+    assert outcome.rounds == 12
+
+
+FACTS = ("method_weight", "batch_size", "channels", "result")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(FACTS), st.integers(0, 10**6), st.integers(0, 255))
+def test_a_value_with_a_changed_byte_counts_as_absent(tmp_path_factory, name, place, byte):
+    journal = open_journal(tmp_path_factory.mktemp("out"), "7", KEY)
+    journal.note(name, {"method": 0.042, "held_out": 7})
+    path = journal.folder / f"{name}.txt"
+    content = bytearray(path.read_bytes())
+    changed = content[place % (len(content) - 1)] != byte
+    content[place % (len(content) - 1)] = byte
+    path.write_bytes(bytes(content))
+    assert (journal.recall(name) is None) == changed
+
+
+def test_values_of_another_run_or_name_count_as_absent(tmp_path):
+    journal = open_journal(tmp_path, "7", KEY)
+    journal.note("method_weight", 0.3)
+    other = open_journal(tmp_path, "8", JournalKey("def", {}))
+    shutil.copy(journal.folder / "method_weight.txt", other.folder / "method_weight.txt")
+    shutil.copy(journal.folder / "method_weight.txt", journal.folder / "batch_size.txt")
+    assert journal.recall("method_weight") == 0.3
+    assert journal.recall("batch_size") is None
+    assert other.recall("method_weight") is None
+    journal.keep_estimate(3, Estimate(np.ones((1, 2, 2), np.float32)))
+    estimates = journal.folder / "estimates"
+    shutil.copy(estimates / "0000003.f32", estimates / "0000004.f32")
+    shutil.copytree(estimates, other.folder / "estimates")
+    assert journal.recall_estimate(3) is not None
+    assert journal.recall_estimate(4) is None
+    assert other.recall_estimate(3) is None
+    (journal.folder / "channels.txt").write_bytes(b"[" * 100_000)
+    assert journal.recall("channels") is None
+
+
+def test_work_of_another_batch_size_is_forgotten(tmp_path, keeping):
+    points = drive(300, (200.0, 260.0))
+    predict(points, tmp_path / "whole", OPTIONS)
+    with pytest.raises(KilledError):
+        predict(points, tmp_path / "cut", OPTIONS.replace(batch_size=None), Dying(14))
+    journal = tmp_path / "cut" / ".7.rmgeo-journal"
+    (journal / "batch_size.txt").write_text("damaged")
+    predict(points, tmp_path / "cut", OPTIONS.replace(batch_size=None))
+    assert (tmp_path / "cut" / "7_rsrp.tif").exists()
+    assert not journal.exists()
 
 
 @pytest.fixture

@@ -456,7 +456,7 @@ class TestBadInput:
             dataset.write(np.zeros((1, 2, 2), np.float32))
         with pytest.raises(CrsError, match="metres"):
             export_map(tmp_path / "deg.tif", tmp_path / "a.kmz", "kmz")
-        assert not list(tmp_path.glob(".rm_geo_*"))
+        assert not list(tmp_path.glob(".*"))
 
     def test_what_lay_there_stays_if_the_export_fails(self, radio_map, tmp_path, monkeypatch):
         (tmp_path / "a.asc").write_text("before")
@@ -468,7 +468,7 @@ class TestBadInput:
         with pytest.raises(OutputError, match="disk is full"):
             export_map(radio_map, tmp_path / "a.asc", "asc")
         assert (tmp_path / "a.asc").read_text() == "before"
-        assert not list(tmp_path.glob(".rm_geo_*"))
+        assert not list(tmp_path.glob(".*"))
 
 
 class TestCommand:
