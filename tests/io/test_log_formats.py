@@ -5,8 +5,10 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pyarrow as pa
+import pyogrio
 import pytest
 from click.testing import CliRunner
 from pyproj import Transformer
@@ -285,3 +287,19 @@ def test_columns_that_were_recognised_can_be_saved(tmp_path):
         "rsrp_column": "RSRP",
         "cell_column": "PCI",
     }
+
+
+def test_reading_gml_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "drive.gml"
+    points = geopandas.points_from_xy([13.0, 13.001, 13.002], [52.0, 52.0, 52.001])
+    frame = geopandas.GeoDataFrame({"rsrp": [-90.0, -91.0, -92.0]}, geometry=points, crs=4326)
+    frame.to_file(path, driver="GML")
+    for file in tmp_path.glob("*.xsd"):
+        file.unlink()
+    measurements, _ = read_measurements(path)
+    assert len(measurements) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["drive.gml"]
+    pyogrio.list_layers(path)
+    assert (tmp_path / "drive.gfs").exists()
+    read_measurements(path)
+    assert (tmp_path / "drive.gfs").exists()  # it was there before

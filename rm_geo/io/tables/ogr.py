@@ -16,6 +16,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rm_geo.errors import InputError, UsageError
+from rm_geo.io.gml import without_gfs
 from rm_geo.io.tables.shapefile import check_shapefile
 from rm_geo.io.tables.source import Request, Source, Table, split_batches
 from rm_geo.io.tables.wkb import decode_points
@@ -113,6 +114,7 @@ def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> I
     bounds = request.bounds if request.axes is None else None
     found = 0
     with ExitStack() as open_files:
+        open_files.enter_context(without_gfs(path))
         try:
             with warnings.catch_warnings():
                 # Ignored: warnings of measured geometries and unusual extensions.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rm_geo.errors import InputError, UsageError
+from rm_geo.io.gml import without_gfs
 from rm_geo.io.tables.delimited import open_delimited
 from rm_geo.io.tables.geoparquet import open_geoparquet
 from rm_geo.io.tables.json_lines import is_json_lines, open_json_lines
@@ -164,7 +165,8 @@ def _open_vector(file: Path, layer: str | None) -> Source:
     """Open a file of OGR; the module imports GeoPandas (half a second), so it is imported here."""
     from rm_geo.io.tables.ogr import open_vector
 
-    return open_vector(file, layer)
+    with without_gfs(file):
+        return open_vector(file, layer)
 
 
 def _refuse_layer(file: Path, layer: str | None) -> None:
