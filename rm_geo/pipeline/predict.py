@@ -10,7 +10,6 @@ memory.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final, overload
 
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.locks import output_lock, raise_open_file_limit
+from rm_geo._util.tempdirs import owned_folder
 from rm_geo._util.threads import single_threaded_algebra
 from rm_geo.errors import (
     CancelledError,
@@ -182,7 +182,7 @@ def predict(
     """
     if output_dir is None:
         chosen = PredictOptions() if options is None else options
-        with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
+        with owned_folder() as scratch:
             results = predict(
                 measurements,
                 scratch,

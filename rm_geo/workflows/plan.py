@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from rm_geo._util.atomic import (
     replacing,
 )
 from rm_geo._util.locks import output_lock
+from rm_geo._util.tempdirs import owned_folder
 from rm_geo.errors import CancelledError, DependencyError, InputError, OutputError, RmGeoError
 from rm_geo.grid import CrsLike
 from rm_geo.io.categories import SIDECAR_ENDING, write_category_names
@@ -281,7 +281,7 @@ def derive_products(
     """
     given = PlanInputs() if inputs is None else inputs
     _require_inputs(given)
-    with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
+    with owned_folder() as scratch:
         context = PlanContext(
             maps,
             PlanSettings() if settings is None else settings,
