@@ -220,7 +220,7 @@ class Worker:
             raise UsageError("The request names no folder as its 'output'.")
         staging = self._staging = Staging(output)
         try:
-            self._progress.event("scratch", path=staging.path, made=staging.made)
+            self._progress.event("scratch", path=staging.hidden, made=staging.made)
             found = job(values, staging.path, self._progress)
             self._progress.check()
             files = staging.publish(obsolete=found.pop("obsolete", ()))

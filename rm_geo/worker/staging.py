@@ -33,7 +33,9 @@ class Staging:
     folder : Path
         Output folder.
     path : Path
-        Staging folder: hidden, inside ``folder`` and therefore on the same file system.
+        Staging folder: inside ``folder`` and therefore on the same file system.
+    hidden : Path
+        The hidden folder that holds it, for those who remove what a killed worker left.
     made : tuple of Path
         Folders that were created, innermost first.
 
@@ -52,6 +54,7 @@ class Staging:
         # The next job in this folder removes what a killed one left.
         self._parts = contextlib.ExitStack()
         self.path = self._parts.enter_context(part_folder(self.folder / _NAME))
+        self.hidden = self.path.parent
 
     def publish(self, *, obsolete: Iterable[str] = ()) -> tuple[Path, ...]:
         """Move all files to the output folder.

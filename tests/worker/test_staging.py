@@ -12,6 +12,8 @@ def test_published_files_lie_in_the_folder_and_nothing_else_does(tmp_path):
     staging = Staging(tmp_path / "new" / "deep")
     (staging.path / "b.tif").write_text("b")
     (staging.path / "a.tif").write_text("a")
+    assert staging.hidden.parent == tmp_path / "new" / "deep"
+    assert staging.path.is_relative_to(staging.hidden)
     made = staging.publish()
     assert [path.name for path in made] == ["a.tif", "b.tif"]
     assert sorted(path.name for path in (tmp_path / "new" / "deep").iterdir()) == ["a.tif", "b.tif"]
