@@ -173,12 +173,12 @@ def settings_page():
     page.setWindowTitle("Options — Radio maps (rm_geo)")
     page.show()
     page.button.click()
-    wait_until(lambda: not page.is_checking(), "the check", 90.0)
+    wait_until(lambda: not page.is_checking(), "the check")
     grab(page, "settings.png")
     good = page.report.toPlainText()
     page.interpreter.setFilePath("/usr/bin/python3")
     page.button.click()
-    wait_until(lambda: not page.is_checking(), "the check", 90.0)
+    wait_until(lambda: not page.is_checking(), "the check")
     grab(page, "settings_bad.png")
     return {"good": good, "bad": page.report.toPlainText(), "origin": page.origin.text()}
 
