@@ -5,7 +5,8 @@ FOLDER holds the drive tests: ``scanner_rayong``, ``scanner_bangkok``, ``duke_cb
 readings are held out in blocks of 50 and 200 m, and in whole drives, and estimated by each method
 at the held-out bins of 5 m, also averaged over 20 m. In Chicago the share of the samples of each
 square that report a cell is estimated. Writes ``field.csv`` and ``field.md``, and ``shares.csv``
-and ``shares.md``, beside this file, in ``results``.
+and ``shares.md``, beside this file, in ``results``, after each set; rows of sets that were not
+judged this time stay (``--sets``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.measurements.reader import read_measurements
 from rm_geo.validation.log_holdout import LogScore, validate
 from rm_geo.validation.metrics import area_under_curve
-from rm_geo.validation.tables import markdown_table, write_csv
+from rm_geo.validation.tables import markdown_table
 
 METHODS = ("knn", "idw", "street-ensemble", "single", "joint", "default", "reported")
 QUICK = ("knn", "street-ensemble", "joint")
@@ -38,6 +40,7 @@ SQUARES = (
     ("Chicago, A-R4", "grid_chicago/A-R4.csv.gz"),
     ("Chicago, V-R8", "grid_chicago/V-R8.csv.gz"),
 )
+ORDER = [data for data, _ in (*SETS, *SQUARES)]
 BLOCKS_M = (50.0, 200.0)
 _FOLDS = 5
 _METRES = 111_320.0
@@ -175,14 +178,34 @@ def rows_of(data: str, hidden: str, scores: tuple[LogScore, ...]) -> list[Row]:
     ]
 
 
+def keep_rows(name: str, data: str, rows: Sequence[Row | Share]) -> None:
+    """Replace the rows of one set in a table of results, and write it again as Markdown."""
+    results = Path(__file__).parent / "results"
+    table = pd.DataFrame([asdict(row) for row in rows])
+    path = results / f"{name}.csv"
+    if path.exists():
+        before = pd.read_csv(path)
+        table = pd.concat([before[before.data != data], table], ignore_index=True)
+    table = table.loc[table.data.map(ORDER.index).sort_values(kind="stable").index]
+    table.to_csv(path, index=False)
+    kind = type(rows[0])
+    again = [kind(**row) for row in table[list(asdict(rows[0]))].to_dict("records")]
+    (results / f"{name}.md").write_text(markdown_table(again), encoding="utf-8")
+
+
 def main() -> None:
-    """Judge all sets."""
+    """Judge the sets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--top", type=int, default=6, help="Cells that are judged in each set.")
+    parser.add_argument(
+        "--sets", nargs="+", default=ORDER, choices=ORDER, help="Sets that are judged."
+    )
     chosen = parser.parse_args()
-    rows: list[Row] = []
     for data, name in SETS:
+        if data not in chosen.sets:
+            continue
+        rows: list[Row] = []
         if not (chosen.folder / name).exists():
             print(f"{data}: left out, there is no {chosen.folder / name}")
             continue
@@ -207,18 +230,10 @@ def main() -> None:
             f"within a pass, {floor.between_passes_db:.1f} dB between passes",
             flush=True,
         )
-    shares = [
-        row
-        for data, name in SQUARES
-        if (chosen.folder / name).exists()
-        for row in shares_of(data, chosen.folder / name)
-    ]
-    results = Path(__file__).parent / "results"
-    write_csv(results / "shares.csv", shares)
-    (results / "shares.md").write_text(markdown_table(shares), encoding="utf-8")
-    write_csv(results / "field.csv", rows)
-    (results / "field.md").write_text(markdown_table(rows), encoding="utf-8")
-    print(markdown_table(rows), markdown_table(shares), sep="\n")
+        keep_rows("field", data, rows)
+    for data, name in SQUARES:
+        if data in chosen.sets and (chosen.folder / name).exists():
+            keep_rows("shares", data, shares_of(data, chosen.folder / name))
 
 
 if __name__ == "__main__":

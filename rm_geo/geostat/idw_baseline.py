@@ -185,18 +185,30 @@ def fit_idw_baseline(
     return IdwBaseline(smooth, fit_residuals(residuals, sparse.grid.shape, parameters))
 
 
-def baseline_name(sparse: SparseRaster) -> str:
+def baseline_name(sparse: SparseRaster, facts: SiteInfo) -> str:
     """Name what the baseline of some measurements is, for tags.
+
+    Parameters
+    ----------
+    sparse : SparseRaster
+        Measurements.
+    facts : SiteInfo
+        Path gains, where they were computed.
+
+    Returns
+    -------
+    str
+        Names of the methods.
 
     Examples
     --------
     >>> from rm_geo.grid import Grid
     >>> grid = Grid.create(0, 0, (5, 5), 1.0, 32633)
-    >>> baseline_name(SparseRaster.from_levels(grid, np.eye(5)))
+    >>> baseline_name(SparseRaster.from_levels(grid, np.eye(5)), SiteInfo())
     'mean of idw and kriging'
     """
     if street_map_helps(sparse):
-        return "street ensemble"
+        return "street ensemble" + (" with path gains" if facts.path_gains is not None else "")
     return "mean of idw and kriging" if 0 < len(sparse) <= FEW_VALUES else "idw"
 
 

@@ -140,6 +140,7 @@ class MapDeviation:
                         used.noise_db2[kept],
                         site_m,
                         _NEIGHBORS,
+                        facts.path_gains,
                     )
                     estimated_dbm = ensemble.at(place)
                 else:

@@ -25,6 +25,7 @@ from rm_geo.geostat.street_angle import street_angle
 
 if TYPE_CHECKING:
     from rm_geo.raster.sparse import SparseRaster
+    from rm_geo.sites.path_gains import CandidatePathGains
 
 BIN_M: Final = 5.0
 """Side of the bins whose means are interpolated."""
@@ -164,6 +165,7 @@ class StreetEnsemble:
         noise_db2: Float64Array | None = None,
         site_m: Float64Array | None = None,
         neighbors: int = 40,
+        path_gains: CandidatePathGains | None = None,
     ) -> StreetEnsemble:
         """Fit all members.
 
@@ -180,6 +182,8 @@ class StreetEnsemble:
         neighbors : int
             Levels that each kriged estimate uses. The time grows with their square; 20 err
             within 1 % of what 40 do.
+        path_gains : CandidatePathGains, optional
+            Path gains around known buildings: what levels follow in place of the distance.
 
         Returns
         -------
@@ -201,7 +205,8 @@ class StreetEnsemble:
         origin = np.round(position_m.mean(axis=0))
         place = position_m - origin
         site = None if site_m is None else site_m - origin
-        law = AveragedDistanceLaw.fit(place, level_dbm, noise, site)
+        gains = None if path_gains is None else path_gains.moved(origin)
+        law = AveragedDistanceLaw.fit(place, level_dbm, noise, site, gains)
         law_dbm = law.at(place)
         residual = level_dbm - law_dbm
         variance = _variance(residual, noise)

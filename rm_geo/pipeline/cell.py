@@ -11,7 +11,7 @@ from typing import Final, cast
 import numpy as np
 
 from rm_geo._util.memory import trim_malloc
-from rm_geo.errors import InputError, TooSmallError
+from rm_geo.errors import DependencyError, InputError, TooSmallError
 from rm_geo.estimators.base import PointEstimator
 from rm_geo.geostat.idw_baseline import baseline_name
 from rm_geo.geostat.intervals import spread_db
@@ -21,6 +21,7 @@ from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
 from rm_geo.geostat.reporting import ReportedProbability
+from rm_geo.geostat.street_map import with_path_gains
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
@@ -141,6 +142,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     if (done := _completed_result(journal, run.folder)) is not None:
         run.progress.log(f"Cell {cell.cell}: complete already")
         return done
+    if run.method.is_network and options.method.assimilate:
+        site = _with_path_gains(site, sparse, run.progress)
     plan = _tile_plan(sparse, options, run.method, journal)
     method_weight = _method_weight(run, sparse, plan, site, journal)
     run.progress.check()
@@ -213,6 +216,32 @@ def with_known_buildings(
 
     source = open_buildings(buildings, grid, layer=layer)
     return replace(site, facts=replace(site.facts, buildings=source))
+
+
+def _with_path_gains(site: SiteChoice, sparse: SparseRaster, progress: Progress) -> SiteChoice:
+    """Add the path gains around known buildings to the site information of a cell.
+
+    Parameters
+    ----------
+    site : SiteChoice
+        The site of the cell.
+    sparse : SparseRaster
+        Measured pixels.
+    progress : Progress
+        May cancel.
+
+    Returns
+    -------
+    SiteChoice
+        The same site where buildings are not known, or the street ensemble is not used. With a
+        warning where numba is not installed.
+    """
+    try:
+        return replace(site, facts=with_path_gains(site.facts, sparse, progress.check))
+    except DependencyError as missing:
+        warning = f"Path gains around the known buildings were left out. {missing}"
+        progress.log(warning)
+        return replace(site, warnings=(*site.warnings, warning))
 
 
 def _completed_result(journal: Journal, folder: Path) -> CellResult | None:
@@ -382,7 +411,7 @@ def _write_results(
         **run.tags,
         **site.tags,
         **method_weight.tags,
-        **({} if method_weight.alone else {"baseline": baseline_name(sparse)}),
+        **({} if method_weight.alone else {"baseline": baseline_name(sparse, site.facts)}),
         **({} if deviation is None else deviation.tags),
         **tags_of(levels),
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
@@ -422,7 +451,7 @@ def _write_results(
         intercept=site.intercept_origin,
         method=run.method.estimator.name,
         method_weight=round(method_weight.method, 3),
-        baseline="" if method_weight.alone else baseline_name(sparse),
+        baseline="" if method_weight.alone else baseline_name(sparse, site.facts),
         held_out_rmse_db=tuple(round(value, 2) for value in method_weight.rmse_db),
         joint_cells=0 if levels is None else levels.others,
         joint_places=0 if levels is None else len(levels),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rm_geo.buildings.mask import BuildingSource
+    from rm_geo.sites.path_gains import CandidatePathGains
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class SiteInfo:
         Uncertainty in metres of an estimated position; 0 for a known one.
     buildings : BuildingSource or None
         Known buildings; None if they are not known.
+    path_gains : CandidatePathGains or None
+        Path gains around the known buildings, of the site or of candidate sites; None if they
+        were not computed.
 
     Examples
     --------
@@ -41,3 +45,4 @@ class SiteInfo:
     uncertainty_m: float = 0.0
     # Not in repr and comparison: the fingerprint of a run holds the checksum of the buildings.
     buildings: BuildingSource | None = field(default=None, repr=False, compare=False)
+    path_gains: CandidatePathGains | None = field(default=None, repr=False, compare=False)

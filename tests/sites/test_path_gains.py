@@ -1,0 +1,109 @@
+"""Path gains of candidate sites around known buildings."""
+
+import numpy as np
+import pytest
+from shapely.geometry import box
+
+from rm_geo.buildings.mask import Outlines
+from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
+from rm_geo.geostat.street_map import StreetMap, with_path_gains
+from rm_geo.grid import Grid
+from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.facts import SiteInfo
+from rm_geo.sites.path_gains import CandidatePathGains, candidate_path_gains
+
+pytest.importorskip("numba")
+
+WEST, NORTH = 500_000.0, 5_000_000.0
+GRID = Grid.create(WEST, NORTH, (120, 120), 1.0, 32633)
+WALL = Outlines([box(WEST + 50, NORTH - 110, WEST + 70, NORTH - 10)])
+"""A building from north to south, through the middle of the grid."""
+
+
+def gains_of(xy=None, grid=GRID, buildings=WALL):
+    row, col = np.array([0, grid.shape[0] - 1]), np.array([0, grid.shape[1] - 1])
+    return candidate_path_gains(
+        buildings, grid, row, col, transmitter_xy=xy, height_m=10.0, frequency_mhz=2000.0
+    )
+
+
+def test_gain_of_a_known_site_is_lower_behind_a_building():
+    gains = gains_of((WEST + 20.0, NORTH - 60.0))
+    beside, behind = gains.at(np.array([[30.0, 10.0], [60.0, 100.0]]))
+    assert len(gains) == 1
+    assert beside[0] > behind[0] + 10.0
+
+
+def test_gain_in_a_building_is_that_of_a_street_beside_it():
+    gains = gains_of((WEST + 20.0, NORTH - 60.0))
+    indoors, street = gains.at(np.array([[60.0, 52.0], [60.0, 48.0]]))
+    assert indoors[0] == pytest.approx(street[0], abs=3.0)
+
+
+def test_positions_of_another_origin_have_the_same_gains():
+    gains, at_m = gains_of(), np.array([[30.0, 10.0], [60.0, 100.0]])
+    moved = gains.moved(np.array([5.0, -7.0]))
+    assert len(gains) > 20
+    assert np.array_equal(moved.at(at_m - [5.0, -7.0]), gains.at(at_m))
+
+
+def test_wide_areas_and_areas_without_buildings_have_no_gains():
+    wide = Grid.create(WEST, NORTH, (3000, 3000), 1.0, 32633)
+    assert gains_of(grid=wide) is None
+    assert gains_of(buildings=Outlines([box(0, 0, 10, 10)])) is None
+
+
+def test_work_can_be_cancelled_between_sites():
+    def cancel():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        candidate_path_gains(
+            WALL,
+            GRID,
+            np.array([0, 119]),
+            np.array([0, 119]),
+            transmitter_xy=None,
+            height_m=10.0,
+            frequency_mhz=2000.0,
+            check=cancel,
+        )
+
+
+def test_law_of_gains_finds_the_site_that_made_the_levels():
+    rng = np.random.default_rng(0)
+    gain_db = rng.uniform(-120.0, -70.0, (3, 40, 40)).astype(np.float32)
+    gains = CandidatePathGains(gain_db, np.zeros(2), 5.0)
+    position_m = rng.uniform(0.0, 200.0, (150, 2))
+    level_dbm = 5.0 + 0.8 * gains.at(position_m)[:, 1]
+    law = AveragedDistanceLaw.fit(position_m, level_dbm, path_gains=gains)
+    assert law.weight.max() > 0.9
+    assert np.corrcoef(law.at(position_m), level_dbm)[0, 1] > 0.8
+
+
+def measured():
+    """Levels of a transmitter west of the wall, measured on a street beside it and one south."""
+    truth_db = gains_of((WEST + 20.0, NORTH - 60.0))
+    level_dbm = np.full(GRID.shape, np.nan)
+    along = np.arange(0, 120, 2)
+    level_dbm[along, 40] = 20.0 + truth_db.at(np.column_stack([along, np.full(60, 40)]))[:, 0]
+    level_dbm[116, along] = 20.0 + truth_db.at(np.column_stack([np.full(60, 116), along]))[:, 0]
+    return SparseRaster.from_levels(GRID, level_dbm), truth_db
+
+
+def test_map_with_known_buildings_errs_less_behind_them():
+    sparse, truth_db = measured()
+    facts = SiteInfo(transmitter_xy=(WEST + 20.0, NORTH - 60.0), buildings=WALL)
+    place = np.column_stack([np.arange(25.0, 100.0, 5.0), np.full(15, 78.0)])
+    truth = 20.0 + truth_db.at(place)[:, 0]
+    plain, informed = (
+        np.sqrt(np.mean((StreetMap.fit(sparse, given, 4).at(*place.T) - truth) ** 2))
+        for given in (facts, with_path_gains(facts, sparse))
+    )
+    assert informed < 0.7 * plain
+
+
+def test_gains_are_left_out_where_buildings_are_not_known():
+    sparse, _ = measured()
+    facts = SiteInfo(transmitter_xy=(WEST + 20.0, NORTH - 60.0))
+    assert with_path_gains(facts, sparse) is facts
