@@ -23,7 +23,7 @@ from rm_geo.errors import InputError
 from rm_geo.estimators.registry import list_methods
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
-from rm_geo.worker import jobs
+from rm_geo.worker import jobs, service
 from rm_geo.worker.service import PROTOCOL, Worker
 from rm_geo.zoo.catalog import list_models
 from tests.support.measurements import drive_frame, write_frame
@@ -283,14 +283,18 @@ def test_output_of_libraries_does_not_reach_the_protocol():
         "jobs.JOBS['check'] = noisy\n"
         "import rm_geo.worker.service as worker; worker.main()\n"
     )
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-c", code],
-        input=b'{"request": "check"}\n',
-        capture_output=True,
-        timeout=HANG_S,
-    )
-    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["hello", "result"]
-    assert b"more noise" in done.stderr
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdin.write(b'{"request": "check"}\n')
+        process.stdin.flush()
+        events = [json.loads(process.stdout.readline())["event"] for _ in range(2)]
+        rest, noise = process.communicate(timeout=HANG_S)
+    assert (events, rest) == (["hello", "result"], b"")
+    assert b"more noise" in noise
 
 
 def test_errors_name_the_output_folder_of_the_user(worker, measurements, tmp_path):
@@ -326,6 +330,7 @@ def test_a_cancelled_job_stops_and_the_worker_takes_the_next_one(monkeypatch):
             progress.check()
             time.sleep(0.001)
 
+    monkeypatch.setattr(service, "_GRACE_S", HANG_S)  # after it, this process would be ended
     monkeypatch.setitem(jobs.JOBS, "check", forever)
     monkeypatch.setitem(jobs.JOBS, "inspect", lambda *_: {"fine": True})
     requests, here = os.pipe()
@@ -366,6 +371,7 @@ def test_faults_are_told_apart_from_bad_input(monkeypatch):
     def wrong(*_):
         raise InputError("no rows")
 
+    monkeypatch.setattr(service, "_GRACE_S", HANG_S)  # after it, this process would be ended
     requests, here = os.pipe()
     os.write(here, b'{"request": "check"}\n{"request": "inspect"}\n')
     os.close(here)
