@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import os
 
-from qgis.core import QgsDataProvider, QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.core import (
+    QgsApplication,
+    QgsDataProvider,
+    QgsMapLayer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QObject, QThread, pyqtSignal
 
 from .results import RESULT_PROPERTY, reload_data, source_path
 
@@ -18,9 +25,10 @@ _MUST_CLOSE_RASTERS = os.name == "nt"
 
 
 class OpenLayers(QObject):
-    """The layers of the project in some folders or files; made and used in the main thread.
+    """The layers of the project in some folders or files; made in the main thread.
 
-    :meth:`reopen` may be called from any thread.
+    :meth:`reopen` may be called from any thread. Made in another thread, as in a step of a model,
+    it leaves all layers alone, since only the main thread may change them.
 
     Parameters
     ----------
@@ -42,11 +50,11 @@ class OpenLayers(QObject):
         must_close_rasters: bool = _MUST_CLOSE_RASTERS,
     ) -> None:
         super().__init__()
-        self._project = project
+        self._project = project if _is_main_thread() else None
         self._shown: list[str] = []
         self._closed: list[tuple[str, str, str]] = []
         self._reopened.connect(self._reopen)
-        for layer in [] if project is None else project.mapLayers().values():
+        for layer in [] if self._project is None else self._project.mapLayers().values():
             if not isinstance(layer, (QgsRasterLayer, QgsVectorLayer)) or not layer.isValid():
                 continue
             path = source_path(layer)
@@ -81,6 +89,12 @@ class OpenLayers(QObject):
     def _layer(self, identifier: str) -> QgsMapLayer | None:
         """Return a layer that is still in the project."""
         return None if self._project is None else self._project.mapLayer(identifier)
+
+
+def _is_main_thread() -> bool:
+    """Return whether this is the thread of the user interface."""
+    application = QgsApplication.instance()
+    return application is not None and QThread.currentThread() == application.thread()
 
 
 def _set_source(layer: QgsMapLayer, source: str, provider: str) -> None:
