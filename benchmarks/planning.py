@@ -2,25 +2,57 @@
 
 Each case, cells x area in km2 @ pixel side in metres, is a square area with maps of all cells over
 all of it: a distance law with shadowing that is correlated over some 40 m, a standard deviation,
-and a site table. All products are made in a separate process; the maps are written before.
+and a site table. All products are made in a separate process; the maps are written before. Wall
+time depends on what else the machine does; CPU time, of all threads, much less. Writes
+``planning.csv`` and ``planning.md`` beside this file, in ``results``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.reading import peak_mb
+from rm_geo.validation.tables import markdown_table, write_csv
 
-CASES = ("4x4@1", "50x25@5", "200x25@5", "50x100@5")
+CASES = ("4x4@1", "50x25@5", "200x25@5", "50x100@5", "1000x1@5")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cost of all products of one case.
+
+    Attributes
+    ----------
+    cells, area_km2, spacing_m : int, float, float
+        The case.
+    seconds, cpu_seconds : float
+        Wall time, and CPU time of all threads, without the start of Python.
+    peak_mb : int
+        Peak resident memory.
+    products : int
+        Number of products; those that are not made lack an input.
+    load : float
+        Load average of one minute of the whole machine, at the end.
+    """
+
+    cells: int
+    area_km2: float
+    spacing_m: float
+    seconds: float
+    cpu_seconds: float
+    peak_mb: int
+    products: int
+    load: float
 
 
 def write_maps(folder: Path, cells: int, area_km2: float, spacing_m: float) -> Path:
@@ -57,15 +89,17 @@ def measure(maps: Path, only: list[str]) -> None:
     """Make all products, and print seconds and peak memory as JSON."""
     from rm_geo.workflows.plan import make_plan
 
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as out:
         made = make_plan(maps, out, only=only, sites=read_sites(maps))
         found = {
             "seconds": round(time.perf_counter() - begun, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
             "peak_mb": round(peak_mb()),
             "products": len(made.products),
-            "not_made": dict(made.not_made),
         }
+        for name, reason in made.not_made.items():
+            print(f"not made: {name}: {reason}", file=sys.stderr)
     print(json.dumps(found))
 
 
@@ -75,7 +109,7 @@ def read_sites(maps: Path):
     return read(maps / "sites.csv", target_crs=32633, crs=32633)
 
 
-def run(case: str, only: list[str]) -> dict[str, object]:
+def run(case: str, only: list[str]) -> Row:
     """Measure one case in a process of its own."""
     cells, rest = case.split("x")
     area, spacing = rest.split("@")
@@ -83,9 +117,10 @@ def run(case: str, only: list[str]) -> dict[str, object]:
         write_maps(Path(folder), int(cells), float(area), float(spacing))
         command = [sys.executable, "-m", "benchmarks.planning", "--measure", folder]
         command += [part for name in only for part in ("--only", name)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(out.strip().splitlines()[-1])
-    return {"cells": int(cells), "area_km2": float(area), "spacing_m": float(spacing), **found}
+    load = round(os.getloadavg()[0], 1)
+    return Row(int(cells), float(area), float(spacing), **found, load=load)
 
 
 def main() -> None:
@@ -93,7 +128,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--measure", type=Path)
-    parser.add_argument("--csv", type=Path, help="also write a table")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     chosen = parser.parse_args()
     if chosen.measure is not None:
         measure(chosen.measure, chosen.only)
@@ -101,12 +136,9 @@ def main() -> None:
     rows = []
     for case in chosen.cases:
         rows.append(run(case, chosen.only))
-        print(json.dumps(rows[-1]))
-    if chosen.csv is not None:
-        with chosen.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        print(rows[-1], flush=True)
+    write_csv(chosen.out / "planning.csv", rows)
+    (chosen.out / "planning.md").write_text(markdown_table(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ OverviewResampling: TypeAlias = Literal["average", "mode", "nearest"]
 
 _BLOCK_PX: Final = 256
 _SCRATCH: Final = ".scratch.tif"
-_CACHE_MB: Final = 256  # GDAL's own default is a twentieth of the machine's memory
+_CACHE_BYTES: Final = 64 * 2**20  # GDAL's own default is a twentieth of the machine's memory
 _COMPRESSION_LEVEL: Final = "3"  # within 2 % of the default levels' size at half their time
 
 
@@ -143,7 +143,9 @@ def raster_sink(
     }
     with (
         replacing(target) as part,
-        rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="ALL_CPUS", GDAL_CACHEMAX=_CACHE_MB),
+        rasterio.Env(
+            GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="ALL_CPUS", GDAL_CACHEMAX=_CACHE_BYTES
+        ),
     ):
         scratch = part.with_name(_SCRATCH)
         _require_space(target, profile)

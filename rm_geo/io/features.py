@@ -32,6 +32,7 @@ _DRIVERS: Final[Mapping[str, str]] = {
 }
 _PARTS: Final[Mapping[str, str]] = {"lines": "LineString", "polygons": "Polygon"}
 _SIDECARS: Final = ("-wal", "-shm", "-journal")
+_GPKG_VERSION: Final = "1.2"  # GDAL before 3.7, as in QGIS 3.28 and older, warns of later ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -365,7 +366,10 @@ def _field_values(values: NDArray[Any], driver: str) -> NDArray[Any]:
 def _driver_options(driver: str, table: FeatureTable) -> dict[str, Any]:
     """Give the options of a driver for a layer."""
     if driver == "GPKG":
-        return {"layer_metadata": dict(table.metadata)}
+        return {
+            "layer_metadata": dict(table.metadata),
+            "dataset_options": {"VERSION": _GPKG_VERSION},
+        }
     import shapely
 
     if driver == "MapInfo File" and len(table):

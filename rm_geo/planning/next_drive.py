@@ -13,6 +13,7 @@ placements in Gaussian processes", JMLR 9, 2008).
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement, pairwise
@@ -22,7 +23,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from scipy import linalg, sparse
+from scipy import linalg, optimize, sparse
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
@@ -30,7 +31,7 @@ from rm_geo._types import BoolArray, Float64Array, FloatArray, IndexArray
 from rm_geo._util.threads import single_threaded_algebra
 from rm_geo.grid import Grid
 from rm_geo.io.features import FeatureTable
-from rm_geo.planning.map_set import MapSetBand
+from rm_geo.planning.map_set import CellMap, MapSetBand
 from rm_geo.planning.product import PlanContext, Product, ProductResult
 from rm_geo.planning.ranking import Ranking
 from rm_geo.planning.weights import read_roads
@@ -44,6 +45,10 @@ _CHUNK: Final = 4_000
 _FREE_SHARE: Final = 0.5
 _FREE_PROBABILITY: Final = 0.5
 _LEAST_NOISE: Final = 1e-3
+_DEFAULT_RANGE_M: Final = 50.0  # the usual decorrelation distance of shadowing in cities
+_DEFAULT_NOISE_DB: Final = 2.0
+_RANGES_M: Final = np.geomspace(10.0, 500.0, 80)
+_DEVIATION: Final = re.compile(r"([\d.]+) m ([\d.]+) dB")
 
 
 @dataclass(frozen=True, eq=False)
@@ -555,6 +560,81 @@ def free_pieces(places: UncertainPlaces, segment_m: float) -> list[shapely.LineS
     return pieces
 
 
+def error_range_m(distance_m: Sequence[float], std_db: Sequence[float]) -> float | None:
+    """Fit the range of the errors of a map to its deviations by distance.
+
+    With an exponential correlation, simple kriging from one measurement in the distance ``h``
+    leaves the variance ``nugget + sill (1 - exp(-2 h / range))``.
+
+    Parameters
+    ----------
+    distance_m : sequence of float
+        Distances to the nearest measurement.
+    std_db : sequence of float
+        Standard deviation of the map in each distance.
+
+    Returns
+    -------
+    float or None
+        Metres, 10..500; None of fewer than four distances, or where the deviation does not grow.
+
+    Examples
+    --------
+    >>> h = np.array([5.0, 15.0, 30.0, 60.0, 120.0])
+    >>> round(error_range_m(h, np.sqrt(4.0 + 30.0 * (1.0 - np.exp(-2.0 * h / 80.0)))))
+    80
+    """
+    h, variance = np.asarray(distance_m, np.float64), np.square(np.asarray(std_db, np.float64))
+    if h.size < 4:
+        return None
+    best_m, least = None, np.inf
+    for range_m in _RANGES_M:
+        growth = np.column_stack([np.ones(h.size), 1.0 - np.exp(-2.0 * h / range_m)])
+        (_, sill), misfit = optimize.nnls(growth, variance)
+        if misfit < least:
+            best_m, least = (float(range_m) if sill > 0.0 else None), misfit
+    return best_m
+
+
+def stated_errors(cells: Sequence[CellMap]) -> tuple[float | None, float | None]:
+    """Give what maps state of their errors, in the tags that predict writes.
+
+    Parameters
+    ----------
+    cells : sequence of CellMap
+        Tags ``std_by_distance`` and ``noise_db`` are read.
+
+    Returns
+    -------
+    range_m, noise_db : float or None
+        Medians over the cells; None where no map says.
+
+    Examples
+    --------
+    >>> from rm_geo import RadioMap
+    >>> grid = Grid.create(0.0, 100.0, (1, 1), 10.0, 32633)
+    >>> tags = {"std_by_distance": "4 m 1.8 dB, 11 m 2.2 dB, 26 m 3.9 dB, 72 m 4.6 dB",
+    ...         "noise_db": "2.10"}
+    >>> cell = CellMap.of("7", RadioMap(grid, np.full((1, 1), -90.0), tags=tags))
+    >>> [round(value, 1) for value in stated_errors([cell])]
+    [62.5, 2.1]
+    """
+    ranges, noises = [], []
+    for cell in cells:
+        found = _DEVIATION.findall(cell.radio_map.tags.get("std_by_distance", ""))
+        range_m = error_range_m([float(m) for m, _ in found], [float(db) for _, db in found])
+        if range_m is not None:
+            ranges.append(range_m)
+        try:
+            noises.append(float(cell.radio_map.tags["noise_db"]))
+        except (KeyError, ValueError):
+            continue
+    return (
+        float(np.median(ranges)) if ranges else None,
+        float(np.median(noises)) if noises else None,
+    )
+
+
 def drive_table(
     segments: Sequence[DriveSegment], crs: CRS, metadata: Mapping[str, str] | None = None
 ) -> FeatureTable:
@@ -630,12 +710,9 @@ class _Stream:
             pieces = road_pieces(roads, context.grid, settings.segment_m)
         else:
             pieces = free_pieces(places, settings.segment_m)
+        range_m, noise_db = self._errors()
         chosen = plan_drive(
-            places,
-            pieces,
-            budget_km=settings.budget_km,
-            range_m=settings.range_m,
-            noise_db=settings.noise_db,
+            places, pieces, budget_km=settings.budget_km, range_m=range_m, noise_db=noise_db
         )
         before = float(np.sqrt(np.square(places.std_db).mean())) if len(places.std_db) else None
         warnings: tuple[str, ...] = ()
@@ -650,9 +727,24 @@ class _Stream:
                 "length_km": sum(segment.length_m for segment in chosen) / 1000.0,
                 "rms_std_before_db": before,
                 "rms_std_after_db": chosen[-1].rms_std_db if chosen else before,
+                "range_m": range_m,
+                "noise_db": noise_db,
             },
             features={DRIVE_FILE: [drive_table(chosen, context.grid.crs, context.metadata)]},
             warnings=warnings,
+        )
+
+    def _errors(self) -> tuple[float, float]:
+        """Range of the errors and noise: of the settings, else of the maps, else the usual."""
+        settings = self.context.settings.next_drive
+        range_m, noise_db = stated_errors(self.context.maps.cells)
+        if settings.range_m is not None:
+            range_m = settings.range_m
+        if settings.noise_db is not None:
+            noise_db = settings.noise_db
+        return (
+            _DEFAULT_RANGE_M if range_m is None else range_m,
+            _DEFAULT_NOISE_DB if noise_db is None else noise_db,
         )
 
 
@@ -670,7 +762,8 @@ PRODUCTS: Final = (
         "Pieces of road (or between buildings, without a layer of roads) in the order in which "
         "each lowers the variance of the strongest cell most for each metre, given those before: "
         "the variance left by simple kriging with an exponential correlation of "
-        "`next_drive.range_m`, up to `next_drive.budget_km`.",
+        "`next_drive.range_m`, or of the range that the deviations of the maps have, up to "
+        "`next_drive.budget_km`.",
         (DRIVE_FILE,),
         unit="dB",
         layers=("std_db", "building_probability"),

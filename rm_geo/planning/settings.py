@@ -280,14 +280,18 @@ class NextDriveSettings(SettingsGroup):
     """Where to drive next."""
 
     budget_km: float = Field(10.0, gt=0.0, description="Length to drive in km.")
-    range_m: float = Field(
-        50.0,
+    range_m: float | None = Field(
+        None,
         gt=0.0,
         description="Distance in metres at which the correlation of the errors of a map has "
-        "fallen to 1/e.",
+        "fallen to 1/e; if not given, that by which the deviations of the maps grow with the "
+        "distance to the nearest measurement, or 50 m where they do not say.",
     )
-    noise_db: float = Field(
-        2.0, ge=0.0, description="Standard deviation of a measurement of a place in dB."
+    noise_db: float | None = Field(
+        None,
+        ge=0.0,
+        description="Standard deviation of a measurement of a place in dB; if not given, that "
+        "which the maps state, or 2 dB.",
     )
     segment_m: float = Field(
         100.0, gt=0.0, description="Length of the pieces that roads are divided into, in metres."

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from rm_geo._types import FloatArray
+from rm_geo.errors import RmGeoError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.io.raster_reader import RasterFile, open_raster
@@ -32,6 +33,7 @@ EXPECTED_QUALITY: Final = (
 )
 """Measured with all cells of a drive test; 0.5 would be chance."""
 
+_QUALITY_TAG: Final = "expected_quality"
 _LEAST: Final = 0.01
 """Probabilities are cut to this and its complement, so that one cell cannot decide alone."""
 
@@ -43,7 +45,8 @@ def write_area_buildings(
 ) -> bool:
     """Fuse building maps of cells into one raster, band by band.
 
-    Its tags are those that all maps share, the number of cells and the expected quality.
+    Its tags are those that all maps share, the number of cells and the expected quality. Where
+    there is nothing to fuse, the raster of an earlier run is removed.
 
     Parameters
     ----------
@@ -79,11 +82,13 @@ def write_area_buildings(
     ...     read_raster(Path(folder, "buildings.tif")).values.round(2).tolist()
     [[0.20000000298023224, 0.5, 0.800000011920929]]
     """
-    if len(files) < 2:
-        return False
     rasters = [open_raster(file) for file in files]
+    if len(rasters) < 2:
+        _remove_earlier(target)
+        return False
     grid, offsets = _covering([raster.grid for raster in rasters])
     if math.prod(grid.shape) > sum(math.prod(raster.grid.shape) for raster in rasters):
+        _remove_earlier(target)
         return False
     common = set.intersection(*(set(raster.tags.items()) for raster in rasters))
     tags = {name: value for name, value in rasters[0].tags.items() if (name, value) in common}
@@ -91,11 +96,21 @@ def write_area_buildings(
         target,
         _bands(rasters, offsets, grid.shape, check),
         grid,
-        tags={**tags, "cells": str(len(files)), "expected_quality": EXPECTED_QUALITY},
+        tags={**tags, "cells": str(len(files)), _QUALITY_TAG: EXPECTED_QUALITY},
         band_descriptions=["building probability"],
         unit="1",
     )
     return True
+
+
+def _remove_earlier(target: Path) -> None:
+    """Remove a raster of an earlier run, not one of footprints that a user put there."""
+    try:
+        is_own = target.exists() and _QUALITY_TAG in open_raster(target).tags
+    except RmGeoError:
+        return
+    if is_own:
+        target.unlink(missing_ok=True)
 
 
 def _covering(grids: Sequence[Grid]) -> tuple[Grid, list[tuple[int, int]]]:

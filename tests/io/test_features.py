@@ -1,5 +1,8 @@
 """Tables of features: written complete, read back by another reader, refused where open."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 import shapely
@@ -47,6 +50,12 @@ def test_layers_and_an_empty_one(tmp_path):
     assert pyogrio.read_info(tmp_path / "a.gpkg", layer="one")["layer_metadata"] == {
         "definition": "squares"
     }
+
+
+def test_geopackages_are_of_a_version_that_older_programs_read(tmp_path):
+    path = write_features(tmp_path / "a.gpkg", [table("one"), table("two")])
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (10200,)
 
 
 def test_a_file_is_replaced_and_one_that_is_open_is_not(tmp_path):

@@ -266,6 +266,26 @@ def test_without_roads_pieces_lead_between_buildings():
     assert "`roads`" in made.warnings[0]
 
 
+def test_range_and_noise_are_those_of_the_maps_unless_they_are_set():
+    h = np.array([4.0, 12.0, 25.0, 50.0, 90.0, 150.0])
+    std = np.sqrt(1.0 + 25.0 * (1.0 - np.exp(-2.0 * h / 120.0)))
+    tags = {
+        "std_by_distance": ", ".join(f"{m:.0f} m {db:.1f} dB" for m, db in zip(h, std)),
+        "noise_db": "3.50",
+    }
+    flat = {"std_by_distance": "4 m 3.0 dB, 12 m 3.0 dB, 25 m 3.0 dB, 50 m 3.0 dB"}
+
+    def used(own, **options):
+        level, deviation = np.full(GRID.shape, -80.0), np.full(GRID.shape, 4.0)
+        map_set = RadioMapSet.of({"a": RadioMap(GRID, level, std_db=deviation, tags=own)})
+        statistics = made_of(map_set, budget_km=0.1, **options).statistics
+        return statistics["range_m"], statistics["noise_db"]
+
+    assert used(tags) == (pytest.approx(120.0, rel=0.15), 3.5)
+    assert used(tags, range_m=30.0, noise_db=0.0) == (30.0, 0.0)
+    assert used(flat) == used({"std_by_distance": "unknown"}) == (50.0, 2.0)
+
+
 def test_roads_of_another_place_are_named(tmp_path):
     far = geopandas.GeoDataFrame(geometry=[shapely.LineString([(0, 0), (9, 9)])], crs=GRID.crs)
     far.to_file(tmp_path / "far.gpkg")

@@ -65,3 +65,14 @@ def test_there_is_none_of_one_cell_or_of_cells_far_apart(
     ]
     assert not write_area_buildings(files, tmp_path / "buildings.tif")
     assert not (tmp_path / "buildings.tif").exists()
+
+
+def test_the_map_of_an_earlier_run_goes_and_footprints_stay(tmp_path: Path) -> None:
+    files = [_write(tmp_path, f"{cell}_buildings.tif", 0.0, [[0.5]]) for cell in "ab"]
+    target = tmp_path / "buildings.tif"
+    assert write_area_buildings(files, target)
+    assert not write_area_buildings(files[:1], target)
+    assert not target.exists()
+    footprints = _write(tmp_path, "buildings.tif", 0.0, [[1.0]])
+    assert not write_area_buildings(files[:1], footprints)
+    assert footprints.exists()
