@@ -21,7 +21,7 @@ from .run import Run
 _FOLDERS = (
     ("PLAN", "Folder of the plan", "That 'Plan' made."),
     ("MAPS", "Folder of the radio maps", "That 'Estimate radio map' made."),
-    ("VALIDATION", "Folder of the validation", "That 'rm-geo validate' made."),
+    ("VALIDATION", "Folder of the validation", "That 'Validate on held-out measurements' made."),
 )
 
 

@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingOutputString,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
 )
 
 from ..results import ResultLayer
@@ -20,7 +21,6 @@ from .planning import vector_output
 from .run import Run
 
 _PIPELINE = "pipeline:"
-_TABLE = "errors.csv"
 
 _OF_THE_LOG = ("joint", "default")
 """Methods that read all cells of the log."""
@@ -112,6 +112,14 @@ class ValidateMethods(MeasurementsAlgorithm):
         )
         make.add(
             self,
+            QgsProcessingParameterFolderDestination(
+                "FOLDER", "Folder of the validation", None, True, False
+            ),
+            "Gets validation.json and validation.csv, which 'Report' shows.",
+            advanced=True,
+        )
+        make.add(
+            self,
             make.flag("LOAD", "Add the table to the project", True, optional=True),
             "Add the table of errors. Switch it off in models and batches.",
         )
@@ -127,7 +135,6 @@ class ValidateMethods(MeasurementsAlgorithm):
         request = {
             "request": "validate",
             "output": os.path.join(run.scratch, "validation"),
-            "name": _TABLE,
             "measurements": measured["measurements"],
             "methods": [_request_name(name) for name in run.choices("METHODS")],
             "folds": run.whole("FOLDS"),
@@ -149,12 +156,18 @@ class ValidateMethods(MeasurementsAlgorithm):
             )
         for line in answer["text"]:
             run.feedback.pushInfo(line)
-        copy_file(os.path.join(request["output"], _TABLE), target)
+        copy_file(os.path.join(request["output"], answer["table"]), target)
+        folder = run.folder("FOLDER") if run.is_given("FOLDER") else None
+        if folder is not None:
+            for name in (answer["table"], answer["index"]):
+                copy_file(os.path.join(request["output"], name), os.path.join(folder, name))
         if run.loads_layers():
             table = ResultLayer(target, "errors", "", {}, run=self.group_of("validation"))
             self.finish(run, table, load=True)
         found = self.collect_outputs(run, result_layers(answer), {"POINTS": "held_out"})
         scored = [s for s in answer["scores"] if s["cell"] == "all" and s["rmse_db"] is not None]
+        if folder is not None:
+            found = {**found, "FOLDER": folder}
         if not scored:
             return {"OUTPUT": target, **found}
         best = min(scored, key=lambda score: score["rmse_db"])

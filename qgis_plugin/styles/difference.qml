@@ -22,13 +22,13 @@
       </minMaxOrigin>
       <rastershader>
         <colorrampshader colorRampType="INTERPOLATED" minimumValue="-20" maximumValue="20" classificationMode="1" labelPrecision="6" clip="0">
-          <item label="-20 dB" alpha="255" color="#2166ac" value="-20"/>
-          <item label="-10 dB" alpha="255" color="#67a9cf" value="-10"/>
-          <item label="-3 dB" alpha="255" color="#d1e5f0" value="-3"/>
+          <item label="-20 dB" alpha="255" color="#b2182b" value="-20"/>
+          <item label="-10 dB" alpha="255" color="#ef8a62" value="-10"/>
+          <item label="-3 dB" alpha="255" color="#fddbc7" value="-3"/>
           <item label="0 dB" alpha="255" color="#f7f7f7" value="0"/>
-          <item label="3 dB" alpha="255" color="#fddbc7" value="3"/>
-          <item label="10 dB" alpha="255" color="#ef8a62" value="10"/>
-          <item label="20 dB" alpha="255" color="#b2182b" value="20"/>
+          <item label="3 dB" alpha="255" color="#d1e5f0" value="3"/>
+          <item label="10 dB" alpha="255" color="#67a9cf" value="10"/>
+          <item label="20 dB" alpha="255" color="#2166ac" value="20"/>
           <rampLegendSettings useContinuousLegend="1" suffix="" orientation="2" minimumLabel="" direction="0" maximumLabel="" prefix="">
             <numericFormat id="basic">
               <Option type="Map">

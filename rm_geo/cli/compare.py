@@ -76,6 +76,9 @@ _PATH = click.Path(path_type=Path)
     metavar="M2",
     help="Smallest polygon of change.",
 )
+@click.option(
+    "--report", "with_report", is_flag=True, help="Also write report.html, for a browser."
+)
 @console_options
 def compare(
     first: Path,
@@ -87,6 +90,7 @@ def compare(
     confidence: float,
     std_db: float | None,
     min_area_m2: float,
+    with_report: bool,
     console: Console,
 ) -> None:
     """Compare the radio maps SECOND with FIRST: GeoTIFFs of RSRP in dBm, or folders of them.
@@ -101,9 +105,15 @@ def compare(
 
     options = ComparisonOptions(within_db, confidence, threshold_dbm, std_db, min_area_m2)
     result = compare_maps(first, second, out, options, composite=composite, progress=console)
+    page = None
+    if with_report:
+        from rm_geo.report.page import write_report
+
+        page = write_report(out, progress=console)
     console.result(
         {
             "folder": result.folder,
+            "report": page,
             "files": list(result.files),
             "cells": dict(result.cells),
             "all": dict(result.pooled),

@@ -43,8 +43,8 @@ def report(
 ) -> None:
     """Write the results in FOLDERS as one HTML file that opens without a network.
 
-    FOLDERS are those of 'rm-geo predict', 'rm-geo plan' and 'rm-geo validate', in any order: what
-    they hold is put together, such as the holes of a plan and the errors of a validation.
+    FOLDERS are those of 'rm-geo predict', 'plan', 'compare' and 'validate', in any order: what they
+    hold is put together, such as the holes of a plan and the errors of a validation.
     """
     from rm_geo.report.page import write_report
 

@@ -81,6 +81,13 @@ if TYPE_CHECKING:
     help="Judge this number of cells, those with the most readings.",
 )
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, metavar="N")
+@click.option(
+    "--threshold",
+    "thresholds",
+    metavar="DBM",
+    help="Levels at which a place is covered, with commas: also tell how many of the held-out "
+    "places are, by their probability of coverage.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
 @click.option(
     "--report", "with_report", is_flag=True, help="Also write report.html, for a browser."
@@ -101,6 +108,7 @@ def validate(
     cells: str | None,
     top: int,
     folds: int,
+    thresholds: str | None,
     seed: int,
     with_report: bool,
     console: Console,
@@ -120,10 +128,8 @@ def validate(
     from rm_geo.validation.log_holdout import validate as judge
     from rm_geo.validation.log_report import table_text, write_validation
 
-    try:
-        sizes = [float(text) for text in split_names(block_m)]
-    except ValueError:
-        raise click.BadParameter("must be numbers, with commas.", param_hint="--block") from None
+    sizes = _numbers(block_m, "--block")
+    levels = [] if thresholds is None else _numbers(thresholds, "--threshold")
     options = PredictOptions(**given_options(chosen))
     with output_folder(out):
         result = judge(
@@ -137,18 +143,11 @@ def validate(
             top=top,
             folds=folds,
             seed=seed,
+            thresholds_dbm=levels,
             options=options,
             progress=console,
         )
-        settings = {
-            "block_m": sizes if by == "blocks" else [],
-            "hold_out": hold_out,
-            "by": by,
-            "support": support,
-            "folds": folds,
-            "seed": seed,
-        }
-        write_validation(out, result, settings)
+        write_validation(out, result)
         page = None
         if with_report:
             from rm_geo.report.page import write_report
@@ -157,3 +156,11 @@ def validate(
     console.result(
         {"folder": out, "table": out / "validation.csv", "report": page}, table_text(result)
     )
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    """Read numbers with commas."""
+    try:
+        return [float(part) for part in split_names(text)]
+    except ValueError:
+        raise click.BadParameter("must be numbers, with commas.", param_hint=option) from None

@@ -391,13 +391,20 @@ class _Stream:
         self._groups = carrier_groups(
             [cell.carrier for cell in cells], same_carrier=settings.same_carrier
         )
+        loads = [cell.site.load if cell.site is not None else None for cell in cells]
+        self._stated = sum(load is not None for load in loads)
+        self._load = np.array([settings.load if load is None else load for load in loads])
         self._sinr = LevelSums()
         self._served = np.zeros(len(_SINR_BREAKS_DB) + 1, dtype=np.int64)
 
     def add(self, band: MapSetBand, ranking: Ranking) -> Mapping[str, NDArray[Any]]:
         """Take a band."""
         found = interference(
-            band.rsrp_dbm, ranking.place[0], self._groups[band.cells], self._carrier
+            band.rsrp_dbm,
+            ranking.place[0],
+            self._groups[band.cells],
+            self._carrier,
+            load=self._load[band.cells],
         )
         self._sinr.add(found.sinr_db)
         known = found.sinr_db[np.isfinite(found.sinr_db)]
@@ -425,7 +432,8 @@ class _Stream:
                 "carriers": int(self._groups.max()) + 1,
                 "noise_dbm": round(self._carrier.noise_dbm, 2),
                 "resource_blocks": self._carrier.resource_blocks,
-                "load": self._carrier.load,
+                "load": float(self._load.mean()),
+                "cells_with_own_load": self._stated,
                 "share_of_sinr_below": {
                     f"{limit:g} dB": float(share)
                     for limit, share in zip(_SINR_BREAKS_DB, below, strict=True)
@@ -456,8 +464,9 @@ PRODUCTS: Final = (
         "SINR, RSRQ, RSSI and C/I of the best server against the cells of its carrier.",
         "SINR = P / (I + n), C/I = P / I, RSSI = 12 N (a P + I + n), RSRQ = N P / RSSI, with P the "
         "RSRP of the best server, I the sum of a P over the other cells of its carrier, n the "
-        "thermal noise of a resource element and a the activity, which is 1 at "
-        "`interference.load` = 1 (3GPP TS 36.214 5.1.3 and 5.1.13, TS 38.215 5.1.3 and 5.1.5).",
+        "thermal noise of a resource element and a the activity, which is 1 at a "
+        "load of 1: that of the site table, else `interference.load` (3GPP TS 36.214 5.1.3 and "
+        "5.1.13, TS 38.215 5.1.3 and 5.1.5).",
         tuple(layer.file for layer in _LAYERS.values()),
         unit="dB",
         refusal=_refusal,

@@ -47,7 +47,9 @@ _FREE_PROBABILITY: Final = 0.5
 _LEAST_NOISE: Final = 1e-3
 _DEFAULT_RANGE_M: Final = 50.0  # the usual decorrelation distance of shadowing in cities
 _DEFAULT_NOISE_DB: Final = 2.0
-_RANGES_M: Final = np.geomspace(10.0, 500.0, 80)
+_LEAST_GROWTH: Final = 0.05
+_SHORTEST_RANGE_M: Final = 10.0
+_RANGES: Final = 60
 _DEVIATION: Final = re.compile(r"([\d.]+) m ([\d.]+) dB")
 
 
@@ -576,7 +578,8 @@ def error_range_m(distance_m: Sequence[float], std_db: Sequence[float]) -> float
     Returns
     -------
     float or None
-        Metres, 10..500; None of fewer than four distances, or where the deviation does not grow.
+        Metres, at least 10 and at most the largest distance, beyond which nothing is known; None
+        of fewer than four distances, or where the deviation does not grow.
 
     Examples
     --------
@@ -585,14 +588,15 @@ def error_range_m(distance_m: Sequence[float], std_db: Sequence[float]) -> float
     80
     """
     h, variance = np.asarray(distance_m, np.float64), np.square(np.asarray(std_db, np.float64))
-    if h.size < 4:
+    if h.size < 4 or h.max() <= _SHORTEST_RANGE_M:
         return None
     best_m, least = None, np.inf
-    for range_m in _RANGES_M:
+    for range_m in np.geomspace(_SHORTEST_RANGE_M, h.max(), _RANGES):
         growth = np.column_stack([np.ones(h.size), 1.0 - np.exp(-2.0 * h / range_m)])
-        (_, sill), misfit = optimize.nnls(growth, variance)
+        (nugget, sill), misfit = optimize.nnls(growth, variance)
         if misfit < least:
-            best_m, least = (float(range_m) if sill > 0.0 else None), misfit
+            grows = sill > _LEAST_GROWTH * nugget
+            best_m, least = (float(range_m) if grows else None), misfit
     return best_m
 
 

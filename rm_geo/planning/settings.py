@@ -212,7 +212,11 @@ class InterferenceSettings(SettingsGroup):
         9.0, ge=0.0, le=40.0, description="Noise figure of the receiver in dB."
     )
     load: float = Field(
-        1.0, ge=0.0, le=1.0, description="Share of the resource elements for data in use."
+        1.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the resource elements for data in use, of cells whose load is not in "
+        "the site table.",
     )
     same_carrier: bool = Field(
         False, description="All cells share one carrier, whatever the maps say."

@@ -44,7 +44,7 @@ _SINR_RAMP: Final = ColourRamp(
 _STD_RAMP: Final = ColourRamp(0.0, 12.0, ("#1a9850", "#fee08b", "#d73027"))
 _PROBABILITY_RAMP: Final = ColourRamp(0.0, 1.0, ("#a50026", "#f46d43", "#fee08b", "#1a9850"))
 _DOMINANCE_RAMP: Final = ColourRamp(0.0, 20.0, ("#f7fbff", "#9ecae1", "#08519c"))
-_DIFFERENCE_RAMP: Final = ColourRamp(-15.0, 15.0, ("#2166ac", "#f7f7f7", "#b2182b"))
+_DIFFERENCE_RAMP: Final = ColourRamp(-15.0, 15.0, ("#b2182b", "#f7f7f7", "#2166ac"))
 _RAMPS: Final[tuple[tuple[str, ColourRamp], ...]] = (
     ("sinr", _SINR_RAMP),
     ("standard deviation", _STD_RAMP),
@@ -306,6 +306,30 @@ def _style_by_values(dataset: DatasetReader, title: str, unit: str) -> LayerStyl
     if high <= low:
         low, high = low - 0.5, high + 0.5
     return LayerStyle(title, unit, ColourRamp(float(low), float(high), _GENERIC))
+
+
+def class_names_tag(names: Mapping[int, str]) -> dict[str, str]:
+    """Give the tag that keeps the names of classes in a raster.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        Names by value.
+
+    Returns
+    -------
+    dict of str to str
+        Empty without names.
+
+    Examples
+    --------
+    >>> class_names_tag({1: "lower", 3: "higher"})
+    {'class_names': '{"1": "lower", "3": "higher"}'}
+    """
+    if not names:
+        return {}
+    by_value = {str(value): name for value, name in names.items()}
+    return {CLASS_NAMES_TAG: json.dumps(by_value, ensure_ascii=False)}
 
 
 def _named_classes(tags: Mapping[str, str]) -> Mapping[int, str]:

@@ -23,13 +23,19 @@ from rm_geo.report.map_layers import (
     array_layer,
     raster_layer,
 )
-from rm_geo.report.sources import PlanSource, PredictSource, ReportSources
+from rm_geo.report.sources import (
+    ComparisonSource,
+    PlanSource,
+    PredictSource,
+    ReportSources,
+)
 from rm_geo.report.summary_lines import summary_lines
 from rm_geo.report.tables import (
     Section,
     Table,
     cells_section,
     class_limits,
+    comparison_section,
     coverage_section,
     holes_table,
     plain_table,
@@ -48,6 +54,11 @@ _CELL_LAYERS: Final = (
     ("_buildings.tif", "buildings"),
 )
 _SHOWN_FEATURES: Final = ("holes.gpkg", "next_drive.gpkg")
+_CHANGE_FEATURES: Final = "change.gpkg"
+_COMPARISON_LAYERS: Final = (
+    ("difference.tif", "difference, second minus first"),
+    ("change.tif", "significant change"),
+)
 _OTHER_FEATURES: Final = ("sectors.gpkg", "overshooters.gpkg", "overlap.gpkg", "contours.gpkg")
 _OWN_TABLES: Final = ("coverage.csv", "best_server.csv", "statistics_grid.csv")
 """Tables that a section of their own shows, or that are too long to be read."""
@@ -71,6 +82,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "overshooters.gpkg": "Overshooters",
     "overlap.gpkg": "Overlap",
     "contours.gpkg": "Isolines",
+    "change.gpkg": "Significant changes",
 }
 
 
@@ -139,7 +151,7 @@ def collect(sources: ReportSources, title: str, *, max_bytes: int, progress: Pro
     quick = None
     if plan is None and predict is not None and predict.mapped:
         quick = _quick_plan(contents, predict, progress)
-    jobs = _raster_jobs(plan, predict)
+    jobs = _raster_jobs(plan, predict, sources.comparison)
     if len(jobs) > _MOST_LAYERS:
         contents.warnings.append(
             f"The map shows {_MOST_LAYERS} of {len(jobs)} rasters; the others are in the folders."
@@ -162,8 +174,12 @@ def collect(sources: ReportSources, title: str, *, max_bytes: int, progress: Pro
     contents.summary = summary_lines(sources, statistics, errors)
     contents.warnings += _warnings(sources)
     contents.provenance = _provenance(sources)
-    if plan is not None:
-        contents.not_made = plan.index.get("not_made", {})
+    contents.not_made = {
+        name: str(reason)
+        for source in (sources.comparison, plan)
+        if source is not None
+        for name, reason in source.index.get("not_made", {}).items()
+    }
     return contents
 
 
@@ -180,7 +196,9 @@ def _quick_plan(contents: Contents, predict: PredictSource, progress: Progress) 
 
 
 def _raster_jobs(
-    plan: PlanSource | None, predict: PredictSource | None
+    plan: PlanSource | None,
+    predict: PredictSource | None,
+    comparison: ComparisonSource | None,
 ) -> list[tuple[Path, str, str]]:
     """List the rasters of the map: path, title and group, the most important first."""
     jobs = []
@@ -189,6 +207,12 @@ def _raster_jobs(
         order = {name: place for place, name in enumerate(_FIRST_RASTERS)}
         rasters.sort(key=lambda path: order.get(path.name, len(order)))
         jobs += [(path, _title(path), "Plan") for path in rasters]
+    if comparison is not None:
+        for ending, what in _COMPARISON_LAYERS:
+            for path in comparison.files(ending):
+                cell = path.name.removesuffix(ending).rstrip("_")
+                title = f"{cell}: {what}" if cell else what[0].upper() + what[1:]
+                jobs.append((path, title, "Comparison"))
     if predict is not None:
         for ending, what in _CELL_LAYERS:
             jobs += [
@@ -270,18 +294,22 @@ def _add_features(contents: Contents) -> None:
     frame, plan = contents.frame, contents.sources.plan
     if frame is None:
         return
+    files: list[Path] = []
     if plan is not None:
-        for name in (*_OTHER_FEATURES, *_SHOWN_FEATURES):
-            path = plan.folder / name
-            if all(path != known for _, known in plan.files(".gpkg")):
-                continue
-            try:
-                layer = feature_layer(path, frame, _title(path), is_shown=name in _SHOWN_FEATURES)
-            except RmGeoError as error:
-                contents.warnings.append(f"{name} is not on the map: {error}")
-                continue
-            if layer is not None:
-                contents.features.append(layer)
+        made = {path.name: path for _, path in plan.files(".gpkg")}
+        files += [made[name] for name in (*_OTHER_FEATURES, *_SHOWN_FEATURES) if name in made]
+    comparison = contents.sources.comparison
+    if comparison is not None:
+        files += comparison.files(_CHANGE_FEATURES)
+    for path in files:
+        shown = path.name in _SHOWN_FEATURES or (path.name == _CHANGE_FEATURES and plan is None)
+        try:
+            layer = feature_layer(path, frame, _title(path), is_shown=shown)
+        except RmGeoError as error:
+            contents.warnings.append(f"{path.name} is not on the map: {error}")
+            continue
+        if layer is not None:
+            contents.features.append(layer)
     sites = site_layer(_sites(contents.sources), frame)
     if sites is not None:
         contents.features.append(sites)
@@ -342,6 +370,9 @@ def _add_sections(contents: Contents, quick: QuickPlan | None, errors: Mapping[s
             contents.warnings.append(f"No list of holes: {error}")
     if predict is not None:
         contents.sections.append(cells_section(predict.cells, errors))
+    comparison = contents.sources.comparison
+    if comparison is not None:
+        contents.sections.append(comparison_section(comparison.index, comparison.sides))
     contents.sections += [validation_section(one) for one in contents.sources.validations]
     if plan is not None:
         for product, path in plan.files(".csv"):
@@ -399,6 +430,8 @@ def _warnings(sources: ReportSources) -> list[str]:
         dropped = _tags_of_first(sources.predict).get("measurements_dropped", "0")
         if dropped not in {"", "0"}:
             found.append(f"{int(dropped):,} rows of the measurements were not used.")
+    if sources.comparison is not None:
+        found += [str(text) for text in sources.comparison.index.get("warnings", [])]
     for validation in sources.validations:
         left_out: Mapping[str, str] = validation.get("left_out", {})
         if left_out:
@@ -431,6 +464,10 @@ def _provenance(sources: ReportSources) -> list[tuple[str, list[tuple[str, str]]
             if entry.get("definition")
         ]
         groups.append(("Plan: definitions", definitions))
+    if sources.comparison is not None:
+        index = sources.comparison.index
+        groups.append(("Comparison: settings", list(_flat(index.get("parameters", {})))))
+        groups.append(("Comparison: provenance", list(_flat(index.get("provenance", {})))))
     for validation in sources.validations:
         groups.append(("Validation: settings", list(_flat(validation.get("settings", {})))))
         groups.append(("Validation: provenance", list(_flat(validation.get("provenance", {})))))

@@ -12,6 +12,8 @@ import shapely
 from pyproj import CRS, Transformer
 
 from rm_geo.io.features import FeatureTable, read_features
+from rm_geo.planning.comparison import CHANGE_COLOURS, CHANGE_NAMES
+from rm_geo.products.colormap import hex_of
 from rm_geo.report.map_layers import Frame
 from rm_geo.sites.site import Site
 
@@ -30,6 +32,9 @@ _COLOURS: Final[Mapping[str, str]] = {
     "next_drive": "#0050a0",
     "overlap": "#7b3294",
     "overshooters": "#8c510a",
+}
+_CHANGE_COLOURS: Final[Mapping[str, str]] = {
+    CHANGE_NAMES[value]: hex_of(colour) for value, colour in CHANGE_COLOURS.items()
 }
 _OTHER_COLOUR: Final = "#333333"
 _DECIMALS: Final = 1  # of metres
@@ -257,7 +262,7 @@ def _simplified(shapes: Any) -> Any:  # noqa: ANN401 - an array of geometries
 
 def _title(table: FeatureTable, place: int) -> str:
     """Name a feature."""
-    for name in ("rank", "cell", "class", "name", "value"):
+    for name in ("rank", "change", "cell", "class", "name", "value"):
         if name in table.columns:
             value = plain(table.columns[name][place])
             return str(value) if name != "rank" else f"{table.name.rstrip('s')} {value}"
@@ -276,7 +281,9 @@ def _rows(table: FeatureTable, place: int) -> list[tuple[str, str]]:
 
 
 def _colour(table: FeatureTable, place: int) -> str:
-    """Give the colour of a feature: of its column, else of its layer."""
+    """Give the colour of a feature: of its column or its change, else of its layer."""
+    if "change" in table.columns:
+        return _CHANGE_COLOURS.get(str(table.columns["change"][place]), _OTHER_COLOUR)
     if "colour" in table.columns and isinstance(table.columns["colour"][place], str):
         return str(table.columns["colour"][place])
     return _COLOURS.get(table.name, _OTHER_COLOUR)

@@ -33,7 +33,7 @@ REPORT_NAME: Final = "report.html"
 DEFAULT_MAX_MB: Final = 24.0
 """Size of the pictures in a report, in megabytes."""
 
-_PLAIN_NAMES: Final = frozenset({"plan", "maps", "validation"})
+_PLAIN_NAMES: Final = frozenset({"plan", "maps", "validation", "comparison"})
 _LEAFLET: Final = "xstatic.pkg.leaflet"
 
 
@@ -53,8 +53,8 @@ def write_report(
     Parameters
     ----------
     folders : path-like or sequence of path-like
-        Folders that predict, plan and validate wrote, in any order: at most one plan and one run
-        of predict.
+        Folders that predict, plan, compare and validate wrote, in any order: at most one plan,
+        one run of predict and one comparison.
     output : path-like, optional
         The file; ``report.html`` in the first folder if not given.
     title : str, optional

@@ -1,4 +1,4 @@
-"""What a report is made of: folders of predict, plan and validate."""
+"""What a report is made of: folders of predict, plan, compare and validate."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rm_geo.products.summary import CellResult
 
 PLAN_NAME: Final = "plan.json"
 SUMMARY_NAME: Final = "summary.json"
+COMPARISON_NAME: Final = "comparison.json"
 VALIDATION_NAME: Final = "validation.json"
 
 
@@ -98,6 +99,24 @@ class PredictSource:
 
 
 @dataclass(frozen=True)
+class ComparisonSource:
+    """The index of a comparison of maps, and the folder of its files."""
+
+    folder: Path
+    index: Mapping[str, Any]
+
+    def files(self, ending: str) -> list[Path]:
+        """List the files with an ending that exist."""
+        found = [self.folder / str(name) for name in self.index.get("files", ())]
+        return [path for path in found if path.name.endswith(ending) and path.is_file()]
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Names of the maps that are compared; the difference is the second minus the first."""
+        return str(self.index.get("first", "first")), str(self.index.get("second", "second"))
+
+
+@dataclass(frozen=True)
 class ReportSources:
     """Everything that a report shows.
 
@@ -109,6 +128,8 @@ class ReportSources:
         The first plan.
     predict : PredictSource or None
         The first run of predict.
+    comparison : ComparisonSource or None
+        The first comparison.
     validations : tuple of mapping
         Contents of ``validation.json``.
     newest : datetime
@@ -118,6 +139,7 @@ class ReportSources:
     folders: tuple[Path, ...]
     plan: PlanSource | None
     predict: PredictSource | None
+    comparison: ComparisonSource | None
     validations: tuple[Mapping[str, Any], ...]
     newest: datetime
 
@@ -130,7 +152,8 @@ def read_sources(
     Parameters
     ----------
     folders : path-like or sequence of path-like
-        Folders with ``plan.json``, ``summary.json`` or ``validation.json``, in any order.
+        Folders with ``plan.json``, ``summary.json``, ``comparison.json`` or ``validation.json``,
+        in any order.
 
     Returns
     -------
@@ -139,20 +162,21 @@ def read_sources(
     Raises
     ------
     InputError
-        If a folder is missing or holds no results, a file is damaged, or there are two plans or
-        two runs of predict.
+        If a folder is missing or holds no results, a file is damaged, or there are two plans,
+        two runs of predict or two comparisons.
     """
     given = [folders] if isinstance(folders, (str, os.PathLike)) else list(folders)
     places = list(dict.fromkeys(Path(folder) for folder in given))
     plans: list[PlanSource] = []
     runs: list[PredictSource] = []
+    comparisons: list[ComparisonSource] = []
     validations: list[Mapping[str, Any]] = []
     newest = 0.0
     for folder in places:
         if not folder.is_dir():
             raise InputError(f"There is no folder {folder}.", path=folder)
         found = 0
-        for name in (PLAN_NAME, SUMMARY_NAME, VALIDATION_NAME):
+        for name in (PLAN_NAME, SUMMARY_NAME, COMPARISON_NAME, VALIDATION_NAME):
             path = folder / name
             if not path.is_file():
                 continue
@@ -163,16 +187,22 @@ def read_sources(
                 plans.append(PlanSource(folder, content))
             elif name == SUMMARY_NAME:
                 runs.append(PredictSource(folder, _cells(content, path)))
+            elif name == COMPARISON_NAME:
+                comparisons.append(ComparisonSource(folder, _with_statistics(content, path)))
             else:
                 validations.append(content)
         if not found:
             raise InputError(
                 f"{folder} holds no results: neither {PLAN_NAME} nor {SUMMARY_NAME} nor "
-                f"{VALIDATION_NAME}.",
-                hint="Name a folder that 'rm-geo predict', 'plan' or 'validate' wrote.",
+                f"{COMPARISON_NAME} nor {VALIDATION_NAME}.",
+                hint="Name a folder that 'rm-geo predict', 'plan', 'compare' or 'validate' wrote.",
                 path=folder,
             )
-    for several, what in ((plans, "plans"), (runs, "runs of predict")):
+    for several, what in (
+        (plans, "plans"),
+        (runs, "runs of predict"),
+        (comparisons, "comparisons"),
+    ):
         if len(several) > 1:
             raise InputError(
                 f"The folders hold {len(several)} {what}.",
@@ -182,6 +212,7 @@ def read_sources(
         tuple(places),
         plans[0] if plans else None,
         runs[0] if runs else None,
+        comparisons[0] if comparisons else None,
         tuple(validations),
         datetime.fromtimestamp(newest, timezone.utc),
     )
@@ -199,6 +230,14 @@ def _read_json(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is not an index of results.", path=path)
+    return content
+
+
+def _with_statistics(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Check that an index is that of a comparison."""
+    cells = content.get("cells")
+    if not isinstance(cells, Mapping) or not isinstance(content.get("all"), Mapping):
+        raise InputError(f"{path} is not the index of a comparison.", path=path)
     return content
 
 

@@ -44,6 +44,7 @@ def summary_lines(
         ("Holes", _holes(sources, statistics)),
         ("Overlap", _overlap(sources, statistics.get("overlap", {}))),
         ("SINR", _sinr(statistics)),
+        ("Comparison", _comparison(sources)),
         ("Drive next", _next_drive(statistics.get("next_drive", {}))),
         ("Accuracy", _accuracy(sources, errors)),
         ("Data", _data(sources)),
@@ -153,6 +154,30 @@ def _sinr(statistics: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [f"{percent(below[limit])} below {limit}" for limit in _SINR_LIMITS if limit in below]
     load = f" at {percent(found['load'])} load" if found.get("load") is not None else ""
     return f"mean {found['mean_db']:.1f} dB{load}" + (f"; {', '.join(parts)}" if parts else "")
+
+
+def _comparison(sources: ReportSources) -> str:
+    """Mean difference of two maps, and what became of the coverage."""
+    if sources.comparison is None:
+        return ""
+    found: Mapping[str, Any] = sources.comparison.index["all"]
+    if found.get("bias_db") is None:
+        return ""
+    first, second = sources.comparison.sides
+    text = f"{second} minus {first}: {found['bias_db']:+.1f} dB, RMSE {found['rmse_db']:.1f} dB"
+    coverage: Mapping[str, Any] = found.get("coverage", {})
+    if coverage:
+        text += (
+            f"; at {coverage['threshold_dbm']:g} dBm {percent(coverage['first_share'])} and "
+            f"{percent(coverage['second_share'])} are covered"
+        )
+    changes: Mapping[str, Any] = found.get("changes", {})
+    if changes:
+        text += (
+            f"; significantly lower on {percent(changes['share_lower'])}, higher on "
+            f"{percent(changes['share_higher'])} (by chance {percent(changes['share_by_chance'])})"
+        )
+    return text
 
 
 def _next_drive(found: Mapping[str, Any]) -> str:

@@ -361,6 +361,72 @@ def holes_table(rows: Sequence[Mapping[str, Any]], total: int) -> Table:
     return Table(made.columns, made.rows, total, made.numeric)
 
 
+def comparison_section(index: Mapping[str, Any], sides: tuple[str, str]) -> Section:
+    """Show how two maps differ, for each cell and for all of them.
+
+    Parameters
+    ----------
+    index : mapping
+        Content of ``comparison.json``.
+    sides : tuple of (str, str)
+        Names of the first and the second map.
+
+    Returns
+    -------
+    Section
+    """
+    found: dict[str, Mapping[str, Any]] = dict(index["cells"])
+    if len(found) > 1:
+        found["all cells"] = index["all"]
+    differences, covered = [], []
+    threshold = None
+    for cell, own in found.items():
+        within = next((own[name] for name in own if name.startswith("share_within_")), None)
+        changes: Mapping[str, Any] = own.get("changes", {})
+        differences.append(
+            [
+                cell,
+                own.get("area_km2"),
+                *(_round(own.get(name), 2) for name in ("bias_db", "rmse_db", "p5_db", "p95_db")),
+                _round(own.get("correlation"), 3),
+                percent(within),
+                *(
+                    percent(changes[name]) if name in changes else None
+                    for name in ("share_lower", "share_higher", "share_by_chance")
+                ),
+            ]
+        )
+        coverage: Mapping[str, Any] = own.get("coverage", {})
+        threshold = coverage.get("threshold_dbm", threshold)
+        covered.append(
+            [
+                cell,
+                *(percent(coverage.get(name)) for name in ("first_share", "second_share")),
+                *(_round(coverage.get(name), 4) for name in ("gained_km2", "lost_km2")),
+            ]
+        )
+    limit = index.get("parameters", {}).get("within_db", 6.0)
+    columns = [
+        "cell",
+        "area in km²",
+        "mean in dB",
+        "RMSE in dB",
+        "5 % in dB",
+        "95 % in dB",
+        "correlation",
+        f"within {limit:g} dB",
+        "significantly lower",
+        "higher",
+        "by chance",
+    ]
+    tables = [("Difference", Table.of(columns, differences))]
+    if threshold is not None:
+        names = ["cell", "covered: first", "second", "gained in km²", "lost in km²"]
+        tables.append((f"Coverage at {threshold:g} dBm", Table.of(names, covered)))
+    text = f"The second map, {sides[1]}, minus the first, {sides[0]}."
+    return Section("Comparison", text, tables=tuple(tables))
+
+
 def validation_section(validation: Mapping[str, Any]) -> Section:
     """Show errors at held-out places.
 
@@ -389,6 +455,14 @@ def validation_section(validation: Mapping[str, Any]) -> Section:
         where = f"Blocks of {size} m held out" if size not in {"", "0"} else "Held-out drives"
         rows = [_score_row(score) for score in scores]
         tables.append((f"{where}, {scores[0].get('points', 0):,} places", Table.of(_SCORES, rows)))
+        tables += [
+            (
+                f"{score['method']}: held-out places by their probability of coverage",
+                Table.of(_SHARES, _coverage_rows(score["coverage"])),
+            )
+            for score in scores
+            if score.get("coverage")
+        ]
         worst = max(*(score["rmse_db"] for score in scores), 1e-9)
         bars += [
             Bar(
@@ -410,6 +484,21 @@ def validation_section(validation: Mapping[str, Any]) -> Section:
             text += f", {floor['between_passes_db']:.1f} dB between two passes"
         text += "."
     return Section("Hold-out errors", text, tuple(bars), tables=tuple(tables))
+
+
+_SHARES: Final = ("probability of coverage", "places", "covered")
+
+
+def _coverage_rows(shares: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Give the rows of the calibration of the probability of coverage."""
+    return [
+        [
+            f"{share['lowest']:.1f} to {share['highest']:.1f}",
+            int(share["places"]),
+            percent(share["covered"]),
+        ]
+        for share in shares
+    ]
 
 
 _SCORES: Final = (

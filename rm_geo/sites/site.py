@@ -54,6 +54,8 @@ class Site:
         Root mean square error of the position; 0 from a site table.
     cell : str or None
         Identity of the cell, as in the measurements.
+    load : float or None
+        Share of the resource elements for data in use, 0..1; None where unknown.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Site:
     frequency_mhz: float | None = None
     uncertainty_m: float = 0.0
     cell: str | None = None
+    load: float | None = None
 
 
 def estimate_position(

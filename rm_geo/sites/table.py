@@ -47,6 +47,7 @@ _AZIMUTH: Final = _role("azimuth", "azimuth|azi|azim|bearing|direction|azimuthde
 _TILT: Final = _role("downtilt", "(?:total)?(?:downtilt|tilt|downtiltdeg|tiltdeg)")
 _BEAMWIDTH: Final = _role("beamwidth", "(?:h|horizontal)?(?:beamwidth|hpbw|beamwidthdeg)")
 _FREQUENCY: Final = _role("frequency", "(?:carrier|dl|centre|center)*(?:frequency|freq)(?:mhz)?")
+_LOAD: Final = _role("load", "(?:dl|prb|rb)*(?:load|utili[sz]ation)")
 _CHANNEL: Final = _role("channel number", "(?:dl)?(?:earfcn|nrarfcn|arfcn)(?:dl)?")
 
 
@@ -68,6 +69,7 @@ _QUANTITIES: Final = {
     "downtilt_deg": _Quantity(_TILT, -90.0, 90.0, 0.0),
     "beamwidth_deg": _Quantity(_BEAMWIDTH, 1.0, 360.0, 65.0),
     "frequency_mhz": _Quantity(_FREQUENCY, 30.0, 300_000.0),
+    "load": _Quantity(_LOAD, 0.0, 1.0),
 }
 
 
@@ -84,8 +86,8 @@ def read_sites(
 
     Columns, by their usual names: the cell (``pci``, ``cell``, ``eci``, ...); longitude and
     latitude, x and y, or a geometry; and where known ``height_m``, ``eirp_dbm`` (per
-    resource element), ``azimuth``, ``downtilt``, ``beamwidth``, and ``frequency_mhz`` or
-    ``earfcn`` (also NR-ARFCN).
+    resource element), ``azimuth``, ``downtilt``, ``beamwidth``, ``frequency_mhz`` or
+    ``earfcn`` (also NR-ARFCN), and ``load`` (share of the resource elements in use, 0..1).
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def read_sites(
     -------
     tuple of Site
         In the order of the file; ``cell`` None where the table names none, and so are EIRP,
-        azimuth and frequency where it does not say.
+        azimuth, frequency and load where it does not say.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def _site(
         beamwidth_deg=row["beamwidth_deg"],
         cell=cells[i],
     )
-    maybe = ("eirp_dbm", "azimuth_deg", "frequency_mhz")
+    maybe = ("eirp_dbm", "azimuth_deg", "frequency_mhz", "load")
     known = {key: row[key] for key in maybe if np.isfinite(row[key])}
     return replace(site, **known)  # type: ignore[arg-type]  # all are float | None
 

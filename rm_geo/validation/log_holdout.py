@@ -34,6 +34,7 @@ from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import Logs, read_logs, requested_cells
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.log_bins import BIN_M, LogBins
+from rm_geo.validation.coverage_calibration import CoverageShare, coverage_shares
 from rm_geo.validation.log_methods import (
     REPORTED,
     Case,
@@ -98,6 +99,9 @@ class LogScore:
     auc, brier : float
         Of the method ``reported`` alone: area under the ROC curve, and mean square error of the
         probability, at all held-out visited places.
+    coverage : tuple of CoverageShare
+        Calibration of the probability of coverage, of methods with deviations; empty without
+        thresholds.
 
     Examples
     --------
@@ -123,6 +127,7 @@ class LogScore:
     rmse_by_distance_db: Mapping[str, float] = field(default_factory=dict)
     auc: float = float("nan")
     brier: float = float("nan")
+    coverage: tuple[CoverageShare, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,8 @@ class LogValidation:
         Spread of repeated passes: no map can be better.
     left_out : dict of str to str
         Cells that were not judged, and why.
+    settings : mapping of str to object
+        How the scores were measured: the arguments of :func:`validate`.
     sources : tuple of Path
         Files of the measurements; empty if they came from memory.
     places : tuple of HeldOutPlaces
@@ -187,6 +194,7 @@ class LogValidation:
     scores: tuple[LogScore, ...]
     floor: NoiseFloor
     left_out: Mapping[str, str]
+    settings: Mapping[str, object] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
     places: tuple[HeldOutPlaces, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -216,6 +224,7 @@ def validate(
     top: int | None = 6,
     folds: int = 5,
     seed: int = 0,
+    thresholds_dbm: Sequence[float] = (),
     evidence: Evidence | None = None,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
@@ -248,6 +257,9 @@ def validate(
         Parts, each of which is held out once.
     seed : int
         Seed of the order of the blocks and of the bootstrap.
+    thresholds_dbm : sequence of float
+        Levels at which a place is covered: the probability of coverage is compared with the share
+        of the held-out places that are, over all of these levels.
     evidence : callable, optional
         Whether the second cell may be used for the first, by their names.
     options : PredictOptions, optional
@@ -292,6 +304,9 @@ def validate(
         raise UsageError("Name at least one method, in a list.", parameter="methods")
     chosen = PredictOptions() if options is None else options
     require_used(chosen, names)
+    thresholds = tuple(float(level) for level in thresholds_dbm)
+    if not all(np.isfinite(thresholds)):
+        raise UsageError("Thresholds must be levels in dBm.", parameter="thresholds_dbm")
     log, _ = read_logs(measurements, chosen, listener)
     provenance = describe_inputs(log.inputs)
     if by != "blocks" and log.time is None:
@@ -326,7 +341,7 @@ def validate(
             listener.advance(folds * len(judged))
             continue
         errors = _hold_out(parts, grouped, predictors, judged, support, evidence, listener)
-        scores += _scores(errors, list(predictors), size, seed)
+        scores += _scores(errors, list(predictors), size, seed, thresholds)
         places += _places(errors, size, grouped.crs)
         if REPORTED in names:
             scores += _reported_scores(parts, judged, size)
@@ -341,8 +356,19 @@ def validate(
         left_out[cell] = "too few readings outside of the held-out blocks"
     for cell, reason in left_out.items():
         listener.log(f"Cell {cell} is left out: {reason}.")
+    settings = {
+        "block_m": [float(size) for size in sizes] if by == "blocks" else [],
+        "hold_out": hold_out,
+        "by": by,
+        "support": support,
+        "folds": folds,
+        "seed": seed,
+        "thresholds_dbm": list(thresholds),
+    }
     floor = noise_floor(grouped)
-    return LogValidation(tuple(scores), floor, left_out, log.sources, tuple(places), provenance)
+    return LogValidation(
+        tuple(scores), floor, left_out, settings, provenance, log.sources, tuple(places)
+    )
 
 
 @dataclass(frozen=True)
@@ -638,7 +664,11 @@ def _places(errors: Mapping[str, _Errors], block_m: float, crs: CRS) -> list[Hel
 
 
 def _scores(
-    errors: Mapping[str, _Errors], methods: Sequence[str], block_m: float, seed: int
+    errors: Mapping[str, _Errors],
+    methods: Sequence[str],
+    block_m: float,
+    seed: int,
+    thresholds_dbm: Sequence[float],
 ) -> Iterator[LogScore]:
     """Score all methods: all cells together, then cell by cell."""
     if not errors:
@@ -653,7 +683,12 @@ def _scores(
         )
         squares = {name: (found.level_dbm[name] - found.truth_dbm)[common] ** 2 for name in methods}
         for name in methods:
-            yield _score(found, name, cell, block_m, common, squares, seed)
+            score = _score(found, name, cell, block_m, common, squares, seed)
+            if thresholds_dbm and name in found.std_db:
+                level, std = found.level_dbm[name][common], found.std_db[name][common]
+                shares = coverage_shares(level, std, found.truth_dbm[common], thresholds_dbm)
+                score = replace(score, coverage=shares)
+            yield score
 
 
 def _score(

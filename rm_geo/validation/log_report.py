@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rm_geo._util.atomic import replacing
 from rm_geo.io.provenance import describe_software
@@ -15,8 +14,11 @@ from rm_geo.validation.log_holdout import LogScore, LogValidation
 from rm_geo.validation.log_methods import REPORTED
 from rm_geo.validation.tables import write_csv
 
+TABLE_NAME: Final = "validation.csv"
+INDEX_NAME: Final = "validation.json"
 
-def write_validation(folder: Path, result: LogValidation, settings: Mapping[str, Any]) -> None:
+
+def write_validation(folder: Path, result: LogValidation) -> None:
     """Write ``validation.json`` and ``validation.csv``.
 
     Parameters
@@ -25,8 +27,6 @@ def write_validation(folder: Path, result: LogValidation, settings: Mapping[str,
         Existing folder.
     result : LogValidation
         The scores.
-    settings : mapping
-        How they were measured.
 
     Raises
     ------
@@ -37,6 +37,8 @@ def write_validation(folder: Path, result: LogValidation, settings: Mapping[str,
     for score in result.scores:
         tables = methods.setdefault(score.method, {})
         entry = {key: _finite(value) for key, value in asdict(score).items()}
+        if not score.coverage:
+            del entry["coverage"]
         key = f"{score.block_m:g}"
         if score.cell == "all":
             tables.setdefault("pooled", entry)
@@ -48,12 +50,12 @@ def write_validation(folder: Path, result: LogValidation, settings: Mapping[str,
         "methods": methods,
         "noise_floor": {key: _finite(value) for key, value in asdict(result.floor).items()},
         "left_out": dict(result.left_out),
-        "settings": dict(settings),
+        "settings": dict(result.settings),
         "provenance": describe_software() | dict(result.provenance),
     }
-    with replacing(folder / "validation.json") as part:
+    with replacing(folder / INDEX_NAME) as part:
         part.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-    write_csv(folder / "validation.csv", result.scores)
+    write_csv(folder / TABLE_NAME, result.scores)
 
 
 def table_text(result: LogValidation) -> str:
@@ -89,6 +91,8 @@ def table_text(result: LogValidation) -> str:
             for s in of_size
             if s.cell == "all" and s.method == REPORTED
         ]
+        for score in levels:
+            lines += _coverage_lines(score)
         lines.append("")
     floor = result.floor
     if not math.isnan(floor.within_pass_db):
@@ -102,6 +106,20 @@ def table_text(result: LogValidation) -> str:
     if result.left_out:
         lines.append(f"Left out: {len(result.left_out)} cells with too few places.")
     return "\n".join(lines)
+
+
+def _coverage_lines(score: LogScore) -> list[str]:
+    """Format the calibration of the probability of coverage of a method."""
+    if not score.coverage:
+        return []
+    return [
+        f"{score.method}: places by their probability of coverage, and the share that is covered",
+        *(
+            f"  {share.lowest:.1f} to {share.highest:.1f}{share.places:>9,} places"
+            f"{100 * share.covered:>7.1f} %"
+            for share in score.coverage
+        ),
+    ]
 
 
 def _row(score: LogScore) -> str:

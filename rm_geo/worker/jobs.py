@@ -196,13 +196,12 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
     """Judge methods on held-out measurements, as ``rm-geo validate`` does.
 
     Takes ``measurements``, ``methods`` (names of :func:`rm_geo.validate`), ``folds``, ``block_m``
-    (metres), ``hold_out`` (``target`` or ``all``), ``name`` of the output table, beside which the
-    held-out places are written as ``<table>_held_out.gpkg``, and ``options``
-    of :class:`PredictOptions`, whose ``cells`` are judged, or all if there are none.
+    (metres), ``hold_out`` (``target`` or ``all``), and ``options`` of :class:`PredictOptions`,
+    whose ``cells`` are judged, or all if there are none. Writes what ``rm-geo validate`` writes,
+    and the held-out places as ``validation_held_out.gpkg``.
     """
     from rm_geo.validation.log_holdout import validate as judge
-    from rm_geo.validation.log_report import table_text
-    from rm_geo.validation.tables import write_csv
+    from rm_geo.validation.log_report import INDEX_NAME, TABLE_NAME, table_text, write_validation
     from rm_geo.worker.held_out_layer import write_held_out
 
     options = _predict_options(values)
@@ -226,10 +225,11 @@ def validate(values: Values, folder: Path, progress: Progress) -> dict[str, Any]
         options=options,
         progress=progress,
     )
-    table = folder / require(values, "name", str)
-    write_csv(table, result.scores)
+    write_validation(folder, result)
     return {
-        "vectors": write_held_out(result, folder / f"{table.stem}_held_out.gpkg"),
+        "vectors": write_held_out(result, folder / "validation_held_out.gpkg"),
+        "table": TABLE_NAME,
+        "index": INDEX_NAME,
         "scores": [asdict(score) for score in result.scores],
         "left_out": dict(result.left_out),
         "text": table_text(result).splitlines(),

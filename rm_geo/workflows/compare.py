@@ -38,6 +38,7 @@ from rm_geo.planning.map_set import RadioMapSet, open_radio_map_set
 from rm_geo.planning.outlines import read_reduced, simplification
 from rm_geo.planning.product import RasterLayer
 from rm_geo.planning.settings import OutlineSettings
+from rm_geo.products.layer_style import class_names_tag
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.workflows.result_files import BandRasters, json_value, write_table
@@ -305,6 +306,7 @@ class _Run:
                 "cell": pairing.name,
                 "quantity": layer.band,
                 "units": layer.unit or "1",
+                **class_names_tag(layer.categories),
                 "definition": "second minus first"
                 if layer.unit
                 else f"difference beyond chance at {self._options.confidence:g} confidence",

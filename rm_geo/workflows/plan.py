@@ -41,7 +41,7 @@ from rm_geo.planning.registry import all_products, chosen_products
 from rm_geo.planning.settings import PlanSettings
 from rm_geo.planning.weights import require_population
 from rm_geo.products.colormap import hex_of
-from rm_geo.products.layer_style import CLASS_NAMES_TAG
+from rm_geo.products.layer_style import class_names_tag
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.sites.site import Site
 from rm_geo.workflows.result_files import BandRasters, json_value, write_table
@@ -537,7 +537,6 @@ class _Run:
 
     def _tags(self, product: Product, layer: RasterLayer) -> dict[str, str]:
         """Give the provenance of a raster."""
-        names = {str(value): name for value, name in layer.categories.items()}
         return {
             **self.context.metadata,
             "planning_product": product.name,
@@ -546,7 +545,7 @@ class _Run:
             "definition": product.definition.replace("`", ""),
             "cells": str(len(self.context.maps.cells)),
             "preset": self.context.settings.preset,
-            **({CLASS_NAMES_TAG: json.dumps(names, ensure_ascii=False)} if names else {}),
+            **class_names_tag(layer.categories),
         }
 
     def _derive(self, product: Product) -> None:
@@ -766,5 +765,6 @@ def _describe_cell(cell: CellMap) -> dict[str, Any]:
             "azimuth_deg": site.azimuth_deg,
             "beamwidth_deg": site.beamwidth_deg,
             "uncertainty_m": site.uncertainty_m,
+            "load": site.load,
         },
     }

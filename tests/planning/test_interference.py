@@ -14,6 +14,7 @@ from rm_geo.planning.product import PlanContext
 from rm_geo.planning.ranking import rank_cells
 from rm_geo.planning.settings import InterferenceSettings, PlanSettings
 from rm_geo.products.radio_map import RadioMap
+from rm_geo.sites.site import Site
 
 (PRODUCT,) = PRODUCTS
 LEVELS = hnp.arrays(
@@ -168,6 +169,18 @@ def test_the_product_in_bands_is_that_of_the_whole_maps():
     below = result.statistics["share_of_sinr_below"]["0 dB"]
     assert below == pytest.approx(float((whole.sinr_db < 0).mean()))
     assert result.warnings == ()
+
+
+def test_a_load_in_the_site_table_is_that_of_the_cell():
+    cells = [cell("a", 1300, 0), cell("b", 1300, 1), cell("c", 1300, 2)]
+    sites = [Site(500_100.0, 4_999_900.0, cell="a", load=0.2), Site(0.0, 0.0, cell="b")]
+    rasters, result = streamed(RadioMapSet.of(cells, sites=sites), load=0.7)
+    levels = np.stack([one.radio_map.rsrp_dbm for one in cells])
+    whole = interference(levels, strongest(levels), [0, 0, 0], load=[0.2, 0.7, 0.7])
+    np.testing.assert_array_equal(rasters["sinr.tif"], whole.sinr_db)
+    np.testing.assert_array_equal(rasters["rsrq.tif"], whole.rsrq_db)
+    assert result.statistics["cells_with_own_load"] == 1
+    assert result.statistics["load"] == pytest.approx((0.2 + 0.7 + 0.7) / 3)
 
 
 def test_cells_without_a_carrier_are_left_out_and_named():

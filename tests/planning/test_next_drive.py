@@ -270,7 +270,9 @@ def test_range_and_noise_are_those_of_the_maps_unless_they_are_set():
     h = np.array([4.0, 12.0, 25.0, 50.0, 90.0, 150.0])
     std = np.sqrt(1.0 + 25.0 * (1.0 - np.exp(-2.0 * h / 120.0)))
     tags = {
-        "std_by_distance": ", ".join(f"{m:.0f} m {db:.1f} dB" for m, db in zip(h, std)),
+        "std_by_distance": ", ".join(
+            f"{m:.0f} m {db:.1f} dB" for m, db in zip(h, std, strict=True)
+        ),
         "noise_db": "3.50",
     }
     flat = {"std_by_distance": "4 m 3.0 dB, 12 m 3.0 dB, 25 m 3.0 dB, 50 m 3.0 dB"}

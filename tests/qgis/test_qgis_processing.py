@@ -392,6 +392,7 @@ def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
         INPUT=tmp_path / "sparse.gpkg",
         POINTS=tmp_path / "points.gpkg",
         OUTPUT=table,
+        FOLDER=tmp_path / "folder ü",
         FOLDS=3,
         METHODS="nearest,knn,joint",
         BLOCK=20,
@@ -413,6 +414,10 @@ def test_methods_are_validated_on_held_out_blocks(qgis, data, tmp_path):
     assert np.allclose(points.error_db, error, atol=0.02)
     assert np.sqrt((points.error_db**2).mean()) == pytest.approx(results["RMSE"], abs=0.5)
     assert [path.name for path in table.parent.iterdir()] == ["errors.csv"]
+    page = qgis.run(
+        "rm_geo:report", VALIDATION=tmp_path / "folder ü", OUTPUT=tmp_path / "report.html"
+    )
+    assert "Blocks of 20 m held out" in Path(page["results"]["OUTPUT"]).read_text("utf-8")
 
 
 def test_the_environment_is_checked(qgis):

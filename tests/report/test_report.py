@@ -28,6 +28,7 @@ from rm_geo.report.page import write_report
 from rm_geo.report.sources import read_sources
 from rm_geo.report.tables import Table, coverage_section
 from rm_geo.sites.site import Site
+from rm_geo.workflows.compare import compare
 from tests.support.browser import open_browser
 
 GRID = Grid.create(500_000.0, 5_400_000.0, (120, 200), 2.0, 32633)
@@ -419,6 +420,43 @@ class TestMap:
         assert shapes[1].centroid.distance(shapely.Point(200, 140)) < 1
 
 
+class TestComparison:
+    @pytest.fixture
+    def comparison(self, tmp_path):
+        """The maps of one cell: 12 dB lower in the west after the change."""
+        after = levels(-80.0)
+        after[:, :60] -= 12.0
+        std = np.full(GRID.shape, 2.0)
+        pair = [RadioMap(GRID, values, std_db=std) for values in (levels(-80.0), after)]
+        compare(*pair, tmp_path / "comparison")
+        return tmp_path / "comparison"
+
+    def test_it_shows_map_areas_and_tables(self, comparison, maps):
+        text = write_report([comparison, maps]).read_text("utf-8")
+        layers = {layer["name"]: layer for layer in page_data(text)["layers"]}
+        assert layers["change.tif"]["title"] == "Significant change"
+        assert [name for _, name in layers["change.tif"]["legend"]] == [
+            "lower",
+            "no significant change",
+            "higher",
+        ]
+        assert layers["difference.tif"]["bounds"] == layers["7_rsrp.tif"]["bounds"]
+        (areas,) = (one for one in page_data(text)["features"] if one["name"] == "changes")
+        assert [area["title"] for area in areas["features"]] == ["lower"]
+        assert areas["features"][0]["colour"] == "#b2182b"
+        shown = Page(text).text
+        assert "Coverage at -110 dBm" in shown
+        assert "significantly lower on 29.7 %, higher on 0 % (by chance 5.0 %)" in shown
+
+    def test_two_comparisons_and_a_damaged_one(self, comparison, tmp_path):
+        shutil.copytree(comparison, tmp_path / "other")
+        with pytest.raises(InputError, match="2 comparisons"):
+            write_report([comparison, tmp_path / "other"])
+        (comparison / "comparison.json").write_text('{"cells": []}')
+        with pytest.raises(InputError, match="not the index of a comparison"):
+            write_report(comparison)
+
+
 class TestBadInput:
     def test_folders_without_results(self, tmp_path, plan, maps):
         with pytest.raises(InputError, match="There is no folder"):
@@ -637,6 +675,14 @@ class TestFlags:
         assert not (out / "report.html").exists()
         chosen = self.run("plan", maps, "-o", out, "--only", "coverage", "--report")
         assert chosen["report"] == str(out / "report.html")
+
+    def test_compare(self, maps, tmp_path):
+        out = tmp_path / "comparison"
+        given = [maps / "7_rsrp.tif", maps / "8_rsrp.tif"]
+        assert self.run("compare", *given, "-o", out, "--report")["report"] == str(
+            out / "report.html"
+        )
+        assert "8_rsrp.tif minus 7_rsrp.tif: -15.0 dB" in (out / "report.html").read_text("utf-8")
 
     def test_validate(self, drive, tmp_path):
         out = tmp_path / "validation"

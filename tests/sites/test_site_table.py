@@ -43,6 +43,15 @@ def test_a_full_table(tmp_path: Path) -> None:
     assert second.frequency_mhz == pytest.approx(3489.42)
 
 
+def test_the_load_is_a_share(tmp_path: Path) -> None:
+    path = table(tmp_path, "pci,lon,lat,PRB utilisation\n40,13.4,52.5,0.35\n7,13.4,52.5,\n")
+    first, second = read_sites(path, target_crs=UTM)
+    assert (first.load, second.load) == (0.35, None)
+    path.write_text(path.read_text().replace("0.35", "35"))
+    with pytest.raises(InputError, match=r"load 35 of cell '40' \(row 1\) .* outside 0\.\.1"):
+        read_sites(path, target_crs=UTM)
+
+
 def test_what_a_table_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     (site,) = read_sites(table(tmp_path, "pci,lon,lat\n40,13.4,52.5\n"), target_crs=UTM)
     assert (site.frequency_mhz, site.eirp_dbm, site.azimuth_deg) == (None, None, None)

@@ -182,7 +182,6 @@ def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_pa
     request = {
         "request": "validate",
         "output": str(tmp_path / "out"),
-        "name": "errors.csv",
         "measurements": str(measurements),
         "methods": ["nearest", "pipeline:idw"],
         "folds": 3,
@@ -192,7 +191,8 @@ def test_validate_judges_every_method_in_every_cell(worker, measurements, tmp_pa
     result = worker.ask(**request)[-1]
     assert result["event"] == "result", result
     names = [Path(path).name for path in result["files"]]
-    assert names == ["errors.csv", "errors_held_out.gpkg"]
+    assert names == ["validation.csv", "validation.json", "validation_held_out.gpkg"]
+    assert [result["table"], result["index"]] == names[:2]
     (points,) = result["vectors"]
     assert points["kind"] == "held_out"
     assert points["features"] > 10
@@ -217,7 +217,6 @@ def test_validate_leaves_out_cells_that_are_too_small(worker, tmp_path):
     result = worker.ask(
         request="validate",
         output=str(tmp_path / "out"),
-        name="errors.csv",
         measurements=str(path),
         methods=["pipeline:idw"],
         block_m=20.0,
