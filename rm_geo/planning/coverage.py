@@ -153,7 +153,8 @@ class _Classes:
                 one.name: float(persons[0, index] / everyone) if everyone else 0.0
                 for index, one in enumerate(self.classes, start=1)
             }
-        return ProductResult(statistics, {"coverage.csv": rows})
+        warnings = () if total else ("No map has a level anywhere: all classes are empty.",)
+        return ProductResult(statistics, {"coverage.csv": rows}, warnings=warnings)
 
     def _row(
         self, name: str, index: int, pixels: Float64Array, persons: Float64Array

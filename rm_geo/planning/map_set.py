@@ -774,8 +774,12 @@ def _notes(cells: Sequence[CellMap], sources: Sequence[_Source]) -> tuple[str, .
     warped = [c.name for c, s in zip(cells, sources, strict=True) if isinstance(s, _Warped)]
     if warped:
         shown = ", ".join(warped[:5]) + (f" and {len(warped) - 5} more" if warped[5:] else "")
-        which = "1 map has" if len(warped) == 1 else f"{len(warped)} maps have"
-        notes.append(f"{which} other pixels than the rest, and were resampled bilinearly: {shown}.")
+        one = len(warped) == 1
+        which = "1 map has" if one else f"{len(warped)} maps have"
+        were = "was" if one else "were"
+        notes.append(
+            f"{which} other pixels than the rest, and {were} resampled bilinearly: {shown}."
+        )
     quantities = sorted({cell.quantity for cell in cells})
     if len(quantities) > 1:
         notes.append(

@@ -367,7 +367,7 @@ def validate(
     }
     floor = noise_floor(grouped)
     return LogValidation(
-        tuple(scores), floor, left_out, settings, provenance, log.sources, tuple(places)
+        tuple(scores), floor, left_out, settings, log.sources, tuple(places), provenance
     )
 
 

@@ -12,12 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from rm_geo._util.atomic import (
-    part_folder,
-    prepare_output_folder,
-    publish_files,
-    replacing,
-)
+from rm_geo._util.atomic import output_folder, part_folder, publish_files, replacing
 from rm_geo._util.locks import output_lock
 from rm_geo.errors import InputError, OutputError
 from rm_geo.io.categories import write_category_names
@@ -155,8 +150,8 @@ def compare(
         listener.log(f"Note: {warning}")
     if output_dir is None:
         return _Run(pairings, chosen, listener).make(warnings)
-    folder = prepare_output_folder(output_dir)
     with (
+        output_folder(output_dir) as folder,
         output_lock(folder / _LOCK, f"a comparison in {folder}"),
         part_folder(folder / INDEX_NAME) as staging,
     ):

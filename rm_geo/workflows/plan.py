@@ -10,12 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rm_geo._util.atomic import (
-    part_folder,
-    prepare_output_folder,
-    publish_files,
-    replacing,
-)
+from rm_geo._util.atomic import output_folder, part_folder, publish_files, replacing
 from rm_geo._util.locks import output_lock
 from rm_geo._util.tempdirs import owned_folder
 from rm_geo.errors import CancelledError, DependencyError, InputError, OutputError, RmGeoError
@@ -173,8 +168,8 @@ def make_plan(
         listener.log(f"Note: {note}")
     if given.population is not None:
         require_population(Path(given.population), map_set.grid)
-    folder = prepare_output_folder(output_dir)
     with (
+        output_folder(output_dir) as folder,
         output_lock(folder / _LOCK, f"a plan in {folder}"),
         part_folder(folder / INDEX_NAME) as staging,
     ):
@@ -194,6 +189,8 @@ def make_plan(
             raise error.known_as(staging, folder) from error
         index = run.index(only)
         _publish(staging, folder, index, partial=bool(only))
+    for warning in index["warnings"][len(map_set.notes) :]:
+        listener.log(f"Note: {warning}")
     for name, reason in index["not_made"].items():
         listener.log(f"Not made: {name}: {reason}")
     return PlanResult(folder, index)
