@@ -53,13 +53,19 @@ _CELL_LAYERS: Final = (
     ("_reported.tif", "probability of being reported"),
     ("_buildings.tif", "buildings"),
 )
-_SHOWN_FEATURES: Final = ("holes.gpkg", "next_drive.gpkg")
+_SHOWN_FEATURES: Final = ("holes.gpkg",)
 _CHANGE_FEATURES: Final = "change.gpkg"
 _COMPARISON_LAYERS: Final = (
     ("difference.tif", "difference, second minus first"),
     ("change.tif", "significant change"),
 )
-_OTHER_FEATURES: Final = ("sectors.gpkg", "overshooters.gpkg", "overlap.gpkg", "contours.gpkg")
+_OTHER_FEATURES: Final = (
+    "sectors.gpkg",
+    "overshooters.gpkg",
+    "overlap.gpkg",
+    "contours.gpkg",
+    "next_drive.gpkg",
+)
 _OWN_TABLES: Final = ("coverage.csv", "best_server.csv", "statistics_grid.csv")
 """Tables that a section of their own shows, or that are too long to be read."""
 _TITLES: Final[Mapping[str, str]] = {

@@ -243,6 +243,28 @@ def test_closing_joins_parts_over_narrow_gaps():
     assert label_holes(missing, grid, close_m=4.0).max() == 1
 
 
+@pytest.mark.skipif(
+    shutil.which("gdal_polygonize.py") is None, reason="GDAL's programs are not there"
+)
+def test_outlines_and_holes_are_those_of_gdal_polygonize(tmp_path):
+    labels = random_labels(5)
+    grid = Grid.create(500_000.0, 5_000_000.0, labels.shape, 5.0, 32633)
+    holes = label_holes(labels == 0, grid, min_area_m2=200.0)
+    for name, numbers in (("classes", labels + 1), ("holes", holes)):
+        raster, file = tmp_path / f"{name}.tif", tmp_path / f"{name}.gpkg"
+        write_raster(raster, numbers.astype(np.uint8), grid, nodata=0)
+        command = ["gdal_polygonize.py", "-q", raster, "-f", "GPKG", file, name, "number"]
+        subprocess.run(command, check=True)
+        read = pyogrio.raw.read(file)
+        geometry, number = shapely.make_valid(shapely.from_wkb(read[2])), read[3][0]
+        ours = outline(numbers, grid)
+        assert set(number) == set(ours)
+        for value, area in ours.items():
+            theirs = shapely.union_all(geometry[number == value])
+            assert theirs.symmetric_difference(area).area == 0.0
+    assert sorted(number) == list(range(1, holes.max() + 1)), "one polygon a hole"
+
+
 @pytest.mark.skipif(shutil.which("gdal_contour") is None, reason="GDAL's programs are not there")
 def test_isolines_are_those_of_gdal(tmp_path):
     from scipy import ndimage
