@@ -64,6 +64,31 @@ def test_deviations_of_the_joint_estimate_hold_nine_of_ten_truths():
     assert 0.8 < score.interval_90 < 0.99
 
 
+def test_of_held_out_places_with_80_to_90_percent_about_85_are_covered():
+    drives = [log(noise_db=2.0, places=400, seed=seed) for seed in (0, 1)]
+    thresholds = [-100.0, -97.0, -94.0, -91.0, -88.0]
+    places = covered = 0.0
+    for drive in drives:
+        options = {"block_m": [50], "thresholds_dbm": thresholds}
+        score = pooled(validate(drive, ["knn", "joint"], **options))["joint"]
+        assert sum(share.places for share in score.coverage) == 5 * score.points
+        (share,) = (share for share in score.coverage if share.lowest == 0.8)
+        places += share.places
+        covered += share.places * share.covered
+    assert places > 300
+    assert 0.78 < covered / places < 0.92
+
+
+def test_calibration_needs_thresholds_and_deviations():
+    drive = log(cells=3, places=120)
+    scores = pooled(validate(drive, ["knn", "joint"], block_m=[50], thresholds_dbm=[-95.0]))
+    assert scores["knn"].coverage == ()
+    assert scores["joint"].coverage
+    assert pooled(validate(drive, ["joint"], block_m=[50]))["joint"].coverage == ()
+    with pytest.raises(UsageError, match="Thresholds must be levels"):
+        validate(drive, ["joint"], thresholds_dbm=[math.nan])
+
+
 def test_scores_are_of_the_places_that_all_methods_estimated(tmp_path):
     grid = Grid.create(500_000, 5_000_050, (100, 600), 1.0, 32633)
     path = tmp_path / "half.tif"
@@ -331,7 +356,8 @@ def write_csv(path, drive):
 
 def test_the_command_writes_json_and_csv(tmp_path):
     write_csv(tmp_path / "log.csv", log())
-    chosen = ["--methods", "knn,joint", "--block", "50,100", "--top", "2", "--quiet"]
+    chosen = ["--methods", "knn,joint", "--block", "50,100", "--top", "2"]
+    chosen += ["--threshold", "-100,-95"]
     source, out = str(tmp_path / "log.csv"), str(tmp_path / "out")
     run = CliRunner().invoke(cli, ["validate", source, "-o", out, *chosen])
     assert run.exit_code == 0, run.output
@@ -342,11 +368,18 @@ def test_the_command_writes_json_and_csv(tmp_path):
     assert set(joint["cells"]) == {"0", "1"}
     assert document["provenance"]["input"] == "log.csv"
     assert document["settings"]["hold_out"] == "target"
+    assert document["settings"]["thresholds_dbm"] == [-100.0, -95.0]
+    shares = joint["pooled_by_block_m"]["50"]["coverage"]
+    assert sum(share["places"] for share in shares) == 2 * joint["pooled"]["points"]
+    assert "coverage" not in document["methods"]["knn"]["pooled"]
+    assert "joint: places by their probability of coverage" in run.output
     with (tmp_path / "out" / "validation.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 2 * 2 * 3
 
 
-@pytest.mark.parametrize("arguments", [["--methods", "kn"], ["--block", "x"], ["--cells", "9"]])
+@pytest.mark.parametrize(
+    "arguments", [["--methods", "kn"], ["--block", "x"], ["--threshold", "x"], ["--cells", "9"]]
+)
 def test_a_refused_command_leaves_no_folder(tmp_path, arguments):
     write_csv(tmp_path / "log.csv", log(cells=1, places=60))
     run = CliRunner().invoke(
