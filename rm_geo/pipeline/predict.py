@@ -296,7 +296,7 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
 def _write_area_buildings(run: CellRun, results: Sequence[CellResult]) -> None:
     """Fuse the building maps of all cells, and say what can be expected of them."""
     target = run.folder / AREA_BUILDINGS
-    if run.buildings is not None and run.buildings.resolve() == target.resolve():
+    if run.buildings is not None and run.buildings.path.resolve() == target.resolve():
         return  # an input stays as it is
     if write_area_buildings(building_files(results, run.folder), target, run.progress.check):
         run.progress.log(f"Buildings of the area: {target.name}; {EXPECTED_QUALITY}.")
