@@ -553,7 +553,8 @@ def _write_others(folder: Path, name: str) -> None:
     (folder / "file").write_text("precious")
     names = (Path(name).name, "files/photo.jpg", "bands.txt", "manifest.txt", "staging/7_rsrp.tif")
     for inside in names:
-        (folder / "folder" / inside).write_text("precious")
+        if not (folder / "folder" / inside).is_dir():
+            (folder / "folder" / inside).write_text("precious")
 
 
 def _damage(victim: Path, files: list[Path], chosen: random.Random) -> str:
@@ -574,7 +575,7 @@ def _damage(victim: Path, files: list[Path], chosen: random.Random) -> str:
     elif how == "other":
         content = bytearray(chosen.choice(files).read_bytes())
     elif how == "twice":
-        content += content
+        content = content + content
     elif how == "deep":
         content = bytearray(b"[" * 100_000)
     victim.write_bytes(bytes(content))
