@@ -114,6 +114,8 @@ def test_a_file_of_options_may_have_short_names_and_paths_beside_it(tmp_path):
         ("reech: 4", "Unknown option 'reech' (in {path})"),
         ("- 4", "{path} is not a mapping"),
         ("a: [", "{path} is not YAML"),
+        ("[" * 2000 + "]" * 2000, "{path} is nested too deeply"),
+        (" " * (1 << 20) + "reach: 4", "{path} is too large"),
     ],
 )
 def test_a_bad_file_of_options_is_named(tmp_path, text, words):

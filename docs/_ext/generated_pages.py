@@ -39,7 +39,6 @@ def write_pages(app: Sphinx, _config: object) -> None:
     _write(folder / "models.md", models_table())
     _write(folder / "rooms.md", rooms_table())
     _write(folder / "plan-products.md", products_table())
-    _write(Path(app.srcdir) / "images" / "architecture.svg", architecture_diagram.drawing())
 
 
 def api_page() -> str:

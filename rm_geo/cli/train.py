@@ -198,7 +198,7 @@ def _recipe(kind: str, config: str | None, chosen: dict[str, Any]) -> dict[str, 
 
 def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
     """Read a recipe from a YAML or JSON file, or return a built-in one."""
-    from rm_geo.errors import ConfigError
+    from rm_geo.io.yaml_file import read_yaml_mapping
     from rm_geo.training.builtin_recipes import builtin_recipe
 
     if config is None:
@@ -206,16 +206,7 @@ def _read_recipe(kind: str, config: str | None) -> dict[str, Any]:
     path = Path(config)
     if not path.suffix and not path.is_file():  # a folder with this name is ignored
         return builtin_recipe(kind, config)
-    import yaml
-
-    try:
-        recipe = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"The recipe {path} cannot be read: {reason}.") from error
-    if not isinstance(recipe, dict):
-        raise ConfigError(f"The recipe {path} is not a mapping of keys to values.")
-    return recipe
+    return dict(read_yaml_mapping(path))
 
 
 def _put(recipe: dict[str, Any], key: str, value: Any) -> None:  # noqa: ANN401 - any YAML value

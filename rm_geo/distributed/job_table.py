@@ -15,6 +15,7 @@ from rm_geo.io.metadata import exists, head_of
 from rm_geo.io.object_store import fetched, local
 from rm_geo.io.paths import Location, file_name
 from rm_geo.io.tables.delimited import SEPARATORS, is_preamble
+from rm_geo.io.yaml_file import parse_yaml
 from rm_geo.options import option_named
 
 _SUFFIXES: Final = (".csv", ".yaml", ".yml")
@@ -201,12 +202,7 @@ def _delimited_rows(text: str, table: Location) -> list[tuple[dict[str, Any], st
 
 def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
     """Rows of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{table} is not YAML: {error}.") from error
+    document: Any = parse_yaml(text, table)
     shared: dict[str, Any] = {}
     if isinstance(document, dict):
         unknown = [key for key in document if key not in {"jobs", "defaults"}]

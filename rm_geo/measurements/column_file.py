@@ -16,6 +16,7 @@ from typing import Final
 
 from rm_geo._util.atomic import replacing
 from rm_geo.errors import ConfigError
+from rm_geo.io.yaml_file import read_yaml_mapping
 
 COLUMN_OPTIONS: Final = (
     "rsrp_column",
@@ -31,7 +32,6 @@ COLUMN_OPTIONS: Final = (
 )
 """Options that a file may set."""
 
-_MOST_BYTES: Final = 1 << 16
 # Roles in a cleaning report, and their options.
 _OF_REPORT: Final = {
     "RSRP": "rsrp_column",
@@ -60,8 +60,10 @@ def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Raises
     ------
+    InputError
+        If it is missing or is not text.
     ConfigError
-        If it cannot be read, or has other keys.
+        If it is not YAML, or has other keys.
 
     Examples
     --------
@@ -72,21 +74,9 @@ def read_column_file(path: str | os.PathLike[str]) -> dict[str, str]:
     ...     read_column_file(path)
     {'rsrp_column': 'Serving RSRP [dBm]'}
     """
-    import yaml
-
     file = Path(path)
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise ConfigError(f"{file} is too large for a file of column names.", path=file)
-        values = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise ConfigError(
-            f"{file} cannot be read as a file of column names: {reason}.",
-            hint="Write one with 'rm-geo inspect --save-columns'.",
-            path=file,
-        ) from error
-    if not isinstance(values, dict) or not values:
+    values = read_yaml_mapping(file)
+    if not values:
         raise ConfigError(
             f"{file} has no column names.",
             hint=f"It may have {', '.join(COLUMN_OPTIONS)}.",

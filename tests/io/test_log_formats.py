@@ -272,7 +272,7 @@ def test_a_file_of_column_names(tmp_path):
     with pytest.raises(ConfigError, match="not an option of a column"):
         read_selected(log, PredictOptions(columns=str(names)))
     names.write_text("a: [")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is not YAML"):
         read_selected(log, PredictOptions(columns=str(names)))
 
 
