@@ -21,7 +21,7 @@ from rm_geo.evaluation.cases import Sampling, scene_cases, select_maps, select_s
 from rm_geo.evaluation.simulated import run_protocol
 from rm_geo.units import GAIN_SPAN_DB, unit_to_gain
 from rm_geo.validation.corrected_estimator import AssimilatedEstimator
-from rm_geo.validation.pipeline_estimator import IdwBaselineEstimator, PipelineEstimator
+from rm_geo.validation.pipeline_estimator import ClassicalBaselineEstimator, PipelineEstimator
 from rm_geo.validation.tables import markdown_table
 
 SIDE = 32
@@ -263,7 +263,7 @@ class TestProtocol:
             return Sage(all_cases(dataset, [UNIFORM]), error_db=error_db)
 
         methods = {
-            "idw-baseline": IdwBaselineEstimator(),
+            "classical-baseline": ClassicalBaselineEstimator(),
             "right": PipelineEstimator(oracle()),
             "shifted": PipelineEstimator(oracle(error_db=6.0)),
         }
@@ -280,7 +280,7 @@ class TestProtocol:
             transmitter_rc=np.full((1, 2), np.nan, np.float32),
             intercept_dbm=np.full(1, np.nan, np.float32),
         )
-        for estimator in (IdwBaselineEstimator(), PipelineEstimator(get_method("nearest"))):
+        for estimator in (ClassicalBaselineEstimator(), PipelineEstimator(get_method("nearest"))):
             assert np.isnan(estimator.estimate(nothing).rsrp_dbm).all()
 
     def test_a_sampling_that_is_named_twice_is_run_once(self, dataset):
@@ -369,7 +369,7 @@ class TestCommand:
         changed = {name for name in scores[1] if scores[1][name] != scores[2][name]}
         assert changed == {"radiocycle", "pipeline:radiocycle+buildings"}
         for methods, option, message in (
-            ("knn,idw-baseline", "symmetries=2", "is a network"),
+            ("knn,classical-baseline", "symmetries=2", "is a network"),
             ("radiocycle", "symmetries=3", "1, 2, 4 or 8"),
             ("radiocycle", "neighbors=3", "neighbors"),
             ("radiocycle", "symmetries", "KEY=VALUE"),
@@ -415,8 +415,11 @@ class TestNames:
             (("--methods", " ,"), "names nothing"),
             (("--methods", "knn", "--model", "x"), "is a network"),
             (("--methods", "knn", "--seed", "-1"), "-1"),
-            (("--methods", "idw-baseline+buildings"), "no prefix and no suffix"),
-            (("--methods", "pipeline:idw-baseline,knn", "--seed", "1"), "no prefix and no suffix"),
+            (("--methods", "classical-baseline+buildings"), "no prefix and no suffix"),
+            (
+                ("--methods", "pipeline:classical-baseline,knn", "--seed", "1"),
+                "no prefix and no suffix",
+            ),
             (("--methods", "radiocycle", "-O", "device=cpu"), "--device"),
             (("--methods", "knn", "--maps", "700-601"), "map numbers"),
         ],

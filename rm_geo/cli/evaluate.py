@@ -274,8 +274,8 @@ def superres(
     default="knn,idw,linear",
     show_default=True,
     help="Names, with commas; NAME+assimilate adds regression kriging, NAME+buildings gives the "
-    "method the buildings, pipeline:NAME runs all steps of 'predict', idw-baseline is the IDW map "
-    "that networks are weighted against.",
+    "method the buildings, pipeline:NAME runs all steps of 'predict', classical-baseline is "
+    "the map that networks are weighted against.",
 )
 @model_option
 @click.option(

@@ -1,4 +1,4 @@
-"""A method and the IDW baseline at blocks of measurements that were held out."""
+"""A method and the classical baseline at blocks of measurements that were held out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rm_geo._types import BoolArray, FloatArray
+from rm_geo.geostat.classical_baseline import BLOCK_PX
 from rm_geo.geostat.covariance import NestedExponentialCovariance, fit_reml
 from rm_geo.geostat.idw import BlockIdw
-from rm_geo.geostat.idw_baseline import BLOCK_PX
 from rm_geo.geostat.kriging import FEW_VALUES, krige_at
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.street_map import StreetMap

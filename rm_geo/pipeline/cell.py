@@ -13,7 +13,7 @@ import numpy as np
 from rm_geo._util.memory import trim_malloc
 from rm_geo.errors import DependencyError, InputError, TooSmallError
 from rm_geo.estimators.base import PointEstimator
-from rm_geo.geostat.idw_baseline import baseline_name
+from rm_geo.geostat.classical_baseline import baseline_name
 from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.map_deviation import MapDeviation

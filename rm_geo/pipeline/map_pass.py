@@ -12,7 +12,7 @@ import numpy as np
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.memory import trim_malloc
-from rm_geo.geostat.idw_baseline import IdwBaseline, fit_idw_baseline
+from rm_geo.geostat.classical_baseline import ClassicalBaseline, fit_classical_baseline
 from rm_geo.geostat.map_deviation import MapDeviation
 from rm_geo.geostat.regression_kriging import (
     RegressionKrigingOptions,
@@ -44,11 +44,11 @@ class MapOptions:
     kriging : RegressionKrigingOptions or None
         Noise of the measurements and limit of their residuals; None for no correction.
     method_weight : MethodWeight
-        Weights of the method and of the IDW baseline; used only with a correction.
+        Weights of the method and of the classical baseline; used only with a correction.
     uncertainty : bool
         Whether to output the standard deviation.
     facts : SiteInfo
-        Position and height of the transmitter, for the IDW baseline.
+        Position and height of the transmitter, for the classical baseline.
     largest_std_db : float
         Limit of the method's own standard deviation: the spread of the levels themselves.
     deviation : MapDeviation, optional
@@ -72,7 +72,7 @@ class _MapPass:
     blended: BlendedCell
     options: MapOptions
     residuals: ResidualField | None
-    idw_baseline: IdwBaseline | None
+    classical_baseline: ClassicalBaseline | None
     distance: MeasuredDistance | None
 
     def on_band(self, band: RowBand) -> CellRows:
@@ -85,8 +85,8 @@ class _MapPass:
             rsrp_dbm = filled_rows(self.sparse, self.blended, rows, in_reach, self.options.reach_m)
             if self.residuals is not None:
                 rsrp_dbm = apply_correction(rsrp_dbm, measured_dbm, self.residuals.on_rows(rows))
-            if self.idw_baseline is not None:
-                baseline_dbm = self.idw_baseline.on_rows(rows, measured_dbm, in_reach)
+            if self.classical_baseline is not None:
+                baseline_dbm = self.classical_baseline.on_rows(rows, measured_dbm, in_reach)
                 distance_px = None if self.distance is None else self.distance.on_rows(rows)
                 rsrp_dbm = combine_rows(
                     rsrp_dbm, baseline_dbm, self.options.method_weight, distance_px
@@ -144,16 +144,16 @@ def map_rows(
     OutputError
         If the disk for temporary files is full.
     """
-    residuals, idw_baseline, distance = None, None, None
+    residuals, classical_baseline, distance = None, None, None
     if options.kriging is not None:
         residuals = _fit_residuals(sparse, blended, options.kriging, options.reach_m)
         check()
         if not options.method_weight.alone:
-            idw_baseline = fit_idw_baseline(sparse, options.kriging, options.facts)
+            classical_baseline = fit_classical_baseline(sparse, options.kriging, options.facts)
             if options.method_weight.limit_px is not None:
                 distance = MeasuredDistance.fit(sparse)
     trim_malloc()
-    map_pass = _MapPass(sparse, blended, options, residuals, idw_baseline, distance)
+    map_pass = _MapPass(sparse, blended, options, residuals, classical_baseline, distance)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-map") as pool:
         waiting: deque[Future[CellRows]] = deque()
         for band in sparse.bands():

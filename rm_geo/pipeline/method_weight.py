@@ -22,8 +22,8 @@ import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo.geostat.block_folds import leave_block_out
+from rm_geo.geostat.classical_baseline import BLOCK_PX
 from rm_geo.geostat.held_out_blocks import HeldOutBlocks
-from rm_geo.geostat.idw_baseline import BLOCK_PX
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.street_map import StreetMap, street_map_helps
 from rm_geo.grid import Tile
@@ -82,7 +82,7 @@ class MethodWeightOptions:
 
 @dataclass(frozen=True)
 class MethodWeight:
-    """Weights of a method and of the IDW baseline in a map.
+    """Weights of a method and of the classical baseline in a map.
 
     Attributes
     ----------

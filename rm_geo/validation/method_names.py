@@ -10,9 +10,9 @@ from rm_geo.estimators.registry import get_method, method_info, require_accepts_
 from rm_geo.validation.corrected_estimator import SUFFIX, AssimilatedEstimator
 from rm_geo.validation.known_buildings import WITH_BUILDINGS
 from rm_geo.validation.pipeline_estimator import (
-    IDW_BASELINE,
+    CLASSICAL_BASELINE,
     PIPELINE_PREFIX,
-    IdwBaselineEstimator,
+    ClassicalBaselineEstimator,
     PipelineEstimator,
 )
 
@@ -26,7 +26,7 @@ def named_estimators(
     ----------
     names : sequence of str
         ``NAME``, ``NAME+assimilate`` or ``pipeline:NAME``, each also as ``NAME+buildings``, or
-        ``idw-baseline``.
+        ``classical-baseline``.
     parameters : mapping
         Parameters of the networks, such as ``model``, ``device`` and ``symmetries``.
     needed : bool
@@ -77,15 +77,15 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
     >>> named_estimator("knn+assimilate", {}).name
     'knn+assimilate'
     """
-    if _method(name) == IDW_BASELINE and name != IDW_BASELINE:
+    if _method(name) == CLASSICAL_BASELINE and name != CLASSICAL_BASELINE:
         raise UsageError(
-            f"There is no {name!r}.", hint=f"{IDW_BASELINE} has no prefix and no suffix."
+            f"There is no {name!r}.", hint=f"{CLASSICAL_BASELINE} has no prefix and no suffix."
         )
     if WITH_BUILDINGS in name:
         name = name.replace(WITH_BUILDINGS, "", 1)
         require_accepts_buildings(_method(name))
-    if name == IDW_BASELINE:
-        return IdwBaselineEstimator()
+    if name == CLASSICAL_BASELINE:
+        return ClassicalBaselineEstimator()
     if name.startswith(PIPELINE_PREFIX):
         return PipelineEstimator(named_estimator(name.removeprefix(PIPELINE_PREFIX), parameters))
     if name.endswith(SUFFIX):
@@ -95,7 +95,7 @@ def named_estimator(name: str, parameters: Mapping[str, object]) -> Estimator:
 
 def _is_network(name: str) -> bool:
     """Check whether a method is a network, which takes parameters."""
-    return _method(name) != IDW_BASELINE and method_info(_method(name)).is_network
+    return _method(name) != CLASSICAL_BASELINE and method_info(_method(name)).is_network
 
 
 def _method(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Steps of ``rm-geo predict`` on single tiles: correction, IDW baseline and method weight."""
+"""Steps of ``rm-geo predict`` on single tiles: correction, classical baseline and method weight."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo.estimators.base import Estimate, TileBatch
-from rm_geo.geostat.idw_baseline import fit_idw_baseline
+from rm_geo.geostat.classical_baseline import fit_classical_baseline
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, regression_krige
 from rm_geo.geostat.street_map import with_path_gains
@@ -24,8 +24,8 @@ from rm_geo.validation.corrected_estimator import CorrectedEstimator
 PIPELINE_PREFIX: Final = "pipeline:"
 """Prefix of a method's name: its map after all steps of ``rm-geo predict``."""
 
-IDW_BASELINE: Final = "idw-baseline"
-"""Name of the IDW baseline as a method."""
+CLASSICAL_BASELINE: Final = "classical-baseline"
+"""Name of the classical baseline as a method."""
 
 _ANY_CRS: Final = 32631
 _BATCH: Final = 4
@@ -68,10 +68,10 @@ class PipelineEstimator(CorrectedEstimator):
         return combine_rows(corrected, baseline_dbm, method_weight, distance_px)
 
 
-class IdwBaselineEstimator:
-    """The IDW baseline, without a network."""
+class ClassicalBaselineEstimator:
+    """The classical baseline, without a network."""
 
-    name = IDW_BASELINE
+    name = CLASSICAL_BASELINE
     maps_buildings = False
     provenance: dict[str, str] = {}  # noqa: RUF012 - no parameters
 
@@ -119,8 +119,8 @@ def _cell(batch: TileBatch, index: int) -> tuple[SparseRaster, SiteInfo]:
 def _baseline_dbm(
     sparse: SparseRaster, facts: SiteInfo, parameters: RegressionKrigingOptions
 ) -> FloatArray:
-    """Map a tile by the IDW baseline, shape (H, W)."""
-    baseline = fit_idw_baseline(sparse, parameters, facts)
+    """Map a tile by the classical baseline, shape (H, W)."""
+    baseline = fit_classical_baseline(sparse, parameters, facts)
     shape = sparse.grid.shape
     everywhere = np.ones(shape, dtype=np.bool_)
     return baseline.on_rows(slice(0, shape[0]), sparse.dense_rsrp_dbm(), everywhere)

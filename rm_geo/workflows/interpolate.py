@@ -43,7 +43,7 @@ def interpolate(
 ) -> RadioMap:
     """Make a radio map of a raster of measurements by one method, in memory.
 
-    This is the method alone: no choice of a site, no combination with an IDW baseline. For
+    This is the method alone: no choice of a site, no combination with a classical baseline. For
     those use :func:`rm_geo.predict` without an output folder.
 
     Parameters

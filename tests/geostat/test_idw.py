@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from rm_geo.geostat import idw
+from rm_geo.geostat.classical_baseline import SmoothMap
 from rm_geo.geostat.idw import BlockIdw
-from rm_geo.geostat.idw_baseline import SmoothMap
 from rm_geo.grid import Grid
 from rm_geo.raster.points import Points
 from rm_geo.raster.sparse import SparseRaster

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rm_geo.geostat import path_loss_trend
-from rm_geo.geostat.idw_baseline import SmoothMap
+from rm_geo.geostat.classical_baseline import SmoothMap
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.grid import Grid
 from rm_geo.networks import features

@@ -9,7 +9,7 @@ from shapely.geometry import box
 from rm_geo.buildings.mask import Outlines
 from rm_geo.estimators.base import Estimate
 from rm_geo.geostat.block_folds import leave_block_out
-from rm_geo.geostat.idw_baseline import SmoothMap, fit_idw_baseline
+from rm_geo.geostat.classical_baseline import SmoothMap, fit_classical_baseline
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
 from rm_geo.geostat.street_map import StreetMap
 from rm_geo.grid import Grid
@@ -68,7 +68,7 @@ def mix(method_dbm, observed_dbm, weight):
     if weight.alone:
         return method_dbm
     grid = Grid.create(0.0, 0.0, method_dbm.shape, 1.0, 32631)
-    baseline = fit_idw_baseline(
+    baseline = fit_classical_baseline(
         SparseRaster.from_levels(grid, observed_dbm), RegressionKrigingOptions(), SiteInfo()
     )
     rows, everywhere = slice(0, len(method_dbm)), np.ones(method_dbm.shape, dtype=np.bool_)

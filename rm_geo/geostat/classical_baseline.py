@@ -1,10 +1,10 @@
-"""A map of a whole cell by inverse distance weighting, evaluated a band of rows at a time.
+"""The classical map that a network's estimates are stacked with, a band of rows at a time.
 
-The measurements, or their residuals from a path-loss trend, are averaged over blocks of 4 x 4
-pixels and interpolated between these; the residuals at the measured pixels are kriged back.
-A network's estimates are stacked with this baseline. Where measurements are few, half of the
-interpolation is kriging: the two methods err in different places, and their mean errs less than
-either. Unless a twentieth of all pixels is measured, the street ensemble takes the place of both.
+It is the street ensemble unless a twentieth of all pixels is measured. Else the measurements, or
+their residuals from a path-loss trend, are averaged over blocks of 4 x 4 pixels and interpolated
+between these by inverse distance weighting. Where measurements are few, half of the interpolation
+is kriging: the two methods err in different places, and their mean errs less than either. The
+residuals at the measured pixels are kriged back.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class SmoothMap:
 
 
 @dataclass(frozen=True)
-class IdwBaseline:
+class ClassicalBaseline:
     """The smooth map, and the residuals of the measurements from it.
 
     Attributes
@@ -149,11 +149,11 @@ class IdwBaseline:
         return apply_correction(smooth_dbm, observed_dbm, self.residuals.on_rows(rows))
 
 
-def fit_idw_baseline(
+def fit_classical_baseline(
     sparse: SparseRaster,
     parameters: RegressionKrigingOptions,
     facts: SiteInfo,
-) -> IdwBaseline:
+) -> ClassicalBaseline:
     """Interpolate the measurements of a cell.
 
     Parameters
@@ -167,7 +167,7 @@ def fit_idw_baseline(
 
     Returns
     -------
-    IdwBaseline
+    ClassicalBaseline
 
     Raises
     ------
@@ -182,7 +182,7 @@ def fit_idw_baseline(
         return band.value - band.from_dense(smooth.on_rows(band.rows, observed))
 
     residuals = sparse.points_with(sparse.map_bands(residuals_db))
-    return IdwBaseline(smooth, fit_residuals(residuals, sparse.grid.shape, parameters))
+    return ClassicalBaseline(smooth, fit_residuals(residuals, sparse.grid.shape, parameters))
 
 
 def baseline_name(sparse: SparseRaster, facts: SiteInfo) -> str:
