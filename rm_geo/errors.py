@@ -9,15 +9,17 @@ an option stays as it is, so that file names need no escaping.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Mapping
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
 
 PathText: TypeAlias = str | os.PathLike[str]
 """A path, or the address of a file as text."""
 
 _Error = TypeVar("_Error", bound="RmGeoError")
+_Reader = TypeVar("_Reader", bound=Callable[..., Any])
 _TOKEN: Final = re.compile(r"`([^`\n]+)`")
 
 
@@ -119,7 +121,7 @@ class RmGeoError(Exception):
         Returns
         -------
         RmGeoError
-            An error of the same class, with ``path`` set if the message names the file.
+            An error of the same class, with ``path`` set if it is about the file.
 
         Examples
         --------
@@ -127,7 +129,7 @@ class RmGeoError(Exception):
         's3://b/a.csv is empty.'
         """
         names = {str(hidden): str(known)}
-        is_named = str(hidden) in self.message
+        is_named = str(hidden) in self.message or str(hidden) == str(self.path)
         return type(self)(
             with_known_paths(self.message, names),
             hint=self.hint and with_known_paths(self.hint, names),
@@ -137,6 +139,43 @@ class RmGeoError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message} {self.hint}"
+
+
+def about_its_file(read: _Reader) -> _Reader:
+    """Decorate a reader: errors about its input that name no file are about its first argument.
+
+    Parameters
+    ----------
+    read : callable
+        Its first parameter is a path, named ``path``.
+
+    Returns
+    -------
+    callable
+        The reader.
+
+    Examples
+    --------
+    >>> @about_its_file
+    ... def read(path):
+    ...     raise InputError("There are no rows.")
+    >>> try:
+    ...     read("a.csv")
+    ... except InputError as error:
+    ...     print(error.path)
+    a.csv
+    """
+
+    @functools.wraps(read)
+    def naming(*args: object, **options: object) -> object:
+        try:
+            return read(*args, **options)
+        except InputError as error:
+            if error.path is None:
+                error.path = cast("PathText", args[0] if args else options["path"])
+            raise
+
+    return cast("_Reader", naming)
 
 
 class UsageError(RmGeoError):

@@ -15,7 +15,7 @@ from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from rm_geo._types import FloatArray
-from rm_geo.errors import CrsError, InputError, UsageError
+from rm_geo.errors import CrsError, InputError, UsageError, about_its_file
 from rm_geo.grid import CrsLike, Grid
 from rm_geo.io.crs import CoordinateStats, parse_crs
 from rm_geo.io.crs_choice import CrsChoice
@@ -63,6 +63,7 @@ class Buildings:
         return float(west), float(south), float(east), float(north)
 
 
+@about_its_file
 def read_buildings(
     path: str | os.PathLike[str],
     *,
@@ -188,6 +189,7 @@ def _require_one_layer(source: Path, layer: str | None) -> None:
         raise InputError(
             f"{source} has {len(names)} layers: {', '.join(names)}.",
             hint="Say which holds the buildings (`buildings_layer`, or `layer` of 'simulate').",
+            parameter="buildings_layer",
             path=source,
         )
 
@@ -200,11 +202,14 @@ def _heights(
 
     if column is not None and column not in frame:
         raise UsageError(
-            f"{source} has no column {column!r}.", hint="See `height_column`.", path=source
+            f"{source} has no column {column!r}.",
+            hint="See `height_column`.",
+            parameter="height_column",
+            path=source,
         )
     found = column or next((name for name in DEFAULT_HEIGHT_COLUMNS if name in frame), None)
     if not (default_m > 0.0 and math.isfinite(default_m)):
-        raise UsageError("The height of buildings must be above 0 m.")
+        raise UsageError("The height of buildings must be above 0 m.", parameter="default_height_m")
     if found is None:
         return np.full(len(frame[next(iter(frame))]), default_m, dtype=np.float32)
     values = pandas.to_numeric(pandas.Series(list(frame[found])), errors="coerce").to_numpy(float)

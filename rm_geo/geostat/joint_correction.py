@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 from rm_geo._types import BoolArray, Float64Array, FloatArray
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.local_kriging import LocalKriging
-from rm_geo.raster.resample import block_field_rows
+from rm_geo.raster.resample import block_field_rows, block_fields_rows
 
 _COVARIANCE: Final = NestedExponentialCovariance((0.6, 0.4), (15.0, 60.0))
 """Covariance of the differences in metres, relative to their variance. With (40, 150) m the
@@ -82,8 +82,8 @@ class JointCorrection:
         Positions of the visited bins, in the same coordinates.
     std_db : ndarray of float64, shape (K,)
         Standard deviations of the estimates at these bins.
-    shape : tuple of int
-        Rows and columns of the grid.
+    height : int
+        Rows of the grid.
     spacing_m : float
         Side of a pixel.
     """
@@ -91,7 +91,7 @@ class JointCorrection:
     field: LocalKriging
     estimates: KDTree
     std_db: Float64Array
-    shape: tuple[int, int]
+    height: int
     spacing_m: float
 
     @classmethod
@@ -101,7 +101,7 @@ class JointCorrection:
         difference_db: Float64Array,
         std_db: Float64Array,
         readings_row_col: Float64Array,
-        shape: tuple[int, int],
+        height: int,
         spacing_m: float,
     ) -> JointCorrection | None:
         """Prepare the kriging of differences.
@@ -116,8 +116,8 @@ class JointCorrection:
             Standard deviations of the estimates.
         readings_row_col : ndarray of float64, shape (N, 2)
             Positions of the cell's readings in pixels, where the map is right.
-        shape : tuple of int
-            Rows and columns of the grid.
+        height : int
+            Rows of the grid.
         spacing_m : float
             Side of a pixel.
 
@@ -129,7 +129,7 @@ class JointCorrection:
         Examples
         --------
         >>> correction = JointCorrection.fit(np.array([[10.0, 50.0]]), np.array([-8.0]),
-        ...     np.array([1.0]), np.array([[10.0, 5.0]]), (20, 100), 1.0)
+        ...     np.array([1.0]), np.array([[10.0, 5.0]]), 20, 1.0)
         >>> row = correction.on_rows(slice(10, 11), np.ones((1, 100), dtype=bool))[0]
         >>> bool(row[50] < -4), bool(abs(row[5]) < 1)
         (True, True)
@@ -154,7 +154,7 @@ class JointCorrection:
             known_mean=0.0,
             neighbors=_NEIGHBORS,
         )
-        return cls(field, KDTree(place), std_db[known], shape, spacing_m)
+        return cls(field, KDTree(place), std_db[known], height, spacing_m)
 
     def at(self, row_col: Float64Array) -> Float64Array:
         """Correct single positions.
@@ -197,12 +197,12 @@ class JointCorrection:
         Examples
         --------
         >>> correction = JointCorrection.fit(np.array([[10.0, 50.0]]), np.array([-8.0]),
-        ...     np.array([3.0]), np.array([[10.0, 5.0]]), (20, 400), 1.0)
+        ...     np.array([3.0]), np.array([[10.0, 5.0]]), 20, 1.0)
         >>> places = np.array([[10.0, 50.0], [10.0, 350.0]])
         >>> correction.std_at(places, np.full(2, 8.0)).round(2).tolist()
         [3.0, 8.0]
         """
-        return _combined_std_db(map_std_db, self._nearest_std_db(row_col), self._share(row_col))
+        return _combined_std_db(map_std_db, *self._nearest(row_col))
 
     def std_on_rows(self, rows: slice, map_std_db: FloatArray) -> FloatArray:
         """Combine deviations as :meth:`std_at` on some rows of the map.
@@ -220,21 +220,14 @@ class JointCorrection:
         """
         known = np.isfinite(map_std_db)
         block_px = max(int(BLOCK_M / self.spacing_m), 1)
-        nearest_db, share = (
-            block_field_rows(field, rows, known, self.shape[0], block_px)
-            for field in (self._nearest_std_db, self._share)
-        )
+        nearest_db, share = block_fields_rows(self._nearest, rows, known, self.height, block_px)
         return _combined_std_db(map_std_db, nearest_db, share).astype(np.float32)
 
-    def _nearest_std_db(self, row_col: Float64Array) -> Float64Array:
-        """Look up the deviation of the nearest estimate."""
-        _, nearest = self.estimates.query(row_col * self.spacing_m)
-        return np.asarray(self.std_db[nearest])
-
-    def _share(self, row_col: Float64Array) -> Float64Array:
-        """Square of the correlation with the nearest estimate."""
-        distance, _ = self.estimates.query(row_col * self.spacing_m)
-        return np.asarray((_COVARIANCE.at_lags(distance, np.zeros(1)) / _COVARIANCE.sill) ** 2)
+    def _nearest(self, row_col: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Look up the deviation of the nearest estimate, and the square of the correlation."""
+        distance, nearest = self.estimates.query(row_col * self.spacing_m)
+        correlation = _COVARIANCE.at_lags(distance, np.zeros(1)) / _COVARIANCE.sill
+        return np.asarray(self.std_db[nearest]), np.asarray(correlation**2)
 
     def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
         """Correct some rows of the map.
@@ -254,7 +247,7 @@ class JointCorrection:
             Correction in dB.
         """
         block_px = max(int(BLOCK_M / self.spacing_m), 1)
-        return block_field_rows(self.at, rows, wanted, self.shape[0], block_px)
+        return block_field_rows(self.at, rows, wanted, self.height, block_px)
 
 
 def _combined_std_db(

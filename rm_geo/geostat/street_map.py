@@ -36,8 +36,8 @@ class StreetMap:
     ----------
     ensemble : StreetEnsemble
         Fitted to positions in metres from the north-west corner of the raster.
-    shape : tuple of int
-        Rows and columns of the raster, in pixels.
+    height : int
+        Rows of the raster.
     spacing_m : float
         Side of a pixel.
     block_px : int
@@ -45,7 +45,7 @@ class StreetMap:
     """
 
     ensemble: StreetEnsemble
-    shape: tuple[int, int]
+    height: int
     spacing_m: float
     block_px: int
 
@@ -80,7 +80,7 @@ class StreetMap:
             facts.path_gains,
         )
         times = max(1, round(_PITCH_M / (least_block_px * spacing_m)))
-        return cls(ensemble, sparse.grid.shape, spacing_m, times * least_block_px)
+        return cls(ensemble, sparse.grid.shape[0], spacing_m, times * least_block_px)
 
     def at(self, row: NDArray[np.floating], col: NDArray[np.floating]) -> FloatArray:
         """Evaluate the map at positions.
@@ -117,7 +117,7 @@ class StreetMap:
         def at_pixels(row_col: Float64Array) -> Float64Array:
             return self.ensemble.at(row_col * self.spacing_m)
 
-        return block_field_rows(at_pixels, rows, wanted, self.shape[0], self.block_px)
+        return block_field_rows(at_pixels, rows, wanted, self.height, self.block_px)
 
 
 def street_map_helps(sparse: SparseRaster) -> bool:

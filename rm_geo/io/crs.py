@@ -259,15 +259,16 @@ def to_metres(
     """
     if target is not None:
         require_metric(target)
+    metric = is_metric(crs)
     longitude, latitude = _middle(x, y, crs, source)
     into = (x, y) if in_place else None
     if target is None:
-        if is_metric(crs) and (error := scale_error(crs, longitude, latitude)) <= WORST_SCALE_ERROR:
+        if metric and (error := scale_error(crs, longitude, latitude)) <= WORST_SCALE_ERROR:
             return MetricPositions(x, y, crs)
         lon, lat = (x, y) if _is_wgs84(crs) else _transform(x, y, crs, CRS.from_epsg(4326), source)
         target = metric_crs_for(lon, lat)
         warning = ""
-        if is_metric(crs):
+        if metric:
             warning = (
                 f"A metre of {crs.name!r} is {_percent(error)} off a metre on the ground here; "
                 f"reprojected to {target.name!r}."
@@ -287,6 +288,40 @@ def to_metres(
     xs, ys = _transform(x, y, crs, target, source, into)
     note = f"Reprojected from {crs.name!r} to {target.name!r}."
     return MetricPositions(xs, ys, target, note, warning)
+
+
+def in_crs(
+    x: Float64Array, y: Float64Array, crs: CRS, target: CRS, source: str
+) -> tuple[Float64Array, Float64Array]:
+    """Convert positions to another CRS.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (N,)
+        Finite coordinates, x (or longitude) first whatever the CRS says of its axes.
+    crs, target : pyproj.CRS
+        Their CRS, and the one to convert to.
+    source : str
+        The file, for messages.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (N,)
+        Infinite where a position cannot be converted; not copied if the CRS are equal.
+
+    Raises
+    ------
+    CrsError
+        If no position can be converted.
+
+    Examples
+    --------
+    >>> degrees = CRS.from_epsg(4326)
+    >>> x, y = in_crs(np.array([15.0]), np.array([0.0]), degrees, CRS.from_epsg(32633), "a.csv")
+    >>> x.round(), y.round()
+    (array([500000.]), array([0.]))
+    """
+    return (x, y) if target.equals(crs) else _transform(x, y, crs, target, source)
 
 
 def require_metric(target: CRS) -> None:
@@ -310,6 +345,7 @@ def require_metric(target: CRS) -> None:
         raise CrsError(
             f"The target CRS {target.name!r} is not a projected CRS with metres.",
             hint="Choose a projected one, such as the UTM zone of the area.",
+            parameter="target_crs",
         )
 
 

@@ -277,6 +277,7 @@ class MeasurementAccumulator:
                     f"{self._source.label} has no points inside the bounding box "
                     f"{', '.join(f'{edge:g}' for edge in self._bounds)}.",
                     hint="The box is west, south, east, north in the CRS of the file.",
+                    parameter="bbox",
                 )
             if self._unselected and self._choice.where is not None:
                 raise InputError(
@@ -481,6 +482,7 @@ class MeasurementAccumulator:
             raise InputError(
                 f"{self._source.label} has a layer without geometry.",
                 hint="Name the coordinates with `x_column` and `y_column`.",
+                parameter="x_column",
             )
         return table.x, table.y
 

@@ -258,6 +258,7 @@ def _only_column(fitting: Sequence[str], key: str, level: str | None, source: st
         raise InputError(
             f"{source} has {len(best)} columns that may hold the {role.name}: {quoted(best)}.",
             hint=f"Choose one with {role.remedy}.",
+            parameter=role.parameter,
         )
     return best[0]
 

@@ -557,4 +557,5 @@ def _require_distinct(cells: Sequence[CellIdentity]) -> None:
                 "different cells.",
                 hint="Name the column of the cell in both logs (`cell_column`), or map the logs "
                 "separately.",
+                parameter="cell_column",
             )

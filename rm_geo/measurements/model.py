@@ -171,6 +171,44 @@ class Measurements:
             earfcn=None if self.earfcn is None else self.earfcn[rows],
         )
 
+    def usual_channel(self) -> float | None:
+        """Find the channel number of most rows.
+
+        Returns
+        -------
+        float or None
+            The lowest of several; None if no row has one.
+        """
+        if self.earfcn is None:
+            return None
+        counts: Counter[float] = Counter()
+        for (block,) in iter_blocks(self.earfcn):
+            found, times = np.unique(block[np.isfinite(block)], return_counts=True)
+            counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+        most = max(counts.values(), default=0)
+        return min((channel for channel in counts if counts[channel] == most), default=None)
+
+    def strongest(self, count: int) -> NDArray[np.int64]:
+        """Find the rows of the strongest levels.
+
+        Parameters
+        ----------
+        count : int
+            Number of rows.
+
+        Returns
+        -------
+        ndarray of int64, shape (count,) or fewer
+            Rows by level, the strongest first; of equal levels the earliest first.
+        """
+        rows = np.empty(0, dtype=np.int64)
+        begin = 0
+        for (block,) in iter_blocks(self.rsrp_dbm):
+            rows = np.append(rows, begin + np.arange(block.size))
+            rows = rows[np.argsort(-self.rsrp_dbm[rows], kind="stable")[:count]]
+            begin += block.size
+        return rows
+
     def visits(self) -> Visits:
         """Return the visited places, each once, for all cells.
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rm_geo._util.disk_columns import compress_in_place, map_blocks
-from rm_geo.errors import InputError, UsageError
+from rm_geo.errors import InputError, UsageError, about_its_file
 from rm_geo.grid import CrsLike
-from rm_geo.io.crs import parse_crs, to_metres
+from rm_geo.io.crs import in_crs, parse_crs, to_metres
 from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.provenance import InputFile
 from rm_geo.io.tables import Request, Source, open_source
@@ -51,6 +51,7 @@ __all__ = ["Measurements", "read_measurements"]
 _WGS84: Final = 4326
 
 
+@about_its_file
 def read_measurements(
     path: str | os.PathLike[str],
     *,
@@ -175,14 +176,15 @@ def read_measurements(
     if lost := columns["x"].size - placed["x"].size:
         dropped[DropReason.OUTSIDE_CRS] = lost
     time = rows.times(placed.get("time"))
+    cell, earfcn = _cells_of_rows(cells, placed)
     measurements = Measurements(
         x=placed["x"],
         y=placed["y"],
         rsrp_dbm=placed["rsrp_dbm"],
-        cell=_cell_column(cells, placed),
+        cell=cell,
         crs=positions.crs,
         time=time,
-        earfcn=_channels(cells, placed),
+        earfcn=earfcn,
         source=source.path,
         files=(file,),
         identities=cells.cells,
@@ -338,24 +340,18 @@ def selection_of(options: PredictOptions) -> Selection:
     )
 
 
-def _cell_column(cells: Resolution, placed: Columns) -> CellColumn:
-    """Return the cell of each row."""
+def _cells_of_rows(
+    cells: Resolution, placed: Columns
+) -> tuple[CellColumn, NDArray[np.float64] | None]:
+    """Return the cell and the channel number of each row; None if no channel is known."""
     if "combination" not in placed:
-        return CellColumn.unnamed(placed["x"].size)
-    lookup = cells.cell_of
-    codes = map_blocks(lambda rows: lookup[rows], placed["combination"], dtype=np.int32)
-    return CellColumn(codes, tuple(cell.name for cell in cells.cells))
-
-
-def _channels(cells: Resolution, placed: Columns) -> NDArray[np.float64] | None:
-    """Return the channel number of each row; None if no channel is known."""
-    lookup = cells.channel_of
-    if "combination" not in placed or not np.isfinite(lookup).any():
-        return None
-    found: NDArray[np.float64] = map_blocks(
-        lambda rows: lookup[rows], placed["combination"], dtype=np.float64
-    )
-    return found
+        return CellColumn.unnamed(placed["x"].size), None
+    combination = placed["combination"]
+    codes = map_blocks(lambda rows: cells.cell_of[rows], combination, dtype=np.int32)
+    channels: NDArray[np.float64] | None = None
+    if np.isfinite(cells.channel_of).any():
+        channels = map_blocks(lambda rows: cells.channel_of[rows], combination, dtype=np.float64)
+    return CellColumn(codes, tuple(cell.name for cell in cells.cells)), channels
 
 
 def _places(
@@ -364,10 +360,10 @@ def _places(
     """Convert the places without a valid level to metres."""
     if not places or places["x"].size == 0:
         return None
-    found = to_metres(places["x"], places["y"], file_crs, label, target=target)
+    x, y = in_crs(places["x"], places["y"], file_crs, target, label)
     time = rows.times(places.get("time"))
-    known = np.isfinite(found.x) & np.isfinite(found.y)
-    return Visits(found.x[known], found.y[known], None if time is None else time[known])
+    known = np.isfinite(x) & np.isfinite(y)
+    return Visits(x[known], y[known], None if time is None else time[known])
 
 
 def _far_apart(measurements: Measurements) -> list[str]:
@@ -458,7 +454,10 @@ def _choose_columns(
     names, label = source.names, source.label
     column_of: dict[str, str] = {}
     if (x is None) != (y is None):
-        raise UsageError("`x_column` and `y_column` go together: give both or none.")
+        raise UsageError(
+            "`x_column` and `y_column` go together: give both or none.",
+            parameter="y_column" if y is None else "x_column",
+        )
     questions: list[InputError] = []
     if x is not None or not source.has_geometry:
         try:
@@ -517,7 +516,11 @@ def _ask_at_once(questions: Sequence[InputError]) -> None:
     if len(questions) == 1:
         raise questions[0]
     hints = dict.fromkeys(error.hint for error in questions if error.hint)
-    raise InputError(" ".join(error.message for error in questions), hint=" ".join(hints))
+    raise InputError(
+        " ".join(error.message for error in questions),
+        hint=" ".join(hints),
+        parameter=questions[0].parameter,
+    )
 
 
 def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[str, str]:
@@ -539,6 +542,7 @@ def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[s
         f"{label} has no geometry and no longitude and latitude columns. Its columns are "
         f"{roles.quoted(names)}.",
         hint="Name the coordinates with `x_column` and `y_column`.",
+        parameter="x_column",
     )
 
 

@@ -109,7 +109,7 @@ class RowFilter:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reason = getattr(error, "msg", None) or "it is not an expression"
             raise UsageError(
-                f"The row filter {text!r} cannot be read: {reason}.", hint=_HINT
+                f"The row filter {text!r} cannot be read: {reason}.", hint=_HINT, parameter="where"
             ) from error
         known = {name.casefold(): name for name in names}
         found: dict[str, str] = {}
@@ -122,12 +122,14 @@ class RowFilter:
                         f"{source} has no column {wanted!r}, which the row filter names. Its "
                         f"columns are {quoted(names)}.",
                         hint=_HINT,
+                        parameter="where",
                     )
                 found[node.id] = column
             elif not isinstance(node, _ALLOWED):
                 raise UsageError(
                     f"The row filter {text!r} has {type(node).__name__}, which is not allowed.",
                     hint=_HINT,
+                    parameter="where",
                 )
         return cls(text, tuple(dict.fromkeys(found.values())), tree, found)
 
@@ -157,7 +159,11 @@ class RowFilter:
         try:
             result = _Evaluator(columns, self._names, source).value(self._tree)
             if not pa.types.is_boolean(result.type):
-                raise UsageError(f"The row filter {self.text!r} is not a condition.", hint=_HINT)
+                raise UsageError(
+                    f"The row filter {self.text!r} is not a condition.",
+                    hint=_HINT,
+                    parameter="where",
+                )
             if isinstance(result, pa.Scalar):
                 return np.full(rows, bool(result.as_py()))
             return np.asarray(
@@ -168,6 +174,7 @@ class RowFilter:
                 f"The row filter {self.text!r} cannot be evaluated on {source}: "
                 f"{str(error).splitlines()[0]}.",
                 hint=_HINT,
+                parameter="where",
             ) from error
 
 
@@ -231,7 +238,9 @@ class _Evaluator:
             return _ARITHMETIC[type(node.op)](left, right)
         if isinstance(node, ast.Compare):
             return self._compare(node)
-        raise UsageError("The row filter has a part that is not allowed.", hint=_HINT)
+        raise UsageError(
+            "The row filter has a part that is not allowed.", hint=_HINT, parameter="where"
+        )
 
     def _compare(self, node: ast.Compare) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Evaluate a comparison, which may be chained: 1 < x < 5."""
@@ -270,7 +279,9 @@ class _Evaluator:
                 return pa.scalar(float(values.as_py()))
             except ValueError:
                 raise UsageError(
-                    f"The row filter compares numbers with the text {values.as_py()!r}.", hint=_HINT
+                    f"The row filter compares numbers with the text {values.as_py()!r}.",
+                    hint=_HINT,
+                    parameter="where",
                 ) from None
         numbers = to_numbers(values, "a column of the row filter", self._source).values
         return pa.chunked_array([pa.array(numbers, mask=np.isnan(numbers))])

@@ -88,6 +88,7 @@ class Selection:
                 f"No measurement of {measurements.source_label or 'the measurements'} is left by "
                 "the selection of time, network and cells.",
                 hint="Widen the selection.",
+                path=measurements.source,
             )
         gone = _present(measurements, None) - _present(measurements, kept)
         out = len(measurements) - left
@@ -114,6 +115,8 @@ class Selection:
                 f"{measurements.source_label or 'The measurements'} have no readable times, so "
                 "they cannot be selected by time.",
                 hint="Name the column of the time, or leave the time out of the selection.",
+                parameter="time_column",
+                path=measurements.source,
             )
         kept = np.zeros(len(measurements), dtype=np.bool_)
         for times, block in iter_blocks(measurements.time, kept):

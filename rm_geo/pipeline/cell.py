@@ -15,12 +15,10 @@ from rm_geo.errors import DependencyError, InputError, TooSmallError
 from rm_geo.estimators.base import PointEstimator
 from rm_geo.geostat.classical_baseline import baseline_name
 from rm_geo.geostat.intervals import spread_db
-from rm_geo.geostat.joint_correction import VisitedLevels
 from rm_geo.geostat.map_deviation import MapDeviation
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
-from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.geostat.street_map import with_path_gains
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.executor import TileExecutor
@@ -29,7 +27,7 @@ from rm_geo.inference.runner import Clock
 from rm_geo.io.provenance import InputFile
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.fingerprint import run_key
-from rm_geo.pipeline.joint import LogEvidence, corrected_rows, digest, tags_of, with_reported
+from rm_geo.pipeline.joint import CellEvidence, LogEvidence
 from rm_geo.pipeline.journal import Journal, open_journal
 from rm_geo.pipeline.map_pass import MapOptions, map_rows
 from rm_geo.pipeline.method_weight import MethodWeight, estimate_method_weight
@@ -133,9 +131,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     site = with_known_buildings(site, footprints, cell.grid, options.site.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
-    levels, probability = _evidence_on(run, cell)
-    bins = run.evidence.bins if run.evidence is not None and probability is not None else None
-    inputs = {**run.tags, "evidence": digest(levels, bins, cell.cell)}
+    evidence = CellEvidence() if run.evidence is None else run.evidence.of_cell(cell.cell)
+    inputs = {**run.tags, "evidence": evidence.checksum}
     key = run_key(cell.measurements, cell.grid, site.facts, options, inputs)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
@@ -168,20 +165,10 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         site,
         len(plan.tiles),
         journal,
-        levels,
-        probability,
+        evidence,
     )
     journal.finish(asdict(result))
     return result
-
-
-def _evidence_on(
-    run: CellRun, cell: CellPlan
-) -> tuple[VisitedLevels | None, ReportedProbability | None]:
-    """Select what the whole log says about a cell."""
-    if run.evidence is None:
-        return None, None
-    return run.evidence.levels_of(cell.cell), run.evidence.reported_of(cell.cell)
 
 
 def with_known_buildings(
@@ -371,8 +358,7 @@ def _write_results(
     site: SiteChoice,
     tiles: int,
     journal: Journal,
-    levels: VisitedLevels | None,
-    probability: ReportedProbability | None,
+    evidence: CellEvidence,
 ) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
@@ -404,7 +390,7 @@ def _write_results(
         mask_threshold=options.output.mask_threshold if options.output.mask else None,
         preview=options.output.preview,
         measured_when=MeasuringTime.of(cell.measurements) if options.output.stac else None,
-        has_reported=probability is not None,
+        has_reported=evidence.reported is not None,
         quantity=_QUANTITIES.get(technology, "RSRP"),
     )
     tags = {
@@ -413,7 +399,7 @@ def _write_results(
         **method_weight.tags,
         **({} if method_weight.alone else {"baseline": baseline_name(sparse, site.facts)}),
         **({} if deviation is None else deviation.tags),
-        **tags_of(levels),
+        **evidence.tags,
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
         "cell": cell.cell,
@@ -426,10 +412,8 @@ def _write_results(
     }
     statistics = MapStatistics()
     bands = map_rows(sparse, blended, map_options, run.progress.check)
-    if levels is not None:
-        bands = corrected_rows(bands, grid, levels, journal.own, run.progress.check)
-    if probability is not None:
-        bands = with_reported(bands, grid, probability)
+    bands = evidence.applied(bands, grid, journal.own, run.progress.check)
+    levels = evidence.levels
     names = write_cell(files, _checked_at_end(statistics.watch(bands), run.buildings), tags)
     return CellResult(
         cell=cell.cell,

@@ -29,6 +29,61 @@ _LAYERS: Final = ("measured_dbm", "rsrp_dbm", "building_probability", "std_db")
 
 
 @dataclass(frozen=True)
+class CellEvidence:
+    """What the whole log says about one cell.
+
+    Attributes
+    ----------
+    levels : VisitedLevels or None
+        Joint estimates where the cell was not reported; None without any.
+    reported : ReportedProbability or None
+        Probability of being reported; None where it is not mapped.
+    checksum : str
+        Changes with the evidence; empty without any.
+    """
+
+    levels: VisitedLevels | None = None
+    reported: ReportedProbability | None = None
+    checksum: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Provenance tags of the joint estimate."""
+        if self.levels is None:
+            return {}
+        return {
+            "joint_cells": str(self.levels.others),
+            "joint_places": str(len(self.levels)),
+            "joint_weight": f"{self.levels.weight:.3f}",
+        }
+
+    def applied(
+        self, bands: Iterator[CellRows], grid: Grid, folder: OwnFolder, check: Callable[[], None]
+    ) -> Iterator[CellRows]:
+        """Correct the maps of the cell, and add the probability of being reported.
+
+        Parameters
+        ----------
+        bands : iterator of CellRows
+            The maps, band by band from north to south.
+        grid : Grid
+            Their grid.
+        folder : OwnFolder
+            Place of a file for the rows while they are corrected.
+        check : callable
+            Called between bands; raises to stop the work.
+
+        Returns
+        -------
+        iterator of CellRows
+            The bands; unchanged without evidence.
+        """
+        if self.levels is not None:
+            bands = corrected_rows(bands, grid, self.levels, folder, check)
+        return bands if self.reported is None else with_reported(bands, grid, self.reported)
+
+
+@dataclass(frozen=True)
 class LogEvidence:
     """What the whole log says about its cells.
 
@@ -95,6 +150,32 @@ class LogEvidence:
             return None
         probability = ReportedProbability.of_cell(self.bins, cell)
         return None if probability.field is None else probability
+
+    def of_cell(self, cell: str) -> CellEvidence:
+        """Select what the log says about a cell.
+
+        Parameters
+        ----------
+        cell : str
+            Name of the cell, as in file names.
+
+        Returns
+        -------
+        CellEvidence
+            Joint estimates, probability of being reported, and their checksum.
+        """
+        levels, reported = self.levels_of(cell), self.reported_of(cell)
+        if levels is None and reported is None:
+            return CellEvidence()
+        state = hashlib.sha256()
+        if levels is not None:
+            rounded = np.round(np.column_stack([levels.level_dbm, levels.std_db]) / _DIGEST_STEP_DB)
+            state.update(np.ascontiguousarray(rounded.astype(np.int64)).tobytes())
+            state.update(levels.position_m.tobytes())
+        if reported is not None:
+            state.update(self.bins.position_m.tobytes())
+            state.update(self.bins.reported[:, self.bins.cells.index(cell)].tobytes())
+        return CellEvidence(levels, reported, state.hexdigest())
 
     def describe(self) -> str:
         """Summarise the joint estimates in one line for the log."""
@@ -193,49 +274,6 @@ def with_reported(
         yield replace(band, reported_probability=np.where(known, smooth, np.float32(np.nan)))
 
 
-def digest(
-    levels: VisitedLevels | None, bins: LogBins | None = None, cell: str | None = None
-) -> str:
-    """Checksum of the evidence on a cell, for the key of a run.
-
-    Parameters
-    ----------
-    levels : VisitedLevels or None
-        Joint estimates of the cell.
-    bins : LogBins, optional
-        The log, if the probability of being reported is mapped.
-    cell : str, optional
-        The cell.
-
-    Returns
-    -------
-    str
-        Empty without evidence.
-    """
-    if levels is None and bins is None:
-        return ""
-    state = hashlib.sha256()
-    if levels is not None:
-        rounded = np.round(np.column_stack([levels.level_dbm, levels.std_db]) / _DIGEST_STEP_DB)
-        state.update(np.ascontiguousarray(rounded.astype(np.int64)).tobytes())
-        state.update(levels.position_m.tobytes())
-    if bins is not None and cell is not None:
-        state.update(bins.position_m.tobytes())
-        state.update(bins.reported[:, bins.cells.index(cell)].tobytes())
-    return state.hexdigest()
-
-
-def tags_of(levels: VisitedLevels | None) -> dict[str, str]:
-    """Provenance tags of the joint estimate of a cell."""
-    if levels is None:
-        return {}
-    return {
-        "joint_cells": str(levels.others),
-        "joint_places": str(len(levels)),
-        "joint_weight": f"{levels.weight:.3f}",
-    }
-
-
 def corrected_rows(
     bands: Iterator[CellRows],
     grid: Grid,
@@ -291,7 +329,7 @@ def corrected_rows(
             difference_db,
             levels.std_db[chosen],
             np.column_stack(grid.to_pixel(*levels.readings_m.T)).astype(np.float64),
-            grid.shape,
+            height,
             grid.spacing_m,
         )
         for empty in kept:

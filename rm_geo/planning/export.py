@@ -153,7 +153,7 @@ def export_map(
     """
     if to not in FORMATS:
         known = ", ".join(get_args(ExportFormat))
-        raise UsageError(f"There is no format {to!r}.", hint=f"Known are {known}.")
+        raise UsageError(f"There is no format {to!r}.", hint=f"Known are {known}.", parameter="to")
     given = Path(source)
     file = _target(Path(target), given, to)
     is_vector = given.suffix.lower() in _VECTOR_ENDINGS
@@ -195,6 +195,7 @@ def _target(target: Path, source: Path, to: ExportFormat) -> Path:
         raise UsageError(
             f"{file} does not end in {ending}, as files of the format {to} do.",
             hint=f"Name it {file.with_suffix(ending).name}, or name a folder.",
+            path=file,
         )
     if file.exists() and source.exists() and file.samefile(source):
         raise OutputError(f"{file} is the input.", hint="Choose another name.", path=file)
@@ -208,12 +209,16 @@ def _require_fitting(source: Path, to: ExportFormat, *, is_vector: bool) -> None
         raise UsageError(
             f"{source} holds features, and the format {to} holds rasters.",
             hint="Choose tab, mif, kmz or geoparquet.",
+            parameter="to",
+            path=source,
         )
     if not is_vector and takes == "vector":
         raise UsageError(
             f"{source} is a raster, and the format {to} holds features.",
             hint="Export the polygons of a plan (coverage.gpkg, best_server.gpkg, holes.gpkg), or "
             "choose grd, bil or asc.",
+            parameter="to",
+            path=source,
         )
 
 

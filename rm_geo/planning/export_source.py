@@ -205,6 +205,7 @@ def copy_with_driver(source: Path, target: Path, driver: str, **options: str) ->
         raise OutputError(
             f"Cannot write {target.name} with GDAL's driver {driver}: {gdal_reason(error)}",
             hint="Choose another folder, disk or format.",
+            path=target,
         ) from error
 
 

@@ -262,6 +262,7 @@ def carrier_groups(
             "The carrier of no cell is known.",
             hint="Give a site table (`sites`) with a column 'earfcn', 'nrarfcn' or "
             "'frequency_mhz', or set `interference.same_carrier` if all cells share one.",
+            parameter="sites",
         )
     number = {name: place for place, name in enumerate(names)}
     return np.array([-1 if c is None else number[c] for c in carriers], dtype=np.int32)

@@ -678,6 +678,7 @@ def _require_distinct(cells: Sequence[CellMap]) -> None:
             raise InputError(
                 f"The cell {one.name} has two maps{': ' + files if files else ''}.",
                 hint="Leave one of them out, or rename a file.",
+                path=other.path,
             )
 
 

@@ -80,7 +80,7 @@ def chosen_products(names: Sequence[str] = ()) -> tuple[Product, ...]:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(known)}."
-            raise UsageError(f"There is no planning product {name!r}.", hint=hint)
+            raise UsageError(f"There is no planning product {name!r}.", hint=hint, parameter="only")
         if name not in wanted:
             wanted.add(name)
             todo.extend((*known[name].needs, *known[name].uses))

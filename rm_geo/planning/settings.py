@@ -553,7 +553,10 @@ def read_plan_settings(path: Path) -> PlanSettings:
         return PlanSettings(**{str(name): value for name, value in values.items()})
     except UsageError as error:
         raise ConfigError(
-            f"{error.message.rstrip('.')} (in {path}).", hint=error.hint, path=path
+            f"{error.message.rstrip('.')} (in {path}).",
+            hint=error.hint,
+            parameter=error.parameter,
+            path=path,
         ) from error
 
 
@@ -585,7 +588,7 @@ def _group(name: str, model: type[SettingsGroup], values: Mapping[Any, Any]) -> 
         return model(**{str(key): value for key, value in values.items()})
     except UsageError as error:
         message = error.message.replace("etting '", f"etting '{name}.", 1)
-        raise UsageError(message, hint=error.hint) from error
+        raise UsageError(message, hint=error.hint, parameter=f"{name}.{error.parameter}") from error
 
 
 def _usage_error(error: ValidationError, model: type[BaseModel]) -> UsageError:
@@ -597,9 +600,9 @@ def _usage_error(error: ValidationError, model: type[BaseModel]) -> UsageError:
         known = _names_beside(place, model)
         close = difflib.get_close_matches(place[-1], known, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
-        return UsageError(f"Unknown setting {name!r}.", hint=hint)
+        return UsageError(f"Unknown setting {name!r}.", hint=hint, parameter=name)
     problem = "is missing" if found["type"] == "missing" else describe_problem(found)
-    return UsageError(f"The setting {name!r} {problem}.")
+    return UsageError(f"The setting {name!r} {problem}.", parameter=name)
 
 
 def _names_beside(place: list[str], model: type[BaseModel]) -> list[str]:

@@ -240,6 +240,7 @@ def square_zones(grid: Grid, side_m: float) -> Zones:
         raise UsageError(
             f"Squares of {side_m:g} m are {count:,} in this area.",
             hint=f"Choose larger ones (`statistics.grid_m`), at most {_MOST_SQUARES:,} squares.",
+            parameter="statistics.grid_m",
         )
     row, col = np.meshgrid(
         np.arange(end_row - 1, first_row - 1, -1), np.arange(first_col, end_col), indexing="ij"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -173,13 +173,50 @@ def block_field_rows(
     >>> block_field_rows(lambda at: at[:, 1], slice(0, 2), wanted, 2, 2)[0].tolist()
     [1.0, 1.5, 2.5, 3.5, 4.5, 5.0]
     """
+    (field,) = block_fields_rows(
+        lambda row_col: (at_pixels(row_col),), rows, wanted, height, block_px
+    )
+    return field
+
+
+def block_fields_rows(
+    at_pixels: Callable[[Float64Array], Sequence[Float64Array]],
+    rows: slice,
+    wanted: BoolArray,
+    height: int,
+    block_px: int,
+) -> tuple[FloatArray, ...]:
+    """Evaluate several fields that are computed together, as :func:`block_field_rows` does one.
+
+    Parameters
+    ----------
+    at_pixels : callable
+        Gives arrays of shape (N,) at fractional rows and columns, shape (N, 2).
+    rows : slice
+        Rows of the result.
+    wanted : ndarray of bool, shape (rows, W)
+        Pixels that are needed; the others may be zero.
+    height : int
+        Total number of rows of the raster.
+    block_px : int
+        Side of a block in pixels.
+
+    Returns
+    -------
+    tuple of ndarray of float32, shape (rows, W)
+        One array for each field.
+    """
     width = wanted.shape[1]
     blocks = coarse_rows(rows, block_px, -(-height // block_px))
     row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
-    field = np.zeros((blocks.stop - blocks.start, -(-width // block_px)), dtype=np.float32)
     centres = np.column_stack([row + blocks.start, col]).astype(np.float64) * block_px
-    field[row, col] = at_pixels(centres + 0.5 * block_px)
-    return resample_rows(field, block_px, rows, width, blocks.start, -(-height // block_px))
+
+    def interpolated(values: Float64Array) -> FloatArray:
+        field = np.zeros((blocks.stop - blocks.start, -(-width // block_px)), dtype=np.float32)
+        field[row, col] = values
+        return resample_rows(field, block_px, rows, width, blocks.start, -(-height // block_px))
+
+    return tuple(interpolated(values) for values in at_pixels(centres + 0.5 * block_px))
 
 
 def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:

@@ -128,9 +128,10 @@ def choose_site(
     'site table'
     """
     warnings: list[str] = []
-    stated_mhz = measured_carrier_mhz(measurements) or frequency_mhz
+    measured_mhz = measured_carrier_mhz(measurements)
+    stated_mhz = measured_mhz or frequency_mhz
     mhz = stated_mhz or DEFAULT_FREQUENCY_MHZ
-    listed = None if sites is None else match_site(sites, measurements)
+    listed = None if sites is None else match_site(sites, measurements, measured_mhz)
     if listed is not None:
         if listed.frequency_mhz is not None:
             mhz = stated_mhz = listed.frequency_mhz

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.errors import InputError
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.arfcn import carrier_mhz
@@ -92,8 +89,7 @@ def estimate_position(
     -------
     Site or None
         With the spread of what the levels allow as ``uncertainty_m``, which is as large as
-        the area where they do not determine it; None from fewer than 8 places. The carrier is that
-        of the channel numbers, where there are any.
+        the area where they do not determine it; None from fewer than 8 places.
     """
     found = locate(measurements.x, measurements.y, measurements.rsrp_dbm, height_m=height_m)
     if found is None:
@@ -102,7 +98,6 @@ def estimate_position(
         x=found.x,
         y=found.y,
         height_m=height_m,
-        frequency_mhz=measured_carrier_mhz(measurements),
         uncertainty_m=found.uncertainty_m,
         cell=next((cell for cell in measurements.cell.present() if cell is not None), None),
     )
@@ -142,6 +137,7 @@ def free_space_intercept(measurements: Measurements, transmitter: Site) -> float
         raise InputError(
             "The power of a transmitter cannot be fitted without measurements.",
             hint="Give its EIRP with `eirp_dbm`.",
+            parameter="eirp_dbm",
         )
     x, y, level_dbm = decluster(
         measurements.x, measurements.y, measurements.rsrp_dbm, _ENVELOPE_BLOCK_M
@@ -177,7 +173,9 @@ def free_space_loss_1m_db(frequency_mhz: float) -> float:
     return 20.0 * math.log10(frequency_mhz) - 27.55
 
 
-def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None:
+def match_site(
+    sites: Sequence[Site], measurements: Measurements, frequency_mhz: float | None = None
+) -> Site | None:
     """Find a cell's transmitter in a site table.
 
     Sites match by cell and carrier, then by cell. A number is compared as a number: ``008`` is
@@ -190,6 +188,8 @@ def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None
         A site table, in the CRS of the measurements.
     measurements : Measurements
         Of one cell.
+    frequency_mhz : float, optional
+        Carrier of the cell.
 
     Returns
     -------
@@ -198,10 +198,10 @@ def match_site(sites: Sequence[Site], measurements: Measurements) -> Site | None
     """
     names = [name for name in measurements.cell.present() if name is not None]
     keys = [key for name in names for key in measurements.identity_of(name).keys]
-    fitting = sites_named(sites, [*names, *keys], measured_carrier_mhz(measurements))
+    fitting = sites_named(sites, [*names, *keys], frequency_mhz)
     if not fitting:
         return None
-    strongest = _strongest(measurements.rsrp_dbm, 20)
+    strongest = measurements.strongest(20)
     x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
     return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
 
@@ -267,27 +267,11 @@ def measured_carrier_mhz(measurements: Measurements) -> float | None:
     float or None
         MHz; None where no channel number is known.
     """
-    counts: Counter[float] = Counter()
-    channels = () if measurements.earfcn is None else iter_blocks(measurements.earfcn)
-    for (block,) in channels:
-        found, times = np.unique(block[np.isfinite(block)], return_counts=True)
-        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
-    if counts:
-        most = max(counts.values())
-        return carrier_mhz(min(c for c in counts if counts[c] == most))
+    channel = measurements.usual_channel()
+    if channel is not None:
+        return carrier_mhz(channel)
     for name in measurements.cell.present():
         carrier = measurements.identity_of(name).carrier
         if carrier.endswith("MHz"):
             return float(carrier.removesuffix("MHz"))
     return None
-
-
-def _strongest(rsrp_dbm: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Give the rows of the strongest levels, the strongest first, of equals the earliest."""
-    rows = np.empty(0, dtype=np.int64)
-    begin = 0
-    for (block,) in iter_blocks(rsrp_dbm):
-        rows = np.append(rows, begin + np.arange(block.size))
-        rows = rows[np.argsort(-rsrp_dbm[rows], kind="stable")[:count]]
-        begin += block.size
-    return rows

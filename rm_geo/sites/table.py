@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rm_geo._types import Float64Array
-from rm_geo.errors import InputError
+from rm_geo.errors import InputError, about_its_file
 from rm_geo.grid import CrsLike
 from rm_geo.io.crs import CoordinateStats, parse_crs, to_metres
 from rm_geo.io.crs_choice import CrsChoice
@@ -73,6 +73,7 @@ _QUANTITIES: Final = {
 }
 
 
+@about_its_file
 def read_sites(
     path: str | os.PathLike[str],
     *,

@@ -27,13 +27,26 @@ pytest.importorskip("distributed")
 from rm_geo.distributed.batch import run_batch
 from rm_geo.distributed.batch_state import STATE_NAME
 from rm_geo.distributed.cluster import open_cluster
-from tests.support.measurements import write_drive
+from tests.support.measurements import write_drive as write_square
 from tests.support.outputs import map_contents
 from tests.support.waiting import wait_until
 
 OPTIONS = PredictOptions(
-    method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, crs="EPSG:32633", device="cpu"
+    method="idw",
+    tile_size_px=64,
+    overlap_px=16,
+    reach_m=20.0,
+    crs="EPSG:32633",
+    device="cpu",
+    joint=False,
+    preview=False,
 )
+EXTENT = 80.0
+"""Side of the area of a drive in metres: four tiles a cell."""
+
+
+def write_drive(path, cells, seed=0):
+    write_square(path, cells, extent=EXTENT, seed=seed)
 
 
 class Log(SilentProgress):
@@ -46,7 +59,7 @@ class Log(SilentProgress):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with open_cluster(workers=3, device="cpu") as client:
+    with open_cluster(workers=2, device="cpu") as client:
         yield client
 
 
@@ -108,10 +121,10 @@ def test_logs_are_mapped_together_and_any_of_their_files_counts(tmp_path, cluste
     drives.mkdir()
     write_drive(drives / "monday.csv", ["1", "2", "3"])
     write_drive(drives / "tuesday.csv", ["2", "3", "4"], seed=1)
-    log = Log()
+    log, options = Log(), OPTIONS.replace(joint=True)
 
-    def run(**options):
-        jobs = read_jobs([drives], tmp_path / "out", OPTIONS.replace(**options), together=True)
+    def run():
+        jobs = read_jobs([drives], tmp_path / "out", options, together=True)
         return run_batch(jobs, tmp_path / "out", cluster, progress=log)
 
     (state,) = run()
@@ -122,7 +135,7 @@ def test_logs_are_mapped_together_and_any_of_their_files_counts(tmp_path, cluste
         "3": 800,
         "4": 400,
     }
-    predict([drives / "monday.csv", drives / "tuesday.csv"], tmp_path / "alone", OPTIONS)
+    predict([drives / "monday.csv", drives / "tuesday.csv"], tmp_path / "alone", options)
     assert map_contents(state.job.output) == map_contents(tmp_path / "alone")
     with (tmp_path / "out" / "batch_summary.csv").open() as file:
         (row,) = csv.DictReader(file)
@@ -171,10 +184,10 @@ def test_a_batch_of_several_logs_resumes_and_notices_changes(tmp_path, cluster):
 def test_batch_survives_a_killed_worker(tmp_path):
     drives = tmp_path / "drives"
     drives.mkdir()
-    for number in range(3):
+    for number in range(2):
         write_drive(drives / f"d{number}.csv", ["1", "2"], seed=number)
     jobs = read_jobs([drives], tmp_path / "out", OPTIONS)
-    with open_cluster(workers=3, device="cpu") as client:
+    with open_cluster(workers=2, device="cpu") as client:
         workers = client.run(os.getpid)
         victim = next(iter(workers.values()))
         killed = threading.Event()
@@ -188,7 +201,7 @@ def test_batch_survives_a_killed_worker(tmp_path):
         states = run_batch(jobs, tmp_path / "out", client, progress=Killing())
         assert killed.is_set()
         wait_until(lambda: victim not in client.run(os.getpid).values(), "the worker to die")
-    assert [state.status for state in states] == ["done"] * 3
+    assert [state.status for state in states] == ["done"] * 2
     for job in jobs:
         predict(job.measurements, tmp_path / "alone" / job.name, OPTIONS)
         assert map_contents(job.output) == map_contents(tmp_path / "alone" / job.name)

@@ -185,7 +185,7 @@ def test_inducing_points_approximate_the_whole_process():
 def test_corrections_reach_as_far_as_the_estimates_say_something():
     row_col = np.array([[50.0, 100.0]])
     correction = JointCorrection.fit(
-        row_col, np.array([-10.0]), np.array([3.0]), np.array([[50.0, 20.0]]), (100, 500), 1.0
+        row_col, np.array([-10.0]), np.array([3.0]), np.array([[50.0, 20.0]]), 100, 1.0
     )
     near, reading, far = correction.at(np.array([[50.0, 100.0], [50.0, 20.0], [50.0, 400.0]]))
     assert near < -5.0
@@ -200,7 +200,7 @@ def test_rows_of_a_correction_equal_those_of_the_whole_raster():
         rng.normal(0, 6, 20),
         np.full(20, 3.0),
         np.zeros((1, 2)),
-        (63, 57),
+        63,
         1.0,
     )
     whole = correction.on_rows(slice(0, 63), np.ones((63, 57), dtype=bool))
@@ -213,4 +213,4 @@ def test_rows_of_a_correction_equal_those_of_the_whole_raster():
 def test_without_a_value_of_the_map_there_is_no_correction():
     nothing = np.array([np.nan])
     place = np.zeros((1, 2))
-    assert JointCorrection.fit(place, nothing, np.ones(1), place, (5, 5), 1.0) is None
+    assert JointCorrection.fit(place, nothing, np.ones(1), place, 5, 1.0) is None

@@ -12,7 +12,7 @@ from rm_geo.measurements.identity import CellIdentity
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites import selection
 from rm_geo.sites.selection import choose_site
-from rm_geo.sites.site import Site, free_space_loss_1m_db, match_site
+from rm_geo.sites.site import Site, free_space_loss_1m_db, match_site, measured_carrier_mhz
 
 
 @pytest.fixture
@@ -142,12 +142,13 @@ def test_each_carrier_takes_its_own_row(points, channel, eirp):
         Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0, eirp_dbm=30.0),
         Site(x=0.0, y=0.0, cell="7", frequency_mhz=1815.0, eirp_dbm=15.0),
     ]
-    assert match_site(sites, heard).eirp_dbm == eirp
+    assert match_site(sites, heard, measured_carrier_mhz(heard)).eirp_dbm == eirp
 
 
 def test_a_carrier_that_the_table_lacks_falls_back_to_the_cell(points):
     heard = replace(points, earfcn=np.full(len(points), 3000.0))
-    assert match_site([Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0)], heard) is not None
+    other = Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0)
+    assert match_site([other], heard, measured_carrier_mhz(heard)) == other
 
 
 @pytest.mark.parametrize("cell", ["7", "007"])

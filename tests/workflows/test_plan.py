@@ -46,6 +46,11 @@ OWN = [
 ]
 
 
+def settings_of(preset="lte", **groups):
+    """Settings with a short drive: its choice takes most of the time of a plan."""
+    return PlanSettings(preset=preset, next_drive={"budget_km": 0.3}, **groups)
+
+
 def cone(row, col, std_db=6.0, grid=GRID, slope=0.15, **site):
     rows, cols = np.indices(grid.shape)
     level = -70.0 - slope * np.hypot(rows - row, cols - col)
@@ -71,7 +76,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def planned(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("plan")
-    return make_plan(folder, out, PlanSettings(coverage={"threshold_dbm": -100.0}))
+    return make_plan(folder, out, settings_of(coverage={"threshold_dbm": -100.0}))
 
 
 class Facts(NamedTuple):
@@ -217,7 +222,7 @@ def test_results_do_not_depend_on_the_bands(tmp_path, folder, planned, monkeypat
         return original(self, 1, **options)
 
     monkeypatch.setattr(module.RadioMapSet, "bands", small)
-    again = make_plan(folder, tmp_path, PlanSettings(coverage={"threshold_dbm": -100.0}))
+    again = make_plan(folder, tmp_path, settings_of(coverage={"threshold_dbm": -100.0}))
     assert again.index == planned.index
     for path in planned.folder.glob("*.tif"):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
@@ -225,7 +230,7 @@ def test_results_do_not_depend_on_the_bands(tmp_path, folder, planned, monkeypat
 
 def test_reasons_are_given_for_what_cannot_be_made(tmp_path):
     single = {"a": cone(100, 100, std_db=None)}
-    made = make_plan(RadioMapSet.of(single), tmp_path)
+    made = make_plan(RadioMapSet.of(single), tmp_path, settings_of())
     assert "standard deviation" in made.not_made["probability"]
     assert "only one cell" in made.not_made["overlap"]
     assert not (tmp_path / "probability.tif").exists()
@@ -240,7 +245,7 @@ def test_holes_by_probability_and_population(tmp_path):
     write_raster(tmp_path / "people.tif", persons, grid, nodata=None)
     line = shapely.LineString([(500_000, 4_998_600), (502_000, 4_998_600)])
     geopandas.GeoDataFrame(geometry=[line], crs=32633).to_crs(4326).to_file(tmp_path / "roads.gpkg")
-    settings = PlanSettings(
+    settings = settings_of(
         coverage={"threshold_dbm": -100.0},
         holes={"rank_by": "population", "min_probability": 0.9},
     )
@@ -285,9 +290,9 @@ def test_persons_are_kept_in_another_crs(tmp_path):
 
 
 def test_other_products_stay_with_only_and_go_with_a_full_plan(tmp_path, folder):
-    make_plan(folder, tmp_path, PlanSettings(servers={"ranks": 2}))
+    make_plan(folder, tmp_path, settings_of(servers={"ranks": 2}))
     assert (tmp_path / "best_server_2.tif").exists()
-    settings = PlanSettings(holes={"min_area_m2": 10_000.0})
+    settings = settings_of(holes={"min_area_m2": 10_000.0})
     again = make_plan(folder, tmp_path, settings, only=["holes"])
     assert "dominance" in again.products
     assert (tmp_path / "best_server_2.tif").exists()
@@ -298,8 +303,8 @@ def test_other_products_stay_with_only_and_go_with_a_full_plan(tmp_path, folder)
 
 def test_a_plan_in_the_folder_of_the_maps_can_be_repeated(tmp_path, folder):
     shutil.copytree(folder, tmp_path / "run")
-    first = make_plan(tmp_path / "run", tmp_path / "run")
-    second = make_plan(tmp_path / "run", tmp_path / "run")
+    first = make_plan(tmp_path / "run", tmp_path / "run", settings_of())
+    second = make_plan(tmp_path / "run", tmp_path / "run", settings_of())
     assert first.index == second.index
     assert (tmp_path / "run" / "a_rsrp.tif").exists()
 
@@ -311,7 +316,7 @@ def test_cells_without_overlap_and_without_any_level(tmp_path):
         "empty": RadioMap(far, np.full(far.shape, np.nan)),
         "far": cone(50, 50, grid=far),
     }
-    made = make_plan(RadioMapSet.of(maps), tmp_path)
+    made = make_plan(RadioMapSet.of(maps), tmp_path, settings_of())
     servers = geopandas.read_file(tmp_path / "best_server.gpkg")
     assert servers["cell"].tolist() == ["a", "far"]
     assert made.products["best_server"]["statistics"]["cells_that_serve_nowhere"] == ["empty"]
@@ -334,19 +339,19 @@ class Stopping(SilentProgress):
 
 
 def test_a_cancelled_plan_leaves_the_earlier_one(tmp_path, folder):
-    make_plan(folder, tmp_path)
+    make_plan(folder, tmp_path, settings_of())
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(CancelledError):
-        make_plan(folder, tmp_path, PlanSettings(preset="lora"), progress=Stopping())
+        make_plan(folder, tmp_path, settings_of(preset="lora"), progress=Stopping())
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_geopackage_that_is_open_elsewhere_is_refused_before_the_work(tmp_path, folder):
-    make_plan(folder, tmp_path)
+    make_plan(folder, tmp_path, settings_of())
     before = (tmp_path / "plan.json").read_bytes()
     (tmp_path / "holes.gpkg-wal").write_bytes(b"")
     with pytest.raises(OutputError, match=r"holes\.gpkg: another program has it open"):
-        make_plan(folder, tmp_path, PlanSettings(preset="lora"))
+        make_plan(folder, tmp_path, settings_of(preset="lora"))
     assert (tmp_path / "plan.json").read_bytes() == before
 
 
@@ -357,7 +362,7 @@ def test_two_plans_at_once_are_refused(tmp_path, folder):
         output_lock(tmp_path / ".rm_geo_plan.lock", "a plan"),
         pytest.raises(OutputInUseError, match="plan"),
     ):
-        make_plan(folder, tmp_path)
+        make_plan(folder, tmp_path, settings_of())
 
 
 @pytest.mark.parametrize(
@@ -370,14 +375,14 @@ def test_two_plans_at_once_are_refused(tmp_path, folder):
 def test_missing_inputs_are_refused_before_the_work(tmp_path, folder, inputs, reason):
     given = PlanInputs(**{name: tmp_path / file for name, file in inputs.items()})
     with pytest.raises(InputError, match=reason):
-        make_plan(folder, tmp_path / "out", inputs=given)
+        make_plan(folder, tmp_path / "out", settings_of(), inputs=given)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_bad_population_raster_spoils_only_what_needs_it(tmp_path, folder):
     write_raster(tmp_path / "p.tif", np.full(GRID.shape, -5.0, np.float32), GRID)
     inputs = PlanInputs(population=tmp_path / "p.tif")
-    made = make_plan(folder, tmp_path / "out", inputs=inputs)
+    made = make_plan(folder, tmp_path / "out", settings_of(), inputs=inputs)
     assert "no population raster" in made.not_made["coverage"]
     assert "composite" in made.products
     assert not list((tmp_path / "out").glob("coverage*"))
@@ -520,7 +525,7 @@ class TestCommand:
 
 def test_products_in_memory_are_those_of_the_files(tmp_path):
     maps = RadioMapSet.of(two_cells())
-    settings = PlanSettings(coverage={"threshold_dbm": -100.0})
+    settings = settings_of(coverage={"threshold_dbm": -100.0})
     made = derive_products(maps, ["coverage", "holes"], settings)
     written = make_plan(maps, tmp_path, settings, only=["coverage", "holes"])
     assert made.index == written.index

@@ -411,6 +411,7 @@ def find_column(
                 f"{source} has {len(found)} columns that may hold the {role.name}: "
                 f"{quoted(found)}.",
                 hint=f"Choose one with {role.remedy}.",
+                parameter=role.parameter,
             )
         if found:
             return None
@@ -543,6 +544,7 @@ def require_column(
         raise InputError(
             f"{source} has no {role.name} column. Its columns are {quoted(names)}.",
             hint=f"Name it with {role.remedy}.",
+            parameter=role.parameter,
         )
     return found
 
@@ -578,7 +580,9 @@ def _chosen_column(names: Sequence[str], role: Role, source: str, chosen: str) -
     if len(alike) == 1:
         return alike[0]
     raise UsageError(
-        f"{source} has no column {chosen!r} ({role.remedy}). Its columns are {quoted(names)}."
+        f"{source} has no column {chosen!r} ({role.remedy}). Its columns are {quoted(names)}.",
+        parameter=role.parameter,
+        path=source,
     )
 
 

@@ -190,11 +190,13 @@ def _choose_layer(path: Path, layers: list[tuple[str, str | None]], layer: str |
             raise InputError(
                 f"{path} has several layers of points: {listing}.",
                 hint="Choose one with `layer`.",
+                parameter="layer",
                 path=path,
             )
     raise InputError(
         f"{path} has no layer of points: {listing}.",
         hint="Give the file of the measured points, or choose a table with `layer`.",
+        parameter="layer",
         path=path,
     )
 

@@ -172,7 +172,11 @@ def _open_vector(file: Path, layer: str | None) -> Source:
 def _refuse_layer(file: Path, layer: str | None) -> None:
     """Raise an error if a layer is requested of a file without layers."""
     if layer is not None:
-        raise UsageError(f"{file} has no layers, so none called {layer!r} (`layer`).", path=file)
+        raise UsageError(
+            f"{file} has no layers, so none called {layer!r} (`layer`).",
+            parameter="layer",
+            path=file,
+        )
 
 
 def _first_bytes(file: Path) -> bytes | None:
