@@ -317,7 +317,7 @@ def _default(case: Case, options: PredictOptions, evidence: Evidence | None) -> 
         level_dbm[unread] - _sampled(radio_map, visited_m[unread]).level_dbm,
         std_db[unread].astype(np.float64),
         visited_m[readings],
-        (1, 1),
+        1,
         1.0,
     )
     if correction is None:

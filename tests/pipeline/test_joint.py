@@ -70,13 +70,18 @@ def test_a_map_is_corrected_where_the_cell_was_not_reported():
     assert "joint_cells" not in single.tags
 
 
-def test_a_map_is_the_same_as_alone_where_the_cell_was_reported_everywhere():
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    """Folder, results and log of a run of all four cells together."""
+    folder, progress = tmp_path_factory.mktemp("joint"), Lines()
+    return folder, predict(log()[0], folder, OPTIONS, progress), progress.lines
+
+
+def test_a_map_is_the_same_as_alone_where_the_cell_was_reported_everywhere(mapped):
     drive, _ = log()
-    joint, single = (
-        map_of(predict(drive, options=OPTIONS.replace(joint=joint)), "c2").rsrp_dbm
-        for joint in (True, False)
-    )
-    np.testing.assert_array_equal(joint, single)
+    joint = open_radio_map(mapped[0] / "c2_rsrp.tif").load().rsrp_dbm
+    single = map_of(predict(drive, options=OPTIONS.replace(joint=False, cells=("c2",))), "c2")
+    np.testing.assert_array_equal(joint, single.rsrp_dbm)
 
 
 @pytest.mark.parametrize("cells", [1, 2])
@@ -87,16 +92,14 @@ def test_fewer_than_three_cells_are_mapped_one_by_one(cells):
     assert progress.lines == []
 
 
-def test_the_log_says_what_the_other_cells_contributed(tmp_path):
-    drive, _ = log()
-    progress = Lines()
-    results = predict(drive, tmp_path, OPTIONS, progress)
-    assert any("Joint estimate of 4 of 4 cells" in line for line in progress.lines)
+def test_the_log_says_what_the_other_cells_contributed(mapped):
+    folder, results, lines = mapped
+    assert any("Joint estimate of 4 of 4 cells" in line for line in lines)
     by_name = {result.cell_name: result for result in results}
     assert by_name["c0"].joint_cells == 3
     assert by_name["c0"].joint_places >= 30
     assert by_name["c2"].joint_places == 0
-    assert not list(tmp_path.glob("**/*.f32"))
+    assert not list(folder.glob("**/*.f32"))
 
 
 def test_cells_that_never_overlap_are_mapped_one_by_one_with_a_note(tmp_path):
@@ -114,13 +117,11 @@ def test_cells_that_never_overlap_are_mapped_one_by_one_with_a_note(tmp_path):
     assert {result.joint_cells for result in results} == {0}
 
 
-def test_a_chosen_cell_is_estimated_from_all_cells_of_the_log(tmp_path):
+def test_a_chosen_cell_is_estimated_from_all_cells_of_the_log(mapped, tmp_path):
     drive, _ = log()
-    predict(drive, tmp_path / "all", OPTIONS, summary=False)
-    predict(drive, tmp_path / "one", OPTIONS.replace(cells=("c0",)), summary=False)
+    predict(drive, tmp_path, OPTIONS.replace(cells=("c0",)), summary=False)
     whole, alone = (
-        open_radio_map(tmp_path / folder / "c0_rsrp.tif").load().rsrp_dbm
-        for folder in ("all", "one")
+        open_radio_map(folder / "c0_rsrp.tif").load().rsrp_dbm for folder in (mapped[0], tmp_path)
     )
     np.testing.assert_array_equal(whole, alone)
 

@@ -18,7 +18,13 @@ from rm_geo.workflows.rasterize import rasterize_file
 from tests.support.measurements import write_drive
 
 OPTIONS = PredictOptions(
-    method="idw", tile_size_px=64, overlap_px=16, reach_m=20.0, crs="EPSG:32633", device="cpu"
+    method="idw",
+    tile_size_px=64,
+    overlap_px=16,
+    reach_m=20.0,
+    crs="EPSG:32633",
+    device="cpu",
+    joint=False,
 )
 ARGUMENTS = [
     "--method",
@@ -31,6 +37,7 @@ ARGUMENTS = [
     "20",
     "--crs",
     "EPSG:32633",
+    "--single",
 ]
 
 
@@ -161,8 +168,7 @@ def test_a_log_of_the_serving_cell_leaves_out_the_maps_of_being_reported(tmp_pat
     head, *rows = scanner_log(tmp_path / "more.csv", 120, seed=1, first=800).read_text().split("\n")
     phone.write_text("\n".join([head, *rows[0::3]]) + "\n")  # one cell at each visit, roughly
     lines = Lines()
-    options = OPTIONS.replace(joint=False)
-    results = predict([scanner, phone], tmp_path / "maps", options, lines)
+    results = predict([scanner, phone], tmp_path / "maps", OPTIONS, lines)
     assert "No map of being reported: the log lists only the serving cell." in lines.lines
     assert not [name for result in results for name in result.files if "reported" in name]
     first = next(result for result in results if result.cell == "101")
