@@ -21,6 +21,11 @@ PathText: TypeAlias = str | os.PathLike[str]
 _Error = TypeVar("_Error", bound="RmGeoError")
 _Reader = TypeVar("_Reader", bound=Callable[..., Any])
 _TOKEN: Final = re.compile(r"`([^`\n]+)`")
+# A password may contain any sign but blanks and quotes: up to the last @ before the next of them,
+# if no query precedes it.
+_USER: Final = re.compile(r"(?<=://)[^\s'\"?#]*@")
+_QUERY: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s?#'\"]*)[?#][^\s'\"]*")
+_VIRTUAL_QUERY: Final = re.compile(r"(/vsi[a-z0-9_]+(?:/[^\s?'\"]*)?)\?[^\s'\"]*")
 
 
 def in_words_of(names: Mapping[str, str], text: str) -> str:
@@ -45,6 +50,32 @@ def in_words_of(names: Mapping[str, str], text: str) -> str:
     '--reach must not be negative.'
     """
     return _TOKEN.sub(lambda found: names.get(found[1], found[0]), text)
+
+
+def redacted(text: str) -> str:
+    """Remove user names, passwords, signatures and keys from the addresses in a text.
+
+    Parameters
+    ----------
+    text : str
+        An address, or a message that contains some.
+
+    Returns
+    -------
+    str
+        Without what stands before the host, and after the path.
+
+    Examples
+    --------
+    >>> redacted("https://key:secret@example.org/a.csv?signature=1 cannot be read")
+    'https://example.org/a.csv cannot be read'
+    >>> redacted("/vsicurl?url=https%3A%2F%2Fexample.org&pc_url_signing=yes is not read")
+    '/vsicurl is not read'
+    """
+    if "://" not in text and "/vsi" not in text:
+        return text
+    text = _USER.sub("", text)
+    return _VIRTUAL_QUERY.sub(r"\1", _QUERY.sub(r"\1", text))
 
 
 def with_known_paths(text: str, names: Mapping[str, str]) -> str:
@@ -73,7 +104,8 @@ class RmGeoError(Exception):
     Parameters
     ----------
     message : str
-        What was wrong, and in which file or option.
+        What was wrong, and in which file or option. Credentials of addresses are removed from it
+        and from the hint.
     hint : str, optional
         What the user can do about it.
     parameter : str, optional
@@ -101,9 +133,10 @@ class RmGeoError(Exception):
         parameter: str | None = None,
         path: PathText | None = None,
     ) -> None:
+        message = redacted(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint and redacted(hint)
         self.parameter = parameter
         self.path = path
 

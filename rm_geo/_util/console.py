@@ -11,18 +11,24 @@ The JSON lines are objects with an ``event``: ``start`` (total, unit, label), ``
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
+from rm_geo.errors import redacted
 from rm_geo.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+# C0 and C1 controls but tab and line feed, and the marks of bidirectional text.
+_CONTROL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 _PLAIN_INTERVAL_S: Final = 10.0
 _JSON_INTERVAL_S: Final = 0.2
 
@@ -149,7 +155,7 @@ class PlainConsole:
         message : str
             The line.
         """
-        print(self._wording(message), file=self._log_stream, flush=True)
+        print(shown(self._wording(message)), file=self._log_stream, flush=True)
 
     def check(self) -> None:
         """Do nothing: Ctrl-C cancels a command on a terminal."""
@@ -169,7 +175,7 @@ class PlainConsole:
             The result for a person; nothing is printed if it is empty.
         """
         if text:
-            print(self._wording(text), file=self._result_stream, flush=True)
+            print(shown(self._wording(text)), file=self._result_stream, flush=True)
 
 
 class TerminalConsole:
@@ -214,6 +220,7 @@ class TerminalConsole:
             Name of the stage.
         """
         from rich.console import Console as RichConsole
+        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
@@ -229,7 +236,7 @@ class TerminalConsole:
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(label, total=total, rate=unit)
+        self._task = self._bar.add_task(escape(printable(label)), total=total, rate=unit)
 
     def advance(self, amount: int = 1) -> None:
         """Move the bar.
@@ -255,10 +262,13 @@ class TerminalConsole:
             The line.
         """
         if self._bar is None:
-            print(self._wording(message), file=self._log_stream, flush=True)
+            print(shown(self._wording(message)), file=self._log_stream, flush=True)
         else:
             self._bar.console.print(
-                self._wording(message), markup=False, highlight=False, soft_wrap=True
+                shown(self._wording(message)),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     def check(self) -> None:
@@ -286,7 +296,7 @@ class TerminalConsole:
         """
         self.close()
         if text:
-            print(self._wording(text), file=self._result_stream, flush=True)
+            print(shown(self._wording(text)), file=self._result_stream, flush=True)
 
 
 class JsonConsole:
@@ -350,7 +360,7 @@ class JsonConsole:
         message : str
             The message.
         """
-        self._emit("log", message=self._wording(message))
+        self._emit("log", message=redacted(self._wording(message)))
 
     def check(self) -> None:
         """Do nothing: these events do not cancel."""
@@ -449,7 +459,8 @@ def json_line(value: Mapping[str, Any]) -> str:
     Parameters
     ----------
     value : mapping of str to object
-        May contain paths, numpy scalars, lists, tuples and mappings.
+        May contain paths, numpy scalars, lists, tuples and mappings; addresses lose their
+        credentials.
 
     Returns
     -------
@@ -461,7 +472,8 @@ def json_line(value: Mapping[str, Any]) -> str:
     >>> json_line({"rmse_db": float("nan"), "count": 3})
     '{"rmse_db": null, "count": 3}'
     """
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
@@ -470,13 +482,57 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, str)):
+    if isinstance(value, str):
+        return redacted(value)
+    if value is None or isinstance(value, (bool, int)):
         return value
     if hasattr(value, "item"):
         return _plain(value.item())
     if isinstance(value, float):
         return value if value - value == 0.0 else None
-    return str(value)
+    return redacted(str(value))
+
+
+def shown(text: str) -> str:
+    """Give a text as a terminal and a log show it: no credentials, no control characters.
+
+    Parameters
+    ----------
+    text : str
+        A message or a table.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("Reading s3://key:secret@bucket/a.csv")
+    'Reading s3://bucket/a.csv'
+    """
+    return printable(redacted(text))
+
+
+def printable(text: str) -> str:
+    r"""Replace the control characters of a text, which a terminal would obey.
+
+    Parameters
+    ----------
+    text : str
+        A message or a table, with names from the input.
+
+    Returns
+    -------
+    str
+        With escapes such as ``\x1b`` in place of control characters, and of characters that
+        change the direction of writing; line breaks and tabs stay.
+
+    Examples
+    --------
+    >>> print(printable("cell \x1b[2J7"))
+    cell \x1b[2J7
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 from typing import Final
 
-from rm_geo.errors import CancelledError, OutputError, RmGeoError
+from rm_geo.errors import CancelledError, OutputError, RmGeoError, redacted
 
 REPORT_AT: Final = "the project's issue tracker"
 
@@ -82,7 +82,7 @@ def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run aga
         )
     return Explanation(
         type(error).__name__,
-        f"Unexpected: {type(error).__name__}: {error}",
+        redacted(f"Unexpected: {type(error).__name__}: {error}"),
         f"This is a fault of rm_geo. {details} and report the traceback at {REPORT_AT}, "
         "with the output of 'rm-geo doctor'.",
         1,

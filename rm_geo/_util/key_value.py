@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rm_geo._util.yaml_text import parse_yaml
+
 
 def parse_key_value(setting: str) -> tuple[str, object]:
     """Split ``KEY=VALUE``; the value is read as YAML, so that numbers are numbers.
@@ -30,14 +32,12 @@ def parse_key_value(setting: str) -> tuple[str, object]:
     >>> parse_key_value("rate=5e-4")
     ('rate', 0.0005)
     """
-    import yaml
-
     key, sign, text = setting.partition("=")
     if not sign or not key.strip():
         raise ValueError(f"{setting!r} is not KEY=VALUE.")
     try:
-        value: object = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value: object = parse_yaml(text)
+    except ValueError:
         value = text
     if isinstance(value, str):
         try:

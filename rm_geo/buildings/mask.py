@@ -9,10 +9,8 @@ from typing import Final, Protocol
 
 import geopandas
 import numpy as np
-import rasterio
 import shapely
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -23,6 +21,7 @@ from rm_geo._types import BoolArray
 from rm_geo.buildings.reader import read_buildings
 from rm_geo.errors import CrsError, InputError
 from rm_geo.grid import Grid
+from rm_geo.io.raster_reader import opened_raster
 
 _BUILT_FROM: Final = 0.5  # probability of a building, as in rm_geo's own building maps
 
@@ -173,7 +172,7 @@ class BuildingRaster:
     """
 
     def __init__(self, path: Path) -> None:
-        with rasterio.open(path) as dataset:
+        with opened_raster(path) as dataset:
             if dataset.crs is None:
                 raise CrsError(
                     f"{path} has no CRS.", hint="Set it (gdal_edit.py -a_srs).", path=path
@@ -222,27 +221,19 @@ class BuildingRaster:
             If the file cannot be read.
         """
         rows, cols = grid.shape
-        try:
-            with (
-                rasterio.open(self._path) as dataset,
-                WarpedVRT(
-                    dataset,
-                    crs=grid.crs,
-                    transform=grid.transform,
-                    width=cols,
-                    height=rows,
-                    resampling=Resampling.nearest,
-                    add_alpha=False,
-                ) as warped,
-            ):
-                values = warped.read(1, masked=True)
-        except RasterioError as error:
-            reason = str(error.__cause__ or error).rstrip(".")
-            raise InputError(
-                f"{self._path} cannot be read: {reason}.",
-                hint="Copy or make the raster again.",
-                path=self._path,
-            ) from error
+        with (
+            opened_raster(self._path, is_accepted=True) as dataset,
+            WarpedVRT(
+                dataset,
+                crs=grid.crs,
+                transform=grid.transform,
+                width=cols,
+                height=rows,
+                resampling=Resampling.nearest,
+                add_alpha=False,
+            ) as warped,
+        ):
+            values = warped.read(1, masked=True)
         known = values.filled(0)
         if (known < 0).any():
             raise InputError(
@@ -256,7 +247,7 @@ class BuildingRaster:
 def _is_raster(path: Path) -> bool:
     """Whether GDAL reads bands from a file."""
     try:
-        with rasterio.open(path) as dataset:
+        with opened_raster(path) as dataset:
             return bool(dataset.count > 0)
-    except RasterioIOError:
+    except InputError:
         return False

@@ -19,6 +19,8 @@ from rm_geo.errors import CrsError, InputError, UsageError, about_its_file
 from rm_geo.grid import CrsLike, Grid
 from rm_geo.io.crs import CoordinateStats, parse_crs
 from rm_geo.io.crs_choice import CrsChoice
+from rm_geo.io.features import layers_of, opened_vector, vector_reason
+from rm_geo.io.sqlite_tables import refuse_view
 from rm_geo.progress import Progress
 
 DEFAULT_HEIGHT_COLUMNS = ("height", "height_m", "building_height", "HEIGHT", "Height", "hoehe")
@@ -121,20 +123,20 @@ def read_buildings(
     import pyogrio
 
     source = Path(path)
-    if not source.exists():
-        raise InputError(f"There is no file {source}.", path=source)
-    wanted: dict[str, Any] = {} if layer is None else {"layer": layer}
-    _require_one_layer(source, layer)
-    try:
-        if near is not None and pyogrio.read_info(source, **wanted)["crs"] is not None:
-            wanted["bbox"] = geopandas.GeoSeries([box(*near.bounds)], crs=near.crs)
-        frame = geopandas.read_file(source, **wanted)
-    except Exception as error:  # pyogrio and GDAL raise several unrelated types
-        raise InputError(
-            f"{source} cannot be read as a layer of buildings: {str(error).splitlines()[0]}.",
-            hint="Give a GeoPackage, GeoJSON, FlatGeobuf or shapefile of polygons.",
-            path=source,
-        ) from error
+    chosen = _chosen_layer(source, layer)
+    wanted: dict[str, Any] = {"layer": chosen}
+    with opened_vector(source) as file:
+        refuse_view(file, chosen)
+        try:
+            if near is not None and pyogrio.read_info(file, **wanted)["crs"] is not None:
+                wanted["bbox"] = geopandas.GeoSeries([box(*near.bounds)], crs=near.crs)
+            frame = geopandas.read_file(file, **wanted)
+        except Exception as error:  # pyogrio and GDAL raise several unrelated types
+            raise InputError(
+                f"{source} cannot be read as a layer of buildings: {vector_reason(error)}",
+                hint="Give a GeoPackage, GeoJSON, FlatGeobuf or shapefile of polygons.",
+                path=source,
+            ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(
             f"{source} has no geometry.", hint="Buildings must be polygons.", path=source
@@ -171,14 +173,9 @@ def read_buildings(
     )
 
 
-def _require_one_layer(source: Path, layer: str | None) -> None:
-    """Refuse a layer that does not exist, and several layers if none was chosen."""
-    import pyogrio
-
-    try:
-        names = [str(name) for name in pyogrio.list_layers(source)[:, 0]]
-    except Exception:
-        return
+def _chosen_layer(source: Path, layer: str | None) -> str:
+    """Choose the layer; refuse one that does not exist, and several if none was given."""
+    names = [name for name, _ in layers_of(source)]
     if layer is not None and layer not in names:
         raise InputError(
             f"{source} has no layer {layer!r}.",
@@ -192,6 +189,9 @@ def _require_one_layer(source: Path, layer: str | None) -> None:
             parameter="buildings_layer",
             path=source,
         )
+    if not names:
+        raise InputError(f"{source} has no layer.", path=source)
+    return names[0] if layer is None else layer
 
 
 def _heights(

@@ -76,7 +76,7 @@ def batch(
     options = settings_of(chosen)
     plan = thresholds_of(with_plan, plan_settings)
     jobs = read_jobs(sources, output, options, together=together, plan=plan)
-    with open_cluster(scheduler, workers, options.method.device) as client:
+    with open_cluster(scheduler, workers, options.method.device, console) as client:
         states = run_batch(
             jobs,
             output,

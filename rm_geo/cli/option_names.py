@@ -9,6 +9,7 @@ from typing import Final
 from rm_geo.errors import in_words_of
 
 _OTHERS: Final = {
+    "allow_remote": "--allow-remote",
     "assimilate=False": "--no-assimilate",
     "band": "--band",
     "composite": "--composite",

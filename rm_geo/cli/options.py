@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def console_options(command: F) -> F:
-    """Add ``--quiet``, ``--json`` and ``--debug``; the command gets a ``console``."""
+    """Add ``--quiet``, ``--json``, ``--debug`` and ``--allow-remote``; gives a ``console``."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
     @click.option(
@@ -27,14 +27,29 @@ def console_options(command: F) -> F:
         help="JSON lines on standard output: progress, log, result, error.",
     )
     @click.option("--debug", is_flag=True, help="Show tracebacks (also with RM_GEO_DEBUG=1).")
+    @click.option(
+        "--allow-remote",
+        is_flag=True,
+        help="Let files name other files and addresses (VRT, /vsicurl/); only for files that you "
+        "trust.",
+    )
     @wraps(command)
-    def wrapper(*args: Any, quiet: bool, as_json: bool, debug: bool, **options: Any) -> Any:  # noqa: ANN401
+    def wrapper(
+        *args: Any,  # noqa: ANN401
+        quiet: bool,
+        as_json: bool,
+        debug: bool,
+        allow_remote: bool,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         from rm_geo._util.console import TerminalConsole, open_console
         from rm_geo.cli.option_names import with_option_names
+        from rm_geo.io.gdal_environment import gdal_environment
 
         console = open_console(quiet=quiet, as_json=as_json, wording=with_option_names)
         try:
-            return command(*args, console=console, **options)
+            with gdal_environment(allow_remote=allow_remote):
+                return command(*args, console=console, **options)
         finally:
             if isinstance(console, TerminalConsole):
                 console.close()
@@ -316,7 +331,7 @@ def cluster_options(alone: str) -> Callable[[F], F]:
         return click.option(
             "--scheduler",
             metavar="ADDRESS",
-            help="Address of a running Dask scheduler, such as tcp://10.0.0.5:8786; its workers "
+            help="Address of a running Dask scheduler, such as tls://10.0.0.5:8786; its workers "
             "share the work.",
         )(command)
 

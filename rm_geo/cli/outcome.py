@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import click
 
-from rm_geo._util.console import json_line
+from rm_geo._util.console import json_line, shown
 from rm_geo._util.error_report import Explanation, explain
 from rm_geo.cli.option_names import option_names, with_option_names
 
@@ -42,7 +42,7 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the message to standard error, or as a JSON line to standard output."""
         if self.details:
-            click.echo(self.details, file=file, err=True)
+            click.echo(shown(self.details), file=file, err=True)
         if self.as_json:
             event = {
                 "event": "error",
@@ -53,9 +53,9 @@ class Failure(click.ClickException):
             }
             click.echo(json_line(event))
             return
-        click.echo(f"Error: {self.message}", file=file, err=True)
+        click.echo(shown(f"Error: {self.message}"), file=file, err=True)
         if self.hint:
-            click.echo(self.hint, file=file, err=True)
+            click.echo(shown(self.hint), file=file, err=True)
 
 
 def wants_debug(ctx: click.Context) -> bool:

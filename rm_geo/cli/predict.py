@@ -104,7 +104,9 @@ def predict(
 
             run_plan = plan_run(sources, options, console)
             require_mappable_cell(run_plan)  # before the workers start
-            client = places.enter_context(open_cluster(scheduler, workers, options.method.device))
+            client = places.enter_context(
+                open_cluster(scheduler, workers, options.method.device, console)
+            )
             tiles = places.enter_context(DaskTiles(client, options))
             results = map_cells(run_plan, target, options, console, tile_executor=tiles)
         names += (name for result in results for name in result.files)

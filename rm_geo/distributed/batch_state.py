@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -16,14 +17,15 @@ from typing import Any, Final
 
 from rm_geo._util.atomic import prepare_output_folder, replacing
 from rm_geo._util.checksummed import from_line, to_line
+from rm_geo._util.csv_text import csv_text
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo._version import __version__
 from rm_geo.distributed.jobs import Job, settings_text
-from rm_geo.errors import RmGeoError
+from rm_geo.errors import RmGeoError, redacted, with_known_paths
 from rm_geo.estimators.registry import method_info
 from rm_geo.io.metadata import exists, file_sizes, version_of
 from rm_geo.io.object_store import fetched, remove, stored
-from rm_geo.io.paths import Location, identity, location_of, redacted
+from rm_geo.io.paths import Location, identity, location_of
 from rm_geo.measurements.cleaning import notable_lines
 from rm_geo.products.summary import BATCH_SUMMARY_NAMES, CellResult
 from rm_geo.zoo.catalog import find_model, list_models, verify_model
@@ -308,6 +310,25 @@ def record_folder(output: Location) -> Iterator[Path]:
         remove(record)
 
 
+def _relative(place: Location, folder: Path) -> str:
+    """Name a file relative to a folder; an address without its credentials."""
+    if isinstance(place, str):
+        return redacted(place)
+    try:
+        return Path(os.path.relpath(place, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return place.name
+
+
+def _portable(text: str, job: Job, folder: Path) -> str:
+    """Name the files of a job relative to a folder in a text."""
+    beside = (job.options.site.sites, job.options.site.buildings)
+    places = [*job.measurements, job.output, *(location_of(p) for p in beside if p is not None)]
+    names = {str(p): _relative(p, folder) for p in places if isinstance(p, Path)}
+    longest_first = dict(sorted(names.items(), key=lambda item: -len(item[0])))
+    return redacted(with_known_paths(text, longest_first))
+
+
 def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
     """Write ``batch_summary.csv`` and ``batch_summary.json``, one row for each job.
 
@@ -327,24 +348,24 @@ def write_batch_summary(states: Sequence[JobState], folder: Path) -> None:
         {
             "job": state.job.name,
             "status": state.status,
-            "message": state.reason,
-            "measurements": state.job.source_label,
-            "output": redacted(str(state.job.output)),
+            "message": _portable(state.reason, state.job, folder),
+            "measurements": ", ".join(_relative(p, folder) for p in state.job.measurements),
+            "output": _relative(state.job.output, folder),
             "cells": len(state.results),
             "cells_mapped": sum(result.is_mapped for result in state.results.values()),
             "cells_skipped": sum(result.is_skipped for result in state.results.values()),
             "tries_again": state.attempts,
             "seconds": round(state.seconds, 1),
-            "plan": state.plan,
+            "plan": _portable(state.plan, state.job, folder),
             "skipped": state.skipped,
-            "warnings": "; ".join(state.warnings),
+            "warnings": _portable("; ".join(state.warnings), state.job, folder),
         }
         for state in states
     ]
     table = io.StringIO()
     writer = csv.DictWriter(table, list(rows[0]))
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: csv_text(value) for key, value in row.items()} for row in rows)
     with replacing(folder / "batch_summary.csv") as part:
         part.write_text(table.getvalue(), "utf-8", newline="")
     with replacing(folder / "batch_summary.json") as part:

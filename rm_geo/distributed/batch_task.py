@@ -24,11 +24,12 @@ from rm_geo.errors import (
     OutputError,
     RmGeoError,
     TooSmallError,
+    redacted,
     with_known_paths,
 )
 from rm_geo.io.file_cache import worker_file_cache
 from rm_geo.io.object_store import fetch, local, stored
-from rm_geo.io.paths import location_of, redacted
+from rm_geo.io.paths import location_of
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import predict

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import ipaddress
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from rm_geo._util.threads import QUIET_THREADS
 from rm_geo.devices import torch_is_installed
 from rm_geo.errors import ClusterError, DependencyError
+from rm_geo.progress import Progress
 
 ANSWER_TIMEOUT_S: Final = 10
 """Longest wait for an answer of the scheduler, in seconds."""
@@ -43,19 +46,29 @@ class LocalWorkers:
 
 @contextlib.contextmanager
 def open_cluster(
-    scheduler: str | None = None, workers: int | None = None, device: str = "auto"
+    scheduler: str | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> Iterator[Any]:
     """Open a cluster, or connect to one, and close it at the end of the block.
+
+    Who reaches a Dask scheduler or worker can run code there. Local processes therefore accept only
+    connections with a certificate that is made for them and kept in memory. A running scheduler
+    should have an address of the kind ``tls://``.
 
     Parameters
     ----------
     scheduler : str, optional
-        Address of a running scheduler, such as ``tcp://10.0.0.5:8786``. Without one, local
-        processes are started.
+        Address of a running scheduler, such as ``tls://10.0.0.5:8786``, with the certificates that
+        Dask's configuration names (``distributed.comm.tls``). Without one, local processes are
+        started.
     workers : int, optional
         Number of local processes (default: one for each GPU, else one for four cores).
     device : str
         ``cpu`` starts local processes that use no GPU.
+    progress : Progress, optional
+        Receives a warning of an unprotected connection to another machine.
 
     Yields
     ------
@@ -67,7 +80,7 @@ def open_cluster(
     ClusterError
         If the scheduler does not answer, or has no workers.
     DependencyError
-        If Dask is not installed.
+        If Dask, or the package of its certificates, is not installed.
 
     Examples
     --------
@@ -77,17 +90,32 @@ def open_cluster(
     """
     distributed = _distributed()
     if scheduler is not None:
+        if progress is not None and is_unprotected(scheduler):
+            progress.log(
+                f"Warning: {scheduler} is not protected: who reaches it can run code on its "
+                "machines. Use tls:// with certificates, or a private network."
+            )
         with _without_connection_logs(), _connected(distributed, scheduler) as client:
             yield client
         return
     local = local_workers(workers, device)
+    security = _temporary_security(distributed)
     with (
         distributed.SpecCluster(
-            workers={index: _worker(distributed, index, local) for index in range(local.number)},
+            workers={
+                index: _worker(distributed, index, local, security) for index in range(local.number)
+            },
             scheduler={
                 "cls": distributed.Scheduler,
-                "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "port": 0},
+                "options": {
+                    "dashboard": False,  # it has no password
+                    "host": "127.0.0.1",
+                    "port": 0,
+                    "protocol": "tls://",
+                    "security": security,
+                },
             },
+            security=security,
             silence_logs="ERROR",
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
@@ -141,7 +169,52 @@ def _distributed() -> Any:  # noqa: ANN401 - it carries no types
         ) from error
 
 
-def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]:  # noqa: ANN401
+def _temporary_security(distributed: Any) -> Any:  # noqa: ANN401
+    """Make a certificate for the processes of this cluster."""
+    try:
+        return distributed.Security.temporary()
+    except ImportError as error:
+        raise DependencyError(
+            "Local workers need certificates, for which the package cryptography is not installed.",
+            hint='Install it with: pip install "rm-geo[dask]"',
+        ) from error
+
+
+def is_unprotected(scheduler: str) -> bool:
+    """Whether an address leads to another machine without encryption and certificates.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of a scheduler; without a protocol it is ``tcp://``.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_unprotected("tcp://10.0.0.5:8786"), is_unprotected("tls://10.0.0.5:8786")
+    (True, False)
+    >>> is_unprotected("tcp://127.0.0.1:8786"), is_unprotected("localhost:8786")
+    (False, False)
+    """
+    protocol, _, rest = scheduler.rpartition("://")
+    if protocol.lower() not in {"", "tcp", "ws", "ucx"}:
+        return False
+    host = urlsplit(f"//{rest}").hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def _worker(
+    distributed: Any,  # noqa: ANN401
+    index: int,
+    local: LocalWorkers,
+    security: Any,  # noqa: ANN401
+) -> dict[str, Any]:
     """Specify one local worker: a process with its share of the cores, and one GPU."""
     cores = str(local.cores)
     environment = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores}
@@ -154,6 +227,9 @@ def _worker(distributed: Any, index: int, local: LocalWorkers) -> dict[str, Any]
         "env": environment,
         "memory_limit": 0,
         "host": "127.0.0.1",
+        "protocol": "tls://",
+        "security": security,
+        "dashboard": False,
         "silence_logs": logging.ERROR,
     }
     return {"cls": distributed.Nanny, "options": options}
@@ -170,7 +246,8 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:  # noqa: ANN4
     except Exception as error:  # a server that is not Dask can cause any error
         raise ClusterError(
             f"The scheduler at {scheduler} does not answer.",
-            hint="Start one with 'dask scheduler', and check the address (tcp://host:8786).",
+            hint="Start one with 'dask scheduler', and check the address (tls://host:8786) and "
+            "the certificates.",
         ) from error
     with client:
         if not client.nthreads():

@@ -75,7 +75,7 @@ def dry_run_on_cluster(
         return dry_run_plan(run_plan, options, progress), WorkerSummary(
             found.number, found.number, where
         )
-    with open_cluster(scheduler) as client, DaskTiles(client, options) as tiles:
+    with open_cluster(scheduler, progress=progress) as client, DaskTiles(client, options) as tiles:
         run = dry_run_plan(run_plan, options, progress, tile_executor=tiles)
         threads = client.nthreads()
     number, all_threads = len(threads), sum(threads.values())

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rm_geo.errors import ConfigError, InputError, UsageError
+from rm_geo.errors import ConfigError, UsageError, redacted
 from rm_geo.io.metadata import exists, head_of
 from rm_geo.io.object_store import fetched, local
 from rm_geo.io.paths import Location, file_name
 from rm_geo.io.tables.delimited import SEPARATORS, is_preamble
-from rm_geo.io.yaml_file import parse_yaml
+from rm_geo.io.yaml_file import parse_yaml, read_text
 from rm_geo.options import option_named
 
 _SUFFIXES: Final = (".csv", ".yaml", ".yml")
@@ -142,13 +142,8 @@ def read_table(table: Location) -> list[TableRow]:
 
 def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
     """Rows of a table, each with its line or number for messages."""
-    try:
-        with ExitStack() as places:
-            text = local(table, places, fetched).read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{table} does not exist.", hint="Check the path.") from None
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"{table} cannot be read: {error}.", hint="Save it as UTF-8.") from error
+    with ExitStack() as places:
+        text = read_text(local(table, places, fetched), redacted(str(table)))
     if file_name(table).lower().endswith((".csv", ".tsv")):
         return _delimited_rows(text, table)
     return _yaml_rows(text, table)
@@ -202,7 +197,7 @@ def _delimited_rows(text: str, table: Location) -> list[tuple[dict[str, Any], st
 
 def _yaml_rows(text: str, table: Location) -> list[tuple[dict[str, Any], str]]:
     """Rows of a YAML document: a list, or a mapping with ``jobs`` and ``defaults``."""
-    document: Any = parse_yaml(text, table)
+    document: Any = parse_yaml(text, redacted(str(table)))
     shared: dict[str, Any] = {}
     if isinstance(document, dict):
         unknown = [key for key in document if key not in {"jobs", "defaults"}]

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from rm_geo.distributed.job_table import TableRow, is_table, lists_jobs, read_table
-from rm_geo.errors import ConfigError, InputError, RmGeoError, UsageError
+from rm_geo.errors import ConfigError, InputError, RmGeoError, UsageError, redacted
 from rm_geo.inference.methods import check_method
 from rm_geo.io.crs import parse_crs, require_metric
 from rm_geo.io.metadata import exists, find, for_each
 from rm_geo.io.object_store import fetched, local, remote_path, require_writable
-from rm_geo.io.paths import Location, below, file_name, folder_of, identity, location_of, redacted
+from rm_geo.io.paths import Location, below, file_name, folder_of, identity, location_of
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.options_file import paths_below
 from rm_geo.planning.settings import PlanSettings, read_plan_settings

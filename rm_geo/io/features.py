@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -15,6 +16,9 @@ from pyproj import CRS, Transformer
 
 from rm_geo._util.atomic import full_disk_error, is_full, part_folder, publish_files
 from rm_geo.errors import CrsError, DependencyError, InputError, OutputError
+from rm_geo.io.accepted_files import VECTOR_SUFFIXES, accepted_vector
+from rm_geo.io.sqlite_tables import refuse_view
+from rm_geo.io.zip_files import unzipped
 from rm_geo.units import NODATA_DBM
 
 GeometryType: TypeAlias = Literal[
@@ -33,6 +37,10 @@ _DRIVERS: Final[Mapping[str, str]] = {
 _PARTS: Final[Mapping[str, str]] = {"lines": "LineString", "polygons": "Polygon"}
 _SIDECARS: Final = ("-wal", "-shm", "-journal")
 _GPKG_VERSION: Final = "1.2"  # GDAL before 3.7, as in QGIS 3.28 and older, warns of later ones
+_REASON_CHARS: Final = 200
+
+VECTOR_ERRORS: Final = (RuntimeError, ValueError, OSError)
+"""The errors of pyogrio and GDAL; those of pyogrio are RuntimeErrors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,20 +165,21 @@ def read_features(path: str | os.PathLike[str], layer: str | None = None) -> Fea
     CrsError
         If the layer has no CRS.
     """
-    import pyogrio.errors
     import pyogrio.raw
     import shapely
 
     source = Path(path)
     name = layer or only_layer(source)
-    try:
-        meta, _, geometry, values = pyogrio.raw.read(source, layer=name)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(
-            f"{source} cannot be read: {str(error).rstrip('.')}.",
-            hint="The file may be damaged, incomplete or of another kind.",
-            path=source,
-        ) from error
+    with opened_vector(source) as file:
+        refuse_view(file, name)
+        try:
+            meta, _, geometry, values = pyogrio.raw.read(file, layer=name)
+        except VECTOR_ERRORS as error:
+            raise InputError(
+                f"{source} cannot be read: {vector_reason(error)}",
+                hint="The file may be damaged, incomplete or of another kind.",
+                path=source,
+            ) from error
     if meta["crs"] is None:
         raise CrsError(
             f"The layer {name} of {source} has no CRS.", hint="Assign one first.", path=source
@@ -205,6 +214,89 @@ def _geometry_type(shapes: NDArray[np.object_]) -> GeometryType:
     return "Unknown"
 
 
+def vector_reason(error: BaseException) -> str:
+    r"""Give the message of GDAL or pyogrio for a failed reading.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+
+    Returns
+    -------
+    str
+        One sentence of bounded length.
+
+    Examples
+    --------
+    >>> vector_reason(RuntimeError("no such layer; It might help to look.\nand more"))
+    'no such layer.'
+    """
+    text = str(error).strip()
+    reason = text.splitlines()[0].split("; It might help")[0].strip() if text else "unknown"
+    return f"{reason[:_REASON_CHARS].rstrip('.')}."
+
+
+@contextmanager
+def opened_vector(path: Path) -> Iterator[Path]:
+    """Give the file that GDAL may open for a vector file.
+
+    Parameters
+    ----------
+    path : Path
+        A vector file, or a ZIP archive of one.
+
+    Yields
+    ------
+    Path
+        The absolute path of the file, or of its unpacked copy.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or as :func:`rm_geo.io.accepted_files.accepted_vector`.
+    """
+    if not path.exists():
+        raise InputError(f"There is no file {path}.", path=path)
+    with unzipped(path, VECTOR_SUFFIXES) as file:
+        try:
+            accepted = accepted_vector(file)
+        except InputError as error:
+            raise error.known_as(file, path) from error
+        yield accepted
+
+
+def layers_of(path: Path) -> list[tuple[str, str]]:
+    """List the layers of a vector file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and kind of geometry of each layer; ``None`` as text for a table without one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no vector file.
+    """
+    import pyogrio
+
+    with opened_vector(path) as file:
+        try:
+            return [(str(name), str(kind)) for name, kind in pyogrio.list_layers(file)]
+        except VECTOR_ERRORS as error:
+            raise InputError(
+                f"{path} cannot be read as a vector file.",
+                hint="The file may be damaged, incomplete or of another kind.",
+                path=path,
+            ) from error
+
+
 def only_layer(path: Path) -> str:
     """Give the name of the layer of a vector file with one layer.
 
@@ -222,19 +314,7 @@ def only_layer(path: Path) -> str:
     InputError
         If the file is missing or no vector file, or has no layer, or several.
     """
-    import pyogrio
-    import pyogrio.errors
-
-    if not path.exists():
-        raise InputError(f"There is no file {path}.", path=path)
-    try:
-        names = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-    except pyogrio.errors.DataSourceError as error:
-        raise InputError(
-            f"{path} cannot be read as a vector file.",
-            hint="The file may be damaged, incomplete or of another kind.",
-            path=path,
-        ) from error
+    names = [name for name, _ in layers_of(path)]
     if not names:
         raise InputError(f"{path} has no layer.", path=path)
     if len(names) > 1:
@@ -271,17 +351,10 @@ def read_layer(path: Path, crs: CRS, kind: Literal["lines", "polygons"]) -> Feat
     CrsError
         If it has no CRS.
     """
-    import pyogrio
-    import pyogrio.errors
     import shapely
 
     part = _PARTS[kind]
-    layer = None
-    try:
-        layers = pyogrio.list_layers(path) if path.exists() else ()
-        layer = next((str(name) for name, found in layers if part in str(found)), None)
-    except pyogrio.errors.DataSourceError:
-        pass  # only_layer explains it
+    layer = next((name for name, found in layers_of(path) if part in found), None)
     table = read_features(path, layer)
     kept = np.array([shape.geom_type.removeprefix("Multi") == part for shape in table.geometry])
     kept = kept.astype(np.bool_) & ~shapely.is_empty(table.geometry)

@@ -30,8 +30,9 @@ from rm_geo.errors import (
     OutputError,
     RmGeoError,
     UsageError,
+    redacted,
 )
-from rm_geo.io.paths import Location, file_name, redacted, url_of
+from rm_geo.io.paths import Location, file_name, url_of
 from rm_geo.io.sidecars import SIDECARS
 
 if TYPE_CHECKING:

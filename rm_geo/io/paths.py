@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from rm_geo.errors import UsageError
+from rm_geo.errors import UsageError, redacted
 
 Location: TypeAlias = "Path | str"
 
@@ -76,27 +76,6 @@ def url_of(location: str) -> str:
             hint=f"Supported: /vsicurl/, {', '.join(f'/{name}/' for name in _GDAL_SCHEMES)}.",
         )
     return f"{_GDAL_SCHEMES[kind]}://{rest}"
-
-
-def redacted(text: str) -> str:
-    """Remove user names, passwords and query strings from the URLs in a text.
-
-    Parameters
-    ----------
-    text : str
-        A URL, or a message that contains some.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> redacted("https://key:secret@example.org/a.csv?signature=1 cannot be read")
-    'https://example.org/a.csv cannot be read'
-    """
-    text = re.sub(r"(?<=://)[^/\s@]*@", "", text)
-    return re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
 
 
 def location_of(name: str | os.PathLike[str]) -> Location:

@@ -15,17 +15,22 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError as PyprojCrsError
 from rasterio._err import CPLE_BaseError  # what a GDAL copy raises; not exported elsewhere
+from rasterio._path import _parse_path  # what rasterio.open does first
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from rm_geo._types import FloatArray
-from rm_geo.errors import CrsError, InputError
+from rm_geo.errors import AreaTooLargeError, CrsError, InputError
 from rm_geo.grid import Grid
+from rm_geo.io.accepted_files import RASTER_DRIVERS, accepted_raster
+from rm_geo.io.gdal_environment import allows_remote, raster_options
 
 GDAL_ERRORS: Final = (RasterioError, CPLE_BaseError)
 """The errors of GDAL and rasterio."""
+
+_MOST_PIXELS: Final = 1 << 28
 
 
 class Raster(NamedTuple):
@@ -64,8 +69,11 @@ def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
     Raises
     ------
     InputError
-        If the file is missing, damaged or no raster, has no georeferencing, is rotated,
-        has several bands and none is chosen, or holds colours or complex numbers.
+        If the file is missing, damaged or no raster, names other files or addresses, has no
+        georeferencing, is rotated, has several bands and none is chosen, or holds colours or
+        complex numbers.
+    AreaTooLargeError
+        If it is too large to be read at once.
     CrsError
         If the CRS is missing, geographic, or not in metres.
 
@@ -81,6 +89,12 @@ def read_raster(path: str | os.PathLike[str], *, band: int | None = None) -> Ras
     """
     file = open_raster(path, band=band)
     rows, cols = file.grid.shape
+    if rows * cols > _MOST_PIXELS:
+        raise AreaTooLargeError(
+            f"{file.path} has {rows} x {cols} pixels, too many to be read at once.",
+            hint="Cut it into parts (gdal_translate -srcwin).",
+            path=file.path,
+        )
     return Raster(file.read(slice(0, rows), slice(0, cols)), file.grid, dict(file.tags))
 
 
@@ -127,7 +141,7 @@ class RasterFile:
             If the file is gone or damaged.
         """
         window = Window.from_slices((rows.start, rows.stop), (cols.start, cols.stop))
-        with _opened(self.path) as dataset:
+        with opened_raster(self.path, is_accepted=True) as dataset:
             return _decode(dataset, self.band, window)
 
 
@@ -153,7 +167,7 @@ def open_raster(
         As for :func:`read_raster`.
     """
     source = Path(path)
-    with _opened(source) as dataset:
+    with opened_raster(source) as dataset:
         index = _chosen_band(dataset, source, band, classes)
         tags = dict(dataset.tags())
         unit = dataset.units[index - 1] or tags.get("units", "")
@@ -161,14 +175,44 @@ def open_raster(
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[DatasetReader]:
-    """Open a raster file; errors of GDAL become errors that name the file."""
+def opened_raster(source: Path, *, is_accepted: bool = False) -> Iterator[DatasetReader]:
+    """Open a raster file with the drivers of complete files; errors of GDAL name the file.
+
+    Parameters
+    ----------
+    source : Path
+        The file.
+    is_accepted : bool
+        Whether the file was opened before, and is not checked again.
+
+    Yields
+    ------
+    rasterio.DatasetReader
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no raster, names other files or addresses, or the block fails
+        to read it.
+    """
     if not source.exists():
         raise InputError(f"There is no file {source}.", path=source)
+    place = source.absolute() if is_accepted else accepted_raster(source)
+    drivers = None if allows_remote() else list(RASTER_DRIVERS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(source) as dataset:
+            with (
+                rasterio.Env(**raster_options()),
+                # rasterio.open takes one driver; the class behind it takes a list.
+                DatasetReader(_parse_path(place), driver=drivers) as dataset,
+            ):
+                if drivers and "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
+                    raise InputError(
+                        f"{source} names another file for its overviews.",
+                        hint="Write it again with gdal_translate.",
+                        path=source,
+                    )
                 yield dataset
     except GDAL_ERRORS as error:
         raise InputError(

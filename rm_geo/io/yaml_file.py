@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from rm_geo._util import yaml_text
 from rm_geo.errors import ConfigError, InputError
 
-_MOST_BYTES: Final = 1 << 20
-"""Larger files are no settings, such as a raster that was given by mistake."""
+_MOST_BYTES: Final = 1 << 24  # four bytes for each character that parse_yaml accepts
 
 
 def read_yaml_mapping(path: Path) -> Mapping[Any, Any]:
@@ -30,7 +30,8 @@ def read_yaml_mapping(path: Path) -> Mapping[Any, Any]:
     InputError
         If the file is missing or is not text.
     ConfigError
-        If it is not YAML, not a mapping, or larger than 1 MiB.
+        If it is not YAML, beyond the bounds of :func:`rm_geo._util.yaml_text.parse_yaml`, or not
+        a mapping.
 
     Examples
     --------
@@ -40,53 +41,73 @@ def read_yaml_mapping(path: Path) -> Mapping[Any, Any]:
     >>> read_yaml_mapping(file)
     {'reach_m': 40}
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ConfigError(f"{path} is too large for a file of settings.", path=path)
-        values = parse_yaml(path.read_text("utf-8-sig"), path) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.", hint="Check the path.", path=path) from None
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}.", hint="Save it as UTF-8.", path=path
-        ) from error
+    values = parse_yaml(read_text(path), path)
+    if values is None:
+        return {}
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path} is not a mapping of names to values.", path=path)
     return values
 
 
-def parse_yaml(text: str, source: Path | str) -> object:
-    """Parse a YAML document.
+def read_text(path: Path, known: str | None = None) -> str:
+    """Read a file of settings or jobs.
+
+    Parameters
+    ----------
+    path : Path
+        The file, in UTF-8.
+    known : str, optional
+        Its name for the user, such as an address (default: the path).
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If the file is missing, too large, or is not text.
+    """
+    name = str(path) if known is None else known
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{name} has more than {_MOST_BYTES >> 20} MiB.", path=name)
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{name} does not exist.", hint="Check the path.", path=name) from None
+    except UnicodeError:
+        raise InputError(
+            f"{name} is not text in UTF-8.", hint="Save it as UTF-8.", path=name
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{name} cannot be read: {reason}.", hint="Check its permissions.", path=name
+        ) from error
+
+
+def parse_yaml(text: str, name: Path | str) -> Any:  # noqa: ANN401 - any YAML value
+    """Parse the text of a YAML file.
 
     Parameters
     ----------
     text : str
-        The document.
-    source : Path or str
-        Where it comes from, for messages.
+        The text.
+    name : Path or str
+        Name of the file, for the error.
 
     Returns
     -------
     object
-        Mappings, lists, strings, numbers, booleans and dates; None for an empty document.
 
     Raises
     ------
     ConfigError
-        If it is not YAML, or is nested too deeply.
-
-    Examples
-    --------
-    >>> parse_yaml("[1, two]", "jobs.yaml")
-    [1, 'two']
+        If it is not YAML, or beyond the bounds of :func:`rm_geo._util.yaml_text.parse_yaml`.
     """
-    import yaml
-
     try:
-        document: object = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{source} is not YAML: {reason}.", path=source) from error
-    except RecursionError as error:
-        raise ConfigError(f"{source} is nested too deeply.", path=source) from error
-    return document
+        return yaml_text.parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{name} {error}.", path=name) from None

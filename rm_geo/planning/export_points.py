@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rm_geo._types import Float64Array
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import InputError
 from rm_geo.grid import Grid
 from rm_geo.io.raster_reader import open_raster
@@ -113,7 +114,7 @@ def _schema(row: pyarrow.Table, grid: Grid) -> pyarrow.Schema:
     )
     schema = pyarrow.parquet.read_schema(io.BytesIO(buffer.getvalue()))
     metadata = dict(schema.metadata)
-    described = json.loads(metadata[b"geo"])
+    described = parse_json(metadata[b"geo"])
     described["columns"][described["primary_column"]]["bbox"] = list(grid.bounds)
     metadata[b"geo"] = json.dumps(described).encode()
     return schema.with_metadata(metadata)

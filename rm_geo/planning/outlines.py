@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -18,10 +17,9 @@ from rasterio.features import shapes, sieve
 from rasterio.windows import Window
 
 from rm_geo._types import Float64Array, FloatArray
-from rm_geo.errors import InputError
 from rm_geo.grid import Grid
 from rm_geo.io.features import FeatureTable
-from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason, open_raster
+from rm_geo.io.raster_reader import open_raster, opened_raster
 from rm_geo.planning.product import PlanContext
 from rm_geo.planning.settings import OutlineSettings
 
@@ -77,17 +75,14 @@ def read_reduced(path: Path, max_pixels: int, *, categorical: bool = False) -> R
         return ReducedRaster(file.read(slice(0, height), slice(0, width)), file.grid, 1)
     shape = max(1, height // factor), max(1, width // factor)
     window = Window(0, 0, shape[1] * factor, shape[0] * factor)
-    try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-            read = dataset.read(
-                1,
-                window=window,
-                out_shape=shape,
-                masked=True,
-                resampling=Resampling.mode if categorical else Resampling.average,
-            )
-    except GDAL_ERRORS as error:
-        raise InputError(f"{path} cannot be read: {gdal_reason(error)}", path=path) from error
+    with opened_raster(Path(path), is_accepted=True) as dataset:
+        read = dataset.read(
+            1,
+            window=window,
+            out_shape=shape,
+            masked=True,
+            resampling=Resampling.mode if categorical else Resampling.average,
+        )
     west, _, _, north = file.grid.bounds
     grid = Grid.create(west, north, shape, file.grid.spacing_m * factor, file.grid.crs)
     values = np.ma.filled(read.astype(np.float32), np.nan)

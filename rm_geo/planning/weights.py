@@ -21,7 +21,7 @@ from rm_geo._types import Float64Array, FloatArray
 from rm_geo.errors import CrsError, InputError
 from rm_geo.grid import Grid
 from rm_geo.io.features import read_layer
-from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason
+from rm_geo.io.raster_reader import opened_raster
 
 _MARGIN_PX: Final = 2
 
@@ -170,23 +170,16 @@ def length_within(lines: NDArray[np.object_], areas: NDArray[np.object_]) -> Flo
 @contextmanager
 def _opened(path: Path) -> Iterator[DatasetReader]:
     """Open a raster of one band with a CRS."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", hint="Check the path.", path=path)
-    try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-            if dataset.crs is None:
-                raise CrsError(
-                    f"{path} has no CRS.", hint="Assign one first (gdal_edit.py -a_srs).", path=path
-                )
-            if dataset.count != 1:
-                raise InputError(
-                    f"{path} has {dataset.count} bands.", hint="Give one of them.", path=path
-                )
-            yield dataset
-    except GDAL_ERRORS as error:
-        raise InputError(
-            f"{path} cannot be read as a raster: {gdal_reason(error)}", path=path
-        ) from error
+    with opened_raster(path) as dataset:
+        if dataset.crs is None:
+            raise CrsError(
+                f"{path} has no CRS.", hint="Assign one first (gdal_edit.py -a_srs).", path=path
+            )
+        if dataset.count != 1:
+            raise InputError(
+                f"{path} has {dataset.count} bands.", hint="Give one of them.", path=path
+            )
+        yield dataset
 
 
 def _window(dataset: DatasetReader, bounds: tuple[float, float, float, float]) -> Window | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
 
 from rm_geo._types import FloatArray
-from rm_geo.errors import InputError
-from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason
+from rm_geo._util.json_text import parse_json
+from rm_geo.io.raster_reader import opened_raster
 from rm_geo.products.colormap import (
     BUILDING_RAMP,
     RSRP_RAMP,
@@ -254,15 +252,8 @@ def style_of(path: str | os.PathLike[str], names: Mapping[int, str] | None = Non
         If the file cannot be read as a raster.
     """
     source = Path(path)
-    if not source.exists():
-        raise InputError(f"There is no file {source}.", path=source)
-    try:
-        with rasterio.open(source) as dataset:
-            return _style(dataset, source, names)
-    except GDAL_ERRORS as error:
-        raise InputError(
-            f"{source} cannot be read as a raster: {gdal_reason(error)}", path=source
-        ) from error
+    with opened_raster(source) as dataset:
+        return _style(dataset, source, names)
 
 
 def _style(dataset: DatasetReader, path: Path, names: Mapping[int, str] | None) -> LayerStyle:
@@ -335,7 +326,7 @@ def class_names_tag(names: Mapping[int, str]) -> dict[str, str]:
 def _named_classes(tags: Mapping[str, str]) -> Mapping[int, str]:
     """Read the names of classes from the tags of a raster; empty without such a tag."""
     try:
-        read = json.loads(tags.get(CLASS_NAMES_TAG, "{}"))
+        read = parse_json(tags.get(CLASS_NAMES_TAG, "{}"))
         return {int(value): str(name) for value, name in read.items()}
     except (ValueError, AttributeError):
         return {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rm_geo._util.atomic import replacing
+from rm_geo._util.csv_text import csv_text
 from rm_geo._util.locks import output_lock
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import InputError, OutputError, RmGeoError, TooSmallError
@@ -339,7 +340,7 @@ def write_summary(results: Sequence[CellResult], folder: Path) -> None:
         writer = csv.DictWriter(table, [column.name for column in fields(CellResult)])
         writer.writeheader()
         for row in rows:
-            writer.writerow({key: _cell_text(value) for key, value in asdict(row).items()})
+            writer.writerow({key: csv_text(_cell_text(v)) for key, v in asdict(row).items()})
         document = {"cells": [asdict(row) for row in rows]}
         texts = {
             "summary.csv": table.getvalue(),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from pyproj import CRS
@@ -18,9 +17,8 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
 from rm_geo._types import FloatArray
-from rm_geo.errors import InputError
 from rm_geo.grid import Grid
-from rm_geo.io.raster_reader import GDAL_ERRORS, gdal_reason, open_raster
+from rm_geo.io.raster_reader import open_raster, opened_raster
 from rm_geo.products.layer_style import MISSING_INDEX, LayerStyle, style_of
 
 LONGEST_SIDE_PX: Final = 1600
@@ -228,16 +226,11 @@ def _read(
     path: Path, frame: Frame, longest_px: int, style: LayerStyle
 ) -> tuple[FloatArray, tuple[float, float, float, float]]:
     """Read a raster in the CRS of the map, reduced to a longest side."""
-    try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-            if CRS.from_user_input(dataset.crs.to_wkt()) == frame.crs:
-                return _reduced(dataset, longest_px, style), tuple(dataset.bounds)
-            with WarpedVRT(
-                dataset, crs=frame.crs.to_wkt(), resampling=Resampling.nearest
-            ) as warped:
-                return _reduced(warped, longest_px, style), tuple(warped.bounds)
-    except GDAL_ERRORS as error:
-        raise InputError(f"{path} cannot be read: {gdal_reason(error)}", path=path) from error
+    with opened_raster(path) as dataset:
+        if CRS.from_user_input(dataset.crs.to_wkt()) == frame.crs:
+            return _reduced(dataset, longest_px, style), tuple(dataset.bounds)
+        with WarpedVRT(dataset, crs=frame.crs.to_wkt(), resampling=Resampling.nearest) as warped:
+            return _reduced(warped, longest_px, style), tuple(warped.bounds)
 
 
 def _reduced(dataset: Any, longest_px: int, style: LayerStyle) -> FloatArray:  # noqa: ANN401

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
+from rm_geo._util.csv_text import text_of_csv
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import InputError
 from rm_geo.products.summary import CellResult
 
@@ -76,7 +77,11 @@ class PlanSource:
             return []
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                return list(csv.DictReader(file))
+                rows = csv.DictReader(file)
+                return [
+                    {key: text_of_csv(value or "") for key, value in row.items() if key is not None}
+                    for row in rows
+                ]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read: {error}.", path=path) from error
 
@@ -221,7 +226,7 @@ def read_sources(
 def _read_json(path: Path) -> dict[str, Any]:
     """Read an object of JSON."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read: {error}.",

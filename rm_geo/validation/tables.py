@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rm_geo._util.atomic import replacing
+from rm_geo._util.csv_text import csv_text
 
 
 def write_csv(path: Path, rows: Sequence[object]) -> None:
@@ -31,7 +32,7 @@ def write_csv(path: Path, rows: Sequence[object]) -> None:
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(records[0]) if records else [])
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows({key: csv_text(v) for key, v in record.items()} for record in records)
 
 
 def write_markdown(path: Path, rows: Sequence[object]) -> None:

@@ -5,12 +5,12 @@ They are called as described in :mod:`rm_geo.worker.jobs`.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import DependencyError, UsageError
 from rm_geo.progress import Progress
 from rm_geo.worker.layers import describe_features, describe_raster
@@ -59,7 +59,7 @@ def plan(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
             write_plan_report(folder, maps, title=report_title(output), progress=progress)
         except DependencyError as error:
             progress.log(f"Warning: there is no report: {error}")
-        index = json.loads((folder / INDEX_NAME).read_text("utf-8"))
+        index = parse_json((folder / INDEX_NAME).read_text("utf-8"))
     made = {path.name for path in folder.iterdir()}
     layers = [name for name in _listed(index["products"]) if name in made]
     kept = set(_listed(index["products"], "files", "sidecars"))
@@ -193,7 +193,7 @@ def _take_index(path: Path, folder: Path) -> Mapping[str, Any]:
     """Copy the index of an earlier run to the folder of the job, and read it; empty without one."""
     try:
         text = path.read_text("utf-8")
-        index = json.loads(text)
+        index = parse_json(text)
     except (OSError, ValueError):
         return {}
     if not isinstance(index, dict):

@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import os
 import platform
 import queue
@@ -53,6 +52,7 @@ from typing import Any, Final, TextIO
 import rm_geo
 from rm_geo._util.console import JsonConsole, json_line
 from rm_geo._util.error_report import explain
+from rm_geo._util.json_text import parse_json
 from rm_geo._util.memory import release_memory, tune_gc
 from rm_geo._version import __version__
 from rm_geo.devices import likely_device
@@ -64,6 +64,7 @@ from rm_geo.errors import (
     UsageError,
     with_known_paths,
 )
+from rm_geo.io.gdal_environment import gdal_environment
 from rm_geo.worker.jobs import JOBS, WITHOUT_FILES
 from rm_geo.worker.staging import Staging
 
@@ -292,7 +293,7 @@ def _is_cancel(line: bytes) -> bool:
 def _parse(line: bytes) -> dict[str, Any]:
     """Read one request."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
     except ValueError as error:
         raise UsageError(f"A request is not JSON: {error}.") from error
     if not isinstance(values, dict):
@@ -333,7 +334,8 @@ def main() -> None:
     faulthandler.enable()
     warnings.simplefilter("ignore")
     answers = _claim_stdout()
-    Worker(0, answers).serve()
+    with gdal_environment():
+        Worker(0, answers).serve()
     with contextlib.suppress(OSError, ValueError):
         answers.close()
 

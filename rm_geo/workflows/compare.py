@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from rm_geo._util.atomic import output_folder, part_folder, publish_files, replacing
+from rm_geo._util.json_text import parse_json
 from rm_geo._util.locks import output_lock
 from rm_geo.errors import InputError, OutputError
 from rm_geo.io.categories import write_category_names
@@ -408,7 +409,7 @@ def _write_index(
 def _earlier_files(folder: Path) -> list[str]:
     """List the files of an earlier comparison in the folder."""
     try:
-        files = json.loads((folder / INDEX_NAME).read_text("utf-8"))["files"]
+        files = parse_json((folder / INDEX_NAME).read_text("utf-8"))["files"]
         return [name for name in files if Path(name).name == name]
     except (OSError, ValueError, TypeError, KeyError):
         return []

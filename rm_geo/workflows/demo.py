@@ -20,6 +20,7 @@ from pyproj import CRS, Transformer
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo._util.atomic import part_folder, prepare_output_folder, publish_files, replacing
+from rm_geo._util.csv_text import csv_text
 from rm_geo.datasets.cities import City, generate_city
 from rm_geo.datasets.routes import route_order
 from rm_geo.datasets.sampling import Corruption
@@ -406,4 +407,4 @@ def _write_comparison(rows: Sequence[Comparison], path: Path) -> None:
         writer = csv.DictWriter(file, [column.name for column in fields(Comparison)])
         writer.writeheader()
         for row in rows:
-            writer.writerow(asdict(row))
+            writer.writerow({key: csv_text(value) for key, value in asdict(row).items()})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo._util.atomic import output_folder, part_folder, publish_files, replacing
+from rm_geo._util.json_text import parse_json
 from rm_geo._util.locks import output_lock
 from rm_geo._util.tempdirs import owned_folder
 from rm_geo.errors import CancelledError, DependencyError, InputError, OutputError, RmGeoError
@@ -389,7 +390,7 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder) / INDEX_NAME
     try:
-        index = json.loads(path.read_text("utf-8"))
+        index = parse_json(path.read_text("utf-8"))
         version = int(index["version"])
     except FileNotFoundError:
         raise InputError(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._util.atomic import replacing
+from rm_geo._util.csv_text import csv_text
 from rm_geo.io.cog import RasterSink
 from rm_geo.planning.product import RasterLayer, Rows
 
@@ -131,7 +132,7 @@ def _table_text(value: Any) -> object:  # noqa: ANN401 - a value of a row
     """Write one value of a table."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
-    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else value
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else csv_text(value)
 
 
 def json_value(value: Any) -> Any:  # noqa: ANN401 - any value of JSON

@@ -19,13 +19,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.util
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import ModelError
 from rm_geo.zoo.kinds import present_kind
 from rm_geo.zoo.model_file import CARD_NAME, WEIGHTS_NAME, damaged_model, description_in, read_model
@@ -324,7 +324,7 @@ def read_index(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        index = json.loads(path.read_text("utf-8"))
+        index = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The list of models {path} is not readable ({error}).", hint="Install rm_geo again."
@@ -363,7 +363,7 @@ def _record_of_file(path: Path) -> ModelRecord:
     card: dict[str, Any] = {}
     if weights.name == WEIGHTS_NAME and card_path.is_file():
         try:
-            card = dict(json.loads(card_path.read_text("utf-8")))
+            card = dict(parse_json(card_path.read_text("utf-8")))
         except (OSError, ValueError) as error:
             raise ModelError(f"The model card {card_path} is not readable ({error}).") from error
     sha256 = card.get("sha256")

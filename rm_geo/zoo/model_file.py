@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import ModelError
 from rm_geo.zoo.kinds import present_kind
 from rm_geo.zoo.safetensors import read_header
@@ -15,6 +15,7 @@ METADATA_KEY: Final = "rm_geo"
 
 WEIGHTS_NAME: Final = "model.safetensors"
 CARD_NAME: Final = "card.json"
+_MOST_BYTES: Final = 1 << 30
 
 
 def tensor_header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
@@ -62,7 +63,7 @@ def description_in(data: bytes, path: Path) -> dict[str, Any]:
     """
     header, _ = tensor_header(data, path)
     try:
-        description = dict(json.loads(header["__metadata__"][METADATA_KEY]))
+        description = dict(parse_json(header["__metadata__"][METADATA_KEY]))
         if not isinstance(description["kind"], str) or not isinstance(description["network"], dict):
             raise TypeError("kind and network are of the wrong type")
         description["kind"] = present_kind(description["kind"])
@@ -87,6 +88,8 @@ def read_model(path: Path) -> bytes:
     bytes
     """
     try:
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise damaged_model(path, f"it has {size / 2**30:,.0f} GiB")
         return path.read_bytes()
     except OSError as error:
         raise ModelError(

@@ -6,7 +6,6 @@ A model therefore ships its weights once. A graph states the checksum of the wei
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from rm_geo._util.atomic import replacing
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import ModelError
 from rm_geo.zoo.catalog import ModelRecord
 from rm_geo.zoo.kinds import DRIVE_KIND, GRAPH_KINDS
@@ -115,7 +115,7 @@ def write_graph(
 
 def _list_in_card(card_path: Path, name: str, data: bytes) -> None:
     """Write the checksum of a graph into the model's card."""
-    card = json.loads(card_path.read_text("utf-8"))
+    card = parse_json(card_path.read_text("utf-8"))
     card["onnx"] = {**card.get("onnx", {}), name: hashlib.sha256(data).hexdigest()}
     write_json(card_path, card)
 

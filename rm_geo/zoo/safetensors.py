@@ -13,6 +13,8 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from rm_geo._util.json_text import parse_json
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -30,7 +32,7 @@ _DTYPES: Final = {
 }
 """Names of PyTorch's types by those of the format."""
 _CODES: Final = {name: code for code, name in _DTYPES.items()}
-_MAX_HEADER_BYTES: Final = 100_000_000  # the limit of the format itself
+_MAX_HEADER_BYTES: Final = 4 << 20  # those of rm_geo's models take some tens of kilobytes
 
 
 def dump_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -111,10 +113,12 @@ def read_header(data: bytes) -> tuple[dict[str, Any], int]:
     """
     try:
         (length,) = struct.unpack("<Q", data[:8])
-        if length > min(_MAX_HEADER_BYTES, len(data) - 8):
+        if length > len(data) - 8:
             raise ValueError("the header is longer than the file")
-        header = json.loads(data[8 : 8 + length])
-    except (struct.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError(f"the header has more than {_MAX_HEADER_BYTES >> 20} MiB")
+        header = parse_json(data[8 : 8 + length])
+    except (struct.error, ValueError) as error:
         raise ValueError(f"there is no header: {error}") from error
     if not isinstance(header, dict):
         raise ValueError("the header is not a table of tensors")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rm_geo._util.atomic import prepare_output_folder, replacing
+from rm_geo._util.json_text import parse_json
 from rm_geo.devices import require_torch
 from rm_geo.errors import ModelError
 from rm_geo.zoo.catalog import INDEX_NAME, ModelRecord, list_models, package_root, read_index
@@ -198,7 +199,7 @@ def write_index(root: Path, default: Mapping[str, str] | None = None) -> list[Mo
 
 def _entry_of(card_path: Path) -> dict[str, Any]:
     """Make the index entry of a model from its card and its weights."""
-    card = json.loads(card_path.read_text("utf-8"))
+    card = parse_json(card_path.read_text("utf-8"))
     name = card_path.parent.name
     return {
         "name": name,

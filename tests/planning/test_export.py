@@ -297,7 +297,7 @@ class TestFeatures:
 
     def test_layers_without_a_crs_or_features_that_are_none_are_refused(self, tmp_path):
         (tmp_path / "a.gpkg").write_text("no features")
-        with pytest.raises(InputError, match="cannot be read as a vector file"):
+        with pytest.raises(InputError, match="is not in a format that can be read"):
             read_features(tmp_path / "a.gpkg")
         with pytest.raises(InputError, match="There is no file"):
             read_features(tmp_path / "b.gpkg")

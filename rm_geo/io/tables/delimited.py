@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pyarrow.csv as pacsv
 from rm_geo.errors import InputError
 from rm_geo.io.tables import column_roles as roles
 from rm_geo.io.tables.source import Request, Source, Table, split_batches
+from rm_geo.io.zip_files import LARGEST_RATIO
 
 _SNIFFED_BYTES: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 22
@@ -27,6 +29,8 @@ _BOMS: Final = (
     (b"\xfe\xff", "utf-16-be"),
 )
 _SPACE: Final = " "
+_SPACES: Final = re.compile(rb"[ \t\r\f\v]+")
+_LEAST_BOUND_BYTES: Final = 1 << 26
 _UNITS: Final = {"dbm", "db", "deg", "degrees", "°", "m", "mhz", "khz", "km/h", "m/s", "s", "ms"}
 _MOST_TITLE_LINES: Final = 40
 _LEAST_KNOWN: Final = 2  # columns that make a line below the first one a header
@@ -99,7 +103,7 @@ def _head(path: Path) -> bytes:
     """Read the first bytes of the text, decompressed."""
     try:
         if path.suffix.lower() == ".gz":
-            with gzip.open(path, "rb") as stream:
+            with BoundedGzip(path) as stream:
                 return stream.read(_SNIFFED_BYTES)
         with path.open("rb") as plain:
             return plain.read(_SNIFFED_BYTES)
@@ -300,7 +304,7 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
     places = [str(place) for place in range(len(dialect.names))]
     chosen = {name: places[dialect.names.index(name)] for name in request.names}
     reader = pacsv.open_csv(
-        pa.PythonFile(_SingleSpaces(path), mode="r") if dialect.spaces else path,
+        _stream(path, spaces=dialect.spaces),
         read_options=pacsv.ReadOptions(
             column_names=places,
             skip_rows=dialect.data_line,
@@ -322,13 +326,61 @@ def _read(path: Path, dialect: Dialect, encoding: str, request: Request) -> Iter
     yield Table({name: pa.chunked_array([], pa.string()) for name in chosen}, malformed=malformed)
 
 
+def _stream(path: Path, *, spaces: bool) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Open the text for pyarrow: decompressed within bounds, with single spaces."""
+    if spaces:
+        return pa.PythonFile(_SingleSpaces(path), mode="r")
+    if path.suffix.lower() == ".gz":
+        return pa.PythonFile(BoundedGzip(path), mode="r")
+    return path
+
+
+class BoundedGzip(io.RawIOBase):
+    """A gzip file that ends with an error when it unpacks to an unreasonable size.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._packed: Any = path.open("rb")
+        self._plain = gzip.GzipFile(fileobj=self._packed)
+        self._size = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read some bytes."""
+        data = self._plain.read(_BLOCK_BYTES if size is None or size < 0 else size)
+        self._size += len(data)
+        if self._size > max(_LEAST_BOUND_BYTES, LARGEST_RATIO * self._packed.tell()):
+            raise InputError(
+                f"{self._path} unpacks to more than {LARGEST_RATIO} times its size.",
+                hint="Unpack it yourself if it can be trusted.",
+                path=self._path,
+            )
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._packed.close()
+        super().close()
+
+
 class _SingleSpaces(io.RawIOBase):
     """A file with runs of spaces and tabs reduced to one space, and none at the ends of lines."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         is_packed = path.suffix.lower() == ".gz"
-        self._stream: Any = gzip.open(path, "rb") if is_packed else path.open("rb")  # noqa: SIM115
+        self._stream: Any = BoundedGzip(path) if is_packed else path.open("rb")
+        self._rest = b""  # of a line
         self._ready = b""
 
     def readable(self) -> bool:
@@ -339,10 +391,15 @@ class _SingleSpaces(io.RawIOBase):
         """Read some bytes."""
         wanted = -1 if size is None else size
         while wanted < 0 or len(self._ready) < wanted:
-            lines = self._stream.readlines(_BLOCK_BYTES)
-            if not lines:
+            block = self._stream.read(_BLOCK_BYTES)
+            if not block and not self._rest:
                 break
-            self._ready += b"".join(b" ".join(line.split()) + b"\n" for line in lines)
+            lines, _, rest = (self._rest + block).rpartition(b"\n")
+            if not block or not lines:  # at the end, or in a line longer than a block
+                lines, rest = lines + b"\n" * bool(lines) + rest, b""
+            single = _SPACES.sub(b" ", lines) + b"\n"
+            self._ready += single.replace(b" \n", b"\n").replace(b"\n ", b"\n").lstrip(b" ")
+            self._rest = rest
         cut = len(self._ready) if wanted < 0 else wanted
         given, self._ready = self._ready[:cut], self._ready[cut:]
         return given

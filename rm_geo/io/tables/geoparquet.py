@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,13 +13,16 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import InputError
 from rm_geo.io.tables.parquet_window import edge_columns, groups_inside, read_groups
 from rm_geo.io.tables.source import Bounds, Request, Source, Table
 from rm_geo.io.tables.wkb import Shapes, decode_points
+from rm_geo.io.zip_files import LARGEST_RATIO
 
 # The CRS of a column without the key "crs" in GeoParquet 1.0 and 1.1.
 _DEFAULT_CRS: Final = "OGC:CRS84"
+_LEAST_BOUND: Final = 1 << 26
 _USUAL_NAMES: Final = ("geometry", "geom", "wkb_geometry", "wkb")
 
 
@@ -54,6 +56,7 @@ def open_geoparquet(path: Path) -> Source:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
+            _require_bounded(path, file.metadata)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
     metadata = _geo_metadata(path, schema)
@@ -78,6 +81,20 @@ def open_geoparquet(path: Path) -> Source:
             raise _damaged(path, error) from error
 
     return Source(path, names, geometry is not None, crs, chunks, crs_fault=fault)
+
+
+def _require_bounded(path: Path, metadata: Any) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Refuse a file that unpacks to an unreasonable size."""
+    groups = range(metadata.num_row_groups)
+    unpacked = sum(int(metadata.row_group(group).total_byte_size) for group in groups)
+    allowed = max(_LEAST_BOUND, LARGEST_RATIO * path.stat().st_size)
+    if unpacked > allowed or metadata.num_rows > allowed:
+        raise InputError(
+            f"{path} would unpack to {unpacked / 2**30:,.1f} GiB in {metadata.num_rows:,} rows, "
+            f"more than {LARGEST_RATIO} times its size.",
+            hint="Write it again if it can be trusted.",
+            path=path,
+        )
 
 
 def _decoded(
@@ -139,7 +156,7 @@ def _geo_metadata(path: Path, schema: pa.Schema) -> dict[str, Any]:
     if raw is None:
         return {}
     try:
-        parsed = json.loads(raw)
+        parsed = parse_json(raw)
         column = parsed["columns"][parsed["primary_column"]]
         if not isinstance(column, dict):
             raise TypeError("the entry of the primary column is not an object")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.json as pajson
 
+from rm_geo._util.json_text import parse_json
 from rm_geo.errors import InputError
 from rm_geo.io.tables.source import Request, Source, Table, split_batches
 
@@ -42,7 +42,7 @@ def is_json_lines(path: Path, head: bytes) -> bool:
     with path.open("rb") as stream:
         line = stream.readline(_SNIFFED_BYTES).removeprefix(b"\xef\xbb\xbf")
     try:
-        first = json.loads(line)
+        first = parse_json(line)
     except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and first.get("type") not in {

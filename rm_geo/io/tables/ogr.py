@@ -16,7 +16,10 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rm_geo.errors import InputError, UsageError
+from rm_geo.io.accepted_files import accepted_vector
+from rm_geo.io.features import vector_reason
 from rm_geo.io.gml import without_gfs
+from rm_geo.io.sqlite_tables import refuse_view
 from rm_geo.io.tables.shapefile import check_shapefile
 from rm_geo.io.tables.source import Request, Source, Table, split_batches
 from rm_geo.io.tables.wkb import decode_points
@@ -55,8 +58,8 @@ def open_vector(path: Path, layer: str | None) -> Source:
     Raises
     ------
     InputError
-        If GDAL cannot open the file, it is truncated, or it has several layers of points and
-        none was chosen.
+        If GDAL cannot open the file, it is truncated, of a kind that names other files, or has
+        several layers of points and none was chosen.
     UsageError
         If the file does not have the layer.
 
@@ -73,17 +76,19 @@ def open_vector(path: Path, layer: str | None) -> Source:
     """
     if path.suffix.lower() == ".shp":
         check_shapefile(path)
+    file = accepted_vector(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            layers = [(str(n), None if k is None else str(k)) for n, k in pyogrio.list_layers(path)]
+            layers = [(str(n), None if k is None else str(k)) for n, k in pyogrio.list_layers(file)]
     except _FAILURES as error:
         raise _unreadable(path, error) from error
     chosen = _choose_layer(path, layers, layer)
+    refuse_view(path, chosen)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            info = pyogrio.read_info(path, layer=chosen, force_feature_count=True)
+            info = pyogrio.read_info(file, layer=chosen, force_feature_count=True)
     except _FAILURES as error:
         raise _unreadable(path, error) from error
     kind = info["geometry_type"]
@@ -121,7 +126,7 @@ def _chunks(path: Path, layer: str, info: dict[str, Any], request: Request) -> I
                 warnings.simplefilter("ignore", RuntimeWarning)
                 meta, reader = open_files.enter_context(
                     pyogrio.raw.open_arrow(
-                        path,
+                        path.absolute(),
                         layer=layer,
                         columns=names,
                         bbox=bounds,
@@ -237,8 +242,7 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
             hint="Name its encoding in a .cpg file (such as ISO-8859-1), or export it as UTF-8.",
             path=path,
         )
-    text = str(error).strip()
-    reason = text.splitlines()[0].split("; It might help")[0].strip() if text else "unknown"
+    reason = vector_reason(error)
     if "not recognized as being in a supported file format" in reason:
         return InputError(
             f"{path} is not in a format that can be read.",
@@ -246,7 +250,7 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
             path=path,
         )
     return InputError(
-        f"{path} cannot be read: {reason.rstrip('.')}.",
+        f"{path} cannot be read: {reason}",
         hint="It may be damaged or cut short; copy or export it again.",
         path=path,
     )

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
 
-from rm_geo.errors import InputError, RmGeoError
+from rm_geo.errors import RmGeoError
 from rm_geo.io.tables.source import Request, Source, Table
-
-_LARGEST_BYTES: Final = 16 << 30
-_LARGEST_RATIO: Final = 500  # of unpacked to packed bytes; text of logs has some 5 to 30
-_SPREADSHEET: Final = "[Content_Types].xml"
+from rm_geo.io.zip_files import unpack_table
 
 
 def open_zipped(
@@ -49,6 +42,7 @@ def open_zipped(
 
     Examples
     --------
+    >>> import zipfile
     >>> from rm_geo.io.tables import open_source
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "drive.zip")
@@ -58,39 +52,12 @@ def open_zipped(
     >>> source.names
     ('lon', 'lat', 'rsrp')
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not _is_hidden(info)]
-            if any(info.filename == _SPREADSHEET for info in members):
-                return None
-            tables = [i for i in members if i.filename.lower().endswith(suffixes)]
-            if not tables:
-                return None
-            if len(tables) > 1:
-                names = ", ".join(info.filename for info in tables[:10])
-                raise InputError(
-                    f"{path} holds {len(tables)} tables: {names}.",
-                    hint="Unpack it, and give one of them.",
-                    path=path,
-                )
-            chosen = PurePosixPath(tables[0].filename)
-            beside = [
-                info
-                for info in members
-                if PurePosixPath(info.filename).parent == chosen.parent
-                and PurePosixPath(info.filename).name.split(".")[0] == chosen.name.split(".")[0]
-            ]
-            folder = tempfile.TemporaryDirectory(prefix="rm_geo-zip-")
-            for info in beside:
-                _unpack(archive, info, Path(folder.name), path)
-    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{path} cannot be unpacked: {str(error).rstrip('.')}.",
-            hint="Copy it again, or unpack it with another program.",
-            path=path,
-        ) from error
-    unpacked = Path(folder.name) / chosen.name
-    known = f"{path} ({chosen})"
+    found = unpack_table(path, suffixes)
+    if found is None:
+        return None
+    folder, name = found
+    unpacked = Path(folder.name) / name.name
+    known = f"{path} ({name})"
     try:
         source = opened(unpacked)
     except RmGeoError as error:
@@ -106,24 +73,3 @@ def _chunks(
         yield from source.chunks(request)
     except RmGeoError as error:
         raise error.known_as(Path(folder.name) / source.path.name, known) from error
-
-
-def _is_hidden(info: zipfile.ZipInfo) -> bool:
-    """Whether a member is a folder, a hidden file, or metadata of an operating system."""
-    parts = PurePosixPath(info.filename).parts
-    return info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)
-
-
-def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path: Path) -> None:
-    """Unpack a member under its own name, up to its stated size."""
-    if info.file_size > _LARGEST_BYTES or info.file_size > _LARGEST_RATIO * max(
-        info.compress_size, 1 << 20
-    ):
-        raise InputError(
-            f"{path} would unpack to {info.file_size / 2**30:,.1f} GiB.",
-            hint="Unpack it yourself if it can be trusted.",
-            path=path,
-        )
-    target = folder / PurePosixPath(info.filename).name
-    with archive.open(info) as packed, target.open("wb") as plain:
-        shutil.copyfileobj(packed, plain, 1 << 20)
