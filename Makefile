@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # when they are imported: compiling all of them takes longer than the demo.
 PIP_INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types docs unit unit-without-torch qgis bench clean help
+.PHONY: demo test lint types docs unit unit-without-torch qgis bench fuzz audit clean help
 
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
@@ -16,6 +16,8 @@ help:
 	@echo "make docs   build the documentation: docs/_build/html/index.html"
 	@echo "make unit-without-torch PYTHON=python3.12 VENV=.venv-3.12"
 	@echo "            run the tests on another version of Python, without PyTorch"
+	@echo "make fuzz   read thousands of altered inputs: make fuzz CASES=3000 SEED=1"
+	@echo "make audit  ask a database of known faults about the versions in constraints.txt"
 	@echo "make bench  measure start-up, reading, the pipeline, and what a city takes"
 
 $(BIN)/python:
@@ -70,6 +72,19 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.suite
+
+CASES ?= 3000
+SEED ?= 1
+
+# Inputs with faults stay in fuzz-faults.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.support.fuzz --cases $(CASES) --seed $(SEED)
+
+# In an environment of its own: pip-audit needs no package of rm_geo. It needs the network.
+audit:
+	test -x $(VENV)-audit/bin/pip-audit || ( $(PYTHON) -m venv $(VENV)-audit && \
+	  $(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit )
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --desc
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache
