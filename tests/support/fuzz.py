@@ -29,10 +29,11 @@ import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS
 
+from rm_geo._util.checksummed import to_line
 from rm_geo._util.error_report import explain
 from rm_geo.buildings.mask import open_buildings
 from rm_geo.cli.train import _read_recipe
-from rm_geo.distributed.batch_state import BatchRecord
+from rm_geo.distributed.batch_state import _PURPOSE, STATE_NAME, BatchRecord
 from rm_geo.distributed.job_table import read_table
 from rm_geo.distributed.jobs import read_jobs
 from rm_geo.errors import RmGeoError
@@ -303,12 +304,13 @@ def _record(folder: Path) -> None:
     (folder / "jobs.csv").write_bytes(_JOBS)
     cells = [{"cell": "40", "status": "mapped", "files": ["40_rsrp.tif"], "file_bytes": [10]}]
     job = {"key": "x", "complete": True, "cells": cells, "lines": ["a"]}
-    (folder / "batch_state.json").write_text(json.dumps({"jobs": {"north": job, "south": job}}))
+    lines = [to_line([name, job], _PURPOSE) for name in ("north", "south")]
+    (folder / STATE_NAME).write_bytes(b"".join(lines))
 
 
 def _read_record(folder: Path) -> None:
     """Restore the jobs of a batch."""
-    record = BatchRecord(folder / "batch_state.json", fresh=False)
+    record = BatchRecord(folder / STATE_NAME, fresh=False)
     for job in read_jobs([folder / "jobs.csv"], folder):
         record.restored(job)
 
@@ -405,7 +407,7 @@ CASES = (
     ),
     Case("model", _model, _read_model),
     Case("journal", _journal, _read_journal),
-    Case("batch record", _record, _read_record, ("batch_state.json", "jobs.csv")),
+    Case("batch record", _record, _read_record, (STATE_NAME, "jobs.csv")),
     Case("results", _results, read_sources),
 )
 """Every kind of input."""
