@@ -109,6 +109,7 @@ def open_cluster(
                 "cls": distributed.Scheduler,
                 "options": {
                     "dashboard": False,  # it has no password
+                    "dashboard_address": "127.0.0.1:0",  # its counters remain
                     "host": "127.0.0.1",
                     "port": 0,
                     "protocol": "tls://",
@@ -230,6 +231,7 @@ def _worker(
         "protocol": "tls://",
         "security": security,
         "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.ERROR,
     }
     return {"cls": distributed.Nanny, "options": options}
