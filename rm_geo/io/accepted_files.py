@@ -168,7 +168,7 @@ def accepted_vector(path: Path) -> Path:
         _require_single_table(path, text)
     elif path.suffix.lower() != ".shp":  # a damaged shapefile: its reader explains it
         raise InputError(
-            f"{path} is not in a format that can be read.",
+            f"{path} cannot be read: it is not in a format that can be read.",
             hint="Readable are SHP, GPKG, GeoJSON, GeoParquet, FlatGeobuf and CSV.",
             path=path,
         )
