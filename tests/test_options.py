@@ -114,7 +114,7 @@ def test_a_file_of_options_may_have_short_names_and_paths_beside_it(tmp_path):
         ("reech: 4", "Unknown option 'reech' (in {path})"),
         ("- 4", "{path} is not a mapping"),
         ("a: [", "{path} is not YAML"),
-        ("[" * 2000 + "]" * 2000, "{path} is nested too deeply"),
+        ("[" * 2000 + "]" * 2000, "{path} is not usable YAML: there are more than 60 levels"),
         (" " * (1 << 20) + "reach: 4", "{path} is too large"),
     ],
 )
