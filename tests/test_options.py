@@ -115,7 +115,7 @@ def test_a_file_of_options_may_have_short_names_and_paths_beside_it(tmp_path):
         ("- 4", "{path} is not a mapping"),
         ("a: [", "{path} is not YAML"),
         ("[" * 2000 + "]" * 2000, "{path} is not usable YAML: there are more than 60 levels"),
-        (" " * (1 << 20) + "reach: 4", "{path} is too large"),
+        (" " * (1 << 22) + "reach: 4", "{path} has more than 4 MiB"),
     ],
 )
 def test_a_bad_file_of_options_is_named(tmp_path, text, words):
