@@ -151,12 +151,13 @@ def _locked_part(target: Path) -> tuple[OwnFolder, FileLock]:
         lock = FileLock(own.path / _LOCK, thread_local=False)
         try:
             own.create()
-            if not is_link(own.path / _LOCK):
-                lock.acquire(timeout=0)
-                if (own.path / _LOCK).exists():
-                    own.clear(keep=_LOCK)
-                    return own, lock
-                lock.release()
+            if is_link(own.path / _LOCK):  # removed, and not followed
+                own.remove_file(_LOCK)
+            lock.acquire(timeout=0)
+            if (own.path / _LOCK).exists():
+                own.clear(keep=_LOCK)
+                return own, lock
+            lock.release()
         except FileNotFoundError as error:
             if not target.parent.is_dir():
                 raise output_error(target, error) from error

@@ -17,6 +17,7 @@ from pyproj import CRS, Transformer
 from rm_geo._util.atomic import full_disk_error, is_full, part_folder, publish_files
 from rm_geo.errors import CrsError, DependencyError, InputError, OutputError
 from rm_geo.io.accepted_files import VECTOR_SUFFIXES, accepted_vector
+from rm_geo.io.gml import without_gfs
 from rm_geo.io.sqlite_tables import refuse_view
 from rm_geo.io.zip_files import unzipped
 from rm_geo.units import NODATA_DBM
@@ -263,7 +264,8 @@ def opened_vector(path: Path) -> Iterator[Path]:
             accepted = accepted_vector(file)
         except InputError as error:
             raise error.known_as(file, path) from error
-        yield accepted
+        with without_gfs(accepted):
+            yield accepted
 
 
 def layers_of(path: Path) -> list[tuple[str, str]]:

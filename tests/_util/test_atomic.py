@@ -88,6 +88,20 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(target: Path) -
     assert names_in(target.parent) == ["map.tif"]
 
 
+def test_link_in_place_of_the_lock_of_parts_is_removed_and_not_followed(
+    target: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "precious").write_text("precious")
+    parts = tmp_path / f".map.tif{PART_SUFFIX}"
+    parts.mkdir()
+    (parts / ".lock").symlink_to(tmp_path / "precious")
+    with replacing(target) as part:
+        part.write_text("after")
+    assert target.read_text() == "after"
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert names_in(target.parent) == ["map.tif", "precious"]
+
+
 def test_link_in_place_of_the_folder_for_parts_is_refused(target: Path, tmp_path: Path) -> None:
     behind = tmp_path / "behind"
     (behind / "files").mkdir(parents=True)

@@ -7,6 +7,7 @@ import rasterio
 from shapely.geometry import Point, box
 
 from rm_geo.buildings.mask import building_mask
+from rm_geo.buildings.reader import read_buildings
 from rm_geo.errors import CrsError, InputError
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
@@ -100,3 +101,12 @@ def test_layer_must_be_chosen_among_several(tmp_path):
     with pytest.raises(InputError, match="no layer 'house'") as refusal:
         building_mask(file, GRID, layer="house")
     assert "houses, parks" in refusal.value.hint
+
+
+def test_reading_gml_leaves_nothing_beside_it(tmp_path) -> None:
+    houses = geopandas.GeoDataFrame(geometry=[box(0.0, 0.0, 9.0, 9.0)], crs=32633)
+    houses.to_file(tmp_path / "houses.gml", driver="GML")
+    for extra in set(tmp_path.iterdir()) - {tmp_path / "houses.gml"}:
+        extra.unlink()
+    read_buildings(tmp_path / "houses.gml")
+    assert [path.name for path in tmp_path.iterdir()] == ["houses.gml"]
