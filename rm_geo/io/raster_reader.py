@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -202,12 +202,17 @@ def opened_raster(source: Path, *, is_accepted: bool = False) -> Iterator[Datase
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with (
-                rasterio.Env(**raster_options()),
-                # rasterio.open takes one driver; the class behind it takes a list.
-                DatasetReader(_parse_path(place), driver=drivers) as dataset,
-            ):
-                if drivers and "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
+            with ExitStack() as opened:
+                # The options hold while the file and its tags are opened, and no longer: blocks
+                # that end in another order than they began would leave them set.
+                with rasterio.Env(**raster_options()):
+                    # rasterio.open takes one driver; the class behind it takes a list.
+                    dataset = opened.enter_context(
+                        DatasetReader(_parse_path(place), driver=drivers)
+                    )
+                    dataset.tags()
+                    overviews = dataset.tags(ns="OVERVIEWS")
+                if drivers and "OVERVIEW_FILE" in overviews:
                     raise InputError(
                         f"{source} names another file for its overviews.",
                         hint="Write it again with gdal_translate.",

@@ -8,6 +8,7 @@ from rm_geo.distributed import cluster
 from rm_geo.distributed.cluster import open_cluster
 from rm_geo.errors import ClusterError
 from rm_geo.progress import SilentProgress
+from tests.support.clusters import reachable_cluster
 
 dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")
@@ -24,7 +25,7 @@ class Lines(SilentProgress):
 
 
 def test_local_workers_need_the_certificate_of_their_run_and_tls_addresses_work():
-    with open_cluster(workers=1, device="cpu") as client:
+    with reachable_cluster(workers=1) as client:
         address = client.scheduler_info()["address"]
         assert address.startswith("tls://127.0.0.1:")
         assert all(worker.startswith("tls://127.0.0.1:") for worker in client.nthreads())
@@ -33,13 +34,7 @@ def test_local_workers_need_the_certificate_of_their_run_and_tls_addresses_work(
             open_cluster(address.replace("tls://", "tcp://")),
         ):
             pass
-        security = client.security
-        certificates = {
-            "distributed.comm.tls.ca-file": security.tls_ca_file,
-            "distributed.comm.tls.client.cert": security.tls_client_cert,
-            "distributed.comm.tls.client.key": security.tls_client_key,
-        }
-        with dask.config.set(certificates), open_cluster(address) as second:
+        with open_cluster(address) as second:
             assert second.submit(sum, [1, 2]).result() == 3
 
 

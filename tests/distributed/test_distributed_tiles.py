@@ -32,10 +32,11 @@ pytest.importorskip("distributed")
 
 from rm_geo.distributed import tiles
 from rm_geo.distributed.batch import run_batch
-from rm_geo.distributed.cluster import local_workers, open_cluster
+from rm_geo.distributed.cluster import local_workers
 from rm_geo.distributed.dry_run import dry_run_on_cluster
 from rm_geo.distributed.tiles import DaskTiles, run_on_cluster
 from rm_geo.distributed.worker_methods import MethodFacts
+from tests.support.clusters import reachable_cluster
 from tests.support.interruption import KilledError
 from tests.support.measurements import drive, write_drive
 from tests.support.outputs import contents, map_contents
@@ -49,7 +50,7 @@ RECIPE = MethodRecipe.of(OPTIONS)
 
 @pytest.fixture(scope="module")
 def cluster():
-    with open_cluster(workers=2, device="cpu") as client:
+    with reachable_cluster(workers=2) as client:
         yield client
 
 
@@ -183,11 +184,11 @@ def test_number_of_batches_in_flight_is_bounded(cluster):
 @pytest.mark.parametrize(
     ("recipe", "kind", "words"),
     [
-        (replace(RECIPE, version="0.0.1"), ClusterError, r"Worker tcp://.*rm_geo 0\.0\.1"),
+        (replace(RECIPE, version="0.0.1"), ClusterError, r"Worker tls://.*rm_geo 0\.0\.1"),
         (
             replace(RECIPE, method="radiocycle", model="/nowhere/else"),
             ModelError,
-            r"Worker tcp://.*/nowhere/else",
+            r"Worker tls://.*/nowhere/else",
         ),
         (replace(RECIPE, options={"neighbors": 3}), ClusterError, "neighbors 3 instead of"),
     ],
@@ -345,7 +346,7 @@ def test_dry_run_reports_the_workers_and_computes_no_tile(cluster, tmp_path, mon
 
 def test_dry_run_detects_worker_of_another_version(cluster, monkeypatch):
     monkeypatch.setattr(MethodRecipe, "of", lambda options: replace(RECIPE, version="0.0.1"))
-    with pytest.raises(ClusterError, match=r"Worker tcp://.*rm_geo 0\.0\.1"):
+    with pytest.raises(ClusterError, match=r"Worker tls://.*rm_geo 0\.0\.1"):
         dry_run_on_cluster(
             drive(60), OPTIONS, SilentProgress(), scheduler=cluster.scheduler.address
         )

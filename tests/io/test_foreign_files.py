@@ -115,7 +115,8 @@ def test_a_named_crs_and_properties_of_these_names_are_read(tmp_path) -> None:
     ]
     path = tmp_path / "drive.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": points}))
-    assert read_measurements(path).x.size == 3
+    measurements, _ = read_measurements(path)
+    assert measurements.x.size == 3
 
 
 @pytest.mark.parametrize("name", ["drive.gdalg.json", "drive.geojson"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
+from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import CancelledError
 from rm_geo.io.cog import read_raster
 from rm_geo.measurements.model import Measurements
@@ -139,7 +140,7 @@ def test_rows_are_corrected_in_bands_of_any_height(tmp_path):
             yield CellRows(rows, flat[rows] * np.nan, flat[rows])
 
     def whole(height):
-        corrected = corrected_rows(bands(height), grid, levels, tmp_path / "rows.f32")
+        corrected = corrected_rows(bands(height), grid, levels, OwnFolder(tmp_path, ()))
         return np.concatenate([band.rsrp_dbm for band in corrected])
 
     np.testing.assert_allclose(whole(7), whole(1000), atol=1e-4)
