@@ -80,4 +80,7 @@ def raster_options() -> dict[str, str]:
     >>> raster_options()["GDAL_PAM_ENABLED"]
     'NO'
     """
-    return {"GDAL_PAM_ENABLED": "NO", **({} if allows_remote() else _NO_NETWORK)}
+    wanted = {} if allows_remote() else _NO_NETWORK
+    # What the environment says already is left out: rasterio.Env would set it for good.
+    missing = {name: value for name, value in wanted.items() if os.environ.get(name) != value}
+    return {"GDAL_PAM_ENABLED": "NO", **missing}
