@@ -168,6 +168,8 @@ class Worker:
     ----------
     is_ready : bool
         Whether it can take another request: it has answered the last one, and in good order.
+    has_begun : bool
+        Whether anything was heard of the last request.
 
     Raises
     ------
@@ -177,6 +179,7 @@ class Worker:
 
     def __init__(self, python: str, environment: Mapping[str, str] | None) -> None:
         self.is_ready = False
+        self.has_begun = False
         self._python = python
         self._environment = None if environment is None else dict(environment)
         self._patience_s = _END_S
@@ -257,7 +260,7 @@ class Worker:
         WorkerCancelled
             If the listener cancelled.
         """
-        self.is_ready = False
+        self.is_ready = self.has_begun = False
         self._last_output.clear()
         self._send(request)
         try:
@@ -357,6 +360,7 @@ class Worker:
                 continue
             if event is None:
                 raise self._unexpected_end()
+            self.has_begun = True
             if event.get("event") in names:
                 return event
             self._pass_on(event, listener)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from .worker_client import Event, Listener, Worker
+from .worker_client import Event, Listener, Worker, WorkerError
 
 IDLE_S = 600.0
 """Seconds after which a worker without a job is ended."""
@@ -65,14 +65,22 @@ class WorkerKeeper:
         WorkerError, WorkerCancelled
             As :func:`~.worker_client.run_job`. After a crash the next job starts a new worker.
         """
-        worker = self._take(python, environment, listener)
-        if worker is not None:
-            worker.greet_again(listener)
-        else:
-            worker = Worker(python, environment)
+        idle = self._take(python, environment, listener)
+        if idle is not None:
+            idle.greet_again(listener)
+            try:
+                return idle.ask(request, listener)
+            except WorkerError:
+                # A process that is just ending still looks alive when it is taken.
+                reason = idle.exit_reason()
+                if reason is None or idle.has_begun:
+                    raise
+                _warn(listener, reason)
+            finally:
+                self._put(idle)
+        worker = Worker(python, environment)
         try:
-            if not worker.is_ready:
-                worker.greet(listener)
+            worker.greet(listener)
             return worker.ask(request, listener)
         finally:
             self._put(worker)
@@ -101,10 +109,7 @@ class WorkerKeeper:
         if reason is None and worker.is_current(python, environment):
             return worker
         if reason is not None:
-            listener.log(
-                f"Warning: the idle worker of rm_geo ended unexpectedly ({reason}); "
-                "a new one is started."
-            )
+            _warn(listener, reason)
         worker.end()
         return None
 
@@ -140,3 +145,10 @@ class WorkerKeeper:
         if timer is not None:
             timer.cancel()
         return worker
+
+
+def _warn(listener: Listener, reason: str) -> None:
+    """Say that the idle worker was lost."""
+    listener.log(
+        f"Warning: the idle worker of rm_geo ended unexpectedly ({reason}); a new one is started."
+    )

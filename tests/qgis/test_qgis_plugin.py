@@ -295,6 +295,18 @@ class TestKeeper:
             keeper.run(python, {"request": "wait"}, Recorder(cancel_after_s=0.1))
         assert self.pid(keeper, python) == pid
 
+    def test_a_worker_that_ends_while_it_is_taken_is_reported_and_replaced(self, keeper, python):
+        psutil.Process(self.pid(keeper, python)).kill()
+        idle = keeper._idle
+        reasons = iter([None])  # it still looks alive
+        ended = idle.exit_reason
+        idle.exit_reason = lambda: next(reasons, ended())
+        listener = Recorder()
+        assert keeper.run(python, {"request": "pid"}, listener)["event"] == "result"
+        warnings = [text for kind, text in listener.said if kind == "log"]
+        assert len(warnings) == 1
+        assert "ended unexpectedly (signal" in warnings[0]
+
     def test_a_worker_that_ended_while_idle_is_reported_and_replaced(self, keeper, python):
         psutil.Process(self.pid(keeper, python)).kill()
         wait_until(lambda: keeper._idle.exit_reason() is not None, "the end of the worker")
