@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from rm_geo._types import BoolArray, FloatArray
+from rm_geo._types import BoolArray, Float64Array, FloatArray
 from rm_geo.geostat.idw import BlockIdw
 from rm_geo.geostat.kriging import FEW_VALUES
 from rm_geo.geostat.multiscale_kriging import KrigedField, fit_field
@@ -29,7 +29,7 @@ from rm_geo.geostat.street_map import StreetMap, street_map_helps
 from rm_geo.raster.bands import RowBand
 from rm_geo.raster.blocks import block_sums
 from rm_geo.raster.points import PointsWriter
-from rm_geo.raster.resample import coarse_blocks_of, coarse_rows, resample_rows
+from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
 
@@ -94,19 +94,19 @@ class SmoothMap:
         rows : slice
             Rows of the raster.
         wanted : ndarray of bool, shape (rows, W)
-            Pixels that are needed; the others may be NaN.
+            Pixels that are needed; the others may have any value.
 
         Returns
         -------
         ndarray of float32, shape (rows, W)
             RSRP in dBm.
         """
-        height, width = (-(-length // BLOCK_PX) for length in self.shape)
-        blocks = coarse_rows(rows, BLOCK_PX, height)
-        level_dbm = np.full((blocks.stop - blocks.start, width), np.nan, dtype=np.float32)
-        row, col = np.nonzero(coarse_blocks_of(wanted, rows, BLOCK_PX, blocks))
-        level_dbm[row, col] = self.idw.at(row + blocks.start, col)
-        smooth = resample_rows(level_dbm, BLOCK_PX, rows, self.shape[1], blocks.start, height)
+
+        def at_pixels(row_col: Float64Array) -> FloatArray:
+            row, col = (row_col / BLOCK_PX).astype(np.int64).T
+            return self.idw.at(row, col)
+
+        smooth = block_field_rows(at_pixels, rows, wanted, self.shape[0], BLOCK_PX)
         if self.kriged is not None:
             kriged_dbm = np.float32(self.mean_dbm) + self.kriged.on_rows(rows)
             smooth = np.asarray(0.5 * (smooth + kriged_dbm), dtype=np.float32)

@@ -142,7 +142,7 @@ def coarse_blocks_of(wanted: BoolArray, rows: slice, factor: int, blocks: slice)
 
 
 def block_field_rows(
-    at_pixels: Callable[[Float64Array], Float64Array],
+    at_pixels: Callable[[Float64Array], Float64Array | FloatArray],
     rows: slice,
     wanted: BoolArray,
     height: int,
@@ -180,7 +180,7 @@ def block_field_rows(
 
 
 def block_fields_rows(
-    at_pixels: Callable[[Float64Array], Sequence[Float64Array]],
+    at_pixels: Callable[[Float64Array], Sequence[Float64Array | FloatArray]],
     rows: slice,
     wanted: BoolArray,
     height: int,
@@ -211,7 +211,7 @@ def block_fields_rows(
     row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
     centres = np.column_stack([row + blocks.start, col]).astype(np.float64) * block_px
 
-    def interpolated(values: Float64Array) -> FloatArray:
+    def interpolated(values: Float64Array | FloatArray) -> FloatArray:
         field = np.zeros((blocks.stop - blocks.start, -(-width // block_px)), dtype=np.float32)
         field[row, col] = values
         return resample_rows(field, block_px, rows, width, blocks.start, -(-height // block_px))
