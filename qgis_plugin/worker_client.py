@@ -169,7 +169,7 @@ class Worker:
     is_ready : bool
         Whether it can take another request: it has answered the last one, and in good order.
     has_begun : bool
-        Whether anything was heard of the last request.
+        Whether the worker has sent an event for the last request.
 
     Raises
     ------

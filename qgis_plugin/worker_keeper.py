@@ -71,7 +71,7 @@ class WorkerKeeper:
             try:
                 return idle.ask(request, listener)
             except WorkerError:
-                # A process that is just ending still looks alive when it is taken.
+                # The process may have ended after it was checked.
                 reason = idle.exit_reason()
                 if reason is None or idle.has_begun:
                     raise

@@ -53,9 +53,9 @@ def open_cluster(
 ) -> Iterator[Any]:
     """Open a cluster, or connect to one, and close it at the end of the block.
 
-    Who reaches a Dask scheduler or worker can run code there. Local processes therefore accept only
-    connections with a certificate that is made for them and kept in memory. A running scheduler
-    should have an address of the kind ``tls://``.
+    Anyone who can connect to a Dask scheduler or worker can run code there. Local processes
+    therefore accept only connections with a certificate that is made for them and kept in memory.
+    A running scheduler should have an address of the kind ``tls://``.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def open_cluster(
     if scheduler is not None:
         if progress is not None and is_unprotected(scheduler):
             progress.log(
-                f"Warning: {scheduler} is not protected: who reaches it can run code on its "
-                "machines. Use tls:// with certificates, or a private network."
+                f"Warning: {scheduler} is not protected: anyone who can connect to it can run code "
+                "on its machines. Use tls:// with certificates, or a private network."
             )
         with _without_connection_logs(), _connected(distributed, scheduler) as client:
             yield client

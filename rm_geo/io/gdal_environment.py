@@ -45,7 +45,7 @@ def gdal_environment(*, allow_remote: bool = False) -> Iterator[None]:
     Parameters
     ----------
     allow_remote : bool
-        Allow files to name other files and addresses. Otherwise GDAL is told to reach no server,
+        Allow files to name other files and addresses. Otherwise GDAL cannot reach a server,
         unless :data:`ALLOW_REMOTE` is set already.
 
     Examples
@@ -81,6 +81,6 @@ def raster_options() -> dict[str, str]:
     'NO'
     """
     wanted = {} if allows_remote() else _NO_NETWORK
-    # What the environment says already is left out: rasterio.Env would set it for good.
+    # Options that the environment has already are left out: rasterio.Env would not unset them.
     missing = {name: value for name, value in wanted.items() if os.environ.get(name) != value}
     return {"GDAL_PAM_ENABLED": "NO", **missing}

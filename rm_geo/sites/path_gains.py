@@ -1,8 +1,8 @@
 """Path gains around known buildings, of each site that a transmitter may have.
 
-Where buildings are known, the dominant path around them says more of a level than the distance
-does. The transmitter of a drive test often is not known: then gains are computed for a lattice of
-candidate sites, and the levels decide between them (see
+Where buildings are known, the path gain of the dominant path predicts levels better than the
+distance does. The transmitter of a drive test is often unknown: then gains are computed for a
+lattice of candidate sites, which are weighted by their likelihood given the levels (see
 :class:`rm_geo.geostat.averaged_distance_law.AveragedDistanceLaw`).
 """
 
@@ -45,7 +45,7 @@ _WALLS: Final = 120_000
 """Walls times candidate sites: bounds the time to some ten seconds."""
 
 _LOWEST_DB: Final = -150.0
-"""Limit of the gains: no model tells deeper shadows apart."""
+"""Lower limit of the gains: differences between deeper shadows are not reliable."""
 
 
 @dataclass(frozen=True)
