@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -26,11 +26,16 @@ from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.provenance import InputFile
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.cell_progress import CellListener, CellProgress
 from rm_geo.pipeline.fingerprint import run_key
 from rm_geo.pipeline.joint import CellEvidence, LogEvidence
 from rm_geo.pipeline.journal import Journal, open_journal
 from rm_geo.pipeline.map_pass import MapOptions, map_rows
-from rm_geo.pipeline.method_weight import MethodWeight, estimate_method_weight
+from rm_geo.pipeline.method_weight import (
+    MethodWeight,
+    MethodWeightOptions,
+    estimate_method_weight,
+)
 from rm_geo.pipeline.plan import CellPlan
 from rm_geo.pipeline.tile_pass import BlendedCell, TilePlan, blend_cell
 from rm_geo.products.rows import CellRows
@@ -77,6 +82,8 @@ class CellRun:
         File of the building footprints; None where buildings are not known.
     evidence : LogEvidence or None
         What the whole log says about its cells; None for cells that are mapped one by one.
+    listener : CellListener
+        Receives how far each cell is.
     """
 
     folder: Path
@@ -89,6 +96,7 @@ class CellRun:
     executor: TileExecutor
     buildings: InputFile | None = None
     evidence: LogEvidence | None = None
+    listener: CellListener = field(default_factory=CellListener)
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -142,13 +150,20 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     if run.method.is_network and options.method.assimilate:
         site = _with_path_gains(site, sparse, run.progress)
     plan = _tile_plan(sparse, options, run.method, journal)
-    method_weight = _method_weight(run, sparse, plan, site, journal)
-    run.progress.check()
-    run.progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
-    blended = blend_cell(
-        sparse, plan, site.facts, run.method, journal, run.progress, run.clock, run.executor
+    progress = CellProgress(
+        run.progress,
+        run.listener,
+        cell.cell,
+        tiles=len(plan.tiles),
+        folds=MethodWeightOptions().folds if _is_weighed(run) else 0,
     )
-    run.progress.finish()
+    method_weight = _method_weight(run, sparse, plan, site, journal, progress)
+    progress.check()
+    progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
+    blended = blend_cell(
+        sparse, plan, site.facts, run.method, journal, progress, run.clock, run.executor
+    )
+    progress.finish()
     trim_malloc()
     if blended is None or not np.isfinite(blended.at_measured_dbm).any():
         raise InputError(
@@ -166,6 +181,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         len(plan.tiles),
         journal,
         evidence,
+        progress,
     )
     journal.finish(asdict(result))
     return result
@@ -307,19 +323,36 @@ def _tile_plan(
     return TilePlan(all_tiles, tiles, batch_size)
 
 
+def _is_weighed(run: CellRun) -> bool:
+    """Return whether the weight of the method is estimated: that of a network."""
+    options = run.options.method
+    return options.method_weight is None and options.assimilate and run.method.is_network
+
+
 def _method_weight(
-    run: CellRun, sparse: SparseRaster, plan: TilePlan, site: SiteChoice, journal: Journal
+    run: CellRun,
+    sparse: SparseRaster,
+    plan: TilePlan,
+    site: SiteChoice,
+    journal: Journal,
+    progress: CellProgress,
 ) -> MethodWeight:
     """Take the weight from the options, or estimate it for a network."""
     options, method = run.options, run.method
     if options.method.method_weight is not None:
         return MethodWeight.given(options.method.method_weight)
-    if not options.method.assimilate or not method.is_network:
+    if not _is_weighed(run):
         return MethodWeight()
     if (noted := journal.recall("method_weight")) is not None:
         return MethodWeight(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
     weight = estimate_method_weight(
-        sparse, plan.tiles, site.facts, method, options.grid.reach_m, clock=run.clock
+        sparse,
+        plan.tiles,
+        site.facts,
+        method,
+        options.grid.reach_m,
+        clock=run.clock,
+        fold_done=progress.weighed,
     )
     journal.note("method_weight", asdict(weight))
     return weight
@@ -359,6 +392,7 @@ def _write_results(
     tiles: int,
     journal: Journal,
     evidence: CellEvidence,
+    progress: CellProgress,
 ) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
@@ -411,9 +445,14 @@ def _write_results(
         "measured_pixels": str(len(sparse)),
     }
     statistics = MapStatistics()
-    bands = map_rows(sparse, blended, map_options, run.progress.check)
-    bands = evidence.applied(bands, grid, journal.own, run.progress.check)
-    levels = evidence.levels
+    levels, rows = evidence.levels, grid.shape[0]
+    # Corrected rows are computed first, and then read again.
+    half = 0.0 if levels is None else 0.5
+    bands = map_rows(sparse, blended, map_options, progress.check)
+    if levels is not None:
+        bands = progress.watch(bands, rows, 0.0, half)
+    bands = evidence.applied(bands, grid, journal.own, progress.check)
+    bands = progress.watch(bands, rows, half, 1.0)
     names = write_cell(files, _checked_at_end(statistics.watch(bands), run.buildings), tags)
     return CellResult(
         cell=cell.cell,

@@ -14,7 +14,7 @@ buildings the weight is the same everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -163,6 +163,7 @@ def estimate_method_weight(
     reach_m: float,
     options: MethodWeightOptions | None = None,
     clock: Clock | None = None,
+    fold_done: Callable[[], None] = lambda: None,
 ) -> MethodWeight:
     """Estimate the weight of a method by leave-block-out cross-validation.
 
@@ -183,6 +184,8 @@ def estimate_method_weight(
         Folds and tiles.
     clock : Clock, optional
         Accumulates the time inside the estimator.
+    fold_done : callable
+        Called after each fold; may raise to cancel.
 
     Returns
     -------
@@ -216,6 +219,7 @@ def estimate_method_weight(
             held_out.compare(sparse.tile(tile), part.tile(tile), level_dbm, tile, trend, street)
             for tile, level_dbm in zip(usable, levels, strict=True)
         ]
+        fold_done()
     known = facts.buildings is not None
     weight = stacking_weight(
         np.concatenate(columns, axis=1), KNOWN_BUILDINGS_PRIOR_WEIGHT if known else PRIOR_WEIGHT

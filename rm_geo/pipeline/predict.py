@@ -47,6 +47,7 @@ from rm_geo.io.provenance import (
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell import CellRun, map_cell
+from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.joint import log_evidence
 from rm_geo.pipeline.journal import Journal, journal_folder
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
@@ -82,6 +83,7 @@ def predict(
     *,
     summary: bool = True,
     tile_executor: TileExecutor | None = None,
+    cell_listener: CellListener | None = None,
 ) -> list[RadioMap]: ...
 
 
@@ -95,6 +97,7 @@ def predict(
     *,
     summary: bool = True,
     tile_executor: TileExecutor | None = None,
+    cell_listener: CellListener | None = None,
 ) -> list[CellResult]: ...
 
 
@@ -107,6 +110,7 @@ def predict(
     *,
     summary: bool = True,
     tile_executor: TileExecutor | None = None,
+    cell_listener: CellListener | None = None,
 ) -> list[CellResult] | list[RadioMap]:
     """Map every cell of a drive test.
 
@@ -130,6 +134,8 @@ def predict(
     tile_executor : TileExecutor, optional
         Computes the tiles, such as :class:`rm_geo.distributed.tiles.DaskTiles` (default: this
         process).
+    cell_listener : CellListener, optional
+        Receives how far each cell is, and each cell once its files are complete.
 
     Returns
     -------
@@ -191,6 +197,7 @@ def predict(
                 clock,
                 summary=False,
                 tile_executor=tile_executor,
+                cell_listener=cell_listener,
             )
             mapped = [result.open_map(scratch) for result in results if result.is_mapped]
             return [radio_map.load() for radio_map in mapped]
@@ -237,6 +244,7 @@ def predict(
                 joint=chosen.method.joint and chosen.method.assimilate,
                 reported=chosen.output.reported,
             ),
+            CellListener() if cell_listener is None else cell_listener,
         )
         for cell in run_plan.cells:
             locks.enter_context(
@@ -278,6 +286,8 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
                     del journals[before:]
                 errors.append(error)
                 results.append(failed(cell.cell, cell.label, len(cell.measurements), error))
+            if results[-1].is_mapped:
+                run.listener.finished(results[-1])
         if not any(result.is_mapped for result in results):
             raise [*errors, *too_small][0]
         if summary:

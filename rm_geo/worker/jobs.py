@@ -7,8 +7,8 @@ values : mapping
     The request.
 folder : Path
     Folder to write into; the service moves the files to the output folder.
-progress : Progress
-    Receives the progress and raises on cancellation.
+progress : JobProgress
+    Receives the progress and finished cells, and raises on cancellation.
 
 A job returns the values of the result event. It raises :class:`~rm_geo.errors.UsageError` if the
 request is incomplete or has a value of the wrong type, and the errors of the library.
@@ -25,8 +25,7 @@ from rm_geo.errors import UsageError
 from rm_geo.progress import Progress
 from rm_geo.worker import planning
 from rm_geo.worker.layers import describe_features, raster_tags
-from rm_geo.worker.progress import RunProgress
-from rm_geo.worker.requests import Job, Values, options_of, require
+from rm_geo.worker.requests import Job, JobProgress, Values, options_of, require
 from rm_geo.worker.sites_layer import write_sites_layer
 
 if TYPE_CHECKING:
@@ -66,18 +65,27 @@ def inspect(values: Values, _folder: Path, progress: Progress) -> dict[str, Any]
     }
 
 
-def predict(values: Values, folder: Path, progress: Progress) -> dict[str, Any]:
+def predict(values: Values, folder: Path, progress: JobProgress) -> dict[str, Any]:
     """Map all cells: ``measurements`` (path) and ``options`` of :class:`PredictOptions`.
 
-    ``origin`` may have tags about where the file of measurements comes from.
+    ``origin`` may have tags about where the file of measurements comes from. Each cell is in the
+    output folder as soon as its files are complete.
     """
     from rm_geo.pipeline.predict import predict as map_cells
-    from rm_geo.products.summary import skipped_line
+    from rm_geo.products.summary import CellResult, skipped_line
+    from rm_geo.worker.progress import RunProgress
 
     options = _predict_options(values)
     plan = _run_plan(values, options, progress)
-    results = map_cells(plan, folder, options, RunProgress.of(plan, progress))
-    rasters = [raster for cell in results for raster in _rasters(folder, cell.cell, cell.files)]
+    rasters = []
+
+    def share(cell: CellResult) -> None:
+        found = _rasters(folder, cell.cell, cell.files)
+        rasters.extend(found)
+        progress.share(cell.cell, len(plan.cells), cell.files, found)
+
+    run = RunProgress.of(plan, progress, share)
+    results = map_cells(plan, folder, options, run, cell_listener=run)
     return {
         "cells": [asdict(cell) for cell in results],
         "skipped": skipped_line(results),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.progress import Progress
 
 if TYPE_CHECKING:
     from rm_geo.pipeline.plan import RunPlan
+    from rm_geo.products.summary import CellResult
 
 _STAGE: Final = "Cell "
-_TILE_PASS: Final = 0.7
-"""Share of a cell's work until its tiles are estimated; the rest is the correction and writing."""
 
 
-class RunProgress:
-    """Passes on the stages of single cells as one stage, whose unit is a pixel of any map.
+class RunProgress(CellListener):
+    """Reports the work of all cells as one stage, whose unit is a pixel of any map.
+
+    It is the progress of the run, whose stages of single cells it keeps to itself, and the
+    listener of its cells.
 
     Parameters
     ----------
@@ -25,27 +28,40 @@ class RunProgress:
         Receives the stage.
     pixels : mapping of str to int
         Number of pixels by cell, in the order of the run.
+    finished : callable
+        Called with the result of each cell whose files are complete.
 
     Examples
     --------
     >>> from rm_geo._util.console import JsonConsole
     >>> import sys
     >>> run = RunProgress(JsonConsole(sys.stdout), {"7": 100, "8": 300})
-    >>> run.start(4, "tiles", "Cell 8")
+    >>> run.at("8", 1.0)
     {"event": "start", "total": 400, "unit": "pixels", "label": "Mapping 2 cells"}
-    {"event": "progress", "done": 100, "total": 400}
+    {"event": "progress", "done": 400, "total": 400}
     """
 
-    def __init__(self, progress: Progress, pixels: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        pixels: Mapping[str, int],
+        finished: Callable[[CellResult], None] = lambda _: None,
+    ) -> None:
         self._progress = progress
         self._pixels = dict(pixels)
-        self._total = sum(pixels.values())
-        self._begin = self._share = self._done = self._sent = 0
-        self._units = 1
-        self._is_started = False
+        self._begin, begin = {}, 0
+        for cell, number in self._pixels.items():
+            self._begin[cell] = begin
+            begin += number
+        self._total = begin
+        self._finished = finished
+        self._sent = 0
+        self._is_started = self._is_inside = False
 
     @classmethod
-    def of(cls, plan: RunPlan, progress: Progress) -> RunProgress:
+    def of(
+        cls, plan: RunPlan, progress: Progress, finished: Callable[[CellResult], None]
+    ) -> RunProgress:
         """Create the progress of a planned run.
 
         Parameters
@@ -54,6 +70,8 @@ class RunProgress:
             The cells and their grids.
         progress : Progress
             Receives the stage.
+        finished : callable
+            Called with the result of each cell whose files are complete.
 
         Returns
         -------
@@ -62,42 +80,35 @@ class RunProgress:
         pixels = {
             cell.cell: 0 if cell.grid is None else math.prod(cell.grid.shape) for cell in plan.cells
         }
-        return cls(progress, pixels)
+        return cls(progress, pixels, finished)
 
-    def start(self, total: int, unit: str, label: str) -> None:
-        """Go on to a cell; all cells before it are done, whatever became of them.
-
-        Parameters
-        ----------
-        total : int
-            Tiles of the cell.
-        unit : str
-            Name of that unit.
-        label : str
-            ``Cell`` and its name; other stages are passed on as they are.
-        """
-        cell = label.removeprefix(_STAGE)
-        if cell not in self._pixels:
-            self._progress.start(total, unit, label)
-            return
+    def at(self, cell: str, part: float) -> None:
+        """Pass on how much is done; all cells before this one are, whatever became of them."""
         if not self._is_started:
             self._is_started = True
             number = len(self._pixels)
             noun = "1 cell" if number == 1 else f"{number} cells"
             self._progress.start(self._total, "pixels", f"Mapping {noun}")
-        names = list(self._pixels)
-        self._begin = sum(self._pixels[name] for name in names[: names.index(cell)])
-        self._share = round(_TILE_PASS * self._pixels[cell])
-        self._units, self._done = max(total, 1), 0
-        self._send(self._begin)
+        done = self._begin[cell] + math.floor(part * self._pixels[cell])
+        if done > self._sent:
+            self._progress.advance(done - self._sent)
+            self._sent = done
+
+    def finished(self, result: CellResult) -> None:
+        """Pass on a cell that is complete."""
+        self.at(result.cell, 1.0)
+        self._finished(result)
+
+    def start(self, total: int, unit: str, label: str) -> None:
+        """Pass on the start of a stage, unless it is that of a single cell."""
+        self._is_inside = label.removeprefix(_STAGE) in self._pixels
+        if not self._is_inside:
+            self._progress.start(total, unit, label)
 
     def advance(self, amount: int = 1) -> None:
-        """Count finished tiles of the cell."""
-        if not self._is_started:
+        """Pass on units of a stage that is not that of a single cell."""
+        if not self._is_inside:
             self._progress.advance(amount)
-            return
-        self._done += amount
-        self._send(self._begin + self._share * self._done // self._units)
 
     def log(self, message: str) -> None:
         """Pass on a line."""
@@ -108,12 +119,7 @@ class RunProgress:
         self._progress.check()
 
     def finish(self) -> None:
-        """Go on: the map of the cell is still to be corrected and written."""
-        if not self._is_started:
+        """Pass on the end of a stage that is not that of a single cell."""
+        if not self._is_inside:
             self._progress.finish()
-
-    def _send(self, pixels: int) -> None:
-        """Pass on the number of pixels that are done."""
-        if pixels > self._sent:
-            self._progress.advance(pixels - self._sent)
-            self._sent = pixels
+        self._is_inside = False

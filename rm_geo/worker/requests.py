@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from rm_geo.errors import UsageError
 from rm_geo.progress import Progress
@@ -12,7 +12,34 @@ from rm_geo.progress import Progress
 Values: TypeAlias = Mapping[str, Any]
 """A request."""
 
-Job: TypeAlias = Callable[[Values, Path, Progress], dict[str, Any]]
+
+class JobProgress(Progress, Protocol):
+    """Progress of a job, which may also have files that are finished before others."""
+
+    def share(
+        self, cell: str, cells: int, files: Sequence[str], rasters: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Put the files of a cell into the output folder, and say so.
+
+        Parameters
+        ----------
+        cell : str
+            Name of the cell.
+        cells : int
+            Number of cells of the run.
+        files : sequence of str
+            Names of all its files, in the folder of the job.
+        rasters : sequence of mapping
+            Its rasters as in the result, see :mod:`rm_geo.worker.service`.
+
+        Raises
+        ------
+        RmGeoError
+            If the files cannot be put there, or the job is cancelled.
+        """
+
+
+Job: TypeAlias = Callable[[Values, Path, JobProgress], dict[str, Any]]
 """A job of the worker, see :mod:`rm_geo.worker.jobs`."""
 
 T = TypeVar("T")

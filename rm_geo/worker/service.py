@@ -14,6 +14,10 @@ events. Requests and events are JSON objects, one per line:
 ``scratch``
     ``path`` of the folder in which results are written, and ``made``, the folders that were
     created for it, innermost first. A client that kills the worker has to remove them.
+``cell``
+    Files of one cell are complete and in the output folder, where they stay whatever becomes of
+    the job: ``cell``, its name, ``cells``, the number of cells of the run, and ``rasters`` as in
+    the result, which has them again.
 ``result``
     Result of the job: all output files in ``files``, and ``rasters`` and ``vectors`` with ``path``,
     ``kind``, ``cell`` and ``tags``, those of planning also with ``classes`` (see
@@ -45,7 +49,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -78,12 +82,26 @@ _READ_BYTES: Final = 1 << 16
 
 
 class WorkerProgress(JsonConsole):
-    """Progress as JSON lines; cancels the job if the client closes the pipe."""
+    """Progress as JSON lines; cancels the job if the client closes the pipe.
+
+    Parameters
+    ----------
+    stream : text file
+        Receives the lines.
+    cancelled : Event
+        Set when the job is cancelled.
+
+    Attributes
+    ----------
+    staging : Staging or None
+        Files of the running job.
+    """
 
     def __init__(self, stream: TextIO, cancelled: threading.Event) -> None:
         super().__init__(stream)
         self._cancelled = cancelled
         self._write_lock = threading.Lock()
+        self.staging: Staging | None = None
 
     def start(self, total: int, unit: str, label: str) -> None:
         """Emit ``start``; raise if the job is cancelled."""
@@ -99,6 +117,16 @@ class WorkerProgress(JsonConsole):
         """Raise if the job is cancelled."""
         if self._cancelled.is_set():
             raise CancelledError("Cancelled; nothing is left behind.")
+
+    def share(
+        self, cell: str, cells: int, files: Sequence[str], rasters: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Put the files of a cell into the output folder, and emit ``cell``."""
+        staging = self.staging
+        if staging is None:
+            raise UsageError("This job writes no files.")
+        staging.share(files)
+        self._emit("cell", cell=cell, cells=cells, rasters=_with_paths(rasters, staging.folder))
 
     def event(self, name: str, **values: Any) -> None:  # noqa: ANN401 - JSON
         """Emit an event of the worker.
@@ -219,7 +247,7 @@ class Worker:
         output = values.get("output")
         if not isinstance(output, str):
             raise UsageError("The request names no folder as its 'output'.")
-        staging = self._staging = Staging(output)
+        staging = self._staging = self._progress.staging = Staging(output)
         try:
             self._progress.event("scratch", path=staging.hidden, made=staging.made)
             found = job(values, staging.path, self._progress)
@@ -228,7 +256,7 @@ class Worker:
         finally:
             staging.discard()
         layers = {
-            kind: [{**one, "path": staging.folder / one["file"]} for one in found.pop(kind, ())]
+            kind: _with_paths(found.pop(kind, ()), staging.folder)
             for kind in ("rasters", "vectors")
         }
         self._progress.result({"files": files, **layers, **found})
@@ -280,6 +308,11 @@ def hello() -> dict[str, Any]:
         "models_problem": problem,
         "methods": [{"name": m.name, "summary": m.summary} for m in list_methods()],
     }
+
+
+def _with_paths(layers: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Add the paths of layers in the output folder."""
+    return [{**one, "path": folder / one["file"]} for one in layers]
 
 
 def _is_cancel(line: bytes) -> bool:

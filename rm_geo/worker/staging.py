@@ -1,4 +1,4 @@
-"""Staging folder: outputs are written in it and moved to the output folder together."""
+"""Staging folder: outputs are written in it and moved to the output folder when complete."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from rm_geo._util.own_folder import refuse_link
 from rm_geo.errors import CancelledError
 
 _NAME: Final = "rm_geo_job"
+_DOUBLES: Final = "shared"
 
 
 class Staging:
-    """Outputs of a job that are all published, or all removed.
+    """Outputs of a job that are all published, or all removed; some may be shared before.
 
     :meth:`discard` may be called from another thread, to abandon a computation that cannot be
     interrupted. The first call of :meth:`publish` or :meth:`discard` is executed completely.
@@ -49,12 +50,50 @@ class Staging:
         self.folder = Path(folder).absolute()
         self._lock = threading.Lock()
         self._is_closed = False
+        self._shared: set[str] = set()
         self.made = tuple(f for f in (self.folder, *self.folder.parents) if not f.exists())
         prepare_output_folder(self.folder)
         # The next job in this folder removes what a killed one left.
         self._parts = contextlib.ExitStack()
         self.path = self._parts.enter_context(part_folder(self.folder / _NAME))
         self.hidden = self.path.parent
+
+    def share(self, names: Iterable[str]) -> tuple[Path, ...]:
+        """Put finished files into the output folder while others are still made.
+
+        They stay there if the job fails or is cancelled later. They can still be read, and must
+        not be changed, in the staging folder.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names of files in the staging folder.
+
+        Returns
+        -------
+        tuple of Path
+            Their new paths.
+
+        Raises
+        ------
+        CancelledError
+            If :meth:`discard` was called before.
+        OutputError
+            If a file cannot be written.
+        """
+        with self._lock:
+            self._require_open()
+            chosen = list(names)
+            doubles = self.path / _DOUBLES
+            doubles.mkdir(exist_ok=True)
+            for name in chosen:
+                try:
+                    os.link(self.path / name, doubles / name)
+                except OSError:  # a file system without links
+                    shutil.copyfile(self.path / name, doubles / name)
+            targets = publish_files([doubles / name for name in chosen], self.folder)
+            self._shared.update(chosen)
+            return targets
 
     def publish(self, *, obsolete: Iterable[str] = ()) -> tuple[Path, ...]:
         """Move all files to the output folder.
@@ -77,16 +116,26 @@ class Staging:
             If a file cannot be moved.
         """
         with self._lock:
-            if self._is_closed:
-                raise CancelledError("The work was given up.")
-            refuse_link(self.path)
-            files = sorted(path for path in self.path.iterdir() if path.is_file())
-            targets = publish_files(files, self.folder)
+            self._require_open()
+            files = [
+                path
+                for path in self.path.iterdir()
+                if path.is_file() and path.name not in self._shared
+            ]
+            publish_files(files, self.folder)
+            names = {*self._shared, *(path.name for path in files)}
+            targets = tuple(self.folder / name for name in sorted(names))
             for name in obsolete:
                 if Path(name).name == name:
                     (self.folder / name).unlink(missing_ok=True)
             self._close()
             return targets
+
+    def _require_open(self) -> None:
+        """Raise if the work was given up, or a link is in the place of the folder."""
+        if self._is_closed:
+            raise CancelledError("The work was given up.")
+        refuse_link(self.path)
 
     def discard(self) -> None:
         """Remove unpublished files and the folders that were created."""

@@ -35,6 +35,34 @@ def test_discarding_keeps_existing_files(tmp_path):
     assert (tmp_path / "a.tif").read_text() == "precious"
 
 
+@pytest.mark.parametrize("has_links", [True, False])
+def test_shared_files_are_there_at_once_and_stay_when_the_rest_is_discarded(
+    tmp_path, monkeypatch, has_links
+):
+    if not has_links:
+
+        def no_links(*_):
+            raise OSError("not supported")
+
+        monkeypatch.setattr("os.link", no_links)
+    folder = tmp_path / "out"
+    for ends_well in (True, False):
+        staging = Staging(folder)
+        for name in ("7_rsrp.tif", "8_rsrp.tif"):
+            (staging.path / name).write_text(f"{name} {ends_well}")
+        assert staging.share(["7_rsrp.tif"]) == (folder / "7_rsrp.tif",)
+        assert (folder / "7_rsrp.tif").read_text() == f"7_rsrp.tif {ends_well}"
+        assert (staging.path / "7_rsrp.tif").exists(), "later steps read it there"
+        if ends_well:
+            assert [path.name for path in staging.publish()] == ["7_rsrp.tif", "8_rsrp.tif"]
+        else:
+            staging.discard()
+            with pytest.raises(CancelledError):
+                staging.share(["8_rsrp.tif"])
+    assert sorted(path.name for path in folder.iterdir()) == ["7_rsrp.tif", "8_rsrp.tif"]
+    assert (folder / "8_rsrp.tif").read_text() == "8_rsrp.tif True"
+
+
 def test_discarded_results_cannot_be_published(tmp_path):
     staging = Staging(tmp_path / "out")
     staging.discard()

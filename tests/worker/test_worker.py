@@ -146,6 +146,38 @@ def test_predict_gives_the_bytes_of_the_command(worker, measurements, tmp_path):
     assert {event["event"] for event in events} >= {"scratch", "log", "start", "progress"}
 
 
+def test_cells_are_in_the_output_folder_as_they_finish_and_stay_after_a_cancel(
+    worker, measurements, tmp_path
+):
+    frame = pandas.concat([drive_frame(60, cells=("7",)), drive_frame(30, cells=("8",))])
+    path = write_frame(frame, tmp_path / "log.gpkg")
+    request = {"request": "predict", "measurements": str(path), "options": OPTIONS}
+    events = worker.ask(**request, output=str(tmp_path / "whole"))
+    cells = [event for event in events if event["event"] == "cell"]
+    assert [(event["cell"], event["cells"]) for event in cells] == [("7", 2), ("8", 2)]
+    assert [one for event in cells for one in event["rasters"]] == events[-1]["rasters"]
+    done = [event["done"] for event in events if event["event"] == "progress"]
+    assert done == sorted(done)
+    (stage,) = (event for event in events if event["event"] == "start")
+    assert done[-1] == stage["total"]
+    assert events.index(cells[1]) > max(
+        place for place, event in enumerate(events) if event["event"] == "progress"
+    )
+
+    output = tmp_path / "part"
+    long = {**request, "options": {**OPTIONS, "method": "radiocycle", "reach_m": 100.0}}
+    worker.process.stdin.write(json.dumps({**long, "output": str(output)}).encode() + b"\n")
+    worker.process.stdin.flush()
+    while (event := worker.next())["event"] != "cell":
+        assert event["event"] in {"scratch", "log", "start", "progress"}, event
+    assert Path(event["rasters"][0]["path"]).is_file(), "before the other cell is mapped"
+    worker.process.stdin.close()
+    worker.process.wait(HANG_S)
+    kept = {item.name for item in output.iterdir()}
+    assert {"7_rsrp.tif", "7_buildings.tif"} <= kept
+    assert not any(name.startswith((".", "summary")) for name in kept)
+
+
 def test_rasterize_gives_the_bytes_of_the_command(worker, measurements, tmp_path):
     arguments = ["rasterize", str(measurements), "-o", str(tmp_path / "cli"), "--resolution", "2"]
     assert CliRunner().invoke(rm_geo, arguments).exit_code == 0
