@@ -94,7 +94,8 @@ class RunGroup:
     by_cell : bool
         Whether the layers of a cell have a group of their own in it.
     shown_cell : str or None
-        The only cell whose group is switched on; empty for no cell, None for all.
+        The only cell whose group is switched on; empty for no cell, None for all. A layer that is
+        of no cell switches the groups of cells off if it is empty.
     """
 
     key: str
@@ -127,13 +128,16 @@ def place(layer: QgsMapLayer, kind: str, cell: str, run: RunGroup, project: QgsP
     # QGIS adds a layer beside the current one, which may be in the group of another run.
     while _is_ours(parent) and parent.parent() is not None:
         parent = parent.parent()
-    group = of_run = _run_group(parent, run)
+    group = of_run = _run_group(parent, run, project)
     if run.by_cell and cell:
         group = _cell_group(of_run, cell, run)
     node.setCustomProperty(_KIND, _LEAVING)
     group.insertChildNode(_row_for(group, kind), moved)
     if group is not of_run:
         group.setExpanded(run.shown_cell in (None, cell))  # QGIS opens groups that it adds to
+    elif run.shown_cell == "":
+        for other in _groups(of_run):
+            other.setItemVisibilityChecked(False)
     origin.removeChildNode(node)  # last: a layer without a node is removed from the project
     while _is_ours(origin) and not origin.children():
         empty, origin = origin, origin.parent()
@@ -151,9 +155,9 @@ def _groups(parent: QgsLayerTreeGroup) -> list[QgsLayerTreeGroup]:
     return [child for child in parent.children() if isinstance(child, QgsLayerTreeGroup)]
 
 
-def _run_group(parent: QgsLayerTreeGroup, run: RunGroup) -> QgsLayerTreeGroup:
-    """Return the group of a run; make it on top if there is none."""
-    for group in _groups(parent):
+def _run_group(parent: QgsLayerTreeGroup, run: RunGroup, project: QgsProject) -> QgsLayerTreeGroup:
+    """Return the group of a run, wherever it is; make it on top of ``parent`` if there is none."""
+    for group in project.layerTreeRoot().findGroups(True):
         if group.customProperty(_RUN) == run.key:
             return group
     names = {group.name() for group in _groups(parent)}

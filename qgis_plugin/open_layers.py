@@ -50,7 +50,7 @@ class OpenLayers(QObject):
         must_close_rasters: bool = _MUST_CLOSE_RASTERS,
     ) -> None:
         super().__init__()
-        self._project = project if _is_main_thread() else None
+        self._project = project if is_main_thread() else None
         self._shown: list[str] = []
         self._closed: list[tuple[str, str, str]] = []
         self._reopened.connect(self._reopen)
@@ -68,6 +68,31 @@ class OpenLayers(QObject):
     def reopen(self) -> None:
         """Open the files again and read them; in the main thread, soon."""
         self._reopened.emit()
+
+    def take(self, path: str) -> QgsMapLayer | None:
+        """Return a layer of a file that is already replaced, opened again; in the main thread.
+
+        Parameters
+        ----------
+        path : str
+            The file.
+
+        Returns
+        -------
+        QgsMapLayer or None
+            None if the project has no such layer.
+        """
+        for one in self._closed:
+            identifier, source, provider = one
+            layer = self._layer(identifier)
+            if layer is not None and _same_file(source.partition("|")[0], path):
+                self._closed.remove(one)
+                _set_source(layer, source, provider)
+                return layer
+        layers = (self._layer(identifier) for identifier in self._shown)
+        return next(
+            (one for one in layers if one is not None and _same_file(source_path(one), path)), None
+        )
 
     def _close(self, layer: QgsMapLayer) -> None:
         """Close the file of a layer, which keeps its style and its place."""
@@ -91,8 +116,13 @@ class OpenLayers(QObject):
         return None if self._project is None else self._project.mapLayer(identifier)
 
 
-def _is_main_thread() -> bool:
-    """Return whether this is the thread of the user interface."""
+def is_main_thread() -> bool:
+    """Return whether this is the thread of the user interface.
+
+    Returns
+    -------
+    bool
+    """
     application = QgsApplication.instance()
     return application is not None and QThread.currentThread() == application.thread()
 
@@ -108,6 +138,11 @@ def _is_in(path: str, target: str) -> bool:
     if os.path.isfile(target) and os.path.isfile(path):
         return os.path.samefile(path, target)
     return _folder_is(path, target)
+
+
+def _same_file(path: str, other: str) -> bool:
+    """Return whether two paths lead to one file that exists."""
+    return os.path.isfile(path) and os.path.isfile(other) and os.path.samefile(path, other)
 
 
 def _folder_is(path: str, folder: str) -> bool:

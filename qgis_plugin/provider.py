@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from qgis.core import QgsProcessingModelAlgorithm, QgsProcessingProvider
@@ -22,6 +23,7 @@ from .algorithms.simulate import SimulateRadioMap
 from .algorithms.sites_layer import SitesLayer
 from .algorithms.superresolve import SuperResolveRadioMap
 from .algorithms.validate import ValidateMethods
+from .layer_loader import LayerLoader
 from .plugin_metadata import version
 from .results import LayerFinisher
 from .settings import register_setting, unregister_setting
@@ -29,7 +31,7 @@ from .worker_keeper import WorkerKeeper
 
 FOLDER = Path(__file__).resolve().parent
 ICON = str(FOLDER / "icon.svg")
-_KEPT_RUNS = 16
+_KEPT_RUNS = 32
 
 
 class RmGeoProvider(QgsProcessingProvider):
@@ -38,15 +40,15 @@ class RmGeoProvider(QgsProcessingProvider):
     def __init__(self) -> None:
         super().__init__()
         self.workers = WorkerKeeper()
-        self._finishers: deque[list[LayerFinisher]] = deque(maxlen=_KEPT_RUNS)
+        self._kept: deque[Sequence[LayerFinisher | LayerLoader]] = deque(maxlen=_KEPT_RUNS)
 
-    def keep(self, finishers: list[LayerFinisher]) -> None:
-        """Keep references to the post-processors of a run until its layers are loaded.
+    def keep(self, loading: Sequence[LayerFinisher | LayerLoader]) -> None:
+        """Keep references to what loads the layers of a run until they are loaded.
 
-        The algorithm instance is deleted before. Since the time of loading is unknown, the
-        post-processors of the latest runs are kept.
+        The algorithm instance is deleted before. Since the time of loading is unknown, those of the
+        latest runs are kept.
         """
-        self._finishers.append(finishers)
+        self._kept.append(loading)
 
     def id(self) -> str:
         """Return the name in scripts."""

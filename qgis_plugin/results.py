@@ -137,16 +137,29 @@ class LayerFinisher(QgsProcessingLayerPostProcessorInterface):
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
         """Set name, style, metadata and group; called in the main thread."""
-        if not isinstance(layer, (QgsRasterLayer, QgsVectorLayer)):
-            return
-        reload_data(layer)  # a layer of the project is loaded again under the same path
-        layer.setName(self._result.name)
-        apply_style(layer, self._result.kind, self._result.classes)
-        layer.setCustomProperty(RESULT_PROPERTY, self._result.kind)
-        layer.setMetadata(described(layer, self._result))
-        if self._result.run is not None:
-            project = context.project() or QgsProject.instance()
-            place(layer, self._result.kind, self._result.cell, self._result.run, project)
+        if isinstance(layer, (QgsRasterLayer, QgsVectorLayer)):
+            finish_layer(layer, self._result, context.project() or QgsProject.instance())
+
+
+def finish_layer(layer: QgsMapLayer, result: ResultLayer, project: QgsProject) -> None:
+    """Set name, style, metadata and group of a layer; in the main thread.
+
+    Parameters
+    ----------
+    layer : QgsMapLayer
+        The layer, in the project.
+    result : ResultLayer
+        What it shows.
+    project : QgsProject
+        The project.
+    """
+    reload_data(layer)  # a layer of the project is loaded again under the same path
+    layer.setName(result.name)
+    apply_style(layer, result.kind, result.classes)
+    layer.setCustomProperty(RESULT_PROPERTY, result.kind)
+    layer.setMetadata(described(layer, result))
+    if result.run is not None:
+        place(layer, result.kind, result.cell, result.run, project)
 
 
 def register_finisher(

@@ -89,6 +89,9 @@ class Listener:
     def log(self, message: str) -> None:
         """Receive a line of text."""
 
+    def cell(self, event: Event) -> None:
+        """Receive the ``cell`` event: the files of a cell are complete."""
+
 
 def run_job(
     python: str,
@@ -374,6 +377,8 @@ class Worker:
             listener.progress(int(event["done"]), int(event["total"]))
         elif name == "log":
             listener.log(str(event["message"]))
+        elif name == "cell":
+            listener.cell(event)
         elif name == "scratch":
             self._scratch = (str(event["path"]), [str(path) for path in event.get("made", [])])
 

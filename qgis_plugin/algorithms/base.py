@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,15 @@ from qgis.PyQt.QtGui import QIcon
 from ..inputs import POINTS, POLYGONS, TABLE, VectorInput, vector_input
 from ..interpreter import Interpreter, NoInterpreterError, worker_environment
 from ..labels import with_labels
+from ..layer_loader import LayerLoader
 from ..layer_styles import LayerClass
 from ..layer_tree import RunGroup
-from ..open_layers import OpenLayers
+from ..open_layers import OpenLayers, is_main_thread
 from ..plugin_metadata import homepage
 from ..results import LayerFinisher, ResultLayer, register_finisher
 from ..settings import current_interpreter
 from ..worker_client import Event, Listener, WorkerCancelled, WorkerError, run_job
+from ..worker_keeper import WorkerKeeper
 from .parameters import READING
 from .run import Run, path_of
 
@@ -41,6 +43,8 @@ _AREAS = {
     "change": "change_areas",
 }
 """Kinds of vector layers that have another name than their files."""
+
+_WARNINGS = ("warning:", "note:")
 
 _ICONS = Path(__file__).resolve().parents[1] / "icons"
 
@@ -59,6 +63,8 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self._finishers: list[LayerFinisher] = []
+        self._loader: LayerLoader | None = None
+        self._finished_cells: list[str] = []
         self._open_layers: OpenLayers | None = None
 
     def createInstance(self) -> QgsProcessingAlgorithm:
@@ -123,6 +129,12 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
             for definition in self.destinationParameterDefinitions()
         ]
         self._open_layers = OpenLayers(context.project(), [path for path in targets if path])
+        self._finished_cells = []
+        self._loader = None
+        if is_main_thread() and context.project() is not None:
+            self._loader = LayerLoader(context.project(), self._open_layers)
+            if keep is not None:
+                keep([self._loader])
         return True
 
     def check_inputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
@@ -137,11 +149,16 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         """Run the algorithm; in a separate thread if run from the dialog."""
         try:
             with tempfile.TemporaryDirectory(prefix="rm_geo_") as scratch:
-                return self.carry_out(Run(self, parameters, context, feedback, scratch))
+                run = Run(self, parameters, context, feedback, scratch)
+                _ = run.loads_layers
+                return self.carry_out(run)
         except WorkerCancelled:
             # Processing itself says that the run did not complete. An error would say more.
             context.setLayersToLoadOnCompletion({})
-            feedback.pushInfo("Cancelled; no incomplete files are left.")
+            words = "Cancelled; no incomplete files are left."
+            if self._finished_cells:
+                words += f" What is complete stays: cell {', '.join(self._finished_cells)}."
+            feedback.pushInfo(words)
             return {}
         finally:
             if self._open_layers is not None:
@@ -151,11 +168,16 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         """Run the job and return the outputs; for subclasses."""
         raise NotImplementedError
 
+    def workers(self) -> WorkerKeeper | None:
+        """Return what keeps a worker between runs; None for a new worker each time."""
+        return getattr(self.provider(), "workers", None)
+
     def run_worker(
         self,
         request: Mapping[str, Any],
         feedback: QgsProcessingFeedback,
         share: tuple[float, float] = (0.0, 1.0),
+        on_cell: Callable[[Event], None] | None = None,
     ) -> Event:
         """Run a job in a worker.
 
@@ -167,6 +189,8 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
             Shows the progress and can cancel.
         share : tuple of float
             Part of the whole progress that is this job's, from 0 to 1.
+        on_cell : callable, optional
+            Called with the event of each finished cell.
 
         Returns
         -------
@@ -182,8 +206,8 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         """
         try:
             interpreter = current_interpreter()
-            listener = FeedbackListener(feedback, interpreter, share)
-            workers = getattr(self.provider(), "workers", None)
+            listener = FeedbackListener(feedback, interpreter, share, on_cell)
+            workers = self.workers()
             run = run_job if workers is None else workers.run
             answer: Event = run(
                 interpreter.path, request, listener, environment=worker_environment(os.environ)
@@ -211,7 +235,12 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
                     _require_new_geopackage(target)
 
     def collect_outputs(
-        self, run: Run, layers: list[ResultLayer], outputs: Mapping[str, str]
+        self,
+        run: Run,
+        layers: list[ResultLayer],
+        outputs: Mapping[str, str],
+        *,
+        loaded: Container[str] = (),
     ) -> dict[str, Any]:
         """Copy the requested single outputs, and load the other layers if requested.
 
@@ -223,6 +252,8 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
             Layers of the result, the cell with the most measurements first.
         outputs : mapping of str to str
             Kind of layer by output parameter.
+        loaded : container of str
+            Paths of layers that are in the project already.
 
         Returns
         -------
@@ -246,10 +277,11 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
                 found[name] = target
                 copied.add(first.path)
                 self.finish(run, replace(first, path=target), load=False)
-        load = run.loads_layers()
+        load = run.loads_layers
         for layer in layers:
             wanted = load and not layer.is_empty and layer.path not in copied
-            self.finish(run, layer, load=wanted)
+            if layer.path not in loaded:
+                self.finish(run, layer, load=wanted)
         return found
 
 
@@ -321,8 +353,10 @@ class FeedbackListener(Listener):
         feedback: QgsProcessingFeedback,
         interpreter: Interpreter,
         share: tuple[float, float] = (0.0, 1.0),
+        on_cell: Callable[[Event], None] | None = None,
     ) -> None:
         self._feedback = feedback
+        self._on_cell = on_cell
         self._interpreter = interpreter
         self._share = share
         self._percent = 100.0 * share[0]
@@ -358,6 +392,11 @@ class FeedbackListener(Listener):
         """Log a line."""
         log_message(message, self._feedback)
 
+    def cell(self, event: Event) -> None:
+        """Pass on a finished cell."""
+        if self._on_cell is not None:
+            self._on_cell(event)
+
 
 def log_message(message: str, feedback: QgsProcessingFeedback) -> None:
     """Log a line of rm_geo; failures and warnings are highlighted.
@@ -365,15 +404,16 @@ def log_message(message: str, feedback: QgsProcessingFeedback) -> None:
     Parameters
     ----------
     message : str
-        The line; warnings begin with ``Warning:`` or ``warning:``.
+        The line; warnings begin with ``Warning:``, ``warning:`` or ``Note:``.
     feedback : QgsProcessingFeedback
         Log of the run; options are named by their labels in the dialog.
     """
     text = with_labels(message)
     if message.startswith("Failed"):
         feedback.reportError(text)
-    elif text.strip().lower().startswith("warning:"):
-        feedback.pushWarning(f"W{text.strip()[1:]}")
+    elif text.strip().lower().startswith(_WARNINGS):
+        text = text.strip()
+        feedback.pushWarning(text[:1].upper() + text[1:])
     else:
         feedback.pushInfo(text)
 

@@ -13,8 +13,10 @@ from qgis.core import (
 )
 
 from ..labels import with_labels
+from ..layer_loader import LayerLoader
 from ..layer_tree import RunGroup
 from ..results import ResultLayer, method_of
+from ..worker_client import Event
 from . import parameters as make
 from .base import MeasurementsAlgorithm, copy_file, do_not_load, result_layers
 from .run import Run
@@ -92,12 +94,7 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         make.add_model(self)
         make.add_option(self, "OVERLAP", "Tile overlap [px]", "overlap_px", advanced=True)
         make.add_option(self, "TILE_SIZE", "Tile size [px]", "tile_size_px", advanced=True)
-        make.add(
-            self,
-            make.text("CELLS", "Only these cells"),
-            "Names separated by commas; all cells if left empty.",
-            advanced=True,
-        )
+        make.add_cells(self, "all cells if left empty")
         make.add(
             self,
             make.text("METHOD_OPTIONS", "Options of the method"),
@@ -151,17 +148,19 @@ class EstimateRadioMap(MeasurementsAlgorithm):
         if run.flag("DRY_RUN"):
             return self._say(request, run)
         part = 1.0 if composite is None else _PART_OF_MAPS
-        answer = self.run_worker(request, run.feedback, (0.0, part))
+        group = self.group_of("", by_cell=True)
+        elsewhere = [kind for name, kind in _OUTPUTS.items() if run.layer_target(name) is not None]
+        loads = run.loads_layers and LayerLoader.is_useful()
+        cells = _FinishedCells(self._loader if loads else None, group, elsewhere)
+        self._finished_cells = cells.names
+        answer = self.run_worker(request, run.feedback, (0.0, part), cells.add)
         _report(answer["cells"], str(answer.get("skipped", "")), run.feedback)
         layers = result_layers(answer)
         maps = [layer for layer in layers if layer.kind == "rsrp"]
-        group = self.group_of(
-            method_of(maps[0].tags),
-            by_cell=True,
-            shown_cell=None if len(maps) == 1 else "" if composite else maps[0].cell,
-        )
+        shown = None if len(maps) == 1 else "" if composite else maps[0].cell
+        group = _titled(replace(group, shown_cell=shown), layers)
         layers = [replace(layer, run=group) for layer in layers]
-        found = self.collect_outputs(run, layers, _OUTPUTS)
+        found = self.collect_outputs(run, layers, _OUTPUTS, loaded=cells.loaded)
         if composite is not None:
             self._combine(maps, composite, group, run)
             found["COMPOSITE"] = composite
@@ -190,6 +189,53 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             run.feedback.pushInfo(line)
         run.context.setLayersToLoadOnCompletion({})
         return {"MAPPED_CELLS": 0}
+
+
+class _FinishedCells:
+    """Loads the maps of finished cells while the others are still made.
+
+    The maps of the first cell are shown meanwhile.
+
+    Parameters
+    ----------
+    loader : LayerLoader or None
+        Adds layers to the project; None to add none.
+    group : RunGroup
+        Group of the run; the method is added to its title.
+    elsewhere : list of str
+        Kinds whose first layer is an output of its own, which Processing loads.
+
+    Attributes
+    ----------
+    names : list of str
+        Cells that are finished.
+    loaded : set of str
+        Paths of the layers that are handed over.
+    """
+
+    def __init__(self, loader: LayerLoader | None, group: RunGroup, elsewhere: list[str]) -> None:
+        self._loader, self._group, self._elsewhere = loader, group, elsewhere
+        self.names: list[str] = []
+        self.loaded: set[str] = set()
+
+    def add(self, event: Event) -> None:
+        """Receive the event of a finished cell."""
+        self.names.append(str(event["cell"]))
+        layers = result_layers(event)
+        shown = self.names[0] if event["cells"] > 1 else None
+        group = _titled(replace(self._group, shown_cell=shown), layers)
+        for layer in layers:
+            if layer.kind in self._elsewhere:
+                self._elsewhere.remove(layer.kind)
+            elif self._loader is not None:
+                self._loader.load(replace(layer, run=group))
+                self.loaded.add(layer.path)
+
+
+def _titled(group: RunGroup, layers: list[ResultLayer]) -> RunGroup:
+    """Add the method of the radio maps to the title of a group."""
+    method = next(method_of(layer.tags) for layer in layers if layer.kind == "rsrp")
+    return replace(group, title=f"{group.title}{method}")
 
 
 def _options(run: Run) -> dict[str, Any]:

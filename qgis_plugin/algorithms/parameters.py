@@ -65,6 +65,7 @@ READING = (
 """Advanced parameters for reading options of the library: name, label, keyword."""
 
 _FIELD = "_FIELD"
+_CELLS_WIDGET = f"{__name__.split('.')[0]}.cells_widget.CellsWidgetChoice"
 
 
 def add(
@@ -289,6 +290,14 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
             add(algorithm, field(name, label), describe(option)["description"], advanced=True)
         else:
             add_option(algorithm, name, label, option, advanced=True, optional=True)
+
+
+def add_cells(algorithm: QgsProcessingAlgorithm, default: str) -> None:
+    """Add the choice of cells: a text, in the dialog with a list of the cells of the log."""
+    parameter = text("CELLS", "Only these cells")
+    parameter.setMetadata({"widget_wrapper": _CELLS_WIDGET})
+    explanation = f"Names separated by commas; {default}. '…' lists the cells of the measurements."
+    add(algorithm, parameter, explanation, advanced=True)
 
 
 def add_grid(algorithm: QgsProcessingAlgorithm, *, most_tiles: int = 1000) -> None:

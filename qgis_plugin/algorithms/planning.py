@@ -185,7 +185,7 @@ def vector_output(
 
 
 def log_plan(answer: Event, run: Run) -> None:
-    """Log the statistics of a plan, its warnings, and what could not be made.
+    """Log the statistics of a plan; its notes are in the log already.
 
     Parameters
     ----------
@@ -206,8 +206,6 @@ def log_plan(answer: Event, run: Run) -> None:
         run.feedback.pushInfo(
             f"{found['holes']} coverage holes, {found['area_km2']:.3g} km² in all"
         )
-    for warning in answer["warnings"]:
-        run.feedback.pushWarning(with_labels(warning))
 
 
 def require_made(answer: Event, products: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from qgis.core import (
@@ -49,8 +50,11 @@ class Run:
             return bool(path_of(value))
         return value not in (None, "")
 
+    @cached_property
     def loads_layers(self) -> bool:
-        """Return whether all layers of the result are loaded.
+        """Whether all layers of the result are loaded; read before the job, like all parameters.
+
+        Layers of the parameters may be gone after it, and with them what QGIS reads of the others.
 
         The batch dialog says by its outputs whether it loads layers. Those that are left empty
         come from no other dialog.

@@ -89,12 +89,7 @@ class ValidateMethods(MeasurementsAlgorithm):
         make.add_grid(self)
         make.add_option(self, "REACH", "Reach [m]", "reach_m", advanced=True)
         make.add_model(self)
-        make.add(
-            self,
-            make.text("CELLS", "Only these cells"),
-            "Names separated by commas; all cells with enough measurements if left empty.",
-            advanced=True,
-        )
+        make.add_cells(self, "all cells with enough measurements if left empty")
         make.add(
             self,
             QgsProcessingParameterFileDestination("OUTPUT", "Table of errors", "CSV (*.csv)"),
@@ -161,7 +156,7 @@ class ValidateMethods(MeasurementsAlgorithm):
         if folder is not None:
             for name in (answer["table"], answer["index"]):
                 copy_file(os.path.join(request["output"], name), os.path.join(folder, name))
-        if run.loads_layers():
+        if run.loads_layers:
             table = ResultLayer(target, "errors", "", {}, run=self.group_of("validation"))
             self.finish(run, table, load=True)
         found = self.collect_outputs(run, result_layers(answer), {"POINTS": "held_out"})

@@ -68,6 +68,17 @@ def test_a_run_is_a_group_with_the_strongest_level_on_top_and_the_cells_off(open
     assert facts["shown"] == ["RSRP of the best server"]
 
 
+def test_cells_are_chosen_from_a_list_with_their_counts(opened):
+    cells = opened[0]["cells"]
+    assert cells["listed"] == [["7", 200], ["8", 200]]
+    assert cells["said"] == "2 of 2 cells"
+    assert [cells["value"]] == cells["left"]
+    assert cells["again"] == "1 of 2 cells"
+    assert cells["all"] is None
+    assert "CellsWidget" not in (cells["batch"], cells["model"])
+    assert cells["text"] == "7, 8"
+
+
 def test_the_layers_are_styled_and_drawn(opened):
     facts, _ = opened
     assert set(facts["styles"].values()) == {"singlebandpseudocolor"}
@@ -98,8 +109,8 @@ def test_a_plugin_without_an_interpreter_asks_for_it_and_finds_it(opened):
 
 def test_screenshots_of_window_dialog_and_settings_exist(opened):
     _, folder = opened
-    for name in ("window.png", "dialog.png", "log.png", "settings.png", "first_run.png"):
-        picture = (folder / name).read_bytes()
+    for name in ("window", "dialog", "cells", "log", "settings", "first_run"):
+        picture = (folder / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) > 10_000
 

@@ -54,6 +54,9 @@ class PlanningTests(QgisTestCase):
         self.assertTrue(results["REPORT"].endswith("report.html"))
         self.assertGreater(results["NUMBER_OF_HOLES"], 0)
         self.assertTrue(any("of the area" in line for line in feedback.lines))
+        said = [line.partition("Note: ")[2] or line for line in feedback.warnings + feedback.lines]
+        self.assertEqual(sum("No roads are given" in line for line in feedback.warnings), 1)
+        self.assertEqual(len(said), len(set(said)), "nothing is said twice")
         for layer in self.project.mapLayers().values():
             self.assertTrue(layer.isValid())
             self.assertTrue(layer.crs().isValid())

@@ -3,9 +3,11 @@
 import math
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 
-from harness import DATA, FAST, Feedback, QgisTestCase, main, registry
+from harness import DATA, FAST, HANG_S, Feedback, QgisTestCase, application, main, registry
 from osgeo import gdal
 from processing.gui.Postprocessing import handleAlgorithmResults
 from qgis.core import (
@@ -155,7 +157,7 @@ class StyleTests(QgisTestCase):
         self.assertGreater(sum(x for x, _ in blue), 5 * abs(sum(y for _, y in blue)), "east")
 
 
-class LoadingTests(QgisTestCase):
+class LoadingTestCase(QgisTestCase):
     def load(self, parameters, name="estimate"):
         """Run as the dialog does, and load the results as it does."""
         context, feedback = self.context(), Feedback()
@@ -186,6 +188,8 @@ class LoadingTests(QgisTestCase):
     def output(self, name):
         return QgsProcessingOutputLayerDefinition(str(self.folder / name), self.project)
 
+
+class LoadingTests(LoadingTestCase):
     def test_a_run_is_a_group_with_the_strongest_level_on_top_and_the_cells_off(self):
         parameters = self.parameters(COMPOSITE=self.output("best.tif"), WITH_REPORTED=False)
         results = self.load(parameters)
@@ -428,6 +432,134 @@ class LoadingTests(QgisTestCase):
         tags = gdal.Info(results["RADIO_MAPS"][0], format="json")["metadata"][""]
         self.assertEqual((tags["azimuth_deg"], tags["downtilt_deg"]), ("120", "4"))
         self.assertEqual(float(tags["x"]), 500_050.0)
+
+
+class EarlyLoadingTests(LoadingTestCase):
+    """Runs in a thread, as of the dialog; layers come while other cells are mapped."""
+
+    def run_in_thread(self, parameters, when_first=lambda feedback: None, *, in_main=True):
+        """Run; after the first cell the run waits until ``when_first`` has looked at it."""
+        context, feedback = self.context(), Held()
+        algorithm = registry.algorithmById("rm_geo:estimate").create()
+        feedback.is_time = lambda: bool(algorithm._finished_cells)
+        if in_main:
+            self.assertTrue(algorithm.prepare(parameters, context, feedback))
+        results = {}
+
+        def work():
+            try:
+                if not in_main:  # a step of a model
+                    algorithm.prepare(parameters, context, feedback)
+                results.update(algorithm.runPrepared(parameters, context, feedback))
+            finally:
+                feedback.is_held.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        self.pump(feedback.is_held.is_set)
+        when_first(feedback)
+        feedback.is_released.set()
+        self.pump(lambda: not thread.is_alive())
+        algorithm.postProcess(context, feedback)
+        handleAlgorithmResults(algorithm, context, feedback, parameters=parameters)
+        return results, feedback
+
+    def pump(self, is_done):
+        """Process events until something is so."""
+        deadline = time.monotonic() + HANG_S
+        while not is_done():
+            self.assertLess(time.monotonic(), deadline)
+            application.processEvents()
+            time.sleep(0.005)
+        application.processEvents()
+
+    def shown(self):
+        return {layer.name() for layer in self.project.layerTreeRoot().checkedLayers()}
+
+    def rasters(self):
+        layers = self.project.mapLayers().values()
+        return sorted(one.name() for one in layers if isinstance(one, QgsRasterLayer))
+
+    def test_the_first_cell_is_shown_while_the_others_are_mapped(self):
+        seen = {}
+
+        def look(_):
+            seen["tree"], seen["shown"] = self.tree(), self.shown()
+
+        parameters = self.parameters(COMPOSITE=self.output("best.tif"))
+        self.run_in_thread(parameters, look)
+        first = ("Cell 7", ["7 RSRP, nearest"])
+        self.assertEqual(seen["tree"], [("drive test: nearest", [first])])
+        self.assertEqual(seen["shown"], {"7 RSRP, nearest", "drive test"})
+        rest = ("Cell 8", ["8 RSRP, nearest"])
+        run = ("drive test: nearest", ["RSRP of the best server", first, rest])
+        self.assertEqual(self.tree(), [run])
+        self.assertEqual(self.shown(), {"RSRP of the best server", "drive test"})
+        self.assertEqual(len(self.rasters()), 3)
+        ids = {name: one.id() for name in self.rasters() for one in self.found(name)}
+        parameters["INPUT"].setName("again")
+        self.run_in_thread(parameters, look)
+        self.assertEqual(seen["tree"][0], ("again: nearest", [first]))
+        self.assertEqual(
+            [one for one in self.tree() if one != "again"], [("again: nearest", run[1])]
+        )
+        self.assertEqual({n: one.id() for n in self.rasters() for one in self.found(n)}, ids)
+
+    def found(self, name):
+        return self.project.mapLayersByName(name)
+
+    def test_an_output_of_its_own_and_layers_switched_off_are_not_loaded_early(self):
+        for more, names in (
+            ({"RSRP": self.output("one.tif")}, ["7 RSRP, nearest", "8 RSRP, nearest"]),
+            ({"LOAD": False}, []),
+        ):
+            self.project.clear()
+            seen = []
+            parameters = self.parameters(**more)
+            self.run_in_thread(parameters, lambda _, seen=seen: seen.extend(self.rasters()))
+            self.assertEqual(seen, [])
+            self.assertEqual(self.rasters(), names)
+            sources = {one.source() for name in names for one in self.found(name)}
+            self.assertEqual(str(self.folder / "one.tif") in sources, bool(names))
+
+    def test_a_step_of_a_model_loads_its_layers_at_the_end(self):
+        seen = []
+        self.run_in_thread(self.parameters(), lambda _: seen.extend(self.rasters()), in_main=False)
+        self.assertEqual(seen, [])
+        self.assertEqual(self.rasters(), ["7 RSRP, nearest", "8 RSRP, nearest"])
+
+    def test_another_project_gets_no_layers_of_a_run(self):
+        parameters = self.parameters()
+        parameters["INPUT"] = parameters["INPUT"].id()  # as in the dialog
+        self.run_in_thread(parameters, lambda _: self.project.clear())
+        self.assertEqual(self.rasters(), [])
+
+    def test_a_cancel_keeps_the_cells_that_are_finished(self):
+        parameters = self.parameters(COMPOSITE=self.output("best.tif"), **SLOW)
+        results, feedback = self.run_in_thread(parameters, lambda feedback: feedback.cancel())
+        self.assertEqual(results, {})
+        self.assertIn("What is complete stays: cell 7", feedback.lines[-1])
+        self.assertEqual(self.rasters(), ["7 RSRP, radiocycle", "7 buildings, radiocycle"])
+        made = sorted(path.name for path in (self.folder / "maps").glob("*.tif"))
+        self.assertEqual(made, ["7_buildings.tif", "7_rsrp.tif"])
+
+
+SLOW = {"METHOD": "radiocycle", "REACH": 60.0, "ASSIMILATE": True}
+
+
+class Held(Feedback):
+    """Stops the thread of a run once something is so, until it is released."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_time = lambda: False
+        self.is_held, self.is_released = threading.Event(), threading.Event()
+
+    def setProgress(self, percent):
+        super().setProgress(percent)
+        if self.is_time():
+            self.is_held.set()
+            self.is_released.wait(HANG_S)
 
 
 def open_files():

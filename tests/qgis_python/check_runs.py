@@ -9,14 +9,11 @@ import threading
 import time
 import unittest
 
-from harness import FAST, PLUGINS, Feedback, QgisTestCase, main, registry
+from harness import FAST, HANG_S, PLUGINS, Feedback, QgisTestCase, main, registry
 from imported_names import missing_names
 from qgis.core import QgsProcessingException
 
 FOREVER = {"METHOD": "random-forest", "RESOLUTION": 0.1, "MAX_TILES": 100_000, "REACH": 100.0}
-
-# How long to wait before a run counts as hung; no test measures speed.
-HANG_S = 300.0
 
 
 def workers():

@@ -32,6 +32,9 @@ plugin = rm_geo_qgis.classFactory(None)
 plugin.initProcessing()
 registry = QgsApplication.processingRegistry()
 
+# How long to wait before a run counts as hung; no test measures speed.
+HANG_S = 300.0
+
 FAST = {
     "METHOD": "nearest",
     "TILE_SIZE": 64,

@@ -73,10 +73,13 @@ def main():
     dialog.resize(1000, 760)
     dialog.show()
     grab(dialog, "dialog.png")
+    cells = choice_of_cells(dialog)
     button = next(b for b in dialog.findChildren(QPushButton) if b.text().replace("&", "") == "Run")
     button.click()
     groups = project.layerTreeRoot()
-    wait_until(lambda: button.isEnabled() and groups.findGroups(), "the first layers")
+    wait_until(lambda: groups.findGroups(), "the first layers")
+    early = sorted(one.name() for one in groups.checkedLayers()), button.isEnabled()
+    wait_until(lambda: button.isEnabled(), "the end of the run")
     wait_until(lambda: "finished" in text_of(dialog), "the last layers")
     grab(dialog, "log.png")
     dialog.close()
@@ -97,6 +100,8 @@ def main():
     facts = {
         "groups": {g.name(): [n.name() for n in g.children()] for g in groups.findGroups(True)},
         "shown": sorted(one.name() for one in groups.checkedLayers()),
+        "cells": cells,
+        "early": early,
         "points": layer.renderer().type(),
         "menu": menu,
         "toolbar": [a.text() for a in toolbar(window).actions()],
@@ -108,6 +113,53 @@ def main():
     facts["page"] = settings_page()
     other_windows(parameters)
     (OUT / "facts.json").write_text(json.dumps(facts))
+
+
+def choice_of_cells(dialog):
+    """List the cells from the dialog, choose one, and choose all of them again."""
+    from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+    from processing.gui.wrappers import WidgetWrapperFactory
+    from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
+    from qgis.core import QgsProcessingContext, QgsProcessingModelAlgorithm
+    from qgis.PyQt.QtCore import Qt
+
+    widget = dialog.mainWidget().wrappers["CELLS"]
+    widget.button.click()
+    wait_until(lambda: not widget.dialog.bar.isVisible(), "the list of cells")
+    grab(widget.dialog, "cells.png")
+    tree = widget.dialog.tree
+    rows = [tree.topLevelItem(row) for row in range(tree.topLevelItemCount())]
+    facts = {
+        "said": widget.dialog.label.text(),
+        "listed": sorted((row.text(0), row.data(1, Qt.ItemDataRole.DisplayRole)) for row in rows),
+    }
+    rows[0].setCheckState(0, Qt.CheckState.Unchecked)
+    facts["left"] = [row.text(0) for row in rows[1:]]
+    widget.dialog.ok_button.click()
+    facts["value"] = widget.parameterValue()
+    widget.button.click()
+    wait_until(lambda: not widget.dialog.bar.isVisible(), "the list of cells")
+    facts["again"] = widget.dialog.label.text()
+    widget.dialog.all_button.click()
+    widget.dialog.ok_button.click()
+    facts["all"] = widget.parameterValue()
+    algorithm = dialog.algorithm()
+    parameter = algorithm.parameterDefinition("CELLS")
+    model, context = QgsProcessingModelAlgorithm("m", "m", "m"), QgsProcessingContext()
+    others = {
+        "batch": BatchAlgorithmDialog(algorithm.create(), iface.mainWindow()),
+        "model": ModelerParametersDialog(algorithm.create(), model),
+    }
+    for name, other in others.items():
+        made = WidgetWrapperFactory.create_wrapper(parameter, other)
+        facts[name] = type(made).__name__
+        if name == "batch":
+            kept = made.createWrappedWidget(context)
+            made.setParameterValue("7, 8", context)
+            facts["text"] = made.parameterValue()
+            kept.deleteLater()
+        other.close()
+    return facts
 
 
 def menu_actions():
