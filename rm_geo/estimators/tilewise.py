@@ -106,9 +106,7 @@ class TileSamples:
         -------
         TileSamples
         """
-        transmitter_rc = np.full(2, np.nan, dtype=np.float32)
-        if site.transmitter_xy is not None:
-            transmitter_rc[:] = [float(axis) for axis in sparse.grid.to_pixel(*site.transmitter_xy)]
+        transmitter_rc = site.transmitter_rc(sparse.grid).astype(np.float32)
         spacing_m = sparse.grid.spacing_m
         return cls(
             _centres_m(sparse.row, sparse.col, spacing_m),

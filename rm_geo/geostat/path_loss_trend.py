@@ -20,10 +20,6 @@ if TYPE_CHECKING:  # trainings run where numpy and PyTorch are all there is
     from rm_geo.sites.facts import SiteInfo
 
 
-MOST_UNCERTAIN_M: Final = 10.0
-"""Largest uncertainty of a transmitter's position in metres. Two cells of a real drive test whose
-positions were estimated to some 30 m were interpolated 0.8 dB worse with the trend than without."""
-
 _RECEIVER_M: Final = 1.5
 BLOCK_SIZE: Final = 1 << 20
 """Measured pixels that are read at a time; bounds the memory of a fit."""
@@ -68,11 +64,9 @@ class DistanceTrend:
         DistanceTrend or None
             None where the position is not known well enough, or nothing was measured.
         """
-        if facts.transmitter_xy is None or facts.uncertainty_m > MOST_UNCERTAIN_M:
+        if (at := facts.located_xy) is None or len(sparse) == 0:
             return None
-        if len(sparse) == 0:
-            return None
-        site_row, site_col = sparse.grid.to_pixel(*facts.transmitter_xy)
+        site_row, site_col = sparse.grid.to_pixel(*at)
         rise_m = max(facts.transmitter_height_m - _RECEIVER_M, 0.0)
         flat = cls((float(site_row), float(site_col)), rise_m / sparse.grid.spacing_m)
         number, sums = len(sparse), np.zeros(4)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray
-from rm_geo.geostat.path_loss_trend import MOST_UNCERTAIN_M
 from rm_geo.geostat.street_ensemble import Bins, StreetEnsemble
 from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.sparse import SparseRaster
@@ -125,63 +123,6 @@ def street_map_helps(sparse: SparseRaster) -> bool:
     return len(sparse) > 0 and sparse.coverage < _DENSE
 
 
-def with_path_gains(
-    facts: SiteInfo, sparse: SparseRaster, check: Callable[[], None] = lambda: None
-) -> SiteInfo:
-    """Add the path gains around known buildings, which the ensemble follows.
-
-    Parameters
-    ----------
-    facts : SiteInfo
-        Position of the transmitter, and buildings.
-    sparse : SparseRaster
-        Measurements.
-    check : callable
-        Called between the sites; may raise to cancel.
-
-    Returns
-    -------
-    SiteInfo
-        The same one where buildings are not known, or the ensemble is not used.
-
-    Raises
-    ------
-    DependencyError
-        If numba is not installed.
-    """
-    if facts.buildings is None or not street_map_helps(sparse):
-        return facts
-    from rm_geo.sites.path_gains import candidate_path_gains  # the simulator, and numba
-
-    path_gains = candidate_path_gains(
-        facts.buildings,
-        sparse.grid,
-        sparse.row,
-        sparse.col,
-        transmitter_xy=located_xy(facts),
-        height_m=facts.transmitter_height_m,
-        frequency_mhz=facts.frequency_mhz,
-        check=check,
-    )
-    return replace(facts, path_gains=path_gains)
-
-
-def located_xy(facts: SiteInfo) -> tuple[float, float] | None:
-    """Give the position of the transmitter; None where it is not known well.
-
-    Parameters
-    ----------
-    facts : SiteInfo
-        Position of the transmitter, and its uncertainty.
-
-    Returns
-    -------
-    tuple of float or None
-        World coordinates in metres.
-    """
-    return None if facts.uncertainty_m > MOST_UNCERTAIN_M else facts.transmitter_xy
-
-
 def known_site_m(sparse: SparseRaster, facts: SiteInfo) -> Float64Array | None:
     """Locate the transmitter in metres from the north-west corner, rows first.
 
@@ -197,7 +138,7 @@ def known_site_m(sparse: SparseRaster, facts: SiteInfo) -> Float64Array | None:
     ndarray of float64, shape (2,), or None
         None where it is not known well.
     """
-    if (at := located_xy(facts)) is None:
+    if (at := facts.located_xy) is None:
         return None
     row, col = sparse.grid.to_pixel(*at)
     return np.array([float(row), float(col)]) * sparse.grid.spacing_m

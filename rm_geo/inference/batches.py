@@ -33,9 +33,6 @@ def tile_batches(
     TileBatch
         Up to ``batch_size`` tiles, shape (B, H, W).
     """
-    site_rc = np.full(2, np.nan)
-    if facts.transmitter_xy is not None:
-        site_rc[:] = [float(value) for value in sparse.grid.to_pixel(*facts.transmitter_xy)]
     for start in range(0, len(tiles), batch_size):
         group = tiles[start : start + batch_size]
         windows = (sparse.grid.window(tile.rows, tile.cols) for tile in group)
@@ -45,7 +42,7 @@ def tile_batches(
         yield TileBatch(
             rsrp_dbm=np.stack([sparse.tile(tile) for tile in group]),
             spacing_m=sparse.grid.spacing_m,
-            transmitter_rc=(site_rc - corners).astype(np.float32),
+            transmitter_rc=(facts.transmitter_rc(sparse.grid) - corners).astype(np.float32),
             intercept_dbm=np.full(len(group), facts.intercept_dbm, dtype=np.float32),
             frequency_mhz=facts.frequency_mhz,
             transmitter_height_m=facts.transmitter_height_m,
@@ -68,13 +65,10 @@ def raster_batch(sparse: SparseRaster, facts: SiteInfo) -> TileBatch:
     TileBatch
         Shape (1, H, W).
     """
-    transmitter_rc = np.full((1, 2), np.nan, dtype=np.float32)
-    if facts.transmitter_xy is not None:
-        transmitter_rc[0] = np.array(sparse.grid.to_pixel(*facts.transmitter_xy))
     return TileBatch(
         rsrp_dbm=sparse.dense_rsrp_dbm()[None],
         spacing_m=sparse.grid.spacing_m,
-        transmitter_rc=transmitter_rc,
+        transmitter_rc=facts.transmitter_rc(sparse.grid).astype(np.float32)[None],
         intercept_dbm=np.full(1, facts.intercept_dbm, dtype=np.float32),
         frequency_mhz=facts.frequency_mhz,
         transmitter_height_m=facts.transmitter_height_m,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -171,43 +172,22 @@ class Measurements:
             earfcn=None if self.earfcn is None else self.earfcn[rows],
         )
 
-    def usual_channel(self) -> float | None:
-        """Find the channel number of most rows.
+    def checksum(self) -> str:
+        """Compute the sha256 of CRS, positions, levels and times.
 
         Returns
         -------
-        float or None
-            The lowest of several; None if no row has one.
+        str
+            Hexadecimal digits.
         """
-        if self.earfcn is None:
-            return None
-        counts: Counter[float] = Counter()
-        for (block,) in iter_blocks(self.earfcn):
-            found, times = np.unique(block[np.isfinite(block)], return_counts=True)
-            counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
-        most = max(counts.values(), default=0)
-        return min((channel for channel in counts if counts[channel] == most), default=None)
-
-    def strongest(self, count: int) -> NDArray[np.int64]:
-        """Find the rows of the strongest levels.
-
-        Parameters
-        ----------
-        count : int
-            Number of rows.
-
-        Returns
-        -------
-        ndarray of int64, shape (count,) or fewer
-            Rows by level, the strongest first; of equal levels the earliest first.
-        """
-        rows = np.empty(0, dtype=np.int64)
-        begin = 0
-        for (block,) in iter_blocks(self.rsrp_dbm):
-            rows = np.append(rows, begin + np.arange(block.size))
-            rows = rows[np.argsort(-self.rsrp_dbm[rows], kind="stable")[:count]]
-            begin += block.size
-        return rows
+        digest = hashlib.sha256(self.crs.to_wkt().encode())
+        columns: list[NDArray[Any]] = [self.x, self.y, self.rsrp_dbm]
+        if self.time is not None:
+            columns.append(self.time)
+        for column in columns:
+            for (block,) in iter_blocks(column):
+                digest.update(np.ascontiguousarray(block).view(np.uint8).data)
+        return digest.hexdigest()
 
     def visits(self) -> Visits:
         """Return the visited places, each once, for all cells.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
 
 from rm_geo._util.memory import trim_malloc
-from rm_geo.errors import DependencyError, InputError, TooSmallError
+from rm_geo.errors import InputError
 from rm_geo.estimators.base import PointEstimator
 from rm_geo.geostat.classical_baseline import baseline_name
 from rm_geo.geostat.intervals import spread_db
@@ -19,7 +19,7 @@ from rm_geo.geostat.map_deviation import MapDeviation
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.path_loss_trend import DistanceTrend
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions
-from rm_geo.geostat.street_map import with_path_gains
+from rm_geo.geostat.street_map import street_map_helps
 from rm_geo.grid import Grid, Tile
 from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
@@ -127,7 +127,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         raise cell.refusal or InputError(f"Cell {cell.cell} has no grid.")
     options = run.options
     sparse = bin_measurements(cell.measurements, cell.grid)
-    require_pixels(cell, sparse, options)
+    sparse.require_pixels(options.grid.min_pixels, cell.description)
+    tiles = sparse.measured_tiles(options.grid.tile_size_px, options.grid.overlap_px)
     site = choose_site(
         cell.measurements,
         run.sites,
@@ -135,21 +136,24 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         frequency_mhz=options.site.frequency_mhz,
         max_uncertainty_m=options.site.max_site_uncertainty_m,
     )
-    footprints = None if run.buildings is None else run.buildings.path
-    site = with_known_buildings(site, footprints, cell.grid, options.site.buildings_layer)
+    if run.buildings is not None:
+        site = site.with_buildings(run.buildings.path, cell.grid, options.site.buildings_layer)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     evidence = CellEvidence() if run.evidence is None else run.evidence.of_cell(cell.cell)
     inputs = {**run.tags, "evidence": evidence.checksum}
-    key = run_key(cell.measurements, cell.grid, site.facts, options, inputs)
+    key = run_key(cell.measurements.checksum(), cell.grid, site.facts, options, inputs)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
     if (done := _completed_result(journal, run.folder)) is not None:
         run.progress.log(f"Cell {cell.cell}: complete already")
         return done
-    if run.method.is_network and options.method.assimilate:
-        site = _with_path_gains(site, sparse, run.progress)
-    plan = _tile_plan(sparse, options, run.method, journal)
+    if run.method.is_network and options.method.assimilate and street_map_helps(sparse):
+        given = site
+        site = site.with_path_gains(cell.grid, sparse.row, sparse.col, run.progress.check)
+        for warning in site.warnings[len(given.warnings) :]:
+            run.progress.log(warning)
+    plan = _tile_plan(*tiles, run.method, journal)
     progress = CellProgress(
         run.progress,
         run.listener,
@@ -187,66 +191,6 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     return result
 
 
-def with_known_buildings(
-    site: SiteChoice, buildings: Path | None, grid: Grid, layer: str | None
-) -> SiteChoice:
-    """Add the known buildings of a cell to its site information.
-
-    Parameters
-    ----------
-    site : SiteChoice
-        The site of the cell.
-    buildings : Path or None
-        File of the building footprints.
-    grid : Grid
-        Grid of the cell.
-    layer : str or None
-        Layer of the file; None for its only layer.
-
-    Returns
-    -------
-    SiteChoice
-        The same site if ``buildings`` is None.
-
-    Raises
-    ------
-    RmGeoError
-        If the footprints cannot be read.
-    """
-    if buildings is None:
-        return site
-    from rm_geo.buildings.mask import open_buildings  # imports GeoPandas, which few runs need
-
-    source = open_buildings(buildings, grid, layer=layer)
-    return replace(site, facts=replace(site.facts, buildings=source))
-
-
-def _with_path_gains(site: SiteChoice, sparse: SparseRaster, progress: Progress) -> SiteChoice:
-    """Add the path gains around known buildings to the site information of a cell.
-
-    Parameters
-    ----------
-    site : SiteChoice
-        The site of the cell.
-    sparse : SparseRaster
-        Measured pixels.
-    progress : Progress
-        May cancel.
-
-    Returns
-    -------
-    SiteChoice
-        The same site where buildings are not known, or the street ensemble is not used. With a
-        warning where numba is not installed.
-    """
-    try:
-        return replace(site, facts=with_path_gains(site.facts, sparse, progress.check))
-    except DependencyError as missing:
-        warning = f"Path gains around the known buildings were left out. {missing}"
-        progress.log(warning)
-        return replace(site, warnings=(*site.warnings, warning))
-
-
 def _completed_result(journal: Journal, folder: Path) -> CellResult | None:
     """Return the result of a cell that an earlier run completed, if its files are intact."""
     noted = journal.recall("result")
@@ -258,63 +202,10 @@ def _completed_result(journal: Journal, folder: Path) -> CellResult | None:
     return result if result.is_whole(sizes) else None
 
 
-def require_pixels(cell: CellPlan, sparse: SparseRaster, options: PredictOptions) -> None:
-    """Refuse a cell that was measured in too few pixels.
-
-    Parameters
-    ----------
-    cell : CellPlan
-        The cell, for the message.
-    sparse : SparseRaster
-        Its measured pixels.
-    options : PredictOptions
-        Options of the run: ``min_pixels``.
-
-    Raises
-    ------
-    TooSmallError
-        If the cell has fewer than ``min_pixels`` measured pixels.
-    """
-    measured = len(sparse)
-    if measured < options.grid.min_pixels:
-        source = cell.measurements.source_label
-        raise TooSmallError(
-            f"Cell {cell.cell}{'' if source is None else f' of {source}'} was measured in "
-            f"{measured} pixel{'' if measured == 1 else 's'} only; at least "
-            f"{options.grid.min_pixels} are needed.",
-            hint="Collect more measurements, or leave the cell out.",
-        )
-
-
-def plan_tiles(sparse: SparseRaster, options: PredictOptions) -> tuple[list[Tile], list[Tile]]:
-    """Select the tiles of a grid that are computed: those that hold a measurement.
-
-    Pixels in reach of a measurement in another tile are extrapolated from the neighbouring tiles.
-
-    Parameters
-    ----------
-    sparse : SparseRaster
-        Measured pixels.
-    options : PredictOptions
-        Options of the run: ``tile_size_px`` and ``overlap_px``.
-
-    Returns
-    -------
-    computed : list of Tile
-        Tiles with a measurement, row by row.
-    all_tiles : list of Tile
-        All tiles of the grid, row by row.
-    """
-    all_tiles = sparse.grid.tiles(options.grid.tile_size_px, options.grid.overlap_px)
-    measured = sparse.tile_counts(all_tiles) > 0
-    return [tile for tile, has in zip(all_tiles, measured, strict=True) if has], all_tiles
-
-
 def _tile_plan(
-    sparse: SparseRaster, options: PredictOptions, method: OpenMethod, journal: Journal
+    tiles: list[Tile], all_tiles: list[Tile], method: OpenMethod, journal: Journal
 ) -> TilePlan:
-    """Plan tiles and batches; a resumed run keeps the batch size of its journal."""
-    tiles, all_tiles = plan_tiles(sparse, options)
+    """Plan the batches of tiles; a resumed run keeps the batch size of its journal."""
     batch_size = journal.recall("batch_size")
     if batch_size is None:
         journal.forget_work()  # of batches of another size, perhaps
@@ -398,11 +289,11 @@ def _write_results(
     options = run.options
     identity = cell.measurements.identity_of(cell.label)
     technology = identity.technology
+    deviation = _deviation(run, sparse, site, method_weight)
     noise_db = options.method.noise_db
     if noise_db is None:
         noise_db = measurement_noise_db(sparse)
     trend = DistanceTrend.fit(sparse, site.facts)
-    deviation = _deviation(run, sparse, site, method_weight)
     map_options = MapOptions(
         options.grid.reach_m,
         RegressionKrigingOptions(noise_db=noise_db) if options.method.assimilate else None,

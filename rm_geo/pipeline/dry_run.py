@@ -18,7 +18,6 @@ from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.cell import plan_tiles, require_pixels, with_known_buildings
 from rm_geo.pipeline.method_weight import MethodWeightOptions
 from rm_geo.pipeline.plan import CellPlan, Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import local_buildings, open_sites
@@ -227,11 +226,11 @@ def dry_run_plan(
             continue
         sparse = bin_measurements(cell.measurements, cell.grid)
         try:
-            require_pixels(cell, sparse, chosen)
+            sparse.require_pixels(chosen.grid.min_pixels, cell.description)
         except InputError as error:
             cells[-1] = replace(cell, refusal=error)
             continue
-        chosen_tiles, _ = plan_tiles(sparse, chosen)
+        chosen_tiles, _ = sparse.measured_tiles(chosen.grid.tile_size_px, chosen.grid.overlap_px)
         tiles[cell.cell] = len(chosen_tiles)
         repeated_tiles += _cross_validated_tiles(len(chosen_tiles), chosen, method)
         map_pass_s += _map_pass_s(
@@ -240,12 +239,9 @@ def dry_run_plan(
         pixels += math.prod(cell.grid.shape)
         if speed == 0.0:
             with ExitStack() as places:
-                site = with_known_buildings(
-                    choose_site(cell.measurements, None),
-                    local_buildings(chosen, places),
-                    cell.grid,
-                    chosen.site.buildings_layer,
-                )
+                site = choose_site(cell.measurements, None)
+                if (buildings := local_buildings(chosen, places)) is not None:
+                    site = site.with_buildings(buildings, cell.grid, chosen.site.buildings_layer)
                 speed = _tiles_per_s(sparse, chosen_tiles, site, method)
     run_plan = replace(run_plan, cells=tuple(cells))
     require_mappable_cell(run_plan)

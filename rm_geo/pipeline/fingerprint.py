@@ -5,15 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.grid import Grid
 from rm_geo.io.provenance import describe_values
-from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.journal import JournalKey
 from rm_geo.sites.facts import SiteInfo
@@ -36,7 +30,7 @@ _IRRELEVANT = frozenset(
 
 
 def run_key(
-    measurements: Measurements,
+    checksum: str,
     grid: Grid,
     facts: SiteInfo,
     options: PredictOptions,
@@ -46,8 +40,8 @@ def run_key(
 
     Parameters
     ----------
-    measurements : Measurements
-        Cleaned and projected measurements of the cell.
+    checksum : str
+        Of the cleaned and projected measurements of the cell.
     grid : Grid
         Grid of its maps.
     facts : SiteInfo
@@ -69,19 +63,7 @@ def run_key(
         **parameters,
         "site": repr(facts),
         "grid": f"{grid.transform.to_gdal()} {grid.shape}",
-        "measurements": _digest(measurements),
+        "measurements": checksum,
     }
     text = json.dumps(about, sort_keys=True)
     return JournalKey(hashlib.sha256(text.encode()).hexdigest(), about)
-
-
-def _digest(measurements: Measurements) -> str:
-    """Return the sha256 of CRS, positions, levels and times."""
-    digest = hashlib.sha256(measurements.crs.to_wkt().encode())
-    columns: list[NDArray[Any]] = [measurements.x, measurements.y, measurements.rsrp_dbm]
-    if measurements.time is not None:
-        columns.append(measurements.time)
-    for column in columns:
-        for (block,) in iter_blocks(column):
-            digest.update(np.ascontiguousarray(block).view(np.uint8).data)
-    return digest.hexdigest()

@@ -40,6 +40,26 @@ _LARGEST_BYTES: Final = 1 << 26
 """Size from which a file of the journal is taken for damaged."""
 
 
+@dataclass(frozen=True)
+class BlendedRows:
+    """Blended rows of a cell, in the journal.
+
+    Attributes
+    ----------
+    scratch : Scratch
+        File of the rows.
+    has_buildings, has_std : bool
+        Whether there is a building probability, and a standard deviation, after the RSRP.
+    first_row : int
+        First row that is missing, or damaged since an earlier run.
+    """
+
+    scratch: Scratch
+    has_buildings: bool
+    has_std: bool
+    first_row: int = 0
+
+
 class Journal:
     """Journal of one cell; opened by :func:`open_journal`.
 
@@ -73,23 +93,6 @@ class Journal:
     def staging(self) -> OwnFolder:
         """Folder for incomplete output files."""
         return self.own.folder("staging")
-
-    def scratch(self, shape: tuple[int, int], channels: int) -> Scratch:
-        """Return the scratch file of the blended rows.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Rows and columns.
-        channels : int
-            Number of layers.
-
-        Returns
-        -------
-        Scratch
-            The file, not yet opened.
-        """
-        return Scratch(self.own, _BLENDED, shape, channels)
 
     # Named values.
 
@@ -147,23 +150,58 @@ class Journal:
         except OSError as error:
             raise output_error(self.folder, error) from error
 
-    def accept_bands(self, scratch: Scratch) -> int:
-        """Restore the rows of an earlier run.
+    def new_rows(
+        self, shape: tuple[int, int], covered: int, *, has_buildings: bool, has_std: bool
+    ) -> BlendedRows:
+        """Begin the file of the blended rows.
 
         Parameters
         ----------
-        scratch : Scratch
-            Scratch file of the blended rows.
+        shape : tuple of int
+            Rows and columns of the grid.
+        covered : int
+            Number of rows that will have values.
+        has_buildings, has_std : bool
+            Whether there is a building probability, and a standard deviation, after the RSRP.
 
         Returns
         -------
-        int
-            First row that is missing or damaged.
+        BlendedRows
+            Without rows.
+
+        Raises
+        ------
+        OutputError
+            If the disk has too little free space.
         """
+        scratch = Scratch(self.own, _BLENDED, shape, 1 + has_buildings + has_std)
+        scratch.require_space(covered)
+        self.note("channels", [has_buildings, has_std])
+        return BlendedRows(scratch, has_buildings, has_std)
+
+    def resumed_rows(self, shape: tuple[int, int]) -> BlendedRows | None:
+        """Restore the blended rows of an earlier run.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns of the grid.
+
+        Returns
+        -------
+        BlendedRows or None
+            None, and all work is discarded, if no earlier run has begun the file.
+        """
+        layout = self.recall("channels")
+        if layout is None:
+            self.forget_work()
+            return None
         try:
             lines = self.own.read(_BANDS, _LARGEST_BYTES).splitlines(keepends=True)
         except OSError:
             lines = []
+        has_buildings, has_std = layout
+        scratch = Scratch(self.own, _BLENDED, shape, 1 + has_buildings + has_std)
         accepted: list[bytes] = []
         next_row = 0
         for line in lines:
@@ -181,7 +219,7 @@ class Journal:
             self.own.write(_BANDS, *accepted)
         except OSError as error:
             raise output_error(self.folder, error) from error
-        return next_row
+        return BlendedRows(scratch, has_buildings, has_std, next_row)
 
     # Estimates of batches.
 

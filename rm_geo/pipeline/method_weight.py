@@ -212,8 +212,12 @@ def estimate_method_weight(
         street = StreetMap.fit(part, facts, BLOCK_PX) if streets else None
         trend = None if streets else DistanceTrend.fit(part, facts)
         usable = [tile for tile in busiest if np.isfinite(part.tile(tile)).any()]
-        batches = tile_batches(part, usable, facts, method.batch_size)
-        estimates = run_tiles(method.estimator, batches, SilentProgress(), clock)
+        estimates = run_tiles(
+            method.estimator,
+            tile_batches(part, usable, facts, method.batch_size),
+            SilentProgress(),
+            clock,
+        )
         levels = (level_dbm for estimate in estimates for level_dbm in estimate.rsrp_dbm)
         columns += [
             held_out.compare(sparse.tile(tile), part.tile(tile), level_dbm, tile, trend, street)

@@ -55,6 +55,12 @@ class CellPlan:
         """Name of the cell in the measurements; ``cell`` if they have none."""
         return self.cell if self.original is None else self.original
 
+    @property
+    def description(self) -> str:
+        """The cell and the file of its measurements, as messages name them."""
+        source = self.measurements.source_label
+        return f"Cell {self.cell}{'' if source is None else f' of {source}'}"
+
 
 @dataclass(frozen=True)
 class RunPlan:

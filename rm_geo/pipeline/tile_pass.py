@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from rm_geo.inference.batches import tile_batches
 from rm_geo.inference.executor import LocalExecutor, TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
-from rm_geo.pipeline.journal import Journal
+from rm_geo.pipeline.journal import BlendedRows, Journal
 from rm_geo.progress import Progress
 from rm_geo.raster.mosaic import Band, Mosaic
 from rm_geo.raster.scratch import Scratch
@@ -91,6 +92,16 @@ class TilePlan:
         starts = range(0, len(self.tiles), self.batch_size)
         return [self.tiles[start : start + self.batch_size] for start in starts]
 
+    @property
+    def covered_rows(self) -> int:
+        """Number of rows that the estimated tiles cover."""
+        covered = 0
+        end = self.tiles[0].row if self.tiles else 0
+        for tile in self.tiles:
+            covered += max(tile.row + tile.size - max(tile.row, end), 0)
+            end = max(end, tile.row + tile.size)
+        return covered
+
 
 def blend_cell(
     sparse: SparseRaster,
@@ -133,18 +144,11 @@ def blend_cell(
     RmGeoError
         If a tile cannot be estimated.
     """
-    height = sparse.grid.shape[0]
-    layout = journal.recall("channels")
-    scratch, first_row = None, 0
-    if layout is None:
-        journal.forget_work()
-    else:
-        scratch = journal.scratch(sparse.grid.shape, 1 + sum(layout))
-        first_row = journal.accept_bands(scratch)
+    rows = journal.resumed_rows(sparse.grid.shape)
+    first_row = 0 if rows is None else rows.first_row
     batches = plan.batches
     first = next((k for k, tiles in enumerate(batches) if _end(tiles) > first_row), len(batches))
     progress.advance(sum(len(tiles) for tiles in batches[:first]))
-    blender = None
     estimates = _estimates(
         sparse, plan, first, facts, method, journal, progress, clock, executor or LocalExecutor()
     )
@@ -152,32 +156,32 @@ def blend_cell(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="rm_geo-blend") as pool,
         closing(estimates),  # stops the computation of further tiles after an error
     ):
+        head = list(islice(estimates, 1))
+        if rows is None:
+            if not head:
+                return None
+            _, estimate = head[0]
+            rows = journal.new_rows(
+                sparse.grid.shape,
+                plan.covered_rows,
+                has_buildings=estimate.building_probability is not None,
+                has_std=estimate.std_db is not None,
+            )
+        mosaic = Mosaic(sparse.grid, plan.all_tiles, rows.scratch.channels, rows.first_row)
+        blender = _Blender(mosaic, plan, rows, journal)
         waiting: deque[Future[None]] = deque()
-        for number, estimate in estimates:
-            if blender is None:
-                if scratch is None:
-                    layout = [
-                        estimate.building_probability is not None,
-                        estimate.std_db is not None,
-                    ]
-                    scratch = journal.scratch(sparse.grid.shape, 1 + sum(layout))
-                    scratch.require_space(_covered_rows(plan.tiles))
-                    journal.note("channels", layout)
-                blender = _Blender(sparse, plan, scratch, first_row, journal)
+        for number, estimate in chain(head, estimates):
             waiting.append(pool.submit(blender.add, number, estimate))
             while len(waiting) > _MAX_PENDING:
                 waiting.popleft().result()
         for future in waiting:
             future.result()
-    if scratch is None or layout is None:
-        return None
-    if first_row < height:
-        blender = blender or _Blender(sparse, plan, scratch, first_row, journal)
-        blender.finish()
+    blender.finish()
+    scratch = rows.scratch
     at_measured_dbm = sparse.map_bands(
         lambda band: band.from_dense(scratch.read_rows(0, band.rows))
     )
-    return BlendedCell(scratch, layout[0], layout[1], at_measured_dbm)
+    return BlendedCell(scratch, rows.has_buildings, rows.has_std, at_measured_dbm)
 
 
 def _estimates(
@@ -227,21 +231,13 @@ def _estimates(
 class _Blender:
     """Blends estimates in order, and writes final rows to the journal."""
 
-    def __init__(
-        self,
-        sparse: SparseRaster,
-        plan: TilePlan,
-        scratch: Scratch,
-        first_row: int,
-        journal: Journal,
-    ) -> None:
-        self._plan = plan
+    def __init__(self, mosaic: Mosaic, plan: TilePlan, rows: BlendedRows, journal: Journal) -> None:
+        self._mosaic = mosaic
         self._batches = plan.batches
-        self._scratch = scratch
-        self._first_row = first_row
+        self._scratch = rows.scratch
+        self._first_row = rows.first_row
         self._journal = journal
-        self._mosaic = Mosaic(sparse.grid, plan.all_tiles, scratch.channels, first_row)
-        self._final_row = first_row
+        self._final_row = rows.first_row
         self._final_batches = 0  # number of leading batches all of whose rows are final
 
     def add(self, number: int, estimate: Estimate) -> None:
@@ -275,13 +271,3 @@ class _Blender:
 def _end(tiles: Sequence[Tile]) -> int:
     """Return the row after the last row of a batch; tiles are ordered row by row."""
     return tiles[-1].row + tiles[-1].size
-
-
-def _covered_rows(tiles: Sequence[Tile]) -> int:
-    """Count the rows that tiles cover; tiles are ordered row by row."""
-    covered = 0
-    end = tiles[0].row if tiles else 0
-    for tile in tiles:
-        covered += max(tile.row + tile.size - max(tile.row, end), 0)
-        end = max(end, tile.row + tile.size)
-    return covered

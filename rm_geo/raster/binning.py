@@ -93,8 +93,9 @@ def bin_measurements(
         "count": DiskColumn(np.int32),
         "std_db": DiskColumn(np.float32),
     }
-    for keys in sorted_parts(_keys(measurements, grid, chunk), group_bits=_VALUE_BITS):
-        for part in _whole_pixels(keys, chunk):
+    keys = _keys(measurements, grid, chunk)
+    for ordered in sorted_parts(keys, group_bits=_VALUE_BITS):
+        for part in _whole_pixels(ordered, chunk):
             pixel, values = _unpacked(part)
             starts = np.flatnonzero(np.concatenate([[True], pixel[1:] != pixel[:-1]]))
             sizes = np.diff(np.append(starts, pixel.size))

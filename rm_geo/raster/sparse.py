@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rm_geo._types import BoolArray, FloatArray, PixelArray, Scalar
 from rm_geo._util.disk_columns import copy_rows, map_blocks
+from rm_geo.errors import TooSmallError
 from rm_geo.grid import Grid, Tile
 from rm_geo.raster.bands import RowBand
 from rm_geo.raster.points import Points
@@ -194,6 +195,33 @@ class SparseRaster:
             If the disk is full.
         """
         return self.points.map_bands(self.grid.shape, function)
+
+    def require_pixels(self, least: int, name: str) -> None:
+        """Refuse a raster with too few measured pixels.
+
+        Parameters
+        ----------
+        least : int
+            Smallest number of measured pixels.
+        name : str
+            What was measured, at the beginning of the message.
+
+        Raises
+        ------
+        TooSmallError
+            If fewer pixels are measured.
+
+        Examples
+        --------
+        >>> grid = Grid.create(0, 0, (1, 2), 1.0, 32633)
+        >>> SparseRaster.from_levels(grid, np.array([[-80.0, np.nan]])).require_pixels(1, "Cell 7")
+        """
+        if (measured := len(self)) < least:
+            raise TooSmallError(
+                f"{name} was measured in {measured} pixel{'' if measured == 1 else 's'} only; at "
+                f"least {least} are needed.",
+                hint="Collect more measurements, or leave the cell out.",
+            )
 
     def dense_rsrp_dbm(self, rows: slice | None = None) -> FloatArray:
         """RSRP in dBm of all or some rows, shape (rows, W); NaN where nothing was measured.
@@ -385,6 +413,25 @@ class SparseRaster:
             self.count[index],
             self.std_db[index],
         )
+
+    def measured_tiles(self, size: int, overlap: int) -> tuple[list[Tile], list[Tile]]:
+        """Cut the grid into tiles, and select those that hold a measurement.
+
+        Parameters
+        ----------
+        size, overlap : int
+            Side of a tile and overlap of neighbours in pixels, as in :meth:`Grid.tiles`.
+
+        Returns
+        -------
+        measured : list of Tile
+            Tiles with a measurement, row by row.
+        all_tiles : list of Tile
+            All tiles of the grid, row by row.
+        """
+        all_tiles = self.grid.tiles(size, overlap)
+        counts = self.tile_counts(all_tiles)
+        return [tile for tile, count in zip(all_tiles, counts, strict=True) if count], all_tiles
 
     def tile_counts(self, tiles: Sequence[Tile]) -> NDArray[np.intp]:
         """Count the measured pixels of each tile, shape (len(tiles),).

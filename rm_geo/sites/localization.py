@@ -81,24 +81,21 @@ def decluster(
     >>> [axis.tolist() for axis in decluster(x, y, np.array([-80.0, -90.0, -70.0]), 10.0)]
     [[2.0, 14.0], [0.0, 0.0], [-85.0, -70.0]]
     """
-    parts = []
-    for rows in _bands(y, block_m):
-        part = slice(None) if rows is None else rows
-        parts.append(_decluster_part(x[part], y[part], level_dbm[part], block_m))
-        for axis in (x, y, level_dbm):
-            drop_pages(axis)
-    xs, ys, levels = zip(*parts, strict=True)
+    bands = _bands(x, y, level_dbm, block_m)
+    xs, ys, levels = zip(*(_decluster_band(*band, block_m) for band in bands), strict=True)
     return np.concatenate(xs), np.concatenate(ys), np.concatenate(levels)
 
 
-def _bands(y: Float64Array, block_m: float) -> Iterator[NDArray[np.int64] | None]:
-    """Yield the indices of the points of each band of block rows, from south to north.
+def _bands(
+    x: Float64Array, y: Float64Array, level_dbm: NDArray[np.floating[Any]], block_m: float
+) -> Iterator[tuple[Float64Array, Float64Array, NDArray[np.floating[Any]]]]:
+    """Read the points of each band of block rows into memory, from south to north.
 
-    Yields None, which means all points, if they fit in memory. Else a band has at most about
+    All points are one band if they fit in memory. Else a band has at most about
     ``IN_MEMORY_ROWS`` points, or is a single block row.
     """
     if y.size <= disk_columns.IN_MEMORY_ROWS:
-        yield None
+        yield x, y, level_dbm
         return
     first = min(float(np.floor(block / block_m).min()) for (block,) in iter_blocks(y))
     last = max(float(np.floor(block / block_m).max()) for (block,) in iter_blocks(y))
@@ -117,13 +114,16 @@ def _bands(y: Float64Array, block_m: float) -> Iterator[NDArray[np.int64] | None
         for (block,) in iter_blocks(y):
             found.append(begin + np.flatnonzero(band[bins(block)] == number))
             begin += block.size
-        yield np.concatenate(found)
+        index = np.concatenate(found)
+        yield x[index], y[index], level_dbm[index]
+        for column in (x, y, level_dbm):
+            drop_pages(column)
 
 
-def _decluster_part(
+def _decluster_band(
     x: Float64Array, y: Float64Array, level_dbm: NDArray[np.floating[Any]], block_m: float
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Replace the points of each block; blocks are ordered by row and column."""
+    """Replace the points of each block of a band; blocks are ordered by row and column."""
     column, row = np.floor(x / block_m), np.floor(y / block_m)
     order = np.lexsort((level_dbm, column, row))
     column, row = column[order], row[order]

@@ -8,13 +8,18 @@ more than an unknown one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pyproj import Geod, Transformer
 
-from rm_geo.errors import InputError
+from rm_geo.errors import DependencyError, InputError
+from rm_geo.grid import Grid
+from rm_geo.measurements.cell_summary import CellSummary
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.facts import SiteInfo
 from rm_geo.sites.site import (
@@ -78,6 +83,62 @@ class SiteChoice:
             tags["intercept_dbm"] = f"{self.facts.intercept_dbm:.2f}"
         return tags
 
+    def with_buildings(self, path: Path, grid: Grid, layer: str | None) -> SiteChoice:
+        """Add the known buildings of the area.
+
+        Parameters
+        ----------
+        path : Path
+            File of the building footprints.
+        grid : Grid
+            Grid of the cell.
+        layer : str or None
+            Layer of the file; None for its only layer.
+
+        Returns
+        -------
+        SiteChoice
+
+        Raises
+        ------
+        RmGeoError
+            If the footprints cannot be read.
+        """
+        from rm_geo.buildings.mask import open_buildings  # imports GeoPandas, which few runs need
+
+        buildings = open_buildings(path, grid, layer=layer)
+        return replace(self, facts=replace(self.facts, buildings=buildings))
+
+    def with_path_gains(
+        self,
+        grid: Grid,
+        row: NDArray[np.integer],
+        col: NDArray[np.integer],
+        check: Callable[[], None],
+    ) -> SiteChoice:
+        """Add the path gains around the known buildings.
+
+        Parameters
+        ----------
+        grid : Grid
+            Grid of the cell.
+        row, col : ndarray of int, shape (N,)
+            Measured pixels, N >= 1.
+        check : callable
+            Called between candidate sites; may raise to cancel.
+
+        Returns
+        -------
+        SiteChoice
+            The same site where buildings are not known; with a warning where numba is not
+            installed.
+        """
+        try:
+            return replace(self, facts=self.facts.with_path_gains(grid, row, col, check))
+        except DependencyError as missing:
+            warning = f"Path gains around the known buildings were left out. {missing}"
+            return replace(self, warnings=(*self.warnings, warning))
+
 
 def choose_site(
     measurements: Measurements,
@@ -128,10 +189,11 @@ def choose_site(
     'site table'
     """
     warnings: list[str] = []
-    measured_mhz = measured_carrier_mhz(measurements)
+    heard = CellSummary.of(measurements)
+    measured_mhz = measured_carrier_mhz(heard)
     stated_mhz = measured_mhz or frequency_mhz
     mhz = stated_mhz or DEFAULT_FREQUENCY_MHZ
-    listed = None if sites is None else match_site(sites, measurements, measured_mhz)
+    listed = None if sites is None else match_site(sites, heard, measured_mhz)
     if listed is not None:
         if listed.frequency_mhz is not None:
             mhz = stated_mhz = listed.frequency_mhz

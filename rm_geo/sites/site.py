@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from rm_geo.errors import InputError
+from rm_geo.measurements.cell_summary import CellSummary
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites.arfcn import carrier_mhz
 from rm_geo.sites.localization import decluster, locate
@@ -174,7 +175,7 @@ def free_space_loss_1m_db(frequency_mhz: float) -> float:
 
 
 def match_site(
-    sites: Sequence[Site], measurements: Measurements, frequency_mhz: float | None = None
+    sites: Sequence[Site], heard: CellSummary, frequency_mhz: float | None = None
 ) -> Site | None:
     """Find a cell's transmitter in a site table.
 
@@ -186,8 +187,8 @@ def match_site(
     ----------
     sites : sequence of Site
         A site table, in the CRS of the measurements.
-    measurements : Measurements
-        Of one cell.
+    heard : CellSummary
+        Names and strongest place of the cell.
     frequency_mhz : float, optional
         Carrier of the cell.
 
@@ -196,13 +197,10 @@ def match_site(
     Site or None
         None if the table does not have the cell.
     """
-    names = [name for name in measurements.cell.present() if name is not None]
-    keys = [key for name in names for key in measurements.identity_of(name).keys]
-    fitting = sites_named(sites, [*names, *keys], frequency_mhz)
+    fitting = sites_named(sites, heard.names, frequency_mhz)
     if not fitting:
         return None
-    strongest = measurements.strongest(20)
-    x, y = (float(np.median(axis[strongest])) for axis in (measurements.x, measurements.y))
+    x, y = heard.strongest_xy
     return min(fitting, key=lambda site: math.hypot(site.x - x, site.y - y))
 
 
@@ -254,24 +252,17 @@ def _as_number(text: str) -> str:
     return str(int(text)) if text.isdecimal() else text
 
 
-def measured_carrier_mhz(measurements: Measurements) -> float | None:
+def measured_carrier_mhz(heard: CellSummary) -> float | None:
     """Give the carrier of most measurements in MHz; None where the log does not state it.
 
     Parameters
     ----------
-    measurements : Measurements
-        Of one cell; its channel numbers count, else a frequency of its identity.
+    heard : CellSummary
+        Channel number of the cell, or else the frequency of its identity.
 
     Returns
     -------
     float or None
-        MHz; None where no channel number is known.
+        MHz; None where neither is known.
     """
-    channel = measurements.usual_channel()
-    if channel is not None:
-        return carrier_mhz(channel)
-    for name in measurements.cell.present():
-        carrier = measurements.identity_of(name).carrier
-        if carrier.endswith("MHz"):
-            return float(carrier.removesuffix("MHz"))
-    return None
+    return heard.frequency_mhz if heard.channel is None else carrier_mhz(heard.channel)

@@ -12,7 +12,7 @@ from rm_geo.estimators.base import Estimate, TileBatch
 from rm_geo.geostat.classical_baseline import fit_classical_baseline
 from rm_geo.geostat.noise import measurement_noise_db
 from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, regression_krige
-from rm_geo.geostat.street_map import with_path_gains
+from rm_geo.geostat.street_map import street_map_helps
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.pipeline.method_weight import combine_rows, estimate_method_weight
@@ -56,7 +56,8 @@ class PipelineEstimator(CorrectedEstimator):
             return level_dbm
         method = OpenMethod(self.inner, "cpu", _BATCH, is_network=True)
         tiles = sparse.grid.tiles(level_dbm.shape[0], 0)
-        facts = with_path_gains(facts, sparse)
+        if street_map_helps(sparse):
+            facts = facts.with_path_gains(sparse.grid, sparse.row, sparse.col)
         method_weight = estimate_method_weight(sparse, tiles, facts, method, np.inf)
         parameters = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
         observed_dbm = sparse.dense_rsrp_dbm()

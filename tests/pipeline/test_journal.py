@@ -204,21 +204,22 @@ def test_a_kept_estimate_comes_back_to_the_bit(tmp_path_factory, buildings, std,
 def test_rows_come_back_until_the_first_that_is_damaged(tmp_path):
     journal = open_journal(tmp_path, "7", KEY)
     shape, bands = (40, 6), []
-    scratch = journal.scratch(shape, 2)
+    scratch = journal.new_rows(shape, 40, has_buildings=True, has_std=False).scratch
     for row in range(0, 40, 10):
         values = np.full((2, 10, 6), float(row), np.float32)
         bands.append(Band(row, 10, values if row != 10 else None))
         journal.note_band(bands[-1], scratch)
     again = open_journal(tmp_path, "7", KEY)
     assert again.resumed
-    restored = again.scratch(shape, 2)
-    assert again.accept_bands(restored) == 40
+    rows = again.resumed_rows(shape)
+    assert (rows.first_row, rows.has_buildings, rows.has_std) == (40, True, False)
+    restored = rows.scratch
     assert np.isnan(restored.read_rows(0, slice(10, 20))).all()
     np.testing.assert_array_equal(restored.read_rows(1, slice(20, 22)), 20.0)
     with (again.folder / "blended.f32").open("r+b") as file:
         file.seek(4 * 6 * (40 + 25))
         file.write(b"\1")
-    assert again.accept_bands(again.scratch(shape, 2)) == 20
+    assert again.resumed_rows(shape).first_row == 20
 
 
 def test_a_folder_without_a_manifest_is_no_journal(tmp_path):

@@ -6,7 +6,7 @@ from shapely.geometry import box
 
 from rm_geo.buildings.mask import Outlines
 from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
-from rm_geo.geostat.street_map import StreetMap, with_path_gains
+from rm_geo.geostat.street_map import StreetMap
 from rm_geo.grid import Grid
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
@@ -98,7 +98,7 @@ def test_map_with_known_buildings_errs_less_behind_them():
     truth = 20.0 + truth_db.at(place)[:, 0]
     plain, informed = (
         np.sqrt(np.mean((StreetMap.fit(sparse, given, 4).at(*place.T) - truth) ** 2))
-        for given in (facts, with_path_gains(facts, sparse))
+        for given in (facts, facts.with_path_gains(GRID, sparse.row, sparse.col))
     )
     assert informed < 0.7 * plain
 
@@ -106,4 +106,4 @@ def test_map_with_known_buildings_errs_less_behind_them():
 def test_gains_are_left_out_where_buildings_are_not_known():
     sparse, _ = measured()
     facts = SiteInfo(transmitter_xy=(WEST + 20.0, NORTH - 60.0))
-    assert with_path_gains(facts, sparse) is facts
+    assert facts.with_path_gains(GRID, sparse.row, sparse.col) is facts

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from rm_geo._util import disk_columns
+from rm_geo.measurements.cell_summary import CellSummary
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.reader import read_measurements
 from rm_geo.sites.localization import decluster, locate
@@ -134,7 +135,7 @@ def test_standing_still_counts_once() -> None:
 
 def test_the_carrier_follows_the_channel_number() -> None:
     points = drive(np.random.default_rng(0), position=(200, 300), earfcn=55990)
-    assert measured_carrier_mhz(points) == 3625.0
+    assert measured_carrier_mhz(CellSummary.of(points)) == 3625.0
 
 
 @settings(max_examples=20, deadline=None)
@@ -184,8 +185,8 @@ def test_of_a_reused_identity_the_nearest_site_is_taken() -> None:
     near = Site(x=400_150.0, y=5_800_150.0, cell="7")
     far = Site(x=450_000.0, y=5_800_150.0, cell="7")
     other = Site(x=400_100.0, y=5_800_100.0, cell="8")
-    assert match_site([far, other, near], points) == near
-    assert match_site([other], points) is None
+    assert match_site([far, other, near], CellSummary.of(points)) == near
+    assert match_site([other], CellSummary.of(points)) is None
 
 
 def test_the_duke_campus(shared_data: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pyproj import CRS, Transformer
 
 from rm_geo.errors import InputError
+from rm_geo.measurements.cell_summary import CellSummary
 from rm_geo.measurements.identity import CellIdentity
 from rm_geo.measurements.model import Measurements
 from rm_geo.sites import selection
@@ -142,18 +143,20 @@ def test_each_carrier_takes_its_own_row(points, channel, eirp):
         Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0, eirp_dbm=30.0),
         Site(x=0.0, y=0.0, cell="7", frequency_mhz=1815.0, eirp_dbm=15.0),
     ]
-    assert match_site(sites, heard, measured_carrier_mhz(heard)).eirp_dbm == eirp
+    summary = CellSummary.of(heard)
+    assert match_site(sites, summary, measured_carrier_mhz(summary)).eirp_dbm == eirp
 
 
 def test_a_carrier_that_the_table_lacks_falls_back_to_the_cell(points):
     heard = replace(points, earfcn=np.full(len(points), 3000.0))
     other = Site(x=0.0, y=0.0, cell="7", frequency_mhz=806.0)
-    assert match_site([other], heard, measured_carrier_mhz(heard)) == other
+    summary = CellSummary.of(heard)
+    assert match_site([other], summary, measured_carrier_mhz(summary)) == other
 
 
 @pytest.mark.parametrize("cell", ["7", "007"])
 def test_a_number_is_compared_as_a_number(points, cell):
-    assert match_site([Site(x=0.0, y=0.0, cell=cell)], points) is not None
+    assert match_site([Site(x=0.0, y=0.0, cell=cell)], CellSummary.of(points)) is not None
 
 
 def test_a_split_cell_is_found_by_its_identity(points):
@@ -163,4 +166,4 @@ def test_a_split_cell_is_found_by_its_identity(points):
         cell=np.array([name] * len(points), dtype=object),
         identities=(CellIdentity(name, (name, "7"), carrier="earfcn1300", channel=1300.0),),
     )
-    assert match_site([Site(x=0.0, y=0.0, cell="7")], split) is not None
+    assert match_site([Site(x=0.0, y=0.0, cell="7")], CellSummary.of(split)) is not None
