@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from pyproj import CRS
 
 from rm_geo.errors import CrsError
 from rm_geo.io.crs import CoordinateStats, source_crs
 from rm_geo.io.tables import Source
+from rm_geo.io.tables.column_roles import LATITUDE, LONGITUDE, is_named
+
+_WGS84: Final = 4326
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,38 @@ class CrsChoice:
                 source.crs_fault, hint=f"Give it with `{parameter}`.", parameter=parameter
             )
         return cls.choose(source.crs, given, source.label, parameter)
+
+    @classmethod
+    def choose_for_columns(
+        cls, source: Source, column_of: Mapping[str, str], given: CRS | None
+    ) -> CrsChoice:
+        """Choose the CRS of a geometry, or of columns of coordinates.
+
+        Columns named longitude and latitude are in WGS 84 unless the user gives another CRS.
+
+        Parameters
+        ----------
+        source : Source
+            The opened file.
+        column_of : mapping of str to str
+            Columns of ``x`` and ``y``; neither for those of the geometry.
+        given : pyproj.CRS or None
+            CRS of the user.
+
+        Returns
+        -------
+        CrsChoice
+
+        Raises
+        ------
+        CrsError
+            As :meth:`choose_for_source`.
+        """
+        if "x" not in column_of:
+            return cls.choose_for_source(source, given)
+        is_degrees = is_named(column_of["x"], LONGITUDE) and is_named(column_of["y"], LATITUDE)
+        by_names = CRS.from_epsg(_WGS84) if is_degrees else None
+        return cls.choose(None, by_names if given is None else given, source.label)
 
     def check(self, stats: CoordinateStats, source: str) -> CrsChoice:
         """Check the choice against the coordinates.

@@ -8,7 +8,7 @@ kept along the way, and are made after the last chunk.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +26,9 @@ from rm_geo.io.tables.arrow import (
     to_degrees,
     to_numbers,
 )
+from rm_geo.io.tables.column_choice import ColumnChoice
+from rm_geo.io.tables.identity_columns import SHARED_ROLES
+from rm_geo.io.tables.neighbours import explode_lists
 from rm_geo.io.tables.source import Bounds
 from rm_geo.io.tables.wkb import Shapes
 from rm_geo.measurements.cleaning import (
@@ -36,9 +39,8 @@ from rm_geo.measurements.cleaning import (
     sum_dropped,
     wrap_longitudes,
 )
-from rm_geo.measurements.identity import SHARED_ROLES, CombinationReader
-from rm_geo.measurements.neighbours import NeighbourColumns, explode_lists
-from rm_geo.measurements.row_filter import RowFilter
+from rm_geo.measurements.identity import CombinationReader
+from rm_geo.measurements.visits import Visits
 
 Columns: TypeAlias = dict[str, NDArray[Any]]
 
@@ -51,57 +53,16 @@ class CleanRows:
     ----------
     columns : dict of str to ndarray, shape (N,)
         ``x``, ``y``, ``rsrp_dbm`` (float32) and, where known, ``combination`` (numbers of the
-        values that identify the cell) and ``time`` (for :meth:`MeasurementAccumulator.times`).
-    places : dict of str to ndarray, shape (M,)
-        ``x``, ``y`` and ``time`` of rows with a valid position and no valid level: the measuring
-        device was there, too.
+        values that identify the cell) and ``time`` (datetime64[ms]).
+    places : Visits or None
+        Rows with a valid position and no valid level: the measuring device was there, too.
     dropped : mapping of DropReason to int
         Number of dropped rows by reason.
     """
 
     columns: Columns
-    places: Columns
+    places: Visits | None
     dropped: Mapping[DropReason, int]
-
-
-@dataclass(frozen=True)
-class ColumnChoice:
-    """The columns of a file that are read, and their roles.
-
-    Attributes
-    ----------
-    columns : mapping of str to str
-        Columns of ``RSRP``, ``time``, and ``x`` and ``y`` where they are not the geometry.
-    identity : mapping of str to str
-        Columns that identify the cell; see :mod:`rm_geo.measurements.identity`.
-    neighbours : tuple of NeighbourColumns
-        Columns of further cells of each row.
-    where : RowFilter, optional
-        Rows that are read.
-    """
-
-    columns: Mapping[str, str]
-    identity: Mapping[str, str] = field(default_factory=dict)
-    neighbours: tuple[NeighbourColumns, ...] = ()
-    where: RowFilter | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All columns, each once.
-
-        Returns
-        -------
-        tuple of str
-
-        Examples
-        --------
-        >>> ColumnChoice({"RSRP": "level"}, {"pci": "PCI"}).names
-        ('level', 'PCI')
-        """
-        names = [*self.columns.values(), *self.identity.values()]
-        names += [name for cell in self.neighbours for name in cell.columns]
-        names += [] if self.where is None else self.where.columns
-        return tuple(dict.fromkeys(names))
 
 
 class MeasurementAccumulator:
@@ -152,7 +113,7 @@ class MeasurementAccumulator:
             "rsrp_dbm": DiskColumn(np.float64),
             "is_text": DiskColumn(np.bool_),
         }
-        keys = dict.fromkeys(choice.identity)
+        keys = dict.fromkeys(choice.identity.columns)
         for cell in choice.neighbours:
             keys |= dict.fromkeys(cell.identity)
         self._combinations = CombinationReader(tuple(keys))
@@ -245,7 +206,7 @@ class MeasurementAccumulator:
         Returns
         -------
         roles : tuple of str
-            Keys of :data:`rm_geo.measurements.identity.IDENTITY_ROLES`.
+            Keys of :data:`rm_geo.io.tables.identity_columns.IDENTITY_ROLES`.
         combinations : list of tuple of (str or None)
             In the order of their numbers.
         """
@@ -352,14 +313,17 @@ class MeasurementAccumulator:
             self._keep_places(rows, check.has_position & ~check.keep, timed=timed)
             return check.keep
 
-        columns = compress_in_place(columns, keep)
+        columns = self._with_times(compress_in_place(columns, keep))
         del columns["is_text"]
         wide = columns["rsrp_dbm"]
         columns["rsrp_dbm"] = empty_column(wide.size, np.float32)
         for level_dbm, narrow in iter_blocks(wide, columns["rsrp_dbm"]):
             narrow[:] = level_dbm
-        places: Columns = {name: column.finish() for name, column in self._places.items()}
-        return CleanRows(columns, places, self.dropped() | sum_dropped(dropped))
+        places = self._with_times({name: column.finish() for name, column in self._places.items()})
+        visits = None
+        if places and places["x"].size:
+            visits = Visits(places["x"], places["y"], places.get("time"))
+        return CleanRows(columns, visits, self.dropped() | sum_dropped(dropped))
 
     def counts(self) -> NDArray[np.int64]:
         """Count the rows of each combination of identity values.
@@ -369,21 +333,6 @@ class MeasurementAccumulator:
         ndarray of int64, shape (K,)
         """
         return self._counts
-
-    def times(self, values: NDArray[Any] | None) -> NDArray[np.datetime64] | None:
-        """Convert the times of rows.
-
-        Parameters
-        ----------
-        values : ndarray, shape (N,), optional
-            Column ``time`` of :class:`CleanRows`.
-
-        Returns
-        -------
-        ndarray of datetime64[ms], shape (N,), or None
-            None if there are no times, or their format is unknown.
-        """
-        return None if values is None or not self._has_times else self._times.finish(values)
 
     def _add(self, table: Table) -> None:
         """Add the rows of a chunk."""
@@ -399,7 +348,7 @@ class MeasurementAccumulator:
             )
             inside = wanted if inside is None else inside & wanted
         times = self._read_times(table)
-        serving = {key: table.columns[name] for key, name in self._choice.identity.items()}
+        serving = {key: table.columns[name] for key, name in self._choice.identity.columns.items()}
         level = table.columns[self._column_of["RSRP"]]
         self._append(x, y, level, self._column_of["RSRP"], serving, times, inside, serving=True)
         shared = {key: column for key, column in serving.items() if key in SHARED_ROLES}
@@ -510,6 +459,12 @@ class MeasurementAccumulator:
             self._has_times = False
             self._columns.pop("time", None)
         return times
+
+    def _with_times(self, columns: Columns) -> Columns:
+        """Convert the column of times; leave it out if their notation is unknown."""
+        values = columns.pop("time", None)
+        times = None if values is None or not self._has_times else self._times.finish(values)
+        return columns if times is None else {**columns, "time": times}
 
     def _require_numbers(self, role: str) -> None:
         """Raise if too much of a column is text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,37 +12,24 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rm_geo._util.disk_columns import compress_in_place, map_blocks
-from rm_geo.errors import InputError, UsageError, about_its_file
+from rm_geo.errors import InputError, about_its_file
 from rm_geo.grid import CrsLike
-from rm_geo.io.crs import in_crs, parse_crs, to_metres
+from rm_geo.io.crs import parse_crs, to_metres
 from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.provenance import InputFile
-from rm_geo.io.tables import Request, Source, open_source
-from rm_geo.io.tables import column_roles as roles
+from rm_geo.io.tables import Request, open_source
 from rm_geo.io.tables.cell_ids import CellColumn
+from rm_geo.io.tables.column_choice import choose_columns
+from rm_geo.io.tables.identity_columns import IdentityColumns
 from rm_geo.io.tables.source import Bounds
-from rm_geo.measurements.accumulator import (
-    ColumnChoice,
-    Columns,
-    MeasurementAccumulator,
-    require_kept,
-)
+from rm_geo.measurements.accumulator import Columns, MeasurementAccumulator, require_kept
 from rm_geo.measurements.cell_names import UNKNOWN
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
 from rm_geo.measurements.column_file import COLUMN_OPTIONS, read_column_file
-from rm_geo.measurements.identity import (
-    SHARED_ROLES,
-    IdentityColumns,
-    Resolution,
-    choose_identity_columns,
-    resolve,
-)
+from rm_geo.measurements.identity import Resolution, resolve
 from rm_geo.measurements.model import Measurements
-from rm_geo.measurements.neighbours import find_neighbours
-from rm_geo.measurements.row_filter import RowFilter
 from rm_geo.measurements.selection import Selection, parse_time
 from rm_geo.measurements.spread import FAR_APART_M, cells_far_apart
-from rm_geo.measurements.visits import Visits
 from rm_geo.options import PredictOptions
 
 __all__ = ["Measurements", "read_measurements"]
@@ -90,7 +76,7 @@ def read_measurements(
         Further columns of the cell's identity (default: found by their names).
     where : str, optional
         Rows to read, as an expression over columns: ``speed > 5 and tech == 'LTE'``; see
-        :class:`~rm_geo.measurements.row_filter.RowFilter`.
+        :class:`~rm_geo.io.tables.row_filter.RowFilter`.
     strict : bool
         Raise an error instead of a warning if cells may be mixed up.
     crs : CRS, str or int, optional
@@ -136,7 +122,7 @@ def read_measurements(
     file = InputFile.of(Path(path))
     source = open_source(path, layer=layer)
     target = None if target_crs is None else parse_crs(target_crs, "target_crs")
-    named = {
+    identity = {
         "cell": cell_column,
         "pci": pci_column,
         "node": node_column,
@@ -144,11 +130,18 @@ def read_measurements(
         "operator": operator_column,
         "technology": technology_column,
     }
-    choice, identity = _choose_columns(
-        source, rsrp_column, x_column, y_column, time_column, named, where
+    choice = choose_columns(
+        source,
+        rsrp=rsrp_column,
+        x=x_column,
+        y=y_column,
+        time=time_column,
+        identity=identity,
+        where=where,
     )
     column_of = choice.columns
-    crs_choice = _choose_crs(source, column_of, None if crs is None else parse_crs(crs))
+    given = None if crs is None else parse_crs(crs)
+    crs_choice = CrsChoice.choose_for_columns(source, column_of, given)
     axes = (column_of["x"], column_of["y"]) if "x" in column_of else None
     request = Request(choice.names, bounds, axes)
     rows = MeasurementAccumulator.read(source, choice, bounds, source.chunks(request))
@@ -157,9 +150,8 @@ def read_measurements(
     file_crs = crs_choice.crs
     rows.require_rows()
     keys, combinations = rows.combinations
-    # RSRP in a row of 2G or 3G is that of an earlier row; a level of any technology is its own.
-    keep_2g_3g = roles.is_level_of_any_technology(column_of["RSRP"])
-    cells = resolve(keys, combinations, rows.counts(), keep_2g_3g=keep_2g_3g)
+    cells = resolve(keys, combinations, rows.counts(), keep_2g_3g=choice.is_of_any_technology)
+    shown = {**column_of, **_shown(choice.identity, cells)}
     total = rows.total
     clean = rows.clean(
         geographic=file_crs.is_geographic,
@@ -172,10 +164,17 @@ def read_measurements(
     positions = to_metres(
         columns["x"], columns["y"], file_crs, source.label, target=target, in_place=True
     )
+    places = clean.places
+    if places is not None:
+        places = places.in_crs(file_crs, positions.crs, source.label)
     placed = _placed(columns)
     if lost := columns["x"].size - placed["x"].size:
         dropped[DropReason.OUTSIDE_CRS] = lost
-    time = rows.times(placed.get("time"))
+    time, unread_time = placed.get("time"), ""
+    if "time" in column_of and time is None:
+        unread_time = (
+            f"The times in {column_of['time']!r} are in an unknown notation and are not used."
+        )
     cell, earfcn = _cells_of_rows(cells, placed)
     measurements = Measurements(
         x=placed["x"],
@@ -188,7 +187,7 @@ def read_measurements(
         source=source.path,
         files=(file,),
         identities=cells.cells,
-        places=_places(clean.places, rows, file_crs, positions.crs, source.label),
+        places=places,
     )
     file.require_unchanged()
     repeated_positions, repeated_rows = _repeats(measurements)
@@ -196,7 +195,7 @@ def read_measurements(
         *cells.warnings,
         *_nameless(measurements),
         *_far_apart(measurements),
-        *_unrecognised(identity),
+        *choice.warnings,
     ]
     if strict and cell_warnings:
         raise InputError(
@@ -207,7 +206,8 @@ def read_measurements(
         *rows.notes,
         *cells.notes,
         positions.note,
-        *_missing(column_of, identity, time),
+        *choice.notes,
+        unread_time,
     )
     report = CleaningReport(
         source=source.label,
@@ -216,7 +216,7 @@ def read_measurements(
         dropped=dropped,
         repeated_positions=repeated_positions,
         repeated_rows=repeated_rows,
-        columns={**column_of, **_shown(identity, cells)},
+        columns=shown,
         notes=tuple(note for note in notes if note),
         warnings=tuple(
             text for text in (crs_choice.warning, positions.warning, *cell_warnings) if text
@@ -354,18 +354,6 @@ def _cells_of_rows(
     return CellColumn(codes, tuple(cell.name for cell in cells.cells)), channels
 
 
-def _places(
-    places: Columns, rows: MeasurementAccumulator, file_crs: CRS, target: CRS, label: str
-) -> Visits | None:
-    """Convert the places without a valid level to metres."""
-    if not places or places["x"].size == 0:
-        return None
-    x, y = in_crs(places["x"], places["y"], file_crs, target, label)
-    time = rows.times(places.get("time"))
-    known = np.isfinite(x) & np.isfinite(y)
-    return Visits(x[known], y[known], None if time is None else time[known])
-
-
 def _far_apart(measurements: Measurements) -> list[str]:
     """Warn of identities with measurements in places far apart."""
     cell = measurements.cell
@@ -397,16 +385,6 @@ def _nameless(measurements: Measurements) -> list[str]:
     ]
 
 
-def _unrecognised(identity: IdentityColumns) -> list[str]:
-    """Warn if no column identifies the cell and the name of a column suggests that it may."""
-    if identity.has_identity or not identity.unrecognised:
-        return []
-    return [
-        "No cell column was recognised, and all rows are read as one cell, but "
-        f"{roles.quoted(identity.unrecognised)} may identify it: choose with `cell_column`."
-    ]
-
-
 def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
     """List the columns that identify most cells, and those of carriers and networks."""
     shown: dict[str, str] = {}
@@ -425,136 +403,6 @@ def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
 def _placed(columns: Columns) -> Columns:
     """Drop rows whose position cannot be expressed in the CRS."""
     return compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
-
-
-def _missing(
-    column_of: Mapping[str, str], identity: IdentityColumns, time: NDArray[np.datetime64] | None
-) -> list[str]:
-    """List missing attributes."""
-    notes = []
-    if not identity.has_identity:
-        notes.append("No cell column was found: all rows are one cell (`cell_column`).")
-    if "time" in column_of and time is None:
-        notes.append(
-            f"The times in {column_of['time']!r} are in an unknown notation and are not used."
-        )
-    return notes
-
-
-def _choose_columns(
-    source: Source,
-    rsrp: str | None,
-    x: str | None,
-    y: str | None,
-    time: str | None,
-    named: Mapping[str, str | None],
-    where: str | None,
-) -> tuple[ColumnChoice, IdentityColumns]:
-    """Find the column of each role; ``x`` and ``y`` only where they are not the geometry."""
-    names, label = source.names, source.label
-    column_of: dict[str, str] = {}
-    if (x is None) != (y is None):
-        raise UsageError(
-            "`x_column` and `y_column` go together: give both or none.",
-            parameter="y_column" if y is None else "x_column",
-        )
-    questions: list[InputError] = []
-    if x is not None or not source.has_geometry:
-        try:
-            column_of["x"], column_of["y"] = _coordinate_columns(source, x, y)
-        except InputError as error:
-            questions.append(error)
-    if "x" in column_of:
-        for axis, pattern in roles.HEMISPHERES.items():
-            letters = [name for name in names if pattern.match(roles.normalise(name))]
-            if len(letters) == 1 and letters[0] != column_of[axis]:
-                column_of[f"hemisphere of {axis}"] = letters[0]
-    neighbours = () if rsrp is not None else find_neighbours(names)
-    own = [name for name in names if not any(name in cell.columns for cell in neighbours)]
-    serving: dict[str, str] = {}
-    try:
-        if rsrp is None and neighbours and roles.find_column(own, roles.RSRP, label) is None:
-            first, *rest = neighbours  # scanners number all cells
-            column_of["RSRP"], serving, neighbours = first.level, dict(first.identity), tuple(rest)
-        else:
-            column_of["RSRP"] = roles.require_column(
-                own if rsrp is None else names, roles.RSRP, label, chosen=rsrp
-            )
-        if rsrp is not None and roles.is_other_quantity(column_of["RSRP"]):
-            raise UsageError(
-                f"The column {column_of['RSRP']!r} of {label} is, by its name, not an RSRP in "
-                "dBm but a ratio in dB.",
-                hint="Choose the RSRP with `rsrp_column`, or rename the column.",
-                parameter="rsrp_column",
-            )
-    except InputError as error:
-        questions.append(error)
-    if (found := roles.find_column(names, roles.TIME, label, chosen=time)) is not None:
-        column_of["time"] = found
-    identity = IdentityColumns({})
-    try:
-        identity = choose_identity_columns(
-            [name for name in own if name not in column_of.values()],
-            column_of.get("RSRP", ""),
-            label,
-            chosen=named,
-        )
-    except InputError as error:
-        questions.append(error)
-    _ask_at_once(questions)
-    if serving:
-        network = {key: name for key, name in identity.columns.items() if key in SHARED_ROLES}
-        identity = IdentityColumns({**network, **serving}, identity.unrecognised)
-    rows = None if where is None else RowFilter.parse(where, list(names), label)
-    return ColumnChoice(column_of, identity.columns, neighbours, rows), identity
-
-
-def _ask_at_once(questions: Sequence[InputError]) -> None:
-    """Raise all questions about the columns of a file as one error."""
-    if not questions:
-        return
-    if len(questions) == 1:
-        raise questions[0]
-    hints = dict.fromkeys(error.hint for error in questions if error.hint)
-    raise InputError(
-        " ".join(error.message for error in questions),
-        hint=" ".join(hints),
-        parameter=questions[0].parameter,
-    )
-
-
-def _coordinate_columns(source: Source, x: str | None, y: str | None) -> tuple[str, str]:
-    """Find longitude and latitude, or else x and y."""
-    names, label = source.names, source.label
-    if x is not None and y is not None:
-        return (
-            roles.require_column(names, roles.EASTING, label, chosen=x),
-            roles.require_column(names, roles.NORTHING, label, chosen=y),
-        )
-    for first, second in ((roles.LONGITUDE, roles.LATITUDE), (roles.EASTING, roles.NORTHING)):
-        found = (
-            roles.find_column(names, first, label),
-            roles.find_column(names, second, label),
-        )
-        if found[0] is not None and found[1] is not None:
-            return found[0], found[1]
-    raise InputError(
-        f"{label} has no geometry and no longitude and latitude columns. Its columns are "
-        f"{roles.quoted(names)}.",
-        hint="Name the coordinates with `x_column` and `y_column`.",
-        parameter="x_column",
-    )
-
-
-def _choose_crs(source: Source, column_of: Mapping[str, str], given: CRS | None) -> CrsChoice:
-    """Choose the CRS of the file, the given one, or WGS 84 for longitude and latitude."""
-    if "x" not in column_of:
-        return CrsChoice.choose_for_source(source, given)
-    is_degrees = roles.is_named(column_of["x"], roles.LONGITUDE) and roles.is_named(
-        column_of["y"], roles.LATITUDE
-    )
-    by_names = CRS.from_epsg(_WGS84) if is_degrees else None
-    return CrsChoice.choose(None, by_names if given is None else given, source.label)
 
 
 def _is_in_degrees(crs: CRS) -> bool:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import CRS
 
 from rm_geo._types import Float64Array
+from rm_geo.io.crs import in_crs
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,35 @@ class Visits:
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+    def in_crs(self, crs: CRS, target: CRS, source: str) -> Visits:
+        """Convert the positions; those that cannot be converted are left out.
+
+        Parameters
+        ----------
+        crs, target : pyproj.CRS
+            CRS of the positions, and the one to convert to.
+        source : str
+            The file, for messages.
+
+        Returns
+        -------
+        Visits
+
+        Raises
+        ------
+        CrsError
+            If no position can be converted.
+
+        Examples
+        --------
+        >>> visits = Visits(np.array([15.0]), np.array([0.0]))
+        >>> visits.in_crs(CRS.from_epsg(4326), CRS.from_epsg(32633), "drive.csv").x.round().tolist()
+        [500000.0]
+        """
+        x, y = in_crs(self.x, self.y, crs, target, source)
+        known = np.isfinite(x) & np.isfinite(y)
+        return Visits(x[known], y[known], None if self.time is None else self.time[known])
 
     def joined(self, other: Visits) -> Visits:
         """Concatenate two sets of visits; times are kept if both have them.

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rm_geo.errors import InputError, UsageError
-from rm_geo.measurements.identity import choose_identity_columns, clean_value, resolve
+from rm_geo.io.tables.identity_columns import choose_identity_columns
+from rm_geo.measurements.identity import clean_value, resolve
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.reader import read_measurements
 
