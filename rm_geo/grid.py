@@ -15,10 +15,10 @@ from typing import TypeAlias
 import numpy as np
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
-from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from rm_geo._util.disk_columns import iter_blocks
+from rm_geo._util.geobox import GeoBox
 from rm_geo._util.median import median
 from rm_geo.errors import CrsError, InputError
 

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 from click.testing import CliRunner
 
-from benchmarks import rivals, suite
+from benchmarks import rivals, stages, suite
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 
@@ -38,3 +38,41 @@ def test_rmse_is_computed_at_held_out_pixels(tmp_path):
     shifted = Grid.create(west - 7.0, south + rows + 5.0, wider, 1.0, 32633)
     write_raster(tmp_path / "map.tif", np.pad(wrong, ((5, 0), (7, 0))), shifted)
     assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4
+
+
+def test_a_stage_inside_of_another_one_counts_for_itself(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(stages.time, "thread_time", lambda: clock[0])
+    times = stages.StageTimes()
+
+    def work(seconds):
+        clock[0] += seconds
+
+    inner = times.timed("inner", work)
+
+    def outer():
+        work(1.0)
+        inner(2.0)
+        work(4.0)
+
+    def steps():
+        for _ in range(3):
+            work(8.0)
+            yield None
+
+    times.enter(stages.OTHER)
+    times.timed("outer", outer)()
+    for _ in times.timed("steps", steps)():
+        work(0.5)
+    times.leave()
+    assert times.seconds == {"other": 1.5, "outer": 5.0, "inner": 2.0, "steps": 24.0}
+
+
+def test_all_measured_functions_exist():
+    import importlib
+
+    for _, module, name in stages.STAGES:
+        owner = importlib.import_module(module)
+        for part in name.split("."):
+            owner = getattr(owner, part)
+        assert callable(owner)

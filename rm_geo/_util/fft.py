@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from rm_geo._types import BoolArray, FloatArray
+from rm_geo._types import FloatArray
 
 
 def padded_shape(shape: tuple[int, ...], reach: float) -> tuple[int, int]:
@@ -81,31 +81,6 @@ def periodic_distance(shape: tuple[int, int]) -> FloatArray:
     return np.asarray(np.hypot(*periodic_lags(shape)), dtype=np.float32)
 
 
-def periodic_disk(shape: tuple[int, int], radius: float) -> BoolArray:
-    """Mark the pixels within a radius of the first one, with periodic boundaries.
-
-    Distances are compared as integer squares, so that the edge does not depend on rounding.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    radius : float
-        Radius in pixels.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-
-    Examples
-    --------
-    >>> periodic_disk((1, 4), 1.0).tolist()
-    [[True, True, False, True]]
-    """
-    row, col = _offsets(shape)
-    return np.asarray(row[:, None] ** 2 + col**2 <= radius**2)
-
-
 def autocorrelation(values: FloatArray, padded: tuple[int, int]) -> FloatArray:
     """Sum over all pixels of the product of the values at each offset.
 
@@ -175,7 +150,7 @@ def convolve(
 
     Examples
     --------
-    >>> kernel = kernel_spectrum(periodic_disk((1, 4), 1.0))
+    >>> kernel = kernel_spectrum((periodic_distance((1, 4)) <= 1.0).astype(np.float32))
     >>> convolve(np.float32([[1, 0, 0]]), kernel, (1, 4)).round().tolist()
     [[1.0, 1.0, 0.0]]
     """

@@ -165,12 +165,10 @@ def raster_sink(
             yield sink
             sink.require_all_rows()
             with _as_output_error(target):
-                # The COG driver would make them too, through a compressed temporary file
-                # of its own beside the target, in twice the time.
-                dataset.build_overviews(_overview_factors(grid.shape), Resampling[resampling])
+                _build_overviews(dataset, resampling)
         with _as_output_error(target):
             _require_whole(scratch)
-            rasterio.shutil.copy(scratch, part, driver="COG", **_cog_options())
+            _compress(scratch, part)
             _require_whole(part)
 
 
@@ -287,6 +285,20 @@ def _create_scratch(path: Path, profile: Mapping[str, Any]) -> DatasetWriter:
             BIGTIFF="IF_SAFER",
             **profile,
         )
+
+
+def _build_overviews(dataset: DatasetWriter, resampling: OverviewResampling) -> None:
+    """Reduce the raster by powers of two.
+
+    The COG driver would make them too, through a compressed temporary file of its own beside the
+    target, in twice the time.
+    """
+    dataset.build_overviews(_overview_factors(dataset.shape), Resampling[resampling])
+
+
+def _compress(scratch: Path, target: Path) -> None:
+    """Copy a raster and its overviews into a cloud-optimised GeoTIFF."""
+    rasterio.shutil.copy(scratch, target, driver="COG", **_cog_options())
 
 
 def _overview_factors(shape: tuple[int, int]) -> list[int]:

@@ -166,8 +166,9 @@ def read_features(path: str | os.PathLike[str], layer: str | None = None) -> Fea
     CrsError
         If the layer has no CRS.
     """
-    import pyogrio.raw
     import shapely
+
+    from rm_geo.io.ogr import pyogrio
 
     source = Path(path)
     name = layer or only_layer(source)
@@ -286,7 +287,7 @@ def layers_of(path: Path) -> list[tuple[str, str]]:
     InputError
         If the file is missing or no vector file.
     """
-    import pyogrio
+    from rm_geo.io.ogr import pyogrio
 
     with opened_vector(path) as file:
         try:
@@ -408,7 +409,7 @@ def require_not_open(path: Path) -> None:
 
 def _driver(path: Path) -> str:
     """Give the driver of a file name."""
-    import pyogrio
+    from rm_geo.io.ogr import pyogrio
 
     name = _DRIVERS.get(path.suffix.lower())
     if name is None:
@@ -458,9 +459,9 @@ def _driver_options(driver: str, table: FeatureTable) -> dict[str, Any]:
 
 def _write_layer(made: Path, target: Path, driver: str, table: FeatureTable) -> None:
     """Add a layer to the file in the making."""
-    import pyogrio.errors
-    import pyogrio.raw
     import shapely
+
+    from rm_geo.io.ogr import pyogrio
 
     try:
         with warnings.catch_warnings():

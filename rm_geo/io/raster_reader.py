@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
-from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError as PyprojCrsError
 from rasterio._err import CPLE_BaseError  # what a GDAL copy raises; not exported elsewhere
 from rasterio._path import _parse_path  # what rasterio.open does first
@@ -22,6 +21,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from rm_geo._types import FloatArray
+from rm_geo._util.geobox import GeoBox
 from rm_geo.errors import AreaTooLargeError, CrsError, InputError
 from rm_geo.grid import Grid
 from rm_geo.io.accepted_files import RASTER_DRIVERS, accepted_raster

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
-from rm_geo._types import BoolArray, FloatArray
-from rm_geo._util.fft import convolve, kernel_spectrum, padded_shape, periodic_disk
+from rm_geo._types import BoolArray, FloatArray, IntArray
 from rm_geo._util.row_blocks import extend_rows
-from rm_geo.raster.blocks import split_blocks
 from rm_geo.raster.resample import resample_rows
 from rm_geo.raster.sparse import SparseRaster
-
-_BLOCKS_PER_REACH: Final = 16
-"""Coarse blocks along the reach. They decide all pixels except a narrow rim."""
 
 _COARSE_SIDE: Final = 2048
 """Largest number of blocks along a side of a field of distances; bounds the memory."""
 
-_WINDOW_PX: Final = 1024
-"""Minimum side of the windows in which pixels of the rim are decided; bounds the memory."""
+_FAR_PX: Final = 1 << 30
+"""Distance of a measured row that does not exist."""
 
-_FLOAT32_REACH_PX: Final = 200
-"""Largest reach for float32 transforms: their neighbour counts are exact to 0.1."""
+_BAND_ROWS: Final = 64
+"""Rows that are marked at a time; bounds the memory."""
 
 
 def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolArray:
@@ -52,11 +46,6 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
     ValueError
         If the reach is negative or NaN, or the spacing is not positive.
 
-    Notes
-    -----
-    A distance transform of coarse blocks decides most pixels. A convolution with the disk of the
-    reach decides those near the rim, window by window.
-
     Examples
     --------
     >>> within_reach(np.array([[True, False, False]]), reach_m=1.0, spacing_m=1.0).tolist()
@@ -68,15 +57,11 @@ def within_reach(observed: BoolArray, reach_m: float, spacing_m: float) -> BoolA
         raise ValueError(f"spacing_m must be positive, not {spacing_m}")
     if not observed.any():
         return np.zeros_like(observed)
-    # The tolerance keeps pixels at exactly the reach when the division rounds down.
-    reach_px = reach_m / spacing_m * (1.0 + 1e-9)
+    reach_px = _in_pixels(reach_m, spacing_m)
     if reach_px >= float(np.hypot(*observed.shape)):
         return np.ones_like(observed)
-    inside, rim = _decide_by_blocks(observed, reach_px)
-    for rows, cols in _windows(observed.shape, max(_WINDOW_PX, 4 * int(reach_px))):
-        if rim[rows, cols].any():
-            inside[rows, cols] |= _dilated(observed, rows, cols, reach_px)
-    return inside
+    far = np.full(observed.shape[1], _FAR_PX)
+    return _marked(observed, -far, far, reach_px)
 
 
 def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
@@ -97,17 +82,19 @@ def reach_rows(sparse: SparseRaster, rows: slice, reach_m: float) -> BoolArray:
         These rows of the result of :func:`within_reach`.
     """
     height, width = sparse.grid.shape
-    reach_px = reach_m / sparse.grid.spacing_m
-    around = (
-        slice(0, height) if reach_px >= height else extend_rows(rows, int(reach_px) + 1, height)
-    )
+    reach_px = _in_pixels(reach_m, sparse.grid.spacing_m)
+    around = extend_rows(rows, int(min(reach_px, height)), height)
     measured = sparse.in_rows(around)
     if measured.start == measured.stop:
         return np.zeros((rows.stop - rows.start, width), dtype=np.bool_)
     if reach_px >= float(np.hypot(height, width)):
         return np.ones((rows.stop - rows.start, width), dtype=np.bool_)
-    inside = within_reach(sparse.dense_observed(around), reach_m, sparse.grid.spacing_m)
-    return inside[rows.start - around.start : rows.stop - around.start]
+    above, below = np.full(width, -_FAR_PX), np.full(width, _FAR_PX)
+    before = sparse.in_rows(slice(around.start, rows.start))
+    np.maximum.at(above, sparse.col[before], sparse.row[before] - rows.start)
+    after = sparse.in_rows(slice(rows.stop, around.stop))
+    np.minimum.at(below, sparse.col[after], sparse.row[after] - rows.start)
+    return _marked(sparse.dense_observed(rows), above, below, reach_px)
 
 
 def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
@@ -130,7 +117,7 @@ def reach_samples(sparse: SparseRaster, step: int, reach_m: float) -> BoolArray:
     height, width = sparse.grid.shape
     rows = np.arange(0, height, step)
     marked = np.zeros((rows.size, -(-width // step)), dtype=np.bool_)
-    reach_px = reach_m / sparse.grid.spacing_m * (1.0 + 1e-9)
+    reach_px = _in_pixels(reach_m, sparse.grid.spacing_m)
     if reach_px >= float(np.hypot(height, width)):
         marked[:] = len(sparse) > 0
         return marked
@@ -234,46 +221,48 @@ def typical_distance_px(sparse: SparseRaster, reach_m: float) -> float:
     return float(np.median(distance_px[wanted]))
 
 
-def _decide_by_blocks(observed: BoolArray, reach_px: float) -> tuple[BoolArray, BoolArray]:
-    """Return the pixels that are certainly in reach, and those that coarse blocks cannot decide."""
-    block_px = max(1, int(reach_px / _BLOCKS_PER_REACH))
-    if block_px == 1:
-        return observed.copy(), np.ones_like(observed)
-    rows, cols = observed.shape
-    padded = np.pad(observed, ((0, -rows % block_px), (0, -cols % block_px)))
-    occupied = split_blocks(padded, block_px).any(axis=(1, 3))
-    distance_px = ndimage.distance_transform_edt(~occupied) * block_px
-    # The distance of two pixels differs from that of their blocks' centres by a diagonal at most.
-    diagonal = block_px * np.sqrt(2.0)
-    inside = distance_px + diagonal <= reach_px
-    rim = ~inside & (distance_px - diagonal <= reach_px)
-    return _repeat(inside, block_px, observed.shape), _repeat(rim, block_px, observed.shape)
+def _marked(observed: BoolArray, above: IntArray, below: IntArray, reach_px: float) -> BoolArray:
+    """Mark the pixels of some rows in reach.
+
+    Parameters
+    ----------
+    observed : ndarray of bool, shape (rows, W)
+        Measured pixels of these rows.
+    above, below : ndarray of int, shape (W,)
+        Nearest measured row of each column before and after these rows, counted from the first of
+        them; far away where there is none.
+    reach_px : float
+        Reach in pixels.
+    """
+    row = np.arange(len(observed), dtype=np.int32)[:, None]
+    nearest = np.where(observed, row, above.astype(np.int32))
+    np.maximum.accumulate(nearest, axis=0, out=nearest)
+    column_px = row - nearest
+    nearest = np.where(observed, row, below.astype(np.int32))[::-1]
+    np.minimum.accumulate(nearest, axis=0, out=nearest)
+    np.minimum(column_px, nearest[::-1] - row, out=column_px)
+    # In each row, a measured pixel marks an interval of columns around its own; of each column
+    # the nearest one has the widest. Begun and ended intervals are counted along the row.
+    width = observed.shape[1]
+    half_px = np.sqrt(np.maximum(reach_px**2 - np.arange(int(reach_px) + 1.0) ** 2, 0.0))
+    half_px = np.minimum(half_px, width).astype(np.int64)
+    inside = np.empty_like(observed)
+    for start in range(0, len(observed), _BAND_ROWS):
+        band = column_px[start : start + _BAND_ROWS]
+        if band.max(initial=0) < half_px.size:  # every pixel is in reach within its column
+            inside[start : start + _BAND_ROWS] = True
+            continue
+        line, col = np.nonzero(band < half_px.size)
+        half = half_px[band[line, col]]
+        line *= width + 1
+        cells = len(band) * (width + 1)
+        change = np.bincount(line + np.maximum(col - half, 0), minlength=cells)
+        change -= np.bincount(line + np.minimum(col + half + 1, width), minlength=cells)
+        counted = change.reshape(len(band), width + 1).cumsum(axis=1)
+        inside[start : start + _BAND_ROWS] = counted[:, :width] > 0
+    return inside
 
 
-def _repeat(blocks: BoolArray, block_px: int, shape: tuple[int, ...]) -> BoolArray:
-    """Repeat each block's value over its pixels."""
-    pixels = blocks.repeat(block_px, axis=0).repeat(block_px, axis=1)
-    return np.ascontiguousarray(pixels[: shape[0], : shape[1]])
-
-
-def _windows(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
-    """Yield adjacent square windows that cover a raster."""
-    for row in range(0, shape[0], side):
-        for col in range(0, shape[1], side):
-            yield slice(row, min(row + side, shape[0])), slice(col, min(col + side, shape[1]))
-
-
-def _dilated(observed: BoolArray, rows: slice, cols: slice, radius_px: float) -> BoolArray:
-    """Mark the pixels of a window with a measured pixel inside the disk around them."""
-    halo = int(radius_px)
-    dtype = np.float32 if halo <= _FLOAT32_REACH_PX else np.float64
-    top, left = max(rows.start - halo, 0), max(cols.start - halo, 0)
-    part = observed[top : rows.stop + halo, left : cols.stop + halo].astype(dtype)
-    padded = padded_shape(part.shape, halo)
-    counts = convolve(part, kernel_spectrum(periodic_disk(padded, radius_px), dtype), padded)
-    first_row, first_col = rows.start - top, cols.start - left
-    inner = counts[
-        first_row : first_row + rows.stop - rows.start,
-        first_col : first_col + cols.stop - cols.start,
-    ]
-    return np.asarray(inner > 0.5)
+def _in_pixels(reach_m: float, spacing_m: float) -> float:
+    """Reach in pixels; pixels at exactly the reach are in it where the division rounds down."""
+    return reach_m / spacing_m * (1.0 + 1e-9)

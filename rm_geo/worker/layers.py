@@ -75,7 +75,7 @@ def describe_features(path: Path, kind: str) -> dict[str, Any]:
         ``classes``: of polygons with columns ``value`` and ``colour``, as of
         :func:`describe_raster`, otherwise an empty list.
     """
-    import pyogrio
+    from rm_geo.io.ogr import pyogrio
 
     info = pyogrio.read_info(path)
     columns = [str(name) for name in info["fields"]]
@@ -114,7 +114,7 @@ def _raster_classes(path: Path) -> list[dict[str, Any]]:
 
 def _feature_classes(path: Path) -> list[dict[str, Any]]:
     """List the classes of the polygons of a file, with their areas."""
-    import pyogrio
+    from rm_geo.io.ogr import pyogrio
 
     table = pyogrio.raw.read(path, read_geometry=False)
     columns: Mapping[str, Any] = dict(zip(table[0]["fields"], table[3], strict=True))

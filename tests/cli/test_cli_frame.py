@@ -76,7 +76,11 @@ def test_neither_the_package_nor_the_help_imports_what_is_heavy():
 
 def test_predict_imports_only_what_every_run_needs():
     unneeded = {"torch", "matplotlib", "sklearn", "scipy.stats", "scipy.signal", "geopandas"}
-    code = f"import sys, rm_geo.pipeline.predict; print(sorted({unneeded!r} & set(sys.modules)))"
+    unneeded |= {"pandas", "dask", "xarray", "numba", "fsspec", "rich", "pystac"}
+    code = (
+        "import sys, rm_geo.pipeline.predict, rm_geo.io.tables.ogr; "
+        f"print(sorted({unneeded!r} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

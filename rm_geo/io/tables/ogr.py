@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyogrio
-import pyogrio.errors
-import pyogrio.raw
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -19,6 +16,7 @@ from rm_geo.errors import InputError, UsageError
 from rm_geo.io.accepted_files import accepted_vector
 from rm_geo.io.features import vector_reason
 from rm_geo.io.gml import without_gfs
+from rm_geo.io.ogr import pyogrio
 from rm_geo.io.sqlite_tables import refuse_view
 from rm_geo.io.tables.shapefile import check_shapefile
 from rm_geo.io.tables.source import Request, Source, Table, split_batches

@@ -1,0 +1,63 @@
+"""Optional dependencies of libraries, imported when they are used and not before."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+
+class _Deferred(ModuleType):
+    """Stand-in for a module: imports it when an attribute is asked for that it does not have."""
+
+    def __init__(self, spec: ModuleSpec, attributes: Mapping[str, object]) -> None:
+        super().__init__(spec.name)
+        self.__spec__ = spec
+        self.__dict__.update(attributes)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a module
+        if name == "__version__":  # of the distribution, without an import
+            return version(self.__name__)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
+    """Import a library without what it imports only to see whether it is there.
+
+    Parameters
+    ----------
+    *names : str
+        Modules that a library imports, and that take long. Inside the block a stand-in takes
+        their place: it has the version, and imports the module when anything else is used.
+        Modules that are loaded already, or not installed, are left alone.
+    **attributes : object
+        Further attributes that the stand-ins have.
+
+    Examples
+    --------
+    >>> with deferred_modules("wave"):
+    ...     import wave
+    >>> "wave" in sys.modules
+    False
+    >>> wave.Error.__name__, "wave" in sys.modules
+    ('Error', True)
+    """
+    stand_ins = {}
+    for name in names:
+        if name not in sys.modules and (spec := importlib.util.find_spec(name)) is not None:
+            stand_ins[name] = sys.modules[name] = _Deferred(spec, attributes)
+    try:
+        yield
+    finally:
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]

@@ -1,0 +1,71 @@
+"""Modules that a library only looks for are imported when they are used."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from rm_geo._util.deferred_modules import deferred_modules
+
+
+@pytest.fixture
+def heavy(tmp_path, monkeypatch):
+    """Modules on the path: a heavy package, and a library that looks whether it is there."""
+    (tmp_path / "heavy_package").mkdir()
+    (tmp_path / "heavy_package" / "__init__.py").write_text("answer = 42\n")
+    (tmp_path / "heavy_package" / "part.py").write_text("name = 'part'\n")
+    library = """
+        try:
+            import heavy_package
+        except ImportError:
+            heavy_package = None
+        is_there = heavy_package is not None
+    """
+    (tmp_path / "light_library.py").write_text(textwrap.dedent(library))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("heavy_package", "heavy_package.part", "light_library"):
+        sys.modules.pop(name, None)
+
+
+def test_the_library_finds_a_module_that_is_not_imported(heavy):
+    with deferred_modules("heavy_package"):
+        import light_library
+    assert light_library.is_there
+    assert "heavy_package" not in sys.modules
+
+
+def test_what_the_library_kept_imports_the_module_at_its_first_use(heavy):
+    with deferred_modules("heavy_package"):
+        import light_library
+    assert light_library.heavy_package.answer == 42
+    assert sys.modules["heavy_package"].answer == 42
+
+
+def test_a_part_imported_inside_of_the_block_is_the_real_one(heavy):
+    with deferred_modules("heavy_package"):
+        import heavy_package.part
+    import heavy_package
+
+    assert heavy_package.part.name == "part"
+    assert heavy_package.__file__.endswith("__init__.py")
+
+
+def test_a_loaded_module_and_a_missing_one_are_left_alone(heavy):
+    import heavy_package
+
+    with deferred_modules("heavy_package", "package_that_is_missing"):
+        assert sys.modules["heavy_package"] is heavy_package
+        with pytest.raises(ImportError):
+            import package_that_is_missing  # noqa: F401
+    assert sys.modules["heavy_package"] is heavy_package
+
+
+def test_given_attributes_need_no_import(heavy):
+    with deferred_modules("heavy_package", answer=1):
+        import heavy_package
+
+        assert heavy_package.answer == 1
+    assert "heavy_package" not in sys.modules
