@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from rm_geo._util.threads import QUIET_THREADS
+from rm_geo._util.threads import QUIET_THREADS, usable_cores
 from rm_geo.devices import torch_is_installed
 from rm_geo.errors import ClusterError, DependencyError
 from rm_geo.progress import Progress
@@ -149,7 +149,7 @@ def local_workers(workers: int | None = None, device: str = "auto") -> LocalWork
     3
     """
     _distributed()
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     gpus = 0 if device == "cpu" else _gpus()
     number = workers or gpus or max(1, cores // _CORES_PER_WORKER)
     share = max(1, cores // number)

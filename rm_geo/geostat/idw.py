@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import spatial
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray
+from rm_geo._util.threads import available_threads
 from rm_geo.raster.points import Points
 
 _NEIGHBORS: Final = 8
@@ -129,7 +130,7 @@ class BlockIdw:
                     position[left],
                     neighbors=_NEIGHBORS,
                     min_distance=_HALF_BLOCK,
-                    workers=-1 if left.size > _PARALLEL_POSITIONS else 1,
+                    workers=available_threads() if left.size > _PARALLEL_POSITIONS else 1,
                 )
                 done: BoolArray = (furthest < margin) | (len(near) == count)
                 estimate[left[done]] = mean[done]

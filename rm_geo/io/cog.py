@@ -21,6 +21,7 @@ from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.windows import Window
 
 from rm_geo._util.atomic import full_disk_error, is_full, replacing
+from rm_geo._util.threads import available_threads
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
 from rm_geo.io.raster_reader import GDAL_ERRORS, Raster, gdal_reason, read_raster
@@ -144,7 +145,9 @@ def raster_sink(
     with (
         replacing(target) as part,
         rasterio.Env(
-            GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="ALL_CPUS", GDAL_CACHEMAX=_CACHE_BYTES
+            GDAL_PAM_ENABLED="NO",
+            GDAL_NUM_THREADS=str(available_threads()),
+            GDAL_CACHEMAX=_CACHE_BYTES,
         ),
     ):
         scratch = part.with_name(_SCRATCH)
@@ -320,7 +323,7 @@ def _cog_options() -> dict[str, str]:
         "PREDICTOR": "YES",  # 3 for floating point, 2 for integers
         "BIGTIFF": "IF_SAFER",
         "OVERVIEWS": "FORCE_USE_EXISTING",
-        "NUM_THREADS": "ALL_CPUS",
+        "NUM_THREADS": str(available_threads()),
     }
 
 

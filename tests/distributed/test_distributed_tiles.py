@@ -383,5 +383,5 @@ def test_cancellation_does_not_wait_for_the_workers(cluster, monkeypatch, tmp_pa
 @pytest.mark.parametrize(("chosen", "most"), [("1", 1), ("1000000", 1000000), ("", 1000000)])
 def test_local_workers_respect_the_thread_limit(monkeypatch, chosen, most):
     monkeypatch.setenv("OMP_NUM_THREADS", chosen)
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("rm_geo.distributed.cluster.usable_cores", lambda: 8)
     assert local_workers(2, "cpu").cores == min(4, most)
