@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 import numpy as np
 
+from rm_geo._util.threads import available_threads
 from rm_geo.errors import DependencyError, DeviceError, UsageError
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -33,6 +34,7 @@ TORCH_HINT: Final = 'Install it with: pip install "rm-geo[torch]"'
 _DRIVERS: Final = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", "libcuda.so")
 
 _CPU_BATCH: Final = 4
+_MAX_CPU_BATCH: Final = 16
 _MAX_BATCH: Final = 64
 
 # Peak memory of one 256 x 256 tile in the largest network (the paper's residual U-Net, float32).
@@ -289,10 +291,10 @@ def choose_batch_size(device: str, tile_size: int = 256) -> int:
     Returns
     -------
     int
-        4 on a CPU, 1 to 64 on a GPU.
+        4 to 16 on a CPU, one a thread; 1 to 64 on a GPU.
     """
     if not device.startswith("cuda"):
-        return _CPU_BATCH
+        return min(max(_CPU_BATCH, available_threads()), _MAX_CPU_BATCH)
     import torch
 
     free_bytes, _ = torch.cuda.mem_get_info(torch.device(device))

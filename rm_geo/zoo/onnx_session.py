@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,9 @@ class OnnxNetwork:
     def __init__(self, path: Path, sha256: str) -> None:
         runtime: Any = importlib.import_module("onnxruntime")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = available_threads()
-        # Tiles are prepared and written while the network computes: waiting threads would take
-        # the cores from that.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A tile is computed by one thread, and several tiles side by side: the threads wait for
+        # nothing, and the last bits do not depend on their number.
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3
         try:
             session = runtime.InferenceSession(
@@ -62,15 +62,28 @@ class OnnxNetwork:
         Parameters
         ----------
         *arrays : ndarray
-            The network's inputs in their order; computed as float32.
+            The network's inputs in their order; computed as float32. The first axis is that of
+            the tiles; what has none is the same for all.
 
         Returns
         -------
         tuple of ndarray of float32
-            The network's outputs.
+            The network's outputs; the same whatever the number of threads and of tiles.
         """
         feed = {
             name: np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)
             for name, array in zip(self._inputs, arrays, strict=True)
         }
-        return tuple(self._session.run(None, feed))
+
+        def tile(index: int) -> list[FloatArray]:
+            part = slice(index, index + 1)
+            one = {name: array[part] if array.ndim else array for name, array in feed.items()}
+            outputs: list[FloatArray] = self._session.run(None, one)
+            return outputs
+
+        count = len(arrays[0])
+        if count == 1:
+            return tuple(tile(0))
+        with ThreadPoolExecutor(min(available_threads(), count)) as pool:
+            tiles = list(pool.map(tile, range(count)))
+        return tuple(np.concatenate(parts) for parts in zip(*tiles, strict=True))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rm_geo._types import FloatArray
 from rm_geo.devices import choose_device, choose_precision, require_torch
 from rm_geo.zoo.catalog import ModelRecord, describe_network, verified
@@ -107,10 +105,7 @@ class SuperResolutionNetwork:
         rows, cols = coarse.shape[-2:]
         if self.engine(rows, cols) == "torch":
             return self._torch(*inputs)[0]
-        session = self._session(rows)
-        # One by one: the attention of MARS takes 128 MB for a window.
-        parts = [session(*(part[i : i + 1] for part in inputs))[0] for i in range(len(coarse))]
-        return np.concatenate(parts)
+        return self._session(rows)(*inputs)[0]
 
     def _session(self, size: int) -> OnnxNetwork:
         """Open the graph for windows of a size, once."""

@@ -174,6 +174,31 @@ def test_damaged_exports_and_those_of_other_weights_are_refused(exported, tmp_pa
         OnnxNetwork(tmp_path / "whole.onnx", "0" * 64)
 
 
+def test_neither_threads_nor_batches_change_a_bit(monkeypatch):
+    estimator = RadioCycleEstimator(None, "cpu", engine="onnx")
+    rng = np.random.default_rng(0)
+    level = np.where(rng.random((3, 128, 128)) < 0.05, -90.0, np.nan).astype(np.float32)
+    position = np.array([[10, 20], [60, 64], [-50, 400]], np.float32)
+    tiles = TileBatch(level, 1.0, position, np.full(3, -40, np.float32))
+    alone = replace(
+        tiles,
+        rsrp_dbm=level[1:2],
+        transmitter_rc=position[1:2],
+        intercept_dbm=tiles.intercept_dbm[1:2],
+    )
+    bands = ("rsrp_dbm", "building_probability", "std_db")
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr("rm_geo.zoo.onnx_session.available_threads", lambda n=threads: n)
+        estimate = estimator.estimate(tiles)
+        found.append(np.stack([getattr(estimate, band) for band in bands]))
+    single = estimator.estimate(alone)
+    assert found[0].std() > 0
+    assert (found[0] == found[1]).all()
+    assert (found[0] == found[2]).all()
+    assert (found[0][:, 1:2] == np.stack([getattr(single, band) for band in bands])).all()
+
+
 def test_super_resolution_can_be_exported(tmp_path):
     record = saved(tmp_path / "model", "mars", {"width": 16, "blocks": 1, "repeats": 1})
     made = export_onnx(record, tmp_path / "model.onnx")
