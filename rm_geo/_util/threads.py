@@ -6,7 +6,8 @@ import math
 import os
 import sys
 from contextlib import AbstractContextManager
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 QUIET_THREADS: Final = (
     # BLAS: the systems here are small or many. Its threads wait by spinning, which took three
@@ -132,8 +133,15 @@ def single_threaded_algebra() -> AbstractContextManager[object]:
     Distributing systems of a few dozen unknowns over threads costs more than solving them, up
     to a hundred times more on a busy machine, where the threads wait for each other.
     """
-    # Trainings run where numpy and PyTorch are all there is.
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    limits: AbstractContextManager[object] = _algebra().limit(limits=1, user_api="blas")
     return limits
+
+
+@cache
+def _algebra() -> Any:  # noqa: ANN401 - threadpoolctl has no types
+    """Find the loaded libraries of linear algebra once: the search takes 3 ms."""
+    # Trainings run where numpy and PyTorch are all there is.
+    import scipy.linalg  # noqa: F401 - its library is the last that is loaded
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()

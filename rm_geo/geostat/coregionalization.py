@@ -41,6 +41,7 @@ from rm_geo.errors import UsageError
 from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
 from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.covariance import NestedExponentialCovariance
+from rm_geo.geostat.extra_trees import ExtraTrees
 from rm_geo.geostat.factor_analysis import FactorModel
 from rm_geo.geostat.local_kriging import LocalKriging
 from rm_geo.geostat.sparse_gaussian_process import CovariateProcess
@@ -60,6 +61,7 @@ _LEVEL_NEIGHBORS: Final = 40
 _LEAST_VARIANCE_DB2: Final = 9.0
 _FACTORS: Final = 6
 _TREES: Final = 40
+_TREE_FEATURES: Final = 0.5
 _TREES_OF_CALIBRATION: Final = 15
 """Weights and deviations change by less than 0.02 and 0.05 dB from 10 trees to 60."""
 
@@ -434,11 +436,8 @@ def _features(task: _Task, rows: IndexArray) -> FloatArray:
 
 def _trees(features: FloatArray, value: Float64Array, at: FloatArray, number: int) -> Float64Array:
     """Regress values on features by extremely randomised trees."""
-    from sklearn.ensemble import ExtraTreesRegressor  # slow to import
-
-    model = ExtraTreesRegressor(number, min_samples_leaf=2, max_features=0.5, random_state=0)
     rounded = np.round(value / _STEP_DB) * _STEP_DB  # sums are exact, in any order
-    return np.asarray(model.fit(features, rounded).predict(at), dtype=np.float64)
+    return ExtraTrees.fit(features, rounded, number=number, max_features=_TREE_FEATURES).at(at)
 
 
 def _calibrate(

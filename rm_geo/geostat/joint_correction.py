@@ -33,7 +33,8 @@ readings that it was judged by, and errors that neighbouring bins share."""
 
 _READING_NOISE: Final = 0.06
 _LEAST_VARIANCE_DB2: Final = 4.0
-_NEIGHBORS: Final = 32
+_NEIGHBORS: Final = 16
+"""With 32 the corrections of cells in Bangkok differed by 0.2 dB RMS at twice the cost."""
 _EXTENT_M: Final = 180.0
 """Further away from an estimate the correction is zero: three times the longest range."""
 

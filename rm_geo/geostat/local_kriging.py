@@ -30,6 +30,10 @@ _CHUNK: Final = 64
 _THREADED: Final = 8 * _CHUNK
 """Fewer positions are not worth threads."""
 
+_MOST_TABULATED: Final = 2048
+"""Covariances of all pairs of so many values take 32 MB. Where an average pair occurs more than
+once in the systems, to look it up is cheaper than to compute it."""
+
 _RIDGE: Final = 1e-9
 """Added to the diagonal relative to the sill: equal positions without noise stay solvable."""
 
@@ -120,6 +124,9 @@ class LocalKriging:
         KrigedValues
         """
         kriged = KrigedValues(np.empty(len(target)), np.empty(len(target)))
+        number, used = self.value.size, min(self.neighbors, self.value.size)
+        if number <= _MOST_TABULATED and len(target) * used**2 > 2 * number**2:
+            _ = self._table  # looked up from here on
 
         def solve(chunk: slice) -> None:
             kriged.mean[chunk], kriged.variance[chunk] = self._solve(target[chunk])
@@ -141,6 +148,12 @@ class LocalKriging:
         return KDTree(self.position)
 
     @cached_property
+    def _table(self) -> Float64Array:
+        """Covariances of all pairs of values, shape (N, N)."""
+        du, dw = (np.subtract.outer(axis, axis) for axis in self.position.T)
+        return np.asarray(self.covariance.at_lags(du, dw), dtype=np.float64)
+
+    @cached_property
     def _noise(self) -> Float64Array:
         noise = self.covariance.nugget if self.noise_variance is None else self.noise_variance
         least = _RIDGE * self.covariance.sill + 1e-12
@@ -149,15 +162,9 @@ class LocalKriging:
     def _solve(self, target: Float64Array) -> KrigedValues:
         """Solve the systems of one chunk."""
         index, towards = self._neighbors_of(target)
-        number = index.shape[1]
-        first, second = _pairs(number)
-        near = self.position[index]
-        apart = near[:, first] - near[:, second]
-        pairs = self.covariance.at_lags(apart[..., 0], apart[..., 1])
-        matrix = np.empty((len(target), number, number))
-        matrix[:, first, second] = pairs
-        matrix[:, second, first] = pairs
-        matrix[:, range(number), range(number)] = self.covariance.sill + self._noise[index]
+        matrix = self._between(index)
+        own = range(index.shape[1])
+        matrix[:, own, own] = self.covariance.sill + self._noise[index]
         right = np.stack([towards, np.ones_like(towards)], axis=-1)
         solved = np.linalg.solve(matrix, right)
         weight, ones = solved[..., 0], solved[..., 1]
@@ -172,6 +179,20 @@ class LocalKriging:
             mean = local_mean * missing + (weight * value).sum(axis=1)
             variance += missing**2 / precision
         return KrigedValues(mean, np.maximum(variance, 0.0))
+
+    def _between(self, index: IndexArray) -> Float64Array:
+        """Covariances between the values of each system, (m, n) to (m, n, n)."""
+        if "_table" in self.__dict__:
+            flat = index[:, :, None] * self.value.size + index[:, None, :]
+            return np.asarray(self._table.ravel()[flat])
+        first, second = np.tril_indices(index.shape[1], -1)  # each pair once
+        near = self.position[index]
+        apart = near[:, first] - near[:, second]
+        pairs = self.covariance.at_lags(apart[..., 0], apart[..., 1])
+        matrix = np.empty((*index.shape, index.shape[1]))
+        matrix[:, first, second] = pairs
+        matrix[:, second, first] = pairs
+        return matrix
 
     def _neighbors_of(self, target: Float64Array) -> tuple[IndexArray, Float64Array]:
         """Find the values that each position uses, and their covariances with it; (m, n)."""
@@ -190,12 +211,6 @@ class LocalKriging:
             index = np.take_along_axis(index, chosen, axis=1)
             towards = np.take_along_axis(towards, chosen, axis=1)
         return index, towards
-
-
-def _pairs(number: int) -> tuple[IndexArray, IndexArray]:
-    """List each pair of different neighbours once."""
-    first, second = np.tril_indices(number, -1)
-    return first, second
 
 
 def _chunks(number: int) -> Iterator[slice]:

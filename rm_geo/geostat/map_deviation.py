@@ -25,7 +25,7 @@ from rm_geo.geostat.intervals import (
     held_out_folds,
     spread_db,
 )
-from rm_geo.geostat.street_ensemble import BIN_M, Bins, StreetEnsemble
+from rm_geo.geostat.street_ensemble import BIN_M, TREES_OF_FOLDS, Bins, StreetEnsemble
 from rm_geo.geostat.street_map import known_site_m
 from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.sparse import SparseRaster
@@ -141,6 +141,7 @@ class MapDeviation:
                         site_m,
                         _NEIGHBORS,
                         facts.path_gains,
+                        TREES_OF_FOLDS,
                     )
                     estimated_dbm = ensemble.at(place)
                 else:

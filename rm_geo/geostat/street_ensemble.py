@@ -12,14 +12,14 @@ The parameters are constants and not fitted to each cell: fits of ranges broke d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from rm_geo._types import Float64Array
-from rm_geo._util.threads import available_threads
 from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
 from rm_geo.geostat.covariance import NestedExponentialCovariance
+from rm_geo.geostat.extra_trees import ExtraTrees
 from rm_geo.geostat.local_kriging import LocalKriging
 from rm_geo.geostat.street_angle import street_angle
 
@@ -47,10 +47,18 @@ _STREETS: Final = NestedExponentialCovariance(
 
 _LEAST_VARIANCE_DB2: Final = 9.0
 _TREE_NUGGET: Final = 0.3
-_TREES: Final = 30
-_LEAF: Final = 2
+TREES: Final = 30
+"""Trees of each of the two members that are regression trees."""
+
+TREES_OF_FOLDS: Final = 10
+"""Trees of each kind where an ensemble only judges the method at held-out blocks."""
+
 _TREE_SAMPLES: Final = 20_000
 """Most bins that one tree learns from; of more, each tree has a random part."""
+
+_CANDIDATES: Final = 3
+"""Nearest levels, relative to the kriged ones, among which these are chosen along the streets: five
+times as many err alike."""
 
 _CHUNK: Final = 1 << 14
 _DIGITS: Final = 3
@@ -138,8 +146,8 @@ class StreetEnsemble:
         Level by the distance to the transmitter.
     kriging, street_kriging : LocalKriging
         Of the residuals from the law.
-    level_trees, residual_trees : object
-        Fitted regressors of scikit-learn.
+    level_trees, residual_trees : ExtraTrees
+        Of the level, and of the residuals.
 
     Examples
     --------
@@ -154,8 +162,8 @@ class StreetEnsemble:
     law: AveragedDistanceLaw
     kriging: LocalKriging
     street_kriging: LocalKriging
-    level_trees: Any
-    residual_trees: Any
+    level_trees: ExtraTrees
+    residual_trees: ExtraTrees
 
     @classmethod
     def fit(
@@ -166,6 +174,7 @@ class StreetEnsemble:
         site_m: Float64Array | None = None,
         neighbors: int = 40,
         path_gains: CandidatePathGains | None = None,
+        trees: int = TREES,
     ) -> StreetEnsemble:
         """Fit all members.
 
@@ -184,6 +193,8 @@ class StreetEnsemble:
             within 1 % of what 40 do.
         path_gains : CandidatePathGains, optional
             Path gains around known buildings: what levels follow in place of the distance.
+        trees : int
+            Trees of each of the two members that are regression trees.
 
         Returns
         -------
@@ -219,8 +230,8 @@ class StreetEnsemble:
             law,
             _kriging(place, residual, _ISOTROPIC.scaled(variance), noise, neighbors),
             _kriging(place, residual, _STREETS.turned(angle).scaled(variance), noise, neighbors),
-            _fit_trees(level_features, level_dbm, weight),
-            _fit_trees(residual_features, residual, weight),
+            _grown(level_features, level_dbm, weight, trees),
+            _grown(residual_features, residual, weight, trees),
         )
 
     def at(self, position_m: Float64Array) -> Float64Array:
@@ -259,8 +270,8 @@ class StreetEnsemble:
             level_features, residual_features = _features(place, self.angle, law_dbm)
             levels[0, part] = law_dbm + self.kriging.at(place).mean
             levels[1, part] = law_dbm + self.street_kriging.at(place).mean
-            levels[2, part] = self.level_trees.predict(level_features)
-            levels[3, part] = law_dbm + self.residual_trees.predict(residual_features)
+            levels[2, part] = self.level_trees.at(level_features)
+            levels[3, part] = law_dbm + self.residual_trees.at(residual_features)
         return levels
 
 
@@ -278,7 +289,7 @@ def _kriging(
         covariance,
         covariance.nugget + noise_db2,
         neighbors=neighbors,
-        candidates=5 * neighbors,
+        candidates=_CANDIDATES * neighbors,
     )
 
 
@@ -302,18 +313,8 @@ def _features(
     return columns[:, :3], columns
 
 
-def _fit_trees(features: Float64Array, value: Float64Array, weight: Float64Array) -> Any:  # noqa: ANN401 - a regressor of scikit-learn, which has no types
-    """Fit extremely randomised trees, which cut at random places: their mean is smooth."""
-    from sklearn.ensemble import ExtraTreesRegressor  # a second of start-up
-
-    many = value.size > _TREE_SAMPLES
-    trees = ExtraTreesRegressor(
-        _TREES,
-        min_samples_leaf=_LEAF,
-        bootstrap=many,
-        max_samples=_TREE_SAMPLES if many else None,
-        random_state=0,
-        n_jobs=available_threads(),
-    ).fit(features, value, sample_weight=weight)
-    # Threads would add the trees in the order in which they end.
-    return trees.set_params(n_jobs=1)
+def _grown(
+    features: Float64Array, value: Float64Array, weight: Float64Array, number: int
+) -> ExtraTrees:
+    """Fit the trees of one member."""
+    return ExtraTrees.fit(features, value, weight, number=number, most_values=_TREE_SAMPLES)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._types import BoolArray, Float64Array, FloatArray
-from rm_geo.geostat.street_ensemble import Bins, StreetEnsemble
+from rm_geo.geostat.street_ensemble import TREES, Bins, StreetEnsemble
 from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
@@ -48,7 +48,9 @@ class StreetMap:
     block_px: int
 
     @classmethod
-    def fit(cls, sparse: SparseRaster, facts: SiteInfo, least_block_px: int) -> StreetMap | None:
+    def fit(
+        cls, sparse: SparseRaster, facts: SiteInfo, least_block_px: int, trees: int = TREES
+    ) -> StreetMap | None:
         """Fit an ensemble to the measured pixels; None without any, and where they are dense.
 
         Parameters
@@ -59,6 +61,8 @@ class StreetMap:
             Position of the transmitter, used where it is known well, and path gains.
         least_block_px : int
             Pixels along the finest blocks, a multiple of 4.
+        trees : int
+            Trees of each member that is regression trees.
 
         Returns
         -------
@@ -76,6 +80,7 @@ class StreetMap:
             site_m,
             _NEIGHBORS,
             facts.path_gains,
+            trees,
         )
         times = max(1, round(_PITCH_M / (least_block_px * spacing_m)))
         return cls(ensemble, sparse.grid.shape[0], spacing_m, times * least_block_px)

@@ -13,7 +13,7 @@ from rm_geo._types import Float64Array
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import InputError
 from rm_geo.geostat.coregionalization import MIN_READINGS, JointEstimate, estimate_jointly
-from rm_geo.geostat.joint_correction import BLOCK_M, JointCorrection, VisitedLevels
+from rm_geo.geostat.joint_correction import JointCorrection, VisitedLevels
 from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.grid import Grid
 from rm_geo.pipeline.plan import RunPlan
@@ -22,6 +22,9 @@ from rm_geo.progress import Progress
 from rm_geo.raster.log_bins import LogBins
 from rm_geo.raster.resample import block_field_rows
 from rm_geo.raster.scratch import Scratch
+
+_REPORTED_BLOCK_M: Final = 8.0
+"""The kriged indicator varies over 60 m and more: smaller blocks cost more and show no more."""
 
 _DIGEST_STEP_DB: Final = 1.0 / 64.0
 _ROWS: Final = "joint.f32"
@@ -247,7 +250,7 @@ def with_reported(
 ) -> Iterator[CellRows]:
     """Add the probability that the cell is reported to its maps.
 
-    It is estimated at blocks of some 5 m, and interpolated between their centres.
+    It is estimated at blocks of some 8 m, and interpolated between their centres.
 
     Parameters
     ----------
@@ -263,7 +266,7 @@ def with_reported(
     CellRows
         The same bands; NaN where the radio map is.
     """
-    block_px = max(int(BLOCK_M / grid.spacing_m), 1)
+    block_px = max(round(_REPORTED_BLOCK_M / grid.spacing_m), 1)
 
     def at_pixels(row_col: Float64Array) -> Float64Array:
         return probability.at(np.column_stack(grid.to_world(row_col[:, 0], row_col[:, 1])))

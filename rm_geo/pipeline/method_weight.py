@@ -25,6 +25,7 @@ from rm_geo.geostat.block_folds import leave_block_out
 from rm_geo.geostat.classical_baseline import BLOCK_PX
 from rm_geo.geostat.held_out_blocks import HeldOutBlocks
 from rm_geo.geostat.path_loss_trend import DistanceTrend
+from rm_geo.geostat.street_ensemble import TREES_OF_FOLDS
 from rm_geo.geostat.street_map import StreetMap, street_map_helps
 from rm_geo.grid import Tile
 from rm_geo.inference.batches import tile_batches
@@ -209,7 +210,7 @@ def estimate_method_weight(
     )
     columns: list[FloatArray] = [np.empty((3, 0), dtype=np.float32)]
     for part in parts:
-        street = StreetMap.fit(part, facts, BLOCK_PX) if streets else None
+        street = StreetMap.fit(part, facts, BLOCK_PX, TREES_OF_FOLDS) if streets else None
         trend = None if streets else DistanceTrend.fit(part, facts)
         usable = [tile for tile in busiest if np.isfinite(part.tile(tile)).any()]
         estimates = run_tiles(
