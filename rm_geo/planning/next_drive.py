@@ -373,6 +373,7 @@ def plan_drive(
     budget_km: float,
     range_m: float,
     noise_db: float = 2.0,
+    least_gain_share: float = 0.0,
 ) -> list[DriveSegment]:
     """Choose pieces of street to drive.
 
@@ -388,6 +389,8 @@ def plan_drive(
         Distance at which the correlation of the errors has fallen to 1/e.
     noise_db : float
         Standard deviation of the measurement of a place.
+    least_gain_share : float
+        Smallest gain for each metre of a piece, as a share of that of the first one.
 
     Returns
     -------
@@ -413,11 +416,14 @@ def plan_drive(
         return []
     with single_threaded_algebra():
         model = DriveModel(places, range_m=range_m, noise_db=noise_db)
-        return _choose(model, candidates, 1000.0 * budget_km)
+        return _choose(model, candidates, 1000.0 * budget_km, least_gain_share)
 
 
 def _choose(
-    model: DriveModel, candidates: Sequence[_Candidate], budget_m: float
+    model: DriveModel,
+    candidates: Sequence[_Candidate],
+    budget_m: float,
+    least_gain_share: float,
 ) -> list[DriveSegment]:
     """Choose greedily; a gain that has changed is computed when the former one is the largest."""
     first = model.first_gains([one.measured for one in candidates])
@@ -426,9 +432,10 @@ def _choose(
     boxes = np.array([model.box_around(one.measured) for one in candidates])
     stale = np.zeros(len(candidates), dtype=np.bool_)
     left_m = budget_m
+    least = 0.0
     chosen: list[DriveSegment] = []
     while heap:
-        _, number = heapq.heappop(heap)
+        worth, number = heapq.heappop(heap)
         one = candidates[number]
         if one.length_m > left_m:
             continue
@@ -436,6 +443,10 @@ def _choose(
             stale[number] = False
             heapq.heappush(heap, (-model.gain(one.measured) / one.length_m, number))
             continue
+        if -worth < least:
+            break
+        if not chosen:
+            least = -worth * least_gain_share
         gain = model.drive(one.measured)
         left_m -= one.length_m
         rms_db = float(np.sqrt(model.variance.mean()))
@@ -717,7 +728,12 @@ class _Stream:
             pieces = free_pieces(places, settings.segment_m)
         range_m, noise_db = self._errors()
         chosen = plan_drive(
-            places, pieces, budget_km=settings.budget_km, range_m=range_m, noise_db=noise_db
+            places,
+            pieces,
+            budget_km=settings.budget_km,
+            range_m=range_m,
+            noise_db=noise_db,
+            least_gain_share=settings.least_gain_share,
         )
         before = float(np.sqrt(np.square(places.std_db).mean())) if len(places.std_db) else None
         warnings: tuple[str, ...] = ()
@@ -768,7 +784,8 @@ PRODUCTS: Final = (
         "each lowers the variance of the strongest cell most for each metre, given those before: "
         "the variance left by simple kriging with an exponential correlation of "
         "`next_drive.range_m`, or of the range that the deviations of the maps have, up to "
-        "`next_drive.budget_km`.",
+        "`next_drive.budget_km`, and until a piece gains less for each metre than "
+        "`next_drive.least_gain_share` of the first one.",
         (DRIVE_FILE,),
         unit="dB",
         layers=("std_db", "building_probability"),

@@ -300,6 +300,13 @@ class NextDriveSettings(SettingsGroup):
     segment_m: float = Field(
         100.0, gt=0.0, description="Length of the pieces that roads are divided into, in metres."
     )
+    least_gain_share: float = Field(
+        0.05,
+        ge=0.0,
+        lt=1.0,
+        description="The drive ends before its length is used where a further piece gains less "
+        "for each metre than this share of what the first one gains; 0 uses the whole length.",
+    )
 
 
 class OutlineSettings(SettingsGroup):

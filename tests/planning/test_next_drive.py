@@ -162,6 +162,19 @@ def test_the_budget_is_kept_and_used(seed, budget_km):
     assert all(line.length > 1000 * budget_km - length for line in others)
 
 
+def test_the_drive_ends_where_a_piece_gains_little():
+    std = np.full((12, 12), 0.5)
+    std[:, 4] = 8.0
+    lines = [shapely.LineString([(x, 0), (x, 300)]) for x in np.arange(12) * 25.0 + 12.5]
+    places = lattice(std)
+    whole = plan_drive(places, lines, budget_km=10.0, range_m=20.0)
+    short = plan_drive(places, lines, budget_km=10.0, range_m=20.0, least_gain_share=0.05)
+    assert len(whole) == 12
+    gains = [segment.gain / segment.length_m for segment in short]
+    assert 1 <= len(short) < 12 and min(gains) >= 0.05 * gains[0]
+    assert whole[len(short)].gain / whole[len(short)].length_m < 0.05 * gains[0]
+
+
 def test_streets_are_driven_where_the_map_is_uncertain_first():
     std = np.full((8, 16), 1.0)
     std[:, 8:] = 9.0
