@@ -54,6 +54,17 @@ def test_formulas_are_text_in_every_table(tmp_path, text):
         assert text_of_csv(row[column]) == text
 
 
+def test_control_characters_are_escaped_in_every_table(tmp_path):
+    name = "\x1b[31m7\r\u202e"
+    write_summary([CellResult("7", "mapped", cell_name=name, warnings=(name,))], tmp_path)
+    write_table(tmp_path / "plan.csv", [{"cell": name}])
+    write_csv(tmp_path / "scores.csv", [CellResult("7", "mapped", cell_name=name)])
+    for table in ("summary", "plan", "scores"):
+        text = (tmp_path / f"{table}.csv").read_bytes().decode().replace("\r\n", "\n")
+        assert not set("\x1b\r\u202e") & set(text)
+        assert r"\x1b[31m7\r\u202e" in text
+
+
 def test_numbers_and_other_texts_stay_as_they_are():
     for value in ("-90.5", "+1e3", "7", "a=b", "'quoted", 3.5, None):
         assert csv_text(value) == value

@@ -1,14 +1,16 @@
-"""Texts in CSV files that people open in a spreadsheet."""
+"""Texts in CSV files that people open in a spreadsheet or show on a terminal."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+from rm_geo._util.console import printable
+
+_STARTS: Final = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_text(value: object) -> object:
-    """Give a value of a table as it is written, so that no spreadsheet takes it for a formula.
+    """Give a value of a table as it is written: no formula, and no control characters.
 
     Parameters
     ----------
@@ -18,25 +20,29 @@ def csv_text(value: object) -> object:
     Returns
     -------
     object
-        A text that begins like a formula and is no number with an apostrophe before it, as
-        spreadsheets themselves mark text; other values as they are.
+        A text with escapes in place of control characters, and if it begins like a formula and is
+        no number with an apostrophe before it, as spreadsheets themselves mark text; other values
+        as they are.
 
     Examples
     --------
     >>> csv_text("=cmd|' /C calc'!A0"), csv_text("-90.5"), csv_text(3)
     ("'=cmd|' /C calc'!A0", '-90.5', 3)
     """
-    if not isinstance(value, str) or not value.lstrip(" ").startswith(_STARTS):
+    if not isinstance(value, str):
         return value
+    text = printable(value)
+    if not text.lstrip(" ").startswith(_STARTS):
+        return text
     try:
-        float(value)
+        float(text)
     except ValueError:
-        return f"'{value}"
-    return value
+        return f"'{text}"
+    return text
 
 
 def text_of_csv(value: str) -> str:
-    """Give the text that :func:`csv_text` was given.
+    """Give the text that :func:`csv_text` was given, control characters as escapes.
 
     Parameters
     ----------

@@ -3,9 +3,12 @@
 from harness import DATA, Feedback, QgisTestCase, main, registry
 from processing.gui.Postprocessing import handleAlgorithmResults
 from qgis.core import (
+    QgsFeature,
+    QgsGeometry,
     QgsProcessingException,
     QgsProcessingOutputLayerDefinition,
     QgsRasterLayer,
+    QgsRectangle,
     QgsVectorLayer,
 )
 from rm_geo_qgis.layer_styles import STYLES
@@ -149,6 +152,47 @@ class PlanningTests(QgisTestCase):
         self.load("coverage_probability", MAPS=MAPS, PROBABILITY=self.target("p.tif"))
         items = self.only("probability of coverage").renderer().shader().rasterShaderFunction()
         self.assertEqual(items.colorRampItemList()[-1].label, "100 %")
+
+    def test_means_and_shares_of_polygons_are_those_of_zonal_statistics(self):
+        raster = QgsRasterLayer(layers_of("a")[0], "a")
+        extent, step = raster.extent(), raster.rasterUnitsPerPixelX()
+        polygons = QgsVectorLayer(
+            f"Polygon?crs={raster.crs().authid()}&field=name:string", "districts", "memory"
+        )
+        middle = raster.width() // 2
+        for name, first, last in (("west", 0, middle), ("east", middle, raster.width())):
+            feature = QgsFeature(polygons.fields())
+            feature.setAttribute("name", name)
+            left, right = (extent.xMinimum() + column * step for column in (first, last))
+            bounds = QgsRectangle(left, extent.yMinimum(), right, extent.yMaximum())
+            feature.setGeometry(QgsGeometry.fromRect(bounds))
+            polygons.dataProvider().addFeature(feature)
+        self.project.addMapLayer(polygons)
+        self.load(
+            "plan",
+            LAYERS=layers_of("a"),
+            POLYGONS=polygons,
+            PRODUCTS=["statistics"],
+            WITH_REPORT=False,
+            OUTPUT=str(self.folder / "plan"),
+        )
+        made = QgsVectorLayer(str(self.folder / "plan" / "statistics_polygons.gpkg"), "ours", "ogr")
+        theirs = self.run_algorithm(
+            "native:zonalstatisticsfb",
+            {
+                "INPUT": polygons,
+                "INPUT_RASTER": str(self.folder / "plan" / "composite_rsrp.tif"),
+                "STATISTICS": [0, 2],  # count and mean
+                "OUTPUT": "TEMPORARY_OUTPUT",
+            },
+        )["OUTPUT"]
+        expected = {one["name"]: (one["_count"], one["_mean"]) for one in theirs.getFeatures()}
+        found = {one["name"]: one for one in made.getFeatures()}
+        self.assertEqual(set(found), {"west", "east"})
+        for name, (count, mean) in expected.items():
+            self.assertAlmostEqual(found[name]["mean_dbm"], mean, delta=2e-3)
+            known_m2 = found[name]["area_m2"] * found[name]["known_share"]
+            self.assertAlmostEqual(known_m2, count * step**2, delta=1e-3 * known_m2)
 
     def test_a_table_of_sites_becomes_points_with_wedges(self):
         table = self.folder / "sites.csv"
