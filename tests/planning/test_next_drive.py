@@ -171,7 +171,8 @@ def test_the_drive_ends_where_a_piece_gains_little():
     short = plan_drive(places, lines, budget_km=10.0, range_m=20.0, least_gain_share=0.05)
     assert len(whole) == 12
     gains = [segment.gain / segment.length_m for segment in short]
-    assert 1 <= len(short) < 12 and min(gains) >= 0.05 * gains[0]
+    assert 1 <= len(short) < 12
+    assert min(gains) >= 0.05 * gains[0]
     assert whole[len(short)].gain / whole[len(short)].length_m < 0.05 * gains[0]
 
 
