@@ -385,7 +385,10 @@ class FeedbackListener(Listener):
     def progress(self, done: int, total: int) -> None:
         """Set the progress bar."""
         begin, end = self._share
-        self._percent = 100.0 * (begin + (end - begin) * min(done / max(total, 1), 1.0))
+        percent = 100.0 * (begin + (end - begin) * min(done / max(total, 1), 1.0))
+        # Of a part of the work, further stages do not begin again.
+        is_part = self._share != (0.0, 1.0)
+        self._percent = max(percent, self._percent) if is_part else percent
         self._feedback.setProgress(self._percent)
 
     def log(self, message: str) -> None:

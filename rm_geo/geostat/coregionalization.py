@@ -190,7 +190,8 @@ def estimate_jointly(
     reach_m : float
         Bins further than this from every reading of a cell get no estimate.
     check : callable
-        Called between cells; raises to stop the work.
+        Called before each step, as :func:`count_joint_steps` counts them, also in other threads;
+        raises to stop the work.
 
     Returns
     -------
@@ -258,6 +259,33 @@ def estimate_jointly(
     return JointEstimate(
         names, level_dbm, std_db, tuple(int(others[c].size) for c in columns), calibration
     )
+
+
+def count_joint_steps(bins: LogBins, cells: Sequence[str]) -> int:
+    """Count the steps of :func:`estimate_jointly` without a given calibration.
+
+    Parameters
+    ----------
+    bins : LogBins
+        All cells of a log.
+    cells : sequence of str
+        Cells to estimate.
+
+    Returns
+    -------
+    int
+        At least as many as are taken: each cell, each held-out part of the largest ones, and each
+        estimate.
+
+    Examples
+    --------
+    >>> level = np.zeros((40, 3), dtype=np.float32)
+    >>> bins = LogBins(np.zeros((40, 2)), level, level.astype(np.int32) + 1,
+    ...                np.ones(40, np.int32), ("a", "b", "c"))
+    >>> count_joint_steps(bins, ["a"])
+    4
+    """
+    return len(bins.cells) + len(_largest(bins)) * len(_BLOCKS_M) * _FOLDS + len(cells)
 
 
 def calibrate_joint(

@@ -31,6 +31,15 @@ class CellListener:
     7: 25%
     """
 
+    def prepared(self, part: float) -> None:
+        """Receive how much of the joint estimate of all cells is done, before the first of them.
+
+        Parameters
+        ----------
+        part : float
+            Fraction from 0 to 1; may come from another thread.
+        """
+
     def at(self, cell: str, part: float) -> None:
         """Receive how much of the work of a cell is done.
 

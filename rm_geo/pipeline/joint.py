@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -12,10 +13,16 @@ import numpy as np
 from rm_geo._types import Float64Array
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import InputError
-from rm_geo.geostat.coregionalization import MIN_READINGS, JointEstimate, estimate_jointly
+from rm_geo.geostat.coregionalization import (
+    MIN_READINGS,
+    JointEstimate,
+    count_joint_steps,
+    estimate_jointly,
+)
 from rm_geo.geostat.joint_correction import JointCorrection, VisitedLevels
 from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.grid import Grid
+from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.plan import RunPlan
 from rm_geo.products.rows import CellRows
 from rm_geo.progress import Progress
@@ -198,7 +205,12 @@ class LogEvidence:
 
 
 def log_evidence(
-    run_plan: RunPlan, progress: Progress, *, joint: bool = True, reported: bool = True
+    run_plan: RunPlan,
+    progress: Progress,
+    *,
+    joint: bool = True,
+    reported: bool = True,
+    listener: CellListener | None = None,
 ) -> LogEvidence | None:
     """Bin the cells of a log together, and estimate the cells of a run at all visited places.
 
@@ -213,6 +225,8 @@ def log_evidence(
     reported : bool
         Whether probabilities of being reported are wanted. They have no meaning in a log that
         lists the serving cell only: there another cell was serving.
+    listener : CellListener, optional
+        Receives how much of the joint estimate is done.
 
     Returns
     -------
@@ -238,7 +252,15 @@ def log_evidence(
     estimate = None
     if joint:
         of_run = [name for name in wanted if name in large]
-        estimate = estimate_jointly(bins, of_run, check=progress.check)
+        steps = count_joint_steps(bins, of_run)
+        taken = itertools.count()
+
+        def check() -> None:
+            progress.check()
+            if listener is not None:
+                listener.prepared(min(next(taken) / steps, 1.0))
+
+        estimate = estimate_jointly(bins, of_run, check=check)
     evidence = LogEvidence(bins, estimate, reported)
     if estimate is not None:
         progress.log(evidence.describe())

@@ -243,6 +243,7 @@ def predict(
                 listener,
                 joint=chosen.method.joint and chosen.method.assimilate,
                 reported=chosen.output.reported,
+                listener=cell_listener,
             ),
             CellListener() if cell_listener is None else cell_listener,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rm_geo.products.summary import CellResult
 
 _STAGE: Final = "Cell "
+_JOINT: Final = 0.25
+"""Share of the joint estimate of all cells in the work of a run that has one."""
 
 
 class RunProgress(CellListener):
@@ -56,6 +59,8 @@ class RunProgress(CellListener):
         self._total = begin
         self._finished = finished
         self._sent = 0
+        self._before = 0.0
+        self._lock = threading.Lock()
         self._is_started = self._is_inside = False
 
     @classmethod
@@ -82,17 +87,28 @@ class RunProgress(CellListener):
         }
         return cls(progress, pixels, finished)
 
+    def prepared(self, part: float) -> None:
+        """Pass on how much of the joint estimate is done."""
+        self._before = _JOINT
+        self._send(_JOINT * part)
+
     def at(self, cell: str, part: float) -> None:
         """Pass on how much is done; all cells before this one are, whatever became of them."""
-        if not self._is_started:
-            self._is_started = True
-            number = len(self._pixels)
-            noun = "1 cell" if number == 1 else f"{number} cells"
-            self._progress.start(self._total, "pixels", f"Mapping {noun}")
-        done = self._begin[cell] + math.floor(part * self._pixels[cell])
-        if done > self._sent:
-            self._progress.advance(done - self._sent)
-            self._sent = done
+        of_cells = (self._begin[cell] + part * self._pixels[cell]) / max(self._total, 1)
+        self._send(self._before + (1.0 - self._before) * of_cells)
+
+    def _send(self, part: float) -> None:
+        """Pass on a fraction of all the work."""
+        with self._lock:
+            if not self._is_started:
+                self._is_started = True
+                number = len(self._pixels)
+                noun = "1 cell" if number == 1 else f"{number} cells"
+                self._progress.start(self._total, "pixels", f"Mapping {noun}")
+            done = round(part * self._total)
+            if done > self._sent:
+                self._progress.advance(done - self._sent)
+                self._sent = done
 
     def finished(self, result: CellResult) -> None:
         """Pass on a cell that is complete."""

@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
     QgsVectorLayer,
+    QgsVectorLayerJoinInfo,
 )
 from qgis.PyQt.QtCore import QVariant
 
@@ -198,11 +199,27 @@ class WarningTests(QgisTestCase):
         (warning,) = feedback.warnings
         self.assertIn("4 of 12 rows name no cell", warning)
         self.assertIn("the parameter 'Only these cells'", warning)
-        joined = self.memory_layer(("rsrp:double", "cells_pci:string"), rows)
+        table = QgsVectorLayer("None?field=row:integer&field=pci:string", "cells", "memory")
+        features = [QgsFeature(table.fields()) for _ in rows]
+        for i, feature in enumerate(features):
+            feature.setAttributes([i, rows[i][1] or "B"])
+        table.dataProvider().addFeatures(features)
+        numbered = [(level, i) for i, (level, _) in enumerate(rows)]
+        joined = self.memory_layer(("rsrp:double", "row:integer"), numbered)
+        join = QgsVectorLayerJoinInfo()
+        join.setJoinLayer(table)
+        join.setJoinFieldName("row")
+        join.setTargetFieldName("row")
+        join.setUsingMemoryCache(True)
+        self.project.addMapLayer(table)
+        self.assertTrue(joined.addJoin(join))
+        self.assertIn("cells_pci", [field.name() for field in joined.fields()])
         done, feedback = self.inspected(joined)
         (warning,) = feedback.warnings
         self.assertIn("'cells_pci' may identify it", warning)
         self.assertEqual(done["CELLS"], 1)
+        done, feedback = self.inspected(joined, CELL_FIELD="cells_pci")
+        self.assertEqual((done["CELLS"], feedback.warnings), (2, []))
 
     def test_a_text_field_can_be_the_rsrp_and_a_ratio_cannot(self):
         rows = [(str(-80.5 - i), -11.0, "A") for i in range(12)]
@@ -216,6 +233,18 @@ class WarningTests(QgisTestCase):
             self.inspected(layer, RSRP_FIELD="rsrq")
         self.assertIn("a ratio in dB", str(caught.exception))
         self.assertIn("the parameter 'RSRP field'", str(caught.exception))
+
+    def test_fields_with_aliases_are_found_and_chosen_by_their_names(self):
+        rows = [(-80.0 - i, "AB"[i % 2]) for i in range(12)]
+        layer = self.memory_layer(("f1:double", "f2:string"), rows)
+        layer.setFieldAlias(0, "Pegel [dBm]")
+        layer.setFieldAlias(1, "Zelle")
+        done, _ = self.inspected(layer, RSRP_FIELD="f1", CELL_FIELD="f2")
+        self.assertEqual((done["USED"], done["CELLS"]), (12, 2))
+        named = self.memory_layer(("rsrp:double", "pci:string"), rows)
+        named.setFieldAlias(0, "RSRQ")
+        done, _ = self.inspected(named)
+        self.assertEqual((done["USED"], done["CELLS"]), (12, 2))
 
     def test_the_report_names_the_layer(self):
         layer = self.layer("drive.gpkg", "Messfahrt <1>")

@@ -487,7 +487,10 @@ class EarlyLoadingTests(LoadingTestCase):
             seen["tree"], seen["shown"] = self.tree(), self.shown()
 
         parameters = self.parameters(COMPOSITE=self.output("best.tif"))
-        self.run_in_thread(parameters, look)
+        _, feedback = self.run_in_thread(parameters, look)
+        self.assertEqual(feedback.percents, sorted(feedback.percents), "one progress")
+        self.assertTrue(feedback.texts[0].startswith("Mapping 2 cells"))
+        self.assertFalse([text for text in feedback.texts if text.startswith("Cell")])
         first = ("Cell 7", ["7 RSRP, nearest"])
         self.assertEqual(seen["tree"], [("drive test: nearest", [first])])
         self.assertEqual(seen["shown"], {"7 RSRP, nearest", "drive test"})

@@ -52,6 +52,7 @@ class Feedback(QgsProcessingFeedback):
         super().__init__(False)
         self.lines, self.warnings, self.beats, self.cancel_after_s = [], [], 0, cancel_after_s
         self.texts, self.when_text = [], None
+        self.percents = []
 
     def pushInfo(self, text):
         self.lines.append(text)
@@ -72,6 +73,7 @@ class Feedback(QgsProcessingFeedback):
 
     def setProgress(self, percent):
         self.beats += 1
+        self.percents.append(percent)
 
 
 class QgisTestCase(unittest.TestCase):
