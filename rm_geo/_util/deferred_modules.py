@@ -19,6 +19,9 @@ class _Deferred(ModuleType):
     def __init__(self, spec: ModuleSpec, attributes: Mapping[str, object]) -> None:
         super().__init__(spec.name)
         self.__spec__ = spec
+        self.__file__ = spec.origin
+        if spec.submodule_search_locations is not None:  # its parts can be imported
+            self.__path__ = spec.submodule_search_locations
         self.__dict__.update(attributes)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a module
@@ -26,7 +29,19 @@ class _Deferred(ModuleType):
             return version(self.__name__)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
+        module = importlib.import_module(self.__name__)
+        for part, loaded in self.parts():
+            module.__dict__.setdefault(part, loaded)
+        return getattr(module, name)
+
+    def parts(self) -> list[tuple[str, ModuleType]]:
+        """List the names and modules of the parts that are loaded."""
+        start = f"{self.__name__}."
+        return [
+            (name.removeprefix(start), module)
+            for name, module in list(sys.modules.items())
+            if name.startswith(start) and "." not in name.removeprefix(start)
+        ]
 
 
 @contextmanager
@@ -38,7 +53,9 @@ def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
     *names : str
         Modules that a library imports, and that take long. Inside the block a stand-in takes
         their place: it has the version, and imports the module when anything else is used.
-        Modules that are loaded already, or not installed, are left alone.
+        Modules that are loaded already, or not installed, are left alone. The stand-in of a
+        package stays after the block if a part of the package was imported: what is imported
+        from it then is the real one.
     **attributes : object
         Further attributes that the stand-ins have.
 
@@ -59,5 +76,5 @@ def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
         yield
     finally:
         for name, stand_in in stand_ins.items():
-            if sys.modules.get(name) is stand_in:
+            if sys.modules.get(name) is stand_in and not stand_in.parts():
                 del sys.modules[name]

@@ -44,13 +44,17 @@ def test_what_the_library_kept_imports_the_module_at_its_first_use(heavy):
     assert sys.modules["heavy_package"].answer == 42
 
 
-def test_a_part_imported_inside_of_the_block_is_the_real_one(heavy):
+def test_a_part_is_imported_without_its_package_and_belongs_to_it_later(heavy):
     with deferred_modules("heavy_package"):
-        import heavy_package.part
-    import heavy_package
+        pass
+    part = sys.modules["heavy_package.part"]
+    assert part.name == "part"
+    assert "answer" not in vars(sys.modules["heavy_package"])
+    from heavy_package import answer
 
-    assert heavy_package.part.name == "part"
-    assert heavy_package.__file__.endswith("__init__.py")
+    assert answer == 42
+    assert sys.modules["heavy_package"].part is part
+    assert vars(sys.modules["heavy_package"])["answer"] == 42
 
 
 def test_a_loaded_module_and_a_missing_one_are_left_alone(heavy):
