@@ -1,6 +1,6 @@
 """scikit-learn's trees, imported without what they do not use: half of the time.
 
-scikit-learn imports ``scipy.stats`` for a function of its own, and the package of its neighbour
+scikit-learn imports ``scipy.stats`` and pandas for functions of its own, and the package of its neighbour
 searches for the sake of one compiled module.
 """
 
@@ -10,6 +10,6 @@ from rm_geo._util.deferred_modules import deferred_modules
 
 __all__ = ["ExtraTreeRegressor", "config_context"]
 
-with deferred_modules("scipy.stats", "sklearn.neighbors"):
+with deferred_modules("scipy.stats", "pandas", "sklearn.neighbors"):
     from sklearn import config_context
     from sklearn.tree import ExtraTreeRegressor

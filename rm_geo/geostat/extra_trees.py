@@ -76,8 +76,7 @@ class ExtraTrees:
         -------
         ExtraTrees
         """
-        from sklearn import config_context  # a second of start-up
-        from sklearn.tree import ExtraTreeRegressor
+        from rm_geo._util.tree_regressor import ExtraTreeRegressor, config_context  # slow
 
         table = np.ascontiguousarray(features, dtype=np.float32)
         column = np.ascontiguousarray(value, dtype=np.float64)[:, None]
