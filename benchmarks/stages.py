@@ -45,7 +45,6 @@ STAGES: Final = (
     ("network: forward pass", "rm_geo.zoo.onnx_session", "OnnxNetwork.__call__"),
     ("network: inputs and outputs", "rm_geo.estimators.onnx_radiocycle", "OnnxRadioCycle.estimate"),
     ("tiles", "rm_geo.raster.sparse", "SparseRaster.tile"),
-    ("tiles", "rm_geo.pipeline.cell", "plan_tiles"),
     ("blending", "rm_geo.pipeline.tile_pass", "_Blender.add"),
     ("blending", "rm_geo.pipeline.tile_pass", "_Blender.finish"),
     ("method weight", "rm_geo.pipeline.method_weight", "estimate_method_weight"),

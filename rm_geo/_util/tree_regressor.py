@@ -1,7 +1,7 @@
 """scikit-learn's trees, imported without what they do not use: half of the time.
 
-scikit-learn imports ``scipy.stats`` and pandas for functions of its own, and the package of its neighbour
-searches for the sake of one compiled module.
+scikit-learn imports ``scipy.stats`` and pandas for functions of its own, and the package of its
+neighbour searches for the sake of one compiled module.
 """
 
 from __future__ import annotations
