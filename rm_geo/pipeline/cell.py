@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -49,6 +49,9 @@ from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.selection import SiteChoice, choose_site
 from rm_geo.sites.site import Site
 
+if TYPE_CHECKING:
+    from rm_geo.sites.path_gains import LogPathGains
+
 _LEAST_SPREAD_DB: Final = 3.0
 """Equal levels do not make a map certain."""
 
@@ -84,6 +87,8 @@ class CellRun:
         What the whole log says about its cells; None for cells that are mapped one by one.
     listener : CellListener
         Receives how far each cell is.
+    path_gains : LogPathGains or None
+        Path gains around known buildings that all cells share.
     """
 
     folder: Path
@@ -97,6 +102,7 @@ class CellRun:
     buildings: InputFile | None = None
     evidence: LogEvidence | None = None
     listener: CellListener = field(default_factory=CellListener)
+    path_gains: LogPathGains | None = None
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -142,6 +148,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         run.progress.log(f"Cell {cell.cell}: {warning}")
     evidence = CellEvidence() if run.evidence is None else run.evidence.of_cell(cell.cell)
     inputs = {**run.tags, "evidence": evidence.checksum}
+    if run.path_gains is not None:
+        inputs["path_gains"] = str(run.path_gains.grid.bounds)
     key = run_key(cell.measurements.checksum(), cell.grid, site.facts, options, inputs)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
@@ -150,7 +158,9 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         return done
     if run.method.is_network and options.method.assimilate and street_map_helps(sparse):
         given = site
-        site = site.with_path_gains(cell.grid, sparse.row, sparse.col, run.progress.check)
+        site = site.with_path_gains(
+            cell.grid, sparse.row, sparse.col, run.progress.check, run.path_gains
+        )
         for warning in site.warnings[len(given.warnings) :]:
             run.progress.log(warning)
     plan = _tile_plan(*tiles, run.method, journal)

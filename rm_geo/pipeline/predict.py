@@ -13,7 +13,9 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, overload
+from typing import TYPE_CHECKING, Final, overload
+
+import numpy as np
 
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.locks import output_lock, raise_open_file_limit
@@ -32,6 +34,7 @@ from rm_geo.errors import (
     TooSmallError,
 )
 from rm_geo.estimators.registry import require_accepts_buildings
+from rm_geo.grid import Grid
 from rm_geo.inference.executor import LocalExecutor, TileExecutor
 from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import OpenMethod
@@ -65,6 +68,10 @@ from rm_geo.products.summary import CellResult, failed, skipped, write_summary
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.sites.site import Site
 from rm_geo.sites.table import read_sites
+
+if TYPE_CHECKING:
+    from rm_geo.buildings.mask import BuildingSource
+    from rm_geo.sites.path_gains import LogPathGains
 
 __all__ = ["CellResult", "PredictOptions", "predict"]
 
@@ -246,6 +253,7 @@ def predict(
                 listener=cell_listener,
             ),
             CellListener() if cell_listener is None else cell_listener,
+            None if buildings is None else _log_path_gains(run_plan, method, chosen, buildings),
         )
         for cell in run_plan.cells:
             locks.enter_context(
@@ -254,6 +262,23 @@ def predict(
         for cell in run_plan.cells:  # of all cells, before the first is mapped
             journal_folder(folder, cell.cell).refuse_links()
         return _map_cells(run, run_plan, summary=summary)
+
+
+def _log_path_gains(
+    run_plan: RunPlan, method: OpenMethod, options: PredictOptions, buildings: Path
+) -> LogPathGains | None:
+    """Plan the path gains that the cells of a log share; None for one cell, or where none helps."""
+    log = run_plan.measurements
+    several = np.unique(log.cell.codes).size > 1
+    if not (several and method.is_network and options.method.assimilate):
+        return None
+    from rm_geo.buildings.mask import open_buildings  # imports GeoPandas, which few runs need
+    from rm_geo.sites.path_gains import LogPathGains  # imports the simulator
+
+    def opened(grid: Grid) -> BuildingSource:
+        return open_buildings(buildings, grid, layer=options.site.buildings_layer)
+
+    return LogPathGains.over(log.bounds, log.crs, opened)
 
 
 _TRANSIENT_ERRORS: Final = (OutputError, DeviceError, FetchError)

@@ -14,7 +14,7 @@ from rm_geo.grid import Grid
 
 if TYPE_CHECKING:
     from rm_geo.buildings.mask import BuildingSource
-    from rm_geo.sites.path_gains import CandidatePathGains
+    from rm_geo.sites.path_gains import CandidatePathGains, LogPathGains
 
 
 _MOST_UNCERTAIN_M: Final = 10.0
@@ -93,6 +93,7 @@ class SiteInfo:
         row: NDArray[np.integer],
         col: NDArray[np.integer],
         check: Callable[[], None] = lambda: None,
+        of_log: LogPathGains | None = None,
     ) -> SiteInfo:
         """Add the path gains around the known buildings.
 
@@ -104,6 +105,8 @@ class SiteInfo:
             Measured pixels, N >= 1.
         check : callable
             Called between candidate sites; may raise to cancel.
+        of_log : LogPathGains, optional
+            Path gains that all cells of a log share; used where the transmitter is not known.
 
         Returns
         -------
@@ -117,6 +120,10 @@ class SiteInfo:
         """
         if self.buildings is None:
             return self
+        if of_log is not None and self.located_xy is None:
+            height_m = self.transmitter_height_m
+            shared = of_log.of_cell(grid, row, col, height_m=height_m, check=check)
+            return replace(self, path_gains=shared)
         from rm_geo.sites.path_gains import candidate_path_gains  # imports the simulator
 
         path_gains = candidate_path_gains(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from rm_geo.sites.site import (
     match_site,
     measured_carrier_mhz,
 )
+
+if TYPE_CHECKING:
+    from rm_geo.sites.path_gains import LogPathGains
 
 _USUAL_REACH_M: Final = 20_000.0
 _LARGEST_REACH_M: Final = 100_000.0  # limit of the timing advance of LTE and NR
@@ -115,6 +118,7 @@ class SiteChoice:
         row: NDArray[np.integer],
         col: NDArray[np.integer],
         check: Callable[[], None],
+        of_log: LogPathGains | None = None,
     ) -> SiteChoice:
         """Add the path gains around the known buildings.
 
@@ -126,6 +130,8 @@ class SiteChoice:
             Measured pixels, N >= 1.
         check : callable
             Called between candidate sites; may raise to cancel.
+        of_log : LogPathGains, optional
+            Path gains that all cells of a log share.
 
         Returns
         -------
@@ -134,7 +140,7 @@ class SiteChoice:
             installed.
         """
         try:
-            return replace(self, facts=self.facts.with_path_gains(grid, row, col, check))
+            return replace(self, facts=self.facts.with_path_gains(grid, row, col, check, of_log))
         except DependencyError as missing:
             warning = f"Path gains around the known buildings were left out. {missing}"
             return replace(self, warnings=(*self.warnings, warning))
