@@ -181,7 +181,8 @@ class PlanningTests(QgisTestCase):
             "native:zonalstatisticsfb",
             {
                 "INPUT": polygons,
-                "INPUT_RASTER": str(self.folder / "plan" / "composite_rsrp.tif"),
+                "INPUT_RASTER": layers_of("a")[0],
+                "RASTER_BAND": 1,
                 "STATISTICS": [0, 2],  # count and mean
                 "OUTPUT": "TEMPORARY_OUTPUT",
             },
