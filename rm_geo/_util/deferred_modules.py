@@ -51,11 +51,11 @@ def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
     Parameters
     ----------
     *names : str
-        Modules that a library imports, and that take long. Inside the block a stand-in takes
-        their place: it has the version, and imports the module when anything else is used.
-        Modules that are loaded already, or not installed, are left alone. The stand-in of a
-        package stays after the block if a part of the package was imported: what is imported
-        from it then is the real one.
+        Modules that a library imports, and that take long, packages before their parts. Inside
+        the block a stand-in takes their place: it has the version, and imports the module when
+        anything else is used. Modules that are loaded already, or not installed, are left alone.
+        The stand-in of a package stays after the block if a part of the package was imported:
+        what is imported from it then is the real one.
     **attributes : object
         Further attributes that the stand-ins have.
 
@@ -68,13 +68,25 @@ def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
     >>> wave.Error.__name__, "wave" in sys.modules
     ('Error', True)
     """
-    stand_ins = {}
+    stand_ins: dict[str, _Deferred] = {}
     for name in names:
-        if name not in sys.modules and (spec := importlib.util.find_spec(name)) is not None:
-            stand_ins[name] = sys.modules[name] = _Deferred(spec, attributes)
+        if name in sys.modules or (spec := _spec(name)) is None:
+            continue
+        stand_ins[name] = sys.modules[name] = _Deferred(spec, attributes)
+        package, _, part = name.rpartition(".")
+        if package in stand_ins:
+            setattr(stand_ins[package], part, stand_ins[name])
     try:
         yield
     finally:
-        for name, stand_in in stand_ins.items():
+        for name, stand_in in reversed(stand_ins.items()):  # parts before their packages
             if sys.modules.get(name) is stand_in and not stand_in.parts():
                 del sys.modules[name]
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Find a module; None if it, or its package, is not installed."""
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None

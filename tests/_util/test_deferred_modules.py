@@ -73,3 +73,11 @@ def test_given_attributes_need_no_import(heavy):
 
         assert heavy_package.answer == 1
     assert "heavy_package" not in sys.modules
+
+
+def test_a_package_and_its_part_can_both_wait(heavy):
+    with deferred_modules("heavy_package", "heavy_package.part", "missing_package.part"):
+        import heavy_package.part as kept
+    assert not {"heavy_package", "heavy_package.part"} & set(sys.modules)
+    assert kept.name == "part"
+    assert sys.modules["heavy_package"].answer == 42
