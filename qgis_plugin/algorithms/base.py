@@ -44,6 +44,14 @@ _AREAS = {
 }
 """Kinds of vector layers that have another name than their files."""
 
+_ALL = "the-algorithms"
+_SECTIONS = {
+    "maps": "the-first-map",
+    "measurements": "check-the-drive-test-first",
+    "planning": "plan-with-the-maps",
+}
+"""Sections of the chapter about QGIS in the documentation, by group."""
+
 _WARNINGS = ("warning:", "note:")
 
 _ICONS = Path(__file__).resolve().parents[1] / "icons"
@@ -100,9 +108,9 @@ class RmGeoAlgorithm(QgsProcessingAlgorithm):
         return self.HELP
 
     def helpUrl(self) -> str:
-        """Return the address of the chapter about QGIS in the documentation."""
+        """Return the address of the section about the algorithm in the documentation."""
         home = homepage()
-        return f"{home}/qgis.html" if home else ""
+        return f"{home}/qgis.html#{_SECTIONS.get(self.groupId(), _ALL)}" if home else ""
 
     def icon(self) -> QIcon:
         """Return the icon in the toolbox."""

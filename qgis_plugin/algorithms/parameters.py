@@ -287,7 +287,8 @@ def add_measurements(algorithm: QgsProcessingAlgorithm) -> None:
     )
     for name, label, option in READING:
         if name.endswith(_FIELD):
-            add(algorithm, field(name, label), describe(option)["description"], advanced=True)
+            explanation = describe(option)["description"].replace("Column of", "Field of")
+            add(algorithm, field(name, label), explanation, advanced=True)
         else:
             add_option(algorithm, name, label, option, advanced=True, optional=True)
 

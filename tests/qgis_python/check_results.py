@@ -589,20 +589,24 @@ class DescriptionTests(QgisTestCase):
         for name, algorithm in self.algorithms().items():
             self.assertTrue(algorithm.shortHelpString(), name)
             self.assertTrue(algorithm.group(), name)
-            if " " in name:
-                continue  # a model: its text is its own
-            self.assertIn("RSRP", algorithm.tags(), name)
             self.assertTrue(algorithm.shortDescription(), name)
+            if " " not in name:  # a model has no tags
+                self.assertIn("RSRP", algorithm.tags(), name)
             for parameter in algorithm.parameterDefinitions():
                 self.assertTrue(parameter.help(), f"{name} {parameter.name()}")
 
     def test_every_algorithm_has_an_icon_file_and_an_address_of_its_help(self):
         icons = set()
+        manual = (Path(__file__).parents[2] / "docs" / "qgis.md").read_text("utf-8")
+        titles = [line[3:] for line in manual.splitlines() if line.startswith("## ")]
+        sections = {title.lower().replace(" ", "-") for title in titles}
         for name, algorithm in self.algorithms().items():
             if " " in name:
                 continue
             self.assertTrue(Path(algorithm.svgIconPath()).is_file(), algorithm.svgIconPath())
-            self.assertTrue(algorithm.helpUrl().endswith("/qgis.html"), name)
+            page, _, section = algorithm.helpUrl().partition("#")
+            self.assertTrue(page.endswith("/qgis.html"), name)
+            self.assertIn(section, sections, name)
             icons.add(algorithm.svgIconPath())
         self.assertGreater(len(icons), 7)
 
