@@ -138,6 +138,7 @@ def place(layer: QgsMapLayer, kind: str, cell: str, run: RunGroup, project: QgsP
     elif run.shown_cell == "":
         for other in _groups(of_run):
             other.setItemVisibilityChecked(False)
+            other.setExpanded(False)
     origin.removeChildNode(node)  # last: a layer without a node is removed from the project
     while _is_ours(origin) and not origin.children():
         empty, origin = origin, origin.parent()

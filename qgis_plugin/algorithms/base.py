@@ -378,7 +378,9 @@ class FeedbackListener(Listener):
         self._feedback.setProgress(self._percent)
 
     def hello(self, event: Event) -> None:
-        """Log versions, interpreter and device."""
+        """Log versions, interpreter and device, once for a run."""
+        if self._share[0] > 0.0:
+            return
         self._feedback.pushDebugInfo(
             f"rm_geo {event.get('version')}, Python {event.get('python')} of "
             f"{self._interpreter.path} (from {self._interpreter.origin}), "
