@@ -37,7 +37,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.demo
 	$(BIN)/rm-geo demo --output demo
 
-test: lint types docs unit
+# Ruff, mypy and Sphinx use one core each.
+test: $(STAMP)
+	$(MAKE) --jobs=2 lint types docs
+	$(MAKE) unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -54,9 +57,11 @@ docs: $(STAMP)
 qgis:
 	@tests/install_qgis.sh
 
+# Examples in docstrings and tests in one go; tests/conftest.py begins with the longest files.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
 unit: $(STAMP) qgis
-	$(BIN)/python -m pytest --quiet --doctest-modules rm_geo
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST) --doctest-modules --ignore tests/qgis_python tests rm_geo
 
 $(VENV)/.without-torch: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[test]'
@@ -64,7 +69,7 @@ $(VENV)/.without-torch: pyproject.toml constraints.txt | $(BIN)/python
 
 # Tests that need PyTorch are skipped: for other versions of Python, whose PyTorch is large.
 unit-without-torch: $(VENV)/.without-torch
-	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/qgis
+	$(PYTEST) --ignore tests/qgis
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline startup job fresh demo

@@ -11,7 +11,32 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+LONGEST_FIRST = (
+    "tests/qgis",
+    "tests/test_docs.py",
+    "tests/test_without_torch.py",
+    "tests/validation/test_log_holdout.py",
+    "tests/pipeline",
+    "tests/distributed",
+    "tests/workflows",
+    "tests/worker",
+    "tests/test_same_on_every_cpu.py",
+    "tests/test_benchmarks.py",
+)
+"""Files with long tests, run first, so that no process works on one of them alone at the end."""
+
 NO_TORCH = "needs PyTorch (the extra torch)"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Put the files with the longest tests first."""
+
+    def rank(item):
+        path = item.path.relative_to(config.rootpath).as_posix()
+        longest = (k for k, start in enumerate(LONGEST_FIRST) if path.startswith(start))
+        return next(longest, len(LONGEST_FIRST))
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -64,17 +64,19 @@ def test_planners_commands_work_without_pytorch(inputs):
     def path(name):
         return str(inputs / name)
 
+    unweighed = ["--method-weight", "0.5"]  # the first command estimates the weight
+    few = ["--block", "50", "--folds", "2"]
     drive, houses, coarse = path("drive.csv"), path("houses.gpkg"), path("coarse.tif")
     commands = [
         ["predict", drive, "-o", path("maps"), "--device", "cpu"],
-        ["predict", drive, "-o", path("known"), "--buildings", houses],
-        ["batch", path("drive.gpkg"), "-o", path("batch"), "--workers", "1"],
+        ["predict", drive, "-o", path("known"), "--buildings", houses, *unweighed],
+        ["batch", path("drive.gpkg"), "-o", path("batch"), "--workers", "1", *unweighed],
         ["superres", coarse, "-o", path("fine.tif")],
         ["superres", coarse, "-o", path("fine-8.tif"), "--scale", "8"],
         ["superres", coarse, "-o", path("walls.tif"), "--buildings", houses],
         ["superres", coarse, "-o", path("walls-8.tif"), "--scale", "8", "--buildings", houses],
         ["rasterize", drive, "-o", path("bins")],
-        ["validate", drive, "-o", path("validation"), "--methods", "idw,pipeline:radiocycle"],
+        ["validate", drive, "-o", path("validation"), "--methods", "idw,pipeline:radiocycle", *few],
         ["models", "list"],
         ["models", "verify"],
         ["info"],

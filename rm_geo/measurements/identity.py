@@ -14,6 +14,7 @@ or carriers is split by them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -77,6 +78,15 @@ class CellIdentity:
     pci: int | None = None
     kind: str = ""
     base: str | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Provenance tags of what is known: technology, channel and PCI."""
+        return {
+            **({"technology": self.technology} if self.technology else {}),
+            **({"channel": f"{self.channel:g}"} if math.isfinite(self.channel) else {}),
+            **({} if self.pci is None else {"pci": str(self.pci)}),
+        }
 
 
 @dataclass(frozen=True)

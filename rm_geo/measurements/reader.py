@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -190,7 +191,6 @@ def read_measurements(
         places=places,
     )
     file.require_unchanged()
-    repeated_positions, repeated_rows = _repeats(measurements)
     cell_warnings = [
         *cells.warnings,
         *_nameless(measurements),
@@ -202,13 +202,7 @@ def read_measurements(
             f"{source.label} may mix up cells: {cell_warnings[0]}",
             hint="Name the columns that identify the cell, or read without the strict check.",
         )
-    notes = (
-        *rows.notes,
-        *cells.notes,
-        positions.note,
-        *choice.notes,
-        unread_time,
-    )
+    repeated_positions, repeated_rows = _repeats(measurements)
     report = CleaningReport(
         source=source.label,
         total=total,
@@ -217,10 +211,8 @@ def read_measurements(
         repeated_positions=repeated_positions,
         repeated_rows=repeated_rows,
         columns=shown,
-        notes=tuple(note for note in notes if note),
-        warnings=tuple(
-            text for text in (crs_choice.warning, positions.warning, *cell_warnings) if text
-        ),
+        notes=_texts(rows.notes, cells.notes, [positions.note], choice.notes, [unread_time]),
+        warnings=_texts([crs_choice.warning, positions.warning], cell_warnings),
     )
     return measurements, report
 
@@ -403,6 +395,11 @@ def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
 def _placed(columns: Columns) -> Columns:
     """Drop rows whose position cannot be expressed in the CRS."""
     return compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
+
+
+def _texts(*parts: Iterable[str]) -> tuple[str, ...]:
+    """Join lists of texts, without empty ones."""
+    return tuple(text for part in parts for text in part if text)
 
 
 def _is_in_degrees(crs: CRS) -> bool:

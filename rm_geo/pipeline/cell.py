@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -298,7 +297,6 @@ def _write_results(
     """Run the map pass, write the files of the cell, and return its result."""
     options = run.options
     identity = cell.measurements.identity_of(cell.label)
-    technology = identity.technology
     deviation = _deviation(run, sparse, site, method_weight)
     noise_db = options.method.noise_db
     if noise_db is None:
@@ -326,7 +324,7 @@ def _write_results(
         preview=options.output.preview,
         measured_when=MeasuringTime.of(cell.measurements) if options.output.stac else None,
         has_reported=evidence.reported is not None,
-        quantity=_QUANTITIES.get(technology, "RSRP"),
+        quantity=_QUANTITIES.get(identity.technology, "RSRP"),
     )
     tags = {
         **run.tags,
@@ -339,9 +337,7 @@ def _write_results(
         **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
         "cell": cell.cell,
         "cell_name": cell.label,
-        **({"technology": technology} if technology else {}),
-        **({"channel": f"{identity.channel:g}"} if math.isfinite(identity.channel) else {}),
-        **({} if identity.pci is None else {"pci": str(identity.pci)}),
+        **identity.tags,
         "measurements_used": str(len(cell.measurements)),
         "measured_pixels": str(len(sparse)),
     }

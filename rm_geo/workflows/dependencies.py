@@ -119,8 +119,9 @@ def find_dependencies(*, skip_imports_of: Iterable[str] = ("dev",)) -> list[Depe
     )
     skipped = set(skip_imports_of)
     installed = [_with_version(dependency) for dependency in declared]
+    modules_of = installed_modules()
     modules = {
-        dependency.name: module_name(dependency.name)
+        dependency.name: module_name(dependency.name, modules_of)
         for dependency in installed
         if dependency.is_accepted and not (dependency.extras and skipped >= {*dependency.extras})
     }
@@ -184,13 +185,15 @@ def declared_dependencies(
     ]
 
 
-def module_name(distribution: str) -> str | None:
+def module_name(distribution: str, modules_of: Mapping[str, Sequence[str]]) -> str | None:
     """Find the name by which an installed distribution is imported.
 
     Parameters
     ----------
     distribution : str
         Name of the distribution, in lower case with hyphens.
+    modules_of : mapping of str to sequence of str
+        Of :func:`installed_modules`.
 
     Returns
     -------
@@ -199,8 +202,9 @@ def module_name(distribution: str) -> str | None:
 
     Examples
     --------
-    >>> module_name("pyyaml"), module_name("scikit-learn"), module_name("odc-geo")
-    ('yaml', 'sklearn', 'odc.geo')
+    >>> modules_of = installed_modules()
+    >>> [module_name(name, modules_of) for name in ("pyyaml", "scikit-learn", "odc-geo")]
+    ['yaml', 'sklearn', 'odc.geo']
     """
     for candidate in (distribution.replace("-", "."), distribution.replace("-", "_")):
         try:
@@ -208,7 +212,7 @@ def module_name(distribution: str) -> str | None:
                 return candidate
         except (ImportError, ValueError):
             continue
-    names = _modules().get(distribution, [])
+    names = modules_of.get(distribution, ())
     public = [name for name in names if name.isidentifier() and not name.startswith("_")]
     return public[0] if public else None
 
@@ -278,8 +282,19 @@ def _with_version(dependency: Dependency) -> Dependency:
     )
 
 
-def _modules() -> Mapping[str, list[str]]:
-    """Top-level modules of every installed distribution."""
+def installed_modules() -> dict[str, list[str]]:
+    """List the top-level modules of every installed distribution.
+
+    Returns
+    -------
+    dict of str to list of str
+        By the name of the distribution, in lower case with hyphens.
+
+    Examples
+    --------
+    >>> "click" in installed_modules()["click"]
+    True
+    """
     found: dict[str, list[str]] = {}
     for module, distributions in metadata.packages_distributions().items():
         for name in distributions:
