@@ -48,7 +48,7 @@ def pooled(result, block_m=50.0):
 
 def test_other_cells_help_where_only_the_target_is_held_out():
     drive = log()
-    chosen = {"block_m": [50], "top": 2, "options": PredictOptions(method="idw")}
+    chosen = {"block_m": [50], "top": 2, "folds": 3, "options": PredictOptions(method="idw")}
     target = pooled(validate(drive, ["single", "joint", "default"], **chosen))
     assert target["joint"].rmse_db < 0.6 * target["single"].rmse_db
     assert target["default"].rmse_db < 0.8 * target["single"].rmse_db
@@ -59,18 +59,21 @@ def test_other_cells_help_where_only_the_target_is_held_out():
     assert everywhere["joint"].rmse_db > 0.9 * everywhere["street-ensemble"].rmse_db
 
 
-def test_deviations_of_the_joint_estimate_hold_nine_of_ten_truths():
-    score = pooled(validate(log(noise_db=2.0, places=400), ["joint"], block_m=[50]))["joint"]
-    assert 0.8 < score.interval_90 < 0.99
-
-
-def test_of_held_out_places_with_80_to_90_percent_about_85_are_covered():
+@pytest.fixture(scope="module")
+def joint_scores():
+    """Scores of the joint estimate in two drives, with shares of coverage."""
+    options = {"block_m": [50], "thresholds_dbm": [-100.0, -97.0, -94.0, -91.0, -88.0]}
     drives = [log(noise_db=2.0, places=400, seed=seed) for seed in (0, 1)]
-    thresholds = [-100.0, -97.0, -94.0, -91.0, -88.0]
+    return [pooled(validate(drive, ["knn", "joint"], **options))["joint"] for drive in drives]
+
+
+def test_deviations_of_the_joint_estimate_hold_nine_of_ten_truths(joint_scores):
+    assert 0.8 < joint_scores[0].interval_90 < 0.99
+
+
+def test_of_held_out_places_with_80_to_90_percent_about_85_are_covered(joint_scores):
     places = covered = 0.0
-    for drive in drives:
-        options = {"block_m": [50], "thresholds_dbm": thresholds}
-        score = pooled(validate(drive, ["knn", "joint"], **options))["joint"]
+    for score in joint_scores:
         assert sum(share.places for share in score.coverage) == 5 * score.points
         (share,) = (share for share in score.coverage if share.lowest == 0.8)
         places += share.places
@@ -81,10 +84,11 @@ def test_of_held_out_places_with_80_to_90_percent_about_85_are_covered():
 
 def test_calibration_needs_thresholds_and_deviations():
     drive = log(cells=3, places=120)
-    scores = pooled(validate(drive, ["knn", "joint"], block_m=[50], thresholds_dbm=[-95.0]))
+    chosen = {"block_m": [50], "top": 1, "folds": 2}
+    scores = pooled(validate(drive, ["knn", "joint"], thresholds_dbm=[-95.0], **chosen))
     assert scores["knn"].coverage == ()
     assert scores["joint"].coverage
-    assert pooled(validate(drive, ["joint"], block_m=[50]))["joint"].coverage == ()
+    assert pooled(validate(drive, ["joint"], **chosen))["joint"].coverage == ()
     with pytest.raises(UsageError, match="Thresholds must be levels"):
         validate(drive, ["joint"], thresholds_dbm=[math.nan])
 
