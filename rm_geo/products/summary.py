@@ -27,7 +27,7 @@ _LOCK_NAME: Final = ".rmgeo-summary-lock"
 _LONGEST_WAIT_S: Final = 60.0
 _NAMES: Final = 5
 _NAME_CHARS: Final = 28
-"""Most names of skipped cells in a message, and most characters of each."""
+"""Most names of cells in a message, and most characters of each."""
 
 
 @dataclass(frozen=True)
@@ -302,12 +302,33 @@ def skipped_message(names: Sequence[str]) -> str:
     if not names:
         return ""
     count = "1 cell was" if len(names) == 1 else f"{len(names)} cells were"
+    return f"{count} skipped, measured in too few pixels to be mapped: {listed(names)}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names of cells in a text of bounded length.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names, at least one.
+
+    Returns
+    -------
+    str
+        The first five, and the number of the others.
+
+    Examples
+    --------
+    >>> listed(["7", "8", "9", "10", "11", "12", "13"])
+    '7, 8, 9, 10, 11 and 2 more'
+    """
     shown = [
         name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 3]}..."
         for name in names[:_NAMES]
     ]
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return f"{count} skipped, measured in too few pixels to be mapped: {', '.join(shown)}{more}."
+    return ", ".join(shown) + more
 
 
 def write_summary(results: Sequence[CellResult], folder: Path) -> None:

@@ -32,6 +32,7 @@ from rm_geo.io.provenance import describe_inputs
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.plan import Logs, read_logs, requested_cells
+from rm_geo.products.summary import listed
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.log_bins import BIN_M, LogBins
 from rm_geo.validation.coverage_calibration import CoverageShare, coverage_shares
@@ -354,8 +355,8 @@ def validate(
         )
     for cell in set(judged) - {score.cell for score in scores}:
         left_out[cell] = "too few readings outside of the held-out blocks"
-    for cell, reason in left_out.items():
-        listener.log(f"Cell {cell} is left out: {reason}.")
+    for line in _left_out_lines(left_out):
+        listener.log(line)
     settings = {
         "block_m": [float(size) for size in sizes] if by == "blocks" else [],
         "hold_out": hold_out,
@@ -776,9 +777,15 @@ def _judged_cells(
     wanted = list(cells or ()) or sorted(bins.cells, key=lambda cell: -readings[cell])
     enough = [cell for cell in wanted if reported[cell] >= _LEAST_BINS]
     judged = enough if cells else enough[:top]
-    left_out = {
-        cell: f"readings in {reported[cell]} bins only"
-        for cell in wanted
-        if reported[cell] < _LEAST_BINS
-    }
-    return judged, left_out
+    reason = f"readings in fewer than {_LEAST_BINS} bins of {BIN_M:g} m"
+    return judged, {cell: reason for cell in wanted if reported[cell] < _LEAST_BINS}
+
+
+def _left_out_lines(left_out: Mapping[str, str]) -> list[str]:
+    """Say which cells are left out, a line for each reason."""
+    lines = []
+    for reason in dict.fromkeys(left_out.values()):
+        names = [cell for cell, own in left_out.items() if own == reason]
+        count = "1 cell is" if len(names) == 1 else f"{len(names)} cells are"
+        lines.append(f"{count} left out, {reason}: {listed(names)}.")
+    return lines

@@ -312,7 +312,7 @@ def test_cells_with_few_readings_are_left_out_with_the_reason():
     kept = np.setdiff1d(np.arange(len(drive)), few)
     result = validate(drive.select(kept), ["knn"], block_m=[50])
     assert {score.cell for score in result.scores} == {"all", "c0"}
-    assert result.left_out == {"c1": "readings in 3 bins only"}
+    assert result.left_out == {"c1": "readings in fewer than 20 bins of 5 m"}
     with pytest.raises(TooSmallError):
         validate(drive.select(few[:3]), ["knn"])
 

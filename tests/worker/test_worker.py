@@ -256,7 +256,7 @@ def test_validate_leaves_out_cells_that_are_too_small(worker, tmp_path):
     )[-1]
     assert result["event"] == "result", result
     assert {score["cell"] for score in result["scores"]} == {"7", "all"}
-    assert result["left_out"] == {"8": "readings in 4 bins only"}
+    assert result["left_out"] == {"8": "readings in fewer than 20 bins of 5 m"}
 
 
 def test_check_describes_the_environment(worker):
