@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
+from scipy.special import ndtri, stdtrit
 
 from rm_geo._types import Float64Array, IndexArray
 from rm_geo.geostat.block_folds import block_numbers
@@ -45,10 +46,6 @@ _CLASS: Final = 40
 """Fewest errors in a class of distance."""
 
 _CLASSES: Final = 6
-
-_PRIOR_BLOCKS: Final = 4.0
-"""With it, intervals of single values held 92 and 89 % on two scanner drives, without 89 and 87 %;
-on a campus with 200 to 300 values of each cell 81 and 79 %."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class DeviationCurve:
         block : ndarray of int, shape (N,), optional
             Number of the held-out block of each error, as :func:`held_out_folds` forms them. The
             errors of one block are correlated: where a class has few blocks, its quantile is
-            uncertain, and a higher one is taken. Not given, all errors are independent.
+            uncertain, and larger by Student's distribution. Not given, all errors are independent.
         largest_db : float
             Largest deviation, such as :func:`spread_db` of the levels.
         level : float
@@ -114,14 +111,10 @@ class DeviationCurve:
         number = int(np.clip(distance.size // _CLASS, 1, _CLASSES))
         parts = np.array_split(order, number)
         middle = np.array([np.median(distance[part]) for part in parts])
-        own = np.arange(known.size) if block is None else block
-        blocks = [np.unique(own[known][part]).size for part in parts]
-        quantile = np.array(
-            [
-                _quantile(error[part], 1.0 - (1.0 - level) * number / (number + _PRIOR_BLOCKS))
-                for part, number in zip(parts, blocks, strict=True)
-            ]
-        )
+        quantile = np.array([_quantile(error[part], level) for part in parts])
+        if block is not None:
+            blocks = np.array([np.unique(block[known][part]).size for part in parts])
+            quantile *= _widening(blocks, level)
         weight = np.array([float(part.size) for part in parts])
         rising = _isotonic(quantile, weight)
         return cls(middle, np.minimum(rising / Z, largest_db))
@@ -310,6 +303,17 @@ def _quantile(error_db: Float64Array, level: float) -> float:
     """Conformal quantile: the error of rank ceil((n + 1) * level), at most the largest."""
     rank = min(int(np.ceil((error_db.size + 1) * level)), error_db.size)
     return float(np.partition(error_db, rank - 1)[rank - 1])
+
+
+def _widening(blocks: NDArray[np.integer], level: float) -> Float64Array:
+    """Student's quantiles relative to the normal one: a few blocks show a part of the errors.
+
+    With it, intervals of the street ensemble held 92.7 and 90.2 % at held-out
+    blocks of 50 and 200 m of one scanner drive, 90.7 and 93.2 % of another, and 93.5 and 77.8 % of
+    a campus with five blocks of 200 m.
+    """
+    share = 0.5 * (1.0 + level)
+    return np.asarray(stdtrit(np.maximum(blocks - 1, 1), share) / ndtri(share))
 
 
 def _isotonic(value: Float64Array, weight: Float64Array) -> Float64Array:
