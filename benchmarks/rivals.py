@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,7 @@ def compare(side_m: float, tools: list[str] | None = None) -> list[dict[str, obj
         for name in tools or names:
             target = work / "map.tif"
             target.unlink(missing_ok=True)
+            before = children_cpu_s()
             seconds, peak_mb, fault = run_watched(command_of(name, sparse.grid, work))
             row: dict[str, object] = {
                 "tool": name,
@@ -73,6 +75,7 @@ def compare(side_m: float, tools: list[str] | None = None) -> list[dict[str, obj
                 "km2": round(side_m**2 / 1e6, 3),
                 "seconds": round(seconds, 2),
                 "s_per_km2": round(seconds / side_m**2 * 1e6, 2),
+                "cpu_s": round(children_cpu_s() - before, 2),
                 "peak_mb": round(peak_mb),
                 "rmse_db": None,
                 "fault": fault,
@@ -137,6 +140,12 @@ def command_of(name: str, grid: Grid, work: Path) -> list[str]:
         "--grid",
         json.dumps([west, north, rows, cols]),
     ]
+
+
+def children_cpu_s() -> float:
+    """Return the processor seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run_watched(command: list[str], limit_s: float = 300.0) -> tuple[float, float, str]:
