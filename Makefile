@@ -76,6 +76,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.suite
 
 CASES ?= 3000
