@@ -108,7 +108,12 @@ class EstimateRadioMap(MeasurementsAlgorithm):
             make.flag("DRY_RUN", "Only say what would be done", False, optional=True),
             "Fields, cells, tiles and expected time in the log; nothing is written.",
         )
-        make.add_folder(self, "Gets the files of every cell, a summary and previews.")
+        make.add_folder(
+            self,
+            "Gets the files of every cell, a summary and previews.",
+            load_explanation="Add the maps of each cell as styled layers as soon as they are "
+            "complete, in a group for the run. Switch it off in models and batches.",
+        )
         make.add(
             self,
             QgsProcessingParameterRasterDestination(
