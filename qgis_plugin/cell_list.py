@@ -57,8 +57,8 @@ class CellListDialog(QDialog):
         self.setWindowTitle("Cells of the measurements")
         self.resize(640, 480)
         self._checked = set(checked)
-        self._context = QgsProcessingContext()
-        self._context.setProject(QgsProject.instance())
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
         self.feedback = _Messages()
         self.label = QLabel("Reading the measurements…")
         self.label.setWordWrap(True)
@@ -80,11 +80,12 @@ class CellListDialog(QDialog):
         layout = QVBoxLayout(self)
         for widget in (self.label, self.bar, self.tree, self.buttons):
             layout.addWidget(widget)
-        self._task: QgsProcessingAlgRunnerTask | None = QgsProcessingAlgRunnerTask(
-            ListCells(), dict(parameters), self._context, self.feedback
-        )
-        self._task.executed.connect(self._show)
-        QgsApplication.taskManager().addTask(self._task)
+        algorithm = ListCells()
+        task = QgsProcessingAlgRunnerTask(algorithm, dict(parameters), context, self.feedback)
+        task.kept = (algorithm, context, self.feedback)  # the task may outlive the dialog
+        task.executed.connect(self._show)
+        self._task: QgsProcessingAlgRunnerTask | None = task
+        QgsApplication.taskManager().addTask(task)
 
     def names(self) -> list[str]:
         """Return the cells that are checked.
