@@ -38,7 +38,7 @@ class ExtraTrees:
     --------
     >>> place = np.arange(100.0)[:, None]
     >>> trees = ExtraTrees.fit(place, place[:, 0] > 50.0, number=10)
-    >>> trees.at(np.array([[10.0], [90.0]])).tolist()
+    >>> trees.at(np.array([[10.0], [90.0]])).round().tolist()
     [0.0, 1.0]
     """
 
