@@ -7,15 +7,12 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from rm_geo._util.own_folder import OwnFolder, is_link
+from rm_geo._util.own_folder import OwnFolder, can_open_relative, is_link
 from rm_geo.errors import OutputError
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 PART_SUFFIX: Final = ".part"
 """Suffix of incomplete files and their folders; safe to delete while no run is active."""
@@ -24,6 +21,9 @@ _LOCK: Final = ".lock"
 _FILES: Final = "files"
 _MOST_WRITERS: Final = 64
 """Most runs that write one target at the same time."""
+
+_HELD: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK})
+"""Codes of a lock that another process holds."""
 
 _NAME_LIMIT: Final = 255  # bytes of one file name on ext4, APFS and NTFS
 _PROBE_BYTES: Final = 1 << 20
@@ -124,7 +124,7 @@ def part_folder(target: Path) -> Iterator[Path]:
     ...         print(parts.relative_to(folder).as_posix())
     .map.tif.part/files
     """
-    own, lock = _locked_part(target)
+    own, release = _locked_part(target)
     files = own.folder(_FILES)
     try:
         try:
@@ -137,33 +137,30 @@ def part_folder(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError, OutputError):
             own.clear(keep=_LOCK)
             own.remove_file(_LOCK)
-        lock.release()
+        release()
         own.remove_empty()
 
 
-def _locked_part(target: Path) -> tuple[OwnFolder, FileLock]:
-    """Create the first folder for parts of a target that no living process holds."""
-    from filelock import FileLock, Timeout  # slow to import, for the commands that write nothing
+def _locked_part(target: Path) -> tuple[OwnFolder, Callable[[], None]]:
+    """Create the first folder for parts of a target that no living process holds.
 
+    Gives the folder, and what releases its lock.
+    """
     number = 1
     while number <= _MOST_WRITERS:
         own = OwnFolder(target.parent, (_part_name(target, number),))
-        lock = FileLock(own.path / _LOCK, thread_local=False)
         try:
             own.create()
             if is_link(own.path / _LOCK):  # removed, and not followed
                 own.remove_file(_LOCK)
-            lock.acquire(timeout=0)
-            if (own.path / _LOCK).exists():
+            if (release := _locked(own)) is not None:
                 own.clear(keep=_LOCK)
-                return own, lock
-            lock.release()
+                return own, release
         except FileNotFoundError as error:
             if not target.parent.is_dir():
                 raise output_error(target, error) from error
             continue  # removed by the run that held it, between two of these lines
-        except (Timeout, PermissionError) as error:
-            # Held by another run, or left by one of another user.
+        except PermissionError as error:  # left by a run of another user
             if not own.path.is_dir():
                 raise output_error(target, error) from error
         except OSError as error:
@@ -173,6 +170,51 @@ def _locked_part(target: Path) -> tuple[OwnFolder, FileLock]:
         f"Cannot write {target}: {_MOST_WRITERS} other runs are writing it.",
         hint=f"Wait for them, or remove the folders {_part_name(target, 1)} and so on.",
     )
+
+
+def _locked(own: OwnFolder) -> Callable[[], None] | None:
+    """Lock a folder; gives what releases it, or None where a living process holds it.
+
+    The lock file is opened relative to the folder, which filelock cannot: a folder that is
+    replaced by a link is not followed. Raises FileNotFoundError if the last holder removes it.
+    """
+    if not can_open_relative():
+        return _locked_by_path(own.path / _LOCK)
+    import fcntl
+
+    file = own.open_file(_LOCK, "ab")
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(file.fileno()), (own.path / _LOCK).lstat()):
+            raise FileNotFoundError(errno.ENOENT, "the lock was replaced", str(own.path / _LOCK))
+    except OSError as error:
+        file.close()
+        if error.errno == errno.ENOSYS:  # a file system without such locks
+            return _locked_by_path(own.path / _LOCK)
+        if error.errno in _HELD:
+            return None
+        raise
+
+    def release() -> None:
+        with file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # forked processes have it open, too
+
+    return release
+
+
+def _locked_by_path(path: Path) -> Callable[[], None] | None:
+    """Lock a folder where nothing is opened relative to it; as :func:`_locked`."""
+    from filelock import FileLock, Timeout  # slow to import, for the commands that write nothing
+
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    if not path.exists():
+        lock.release()
+        raise FileNotFoundError(errno.ENOENT, "the lock was removed", str(path))
+    return lock.release
 
 
 def publish_files(files: Sequence[Path], folder: Path) -> tuple[Path, ...]:

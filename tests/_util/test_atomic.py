@@ -15,7 +15,7 @@ from rm_geo._util.atomic import (
     prepare_output_folder,
     replacing,
 )
-from rm_geo._util.own_folder import refuse_link
+from rm_geo._util.own_folder import OwnFolder, refuse_link
 from rm_geo.errors import OutputError
 
 needs_permissions = pytest.mark.skipif(
@@ -110,6 +110,26 @@ def test_link_in_place_of_the_folder_for_parts_is_refused(target: Path, tmp_path
     with pytest.raises(OutputError, match="symbolic link"), replacing(target):
         raise AssertionError
     assert (behind / "files" / "map.tif").read_text() == "precious"
+    assert target.read_text() == "before"
+
+
+def test_link_that_takes_the_place_of_a_new_folder_for_parts_is_not_followed(
+    target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    create = OwnFolder.create
+
+    def replaced(own: OwnFolder) -> None:
+        create(own)
+        if own.path.name == f".map.tif{PART_SUFFIX}" and not own.path.is_symlink():
+            own.path.rmdir()
+            own.path.symlink_to(behind)
+
+    monkeypatch.setattr(OwnFolder, "create", replaced)
+    with pytest.raises(OutputError, match="symbolic link"), replacing(target):
+        raise AssertionError
+    assert names_in(behind) == []
     assert target.read_text() == "before"
 
 
