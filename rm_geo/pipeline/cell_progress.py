@@ -112,7 +112,17 @@ class CellProgress:
         self._at(min(self._done + _TILES_OF_A_FOLD, self._weighing))
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Pass on the start of the tile pass."""
+        """Pass on the start of the tile pass.
+
+        Parameters
+        ----------
+        total : int
+            Number of units.
+        unit : str
+            What is counted.
+        label : str
+            Name of the stage.
+        """
         self._at(self._weighing)
         self._progress.start(total, unit, label)
 

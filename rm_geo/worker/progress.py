@@ -116,7 +116,17 @@ class RunProgress(CellListener):
         self._finished(result)
 
     def start(self, total: int, unit: str, label: str) -> None:
-        """Pass on the start of a stage, unless it is that of a single cell."""
+        """Pass on the start of a stage, unless it is that of a single cell.
+
+        Parameters
+        ----------
+        total : int
+            Number of units.
+        unit : str
+            What is counted.
+        label : str
+            Name of the stage.
+        """
         self._is_inside = label.removeprefix(_STAGE) in self._pixels
         if not self._is_inside:
             self._progress.start(total, unit, label)

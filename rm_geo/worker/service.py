@@ -121,7 +121,24 @@ class WorkerProgress(JsonConsole):
     def share(
         self, cell: str, cells: int, files: Sequence[str], rasters: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Put the files of a cell into the output folder, and emit ``cell``."""
+        """Put the files of a cell into the output folder, and emit ``cell``.
+
+        Parameters
+        ----------
+        cell : str
+            The cell.
+        cells : int
+            Number of cells of the job.
+        files : sequence of str
+            Names of its files in the staging folder.
+        rasters : sequence of mapping
+            Its rasters, each with the name of its file.
+
+        Raises
+        ------
+        UsageError
+            If the job writes no files.
+        """
         staging = self.staging
         if staging is None:
             raise UsageError("This job writes no files.")
