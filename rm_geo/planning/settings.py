@@ -23,6 +23,13 @@ HoleRank: TypeAlias = Literal["area", "population", "roads"]
 """What coverage holes are ranked by."""
 
 
+def _text_names(value: object) -> object:
+    """Give a mapping with texts as names: YAML reads the name of ``1: x`` as a number."""
+    if isinstance(value, Mapping):
+        return {str(name): item for name, item in value.items()}
+    return value
+
+
 class SettingsGroup(BaseModel):
     """Base of the settings: immutable, validated once, no unknown names.
 
@@ -46,11 +53,11 @@ class SettingsGroup(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_number_from_truth(cls, value: object, info: Any) -> object:  # noqa: ANN401 - pydantic's
+    def _as_given(cls, value: object, info: Any) -> object:  # noqa: ANN401 - pydantic's
         """Refuse ``true`` for a number, which pydantic would read as 1."""
         if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
             raise PydanticCustomError("no_truth", "must not be true or false")
-        return value
+        return [_text_names(item) for item in value] if isinstance(value, list) else value
 
 
 class CoverageClass(SettingsGroup):

@@ -354,6 +354,7 @@ def test_settings_are_merged_and_survive_another_preset():
         ({"servers": {"rank": 2}}, "servers.rank'. Did you mean 'ranks'"),
         ({"coverage": {"threshold_dbm": True}}, "must not be true or false"),
         ({"gaps": {}}, "Unknown setting 'gaps'"),
+        ({"coverage": {"classes": [{"name": "a", 7: "x"}]}}, "coverage"),
         (
             {
                 "coverage": {
