@@ -6,9 +6,11 @@ import errno
 from dataclasses import dataclass
 from typing import Final
 
-from rm_geo.errors import CancelledError, OutputError, RmGeoError, redacted
+from rm_geo.errors import CancelledError, InputError, OutputError, RmGeoError, redacted
 
 REPORT_AT: Final = "the project's issue tracker"
+
+_NAME_CHARS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,15 @@ def explain(error: BaseException, *, details: str = "Set RM_GEO_DEBUG=1, run aga
             f"The disk is full ({error.filename or 'while writing'}).",
             "Free some space, or choose another output folder.",
             OutputError.exit_code,
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = redacted(str(error.filename))
+        shown = name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}..."
+        return Explanation(
+            InputError.__name__,
+            f"A name is longer than the system allows: {shown}",
+            "Check the path, or choose a shorter one.",
+            InputError.exit_code,
         )
     if isinstance(error, MemoryError):
         return Explanation(

@@ -40,8 +40,9 @@ _SIDECARS: Final = ("-wal", "-shm", "-journal")
 _GPKG_VERSION: Final = "1.2"  # GDAL before 3.7, as in QGIS 3.28 and older, warns of later ones
 _REASON_CHARS: Final = 200
 
-VECTOR_ERRORS: Final = (RuntimeError, ValueError, OSError)
-"""The errors of pyogrio and GDAL; those of pyogrio are RuntimeErrors."""
+VECTOR_ERRORS: Final = (RuntimeError, ValueError, OSError, UnboundLocalError)
+"""The errors of pyogrio and GDAL; those of pyogrio are RuntimeErrors, and UnboundLocalError where a
+CRS is not UTF-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +235,8 @@ def vector_reason(error: BaseException) -> str:
     >>> vector_reason(RuntimeError("no such layer; It might help to look.\nand more"))
     'no such layer.'
     """
+    if isinstance(error, UnboundLocalError):
+        return "its CRS is not text in UTF-8."
     text = str(error).strip()
     reason = text.splitlines()[0].split("; It might help")[0].strip() if text else "unknown"
     return f"{reason[:_REASON_CHARS].rstrip('.')}."

@@ -68,7 +68,10 @@ def exists(location: Location) -> bool:
     False
     """
     if not isinstance(location, str):
-        return location.exists()
+        try:
+            return location.exists()
+        except OSError:  # such as a name that is longer than the system allows
+            return False
     return _info(remote_path(location), location) is not None
 
 

@@ -128,7 +128,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             if sys.version_info >= (3, 11):
                 database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE_BYTES)
             yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # definitions are UTF-8 unless damaged
         raise InputError(
             f"{path} cannot be read: {str(error).rstrip('.')}.",
             hint="It may be damaged or cut short; copy or export it again.",

@@ -215,4 +215,6 @@ def _is_zip(path: Path) -> bool:
 def _is_hidden(info: zipfile.ZipInfo) -> bool:
     """Whether a member is a folder, a hidden file, or metadata of an operating system."""
     parts = PurePosixPath(info.filename).parts
+    if not info.filename:  # damaged; is_dir() needs a name
+        return True
     return info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)

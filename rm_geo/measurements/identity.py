@@ -31,6 +31,7 @@ from rm_geo.io.tables.identity_columns import IDENTITY_ROLES
 
 _LARGEST_SECTOR: Final = 255
 _LARGEST_PCI: Final = 1007
+_MOST_DIGITS: Final = 40  # longer ones are no numbers of cells or channels
 # Android's and the loggers' words for "unknown": all bits of 28 and 36 bit identities are set.
 _NO_GLOBAL: Final = {0, 268435455, 68719476735, 2147483647, 4294967295, 9223372036854775807}
 _WHOLE: Final = re.compile(r"[+-]?\d+")
@@ -224,6 +225,8 @@ def clean_value(key: str, text: str | None) -> str | None:
 
 def _number(text: str) -> float | None:
     """Parse a number; None if the text is not a number."""
+    if len(text) > _MOST_DIGITS:
+        return None
     if _WHOLE.fullmatch(text):
         return float(text) if len(text) < 16 else int(text)
     try:

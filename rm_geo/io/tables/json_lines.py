@@ -78,26 +78,26 @@ def open_json_lines(path: Path) -> Source:
     ...     open_json_lines(path).names
     ('lon', 'cell.pci')
     """
-    table = _read(path)
+    table, names = _read(path)
 
     def chunks(request: Request) -> Iterator[Table]:
         for part in split_batches(iter(table.to_batches()), request.rows):
             yield Table({name: part.column(name) for name in request.names})
 
-    names = tuple(str(name) for name in table.column_names)
     return Source(path, names, has_geometry=False, crs=None, chunks=chunks)
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Read all objects."""
+def _read(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """Read all objects; gives them and the names of their values."""
     try:
         table = pajson.read_json(path, read_options=pajson.ReadOptions(block_size=_BLOCK_BYTES))
         while any(pa.types.is_struct(kind) for kind in table.schema.types):
             table = table.flatten()
+        names = tuple(str(name) for name in table.column_names)  # must be UTF-8
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise InputError(
             f"{path} cannot be read as JSON lines: {str(error).splitlines()[0].rstrip('.')}.",
             hint="Each line must be one JSON object with the same fields.",
             path=path,
         ) from error
-    return table
+    return table, names

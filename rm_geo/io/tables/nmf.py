@@ -148,7 +148,7 @@ def _read(path: Path) -> _Log:
                 kind, _, _ = line.partition(",")
                 try:
                     _take(log, kind, line)
-                except (ValueError, IndexError):
+                except (ValueError, IndexError, OverflowError):
                     log.malformed += 1
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", path=path) from error

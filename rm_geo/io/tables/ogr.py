@@ -34,6 +34,7 @@ _FAILURES: Final = (
     UnicodeError,
     ValueError,
     OSError,
+    UnboundLocalError,  # of pyogrio, for a CRS that is not UTF-8
 )
 _BATCH_ROWS: Final = 1 << 16
 _MAYBE_POINTS: Final = ("Point", "MultiPoint", "Unknown", "GeometryCollection")
