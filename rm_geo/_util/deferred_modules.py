@@ -46,7 +46,7 @@ class _Deferred(ModuleType):
 
 @contextmanager
 def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
-    """Import a library without what it imports only to see whether it is there.
+    """Import a library without the modules of which it only checks that they are installed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""odc-geo's ``GeoBox``, imported without Dask, of which odc-geo only asks whether it is there."""
+"""odc-geo's ``GeoBox``, imported without Dask: odc-geo only checks that it is installed."""
 
 from __future__ import annotations
 

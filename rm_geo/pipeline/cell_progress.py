@@ -20,7 +20,7 @@ _ROWS_READY: Final = 0.7
 
 
 class CellListener:
-    """What a run says about its cells, beside its progress; this base class ignores it.
+    """Receives events of the cells of a run, beside its progress; this base class ignores them.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class CellListener:
 
 
 class CellProgress:
-    """Progress of one cell: passes its stage on, and says how much of all its work is done.
+    """Progress of one cell: passes its stage on, and reports the share of its work that is done.
 
     The work of a cell is the weighing of a network, the tiles, and the map.
 

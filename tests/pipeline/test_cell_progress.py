@@ -11,7 +11,7 @@ OPTIONS = PredictOptions(tile_size_px=64, overlap_px=16, reach_m=10.0, preview=F
 
 
 class Record(CellListener):
-    """Keeps what it is told; stops the run after a number of cells."""
+    """Records the events of a run, and cancels it after a number of cells."""
 
     def __init__(self, folder, most=10):
         self.folder, self.most = folder, most

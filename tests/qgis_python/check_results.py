@@ -465,7 +465,7 @@ class EarlyLoadingTests(LoadingTestCase):
         return results, feedback
 
     def pump(self, is_done):
-        """Process events until something is so."""
+        """Process events until a condition holds."""
         deadline = time.monotonic() + HANG_S
         while not is_done():
             self.assertLess(time.monotonic(), deadline)
@@ -551,7 +551,7 @@ SLOW = {"METHOD": "radiocycle", "REACH": 60.0, "ASSIMILATE": True}
 
 
 class Held(Feedback):
-    """Stops the thread of a run once something is so, until it is released."""
+    """Stops the thread of a run when a condition holds, until it is released."""
 
     def __init__(self):
         super().__init__()
