@@ -71,6 +71,7 @@ LABELS: Mapping[str, str] = {
     "roads": "the parameter 'Roads'",
     "rsrp_column": "the parameter 'RSRP field'",
     "scale": "the parameter 'Scale'",
+    "selection_correction": "the parameter 'Lower the map where a cell was not reported'",
     "servers.hysteresis_db": "the parameter 'Hysteresis [dB]'",
     "servers.minimum_dbm": "the parameter 'Lowest level of a server [dBm]'",
     "servers.ranks": "the parameter 'Ranks of servers'",

@@ -281,6 +281,12 @@ class MethodOptions(OptionGroup):
         description="Estimate all cells of a log together: where a cell was not reported at a "
         "visited place, the other cells there correct its map.",
     )
+    selection_correction: bool = Field(
+        False,
+        description="Lower the map at visited places where the cell was not reported, as far as "
+        "the log shows that weak cells are reported less often; not for logs that list only the "
+        "serving cell.",
+    )
     method_weight: float | None = Field(
         None,
         ge=0.0,
@@ -315,10 +321,12 @@ class MethodOptions(OptionGroup):
         return value
 
     @model_validator(mode="after")
-    def _weight_needs_correction(self) -> Self:
-        """Refuse a weight where there is no second estimate to weigh against."""
+    def _need_correction(self) -> Self:
+        """Refuse corrections, and the weight of the method, with a map that is not corrected."""
         if not self.assimilate and self.method_weight not in (None, 1.0):
             raise _of_field("method_weight", "has no meaning with `assimilate=False`")
+        if not self.assimilate and self.selection_correction:
+            raise _of_field("selection_correction", "has no meaning with `assimilate=False`")
         return self
 
 

@@ -27,6 +27,7 @@ _PART_OF_MAPS = 0.95  # of the work; the rest is the strongest level
 _ADVANCED = (
     ("ASSIMILATE", "Correct to the measurements", "assimilate"),
     ("JOINT", "Estimate all cells together", "joint"),
+    ("SELECTION", "Lower the map where a cell was not reported", "selection_correction"),
     ("METHOD_WEIGHT", "Weight of the method", "method_weight"),
     ("NOISE", "Error of a measured pixel [dB]", "noise_db"),
     ("EIRP", "EIRP [dBm]", "eirp_dbm"),

@@ -313,6 +313,37 @@ def calibrate_joint(
         return _calibrate(bins, kriged, others, check)
 
 
+def estimate_alone(
+    position_m: Float64Array, level_dbm: Float64Array, at_m: Float64Array
+) -> Float64Array:
+    """Estimate a cell from its own readings: distance law, and kriged residuals.
+
+    Parameters
+    ----------
+    position_m : ndarray of float64, shape (N, 2)
+        Bins with readings.
+    level_dbm : ndarray of float64, shape (N,)
+        Their levels.
+    at_m : ndarray of float64, shape (M, 2)
+        Bins to estimate.
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+        Levels in dBm.
+
+    Examples
+    --------
+    >>> x = np.arange(0.0, 500.0, 5.0)
+    >>> street, level = np.column_stack([x, 0 * x]), -80.0 - x / 50.0
+    >>> estimate_alone(street, level, np.array([[252.0, 0.0]])).round().tolist()
+    [-85.0]
+    """
+    law = AveragedDistanceLaw.fit(position_m, level_dbm)
+    rest = level_dbm - law.at(position_m)
+    return np.asarray(law.at(at_m) + _krige(position_m, rest, at_m, _LEVEL_NEIGHBORS))
+
+
 @dataclass(frozen=True)
 class _Task:
     """One cell that is estimated at some bins from its readings in other ones."""
@@ -394,11 +425,9 @@ def _combined(task: _Task, weight: float) -> Float64Array:
 
 
 def _single(task: _Task) -> Float64Array:
-    """Estimate a cell from its own readings: distance law, and kriged residuals."""
-    position_m, at_m = task.bins.position_m[task.train], task.bins.position_m[task.at]
-    law = AveragedDistanceLaw.fit(position_m, task.level_dbm)
-    rest = task.level_dbm - law.at(position_m)
-    return np.asarray(law.at(at_m) + _krige(position_m, rest, at_m, _LEVEL_NEIGHBORS))
+    """Estimate a cell from its own readings."""
+    positions = task.bins.position_m
+    return estimate_alone(positions[task.train], task.level_dbm, positions[task.at])
 
 
 def _joint(task: _Task) -> Float64Array:

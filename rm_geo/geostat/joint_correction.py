@@ -57,6 +57,9 @@ class VisitedLevels:
         Number of other cells that the estimates rest on.
     weight : float
         Weight of the joint estimate beside the single-cell one.
+    selection_slope : float or None
+        Change of the probit of a report with the level, per dB, by which the levels were
+        corrected; None if they were not to be.
     """
 
     position_m: Float64Array
@@ -65,6 +68,7 @@ class VisitedLevels:
     readings_m: Float64Array
     others: int
     weight: float
+    selection_slope: float | None = None
 
     def __len__(self) -> int:
         return int(self.level_dbm.size)

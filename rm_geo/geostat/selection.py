@@ -25,10 +25,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.spatial import KDTree
 from scipy.special import log_ndtr, ndtri
 
 from rm_geo._types import BoolArray, Float64Array
 from rm_geo.geostat.block_folds import block_numbers
+from rm_geo.geostat.coregionalization import MIN_READINGS, REACH_M, estimate_alone
+from rm_geo.geostat.intervals import DeviationCurve
 from rm_geo.raster.log_bins import LogBins
 
 _BLOCK_M: Final = 50.0
@@ -39,6 +42,9 @@ _MIN_GAIN: Final = 1.35
 
 _MIN_BINS: Final = 10
 """Fewest bins with and fewest without a report."""
+
+_FOLDS: Final = 4
+"""Parts of the readings, each estimated from the others."""
 
 _MAX_SLOPE: Final = 5.0
 _MAX_INTERCEPT: Final = 50.0
@@ -231,6 +237,105 @@ def strongest_others(bins: LogBins, cell: str) -> Float64Array:
     own = np.arange(len(bins.cells)) == bins.cells.index(cell)
     hidden = np.broadcast_to(own, bins.level_dbm.shape)
     return np.asarray(bins.hidden(hidden).strongest_dbm, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class UnreportedLevels:
+    """Levels of a cell at the visited bins where it was not reported, given that it was not.
+
+    Attributes
+    ----------
+    level_dbm, std_db : ndarray of float64, shape (M,)
+        At all bins of the log; NaN where the cell was reported, and far from its readings.
+    slope : float
+        Change of the probit of a report with the level, per dB; 0 if reports do not depend on it,
+        and nothing was corrected.
+    """
+
+    level_dbm: Float64Array
+    std_db: Float64Array
+    slope: float
+
+
+def unreported_levels(
+    bins: LogBins, cell: str, level_dbm: Float64Array, std_db: Float64Array
+) -> UnreportedLevels:
+    """Correct estimates of a cell where a drive did not report it.
+
+    How reports depend on the level is fitted to estimates from the cell's own readings; at a bin
+    with a reading, the readings of its block are left out.
+
+    Parameters
+    ----------
+    bins : LogBins
+        All cells of a log.
+    cell : str
+        Name of a cell of the log.
+    level_dbm, std_db : ndarray of float64, shape (M,)
+        Estimate of the cell at each bin, such as the joint one; NaN where there is none. There
+        the estimate from the cell's own readings is corrected.
+
+    Returns
+    -------
+    UnreportedLevels
+        Without any level for a cell that is reported in fewer than 30 bins.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.arange(0.0, 6000.0, 5.0)
+    >>> level = -95.0 + 8.0 * np.sin(x / 60.0) + 5.0 * np.sin(x / 17.0)
+    >>> heard = level > -99.0
+    >>> bins = LogBins(np.column_stack([x, 0 * x]),
+    ...                np.where(heard, level, np.nan)[:, None].astype(np.float32),
+    ...                heard[:, None].astype(np.int32), np.ones(x.size, np.int32), ("7",))
+    >>> none = np.full(x.size, np.nan)
+    >>> found = unreported_levels(bins, "7", none, none)
+    >>> bool(found.slope > 0.1), bool(np.nanmean(found.level_dbm) < -97.0)
+    (True, True)
+    """
+    column = bins.cells.index(cell)
+    reported = np.asarray(bins.reported[:, column])
+    alone = _estimates_alone(bins, column)
+    strongest_dbm = strongest_others(bins, cell)
+    model = ReportModel.fit(bins.position_m, *alone, strongest_dbm, reported)
+    known = np.isfinite(level_dbm)
+    corrected = model.corrected(
+        np.where(known, level_dbm, alone.level_dbm),
+        np.where(known, std_db, alone.std_db),
+        strongest_dbm,
+    )
+    return UnreportedLevels(
+        np.where(reported, np.nan, corrected.level_dbm),
+        np.where(reported, np.nan, corrected.std_db),
+        model.slope,
+    )
+
+
+def _estimates_alone(bins: LogBins, column: int) -> CorrectedLevels:
+    """Estimate a cell at all bins in reach from its own readings in other blocks."""
+    level_dbm, nearest_m = np.full(len(bins), np.nan), np.full(len(bins), np.nan)
+    readings = np.flatnonzero(bins.reported[:, column])
+    if readings.size < MIN_READINGS:
+        return CorrectedLevels(level_dbm, nearest_m)
+    place, own_dbm = bins.position_m, bins.level_dbm[:, column].astype(np.float64)
+
+    def estimate(train: NDArray[np.intp], at: NDArray[np.intp]) -> None:
+        distance_m, _ = KDTree(place[train]).query(place[at])
+        near = distance_m <= REACH_M
+        nearest_m[at[near]] = distance_m[near]
+        level_dbm[at[near]] = estimate_alone(place[train], own_dbm[train], place[at[near]])
+
+    block = block_numbers(place[readings, 1], place[readings, 0], _BLOCK_M)
+    fold = np.random.default_rng(0).permutation(int(block.max()) + 1)[block] % _FOLDS
+    for number in range(_FOLDS):
+        train, at = readings[fold != number], readings[fold == number]
+        if train.size >= _MIN_BINS:
+            estimate(train, at)
+    known = readings[np.isfinite(level_dbm[readings])]
+    curve = DeviationCurve.fit(nearest_m[known], level_dbm[known] - own_dbm[known])
+    estimate(readings, np.flatnonzero(~bins.reported[:, column]))
+    return CorrectedLevels(level_dbm, curve.at(nearest_m))
 
 
 @dataclass(frozen=True)

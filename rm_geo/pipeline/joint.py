@@ -21,6 +21,7 @@ from rm_geo.geostat.coregionalization import (
 )
 from rm_geo.geostat.joint_correction import JointCorrection, VisitedLevels
 from rm_geo.geostat.reporting import ReportedProbability
+from rm_geo.geostat.selection import unreported_levels
 from rm_geo.grid import Grid
 from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.plan import RunPlan
@@ -61,10 +62,12 @@ class CellEvidence:
         """Provenance tags of the joint estimate."""
         if self.levels is None:
             return {}
+        slope = self.levels.selection_slope
         return {
             "joint_cells": str(self.levels.others),
             "joint_places": str(len(self.levels)),
             "joint_weight": f"{self.levels.weight:.3f}",
+            **({} if slope is None else {"selection_slope_per_db": f"{slope:.3f}"}),
         }
 
     def applied(
@@ -105,14 +108,18 @@ class LogEvidence:
         The cells of the run at the visited places; None without joint estimates.
     maps_reported : bool
         Whether maps of the probability of being reported make sense.
+    corrects_selection : bool
+        Whether levels at places without a report are corrected for how reports depend on the
+        level.
     """
 
     bins: LogBins
     estimate: JointEstimate | None
     maps_reported: bool = False
+    corrects_selection: bool = False
 
     def levels_of(self, cell: str) -> VisitedLevels | None:
-        """Select the joint estimates of a cell where it was not reported.
+        """Select the estimates of a cell where it was not reported.
 
         Parameters
         ----------
@@ -122,25 +129,36 @@ class LogEvidence:
         Returns
         -------
         VisitedLevels or None
-            None if there is no joint estimate of this cell.
+            None if there is nothing to correct the map of this cell by.
         """
-        estimate = self.estimate
-        if estimate is None or cell not in estimate.cells:
+        if cell not in self.bins.cells:
             return None
-        place = estimate.cells.index(cell)
         reported = self.bins.reported[:, self.bins.cells.index(cell)]
-        level_dbm = estimate.level_dbm[:, place].astype(np.float64)
-        weight = estimate.calibration.weight_of(cell)
+        level_dbm, std_db = np.full((2, len(self.bins)), np.nan)
+        others, weight, slope = 0, 0.0, None
+        estimate = self.estimate
+        if estimate is not None and cell in estimate.cells:
+            place = estimate.cells.index(cell)
+            others, weight = estimate.others[place], estimate.calibration.weight_of(cell)
+            if weight > 0.0:
+                level_dbm = estimate.level_dbm[:, place].astype(np.float64)
+                std_db = estimate.std_db[:, place].astype(np.float64)
+        if self.corrects_selection:
+            found = unreported_levels(self.bins, cell, level_dbm, std_db)
+            slope = found.slope
+            if slope > 0.0:
+                level_dbm, std_db = found.level_dbm, found.std_db
         at = np.flatnonzero(np.isfinite(level_dbm) & ~reported)
-        if not at.size or weight == 0.0:
+        if not at.size:
             return None
         return VisitedLevels(
             self.bins.position_m[at],
             level_dbm[at],
-            estimate.std_db[at, place].astype(np.float64),
+            std_db[at],
             self.bins.position_m[reported],
-            estimate.others[place],
+            others,
             weight,
+            slope,
         )
 
     def reported_of(self, cell: str) -> ReportedProbability | None:
@@ -210,6 +228,7 @@ def log_evidence(
     *,
     joint: bool = True,
     reported: bool = True,
+    selection: bool = False,
     listener: CellListener | None = None,
 ) -> LogEvidence | None:
     """Bin the cells of a log together, and estimate the cells of a run at all visited places.
@@ -225,6 +244,10 @@ def log_evidence(
     reported : bool
         Whether probabilities of being reported are wanted. They have no meaning in a log that
         lists the serving cell only: there another cell was serving.
+    selection : bool
+        Whether levels at places without a report are corrected for how reports depend on the
+        level. Like probabilities of being reported, this has no meaning in a log that lists the
+        serving cell only.
     listener : CellListener, optional
         Receives how much of the joint estimate is done.
 
@@ -237,8 +260,9 @@ def log_evidence(
     wanted = [cell.cell for cell in run_plan.cells if cell.grid is not None and cell.cell in parts]
     large = [name for name, part in parts.items() if _length(part.rows) >= MIN_READINGS]
     joint = joint and len(large) >= 3 and bool(set(wanted) & set(large))
-    reported = reported and (len(parts) > 1 or grouped.places is not None)
-    if not wanted or not (joint or reported):
+    knows_visits = len(parts) > 1 or grouped.places is not None
+    reported, selection = reported and knows_visits, selection and knows_visits
+    if not wanted or not (joint or reported or selection):
         return None
     names = [name for name in parts if name in set(wanted) | set(large)]
     try:
@@ -249,6 +273,9 @@ def log_evidence(
     if reported and grouped.lists_serving_only:
         progress.log("No map of being reported: the log lists only the serving cell.")
         reported = False
+    if selection and grouped.lists_serving_only:
+        progress.log("No correction for selection: the log lists only the serving cell.")
+        selection = False
     estimate = None
     if joint:
         of_run = [name for name in wanted if name in large]
@@ -261,10 +288,10 @@ def log_evidence(
                 listener.prepared(min(next(taken) / steps, 1.0))
 
         estimate = estimate_jointly(bins, of_run, check=check)
-    evidence = LogEvidence(bins, estimate, reported)
+    evidence = LogEvidence(bins, estimate, reported, selection)
     if estimate is not None:
         progress.log(evidence.describe())
-    return evidence if joint or reported else None
+    return evidence if joint or reported or selection else None
 
 
 def with_reported(

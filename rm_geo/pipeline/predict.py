@@ -250,6 +250,7 @@ def predict(
                 listener,
                 joint=chosen.method.joint and chosen.method.assimilate,
                 reported=chosen.output.reported,
+                selection=chosen.method.selection_correction,
                 listener=cell_listener,
             ),
             CellListener() if cell_listener is None else cell_listener,

@@ -8,7 +8,7 @@ from scipy.stats import truncnorm
 
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.local_kriging import LocalKriging
-from rm_geo.geostat.selection import ReportModel, strongest_others
+from rm_geo.geostat.selection import ReportModel, strongest_others, unreported_levels
 from rm_geo.raster.log_bins import LogBins
 
 _COVARIANCE = NestedExponentialCovariance((30.0, 35.0), (60.0, 400.0), 4.0)
@@ -122,3 +122,36 @@ class TestReportModel:
         count = np.isfinite(level).astype(np.int32)
         bins = LogBins(np.zeros((3, 2)), level, count, np.ones(3, np.int32), ("a", "b"))
         assert np.array_equal(strongest_others(bins, "a"), [-90.0, np.nan, -95.0], equal_nan=True)
+
+
+class TestUnreportedLevels:
+    """Corrected estimates at the bins of a log where a cell was not reported."""
+
+    @staticmethod
+    def _bins(reported: np.ndarray, level: np.ndarray, place: np.ndarray) -> LogBins:
+        values = np.where(reported, level, np.nan)[:, None].astype(np.float32)
+        count = reported[:, None].astype(np.int32)
+        return LogBins(place, values, count, np.ones(len(place), np.int32), ("a",))
+
+    def test_estimates_that_are_given_are_corrected_and_the_others_made(self) -> None:
+        place, level = _drive(0)
+        reported = level > np.quantile(level, 0.3)
+        bins = self._bins(reported, level, place)
+        none = np.full(len(place), np.nan)
+        alone = unreported_levels(bins, "a", none, none)
+        given = none.copy()
+        given[np.flatnonzero(~reported)[:5]] = -60.0
+        mixed = unreported_levels(bins, "a", given, np.full(len(place), 5.0))
+        other = np.isfinite(alone.level_dbm) & np.isnan(given)
+        assert alone.slope > 0.0
+        assert np.array_equal(mixed.level_dbm[other], alone.level_dbm[other])
+        assert (mixed.level_dbm[np.isfinite(given)] < -60.0).all()
+        assert np.isnan(alone.level_dbm[reported]).all()
+
+    def test_a_cell_of_few_readings_has_none(self) -> None:
+        place, level = _drive(1)
+        bins = self._bins(np.arange(len(place)) < 20, level, place)
+        none = np.full(len(place), np.nan)
+        found = unreported_levels(bins, "a", none, none)
+        assert found.slope == 0.0
+        assert np.isnan(found.level_dbm).all()

@@ -7,7 +7,7 @@ import pytest
 from pyproj import CRS
 
 from rm_geo._util.own_folder import OwnFolder
-from rm_geo.errors import CancelledError
+from rm_geo.errors import CancelledError, UsageError
 from rm_geo.io.cog import read_raster
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
@@ -205,3 +205,62 @@ def test_rows_of_probabilities_equal_those_of_the_whole_map():
         return np.concatenate([band.reported_probability for band in found])
 
     np.testing.assert_allclose(whole(7), whole(1000), atol=1e-5)
+
+
+class TestSelectionCorrection:
+    """Weak readings of a cell are not in the log: where it is missing, it was weak."""
+
+    @staticmethod
+    def weak():
+        """A log in which the first of three cells is not reported below -91 dBm."""
+        rng = np.random.default_rng(0)
+        x = np.arange(300.0)
+        shadow = 8 * np.sin(x / 31) + 4 * np.sin(x / 12 + 1)
+        truth = -90 - 3 * np.arange(3)[:, None] + shadow + rng.normal(0, 2, (3, x.size))
+        reported = np.ones(truth.shape, dtype=bool)
+        reported[0] = truth[0] > -91.0
+        cell, place = np.nonzero(reported)
+        drive = Measurements(
+            500_000 + 4.0 * x[place],
+            np.full(place.size, 5_000_000.0),
+            truth[cell, place].astype(np.float32),
+            np.array([f"c{number}" for number in cell]),
+            CRS.from_epsg(32633),
+        )
+        return drive, 500_000 + 4.0 * x[~reported[0]], truth[0, ~reported[0]]
+
+    @pytest.mark.parametrize("joint", [True, False])
+    def test_the_map_is_lowered_where_the_cell_was_not_reported(self, joint):
+        drive, x, truth = self.weak()
+        options = OPTIONS.replace(joint=joint, cells=("c0",))
+        bias_db, slope = [], []
+        for selection in (False, True):
+            maps = predict(drive, options=options.replace(selection_correction=selection))
+            at = map_of(maps, "c0").sample(x, np.full(x.size, 5_000_000.0))
+            bias_db.append(float(np.nanmean(at - truth)))
+            slope.append(map_of(maps, "c0").tags.get("selection_slope_per_db"))
+        assert 0.0 < bias_db[1] < bias_db[0] - 0.1
+        assert slope[0] is None
+        assert float(slope[1]) > 0.0
+
+    def test_it_changes_nothing_where_the_cell_was_reported_everywhere(self, mapped):
+        drive, _ = log()
+        options = OPTIONS.replace(selection_correction=True, cells=("c2",))
+        lowered = map_of(predict(drive, options=options), "c2")
+        plain = open_radio_map(mapped[0] / "c2_rsrp.tif").load().rsrp_dbm
+        np.testing.assert_array_equal(lowered.rsrp_dbm, plain)
+
+    def test_it_is_left_out_with_a_note_where_only_the_serving_cell_is_listed(self):
+        drive, _ = log()
+        time = np.arange(len(drive)).astype("datetime64[s]").astype("datetime64[ms]")
+        serving = replace(drive, x=drive.x + 0.001 * np.arange(len(drive)), time=time)
+        progress = Lines()
+        evidence = log_evidence(
+            plan_run(serving, OPTIONS), progress, joint=False, reported=False, selection=True
+        )
+        assert evidence is None
+        assert any("selection" in line and "serving cell" in line for line in progress.lines)
+
+    def test_it_needs_the_correction_to_the_measurements(self):
+        with pytest.raises(UsageError, match="selection_correction"):
+            OPTIONS.replace(selection_correction=True, assimilate=False)
