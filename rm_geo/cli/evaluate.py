@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rm_geo.cli.options import console_options, device_option, model_option, setting_of
-from rm_geo.cli.words import key_pairs, optional_names, split_names, split_shares
+from rm_geo.cli.options import (
+    Number,
+    console_options,
+    device_option,
+    model_option,
+    setting_of,
+)
+from rm_geo.cli.words import (
+    key_pairs,
+    optional_names,
+    split_counts,
+    split_names,
+    split_shares,
+)
 
 if TYPE_CHECKING:
     from rm_geo._util.console import Console
@@ -344,6 +356,109 @@ def simulated(
             progress=console,
         )
         _write(out, "simulated", rows, console)
+
+
+@evaluate.command()
+@_dataset_argument
+@_out_option
+@model_option
+@click.option(
+    "--single-cell",
+    metavar="NAME|FILE",
+    help="Model of radiocycle whose building maps of single cells are averaged for comparison; "
+    "the default one by default.",
+)
+@click.option(
+    "--cells",
+    default="1,8,16",
+    show_default=True,
+    metavar="NUMBERS",
+    help="Numbers of cells, with commas.",
+)
+@click.option(
+    "--samplings",
+    default="route:0.01,route:0.04",
+    show_default=True,
+    help="Sampling schemes, with commas.",
+)
+@click.option(
+    "--noise-db",
+    type=Number(0),
+    default=0.0,
+    show_default=True,
+    metavar="DB",
+    help="Standard deviation of the levels.",
+)
+@click.option(
+    "--site-error-m",
+    type=Number(0),
+    default=0.0,
+    show_default=True,
+    metavar="METRES",
+    help="Standard deviation of each coordinate of a site.",
+)
+@click.option(
+    "--strongest",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Strongest cells that each pixel reports; 0 for all.",
+)
+@_maps_option
+@device_option
+@_seed_option
+@console_options
+def buildings(
+    dataset: Path,
+    out: Path,
+    model: str | None,
+    single_cell: str | None,
+    cells: str,
+    samplings: str,
+    noise_db: float,
+    site_error_m: float,
+    strongest: int,
+    maps: str | None,
+    device: str,
+    seed: int,
+    console: Console,
+) -> None:
+    """Evaluate building maps from many cells on DATASET; write buildings.csv and buildings.md.
+
+    All cells of a map are measured in the same pixels. Lines: the network for many cells, the
+    mean of the building maps of single cells, and every unmeasured pixel as a building.
+    """
+    from rm_geo._util.atomic import output_folder
+    from rm_geo.datasets.map_numbers import parse_maps
+    from rm_geo.datasets.simulated import SimulatedSet
+    from rm_geo.estimators.ray_buildings import RayBuildingMapper
+    from rm_geo.estimators.registry import get_method
+    from rm_geo.evaluation.area_buildings import (
+        AreaMethod,
+        DriveErrors,
+        MeanOfCells,
+        evaluate_area_buildings,
+    )
+    from rm_geo.evaluation.cases import Sampling
+
+    given = {} if single_cell is None else {"model": single_cell}
+    methods: dict[str, AreaMethod] = {
+        "lines of all cells": RayBuildingMapper(model, device).probability,
+        "mean of single cells": MeanOfCells(get_method("radiocycle", device=device, **given)),
+    }
+    with output_folder(out):
+        rows = evaluate_area_buildings(
+            SimulatedSet.open(dataset),
+            methods,
+            samplings=[Sampling.parse(text) for text in samplings.split(",")],
+            cells=split_counts(cells, "--cells"),
+            maps=None if maps is None else parse_maps(maps),
+            errors=DriveErrors(noise_db, site_error_m, strongest),
+            seed=seed,
+            progress=console,
+        )
+        _write(out, "buildings", rows, console)
 
 
 def _write(out: Path, name: str, rows: Sequence[object], console: Console) -> None:

@@ -86,3 +86,36 @@ def split_shares(text: str, option: str) -> list[float]:
             f"{text!r} is not a list of fractions such as 0.05,0.2.", param_hint=option
         ) from error
     return shares
+
+
+def split_counts(text: str, option: str) -> list[int]:
+    """Split whole numbers at commas.
+
+    Parameters
+    ----------
+    text : str
+        Numbers with commas between them.
+    option : str
+        Their option, for messages.
+
+    Returns
+    -------
+    list of int
+        At least one number, each once.
+
+    Raises
+    ------
+    click.BadParameter
+        If one is not a whole number above 0, or there is none.
+
+    Examples
+    --------
+    >>> split_counts("1,8,8", "--cells")
+    [1, 8]
+    """
+    pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if not pieces or not all(piece.isdecimal() and int(piece) > 0 for piece in pieces):
+        raise click.BadParameter(
+            f"{text!r} is not a list of whole numbers such as 1,8.", param_hint=option
+        )
+    return list(dict.fromkeys(int(piece) for piece in pieces))

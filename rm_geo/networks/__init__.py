@@ -16,6 +16,7 @@ from rm_geo.errors import ModelError
 from rm_geo.networks.mars import MARS
 from rm_geo.networks.radio_unet import InterpolationNet
 from rm_geo.networks.radiocycle import DriveTestRadioCycle, RadioCycle
+from rm_geo.networks.ray_buildings import RayBuildings
 from rm_geo.networks.srresnet import SRResNet
 from rm_geo.networks.supreme import Supreme
 
@@ -24,6 +25,7 @@ __all__ = [
     "DriveTestRadioCycle",
     "InterpolationNet",
     "RadioCycle",
+    "RayBuildings",
     "SRResNet",
     "SuperResolutionNet",
     "Supreme",
@@ -43,6 +45,7 @@ def _kinds() -> dict[str, Callable[..., nn.Module]]:
         "radiocycle": RadioCycle,
         "radiocycle-drive": DriveTestRadioCycle,
         "interpolation-net": InterpolationNet,
+        "ray-buildings": RayBuildings,
         "mars": MARS,
         "srresnet": SRResNet,
         "supreme": Supreme,

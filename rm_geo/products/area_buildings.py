@@ -150,13 +150,33 @@ def _bands(
             if low >= high:
                 continue
             value = raster.read(slice(low - top, high - top), slice(0, own_cols))
-            known = np.isfinite(value)
-            cut = np.clip(np.where(known, value, 0.5), _LEAST, 1.0 - _LEAST)
             inside = slice(low - start, high - start), slice(left, left + own_cols)
-            total[inside] += np.log(cut / (1.0 - cut))  # 0 where not known
-            count[inside] += known
+            total[inside] += clipped_log_odds(value)
+            count[inside] += np.isfinite(value)
         fused = 1.0 / (1.0 + np.exp(-total / np.maximum(count, 1)))
         yield np.where(count > 0, fused, np.nan).astype(np.float32)
+
+
+def clipped_log_odds(probability: FloatArray) -> FloatArray:
+    """Convert the opinion of one cell to log-odds, of at most 0.99.
+
+    Parameters
+    ----------
+    probability : ndarray of float
+        0..1, NaN where it is not known.
+
+    Returns
+    -------
+    ndarray of float
+        0 where it is not known.
+
+    Examples
+    --------
+    >>> clipped_log_odds(np.array([0.5, 1.0, np.nan])).round(1).tolist()
+    [0.0, 4.6, 0.0]
+    """
+    cut = np.clip(np.nan_to_num(probability, nan=0.5), _LEAST, 1.0 - _LEAST)
+    return np.asarray(np.log(cut / (1.0 - cut)))
 
 
 def building_files(results: Iterable[CellResult], folder: Path) -> list[Path]:

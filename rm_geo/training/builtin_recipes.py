@@ -46,6 +46,24 @@ _RECIPES: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "sl": _with(_RADIOCYCLE, task={"mode": "single"}),
     },
     "interpolation-net": {"paper": _RADIOCYCLE},
+    "ray-buildings": {
+        # Drives mostly; sites as site tables and estimates from levels have them.
+        "drives": {
+            "loop": {"max_minutes": 90.0, "learning_rate": 1e-3},
+            "task": {"batch": 16, "crop": 128, "final_crop": 256},
+            "mixture": {
+                "uniform": 0.15,
+                "grid": 0.05,
+                "routes": 0.8,
+                "uniform_fraction": [0.004, 0.1],
+                "route_fraction": [0.004, 0.06],
+                "noisy_probability": 0.5,
+                "unknown_transmitter": 0.1,
+                "unknown_intercept": 0.4,
+                "position_error_m": 4.0,
+            },
+        },
+    },
     "mars": {
         "paper": _SUPER_RESOLUTION,
         # All training maps, a mask of buildings, correction of the bilinear enlargement. The
@@ -99,6 +117,7 @@ _SIZES: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "g_depths": [2, 2, 3, 3],
         },
     },
+    "ray-buildings": {"s": {}, "full": {"widths": [96, 192, 256, 384], "depths": [2, 2, 3, 3]}},
     "mars": {"s": {"width": 16, "blocks": 2, "repeats": 3, "heads": 4}, "full": {}},
     "srresnet": {"s": {"width": 32, "blocks": 8}, "full": {}},
     "supreme": {"s": {"width": 32, "blocks": 8}, "full": {}},

@@ -14,6 +14,7 @@ from rm_geo.zoo.kinds import SUPERRES_KINDS
 _PAIRS: Final = ("radiocycle", "radiocycle-drive")
 
 _PLAIN: Final = {
+    "ray-buildings": ("ray-buildings",),
     "interpolation-net": ("interpolation-net",),
     **dict.fromkeys(("radiocycle", "radiocycle-sl", "radiocycle-ml", "radiocycle-ml-dwa"), _PAIRS),
 }

@@ -9,7 +9,7 @@ without a transfer from the device. Their random streams differ.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -185,8 +185,39 @@ def sample_measurements(
         Measurements. Levels are path gains in dB: a transmit power would have no effect, since
         features are relative to the mean level of the tile.
     """
+    return _measured(crops, _sampled(crops, mixture, random), mixture, random)
+
+
+def sample_cells(
+    crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator
+) -> SparseTiles:
+    """Draw measurements of several cells in the same pixels, as one drive hears them.
+
+    Parameters
+    ----------
+    crops : SceneCrops
+        One crop as heard from several antennas, see
+        :meth:`~rm_geo.training.scenes.ScenePool.draw_cells`.
+    mixture : MeasurementMixture
+        Distribution of the measurements.
+    random : torch.Generator
+        Random generator on the device of the crops.
+
+    Returns
+    -------
+    SparseTiles
+        Measurements of each cell.
+    """
+    one = replace(crops, free=crops.free.amax(0, keepdim=True), order=crops.order[:1])
+    observed = _sampled(one, mixture, random) * crops.free
+    return _measured(crops, observed, mixture, random)
+
+
+def _measured(
+    crops: SceneCrops, observed: Tensor, mixture: MeasurementMixture, random: torch.Generator
+) -> SparseTiles:
+    """Draw levels, positions and intercepts with their errors."""
     batch = int(crops.free.shape[0])
-    observed = _sampled(crops, mixture, random)
     each = (batch, 1, 1, 1)
     low, high = mixture.noise_db
     noise_db = (low + (high - low) * _rand(each, random)) * (

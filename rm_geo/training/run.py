@@ -18,6 +18,7 @@ from rm_geo.errors import ConfigError
 from rm_geo.networks import SuperResolutionNet, build, channels_last, kinds
 from rm_geo.networks.radio_unet import InterpolationNet
 from rm_geo.networks.radiocycle import DriveTestRadioCycle, RadioCycle
+from rm_geo.networks.ray_buildings import RayBuildings
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.training.config import TrainingConfig
 from rm_geo.training.device_pool import DevicePool, fits_device
@@ -34,6 +35,7 @@ from rm_geo.training.measurements import MeasurementMixture
 from rm_geo.training.options import make_options
 from rm_geo.training.paper_task import InterpolationTask, PaperOptions, RadioCycleTask
 from rm_geo.training.process_group import ProcessGroup
+from rm_geo.training.ray_task import RayOptions, RayTask
 from rm_geo.training.scenes import ScenePool
 from rm_geo.training.task import TrainingTask
 
@@ -274,6 +276,8 @@ def make_task(
     network = channels_last(network.to(device))
     if isinstance(network, DriveTestRadioCycle):
         return DriveTestTask(network, pool, held, options, mixture)
+    if isinstance(network, RayBuildings):
+        return RayTask(network, pool, held, options, mixture)
     if isinstance(network, SuperResolutionNet):
         return MarsTask(network, pool, held, options)
     if isinstance(network, RadioCycle):
@@ -286,6 +290,8 @@ def _task_options(kind: str) -> type[Any]:
     """Return the class of the task options for a kind of network."""
     if kind == "radiocycle-drive":
         return DriveTestOptions
+    if kind == "ray-buildings":
+        return RayOptions
     if kind in {"mars", "srresnet", "supreme"}:
         return MarsOptions
     if kind in {"radiocycle", "interpolation-net"}:

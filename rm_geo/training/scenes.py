@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +36,8 @@ class SceneCrops:
         Row and column of the transmitter in pixels of the crop.
     intercept_db : Tensor, shape (B,)
         Free-space path gain at 1 m in dB, including the antenna gain.
+    height_m : Tensor, shape (B,)
+        Height of the antenna over ground in metres.
     spacing_m : float
         Side of a pixel in metres.
     """
@@ -46,6 +48,7 @@ class SceneCrops:
     order: Tensor
     transmitter_rc: Tensor
     intercept_db: Tensor
+    height_m: Tensor
     spacing_m: float = 1.0
 
 
@@ -102,6 +105,24 @@ class CropSource(Protocol):
         -------
         SceneCrops
             The crops, on the device.
+        """
+
+    def draw_cells(self, rng: np.random.Generator, cells: int, crop: int) -> SceneCrops:
+        """Draw one crop of one scene, as it is heard from several antennas.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        cells : int
+            Number of antennas, fewer if the scene has fewer.
+        crop : int
+            Side of the crop in pixels.
+
+        Returns
+        -------
+        SceneCrops
+            One item for each antenna, of equal buildings and drives, on the device.
         """
 
 
@@ -221,11 +242,49 @@ class ScenePool:
         ConfigError
             If the scenes of all sets are smaller.
         """
+        shares = self._shares_of_size(crop)
+        return self._crops([self._plan(rng, crop, shares) for _ in range(batch)], crop)
+
+    def draw_cells(self, rng: np.random.Generator, cells: int, crop: int) -> SceneCrops:
+        """Draw one crop of one scene, as it is heard from several antennas.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random generator.
+        cells : int
+            Number of antennas, fewer if the scene has fewer in the split.
+        crop : int
+            Side of the crop in pixels. Sets with smaller scenes are not used.
+
+        Returns
+        -------
+        SceneCrops
+            One item for each antenna, of equal buildings and drives.
+
+        Raises
+        ------
+        ConfigError
+            If the scenes of all sets are smaller.
+        """
+        plan = self._plan(rng, crop, self._shares_of_size(crop))
+        allowed = self.allowed[plan.which]
+        antennas = np.arange(self.sets[plan.which].gains_db.shape[1])
+        if allowed is not None:
+            antennas = allowed[allowed[:, 0] == plan.scene, 1]
+        chosen = rng.permutation(antennas)[:cells]
+        return self._crops([replace(plan, antenna=int(index)) for index in chosen], crop)
+
+    def _shares_of_size(self, crop: int) -> NDArray[np.float64]:
+        """Return the frequency of each set whose scenes are large enough."""
         fits = np.array([min(data.shape) >= crop for data in self.sets])
         if not fits.any():
             self.require_crop(crop)
-        shares = self.shares * fits / (self.shares * fits).sum()
-        plans = [self._plan(rng, crop, shares) for _ in range(batch)]
+        shares = self.shares * fits
+        return np.asarray(shares / shares.sum(), dtype=np.float64)
+
+    def _crops(self, plans: Sequence[CropPlan], crop: int) -> SceneCrops:
+        """Cut planned crops."""
         gain, buildings, order = self._images(plans, crop)
         free = (1.0 - buildings) * (gain > _FLOOR_DB)
         table = np.array([self._transmitter(plan, crop) for plan in plans], dtype=np.float32)
@@ -237,6 +296,7 @@ class ScenePool:
             order=order[:, None],
             transmitter_rc=transmitters[:, :2].contiguous(),
             intercept_db=transmitters[:, 2].contiguous(),
+            height_m=transmitters[:, 3].contiguous(),
         )
 
     def _images(self, plans: Sequence[CropPlan], crop: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -296,15 +356,15 @@ class ScenePool:
         order = data.orders[plan.scene, plan.drive][rows, cols]
         return np.array(gain), bits[:, cols], np.array(order)
 
-    def _transmitter(self, plan: CropPlan, crop: int) -> tuple[float, float, float]:
-        """Return row and column of the transmitter in the oriented crop, and its intercept."""
+    def _transmitter(self, plan: CropPlan, crop: int) -> tuple[float, float, float, float]:
+        """Return row and column of the transmitter in the oriented crop, intercept and height."""
         antenna = self.sets[plan.which].antennas[plan.scene, plan.antenna]
         table = dict(zip(ANTENNA_COLUMNS, antenna.tolist(), strict=True))
         position = np.array([table["row"] + 0.5 - plan.top, table["col"] + 0.5 - plan.left])
         row, col = _oriented_position(position, crop, plan.turns, plan.mirror)
         boresight_db = table["max_gain_dbi"] if table["sector"] else 0.0
         free_space_db = 147.55 - 20.0 * math.log10(table["frequency_mhz"] * 1e6) + boresight_db
-        return float(row), float(col), free_space_db
+        return float(row), float(col), free_space_db, table["height_m"]
 
 
 def split_pairs(

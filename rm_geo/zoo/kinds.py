@@ -8,10 +8,13 @@ from typing import Final
 DRIVE_KIND: Final = "radiocycle-drive"
 """RadioCycle for drive tests."""
 
+RAY_KIND: Final = "ray-buildings"
+"""Buildings from the lines between the sites and the measurements of many cells."""
+
 SUPERRES_KINDS: Final = ("mars", "srresnet", "supreme")
 """Super-resolution networks."""
 
-GRAPH_KINDS: Final = (DRIVE_KIND, *SUPERRES_KINDS)
+GRAPH_KINDS: Final = (DRIVE_KIND, RAY_KIND, *SUPERRES_KINDS)
 """Kinds that can have graphs for ONNX Runtime beside their weights."""
 
 FORMER_KINDS: Final[Mapping[str, str]] = {"radiocycle-field": DRIVE_KIND}

@@ -21,6 +21,7 @@ from rm_geo._util.atomic import replacing, require_file_target
 from rm_geo.errors import DependencyError, ModelError, OutputError
 from rm_geo.networks.features import SparseTiles
 from rm_geo.networks.radiocycle import DriveTestMaps, DriveTestRadioCycle
+from rm_geo.networks.ray_buildings import RayBuildings
 from rm_geo.zoo.catalog import ModelRecord, describe_network
 from rm_geo.zoo.kinds import DRIVE_KIND, SUPERRES_KINDS
 from rm_geo.zoo.weights import load_network
@@ -228,11 +229,7 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: b
             hint=f"Export it without --buildings, or choose a {DRIVE_KIND} model.",
         )
     if isinstance(network, DriveTestRadioCycle):
-        if size % network.multiple:
-            raise ModelError(
-                f"{record.name!r} takes no tiles of {size} pixels.",
-                hint=f"Choose a multiple of {network.multiple}.",
-            )
+        _require_multiple(record, size, network.multiple)
 
         def field_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
             observed = (torch.rand(count, 1, size, size, generator=generator) < 0.02).float()
@@ -250,6 +247,16 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: b
         outputs = ("rsrp_dbm_map", "building_logits", "log_std")
         inputs = KNOWN_BUILDINGS_INPUTS if known_buildings else INPUTS
         return _Plan(_FieldForward(network), inputs, outputs, field_sample)
+    if isinstance(network, RayBuildings):
+        _require_multiple(record, size, network.multiple)
+
+        def raster_sample(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+            points = torch.rand(count, network.point_channels, size, size, generator=generator)
+            half = size // 2
+            rays = torch.rand(count, network.ray_channels, half, half, generator=generator)
+            return points, rays
+
+        return _Plan(network, ("points", "rays"), ("building_logits",), raster_sample)
     if record.kind in SUPERRES_KINDS:
         fine = size * (record.scale or 4)
         walled = reads_buildings(record)
@@ -273,6 +280,15 @@ def _plan(network: nn.Module, record: ModelRecord, size: int, known_buildings: b
 
     images = ("building_logits", "gain") if record.kind == "radiocycle" else ("gain",)
     return _Plan(network, ("rsrp", "transmitter"), images, image_sample)
+
+
+def _require_multiple(record: ModelRecord, size: int, multiple: int) -> None:
+    """Refuse tiles of a size that a network does not take."""
+    if size % multiple:
+        raise ModelError(
+            f"{record.name!r} takes no tiles of {size} pixels.",
+            hint=f"Choose a multiple of {multiple}.",
+        )
 
 
 def _difference(plan: _Plan, session: Any, sample: tuple[Tensor, ...]) -> float:  # noqa: ANN401

@@ -11,9 +11,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from rm_geo.buildings.rays import CellSamples, ray_rasters
 from rm_geo.errors import ModelError, OutputError
 from rm_geo.estimators.base import TileBatch
 from rm_geo.estimators.radiocycle import RadioCycleEstimator
+from rm_geo.estimators.ray_buildings import RayBuildingMapper
 from rm_geo.inference.methods import open_method
 from rm_geo.networks import build
 from rm_geo.zoo.catalog import default_model, find_model, verified
@@ -21,6 +23,7 @@ from rm_geo.zoo.onnx_export import export_onnx
 from rm_geo.zoo.onnx_files import onnx_files
 from rm_geo.zoo.onnx_graph import detached, write_graph
 from rm_geo.zoo.onnx_session import OnnxNetwork
+from rm_geo.zoo.torch_network import TorchNetwork
 from rm_geo.zoo.weights import load_network, save_model, write_index
 
 onnx = pytest.importorskip("onnx")
@@ -257,7 +260,7 @@ def test_kinds_without_graphs_are_refused(tmp_path, monkeypatch):
     result = CliRunner().invoke(rm_geo, ["export", str(record.path), "--beside"])
     assert result.exit_code == 1, result.output
     assert "'model' is a 'radiocycle' network" in result.output
-    assert "made of radiocycle-drive, mars" in result.output
+    assert "made of radiocycle-drive, ray-buildings, mars" in result.output
 
 
 def test_a_graph_has_neither_weights_nor_paths_in_it(shipped):
@@ -365,3 +368,23 @@ def test_a_model_is_not_replaced_by_its_export(shipped, tmp_path):
     with pytest.raises(OutputError, match="it is a folder"):
         export_onnx(record, tmp_path, SIZE)
     assert record.path.read_bytes() == before
+
+
+def test_a_network_for_many_cells_is_exported_and_used_beside_its_weights(tmp_path):
+    tiny = {"widths": [8, 8], "depths": [1, 1]}
+    record = saved(tmp_path / "rays", "ray-buildings", tiny)
+    graph = write_graph(record)
+    assert graph.name == "tiles-256.onnx"
+    rng = np.random.default_rng(0)
+    rows, cols = rng.integers(0, 200, (2, 80))
+    level = rng.normal(-90, 10, 80).astype(np.float32)
+    cells = [CellSamples(rows, cols, level, (10.0, 400.0)), CellSamples(rows, cols, level, (5, 9))]
+    by_graph = RayBuildingMapper(tmp_path / "rays").probability(cells, (200, 220))
+    graph.unlink()
+    record = find_model(tmp_path / "rays")
+    by_torch = TorchNetwork(record, "cpu", "float32")
+    rasters = ray_rasters(cells, (256, 256))
+    (logits,) = by_torch(rasters.points[None], rasters.rays[None])
+    expected = 1.0 / (1.0 + np.exp(-logits[0, 0, :200, :220]))
+    np.testing.assert_allclose(by_graph, expected, atol=1e-4)
+    assert by_graph.shape == (200, 220)
