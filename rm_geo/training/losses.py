@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_LEAST_LOSS: Final = 1e-6
 
 
 def dice_bce(logits: Tensor, target: Tensor) -> Tensor:
@@ -228,3 +231,57 @@ class DynamicWeightAverage:
         rates = [new / old if old > 0.0 else 1.0 for new, old in zip(last, before, strict=True)]
         powers = [math.exp(min(rate, 20.0) / self.temperature) for rate in rates]
         return [self.tasks * power / sum(powers) for power in powers]
+
+
+@dataclass
+class RunningMeans:
+    """Running means of losses, to bring losses of different units to one scale.
+
+    Parameters
+    ----------
+    decay : float
+        Weight of the earlier values, 0..1. The first values are averaged equally.
+
+    Examples
+    --------
+    >>> means = RunningMeans()
+    >>> means.update([0.002, 0.8]), means.update([0.004, 0.4])
+    ([0.002, 0.8], [0.003, 0.6000000000000001])
+    """
+
+    decay: float = 0.99
+    values: list[float] = field(default_factory=list)
+    count: int = 0
+
+    def update(self, losses: Sequence[float]) -> list[float]:
+        """Add the losses of a step.
+
+        Parameters
+        ----------
+        losses : sequence of float
+            Losses of the step; those that are not finite are left out.
+
+        Returns
+        -------
+        list of float
+            The means, above 0.
+        """
+        if not self.values:
+            self.values = [max(loss, _LEAST_LOSS) for loss in losses]
+        kept = min(self.decay, self.count / (self.count + 1.0))
+        self.values = [
+            max(kept * mean + (1.0 - kept) * loss, _LEAST_LOSS) if math.isfinite(loss) else mean
+            for mean, loss in zip(self.values, losses, strict=True)
+        ]
+        self.count += 1
+        return self.values
+
+    def state(self) -> dict[str, object]:
+        """Return the means as JSON values."""
+        return {"values": self.values, "count": self.count}
+
+    def restore(self, state: object) -> None:
+        """Restore a result of :meth:`state`; other values are ignored."""
+        if isinstance(state, dict):
+            self.values = [float(value) for value in state["values"]]
+            self.count = int(state["count"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,11 +16,14 @@ from rm_geo.errors import ConfigError
 from rm_geo.networks.radio_unet import InterpolationNet
 from rm_geo.networks.radiocycle import RadioCycle
 from rm_geo.training.drive_task import MODES
-from rm_geo.training.losses import DynamicWeightAverage, dice_bce
+from rm_geo.training.losses import DynamicWeightAverage, RunningMeans, dice_bce
 from rm_geo.training.mars_task import unit_map
 from rm_geo.training.options import require_share
 from rm_geo.training.scenes import CropSource, SceneCrops
 from rm_geo.training.task import StepContext, batch_and_crop
+
+LOOP_INPUTS: Final = ("dense", "sampled")
+LOOP_GRADIENTS: Final = ("both", "outer", "inner")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,19 @@ class PaperOptions:
         With mode ``single``, train only F or only G. The other one keeps its initial weights.
     turned : bool
         Whether crops are rotated and mirrored, see :class:`~rm_geo.training.scenes.ScenePool`.
+    loop_input : {"dense", "sampled"}
+        Whether F sees G(z) in all pixels, as in the paper, or in the sampled pixels of x, as in
+        an application.
+    loop_gradient : {"both", "outer", "inner"}
+        Networks that G(F(x)) and F(G(z)) train: both, as in the paper, only the one that is
+        applied last, or only the one that is applied first.
+    loop_statistics : bool
+        Whether the batch normalisation of F collects its running statistics from G(z) too.
+    balanced : bool
+        Whether each of the two losses is divided by its running mean. The squared error of a map
+        is a hundred times smaller than the loss of its buildings.
+    warm_up : float
+        Fraction of the budget at the start with single losses, 0..1.
 
     Raises
     ------
@@ -59,6 +78,11 @@ class PaperOptions:
     temperature: float = 2.0
     only: str | None = None
     turned: bool = True
+    loop_input: str = "dense"
+    loop_gradient: str = "both"
+    loop_statistics: bool = True
+    balanced: bool = False
+    warm_up: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -74,6 +98,16 @@ class PaperOptions:
         require_share("final_share", self.final_share)
         if len(self.fraction) != 2 or not 0.0 < self.fraction[0] <= self.fraction[1] <= 1.0:
             raise ConfigError("fraction must be two shares with 0 < low <= high <= 1.")
+        if self.loop_input not in LOOP_INPUTS:
+            raise ConfigError(
+                f"loop_input must be {' or '.join(LOOP_INPUTS)}, not {self.loop_input!r}."
+            )
+        if self.loop_gradient not in LOOP_GRADIENTS:
+            raise ConfigError(
+                f"loop_gradient must be one of {', '.join(LOOP_GRADIENTS)}, "
+                f"not {self.loop_gradient!r}."
+            )
+        require_share("warm_up", self.warm_up)
         if not self.temperature > 0.0:
             raise ConfigError(f"temperature must be positive, not {self.temperature}.")
 
@@ -90,12 +124,15 @@ class PaperBatch:
         Buildings, 0 or 1.
     t : Tensor
         Transmitter, 1 in its pixel.
+    sampled : Tensor
+        1 in the sampled pixels of ``x``, else 0.
     """
 
     x: Tensor
     y: Tensor
     z: Tensor
     t: Tensor
+    sampled: Tensor
 
 
 def paper_batch(
@@ -125,14 +162,15 @@ def paper_batch(
     for image, (row, col) in zip(t, crops.transmitter_rc.floor().int().tolist(), strict=True):
         if 0 <= row < rows and 0 <= col < cols:
             image[0, row, col] = 1.0
-    return PaperBatch(x=y * chosen * crops.free, y=y, z=crops.buildings, t=t)
+    sampled = chosen * crops.free
+    return PaperBatch(x=y * sampled, y=y, z=crops.buildings, t=t, sampled=sampled)
 
 
 class RadioCycleTask:
     """``l_G = MSE(G(z), y) + MSE(G(F(x)), y)``, ``l_F = DiceBCE(F(x), z) + DiceBCE(F(G(z)), z)``.
 
     Source: RadioCycle, dual losses with dynamic weight averaging. In mode ``single`` the losses
-    are MSE(G(z), y) and DiceBCE(F(x), z).
+    are MSE(G(z), y) and DiceBCE(F(x), z). The options describe variants of the dual losses.
 
     Parameters
     ----------
@@ -150,6 +188,7 @@ class RadioCycleTask:
         self._network, self.options = network, options
         self.pool, self.validation = pool, validation
         self.dwa = DynamicWeightAverage(tasks=2, temperature=options.temperature)
+        self.means = RunningMeans()
         if options.only is not None:
             resting = network.G if options.only == "buildings" else network.F
             resting.requires_grad_(False)
@@ -172,15 +211,33 @@ class RadioCycleTask:
             return {"total": loss_g, "map": loss_g}
         logits = self.network.buildings(b.x, b.t)
         loss_f = dice_bce(logits, b.z)
-        if self.options.mode == "single":
-            return {"total": loss_g + loss_f, "map": loss_g, "buildings": loss_f}
-        chained = self.network.radio_map(torch.sigmoid(logits), b.t)
-        loss_g = loss_g + functional.mse_loss(chained, b.y)
-        loss_f = loss_f + dice_bce(self.network.buildings(from_truth, b.t), b.z)
-        dynamic = self.options.mode == "dual-dwa"
-        weight_g, weight_f = self.dwa.weights if dynamic else (1.0, 1.0)
-        total = weight_g * loss_g + weight_f * loss_f
+        if self.options.mode != "single" and context.progress >= self.options.warm_up:
+            loop_g, loop_f = self._loops(b, from_truth, logits)
+            loss_g, loss_f = loss_g + loop_g, loss_f + loop_f
+        weight_g, weight_f = self.dwa.weights if self.options.mode == "dual-dwa" else (1.0, 1.0)
+        scale_g, scale_f = (1.0, 1.0)
+        if self.options.balanced:
+            scale_g, scale_f = self.means.update([float(loss_g.detach()), float(loss_f.detach())])
+        total = weight_g / scale_g * loss_g + weight_f / scale_f * loss_f
         return {"total": total, "map": loss_g, "buildings": loss_f}
+
+    def _loops(self, b: PaperBatch, from_truth: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute MSE(G(F(x)), y) and DiceBCE(F(G(z)), z)."""
+        options, network = self.options, self.network
+        buildings, level = torch.sigmoid(logits), from_truth
+        if options.loop_gradient == "outer":
+            buildings, level = buildings.detach(), level.detach()
+        if options.loop_input == "sampled":
+            level = level * b.sampled
+        only_inner = options.loop_gradient == "inner"
+        with _without_gradients(network.G, active=only_inner):
+            loop_g = functional.mse_loss(network.radio_map(buildings, b.t), b.y)
+        with (
+            _without_gradients(network.F, active=only_inner),
+            _fixed_statistics(network.F, active=not options.loop_statistics),
+        ):
+            loop_f = dice_bce(network.buildings(level, b.t), b.z)
+        return loop_g, loop_f
 
     def end_epoch(self, means: dict[str, float]) -> None:
         """Update the loss weights."""
@@ -201,12 +258,42 @@ class RadioCycleTask:
         return {"f1": 2.0 * hits / max(sums, 1.0), "rmse": squares**0.5}
 
     def state(self) -> dict[str, object]:
-        """Return the history of the loss weights."""
-        return {"dwa": self.dwa.history}
+        """Return the history of the loss weights and the running means."""
+        return {"dwa": self.dwa.history, "means": self.means.state()}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Restore the history of the loss weights."""
+        """Restore the history of the loss weights and the running means."""
         self.dwa.restore(state.get("dwa"))
+        self.means.restore(state.get("means"))
+
+
+@contextmanager
+def _without_gradients(network: nn.Module, *, active: bool) -> Iterator[None]:
+    """Compute with the parameters of a network as constants; its inputs keep their gradients."""
+    trained = [
+        parameter for parameter in network.parameters() if active and parameter.requires_grad
+    ]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _fixed_statistics(network: nn.Module, *, active: bool) -> Iterator[None]:
+    """Normalise by the statistics of the batch without adding them to the running statistics."""
+    layers = [m for m in network.modules() if active and isinstance(m, nn.BatchNorm2d)]
+    momentum = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, before in zip(layers, momentum, strict=True):
+            layer.momentum = before
 
 
 class InterpolationTask:

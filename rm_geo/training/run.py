@@ -302,7 +302,16 @@ def _task_options(kind: str) -> type[Any]:
 def _task_values(config: TrainingConfig) -> Mapping[str, Any]:
     """Return the task section; the baselines of MARS have only the squared error as loss."""
     if config.kind == "interpolation-net":
-        for key in ("mode", "only", "temperature"):
+        for key in (
+            "mode",
+            "only",
+            "temperature",
+            "loop_input",
+            "loop_gradient",
+            "loop_statistics",
+            "balanced",
+            "warm_up",
+        ):
             if key in config.task:
                 raise ConfigError(f"task.{key} is valid only for radiocycle, not {config.kind}.")
     if config.kind in {"srresnet", "supreme"}:

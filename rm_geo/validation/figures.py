@@ -25,6 +25,7 @@ def draw_curves(
     title: str,
     ylabel: str,
     published: Mapping[str, tuple[float, float]] | None = None,
+    spread: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Plot scores against the sampling rate, and published scores as hollow markers.
 
@@ -38,6 +39,8 @@ def draw_curves(
         Title of the figure, and label of the score axis.
     published : mapping of str to (float, float), optional
         Published sampling rate (0..1) and score, by method.
+    spread : mapping of str to sequence of float, optional
+        Half length of the error bar of each point, by method.
 
     Raises
     ------
@@ -49,6 +52,15 @@ def draw_curves(
     for name, points in curves.items():
         rates, scores = zip(*points, strict=True)
         (line,) = axes.plot(100.0 * np.asarray(rates), scores, marker="o", ms=3, label=name)
+        if spread and name in spread:
+            axes.errorbar(
+                100.0 * np.asarray(rates),
+                scores,
+                yerr=spread[name],
+                fmt="none",
+                capsize=3,
+                color=line.get_color(),
+            )
         if published and name in published:
             rate, score = published[name]
             axes.plot(
