@@ -84,9 +84,10 @@ if TYPE_CHECKING:
 @click.option(
     "--threshold",
     "thresholds",
+    multiple=True,
     metavar="DBM",
     help="Levels at which a place is covered, with commas: also tell how many of the held-out "
-    "places are, by their probability of coverage.",
+    "places are, by their probability of coverage. Can be repeated.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
 @click.option(
@@ -108,7 +109,7 @@ def validate(
     cells: str | None,
     top: int,
     folds: int,
-    thresholds: str | None,
+    thresholds: tuple[str, ...],
     seed: int,
     with_report: bool,
     console: Console,
@@ -129,7 +130,7 @@ def validate(
     from rm_geo.validation.log_report import table_text, write_validation
 
     sizes = _numbers(block_m, "--block")
-    levels = [] if thresholds is None else _numbers(thresholds, "--threshold")
+    levels = _numbers(",".join(thresholds), "--threshold") if thresholds else []
     options = PredictOptions(**given_options(chosen))
     with output_folder(out):
         result = judge(

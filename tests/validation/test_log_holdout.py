@@ -361,7 +361,7 @@ def write_csv(path, drive):
 def test_the_command_writes_json_and_csv(tmp_path):
     write_csv(tmp_path / "log.csv", log())
     chosen = ["--methods", "knn,joint", "--block", "50,100", "--top", "2"]
-    chosen += ["--threshold", "-100,-95"]
+    chosen += ["--threshold", "-100", "--threshold", "-95"]
     source, out = str(tmp_path / "log.csv"), str(tmp_path / "out")
     run = CliRunner().invoke(cli, ["validate", source, "-o", out, *chosen])
     assert run.exit_code == 0, run.output
