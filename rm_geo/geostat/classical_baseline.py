@@ -9,6 +9,7 @@ residuals at the measured pixels are kriged back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -153,6 +154,7 @@ def fit_classical_baseline(
     sparse: SparseRaster,
     parameters: RegressionKrigingOptions,
     facts: SiteInfo,
+    check: Callable[[], None] = lambda: None,
 ) -> ClassicalBaseline:
     """Interpolate the measurements of a cell.
 
@@ -164,6 +166,8 @@ def fit_classical_baseline(
         Noise of the measurements, and limits of their residuals.
     facts : SiteInfo
         Position and height of the transmitter.
+    check : callable
+        Called again and again; may raise to stop the work.
 
     Returns
     -------
@@ -175,9 +179,15 @@ def fit_classical_baseline(
         If the disk for temporary files is full.
     """
     street = StreetMap.fit(sparse, facts, BLOCK_PX)
-    smooth = street or SmoothMap.fit(sparse, DistanceTrend.fit(sparse, facts))
+    smooth: StreetMap | SmoothMap
+    if street is None:
+        smooth = SmoothMap.fit(sparse, DistanceTrend.fit(sparse, facts))
+    else:
+        check()
+        smooth = street.computed_near(sparse, check)
 
     def residuals_db(band: RowBand) -> FloatArray:
+        check()
         observed = band.to_dense(np.ones(len(band), dtype=np.bool_), False)
         return band.value - band.from_dense(smooth.on_rows(band.rows, observed))
 

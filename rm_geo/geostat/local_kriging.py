@@ -30,10 +30,6 @@ _CHUNK: Final = 64
 _THREADED: Final = 8 * _CHUNK
 """Fewer positions are not worth threads."""
 
-_MOST_TABULATED: Final = 2048
-"""Covariances of all pairs of so many values take 32 MB. Where an average pair occurs more than
-once in the systems, to look it up is cheaper than to compute it."""
-
 _RIDGE: Final = 1e-9
 """Added to the diagonal relative to the sill: equal positions without noise stay solvable."""
 
@@ -124,21 +120,18 @@ class LocalKriging:
         KrigedValues
         """
         kriged = KrigedValues(np.empty(len(target)), np.empty(len(target)))
-        number, used = self.value.size, min(self.neighbors, self.value.size)
-        if number <= _MOST_TABULATED and len(target) * used**2 > 2 * number**2:
-            _ = self._table  # looked up from here on
 
-        def solve(chunk: slice) -> None:
+        def solve(chunk: IndexArray) -> None:
             kriged.mean[chunk], kriged.variance[chunk] = self._solve(target[chunk])
 
         with single_threaded_algebra():
             if len(target) < _THREADED:
-                for chunk in _chunks(len(target)):
+                for chunk in _chunks(target):
                     solve(chunk)
             else:
                 _ = self.tree  # built once, before the threads ask for it
                 with ThreadPoolExecutor(available_threads()) as pool:
-                    for _ in pool.map(solve, _chunks(len(target))):
+                    for _ in pool.map(solve, _chunks(target)):
                         pass
         return kriged
 
@@ -146,12 +139,6 @@ class LocalKriging:
     def tree(self) -> KDTree:
         """Search tree of the positions."""
         return KDTree(self.position)
-
-    @cached_property
-    def _table(self) -> Float64Array:
-        """Covariances of all pairs of values, shape (N, N)."""
-        du, dw = (np.subtract.outer(axis, axis) for axis in self.position.T)
-        return np.asarray(self.covariance.at_lags(du, dw), dtype=np.float64)
 
     @cached_property
     def _noise(self) -> Float64Array:
@@ -162,9 +149,7 @@ class LocalKriging:
     def _solve(self, target: Float64Array) -> KrigedValues:
         """Solve the systems of one chunk."""
         index, towards = self._neighbors_of(target)
-        matrix = self._between(index)
-        own = range(index.shape[1])
-        matrix[:, own, own] = self.covariance.sill + self._noise[index]
+        matrix = self._systems(index)
         right = np.stack([towards, np.ones_like(towards)], axis=-1)
         solved = np.linalg.solve(matrix, right)
         weight, ones = solved[..., 0], solved[..., 1]
@@ -180,11 +165,22 @@ class LocalKriging:
             variance += missing**2 / precision
         return KrigedValues(mean, np.maximum(variance, 0.0))
 
+    def _systems(self, index: IndexArray) -> Float64Array:
+        """Covariances between the values of each system with their noise, (m, n) to (m, n, n)."""
+        used, place = np.unique(index, return_inverse=True)
+        if used.size**2 > index.size * index.shape[1] // 2:  # the systems have little in common
+            matrix = self._between(index)
+            own = np.arange(index.shape[1])
+            matrix[:, own, own] = self.covariance.sill + self._noise[index]
+            return matrix
+        du, dw = (np.subtract.outer(axis, axis) for axis in self.position[used].T)
+        pairs = self.covariance.at_lags(du, dw)
+        np.fill_diagonal(pairs, self.covariance.sill + self._noise[used])
+        place = place.reshape(index.shape)
+        return np.take(pairs, place[:, :, None] * used.size + place[:, None, :])
+
     def _between(self, index: IndexArray) -> Float64Array:
         """Covariances between the values of each system, (m, n) to (m, n, n)."""
-        if "_table" in self.__dict__:
-            flat = index[:, :, None] * self.value.size + index[:, None, :]
-            return np.asarray(self._table.ravel()[flat])
         first, second = np.tril_indices(index.shape[1], -1)  # each pair once
         near = self.position[index]
         apart = near[:, first] - near[:, second]
@@ -213,6 +209,8 @@ class LocalKriging:
         return index, towards
 
 
-def _chunks(number: int) -> Iterator[slice]:
-    """Cut positions into chunks."""
-    return (slice(start, start + _CHUNK) for start in range(0, number, _CHUNK))
+def _chunks(target: Float64Array) -> Iterator[IndexArray]:
+    """Cut positions into chunks of neighbours; gives the indices of each chunk."""
+    number = len(target)
+    near = KDTree(target, leafsize=_CHUNK).indices if number > _CHUNK else np.arange(number)
+    return (near[start : start + _CHUNK] for start in range(0, number, _CHUNK))

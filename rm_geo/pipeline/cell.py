@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from rm_geo._util.memory import trim_malloc
-from rm_geo.errors import InputError
+from rm_geo.errors import CancelledError, InputError
 from rm_geo.estimators.base import PointEstimator
-from rm_geo.geostat.classical_baseline import baseline_name
+from rm_geo.geostat.classical_baseline import (
+    ClassicalBaseline,
+    baseline_name,
+    fit_classical_baseline,
+)
 from rm_geo.geostat.intervals import spread_db
 from rm_geo.geostat.map_deviation import MapDeviation
 from rm_geo.geostat.noise import measurement_noise_db
@@ -24,7 +31,7 @@ from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.provenance import InputFile
-from rm_geo.options import PredictOptions
+from rm_geo.options import MethodOptions, PredictOptions
 from rm_geo.pipeline.cell_progress import CellListener, CellProgress
 from rm_geo.pipeline.fingerprint import run_key
 from rm_geo.pipeline.joint import CellEvidence, LogEvidence
@@ -170,32 +177,36 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
         tiles=len(plan.tiles),
         folds=MethodWeightOptions().folds if _is_weighed(run) else 0,
     )
-    method_weight = _method_weight(run, sparse, plan, site, journal, progress)
-    progress.check()
-    progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
-    blended = blend_cell(
-        sparse, plan, site.facts, run.method, journal, progress, run.clock, run.executor
-    )
-    progress.finish()
-    trim_malloc()
-    if blended is None or not np.isfinite(blended.at_measured_dbm).any():
-        raise InputError(
-            "The method gives no estimate for this cell.",
-            hint="Choose another `method`, or add the inputs that it needs ('rm-geo info').",
+    kriging = _kriging_options(options.method, sparse)
+    with _baseline_meanwhile(run, sparse, site, kriging) as baseline:
+        method_weight = _method_weight(run, sparse, plan, site, journal, progress)
+        progress.check()
+        progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
+        blended = blend_cell(
+            sparse, plan, site.facts, run.method, journal, progress, run.clock, run.executor
         )
-    result = _write_results(
-        run,
-        cell,
-        cell.grid,
-        sparse,
-        blended,
-        method_weight,
-        site,
-        len(plan.tiles),
-        journal,
-        evidence,
-        progress,
-    )
+        progress.finish()
+        trim_malloc()
+        if blended is None or not np.isfinite(blended.at_measured_dbm).any():
+            raise InputError(
+                "The method gives no estimate for this cell.",
+                hint="Choose another `method`, or add the inputs that it needs ('rm-geo info').",
+            )
+        result = _write_results(
+            run,
+            cell,
+            cell.grid,
+            sparse,
+            blended,
+            method_weight,
+            kriging,
+            baseline,
+            site,
+            len(plan.tiles),
+            journal,
+            evidence,
+            progress,
+        )
     journal.finish(asdict(result))
     return result
 
@@ -227,6 +238,44 @@ def _is_weighed(run: CellRun) -> bool:
     """Return whether the weight of the method is estimated: that of a network."""
     options = run.options.method
     return options.method_weight is None and options.assimilate and run.method.is_network
+
+
+def _kriging_options(
+    method: MethodOptions, sparse: SparseRaster
+) -> RegressionKrigingOptions | None:
+    """Noise of the measurements, given or estimated; None where residuals are not kriged."""
+    if not method.assimilate:
+        return None
+    noise_db = measurement_noise_db(sparse) if method.noise_db is None else method.noise_db
+    return RegressionKrigingOptions(noise_db=noise_db)
+
+
+@contextmanager
+def _baseline_meanwhile(
+    run: CellRun,
+    sparse: SparseRaster,
+    site: SiteChoice,
+    kriging: RegressionKrigingOptions | None,
+) -> Iterator[Future[ClassicalBaseline] | None]:
+    """Fit the classical baseline in a thread, if the map may need it; None if not.
+
+    It does not depend on the network's estimates, which release the interpreter.
+    """
+    given = run.options.method.method_weight
+    if kriging is None or not (_is_weighed(run) if given is None else given < 1.0):
+        yield None
+        return
+    left = Event()
+
+    def check() -> None:
+        if left.is_set():
+            raise CancelledError("The baseline of this cell is not needed.")
+
+    with ThreadPoolExecutor(1, thread_name_prefix="rm_geo-baseline") as pool:
+        try:
+            yield pool.submit(fit_classical_baseline, sparse, kriging, site.facts, check)
+        finally:
+            left.set()
 
 
 def _method_weight(
@@ -288,6 +337,8 @@ def _write_results(
     sparse: SparseRaster,
     blended: BlendedCell,
     method_weight: MethodWeight,
+    kriging: RegressionKrigingOptions | None,
+    baseline: Future[ClassicalBaseline] | None,
     site: SiteChoice,
     tiles: int,
     journal: Journal,
@@ -298,13 +349,10 @@ def _write_results(
     options = run.options
     identity = cell.measurements.identity_of(cell.label)
     deviation = _deviation(run, sparse, site, method_weight)
-    noise_db = options.method.noise_db
-    if noise_db is None:
-        noise_db = measurement_noise_db(sparse)
     trend = DistanceTrend.fit(sparse, site.facts)
     map_options = MapOptions(
         options.grid.reach_m,
-        RegressionKrigingOptions(noise_db=noise_db) if options.method.assimilate else None,
+        kriging,
         method_weight,
         options.output.uncertainty,
         site.facts,
@@ -334,7 +382,7 @@ def _write_results(
         **({} if deviation is None else deviation.tags),
         **evidence.tags,
         **({} if trend is None else {"slope_db_per_decade": f"{trend.slope_db:.1f}"}),
-        **({"noise_db": f"{noise_db:.2f}"} if options.method.assimilate else {}),
+        **({} if kriging is None else {"noise_db": f"{kriging.noise_db:.2f}"}),
         "cell": cell.cell,
         "cell_name": cell.label,
         **identity.tags,
@@ -345,7 +393,7 @@ def _write_results(
     levels, rows = evidence.levels, grid.shape[0]
     # Corrected rows are computed first, and then read again.
     half = 0.0 if levels is None else 0.5
-    bands = map_rows(sparse, blended, map_options, progress.check)
+    bands = map_rows(sparse, blended, map_options, progress.check, baseline)
     if levels is not None:
         bands = progress.watch(bands, rows, 0.0, half)
     bands = evidence.applied(bands, grid, journal.own, progress.check)

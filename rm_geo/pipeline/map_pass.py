@@ -119,6 +119,7 @@ def map_rows(
     blended: BlendedCell,
     options: MapOptions,
     check: Callable[[], None] = lambda: None,
+    baseline: Future[ClassicalBaseline] | None = None,
 ) -> Iterator[CellRows]:
     """Turn the blended rows of a cell into the map, band by band from north to south.
 
@@ -132,6 +133,8 @@ def map_rows(
         Correction, baseline and reach.
     check : callable
         Called between bands; may raise to cancel the pass.
+    baseline : Future of ClassicalBaseline, optional
+        The classical baseline, where it is being fitted already.
 
     Yields
     ------
@@ -149,7 +152,11 @@ def map_rows(
         residuals = _fit_residuals(sparse, blended, options.kriging, options.reach_m)
         check()
         if not options.method_weight.alone:
-            classical_baseline = fit_classical_baseline(sparse, options.kriging, options.facts)
+            classical_baseline = (
+                fit_classical_baseline(sparse, options.kriging, options.facts)
+                if baseline is None
+                else baseline.result()
+            )
             if options.method_weight.limit_px is not None:
                 distance = MeasuredDistance.fit(sparse)
     trim_malloc()

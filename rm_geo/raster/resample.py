@@ -208,15 +208,48 @@ def block_fields_rows(
     """
     width = wanted.shape[1]
     blocks = coarse_rows(rows, block_px, -(-height // block_px))
-    row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
-    centres = np.column_stack([row + blocks.start, col]).astype(np.float64) * block_px
+    row, col = blocks_of(wanted, rows, height, block_px)
+    centres = np.column_stack([row, col]).astype(np.float64) * block_px
 
     def interpolated(values: Float64Array | FloatArray) -> FloatArray:
         field = np.zeros((blocks.stop - blocks.start, -(-width // block_px)), dtype=np.float32)
-        field[row, col] = values
+        field[row - blocks.start, col] = values
         return resample_rows(field, block_px, rows, width, blocks.start, -(-height // block_px))
 
     return tuple(interpolated(values) for values in at_pixels(centres + 0.5 * block_px))
+
+
+def blocks_of(
+    wanted: BoolArray, rows: slice, height: int, block_px: int
+) -> tuple[IntArray, IntArray]:
+    """Find the blocks that :func:`block_field_rows` evaluates for some pixels.
+
+    Parameters
+    ----------
+    wanted : ndarray of bool, shape (rows, W)
+        Pixels that are needed.
+    rows : slice
+        Their rows.
+    height : int
+        Total number of rows of the raster.
+    block_px : int
+        Side of a block in pixels.
+
+    Returns
+    -------
+    row, col : ndarray of int, shape (N,)
+        Rows and columns of the blocks, counted in blocks, row by row.
+
+    Examples
+    --------
+    >>> wanted = np.zeros((4, 9), dtype=bool)
+    >>> wanted[1, 8] = True
+    >>> np.column_stack(blocks_of(wanted, slice(0, 4), 4, 3)).tolist()
+    [[0, 1], [0, 2], [1, 1], [1, 2]]
+    """
+    blocks = coarse_rows(rows, block_px, -(-height // block_px))
+    row, col = np.nonzero(coarse_blocks_of(wanted, rows, block_px, blocks))
+    return row + blocks.start, col
 
 
 def resample_at(field: FloatArray, points: Points, block_px: int) -> FloatArray:

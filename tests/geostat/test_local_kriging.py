@@ -82,6 +82,19 @@ def test_estimates_do_not_depend_on_what_else_is_asked_for_or_on_threads(monkeyp
     np.testing.assert_allclose(backwards.variance[::-1], together.variance, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("covariance", [ISOTROPIC, STREETS])
+def test_estimates_near_each_other_are_those_of_each_alone(covariance) -> None:
+    """Their systems share values, whose covariances are looked up."""
+    position = scattered(0, 200)
+    field = LocalKriging(position, position[:, 0], covariance, 0.1 + position[:, 1], neighbors=10)
+    target = scattered(1, 300) / 10.0
+    together = field.at(target)
+    for number in range(0, len(target), 50):
+        alone = field.at(target[number : number + 1])
+        assert together.mean[number] == pytest.approx(alone.mean[0], abs=1e-9)
+        assert together.variance[number] == pytest.approx(alone.variance[0], abs=1e-9)
+
+
 def test_equal_covariances_fall_alike_under_other_roundings() -> None:
     """On a lattice many candidates tie for the last neighbours."""
     position = np.argwhere(np.ones((21, 21))) * 5.0

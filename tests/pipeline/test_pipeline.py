@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -295,6 +296,30 @@ def test_a_cancelled_run_leaves_what_was_there(tmp_path):
     with pytest.raises(CancelledError):
         predict(drive(), tmp_path, FAST, Impatient())
     assert [path.name for path in tmp_path.iterdir()] == ["7_rsrp.tif"]
+
+
+def test_a_cancelled_run_stops_the_fit_of_the_baseline(tmp_path, monkeypatch):
+    """It runs in a thread while tiles are estimated."""
+    stopped = []
+
+    def fit(sparse, parameters, facts, check):
+        try:
+            for _ in range(2000):
+                check()
+                time.sleep(0.01)
+        except CancelledError as error:
+            stopped.append(error)
+            raise
+
+    class Impatient(SilentProgress):
+        def advance(self, amount=1):
+            raise CancelledError("Stopped.")
+
+    monkeypatch.setattr("rm_geo.pipeline.cell.fit_classical_baseline", fit)
+    options = FAST.replace(assimilate=True, method_weight=0.5)
+    with pytest.raises(CancelledError, match="Stopped"):
+        predict(drive(), tmp_path, options, Impatient())
+    assert stopped
 
 
 def test_a_target_that_is_a_folder_is_found_before_any_file_moves(tmp_path, flat_method):
