@@ -10,7 +10,7 @@ import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo.buildings.rays import CellSamples, RayRasters, ray_rasters
-from rm_geo.devices import choose_device
+from rm_geo.devices import choose_device, require_torch
 from rm_geo.estimators.network import model_record, require_kind
 from rm_geo.zoo.kinds import RAY_KIND
 from rm_geo.zoo.onnx_files import onnx_files
@@ -38,6 +38,8 @@ class RayBuildingMapper:
     ------
     ModelError
         If there is no such model, or it is damaged or of another kind.
+    DependencyError
+        If PyTorch is needed and not installed.
     """
 
     def __init__(self, model: str | Path | None = None, device: str = "auto") -> None:
@@ -48,9 +50,15 @@ class RayBuildingMapper:
         if graph is not None:
             self._network = OnnxNetwork(graph, self._record.sha256 or "")
         else:
+            require_torch(f"The model {self._record.name!r}, which has no graph for ONNX Runtime,")
             from rm_geo.zoo.torch_network import TorchNetwork
 
             self._network = TorchNetwork(self._record, device)
+
+    @property
+    def tile_px(self) -> int:
+        """Return the side of a tile in pixels."""
+        return TILE_PX
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -49,6 +49,7 @@ from rm_geo.io.provenance import (
 )
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.area_buildings import map_area_buildings
 from rm_geo.pipeline.cell import CellRun, map_cell
 from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.joint import log_evidence
@@ -56,11 +57,6 @@ from rm_geo.pipeline.journal import Journal, journal_folder
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
-from rm_geo.products.area_buildings import (
-    EXPECTED_QUALITY,
-    building_files,
-    write_area_buildings,
-)
 from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.stac import require_pystac
@@ -318,7 +314,7 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
         if not any(result.is_mapped for result in results):
             raise [*errors, *too_small][0]
         if summary:
-            _write_area_buildings(run, results)
+            _write_area_buildings(run, run_plan, results)
             write_summary(results, run.folder)
     except BaseException as error:
         _keep_or_discard_journals(run, journals, lost=isinstance(error, ClusterLostError))
@@ -330,13 +326,23 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
     return results
 
 
-def _write_area_buildings(run: CellRun, results: Sequence[CellResult]) -> None:
-    """Fuse the building maps of all cells, and say what can be expected of them."""
+def _write_area_buildings(run: CellRun, run_plan: RunPlan, results: Sequence[CellResult]) -> None:
+    """Map the buildings of the area, and say what can be expected of them."""
     target = run.folder / AREA_BUILDINGS
     if run.buildings is not None and run.buildings.path.resolve() == target.resolve():
         return  # an input stays as it is
-    if write_area_buildings(building_files(results, run.folder), target, run.progress.check):
-        run.progress.log(f"Buildings of the area: {target.name}; {EXPECTED_QUALITY}.")
+    quality = map_area_buildings(
+        run.folder,
+        results,
+        run_plan.cells,
+        run.sites,
+        run.options,
+        target,
+        device=run.method.device,
+        check=run.progress.check,
+    )
+    if quality is not None:
+        run.progress.log(f"Buildings of the area: {target.name}; {quality}.")
 
 
 def _keep_or_discard_journals(

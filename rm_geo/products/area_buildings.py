@@ -11,7 +11,8 @@ same streets share what they know.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,9 @@ EXPECTED_QUALITY: Final = (
 )
 """Measured with all cells of a drive test; 0.5 would be chance."""
 
-_QUALITY_TAG: Final = "expected_quality"
+BAND_NAME: Final = "building probability"
+
+QUALITY_TAG: Final = "expected_quality"
 _LEAST: Final = 0.01
 """Probabilities are cut to this and its complement, so that one cell cannot decide alone."""
 
@@ -82,31 +85,76 @@ def write_area_buildings(
     ...     read_raster(Path(folder, "buildings.tif")).values.round(2).tolist()
     [[0.20000000298023224, 0.5, 0.800000011920929]]
     """
-    rasters = [open_raster(file) for file in files]
-    if len(rasters) < 2:
+    area = BuildingArea.of(files)
+    if area is None:
         _remove_earlier(target)
         return False
-    grid, offsets = _covering([raster.grid for raster in rasters])
-    if math.prod(grid.shape) > sum(math.prod(raster.grid.shape) for raster in rasters):
-        _remove_earlier(target)
-        return False
-    common = set.intersection(*(set(raster.tags.items()) for raster in rasters))
-    tags = {name: value for name, value in rasters[0].tags.items() if (name, value) in common}
     write_raster(
         target,
-        _bands(rasters, offsets, grid.shape, check),
-        grid,
-        tags={**tags, "cells": str(len(files)), _QUALITY_TAG: EXPECTED_QUALITY},
-        band_descriptions=["building probability"],
+        _bands(area.rasters, area.offsets, area.grid.shape, check),
+        area.grid,
+        tags={**area.tags, QUALITY_TAG: EXPECTED_QUALITY},
+        band_descriptions=[BAND_NAME],
         unit="1",
     )
     return True
 
 
+@dataclass(frozen=True)
+class BuildingArea:
+    """Area that the building maps of the cells of a run cover together.
+
+    Attributes
+    ----------
+    rasters : sequence of RasterFile
+        The maps.
+    grid : Grid
+        Smallest grid that covers all of them.
+    offsets : sequence of (int, int)
+        Row and column of the corner of each map in that grid.
+    tags : mapping of str to str
+        Tags that all maps share, and the number of cells.
+    """
+
+    rasters: Sequence[RasterFile]
+    grid: Grid
+    offsets: Sequence[tuple[int, int]]
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, files: Sequence[Path]) -> BuildingArea | None:
+        """Open the building maps of a run.
+
+        Parameters
+        ----------
+        files : sequence of Path
+            GeoTIFFs of building probability, of one CRS and pixel lattice.
+
+        Returns
+        -------
+        BuildingArea or None
+            None for fewer than two maps, or maps that lie far apart.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read.
+        """
+        rasters = [open_raster(file) for file in files]
+        if len(rasters) < 2:
+            return None
+        grid, offsets = _covering([raster.grid for raster in rasters])
+        if math.prod(grid.shape) > sum(math.prod(raster.grid.shape) for raster in rasters):
+            return None
+        common = set.intersection(*(set(raster.tags.items()) for raster in rasters))
+        tags = {name: value for name, value in rasters[0].tags.items() if (name, value) in common}
+        return cls(rasters, grid, offsets, {**tags, "cells": str(len(files))})
+
+
 def _remove_earlier(target: Path) -> None:
     """Remove a raster of an earlier run, not one of footprints that a user put there."""
     try:
-        is_own = target.exists() and _QUALITY_TAG in open_raster(target).tags
+        is_own = target.exists() and QUALITY_TAG in open_raster(target).tags
     except RmGeoError:
         return
     if is_own:

@@ -1,0 +1,279 @@
+"""Building map of an area: from the lines of all cells, or fused from the maps of single cells.
+
+The lines between the sites and the measurements of several cells say more of the buildings than
+any cell alone (:mod:`rm_geo.buildings.rays`). They need sites that are known to some metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from rm_geo._types import FloatArray
+from rm_geo.buildings.rays import CellSamples
+from rm_geo.errors import DependencyError, ModelError
+from rm_geo.grid import Grid, Tile
+from rm_geo.io.cog import write_raster
+from rm_geo.options import PredictOptions
+from rm_geo.pipeline.plan import CellPlan
+from rm_geo.products.area_buildings import (
+    BAND_NAME,
+    EXPECTED_QUALITY,
+    QUALITY_TAG,
+    BuildingArea,
+    building_files,
+    write_area_buildings,
+)
+from rm_geo.products.summary import CellResult
+from rm_geo.raster.binning import bin_measurements
+from rm_geo.raster.mosaic import Band, Mosaic
+from rm_geo.raster.reach import reach_rows
+from rm_geo.raster.sparse import SparseRaster
+from rm_geo.sites.selection import choose_site
+from rm_geo.sites.site import Site
+
+if TYPE_CHECKING:
+    from rm_geo.estimators.ray_buildings import RayBuildingMapper
+
+LEAST_CELLS: Final = 2
+"""Cells with known sites from which their lines are used."""
+
+LARGEST_PIXEL_M: Final = 1.5
+"""The network was trained on pixels of 1 m."""
+
+RAY_QUALITY: Final = (
+    "from the lines of cells with known sites, F1 0.5 with eight street-level cells in simulated "
+    "cities"
+)
+"""Measured on maps that the network has not seen, along 4 % of the pixels."""
+
+_OVERLAP_PX: Final = 64
+_MOST_LINES: Final = 30_000
+"""Lines of a tile; of more measurements every second, third, ... is taken."""
+
+
+@dataclass(frozen=True)
+class AreaCell:
+    """Measured pixels of one cell on the grid of an area.
+
+    Attributes
+    ----------
+    sparse : SparseRaster
+        Measured pixels on the grid of the cell.
+    offset : (int, int)
+        Row and column of that grid's corner in the grid of the area.
+    site_rc : (float, float)
+        Row and column of the site in the grid of the area; NaN if it is not known to some metres.
+    intercept_dbm, height_m : float
+        Free-space level at 1 m, and height of the antenna.
+    """
+
+    sparse: SparseRaster
+    offset: tuple[int, int]
+    site_rc: tuple[float, float]
+    intercept_dbm: float
+    height_m: float
+
+    def on_tile(self, tile: Tile) -> CellSamples:
+        """Cut the measurements of a tile of the area.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile of the area.
+
+        Returns
+        -------
+        CellSamples
+        """
+        top, left = tile.row - self.offset[0], tile.col - self.offset[1]
+        index = self.sparse.in_window(slice(top, top + tile.size), slice(left, left + tile.size))
+        return CellSamples(
+            self.sparse.row[index] - top,
+            self.sparse.col[index] - left,
+            self.sparse.level_dbm[index],
+            (self.site_rc[0] - tile.row, self.site_rc[1] - tile.col),
+            self.intercept_dbm,
+            self.height_m,
+        )
+
+
+def map_area_buildings(
+    folder: Path,
+    results: Sequence[CellResult],
+    cells: Sequence[CellPlan],
+    sites: Sequence[Site] | None,
+    options: PredictOptions,
+    target: Path,
+    *,
+    device: str = "cpu",
+    check: Callable[[], None] = lambda: None,
+) -> str | None:
+    """Write the building map of the area of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the run, with the building maps of its cells.
+    results : sequence of CellResult
+        Results of the cells.
+    cells : sequence of CellPlan
+        Plans of the cells, with their measurements.
+    sites : sequence of Site or None
+        Site table of the run.
+    options : PredictOptions
+        Options of the run.
+    target : Path
+        Raster to write.
+    device : str
+        Device of the network.
+    check : callable
+        Called between tiles; raises to stop the work.
+
+    Returns
+    -------
+    str or None
+        What can be expected of the map; None if it was not written, since there are no building
+        maps of two cells, or they lie far apart.
+
+    Raises
+    ------
+    InputError
+        If a building map of a cell cannot be read.
+    OutputError
+        If the raster cannot be written.
+    """
+    files = building_files(results, folder)
+    located = [] if options.site.buildings is not None else _located(results, cells)
+    if len(located) >= LEAST_CELLS and options.grid.resolution_m <= LARGEST_PIXEL_M:
+        area, mapper = BuildingArea.of(files), _open_mapper(device)
+        if area is not None and mapper is not None:
+            mapped = [plan for plan in cells if plan.cell in _mapped(results)]
+            placed = [_placed(plan, area.grid, sites, options) for plan in mapped]
+            known = [cell for cell in placed if np.isfinite(cell.site_rc).all()]
+            if len(known) >= LEAST_CELLS:
+                write_raster(
+                    target,
+                    _bands(placed, area.grid, mapper, options.grid.reach_m, check),
+                    area.grid,
+                    tags={
+                        **area.tags,
+                        QUALITY_TAG: RAY_QUALITY,
+                        **{f"area_{key}": value for key, value in mapper.provenance.items()},
+                        "area_sites": str(len(known)),
+                    },
+                    band_descriptions=[BAND_NAME],
+                    unit="1",
+                )
+                return RAY_QUALITY
+    return EXPECTED_QUALITY if write_area_buildings(files, target, check) else None
+
+
+def _mapped(results: Sequence[CellResult]) -> set[str]:
+    """Return the names of the mapped cells."""
+    return {result.cell for result in results if result.is_mapped}
+
+
+def _located(results: Sequence[CellResult], cells: Sequence[CellPlan]) -> list[CellPlan]:
+    """Select the mapped cells whose sites have a position."""
+    placed = {r.cell for r in results if r.is_mapped and r.transmitter != "unknown"}
+    return [plan for plan in cells if plan.cell in placed]
+
+
+def _open_mapper(device: str) -> RayBuildingMapper | None:
+    """Open the network; None if no model is installed, or what computes it."""
+    from rm_geo.estimators.ray_buildings import RayBuildingMapper
+
+    try:
+        return RayBuildingMapper(device=device)
+    except (ModelError, DependencyError):
+        return None
+
+
+def _placed(
+    plan: CellPlan, grid: Grid, sites: Sequence[Site] | None, options: PredictOptions
+) -> AreaCell:
+    """Bin the measurements of a cell and place them on the grid of the area."""
+    assert plan.grid is not None
+    site = choose_site(
+        plan.measurements,
+        sites,
+        eirp_dbm=options.site.eirp_dbm,
+        frequency_mhz=options.site.frequency_mhz,
+        max_uncertainty_m=options.site.max_site_uncertainty_m,
+    ).facts
+    place = (np.nan, np.nan) if site.located_xy is None else grid.to_pixel(*site.located_xy)
+    west, _, _, north = plan.grid.bounds
+    row, col = (round(float(value)) for value in grid.to_pixel(west, north))
+    return AreaCell(
+        bin_measurements(plan.measurements, plan.grid),
+        (row, col),
+        (float(place[0]), float(place[1])),
+        site.intercept_dbm,
+        site.transmitter_height_m,
+    )
+
+
+def _bands(
+    cells: Sequence[AreaCell],
+    grid: Grid,
+    mapper: RayBuildingMapper,
+    reach_m: float,
+    check: Callable[[], None],
+) -> Iterator[FloatArray]:
+    """Map the area tile by tile; pixels out of reach of all measurements are NaN."""
+    visited = _visited(cells, grid)
+    tiles, all_tiles = visited.measured_tiles(mapper.tile_px, _OVERLAP_PX)
+    mosaic = Mosaic(grid, all_tiles)
+
+    def final(band: Band) -> FloatArray:
+        rows = slice(band.row, band.row + band.rows)
+        if band.values is None:
+            return np.full((band.rows, grid.shape[1]), np.nan, dtype=np.float32)
+        in_reach = reach_rows(visited, rows, reach_m)
+        return np.asarray(np.where(in_reach, band.values[0], np.float32(np.nan)))
+
+    for tile in tiles:
+        check()
+        samples = _thinned([cell.on_tile(tile) for cell in cells])
+        shape = (tile.size, tile.size)
+        probability = mapper.probability(samples, shape, grid.spacing_m)
+        yield from map(final, mosaic.push(tile, probability[None]))
+    yield from map(final, mosaic.finish())
+
+
+def _visited(cells: Sequence[AreaCell], grid: Grid) -> SparseRaster:
+    """Mark the pixels where any cell was measured."""
+    width = grid.shape[1]
+    numbers = [
+        (cell.sparse.row.astype(np.int64) + cell.offset[0]) * width
+        + cell.sparse.col
+        + cell.offset[1]
+        for cell in cells
+    ]
+    pixel = np.unique(np.concatenate(numbers))
+    ones = np.ones(len(pixel), dtype=np.int32)
+    nothing = np.full(len(pixel), np.nan, dtype=np.float32)
+    return SparseRaster(grid, pixel, np.zeros(len(pixel), np.float32), ones, nothing)
+
+
+def _thinned(samples: Sequence[CellSamples]) -> list[CellSamples]:
+    """Take every second, third, ... measurement of each cell where a tile has very many."""
+    step = -(-sum(len(cell.rows) for cell in samples) // _MOST_LINES)
+    if step <= 1:
+        return list(samples)
+    return [
+        CellSamples(
+            cell.rows[::step],
+            cell.cols[::step],
+            cell.level_dbm[::step],
+            cell.site_rc,
+            cell.intercept_dbm,
+            cell.height_m,
+        )
+        for cell in samples
+    ]
