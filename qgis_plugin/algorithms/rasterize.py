@@ -51,12 +51,12 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
         """Run the job ``rasterize``."""
         self.check_outputs(run, ("MEASURED",))
         folder = run.folder("OUTPUT")
-        measured = self.measured(run)
+        measured, statistic = self.measured(run), run.choice("STATISTIC")
         request = {
             "request": "rasterize",
             "output": folder,
             **measured,
-            "statistic": run.choice("STATISTIC"),
+            "statistic": statistic,
             "options": {**measured["options"], "reach_m": run.number("MARGIN")},
         }
         answer = self.run_worker(request, run.feedback)
@@ -65,7 +65,7 @@ class RasterizeMeasurements(MeasurementsAlgorithm):
                 f"Cell {cell['cell']}: {cell['pixels']} pixels measured of "
                 f"{cell['rows']} x {cell['cols']}"
             )
-        group = self.group_of(f"measured {run.choice('STATISTIC')}", by_cell=True)
+        group = self.group_of(f"measured {statistic}", by_cell=True)
         rasters = result_layers(answer, group)
         found = self.collect_outputs(run, rasters, {"MEASURED": "measured"})
         return {"OUTPUT": folder, "RASTERS": [raster.path for raster in rasters], **found}

@@ -126,6 +126,9 @@ class ValidateMethods(MeasurementsAlgorithm):
         self.check_outputs(run, ("POINTS",))
         target = run.file_target("OUTPUT")
         require_writable(target)
+        folder = run.folder("FOLDER") if run.is_given("FOLDER") else None
+        if folder is not None:
+            require_writable(os.path.join(folder, "validation.json"))
         measured = self.measured(run)
         request = {
             "request": "validate",
@@ -152,7 +155,6 @@ class ValidateMethods(MeasurementsAlgorithm):
         for line in answer["text"]:
             run.feedback.pushInfo(line)
         copy_file(os.path.join(request["output"], answer["table"]), target)
-        folder = run.folder("FOLDER") if run.is_given("FOLDER") else None
         if folder is not None:
             for name in (answer["table"], answer["index"]):
                 copy_file(os.path.join(request["output"], name), os.path.join(folder, name))
