@@ -26,6 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rm_geo.io.tables.arrow import CellReader
+from rm_geo.io.tables.arrow_numpy import from_numpy, to_numpy
 from rm_geo.io.tables.column_roles import quoted
 from rm_geo.io.tables.identity_columns import IDENTITY_ROLES
 
@@ -163,8 +164,8 @@ class CombinationReader:
         dense = np.zeros(rows, dtype=np.int64)
         for values in codes.values():
             width = int(values.max(initial=0)) + 1
-            encoded = pa.array(dense * width + values).dictionary_encode()
-            dense = encoded.indices.to_numpy().astype(np.int64)
+            encoded = from_numpy(dense * width + values).dictionary_encode()
+            dense = to_numpy(encoded.indices).astype(np.int64)
         _, first, inverse = np.unique(dense, return_index=True, return_inverse=True)
         names = {key: list(self._readers[key].names) for key in codes}
         numbers = np.empty(first.size, dtype=np.int32)

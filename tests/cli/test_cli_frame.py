@@ -74,11 +74,20 @@ def test_neither_the_package_nor_the_help_imports_what_is_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_predict_imports_only_what_every_run_needs():
+def test_predict_imports_only_what_every_run_needs(tmp_path):
+    table, layer = tmp_path / "drive.csv", tmp_path / "drive.geojson"
+    table.write_text("lon,lat,rsrp,pci\n13.4,52.5,-90,7\n13.4,52.5001,n/a,7\n")
+    layer.write_text(
+        '{"type": "Feature", "properties": {"rsrp": -90, "pci": 7},'
+        ' "geometry": {"type": "Point", "coordinates": [13.4, 52.5]}}'
+    )
     unneeded = {"torch", "matplotlib", "sklearn", "scipy.stats", "scipy.signal", "geopandas"}
     unneeded |= {"pandas", "dask", "xarray", "numba", "fsspec", "rich", "pystac"}
     code = (
         "import sys, rm_geo.pipeline.predict, rm_geo.io.tables.ogr\n"
+        "from rm_geo import read_measurements\n"
+        f"for path in {[str(table), str(layer)]!r}:\n"
+        "    assert len(read_measurements(path)[0]) == 1\n"
         f"unneeded = {unneeded!r}\n"
         "found = unneeded & set(sys.modules)\n"
         "import rm_geo._util.tree_regressor\n"

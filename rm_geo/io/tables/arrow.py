@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rm_geo._util.disk_columns import iter_blocks
 from rm_geo.errors import InputError
+from rm_geo.io.tables.arrow_numpy import joined, to_numpy
 from rm_geo.io.tables.cell_ids import CellColumn
 from rm_geo.io.tables.column_roles import quoted
 
@@ -23,6 +24,7 @@ NULL_WORDS: Final = ("", "-", "--", "---", "?", "n/a", "na", "#n/a", "null", "no
 MAX_TEXT_SHARE: Final = 0.05
 """Share of the values of a numeric column that may be text before the file is refused."""
 
+_NULL_WORD: Final = f"^({'|'.join(map(re.escape, NULL_WORDS))})$"
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([iI]nf(inity)?|[nN]a[nN])$"
 _UNIT: Final = r"(?i)\s*(dbm|db|mhz|deg|degrees|°|m)$"
 _LARGEST_LATITUDE: Final = 90.0
@@ -218,7 +220,7 @@ def to_degrees(
         found = numbers.is_text & np.isfinite(degrees)
         size = np.nan_to_num(degrees) + np.nan_to_num(minutes) / 60 + np.nan_to_num(seconds) / 3600
         letters = [
-            np.asarray(pc.is_in(part[key], value_set=pa.array(["S", "W"])).to_numpy())
+            to_numpy(pc.is_in(part[key], value_set=pa.array(["S", "W"])))
             for key in ("first", "last")
         ]
         values = np.where(found, np.where(letters[0] | letters[1], -size, size), numbers.values)
@@ -306,13 +308,14 @@ class CellReader:
         ndarray of int32, shape (N,)
             Code of each row's name.
         """
-        encoded = _plain(column).combine_chunks().dictionary_encode()
+        plain = _plain(column)
+        whole = plain.combine_chunks() if len(plain) else joined(plain)
+        encoded = whole.dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.unify_dictionaries().combine_chunks()
         names = [*map(cell_text, encoded.dictionary.to_pylist()), None]
         numbers = np.array([self.names.setdefault(n, len(self.names)) for n in names], np.int32)
-        places = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
-        return np.asarray(numbers[places])
+        return np.asarray(numbers[to_numpy(encoded.indices, null=len(names) - 1)])
 
 
 def to_cells(column: pa.ChunkedArray) -> CellColumn:
@@ -505,13 +508,14 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _numpy(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Convert a float64 column to a writable numpy array, with NaN for null."""
-    return np.array(column.fill_null(math.nan).to_numpy(), dtype=np.float64)
+    return np.array(to_numpy(column, null=math.nan), dtype=np.float64)
 
 
 def _null_words_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Convert the words for missing values to null."""
-    is_null_word = pc.is_in(pc.utf8_lower(column), value_set=pa.array(NULL_WORDS, column.type))
-    return pc.if_else(is_null_word, pa.scalar(None, column.type), column)
+    # A pattern, and no array of the words: pyarrow imports pandas to make one.
+    is_null_word = pc.match_substring_regex(column, _NULL_WORD, ignore_case=True)
+    return pc.if_else(is_null_word, pa.nulls(1, column.type)[0], column)
 
 
 def _text_to_numbers(column: pa.ChunkedArray) -> Numbers:
@@ -525,7 +529,7 @@ def _text_to_numbers(column: pa.ChunkedArray) -> Numbers:
     tidy = pc.replace_substring_regex(tidy, _UNIT, "")
     tidy = pc.replace_substring_regex(tidy, _DECIMAL_COMMA, r"\1.\2")
     is_number = pc.fill_null(pc.match_substring_regex(tidy, _NUMBER), False)
-    is_text = np.asarray(pc.and_(pc.invert(is_number), pc.is_valid(text)).to_numpy(), dtype=bool)
+    is_text = to_numpy(pc.and_(pc.invert(is_number), pc.is_valid(text)))
     # Arrow's parser takes neither a leading plus nor a bare leading or trailing point.
     tidy = pc.replace_substring_regex(tidy, r"^\+", "")
     numbers = pc.if_else(is_number, tidy, pa.scalar(None, tidy.type))

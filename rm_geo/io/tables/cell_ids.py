@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 from rm_geo._util.disk_columns import iter_blocks
+from rm_geo.io.tables.arrow_numpy import to_numpy
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class CellColumn:
             return cells
         encoded = pa.array(cells, type=pa.string()).dictionary_encode()
         names = (*encoded.dictionary.to_pylist(), None)
-        codes = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        codes = to_numpy(encoded.indices, null=len(names) - 1)
         return cls(codes.astype(np.int32), names)
 
     @classmethod

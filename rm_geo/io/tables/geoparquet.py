@@ -15,6 +15,7 @@ from pyproj.exceptions import CRSError
 
 from rm_geo._util.json_text import parse_json
 from rm_geo.errors import InputError
+from rm_geo.io.tables.arrow_numpy import to_numpy
 from rm_geo.io.tables.parquet_window import edge_columns, groups_inside, read_groups
 from rm_geo.io.tables.source import Bounds, Request, Source, Table
 from rm_geo.io.tables.wkb import Shapes, decode_points
@@ -143,10 +144,8 @@ def _with_geometry(
     struct = geometry.combine_chunks()
     if isinstance(struct, pa.ExtensionArray):
         struct = struct.storage
-    x, y = (
-        struct.field(axis).cast(pa.float64()).to_numpy(zero_copy_only=False) for axis in ("x", "y")
-    )
-    null = struct.is_null().to_numpy(zero_copy_only=False)
+    x, y = (to_numpy(struct.field(axis).cast(pa.float64()), null=np.nan) for axis in ("x", "y"))
+    null = to_numpy(struct.is_null())
     return Table(columns, np.where(null, np.nan, x), np.where(null, np.nan, y))
 
 

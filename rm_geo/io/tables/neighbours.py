@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rm_geo.io.tables.arrow_numpy import from_numpy, joined, to_numpy
 from rm_geo.io.tables.column_roles import normalise
 
 _NEIGHBOUR: Final = (
@@ -178,7 +179,7 @@ def explode_lists(
     exploded: dict[str, pa.ChunkedArray] = {}
     for name, column in columns.items():
         if name not in lists:
-            exploded[name] = column.take(pa.array(parent))
+            exploded[name] = column.take(from_numpy(parent))
             continue
         values = lists[name]
         starts = np.cumsum(lengths[name]) - lengths[name]
@@ -192,7 +193,7 @@ def explode_lists(
 
 def _as_lists(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pyarrow has no types
     """Convert a column to a list array."""
-    whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    whole = joined(column)
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
         trimmed = pc.utf8_trim(whole, characters=" \t[](){};|")
         return pc.split_pattern_regex(trimmed, _LIST_SEPARATOR)
@@ -201,7 +202,7 @@ def _as_lists(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pyarrow has no 
 
 def _lengths(values: Any) -> NDArray[np.int64]:  # noqa: ANN401 - pyarrow has no types
     """Lengths of the lists; 0 for null."""
-    return np.asarray(pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False))
+    return to_numpy(pc.list_value_length(values), null=0).astype(np.int64)
 
 
 def _ranks(number: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rm_geo.errors import InputError, UsageError
 from rm_geo.io.tables.arrow import to_numbers
+from rm_geo.io.tables.arrow_numpy import to_numpy
 from rm_geo.io.tables.column_roles import quoted
 
 _COMPARE: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
@@ -166,9 +167,7 @@ class RowFilter:
                 )
             if isinstance(result, pa.Scalar):
                 return np.full(rows, bool(result.as_py()))
-            return np.asarray(
-                pc.fill_null(result, False).to_numpy(zero_copy_only=False), dtype=bool
-            )
+            return to_numpy(result, null=False)
         except pa.ArrowException as error:
             raise InputError(
                 f"The row filter {self.text!r} cannot be evaluated on {source}: "

@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from rm_geo.errors import InputError
+from rm_geo.io.tables.arrow_numpy import from_numpy, to_numpy
 
 # Little-endian WKB of a point: byte order, type code, x, y (, z (, m)).
 _POINT_BYTES: Final = 21
@@ -119,7 +120,7 @@ class DecodedPoints:
         pyarrow.ChunkedArray
             Values of the points, length N.
         """
-        return column if self.rows is None else column.take(pa.array(self.rows))
+        return column if self.rows is None else column.take(from_numpy(self.rows))
 
 
 def decode_points(column: pa.ChunkedArray, source: str) -> DecodedPoints:
@@ -153,7 +154,7 @@ def decode_points(column: pa.ChunkedArray, source: str) -> DecodedPoints:
     array = _binary_array(column)
     count = len(array)
     x, y = np.full(count, np.nan), np.full(count, np.nan)
-    null = np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+    null = to_numpy(array.is_null())
     simple = _decode_simple(array, x, y)
     other = np.flatnonzero(~(simple | null))
     if other.size == 0:
@@ -213,7 +214,7 @@ def _decode_others(
     """Decode other geometries with shapely; multipoints become several rows."""
     try:
         shapes = shapely.from_wkb(
-            np.array(array.take(pa.array(other)).to_pylist(), dtype=object), on_invalid="raise"
+            np.array(array.take(from_numpy(other)).to_pylist(), dtype=object), on_invalid="raise"
         )
     except shapely.errors.ShapelyError as error:
         raise InputError(
