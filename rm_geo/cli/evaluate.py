@@ -424,10 +424,11 @@ def buildings(
     seed: int,
     console: Console,
 ) -> None:
-    """Evaluate building maps from many cells on DATASET; write buildings.csv and buildings.md.
+    """Evaluate building maps from many cells on DATASET; write buildings.csv, .md and .png.
 
     All cells of a map are measured in the same pixels. Lines: the network for many cells, the
-    mean of the building maps of single cells, and every unmeasured pixel as a building.
+    mean of the building maps of single cells, and every unmeasured pixel as a building. The picture
+    shows a typical and a bad map.
     """
     from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
@@ -438,6 +439,7 @@ def buildings(
         AreaMethod,
         DriveErrors,
         MeanOfCells,
+        draw_area_buildings,
         evaluate_area_buildings,
     )
     from rm_geo.evaluation.cases import Sampling
@@ -447,16 +449,31 @@ def buildings(
         "lines of all cells": RayBuildingMapper(model, device).probability,
         "mean of single cells": MeanOfCells(get_method("radiocycle", device=device, **given)),
     }
+    data = SimulatedSet.open(dataset)
+    schemes = [Sampling.parse(text) for text in samplings.split(",")]
+    counts = split_counts(cells, "--cells")
+    chosen = None if maps is None else parse_maps(maps)
+    errors = DriveErrors(noise_db, site_error_m, strongest)
     with output_folder(out):
         rows = evaluate_area_buildings(
-            SimulatedSet.open(dataset),
+            data,
             methods,
-            samplings=[Sampling.parse(text) for text in samplings.split(",")],
-            cells=split_counts(cells, "--cells"),
-            maps=None if maps is None else parse_maps(maps),
-            errors=DriveErrors(noise_db, site_error_m, strongest),
+            samplings=schemes,
+            cells=counts,
+            maps=chosen,
+            errors=errors,
             seed=seed,
             progress=console,
+        )
+        draw_area_buildings(
+            data,
+            methods,
+            out / "buildings.png",
+            sampling=schemes[-1],
+            cells=counts[len(counts) // 2],
+            maps=chosen,
+            errors=errors,
+            seed=seed,
         )
         _write(out, "buildings", rows, console)
 

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from rm_geo.products.area_buildings import clipped_log_odds
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.sites.site import free_space_loss_1m_db
 from rm_geo.units import GAIN_FLOOR_DB
+from rm_geo.validation.figures import draw_maps
 from rm_geo.validation.metrics import BuildingCounts
 
 CELLS: Final = (1, 8, 16)
@@ -27,6 +29,7 @@ ROUTES: Final = (Sampling("route", 0.01), Sampling("route", 0.04))
 EVERY_PIXEL: Final = "every unmeasured pixel"
 
 _MOST_GROUPS: Final = 4
+_DRAWS: Final = 2000
 
 AreaMethod: TypeAlias = Callable[[Sequence[CellSamples], tuple[int, int], float], FloatArray]
 """Building probability (H, W) from the measurements of some cells, shape and pixel size."""
@@ -73,6 +76,8 @@ class AreaBuildingsRow:
         Cells of each map, and number of maps.
     f1, jaccard, recall, precision : float
         Scores of the pixels with a probability of at least 0.5, pooled over all maps.
+    f1_low, f1_high : float
+        Interval of 90 % of F1, from a bootstrap over the scenes.
     best_f1 : float
         F1 with the best threshold for this row, which is not known in an application.
     best_threshold : float
@@ -86,6 +91,8 @@ class AreaBuildingsRow:
     cells: int
     maps: int
     f1: float
+    f1_low: float
+    f1_high: float
     jaccard: float
     recall: float
     precision: float
@@ -101,11 +108,16 @@ class _Tally:
     maps: int = 0
     seconds: float = 0.0
     counts: dict[float, BuildingCounts] = field(default_factory=dict)
+    scenes: dict[int, BuildingCounts] = field(default_factory=dict)
 
-    def add(self, probability: FloatArray, buildings: BoolArray, seconds: float) -> None:
-        """Add a map."""
+    def add(
+        self, scene: int, probability: FloatArray, buildings: BoolArray, seconds: float
+    ) -> None:
+        """Add a map of a scene."""
         self.maps += 1
         self.seconds += seconds
+        own = BuildingCounts.of(np.nan_to_num(probability), buildings)
+        self.scenes[scene] = own + self.scenes.get(scene, BuildingCounts())
         known = np.nan_to_num(probability)
         for threshold in _THRESHOLDS:
             counted = BuildingCounts.of(known, buildings, threshold=threshold)
@@ -244,7 +256,9 @@ def evaluate_area_buildings(
                         began = time.perf_counter()
                         probability = method(chosen, scene.buildings.shape, SPACING_M)
                         spent_s = time.perf_counter() - began
-                        rows[str(sampling), count, name].add(probability, scene.buildings, spent_s)
+                        rows[str(sampling), count, name].add(
+                            index, probability, scene.buildings, spent_s
+                        )
         progress.advance()
     progress.finish()
     return [_row(*key, tally) for key, tally in rows.items()]
@@ -333,12 +347,15 @@ def _row(sampling: str, cells: int, method: str, tally: _Tally) -> AreaBuildings
     scores = {threshold: counts.scores() for threshold, counts in tally.counts.items()}
     best = max(scores, key=lambda threshold: scores[threshold].f1)
     usual = scores[0.5]
+    low, high = _interval(list(tally.scenes.values()))
     return AreaBuildingsRow(
         method=method,
         sampling=sampling,
         cells=cells,
         maps=tally.maps,
         f1=usual.f1,
+        f1_low=low,
+        f1_high=high,
         jaccard=usual.jaccard,
         recall=usual.recall,
         precision=usual.precision,
@@ -346,3 +363,77 @@ def _row(sampling: str, cells: int, method: str, tally: _Tally) -> AreaBuildings
         best_threshold=best,
         seconds_per_map=tally.seconds / max(tally.maps, 1),
     )
+
+
+def _interval(scenes: Sequence[BuildingCounts]) -> tuple[float, float]:
+    """Compute the interval of F1 by drawing scenes with replacement."""
+    table = np.array(
+        [(2 * c.true_positive, c.false_positive + c.false_negative) for c in scenes], dtype=float
+    )
+    drawn = np.random.default_rng(0).integers(len(table), size=(_DRAWS, len(table)))
+    hits, misses = np.moveaxis(table[drawn].sum(1), -1, 0)
+    f1 = hits / np.maximum(hits + misses, 1.0)
+    low, high = np.percentile(f1, [5.0, 95.0])
+    return float(low), float(high)
+
+
+def draw_area_buildings(
+    data: SimulatedSet,
+    methods: Mapping[str, AreaMethod],
+    path: Path,
+    *,
+    sampling: Sampling,
+    cells: int,
+    maps: Sequence[int] | None = None,
+    errors: DriveErrors | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw a typical and a bad building map of the first method: of median and of least F1.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        Set with several antennas in each scene.
+    methods : mapping of str to AreaMethod
+        Methods by name.
+    path : Path
+        PNG to write.
+    sampling : Sampling
+        Sampling of the scenes.
+    cells : int
+        Number of cells, the first antennas of each scene.
+    maps : sequence of int, optional
+        Numbers of RadioMapSeer maps. Default: all scenes of the set.
+    errors : DriveErrors, optional
+        Errors of measurements and sites. Default: none.
+    seed : int
+        Seed of samples and errors.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    errors = errors or DriveErrors()
+    first = next(iter(methods.values()))
+
+    def heard(index: int) -> list[CellSamples]:
+        samples = drive_samples(data.scene(index), sampling, errors, seed)
+        return strongest(samples[:cells], errors.strongest)
+
+    def score(index: int) -> float:
+        buildings = data.scene(index).buildings
+        found = np.nan_to_num(first(heard(index), buildings.shape, SPACING_M))
+        return BuildingCounts.of(found, buildings).scores().f1
+
+    ranked = sorted((score(index), index) for index in select_scenes(data, maps))
+    panels: dict[str, FloatArray] = {}
+    for title, (f1, index) in (("typical", ranked[len(ranked) // 2]), ("bad", ranked[0])):
+        scene = data.scene(index)
+        drive = 1.0 - every_unmeasured_pixel(heard(index), scene.buildings.shape, SPACING_M)
+        panels[f"{title}, {scene.scene_id}: drive"] = np.asarray(drive, dtype=np.float32)
+        panels[f"{title}: buildings"] = scene.buildings.astype(np.float32)
+        for name, method in methods.items():
+            found = method(heard(index), scene.buildings.shape, SPACING_M)
+            panels[f"{title}: {name}" + (f", F1 {f1:.2f}" if method is first else "")] = found
+    draw_maps(path, panels, title=f"{cells} cells, {sampling}: building probability")

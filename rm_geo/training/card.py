@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class CardText:
         Description of the training machine.
     scores : mapping of str to str
         Tables in Markdown by title.
+    pictures : mapping of str to Path
+        PNG files by title, which are copied to the model folder.
     """
 
     summary: str
@@ -49,6 +52,7 @@ class CardText:
     limits: Sequence[str]
     device: str
     scores: Mapping[str, str]
+    pictures: Mapping[str, Path] = field(default_factory=dict)
 
 
 def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = True) -> str:
@@ -134,6 +138,11 @@ def publish(run: Path, folder: Path, size: str, text: CardText, *, half: bool = 
     card = _card(folder.name, config, state, text, facts, parameters, checksum)
     if drawn:
         card += f"\n## Training\n\n![Losses and validation scores]({CURVES_NAME})\n"
+    for number, (title, picture) in enumerate(text.pictures.items(), 1):
+        copied = f"picture-{number}.png"
+        with replacing(folder / copied) as part:
+            shutil.copyfile(picture, part)
+        card += f"\n## {title}\n\n![{title}]({copied})\n"
     for name, words in (("card.md", card), (RECIPE_NAME, _recipe(config, text.data))):
         with replacing(folder / name) as part:
             part.write_text(words, "utf-8")

@@ -38,6 +38,13 @@ from rm_geo.zoo.weights import write_index
     help="Title and Markdown file of a table of scores; repeatable.",
 )
 @click.option(
+    "--picture",
+    "pictures",
+    type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
+    multiple=True,
+    help="Title and PNG file of a picture, such as a typical and a bad result; repeatable.",
+)
+@click.option(
     "--default",
     "defaults",
     multiple=True,
@@ -54,6 +61,7 @@ def main(
     device: str,
     limits: tuple[str, ...],
     scores: tuple[tuple[str, Path], ...],
+    pictures: tuple[tuple[str, Path], ...],
     defaults: tuple[str, ...],
 ) -> None:
     """Write the model NAME from the training in the folder RUN."""
@@ -62,7 +70,14 @@ def main(
         tables = {title: _read_table(path) for title, path in scores}
         shape = read_shape(run / CONFIG_NAME)
         chosen = chosen_defaults(defaults, models, name, shape)
-        text = CardText(summary=summary, data=data, limits=limits, device=device, scores=tables)
+        text = CardText(
+            summary=summary,
+            data=data,
+            limits=limits,
+            device=device,
+            scores=tables,
+            pictures=dict(pictures),
+        )
         known = read_index(models).get("default", {})
         checksum = publish(run, models / name, size, text)
         record = find_model(models / name)

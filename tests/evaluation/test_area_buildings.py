@@ -67,9 +67,11 @@ def test_the_true_map_is_found_perfect_and_every_pixel_is_counted():
     )
     by_place = {(row.method, row.cells): row for row in rows}
     assert by_place["truth", 1].f1 == by_place["truth", 4].best_f1 == 1.0
+    assert by_place["truth", 1].f1_low == by_place["truth", 1].f1_high == 1.0
     assert (by_place["truth", 1].maps, by_place["truth", 4].maps) == (8, 2)
     every = by_place[EVERY_PIXEL, 4]
     assert every.recall == 1.0
+    assert every.f1_low <= every.f1 <= every.f1_high
     assert every.precision == pytest.approx(truth.mean() / 0.9, rel=0.1)
 
 
@@ -92,3 +94,4 @@ def test_the_command_writes_its_table(tmp_path):
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "out" / "buildings.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 3
+    assert (tmp_path / "out" / "buildings.png").stat().st_size > 1000

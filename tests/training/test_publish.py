@@ -1,6 +1,7 @@
 """Publication of trained models."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,15 @@ def test_the_card_contains_data_scores_and_limits(finished, tmp_path):
     text = (tmp_path / "tiny" / "card.md").read_text()
     for part in ("A tiny pair.", "made-up streets", "| a |", "- nothing", card["sha256"]):
         assert part in text
+
+
+def test_pictures_are_copied_and_shown_on_the_card(finished, tmp_path):
+    picture = tmp_path / "bad.png"
+    picture.write_bytes(b"PNG")
+    text = replace(TEXT, pictures={"A bad result": picture})
+    publish(finished, tmp_path / "tiny", "s", text)
+    assert (tmp_path / "tiny" / "picture-1.png").read_bytes() == b"PNG"
+    assert "![A bad result](picture-1.png)" in (tmp_path / "tiny" / "card.md").read_text()
 
 
 def test_the_recipe_repeats_the_training(finished, tmp_path):
