@@ -23,16 +23,23 @@ class _Deferred(ModuleType):
         if spec.submodule_search_locations is not None:  # its parts can be imported
             self.__path__ = spec.submodule_search_locations
         self.__dict__.update(attributes)
+        self._imported: ModuleType | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a module
         if name == "__version__":  # of the distribution, without an import
             return version(self.__name__)
+        if self._imported is None:
+            self._imported = self._import()
+        return getattr(self._imported, name)
+
+    def _import(self) -> ModuleType:
+        """Import the module, with the parts that were imported before it."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         module = importlib.import_module(self.__name__)
         for part, loaded in self.parts():
             module.__dict__.setdefault(part, loaded)
-        return getattr(module, name)
+        return module
 
     def parts(self) -> list[tuple[str, ModuleType]]:
         """List the names and modules of the parts that are loaded."""
