@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import PurePosixPath
 from typing import Final
 
 DISTRIBUTION: Final = "rm-geo"
@@ -90,7 +93,9 @@ class Dependency:
         return f"{self.version} ({self.specifier})"
 
 
-def find_dependencies(*, skip_imports_of: Iterable[str] = ("dev",)) -> list[Dependency]:
+def find_dependencies(
+    *, skip_imports_of: Iterable[str] = ("dev", "docs", "test")
+) -> list[Dependency]:
     """Check all dependencies in the installed metadata of rm_geo.
 
     Parameters
@@ -119,9 +124,8 @@ def find_dependencies(*, skip_imports_of: Iterable[str] = ("dev",)) -> list[Depe
     )
     skipped = set(skip_imports_of)
     installed = [_with_version(dependency) for dependency in declared]
-    modules_of = installed_modules()
     modules = {
-        dependency.name: module_name(dependency.name, modules_of)
+        dependency.name: module_name(dependency.name)
         for dependency in installed
         if dependency.is_accepted and not (dependency.extras and skipped >= {*dependency.extras})
     }
@@ -185,25 +189,27 @@ def declared_dependencies(
     ]
 
 
-def module_name(distribution: str, modules_of: Mapping[str, Sequence[str]]) -> str | None:
+def module_name(distribution: str) -> str | None:
     """Find the name by which an installed distribution is imported.
 
     Parameters
     ----------
     distribution : str
         Name of the distribution, in lower case with hyphens.
-    modules_of : mapping of str to sequence of str
-        Of :func:`installed_modules`.
 
     Returns
     -------
     str or None
         Name of the module; None for a distribution without modules, such as type stubs.
 
+    Raises
+    ------
+    importlib.metadata.PackageNotFoundError
+        If the distribution is not installed.
+
     Examples
     --------
-    >>> modules_of = installed_modules()
-    >>> [module_name(name, modules_of) for name in ("pyyaml", "scikit-learn", "odc-geo")]
+    >>> [module_name(name) for name in ("pyyaml", "scikit-learn", "odc-geo")]
     ['yaml', 'sklearn', 'odc.geo']
     """
     for candidate in (distribution.replace("-", "."), distribution.replace("-", "_")):
@@ -212,9 +218,18 @@ def module_name(distribution: str, modules_of: Mapping[str, Sequence[str]]) -> s
                 return candidate
         except (ImportError, ValueError):
             continue
-    names = modules_of.get(distribution, ())
-    public = [name for name in names if name.isidentifier() and not name.startswith("_")]
-    return public[0] if public else None
+    names = _top_level_names(metadata.distribution(distribution))
+    return next((n for n in names if n.isidentifier() and not n.startswith("_")), None)
+
+
+def _top_level_names(distribution: metadata.Distribution) -> list[str]:
+    """List what a distribution installs beside other packages, in the order of its metadata."""
+    declared = distribution.read_text("top_level.txt")
+    if declared:
+        return declared.split()
+    files = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+    first = (PurePosixPath(file).parts[0] for file, *_ in files)
+    return [inspect.getmodulename(name) or name for name in first]
 
 
 def import_errors(modules: Sequence[str]) -> dict[str, str]:
@@ -280,23 +295,3 @@ def _with_version(dependency: Dependency) -> Dependency:
     return Dependency(
         dependency.name, dependency.specifier, dependency.extras, version, is_accepted=accepted
     )
-
-
-def installed_modules() -> dict[str, list[str]]:
-    """List the top-level modules of every installed distribution.
-
-    Returns
-    -------
-    dict of str to list of str
-        By the name of the distribution, in lower case with hyphens.
-
-    Examples
-    --------
-    >>> "click" in installed_modules()["click"]
-    True
-    """
-    found: dict[str, list[str]] = {}
-    for module, distributions in metadata.packages_distributions().items():
-        for name in distributions:
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), []).append(module)
-    return found
