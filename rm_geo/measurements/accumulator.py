@@ -293,7 +293,7 @@ class MeasurementAccumulator:
         -------
         CleanRows
         """
-        columns: Columns = {name: column.finish() for name, column in self._columns.items()}
+        columns = self._with_times({name: rows.finish() for name, rows in self._columns.items()})
         dropped: list[Mapping[DropReason, int]] = []
         timed = "time" in columns
 
@@ -313,13 +313,13 @@ class MeasurementAccumulator:
             self._keep_places(rows, check.has_position & ~check.keep, timed=timed)
             return check.keep
 
-        columns = self._with_times(compress_in_place(columns, keep))
+        columns = compress_in_place(columns, keep)
         del columns["is_text"]
         wide = columns["rsrp_dbm"]
         columns["rsrp_dbm"] = empty_column(wide.size, np.float32)
         for level_dbm, narrow in iter_blocks(wide, columns["rsrp_dbm"]):
             narrow[:] = level_dbm
-        places = self._with_times({name: column.finish() for name, column in self._places.items()})
+        places = {name: rows.finish() for name, rows in self._places.items()}
         visits = None
         if places and places["x"].size:
             visits = Visits(places["x"], places["y"], places.get("time"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +20,15 @@ from rm_geo.io.crs_choice import CrsChoice
 from rm_geo.io.provenance import InputFile
 from rm_geo.io.tables import Request, open_source
 from rm_geo.io.tables.cell_ids import CellColumn
-from rm_geo.io.tables.column_choice import choose_columns
+from rm_geo.io.tables.column_choice import ColumnChoice, choose_columns
 from rm_geo.io.tables.identity_columns import IdentityColumns
-from rm_geo.io.tables.source import Bounds
-from rm_geo.measurements.accumulator import Columns, MeasurementAccumulator, require_kept
+from rm_geo.io.tables.source import Bounds, Source
+from rm_geo.measurements.accumulator import (
+    CleanRows,
+    Columns,
+    MeasurementAccumulator,
+    require_kept,
+)
 from rm_geo.measurements.cell_names import UNKNOWN
 from rm_geo.measurements.cleaning import CleaningReport, DropReason, count_repeats
 from rm_geo.measurements.column_file import COLUMN_OPTIONS, read_column_file
@@ -31,6 +36,7 @@ from rm_geo.measurements.identity import Resolution, resolve
 from rm_geo.measurements.model import Measurements
 from rm_geo.measurements.selection import Selection, parse_time
 from rm_geo.measurements.spread import FAR_APART_M, cells_far_apart
+from rm_geo.measurements.visits import Visits
 from rm_geo.options import PredictOptions
 
 __all__ = ["Measurements", "read_measurements"]
@@ -140,55 +146,31 @@ def read_measurements(
         identity=identity,
         where=where,
     )
-    column_of = choice.columns
-    given = None if crs is None else parse_crs(crs)
-    crs_choice = CrsChoice.choose_for_columns(source, column_of, given)
-    axes = (column_of["x"], column_of["y"]) if "x" in column_of else None
-    request = Request(choice.names, bounds, axes)
-    rows = MeasurementAccumulator.read(source, choice, bounds, source.chunks(request))
-    rows.require_coordinates()
-    crs_choice = crs_choice.check(rows.stats, source.label)
+    rows, crs_choice = _read_rows(source, choice, None if crs is None else parse_crs(crs), bounds)
     file_crs = crs_choice.crs
-    rows.require_rows()
     keys, combinations = rows.combinations
     cells = resolve(keys, combinations, rows.counts(), keep_2g_3g=choice.is_of_any_technology)
-    shown = {**column_of, **_shown(choice.identity, cells)}
     total = rows.total
     clean = rows.clean(
         geographic=file_crs.is_geographic,
         in_degrees=_is_in_degrees(file_crs),
         legacy=cells.cell_of < 0 if keys else None,
     )
-    columns, dropped = clean.columns, dict(clean.dropped)
-    require_kept(columns["x"].size, source.label, dropped)
-
-    positions = to_metres(
-        columns["x"], columns["y"], file_crs, source.label, target=target, in_place=True
-    )
-    places = clean.places
-    if places is not None:
-        places = places.in_crs(file_crs, positions.crs, source.label)
-    placed = _placed(columns)
-    if lost := columns["x"].size - placed["x"].size:
-        dropped[DropReason.OUTSIDE_CRS] = lost
-    time, unread_time = placed.get("time"), ""
-    if "time" in column_of and time is None:
-        unread_time = (
-            f"The times in {column_of['time']!r} are in an unknown notation and are not used."
-        )
-    cell, earfcn = _cells_of_rows(cells, placed)
+    placed = _placed(clean, file_crs, target, source.label)
+    columns = placed.columns
+    cell, earfcn = _cells_of_rows(cells, columns)
     measurements = Measurements(
-        x=placed["x"],
-        y=placed["y"],
-        rsrp_dbm=placed["rsrp_dbm"],
+        x=columns["x"],
+        y=columns["y"],
+        rsrp_dbm=columns["rsrp_dbm"],
         cell=cell,
-        crs=positions.crs,
-        time=time,
+        crs=placed.crs,
+        time=columns.get("time"),
         earfcn=earfcn,
         source=source.path,
         files=(file,),
         identities=cells.cells,
-        places=places,
+        places=placed.places,
     )
     file.require_unchanged()
     cell_warnings = [
@@ -207,12 +189,14 @@ def read_measurements(
         source=source.label,
         total=total,
         kept=len(measurements),
-        dropped=dropped,
+        dropped=placed.dropped,
         repeated_positions=repeated_positions,
         repeated_rows=repeated_rows,
-        columns=shown,
-        notes=_texts(rows.notes, cells.notes, [positions.note], choice.notes, [unread_time]),
-        warnings=_texts([crs_choice.warning, positions.warning], cell_warnings),
+        columns={**choice.columns, **_shown(choice.identity, cells)},
+        notes=_texts(
+            rows.notes, cells.notes, placed.notes, choice.notes, _unread_time(choice, columns)
+        ),
+        warnings=_texts([crs_choice.warning], placed.warnings, cell_warnings),
     )
     return measurements, report
 
@@ -332,6 +316,59 @@ def selection_of(options: PredictOptions) -> Selection:
     )
 
 
+def _read_rows(
+    source: Source, choice: ColumnChoice, given: CRS | None, bounds: Bounds | None
+) -> tuple[MeasurementAccumulator, CrsChoice]:
+    """Read and check all rows, and choose the CRS of their coordinates."""
+    column_of = choice.columns
+    crs_choice = CrsChoice.choose_for_columns(source, column_of, given)
+    axes = (column_of["x"], column_of["y"]) if "x" in column_of else None
+    chunks = source.chunks(Request(choice.names, bounds, axes))
+    rows = MeasurementAccumulator.read(source, choice, bounds, chunks)
+    rows.require_coordinates()
+    crs_choice = crs_choice.check(rows.stats, source.label)
+    rows.require_rows()
+    return rows, crs_choice
+
+
+@dataclass(frozen=True)
+class _PlacedRows:
+    """The valid rows in a CRS with metres, and what was dropped and changed for it."""
+
+    columns: Columns
+    places: Visits | None
+    crs: CRS
+    dropped: dict[DropReason, int]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def _placed(clean: CleanRows, crs: CRS, target: CRS | None, source: str) -> _PlacedRows:
+    """Convert the rows to metres, and drop those that the CRS cannot express."""
+    columns, dropped = clean.columns, dict(clean.dropped)
+    require_kept(columns["x"].size, source, dropped)
+    positions = to_metres(columns["x"], columns["y"], crs, source, target=target, in_place=True)
+    kept = compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
+    if lost := columns["x"].size - kept["x"].size:
+        dropped[DropReason.OUTSIDE_CRS] = lost
+    places = clean.places
+    return _PlacedRows(
+        kept,
+        None if places is None else places.in_crs(crs, positions.crs, source),
+        positions.crs,
+        dropped,
+        (positions.note,),
+        (positions.warning,),
+    )
+
+
+def _unread_time(choice: ColumnChoice, columns: Columns) -> list[str]:
+    """Note that the column of times has an unknown notation."""
+    if "time" not in choice.columns or "time" in columns:
+        return []
+    return [f"The times in {choice.columns['time']!r} are in an unknown notation and are not used."]
+
+
 def _cells_of_rows(
     cells: Resolution, placed: Columns
 ) -> tuple[CellColumn, NDArray[np.float64] | None]:
@@ -390,11 +427,6 @@ def _shown(identity: IdentityColumns, cells: Resolution) -> dict[str, str]:
         if found := next((identity.columns[k] for k in keys if k in identity.columns), None):
             shown[label] = found
     return shown
-
-
-def _placed(columns: Columns) -> Columns:
-    """Drop rows whose position cannot be expressed in the CRS."""
-    return compress_in_place(columns, lambda rows: np.isfinite(rows["x"]) & np.isfinite(rows["y"]))
 
 
 def _texts(*parts: Iterable[str]) -> tuple[str, ...]:

@@ -70,6 +70,17 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
     -------
     tuple of PlannedModel
     """
+    plan = (
+        *_radio_map_models(),
+        *_super_resolution_models(),
+        *_models_on_request(),
+        *_setting_one_models(),
+    )
+    return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
+
+
+def _radio_map_models() -> tuple[PlannedModel, ...]:
+    """Plan the networks that make radio maps from measurements."""
     field = _started(
         {
             "loop": {"learning_rate": 1e-3},
@@ -77,7 +88,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
         },
         "radiocycle-drive-s",
     )
-    plan = (
+    return (
         PlannedModel(
             "radiocycle-ml-dwa",
             "radiocycle",
@@ -95,6 +106,12 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             3,
             "InterpolationNet: RadioCycle's baseline.",
         ),
+    )
+
+
+def _super_resolution_models() -> tuple[PlannedModel, ...]:
+    """Plan the networks that refine radio maps, for planners' rasters and as published."""
+    return (
         _super_resolution(
             "mars-4",
             "mars",
@@ -139,6 +156,12 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
         _super_resolution(
             "supreme-4", "supreme", 4, "paper", 1.5, "Supreme 4x, MARS's baseline, setting II."
         ),
+    )
+
+
+def _models_on_request() -> tuple[PlannedModel, ...]:
+    """Plan the models that are trained only if they are selected."""
+    return (
         _super_resolution(
             "superres-8",
             "mars",
@@ -191,9 +214,7 @@ def full_size_plan(size: str = "full") -> tuple[PlannedModel, ...]:
             "Supreme 8x, MARS's baseline, setting II.",
             by_default=False,
         ),
-        *_setting_one_models(),
     )
-    return tuple(replace(model, recipe=_sized(model, size)) for model in plan)
 
 
 def _published(name: str) -> dict[str, Any]:
