@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 # when they are imported: compiling all of them takes longer than the demo.
 PIP_INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 
+# The tests start many processes: compiled modules are kept, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint types docs unit unit-without-torch qgis bench fuzz audit clean help
 
 help:

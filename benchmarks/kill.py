@@ -145,7 +145,7 @@ def differences(folder: Path, expected: dict[str, bytes]) -> list[str]:
     ]
 
 
-def kill_run(folder: Path, kills: int, seed: int = 0) -> KillOutcome:
+def kill_run(folder: Path, kills: int, seed: int = 0, side_m: float = 420.0) -> KillOutcome:
     """Kill runs at random times until the number of kills is reached.
 
     Parameters
@@ -156,10 +156,12 @@ def kill_run(folder: Path, kills: int, seed: int = 0) -> KillOutcome:
         Number of kills.
     seed : int
         Seed of the times.
+    side_m : float
+        Side of the area that is mapped.
     """
     moments = random.Random(seed)
     drive = folder / "drive.csv"
-    write_drive(drive)
+    write_drive(drive, side_m)
     begun = time.monotonic()
     finish(start(drive, folder / "whole"))
     whole_s = time.monotonic() - begun

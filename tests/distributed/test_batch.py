@@ -41,6 +41,7 @@ OPTIONS = PredictOptions(
     device="cpu",
     joint=False,
     preview=False,
+    method_weight=0.6,
 )
 EXTENT = 80.0
 """Side of the area of a drive in metres: four tiles a cell."""

@@ -31,6 +31,10 @@ OPTIONS = [
     "16",
     "--reach",
     "20",
+    "--resolution",
+    "2",
+    "--method-weight",
+    "0.6",
 ]
 
 

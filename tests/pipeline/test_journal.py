@@ -63,25 +63,37 @@ def keeping(monkeypatch):
     monkeypatch.setattr(predict_module, "MIN_RESUMABLE_S", 0.0)
 
 
+@pytest.fixture(scope="module")
+def points():
+    return drive(300, (200.0, 260.0))
+
+
+@pytest.fixture(scope="module")
+def whole(points, tmp_path_factory):
+    """Result and files of a run that nothing cut off."""
+    folder = tmp_path_factory.mktemp("whole")
+    (result,) = predict(points, folder, OPTIONS)
+    return result, contents(folder)
+
+
 @pytest.mark.parametrize("tiles", [0, 3, 7, 12, 18])
-def test_a_run_that_is_cut_off_goes_on_and_gives_the_same_bytes(tmp_path, keeping, tiles):
-    points = drive(300, (200.0, 260.0))
-    (whole,) = predict(points, tmp_path / "whole", OPTIONS)
-    assert whole.tiles > 15
+def test_a_run_that_is_cut_off_goes_on_and_gives_the_same_bytes(
+    tmp_path, keeping, points, whole, tiles
+):
+    result, files = whole
+    assert result.tiles > 15
     with pytest.raises(KilledError):
         predict(points, tmp_path / "cut", OPTIONS, Dying(tiles))
     assert (tmp_path / "cut" / ".7.rmgeo-journal").is_dir()
     assert not (tmp_path / "cut" / "7_rsrp.tif").exists()
     clock = predict_module.Clock()
     predict(points, tmp_path / "cut", OPTIONS, clock=clock)
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "cut") == files
     # At most the batch that died, and nothing that was kept, is computed again.
-    assert clock.tiles <= whole.tiles - tiles + OPTIONS.method.batch_size
+    assert clock.tiles <= result.tiles - tiles + OPTIONS.method.batch_size
 
 
-def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping):
-    points = drive(300, (200.0, 260.0))
-    predict(points, tmp_path / "whole", OPTIONS)
+def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping, points, whole):
     for number, name in enumerate(["blended.f32", "bands.txt", "estimates", "channels.txt"]):
         folder = tmp_path / f"cut{number}"
         with pytest.raises(KilledError):
@@ -93,11 +105,10 @@ def test_damage_to_a_journal_is_found_and_computed_again(tmp_path, keeping):
         del content[len(content) // 2 + 3 :]
         victim.write_bytes(bytes(content))
         predict(points, folder, OPTIONS)
-        assert contents(folder) == contents(tmp_path / "whole"), name
+        assert contents(folder) == whole[1], name
 
 
-def test_a_journal_of_other_inputs_is_refused_and_can_be_discarded(tmp_path, keeping):
-    points = drive(300, (200.0, 260.0))
+def test_a_journal_of_other_inputs_is_refused_and_can_be_discarded(tmp_path, keeping, points):
     with pytest.raises(KilledError):
         predict(points, tmp_path, OPTIONS, Dying(7))
     before = sorted(path.name for path in (tmp_path / ".7.rmgeo-journal").iterdir())
@@ -231,7 +242,8 @@ def test_a_folder_without_a_manifest_is_no_journal(tmp_path):
 
 
 def test_kills_at_random_moments_change_no_byte(tmp_path):
-    outcome = kill.kill_run(tmp_path, kills=2, seed=int(os.environ.get("RM_GEO_KILL_SEED", "1")))
+    seed = int(os.environ.get("RM_GEO_KILL_SEED", "1"))
+    outcome = kill.kill_run(tmp_path, kills=2, seed=seed, side_m=200.0)
     assert outcome.identical
     assert outcome.killed == 2
 

@@ -56,7 +56,14 @@ def test_a_long_run_exports_once(options):
     assert len(heard.lines) == 1
 
 
-def test_a_long_run_with_known_buildings_exports_a_graph_that_takes_them(options, tmp_path):
+def test_a_long_run_with_known_buildings_exports_a_graph_that_takes_them(
+    options, tmp_path, monkeypatch
+):
+    def export(record, path, size, *, known_buildings):  # a real one takes 20 s
+        assert (size, known_buildings) == (SIZE, True)
+        path.write_bytes(b"a graph")
+
+    monkeypatch.setattr("rm_geo.zoo.onnx_export.export_onnx", export)
     knowing = options.replace(buildings=tmp_path / "houses.gpkg")
     assert preparation.prepare_onnx(knowing, grids(5), Heard())
     assert (sizes(options), sizes(options, known_buildings=True)) == ([], [SIZE])

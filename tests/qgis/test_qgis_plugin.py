@@ -227,10 +227,12 @@ class TestClient:
         assert threading.active_count() == threads
         assert open_descriptors() == descriptors
 
-    def test_the_real_worker_answers(self):
-        answer = run_job(sys.executable, {"request": "check"}, environment=dict(os.environ))
-        names = {check["name"] for check in answer["checks"] if check["section"] == "packages"}
-        assert {"numpy", "rasterio"} <= names
+    def test_the_real_worker_answers(self, tmp_path):
+        drive = tmp_path / "drive.csv"
+        drive.write_text("lon,lat,pci,rsrp\n15,48.75,7,-90\n15,48.751,7,-95\n")
+        request = {"request": "inspect", "measurements": str(drive), "options": {}}
+        answer = run_job(sys.executable, request, environment=dict(os.environ))
+        assert answer["cells"] == 1
 
 
 # A worker that answers "fail", "break" and "wait" as its name says, and all else with its process.

@@ -288,7 +288,7 @@ def test_superresolve_gives_the_bytes_of_the_command(qgis, data, tmp_path):
 
 
 def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
-    small = ["--tile-size", "64", "--overlap", "16", "--reach", "10", "--no-preview"]
+    small = ["--reach", "10", "--no-preview", "--method-weight", "0.5", "--cell", "7"]
     command(
         "predict",
         data / "drive.gpkg",
@@ -300,7 +300,10 @@ def test_known_buildings_give_the_bytes_of_the_command(qgis, data, tmp_path):
     )
     qgis.run(
         "rm_geo:estimate",
-        **{**FAST, "METHOD": "radiocycle", "ASSIMILATE": True},
+        REACH=10,
+        PREVIEW=False,
+        METHOD_WEIGHT=0.5,
+        CELLS="7",
         INPUT=data / "drive.gpkg",
         OUTPUT=tmp_path / "qgis",
         OUTLINES=data / "buildings.gpkg",
@@ -449,13 +452,7 @@ def nothing_in(tmp_path):
     [
         ("lines.gpkg", {}, ["lines", "Extract vertices"]),
         ("nothing.gpkg", {}, ["nothing.gpkg"]),
-        ("nameless.gpkg", {}, ["RSRP field"]),
         ("drive.gpkg", {"RSRP_FIELD": "wrong"}, ["wrong"]),
-        ("drive.gpkg", {"RSRP_FIELD": "pci", "CELLS": "9"}, []),
-        ("drive.gpkg", {"METHOD": "radiocycle", "MODEL": "no-such-model"}, ["no-such-model"]),
-        ("drive.gpkg", {"METHOD_OPTIONS": "neighbours=3"}, ["neighbours"]),
-        ("drive.gpkg", {"RESOLUTION": 0.001}, []),
-        ("drive.gpkg", {"MAX_TILES": 1, "RESOLUTION": 0.1}, ["Most tiles"]),
     ],
 )
 def test_invalid_input_gives_a_message_and_leaves_no_files(

@@ -114,6 +114,25 @@ class RunTests(QgisTestCase):
         self.assertIn("ended unexpectedly (signal SIGKILL)", outcome["error"])
         self.assert_nothing_is_left()
 
+    def test_invalid_input_gives_a_message_and_leaves_no_files(self):
+        for layer, changes, words in (
+            ("nameless.gpkg", {}, "RSRP field"),
+            ("drive.gpkg", {"RSRP_FIELD": "pci", "CELLS": "9"}, ""),
+            ("drive.gpkg", {"METHOD": "radiocycle", "MODEL": "no-such-model"}, "no-such-model"),
+            ("drive.gpkg", {"METHOD_OPTIONS": "neighbours=3"}, "neighbours"),
+            ("drive.gpkg", {"RESOLUTION": 0.001}, ""),
+            ("drive.gpkg", {"MAX_TILES": 1, "RESOLUTION": 0.1}, "Most tiles"),
+        ):
+            with self.subTest(layer=layer, **changes):
+                parameters = self.parameters(**{**FAST, "INPUT": self.layer(layer), **changes})
+                feedback = Feedback()
+                with self.assertRaises(QgsProcessingException) as caught:
+                    self.run_algorithm("rm_geo:estimate", parameters, feedback)
+                said = "\n".join([str(caught.exception), *feedback.lines])
+                self.assertIn(words, said)
+                self.assertNotIn("Traceback", said)
+                self.assertEqual(list(self.folder.iterdir()), [])
+
     def words_of(self, script_text):
         """The error of a run whose interpreter is a shell script."""
         script = self.folder / "python"
