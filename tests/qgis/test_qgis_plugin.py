@@ -232,7 +232,7 @@ class TestClient:
         drive.write_text("lon,lat,pci,rsrp\n15,48.75,7,-90\n15,48.751,7,-95\n")
         request = {"request": "inspect", "measurements": str(drive), "options": {}}
         answer = run_job(sys.executable, request, environment=dict(os.environ))
-        assert answer["cells"] == 1
+        assert [(cell["name"], cell["points"]) for cell in answer["cells"]] == [("7", 2)]
 
 
 # A worker that answers "fail", "break" and "wait" as its name says, and all else with its process.
