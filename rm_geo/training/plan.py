@@ -100,6 +100,13 @@ def _radio_map_models() -> tuple[PlannedModel, ...]:
             "radiocycle", "radiocycle-drive", field, 8, "RadioCycle for drive tests, full size."
         ),
         PlannedModel(
+            "ray-buildings",
+            "ray-buildings",
+            builtin_recipe("ray-buildings", "drives"),
+            3,
+            "Buildings from the lines between the sites and the measurements of many cells.",
+        ),
+        PlannedModel(
             "interpolation-net",
             "interpolation-net",
             builtin_recipe("interpolation-net", "paper"),

@@ -22,7 +22,7 @@ from rm_geo.networks.radiocycle import DriveTestRadioCycle
 from rm_geo.progress import Progress
 from rm_geo.training.plan import PlannedModel
 from rm_geo.validation.tables import markdown_table
-from rm_geo.zoo.kinds import SUPERRES_KINDS
+from rm_geo.zoo.kinds import RAY_KIND, SUPERRES_KINDS
 
 _PAPER_MULTIPLE: Final = 64
 """Number that the sides of maps for the published networks must be multiples of."""
@@ -37,8 +37,11 @@ def has_protocol(model: PlannedModel) -> bool:
     """Return whether the models of a plan can be evaluated on a simulated set.
 
     It is False for networks with known buildings as an input, except those of setting I, since
-    the walls of unseen scenes are not known here. ``rm-geo evaluate superres`` evaluates them.
+    the walls of unseen scenes are not known here: ``rm-geo evaluate superres`` evaluates them. It
+    is False for networks that read many cells, too: ``rm-geo evaluate buildings``.
     """
+    if model.kind == RAY_KIND:
+        return False
     walled = bool(model.recipe.get("network", {}).get("walled", False))
     return not walled or setting_of(model) == 1
 
