@@ -39,8 +39,9 @@ from rm_geo.sites.site import Site
 if TYPE_CHECKING:
     from rm_geo.estimators.ray_buildings import RayBuildingMapper
 
-LEAST_CELLS: Final = 2
-"""Cells with known sites from which their lines are used."""
+LEAST_CELLS: Final = 4
+"""Cells with known sites from which their lines are used. With three sites on roofs in a generated
+city, the mean of the maps of the cells was as good (AUC 0.78, and 0.77 from the lines)."""
 
 LARGEST_PIXEL_M: Final = 1.5
 """The network was trained on pixels of 1 m."""

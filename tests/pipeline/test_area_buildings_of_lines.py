@@ -35,6 +35,7 @@ def models(tmp_path_factory):
 def run(models, tmp_path, monkeypatch):
     """Map two cells, with or without a site table and a network for many cells."""
     monkeypatch.setenv("RM_GEO_MODELS", str(models))
+    monkeypatch.setattr("rm_geo.pipeline.area_buildings.LEAST_CELLS", 2)
     log = together(drive(cell="7"), drive(cell="8", seed=1))
     table = tmp_path / "sites.csv"
 
