@@ -11,7 +11,7 @@ compiled by numba and needs no compiler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +36,21 @@ _RIDGE: Final = 1e-9
 
 _RANK_BITS: Final = 12
 _KEY_STEPS: Final = float(1 << 40)
+
+
+class KrigingWeights(NamedTuple):
+    """Weights of ordinary kriging at positions, for any values at the same places.
+
+    Attributes
+    ----------
+    used : ndarray of int, shape (M, n)
+        Values that each position uses.
+    weight : ndarray of float64, shape (M, n)
+        Their weights, which sum to one.
+    """
+
+    used: IndexArray
+    weight: Float64Array
 
 
 class KrigedValues(NamedTuple):
@@ -125,6 +140,48 @@ class LocalKriging:
         def solve(chunk: IndexArray) -> None:
             kriged.mean[chunk], kriged.variance[chunk] = self._solve(target[chunk])
 
+        self._in_chunks(target, solve)
+        return kriged
+
+    def weights_at(self, target: Float64Array) -> KrigingWeights:
+        """Compute the weights of ordinary kriging; they do not depend on the values.
+
+        Parameters
+        ----------
+        target : ndarray of float64, shape (M, 2)
+            Positions.
+
+        Returns
+        -------
+        KrigingWeights
+
+        Examples
+        --------
+        >>> covariance = NestedExponentialCovariance.single(sill=4.0, range=10.0)
+        >>> place, value = np.array([[0.0, 0.0], [0.0, 8.0]]), np.array([1.0, 3.0])
+        >>> found = LocalKriging(place, value, covariance).weights_at(np.array([[0.0, 2.0]]))
+        >>> found.weight.sum().round(6).item()
+        1.0
+        """
+        number = min(self.neighbors, self.value.size)
+        index = np.empty((len(target), number), dtype=np.intp)
+        weight = np.empty((len(target), number))
+
+        def solve(chunk: IndexArray) -> None:
+            index[chunk], own, ones, _ = self._solutions(target[chunk])
+            missing = 1.0 - own.sum(axis=1, keepdims=True)
+            weight[chunk] = own + ones * (missing / ones.sum(axis=1, keepdims=True))
+
+        self._in_chunks(target, solve)
+        return KrigingWeights(index, weight)
+
+    @cached_property
+    def tree(self) -> KDTree:
+        """Search tree of the positions."""
+        return KDTree(self.position)
+
+    def _in_chunks(self, target: Float64Array, solve: Callable[[IndexArray], None]) -> None:
+        """Call a function for each chunk of positions, in threads if there are many."""
         with single_threaded_algebra():
             if len(target) < _THREADED:
                 for chunk in _chunks(target):
@@ -134,12 +191,6 @@ class LocalKriging:
                 with ThreadPoolExecutor(available_threads()) as pool:
                     for _ in pool.map(solve, _chunks(target)):
                         pass
-        return kriged
-
-    @cached_property
-    def tree(self) -> KDTree:
-        """Search tree of the positions."""
-        return KDTree(self.position)
 
     @cached_property
     def _noise(self) -> Float64Array:
@@ -148,12 +199,8 @@ class LocalKriging:
         return np.broadcast_to(np.asarray(noise, dtype=np.float64) + least, self.value.shape)
 
     def _solve(self, target: Float64Array) -> KrigedValues:
-        """Solve the systems of one chunk."""
-        index, towards = self._neighbors_of(target)
-        matrix = self._systems(index)
-        right = np.stack([towards, np.ones_like(towards)], axis=-1)
-        solved = np.linalg.solve(matrix, right)
-        weight, ones = solved[..., 0], solved[..., 1]
+        """Krige at the positions of one chunk."""
+        index, weight, ones, towards = self._solutions(target)
         value = self.value[index]
         variance = self.covariance.sill - (weight * towards).sum(axis=1)
         if self.known_mean is not None:
@@ -165,6 +212,15 @@ class LocalKriging:
             mean = local_mean * missing + (weight * value).sum(axis=1)
             variance += missing**2 / precision
         return KrigedValues(mean, np.maximum(variance, 0.0))
+
+    def _solutions(
+        self, target: Float64Array
+    ) -> tuple[IndexArray, Float64Array, Float64Array, Float64Array]:
+        """Solve the systems of one chunk for the covariances with each position, and for ones."""
+        index, towards = self._neighbors_of(target)
+        right = np.stack([towards, np.ones_like(towards)], axis=-1)
+        solved = np.asarray(np.linalg.solve(self._systems(index), right), dtype=np.float64)
+        return index, solved[..., 0], solved[..., 1], towards
 
     def _systems(self, index: IndexArray) -> Float64Array:
         """Covariances between the values of each system with their noise, (m, n) to (m, n, n)."""

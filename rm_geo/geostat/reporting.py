@@ -13,6 +13,7 @@ means of them had the same within 0.01.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +30,12 @@ _INDICATOR: Final = NestedExponentialCovariance((0.45, 0.55), (60.0, 400.0), 0.1
 """Covariance of the indicator in metres, relative to its variance."""
 
 _CHUNK: Final = 1 << 14
+_TILE: Final = 32
+"""Side of the squares of nodes whose weights are kept together."""
+
+_MOST_TILES: Final = 256
+"""Squares that are kept, of 0.5 MB each."""
+
 _NEIGHBORS: Final = 40
 """With 16 the AUC in blocks of 200 m was 0.94 instead of 0.955."""
 
@@ -123,6 +130,145 @@ class ReportedProbability:
         probability, mixed = _uniform(self.field, position_m)
         probability[mixed] = self.field.at(position_m[mixed]).mean
         return np.clip(probability, 0.0, 1.0)
+
+
+class ReportedNodes:
+    """Probabilities of being reported at the nodes of a lattice, for the cells of one log.
+
+    The weights of kriging depend on the visited places only, which all cells share: they are
+    computed for the first cell that needs them at a node, and kept.
+
+    Parameters
+    ----------
+    bins : LogBins
+        All cells of a log.
+    corner_m : (float, float)
+        Position of the node (0, 0).
+    step_m : float
+        Distance of neighbouring nodes; rows run south, columns east.
+
+    Examples
+    --------
+    >>> x = 5.0 * np.arange(60)
+    >>> level = np.full((60, 1), -90.0, np.float32)
+    >>> level[20:] = np.nan
+    >>> bins = LogBins(np.column_stack([x, 0 * x]), level, np.isfinite(level).astype(np.int32),
+    ...                np.ones(60, np.int32), ("a",))
+    >>> nodes = ReportedNodes(bins, (0.0, 8.0), 8.0)
+    >>> nodes.at("a", np.array([[1, 6], [1, 31]])).round().tolist()
+    [1.0, 0.0]
+    """
+
+    def __init__(self, bins: LogBins, corner_m: tuple[float, float], step_m: float) -> None:
+        self.bins = bins
+        self.corner_m = corner_m
+        self.step_m = step_m
+        self._field = LocalKriging(
+            bins.position_m, np.zeros(len(bins)), _INDICATOR, neighbors=_NEIGHBORS
+        )
+        self._tiles: OrderedDict[tuple[int, int], _NodeTile] = OrderedDict()
+
+    def at(self, cell: str, node: IndexArray) -> Float64Array:
+        """Estimate at nodes.
+
+        Parameters
+        ----------
+        cell : str
+            Name of a cell of the log.
+        node : ndarray of int, shape (N, 2)
+            Rows and columns of the nodes.
+
+        Returns
+        -------
+        ndarray of float64, shape (N,)
+            Probability, 0..1.
+        """
+        reported = (self.bins.count[:, self.bins.cells.index(cell)] > 0).astype(np.float64)
+        probability = np.empty(len(node))
+        tile, inverse = np.unique(node // _TILE, axis=0, return_inverse=True)
+        inverse = inverse.reshape(-1)
+        for number, (row, col) in enumerate(tile.tolist()):
+            own = np.flatnonzero(inverse == number)
+            probability[own] = self._tile(row, col).at(reported, node[own] % _TILE)
+        return np.asarray(np.clip(probability, 0.0, 1.0))
+
+    def _tile(self, row: int, col: int) -> _NodeTile:
+        """Fetch the weights of a part of the lattice; the one not used for longest is dropped."""
+        found = self._tiles.pop((row, col), None)
+        if found is None:
+            rows, cols = np.divmod(np.arange(_TILE * _TILE), _TILE)
+            x = self.corner_m[0] + self.step_m * (cols + col * _TILE)
+            y = self.corner_m[1] - self.step_m * (rows + row * _TILE)
+            found = _NodeTile(self._field, np.column_stack([x, y]))
+        self._tiles[row, col] = found
+        if len(self._tiles) > _MOST_TILES:
+            self._tiles.popitem(last=False)
+        return found
+
+
+class SharedWeights:
+    """Kriging weights of the visited places of a log, for all of its cells.
+
+    Parameters
+    ----------
+    bins : LogBins
+        All cells of the log.
+
+    Attributes
+    ----------
+    lattices : dict
+        Lattices that were asked for, by their corner and step.
+    """
+
+    def __init__(self, bins: LogBins) -> None:
+        self.bins = bins
+        self.lattices: dict[tuple[float, ...], ReportedNodes] = {}
+
+    def nodes(self, corner_m: tuple[float, float], step_m: float) -> ReportedNodes:
+        """Fetch a lattice, with the weights that were computed so far.
+
+        Parameters
+        ----------
+        corner_m, step_m
+            As for :class:`ReportedNodes`.
+
+        Returns
+        -------
+        ReportedNodes
+        """
+        key = (*(round(value, 3) for value in corner_m), step_m)
+        if key not in self.lattices:
+            self.lattices[key] = ReportedNodes(self.bins, corner_m, step_m)
+        return self.lattices[key]
+
+
+class _NodeTile:
+    """Weights at a square of nodes, each computed when it is first needed."""
+
+    def __init__(self, field: LocalKriging, position_m: Float64Array) -> None:
+        self._field = field
+        self._position_m = position_m
+        number = min(_NEIGHBORS, field.value.size)
+        self._index = np.zeros((len(position_m), number), dtype=np.int32)
+        self._weight = np.zeros((len(position_m), number))
+        self._has_index, self._has_weight = np.zeros((2, len(position_m)), dtype=np.bool_)
+
+    def at(self, value: Float64Array, node: IndexArray) -> Float64Array:
+        """Krige values at some nodes; where all neighbours are equal, their value is it."""
+        place = node[:, 0] * _TILE + node[:, 1]
+        if (new := place[~self._has_index[place]]).size:
+            ranks = np.arange(1, self._index.shape[1] + 1)
+            self._index[new] = self._field.tree.query(self._position_m[new], k=ranks)[1]
+            self._has_index[new] = True
+        near = value[self._index[place]]
+        found: Float64Array = near[:, 0].copy()
+        mixed = np.flatnonzero(near.min(axis=1) != near.max(axis=1))
+        if (new := place[mixed][~self._has_weight[place[mixed]]]).size:
+            self._index[new], self._weight[new] = self._field.weights_at(self._position_m[new])
+            self._has_weight[new] = True
+        at = place[mixed]
+        found[mixed] = (self._weight[at] * value[self._index[at]]).sum(axis=1)
+        return found
 
 
 def reported_probability(

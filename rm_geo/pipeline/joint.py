@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from rm_geo.geostat.coregionalization import (
     estimate_jointly,
 )
 from rm_geo.geostat.joint_correction import JointCorrection, VisitedLevels
-from rm_geo.geostat.reporting import ReportedProbability
+from rm_geo.geostat.reporting import SharedWeights
 from rm_geo.geostat.selection import unreported_levels
 from rm_geo.grid import Grid
 from rm_geo.pipeline.cell_progress import CellListener
@@ -40,6 +40,22 @@ _LAYERS: Final = ("measured_dbm", "rsrp_dbm", "building_probability", "std_db")
 
 
 @dataclass(frozen=True)
+class ReportedCell:
+    """A cell of a log, and the kriging weights that it shares with the others.
+
+    Attributes
+    ----------
+    cell : str
+        Name of the cell.
+    weights : SharedWeights
+        Weights of the visited places.
+    """
+
+    cell: str
+    weights: SharedWeights
+
+
+@dataclass(frozen=True)
 class CellEvidence:
     """What the whole log says about one cell.
 
@@ -47,14 +63,14 @@ class CellEvidence:
     ----------
     levels : VisitedLevels or None
         Joint estimates where the cell was not reported; None without any.
-    reported : ReportedProbability or None
-        Probability of being reported; None where it is not mapped.
+    reported : ReportedCell or None
+        Cell whose probability of being reported is mapped; None where it is not.
     checksum : str
         Changes with the evidence; empty without any.
     """
 
     levels: VisitedLevels | None = None
-    reported: ReportedProbability | None = None
+    reported: ReportedCell | None = None
     checksum: str = ""
 
     @property
@@ -111,12 +127,18 @@ class LogEvidence:
     corrects_selection : bool
         Whether levels at places without a report are corrected for how reports depend on the
         level.
+    weights : SharedWeights
+        Kriging weights for the maps of being reported, computed once for all cells.
     """
 
     bins: LogBins
     estimate: JointEstimate | None
     maps_reported: bool = False
     corrects_selection: bool = False
+    weights: SharedWeights = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", SharedWeights(self.bins))
 
     def levels_of(self, cell: str) -> VisitedLevels | None:
         """Select the estimates of a cell where it was not reported.
@@ -161,8 +183,8 @@ class LogEvidence:
             slope,
         )
 
-    def reported_of(self, cell: str) -> ReportedProbability | None:
-        """Krige whether a cell was reported at the visited places.
+    def reported_of(self, cell: str) -> ReportedCell | None:
+        """Prepare the map of the probability that a cell is reported.
 
         Parameters
         ----------
@@ -171,13 +193,13 @@ class LogEvidence:
 
         Returns
         -------
-        ReportedProbability or None
+        ReportedCell or None
             None without such maps, or where the cell was reported at every visited place.
         """
         if not self.maps_reported or cell not in self.bins.cells:
             return None
-        probability = ReportedProbability.of_cell(self.bins, cell)
-        return None if probability.field is None else probability
+        reported = self.bins.reported[:, self.bins.cells.index(cell)]
+        return None if reported.all() or not reported.any() else ReportedCell(cell, self.weights)
 
     def of_cell(self, cell: str) -> CellEvidence:
         """Select what the log says about a cell.
@@ -295,11 +317,12 @@ def log_evidence(
 
 
 def with_reported(
-    bands: Iterable[CellRows], grid: Grid, probability: ReportedProbability
+    bands: Iterable[CellRows], grid: Grid, reported: ReportedCell
 ) -> Iterator[CellRows]:
     """Add the probability that the cell is reported to its maps.
 
-    It is estimated at blocks of some 8 m, and interpolated between their centres.
+    It is estimated at blocks of some 8 m, which are the same for all cells of a log, and
+    interpolated between their centres.
 
     Parameters
     ----------
@@ -307,23 +330,39 @@ def with_reported(
         The maps, band by band from north to south.
     grid : Grid
         Their grid.
-    probability : ReportedProbability
-        Of the cell, in the CRS of the grid.
+    reported : ReportedCell
+        The cell, in the CRS of the grid.
 
     Yields
     ------
     CellRows
         The same bands; NaN where the radio map is.
     """
-    block_px = max(round(_REPORTED_BLOCK_M / grid.spacing_m), 1)
+    spacing_m = grid.spacing_m
+    block_px = max(round(_REPORTED_BLOCK_M / spacing_m), 1)
+    step_m = block_px * spacing_m
+    west, _, _, north = grid.bounds
+    # Rows and columns from the origin of the CRS: blocks begin at multiples of their side.
+    first_row, first_col = -round(north / spacing_m), round(west / spacing_m)
+    corner_m = (
+        west - first_col * spacing_m + 0.5 * step_m,
+        north + first_row * spacing_m - 0.5 * step_m,
+    )
+    nodes = reported.weights.nodes(corner_m, step_m)
+    first_block = np.array([first_row // block_px, first_col // block_px])
+    above, left = first_row % block_px, first_col % block_px
 
-    def at_pixels(row_col: Float64Array) -> Float64Array:
-        return probability.at(np.column_stack(grid.to_world(row_col[:, 0], row_col[:, 1])))
+    def at_blocks(row_col: Float64Array) -> Float64Array:
+        block = np.floor(row_col / block_px).astype(np.int64)
+        return nodes.at(reported.cell, block + first_block)
 
     for band in bands:
         known = np.isfinite(band.rsrp_dbm)
-        smooth = block_field_rows(at_pixels, band.rows, known, grid.shape[0], block_px)
-        yield replace(band, reported_probability=np.where(known, smooth, np.float32(np.nan)))
+        rows = slice(band.rows.start + above, band.rows.stop + above)
+        wanted = np.pad(known, ((0, 0), (left, 0)))
+        smooth = block_field_rows(at_blocks, rows, wanted, grid.shape[0] + above, block_px)
+        probability = np.where(known, smooth[:, left:], np.float32(np.nan))
+        yield replace(band, reported_probability=probability)
 
 
 def corrected_rows(

@@ -149,3 +149,13 @@ def test_no_values_and_too_many_candidates_are_refused() -> None:
         LocalKriging(np.zeros((0, 2)), np.zeros(0), ISOTROPIC)
     with pytest.raises(ValueError, match="at most 4096"):
         LocalKriging(np.zeros((1, 2)), np.zeros(1), ISOTROPIC, candidates=5000)
+
+
+@pytest.mark.parametrize("count", [1, 12, 200])
+def test_weights_of_ordinary_kriging_give_the_estimates_of_any_values(count) -> None:
+    place, target = scattered(1, count), scattered(2, 30)
+    value = np.random.default_rng(3).normal(size=count)
+    weights = LocalKriging(place, np.zeros(count), ISOTROPIC).weights_at(target)
+    expected = LocalKriging(place, value, ISOTROPIC).at(target).mean
+    np.testing.assert_allclose((weights.weight * value[weights.used]).sum(axis=1), expected)
+    np.testing.assert_allclose(weights.weight.sum(axis=1), 1.0)

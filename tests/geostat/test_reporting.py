@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from rm_geo.errors import UsageError
-from rm_geo.geostat.reporting import ReportedProbability, reported_probability
+from rm_geo.geostat.reporting import (
+    ReportedNodes,
+    ReportedProbability,
+    SharedWeights,
+    reported_probability,
+)
 from rm_geo.raster.log_bins import LogBins
 
 
@@ -87,3 +92,33 @@ class TestReportedProbability:
         assert reported_probability(log, np.zeros((1, 2)), ["c1"]).tolist() == [[0.0]]
         with pytest.raises(UsageError, match="no cell 'c2'"):
             reported_probability(log, np.zeros((1, 2)), ["c2"])
+
+
+class TestReportedNodes:
+    """Probabilities on a lattice, whose kriging weights the cells of a log share."""
+
+    @staticmethod
+    def _bins() -> LogBins:
+        place = _streets(size_m=400.0)
+        level = np.full((len(place), 3), -90.0)
+        level[place[:, 0] > 200.0, 0] = np.nan
+        level[place[:, 1] > 200.0, 1] = np.nan
+        return _log(level, place)
+
+    @pytest.mark.parametrize("kept", [256, 1])
+    def test_they_are_those_of_each_cell_alone(
+        self, kept: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rm_geo.geostat.reporting._MOST_TILES", kept)
+        bins = self._bins()
+        node = np.random.default_rng(0).integers(-10, 60, (300, 2))
+        nodes = ReportedNodes(bins, (3.0, 380.0), 8.0)
+        position = np.column_stack([3.0 + 8.0 * node[:, 1], 380.0 - 8.0 * node[:, 0]])
+        expected = reported_probability(bins, position)
+        for column, cell in enumerate(bins.cells):
+            np.testing.assert_allclose(nodes.at(cell, node), expected[:, column], atol=1e-7)
+
+    def test_a_lattice_is_computed_once(self) -> None:
+        weights = SharedWeights(self._bins())
+        assert weights.nodes((1.0, 2.0), 8.0) is weights.nodes((1.0, 2.0), 8.0)
+        assert weights.nodes((1.0, 2.0), 8.0) is not weights.nodes((1.5, 2.0), 8.0)

@@ -8,6 +8,7 @@ from pyproj import CRS
 
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import CancelledError, UsageError
+from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
@@ -188,6 +189,23 @@ def test_a_log_of_one_cell_has_no_map_of_being_reported(tmp_path):
     drive, _ = log(1)
     predict(drive, tmp_path, OPTIONS)
     assert not list(tmp_path.glob("*_reported.tif"))
+
+
+def test_the_probability_at_a_place_is_the_same_on_the_grids_of_all_cells():
+    """Blocks begin at the same places, so that the cells share the weights of kriging."""
+    drive, _ = log()
+    reported = log_evidence(plan_run(drive, OPTIONS), SilentProgress()).reported_of("c0")
+
+    def mapped(west, north, shape):
+        grid = Grid.create(west, north, shape, 1.0, drive.crs)
+        flat = np.zeros(shape, dtype=np.float32)
+        (band,) = with_reported([CellRows(slice(0, shape[0]), flat, flat)], grid, reported)
+        return band.reported_probability
+
+    whole = mapped(500_300, 5_000_020, (40, 200))
+    part = mapped(500_353, 5_000_013, (30, 100))
+    np.testing.assert_allclose(part[8:-8, 8:-8], whole[15:29, 61:145], atol=1e-6)
+    assert len(reported.weights.lattices) == 1
 
 
 def test_rows_of_probabilities_equal_those_of_the_whole_map():
