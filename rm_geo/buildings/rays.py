@@ -1,9 +1,9 @@
 """Rasters of the straight lines from sites to measurements, of all cells of a place together.
 
-A level near that of free space says that nothing stands in the straight line from the site to the
+A level near that of free space shows that nothing stands in the straight line from the site to the
 measurement, and a level far below it that something does. Lines of many cells cross, as in
 tomography. The rasters sum up all lines. Their number depends neither on the number of cells nor
-on their order. The line from a site above the roofs says little of buildings far from the
+on their order. The line from a site above the roofs shows little of buildings far from the
 measurement: each part of a line counts by the share of buildings that reach up to it.
 """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command()
 @console_options
 def doctor(console: Console) -> None:
-    """Check packages, folders, devices, formats and models, and say what to do.
+    """Check packages, folders, devices, formats and models, and list what to do.
 
     The exit status is 1 if something that rm_geo needs is missing or broken.
     """

@@ -120,7 +120,7 @@ def validate(
     Writes validation.json and validation.csv: errors in dB of each method, for each cell and for
     all of them (each held-out place counts once), by distance to the nearest reading, with the
     difference from the best other method and its p-value from a bootstrap over blocks. The noise
-    floor from repeated passes says what no map can be better than.
+    floor from repeated passes is the error that no map can be better than.
 
     Several files are logs of one area, whose cells are judged together.
     """

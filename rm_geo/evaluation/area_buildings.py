@@ -1,4 +1,4 @@
-"""Evaluation of building maps from many cells that one drive hears."""
+"""Evaluation of building maps from many cells of one drive."""
 
 from __future__ import annotations
 

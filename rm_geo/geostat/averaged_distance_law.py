@@ -44,7 +44,7 @@ _MARGIN: Final = 0.25
 """Candidates lie within the box of the data, and this share of its longer side beyond."""
 
 _LEAST_MARGIN_M: Final = 100.0
-"""A few readings at one place say nothing of where the transmitter is."""
+"""A few readings at one place do not locate a transmitter."""
 
 _NEAR_M: Final = 10.0
 """Added to the distance, so that the level at the site is finite."""

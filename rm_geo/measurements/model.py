@@ -206,7 +206,7 @@ class Measurements:
     def lists_serving_only(self) -> bool:
         """Whether a log of several cells lists one cell at a time: the serving one.
 
-        That a cell is not reported says nothing there. Up to a twentieth of the visits may report
+        That a cell is not reported has no meaning there. Up to a twentieth of the visits may report
         a second cell, as at a handover. Of several logs together it is enough if one is such a log.
         """
         several = len(np.unique(self.cell.codes)) > 1

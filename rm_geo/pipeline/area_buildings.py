@@ -1,6 +1,6 @@
 """Building map of an area: from the lines of all cells, or fused from the maps of single cells.
 
-The lines between the sites and the measurements of several cells say more of the buildings than
+The lines between the sites and the measurements of several cells show more of the buildings than
 any cell alone (:mod:`rm_geo.buildings.rays`). They need sites that are known to some metres.
 """
 

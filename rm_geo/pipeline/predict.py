@@ -327,7 +327,7 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
 
 
 def _write_area_buildings(run: CellRun, run_plan: RunPlan, results: Sequence[CellResult]) -> None:
-    """Map the buildings of the area, and say what can be expected of them."""
+    """Map the buildings of the area, and log the expected quality of the map."""
     target = run.folder / AREA_BUILDINGS
     if run.buildings is not None and run.buildings.path.resolve() == target.resolve():
         return  # an input stays as it is

@@ -4,7 +4,7 @@ Each cell's map is the estimate of one network from one cell's levels. They are 
 independent opinions of equal reliability: the mean of their log odds (logarithmic opinion pool;
 Genest and Zidek, "Combining probability distributions", Statistical Science 1, 1986).
 
-The fused map knows little more than the best of its members: the maps of several cells along the
+The fused map is little better than the best of its members: the maps of several cells along the
 same streets share what they know.
 """
 

@@ -22,7 +22,7 @@ class CellRows:
     building_probability, std_db : ndarray of float32 or None
         None for methods that do not estimate it.
     reported_probability : ndarray of float32 or None
-        Probability that the cell is reported; None where the log says nothing about it.
+        Probability that the cell is reported; None where the log does not show it.
     """
 
     rows: slice

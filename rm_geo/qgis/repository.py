@@ -162,7 +162,7 @@ def require_acceptable(files: Mapping[str, bytes]) -> None:
     lines = "\n".join(f"- {finding}" for finding in found)
     raise InputError(
         f"The plugin repository would refuse this plugin: {number}.\n{lines}",
-        hint="The documentation of the plugin says what the owner of the project has to give.",
+        hint="The documentation of the plugin lists what the owner of the project has to give.",
     )
 
 

@@ -120,7 +120,7 @@ def report_title(folder: Path) -> str:
 
 
 def _name_of(folder: Path) -> str:
-    """Name results by their folder, or by that around it where the name says nothing."""
+    """Name results by their folder, or by that around it where the name is a general one."""
     place = folder.resolve()
     return place.parent.name if place.name in _PLAIN_NAMES and place.parent.name else place.name
 

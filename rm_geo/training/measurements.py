@@ -191,12 +191,12 @@ def sample_measurements(
 def sample_cells(
     crops: SceneCrops, mixture: MeasurementMixture, random: torch.Generator
 ) -> SparseTiles:
-    """Draw measurements of several cells in the same pixels, as one drive hears them.
+    """Draw measurements of several cells in the same pixels, as along one drive.
 
     Parameters
     ----------
     crops : SceneCrops
-        One crop as heard from several antennas, see
+        One crop with the levels of several antennas, see
         :meth:`~rm_geo.training.scenes.ScenePool.draw_cells`.
     mixture : MeasurementMixture
         Distribution of the measurements.

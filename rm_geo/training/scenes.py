@@ -108,7 +108,7 @@ class CropSource(Protocol):
         """
 
     def draw_cells(self, rng: np.random.Generator, cells: int, crop: int) -> SceneCrops:
-        """Draw one crop of one scene, as it is heard from several antennas.
+        """Draw one crop of one scene, with the levels of several antennas.
 
         Parameters
         ----------
@@ -246,7 +246,7 @@ class ScenePool:
         return self._crops([self._plan(rng, crop, shares) for _ in range(batch)], crop)
 
     def draw_cells(self, rng: np.random.Generator, cells: int, crop: int) -> SceneCrops:
-        """Draw one crop of one scene, as it is heard from several antennas.
+        """Draw one crop of one scene, with the levels of several antennas.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """Calibration of the probability of coverage at places that were held out.
 
-Where a map says that a place is covered with a probability of 0.85, 85 % of such places should be:
+Of the places with a probability of coverage of 0.85, 85 % should be covered:
 places are grouped by their probability, and the share of each group that is covered is compared
 with it (reliability diagram; Broecker and Smith, "Increasing the reliability of reliability
 diagrams", Weather and Forecasting 22, 2007).

@@ -1,4 +1,4 @@
-"""The file of one trained model: safetensors whose header says what network it holds."""
+"""The file of one trained model: safetensors whose header names the network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rm_geo.zoo.kinds import present_kind
 from rm_geo.zoo.safetensors import read_header
 
 METADATA_KEY: Final = "rm_geo"
-"""Key of the safetensors header under which a model says what network it is."""
+"""Key of the safetensors header that names the network."""
 
 WEIGHTS_NAME: Final = "model.safetensors"
 CARD_NAME: Final = "card.json"
@@ -69,7 +69,7 @@ def description_in(data: bytes, path: Path) -> dict[str, Any]:
         description["kind"] = present_kind(description["kind"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"The file {path} does not say what network it holds.",
+            f"The file {path} does not state its network.",
             hint="It was not written by rm_geo; use a model from 'rm-geo models list'.",
         ) from error
     return description

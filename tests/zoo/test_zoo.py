@@ -196,7 +196,7 @@ def test_safetensors_of_others_are_refused(tmp_path):
 
     path = tmp_path / "foreign.safetensors"
     save_file({"w": torch.zeros(2)}, path)
-    with pytest.raises(ModelError, match="does not say what network"):
+    with pytest.raises(ModelError, match="does not state its network"):
         catalog.find_model(path)
 
 
