@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - type of click
         """Run the command; each error becomes one message and an exit code."""
-        _stop_on_sigterm()
+        _stop_on_sigterm(ctx)
         if not wants_debug(ctx):
             warnings.simplefilter("ignore")
         try:
@@ -105,16 +105,18 @@ def _fail(error: BaseException, ctx: click.Context) -> NoReturn:
     raise failure
 
 
-def _stop_on_sigterm() -> None:
-    """Convert SIGTERM to an exception, so that incomplete files are removed."""
+def _stop_on_sigterm(ctx: click.Context) -> None:
+    """Convert SIGTERM to an exception until the command ends: incomplete files are removed."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise Stopped(143)
 
     try:
-        signal.signal(signal.SIGTERM, stop)
+        previous = signal.signal(signal.SIGTERM, stop)
     except ValueError:  # not the main thread: the embedding program handles signals
         return
+    restored = signal.SIG_DFL if previous is None else previous
+    ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, restored))
 
 
 @click.group(

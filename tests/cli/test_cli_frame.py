@@ -189,6 +189,12 @@ def test_the_unexpected_is_reported_shortly_and_in_full_on_request(run, failing_
         assert "ZeroDivisionError" in result.stderr
 
 
+def test_a_command_called_in_a_program_leaves_its_signals_as_they_were(run):
+    before = signal.getsignal(signal.SIGTERM)
+    assert run("models", "list").exit_code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_command_cleanly(tmp_path, number, code):
