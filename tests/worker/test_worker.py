@@ -165,7 +165,8 @@ def test_cells_are_in_the_output_folder_as_they_finish_and_stay_after_a_cancel(
     )
 
     output = tmp_path / "part"
-    long = {**request, "options": {**OPTIONS, "method": "radiocycle", "reach_m": 100.0}}
+    network = {"method": "radiocycle", "tile_size_px": 128, "reach_m": 100.0}
+    long = {**request, "options": {**OPTIONS, **network}}
     worker.process.stdin.write(json.dumps({**long, "output": str(output)}).encode() + b"\n")
     worker.process.stdin.flush()
     while (event := worker.next())["event"] != "cell":
