@@ -144,9 +144,16 @@ def _rows(table: Location) -> list[tuple[dict[str, Any], str]]:
     """Rows of a table, each with its line or number for messages."""
     with ExitStack() as places:
         text = read_text(local(table, places, fetched), redacted(str(table)))
-    if file_name(table).lower().endswith((".csv", ".tsv")):
+    if not file_name(table).lower().endswith((".csv", ".tsv")):
+        return _yaml_rows(text, table)
+    if "\0" in text:  # which Python 3.10 refuses with an error of its own
+        raise ConfigError(
+            f"{table} contains a NUL character, so it is damaged.", hint="Save it again as text."
+        )
+    try:
         return _delimited_rows(text, table)
-    return _yaml_rows(text, table)
+    except csv.Error as error:
+        raise ConfigError(f"{table} cannot be read: {error}.", hint="Check its quotes.") from None
 
 
 def _separator(lines: list[str]) -> tuple[int, str] | None:

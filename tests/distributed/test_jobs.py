@@ -298,3 +298,16 @@ def test_missing_measurements_are_refused_before_any_work(drives, tmp_path):
     empty = table(drives, "measurements\n", "empty.csv")
     with pytest.raises(InputError, match="no jobs"):
         read_jobs([empty], Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("measurements,output\na.csv,o\0ut\n", "NUL"),
+        ("measurements,output\n" + "a" * 140_000 + ",out\n", "field larger"),
+    ],
+)
+def test_a_damaged_table_is_one_message(tmp_path, text, match):
+    (tmp_path / "jobs.csv").write_text(text)
+    with pytest.raises(ConfigError, match=match):
+        read_jobs([tmp_path / "jobs.csv"], tmp_path)
