@@ -39,10 +39,10 @@ from rm_geo._types import BoolArray, Float64Array, FloatArray, IndexArray
 from rm_geo._util.threads import available_threads, single_threaded_algebra
 from rm_geo.errors import UsageError
 from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
-from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.extra_trees import ExtraTrees
 from rm_geo.geostat.factor_analysis import FactorModel
+from rm_geo.geostat.intervals import held_out_folds
 from rm_geo.geostat.local_kriging import LocalKriging
 from rm_geo.geostat.sparse_gaussian_process import CovariateProcess
 from rm_geo.geostat.street_angle import street_angle
@@ -548,17 +548,13 @@ def _held_out(bins: LogBins, column: int) -> list[tuple[IndexArray, IndexArray]]
     """Folds of whole blocks of a cell's bins: those to train with, and those to judge at."""
     readings = np.flatnonzero(bins.reported[:, column])
     found = []
-    for block_m in _BLOCKS_M:
-        position = bins.position_m[readings]
-        block = block_numbers(position[:, 1], position[:, 0], block_m)
-        order = np.random.default_rng(0).permutation(int(block.max()) + 1)
-        fold = order[block] % _FOLDS
-        for number in range(_FOLDS):
-            train, test = readings[fold != number], readings[fold == number]
-            if train.size >= MIN_READINGS and test.size:
-                if test.size > MAX_TRAINING:
-                    test = np.random.default_rng(0).choice(test, MAX_TRAINING, replace=False)
-                found.append((train, test))
+    position_m = bins.position_m[readings]
+    for kept, held in held_out_folds(position_m, blocks_m=_BLOCKS_M, folds=_FOLDS):
+        train, test = readings[kept], readings[held]
+        if train.size >= MIN_READINGS:
+            if test.size > MAX_TRAINING:
+                test = np.random.default_rng(0).choice(test, MAX_TRAINING, replace=False)
+            found.append((train, test))
     return found
 
 

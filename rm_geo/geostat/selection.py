@@ -31,7 +31,7 @@ from scipy.special import log_ndtr, ndtri
 from rm_geo._types import BoolArray, Float64Array
 from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.coregionalization import MIN_READINGS, REACH_M, estimate_alone
-from rm_geo.geostat.intervals import DeviationCurve
+from rm_geo.geostat.intervals import DeviationCurve, held_out_folds
 from rm_geo.raster.log_bins import LogBins
 
 _BLOCK_M: Final = 50.0
@@ -326,12 +326,9 @@ def _estimates_alone(bins: LogBins, column: int) -> CorrectedLevels:
         nearest_m[at[near]] = distance_m[near]
         level_dbm[at[near]] = estimate_alone(place[train], own_dbm[train], place[at[near]])
 
-    block = block_numbers(place[readings, 1], place[readings, 0], _BLOCK_M)
-    fold = np.random.default_rng(0).permutation(int(block.max()) + 1)[block] % _FOLDS
-    for number in range(_FOLDS):
-        train, at = readings[fold != number], readings[fold == number]
-        if train.size >= _MIN_BINS:
-            estimate(train, at)
+    for kept, held in held_out_folds(place[readings], blocks_m=(_BLOCK_M,), folds=_FOLDS):
+        if kept.size >= _MIN_BINS:
+            estimate(readings[kept], readings[held])
     known = readings[np.isfinite(level_dbm[readings])]
     curve = DeviationCurve.fit(nearest_m[known], level_dbm[known] - own_dbm[known])
     estimate(readings, np.flatnonzero(~bins.reported[:, column]))
