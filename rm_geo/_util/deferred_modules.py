@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,8 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a module
         if name == "__version__":  # of the distribution, without an import
             return version(self.__name__)
+        if name == "__path__":  # import statements ask for it; a module has none
+            raise AttributeError(f"{self.__name__} is not a package")
         if self._imported is None:
             self._imported = self._import()
         return getattr(self._imported, name)
@@ -81,8 +83,8 @@ def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
             continue
         stand_ins[name] = sys.modules[name] = _Deferred(spec, attributes)
         package, _, part = name.rpartition(".")
-        if package in stand_ins:
-            setattr(stand_ins[package], part, stand_ins[name])
+        if package in sys.modules:  # its own lazy attributes find what is there
+            vars(sys.modules[package]).setdefault(part, stand_ins[name])
     try:
         yield
     finally:
@@ -91,9 +93,36 @@ def deferred_modules(*names: str, **attributes: object) -> Iterator[None]:
                 del sys.modules[name]
 
 
+def deferred_function(module: str, name: str) -> Callable[..., Any]:
+    """Make a stand-in for a function, which imports its module when it is called.
+
+    Parameters
+    ----------
+    module, name : str
+        Module and name of the function.
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> deferred_function("math", "hypot")(3.0, 4.0)
+    5.0
+    """
+
+    def call(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - any function
+        return getattr(importlib.import_module(module), name)(*args, **named)
+
+    return call
+
+
 def _spec(name: str) -> ModuleSpec | None:
-    """Find a module; None if it, or its package, is not installed."""
-    try:
+    """Find a module without importing its package; None if either is not installed."""
+    package = name.rpartition(".")[0]
+    if not package:
         return importlib.util.find_spec(name)
-    except ModuleNotFoundError:
+    found = _spec(package)
+    if found is None or found.submodule_search_locations is None:
         return None
+    return PathFinder.find_spec(name, found.submodule_search_locations)

@@ -76,7 +76,10 @@ class ExtraTrees:
         -------
         ExtraTrees
         """
-        from rm_geo._util.tree_regressor import ExtraTreeRegressor, config_context  # slow
+        from rm_geo._util.tree_regressor import ExtraTreeRegressor  # slow
+
+        # Without a check of the parameters and a look for callbacks, which imports a progress bar.
+        grow = getattr(ExtraTreeRegressor.fit, "__wrapped__", ExtraTreeRegressor.fit)
 
         table = np.ascontiguousarray(features, dtype=np.float32)
         column = np.ascontiguousarray(value, dtype=np.float64)[:, None]
@@ -90,9 +93,7 @@ class ExtraTrees:
                 min_samples_leaf=_LEAF, max_features=max_features, random_state=seed
             )
             own_weight = None if weight is None else weight[chosen]
-            with config_context(skip_parameter_validation=True, assume_finite=True):
-                fitted = tree.fit(table[chosen], column[chosen], own_weight, check_input=False)
-            return fitted.tree_
+            return grow(tree, table[chosen], column[chosen], own_weight, check_input=False).tree_
 
         if len(table) < _THREADED:
             return cls(tuple(grown(int(seed)) for seed in seeds))

@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from rm_geo._types import FloatArray
 from rm_geo._util.fft import (
@@ -26,6 +25,7 @@ from rm_geo._util.fft import (
     periodic_distance,
     periodic_lags,
 )
+from rm_geo._util.scipy_modules import nnls
 from rm_geo.geostat.covariance import NestedExponentialCovariance, fit_reml, shrink_mean
 from rm_geo.geostat.kriging import FEW_VALUES, solve_exactly
 from rm_geo.geostat.local_mean import FineStructure, fit_fine_structure
@@ -204,7 +204,7 @@ def fit_covariance(blocks: Blocks, *, whole: bool) -> NestedExponentialCovarianc
     design = np.zeros((distance.size + 1, ranges.size + 1))
     design[:-1, :-1] = np.exp(-distance[:, None] / ranges) * weight[:, None]
     design[-1] = sum_weight
-    solution, _ = optimize.nnls(design, np.append(covariance * weight, power * sum_weight))
+    solution, _ = nnls(design, np.append(covariance * weight, power * sum_weight))
     sills = tuple(float(sill) for sill in solution[:-1])
     return NestedExponentialCovariance(
         sills, tuple(float(length) for length in ranges), float(solution[-1])

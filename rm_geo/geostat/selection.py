@@ -24,7 +24,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.spatial import KDTree
 from scipy.special import log_ndtr, ndtri
 
@@ -358,6 +357,8 @@ class _Observed:
 
 def _maximise(observed: _Observed, *, free: bool) -> Any:  # noqa: ANN401 - scipy's result
     """Maximise the likelihood, with or without a dependence on the level."""
+    from scipy.optimize import minimize  # imports many solvers
+
     bounds = [
         (-_MAX_INTERCEPT, _MAX_INTERCEPT),
         (0.0, _MAX_SLOPE if free else 0.0),

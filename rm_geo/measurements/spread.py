@@ -7,12 +7,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from rm_geo._types import Float64Array
 from rm_geo._util.disk_columns import iter_blocks
+from rm_geo._util.scipy_modules import KDTree
 
 FAR_APART_M: Final = 5000.0
 """Measurements of one cell with a gap of this size may be those of two."""
@@ -68,7 +66,10 @@ def cells_far_apart(
 
 def _gap(places: Float64Array) -> float | None:
     """Distance in metres between groups that are more than 5 km apart; None for one group."""
-    tree = cKDTree(places)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components  # slow, and few logs are that wide
+
+    tree = KDTree(places)
     pairs = tree.query_pairs(FAR_APART_M, output_type="ndarray")
     size = len(places)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
@@ -76,5 +77,5 @@ def _gap(places: Float64Array) -> float | None:
     if groups < 2:
         return None
     largest = label == np.bincount(label).argmax()
-    distance, _ = cKDTree(places[largest]).query(places[~largest])
+    distance, _ = KDTree(places[largest]).query(places[~largest])
     return float(np.min(distance))

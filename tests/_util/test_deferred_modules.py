@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from rm_geo._util.deferred_modules import deferred_modules
+from rm_geo._util.deferred_modules import deferred_function, deferred_modules
 
 
 @pytest.fixture
@@ -81,3 +82,51 @@ def test_a_package_and_its_part_can_both_wait(heavy):
     assert not {"heavy_package", "heavy_package.part"} & set(sys.modules)
     assert kept.name == "part"
     assert sys.modules["heavy_package"].answer == 42
+
+
+def test_a_part_can_wait_where_its_package_imports_it_with_names(heavy, tmp_path):
+    (tmp_path / "heavy_package" / "__init__.py").write_text("from heavy_package.part import name\n")
+    with deferred_modules("heavy_package.part", name="given"):
+        import heavy_package
+    assert heavy_package.name == "given"
+    assert "heavy_package.part" not in sys.modules
+    assert importlib.import_module("heavy_package.part").name == "part"
+
+
+def test_a_lazy_attribute_of_a_loaded_package_finds_the_part_that_waits(heavy, tmp_path):
+    lazy = """
+        def __getattr__(name):
+            import heavy_package.part as part
+            return part
+    """
+    (tmp_path / "heavy_package" / "__init__.py").write_text(textwrap.dedent(lazy))
+    import heavy_package
+
+    with deferred_modules("heavy_package.part"):
+        part = heavy_package.part
+    assert "heavy_package.part" not in sys.modules
+    assert part.name == "part"
+
+
+def test_a_function_that_waits_imports_its_module_when_it_is_called(heavy, tmp_path):
+    (tmp_path / "heavy_package" / "part.py").write_text("def twice(value): return 2 * value\n")
+    twice = deferred_function("heavy_package.part", "twice")
+    assert "heavy_package" not in sys.modules
+    assert twice(21) == 42
+
+
+def test_the_trees_leave_scikit_learn_whole():
+    code = """
+        import sys
+        import rm_geo._util.tree_regressor
+        assert not {"joblib", "scipy.stats", "numpy.f2py", "sklearn.callback"} & set(sys.modules)
+        import numpy as np, scipy.optimize, scipy.spatial.transform
+        from scipy.sparse.csgraph import laplacian
+        from sklearn.ensemble import RandomForestRegressor
+        values = np.arange(20.0)
+        RandomForestRegressor(3, n_jobs=2).fit(values[:, None], values)
+        assert scipy.optimize.nnls(np.eye(2), np.ones(2))[0].tolist() == [1.0, 1.0]
+        assert scipy.spatial.transform.Rotation.identity().magnitude() == 0.0
+        np.testing.assert_array_equal(laplacian(np.eye(2)), np.zeros((2, 2)))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
