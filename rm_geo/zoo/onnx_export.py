@@ -24,6 +24,7 @@ from rm_geo.networks.radiocycle import DriveTestMaps, DriveTestRadioCycle
 from rm_geo.networks.ray_buildings import RayBuildings
 from rm_geo.zoo.catalog import ModelRecord, describe_network
 from rm_geo.zoo.kinds import DRIVE_KIND, SUPERRES_KINDS
+from rm_geo.zoo.onnx_stem import with_strided_stems
 from rm_geo.zoo.weights import load_network
 
 INPUTS: Final = ("rsrp_dbm", "observed", "transmitter_rc", "intercept_dbm", "spacing_m")
@@ -200,7 +201,8 @@ def export_onnx(
                 dynamic_shapes=shapes,
                 external_data=False,
             )
-            onnx.save(_described(program.model_proto, loaded, size), buffer)
+            model = with_strided_stems(program.model_proto)
+            onnx.save(_described(model, loaded, size), buffer)
     except Exception as error:
         raise ModelError(
             f"The model {loaded.name!r} cannot be exported: {_first_line(error)}",

@@ -23,6 +23,7 @@ from rm_geo.zoo.onnx_export import export_onnx
 from rm_geo.zoo.onnx_files import onnx_files
 from rm_geo.zoo.onnx_graph import detached, write_graph
 from rm_geo.zoo.onnx_session import OnnxNetwork
+from rm_geo.zoo.onnx_stem import with_strided_stems
 from rm_geo.zoo.torch_network import TorchNetwork
 from rm_geo.zoo.weights import load_network, save_model, write_index
 
@@ -272,6 +273,25 @@ def test_a_graph_has_neither_weights_nor_paths_in_it(shipped):
         entry.value for t in outside for entry in t.external_data if entry.key == "location"
     } == {"model.safetensors"}
     assert b".py" not in graph
+
+
+def test_the_first_layers_are_convolutions_with_strides(shipped):
+    model = onnx.load(shipped / f"tiles-{SIZE}.onnx", load_external_data=False)
+    kernels = [
+        list(entry.ints)
+        for node in model.graph.node
+        for entry in node.attribute
+        if entry.name == "kernel_shape" and node.op_type == "Conv"
+    ]
+    assert kernels.count([12, 12]) == 2  # of F and of G
+    names = {name for node in model.graph.node for name in node.input}
+    assert {tensor.name for tensor in model.graph.initializer} <= names
+
+
+def test_layers_of_another_form_stay_as_they_are(shipped):
+    first = onnx.load(shipped / f"tiles-{SIZE}.onnx", load_external_data=False)
+    again = onnx.ModelProto.FromString(first.SerializeToString())
+    assert with_strided_stems(again).graph.node == first.graph.node
 
 
 def find_network(folder):
