@@ -290,6 +290,7 @@ def _kriging(
         covariance.nugget + noise_db2,
         neighbors=neighbors,
         candidates=_CANDIDATES * neighbors,
+        single_precision=True,
     )
 
 

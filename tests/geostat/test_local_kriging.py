@@ -1,5 +1,7 @@
 """Local kriging is Gaussian process regression on the values that correlate most."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import linalg
@@ -159,3 +161,16 @@ def test_weights_of_ordinary_kriging_give_the_estimates_of_any_values(count) -> 
     expected = LocalKriging(place, value, ISOTROPIC).at(target).mean
     np.testing.assert_allclose((weights.weight * value[weights.used]).sum(axis=1), expected)
     np.testing.assert_allclose(weights.weight.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("covariance", [ISOTROPIC, STREETS])
+@pytest.mark.parametrize("known_mean", [None, -80.0])
+def test_single_precision_differs_by_little(covariance, known_mean) -> None:
+    rng = np.random.default_rng(6)
+    position, target = scattered(0, 400), scattered(1, 300)
+    value, noise = rng.normal(-80.0, 8.0, 400), rng.uniform(0.1, 2.0, 400)
+    exact = LocalKriging(position, value, covariance, noise, known_mean, neighbors=20)
+    fast = replace(exact, single_precision=True)
+    np.testing.assert_allclose(fast.at(target).mean, exact.at(target).mean, rtol=0, atol=8e-4)
+    variance = exact.at(target).variance
+    np.testing.assert_allclose(fast.at(target).variance, variance, rtol=0, atol=1e-3)
