@@ -66,7 +66,7 @@ def _stems(graph: Any) -> list[_Stem]:  # noqa: ANN401 - onnx has no types
     """Find convolutions of unshuffled channels beside others, used nowhere else."""
     from onnx import helper, numpy_helper
 
-    source = {name: node for node in graph.node for name in node.output}
+    source: dict[str, Any] = {name: node for node in graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     uses: dict[str, int] = {}
     for node in graph.node:
@@ -79,14 +79,13 @@ def _stems(graph: Any) -> list[_Stem]:  # noqa: ANN401 - onnx has no types
         joined = source.get(node.input[0])
         if joined is None or joined.op_type != "Concat" or len(joined.input) != 2:
             continue
-        chain = [source.get(joined.input[0])]
-        for _ in range(2):
-            chain.append(None if chain[-1] is None else source.get(chain[-1].input[0]))
-        if [None if part is None else part.op_type for part in chain] != [
-            "Reshape",
-            "Transpose",
-            "Reshape",
-        ]:
+        chain: list[Any] = []
+        for kind in ("Reshape", "Transpose", "Reshape"):
+            part = source.get((chain[-1] if chain else joined).input[0])
+            if part is None or part.op_type != kind:
+                break
+            chain.append(part)
+        if len(chain) < 3:
             continue
         _, turned, blocks = chain
         options = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
@@ -128,7 +127,7 @@ def _strided(graph: Any, stem: _Stem) -> list[Any]:  # noqa: ANN401 - onnx has n
         )
         return name(part)
 
-    def node(kind: str, inputs: list[str], part: str, **options: object) -> Any:  # noqa: ANN401
+    def node(kind: str, inputs: list[str], part: str, **options: Any) -> Any:  # noqa: ANN401
         return helper.make_node(kind, inputs, [part], name=part, **options)
 
     first, last = constant("first", 0), constant("last", dims[1])
