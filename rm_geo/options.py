@@ -292,8 +292,8 @@ class MethodOptions(OptionGroup):
         ge=0.0,
         le=1.0,
         description="Weight of the method in the map, 0 to 1; the rest is inverse distance "
-        "weighting. Estimated for each cell by cross-validation if not given, for networks with "
-        "regression kriging.",
+        "weighting. Estimated by cross-validation if not given, for networks with regression "
+        "kriging: once for all cells of a log.",
     )
     noise_db: float | None = Field(
         None,

@@ -19,7 +19,7 @@ from rm_geo.errors import DependencyError, ModelError
 from rm_geo.grid import Grid, Tile
 from rm_geo.io.cog import write_raster
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.plan import CellPlan
+from rm_geo.pipeline.cell_plan import CellPlan
 from rm_geo.products.area_buildings import (
     BAND_NAME,
     EXPECTED_QUALITY,

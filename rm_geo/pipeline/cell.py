@@ -31,18 +31,22 @@ from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.provenance import InputFile
+from rm_geo.measurements.model import Measurements
 from rm_geo.options import MethodOptions, PredictOptions
+from rm_geo.pipeline.cell_plan import CellPlan
 from rm_geo.pipeline.cell_progress import CellListener, CellProgress
 from rm_geo.pipeline.fingerprint import run_key
 from rm_geo.pipeline.joint import CellEvidence, LogEvidence
 from rm_geo.pipeline.journal import Journal, open_journal
+from rm_geo.pipeline.log_weight import LogWeight
 from rm_geo.pipeline.map_pass import MapOptions, map_rows
 from rm_geo.pipeline.method_weight import (
     MethodWeight,
     MethodWeightOptions,
+    WeighedCell,
     estimate_method_weight,
+    is_weighed,
 )
-from rm_geo.pipeline.plan import CellPlan
 from rm_geo.pipeline.tile_pass import BlendedCell, TilePlan, blend_cell
 from rm_geo.products.rows import CellRows
 from rm_geo.products.stac import MeasuringTime
@@ -95,6 +99,8 @@ class CellRun:
         Receives how far each cell is.
     path_gains : LogPathGains or None
         Path gains around known buildings that all cells share.
+    log_weight : LogWeight or None
+        Weight of the method that all cells share; None where each cell has its own.
     """
 
     folder: Path
@@ -109,6 +115,7 @@ class CellRun:
     evidence: LogEvidence | None = None
     listener: CellListener = field(default_factory=CellListener)
     path_gains: LogPathGains | None = None
+    log_weight: LogWeight | None = None
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -141,42 +148,27 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     sparse = bin_measurements(cell.measurements, cell.grid)
     sparse.require_pixels(options.grid.min_pixels, cell.description)
     tiles = sparse.measured_tiles(options.grid.tile_size_px, options.grid.overlap_px)
-    site = choose_site(
-        cell.measurements,
-        run.sites,
-        eirp_dbm=options.site.eirp_dbm,
-        frequency_mhz=options.site.frequency_mhz,
-        max_uncertainty_m=options.site.max_site_uncertainty_m,
-    )
-    if run.buildings is not None:
-        site = site.with_buildings(run.buildings.path, cell.grid, options.site.buildings_layer)
+    site = _choose_site(run, cell.measurements, cell.grid)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     evidence = CellEvidence() if run.evidence is None else run.evidence.of_cell(cell.cell)
     inputs = {**run.tags, "evidence": evidence.checksum}
     if run.path_gains is not None:
         inputs["path_gains"] = str(run.path_gains.grid.bounds)
+    if run.log_weight is not None:
+        inputs["weighed_cells"] = run.log_weight.checksum
     key = run_key(cell.measurements.checksum(), cell.grid, site.facts, options, inputs)
     journal = open_journal(run.folder, cell.cell, key, fresh=options.output.fresh)
     journals.append(journal)
     if (done := _completed_result(journal, run.folder)) is not None:
         run.progress.log(f"Cell {cell.cell}: complete already")
         return done
-    if run.method.is_network and options.method.assimilate and street_map_helps(sparse):
-        given = site
-        site = site.with_path_gains(
-            cell.grid, sparse.row, sparse.col, run.progress.check, run.path_gains
-        )
-        for warning in site.warnings[len(given.warnings) :]:
-            run.progress.log(warning)
+    given = site
+    site = _with_path_gains(run, site, sparse)
+    for warning in site.warnings[len(given.warnings) :]:
+        run.progress.log(warning)
     plan = _tile_plan(*tiles, run.method, journal)
-    progress = CellProgress(
-        run.progress,
-        run.listener,
-        cell.cell,
-        tiles=len(plan.tiles),
-        folds=MethodWeightOptions().folds if _is_weighed(run) else 0,
-    )
+    progress = _cell_progress(run, cell.cell, len(plan.tiles), journal)
     kriging = _kriging_options(options.method, sparse)
     with _baseline_meanwhile(run, sparse, site, kriging) as baseline:
         method_weight = _method_weight(run, sparse, plan, site, journal, progress)
@@ -222,6 +214,30 @@ def _completed_result(journal: Journal, folder: Path) -> CellResult | None:
     return result if result.is_whole(sizes) else None
 
 
+def _choose_site(run: CellRun, measurements: Measurements, grid: Grid) -> SiteChoice:
+    """Choose the site of a cell, and add the known buildings of its grid."""
+    options = run.options.site
+    site = choose_site(
+        measurements,
+        run.sites,
+        eirp_dbm=options.eirp_dbm,
+        frequency_mhz=options.frequency_mhz,
+        max_uncertainty_m=options.max_site_uncertainty_m,
+    )
+    if run.buildings is None:
+        return site
+    return site.with_buildings(run.buildings.path, grid, options.buildings_layer)
+
+
+def _with_path_gains(run: CellRun, site: SiteChoice, sparse: SparseRaster) -> SiteChoice:
+    """Add the path gains around known buildings, where the baseline of a network uses them."""
+    if not (run.method.is_network and run.options.method.assimilate and street_map_helps(sparse)):
+        return site
+    return site.with_path_gains(
+        sparse.grid, sparse.row, sparse.col, run.progress.check, run.path_gains
+    )
+
+
 def _tile_plan(
     tiles: list[Tile], all_tiles: list[Tile], method: OpenMethod, journal: Journal
 ) -> TilePlan:
@@ -234,10 +250,22 @@ def _tile_plan(
     return TilePlan(all_tiles, tiles, batch_size)
 
 
-def _is_weighed(run: CellRun) -> bool:
-    """Return whether the weight of the method is estimated: that of a network."""
-    options = run.options.method
-    return options.method_weight is None and options.assimilate and run.method.is_network
+def _cell_progress(run: CellRun, cell: str, tiles: int, journal: Journal) -> CellProgress:
+    """Prepare the progress of a cell; the first one also counts the folds of a shared weight."""
+    shared = run.log_weight
+    weighed = is_weighed(run.options.method, run.method)
+    if not weighed or (shared is not None and shared.is_known) or _noted_weight(journal):
+        return CellProgress(run.progress, run.listener, cell, tiles=tiles, folds=0)
+    cells = 1 if shared is None else max(len(shared), 1)
+    options = MethodWeightOptions.for_cells(cells)
+    return CellProgress(
+        run.progress,
+        run.listener,
+        cell,
+        tiles=tiles,
+        folds=options.folds * cells,
+        fold_tiles=options.max_tiles,
+    )
 
 
 def _kriging_options(
@@ -262,7 +290,9 @@ def _baseline_meanwhile(
     It does not depend on the network's estimates, which release the interpreter.
     """
     given = run.options.method.method_weight
-    if kriging is None or not (_is_weighed(run) if given is None else given < 1.0):
+    if kriging is None or not (
+        is_weighed(run.options.method, run.method) if given is None else given < 1.0
+    ):
         yield None
         return
     left = Event()
@@ -286,25 +316,51 @@ def _method_weight(
     journal: Journal,
     progress: CellProgress,
 ) -> MethodWeight:
-    """Take the weight from the options, or estimate it for a network."""
-    options, method = run.options, run.method
-    if options.method.method_weight is not None:
-        return MethodWeight.given(options.method.method_weight)
-    if not _is_weighed(run):
+    """Take the weight from the options or the journal, or estimate it for a network."""
+    given = run.options.method.method_weight
+    if given is not None:
+        return MethodWeight.given(given)
+    if not is_weighed(run.options.method, run.method):
         return MethodWeight()
-    if (noted := journal.recall("method_weight")) is not None:
-        return MethodWeight(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
-    weight = estimate_method_weight(
-        sparse,
-        plan.tiles,
-        site.facts,
-        method,
-        options.grid.reach_m,
-        clock=run.clock,
-        fold_done=progress.weighed,
-    )
+    if (noted := _noted_weight(journal)) is not None:
+        return noted
+    own = WeighedCell(sparse, plan.tiles, site.facts)
+
+    def estimate(cells: Sequence[CellPlan]) -> MethodWeight:
+        return estimate_method_weight(
+            _weighed_cells(run, cells) if cells else [own],
+            run.method,
+            run.options.grid.reach_m,
+            MethodWeightOptions.for_cells(max(len(cells), 1)),
+            clock=run.clock,
+            fold_done=progress.weighed,
+        )
+
+    weight = estimate(()) if run.log_weight is None else run.log_weight.estimate(estimate)
     journal.note("method_weight", asdict(weight))
     return weight
+
+
+def _noted_weight(journal: Journal) -> MethodWeight | None:
+    """Return the weight that an interrupted run estimated; None without one."""
+    noted = journal.recall("method_weight")
+    return noted and MethodWeight(**{**noted, "rmse_db": tuple(noted["rmse_db"])})
+
+
+def _weighed_cells(run: CellRun, cells: Sequence[CellPlan]) -> Iterator[WeighedCell]:
+    """Prepare the cells that weigh the method; those that cannot be mapped are left out."""
+    grid_options = run.options.grid
+    for cell in cells:
+        assert cell.grid is not None
+        sparse = bin_measurements(cell.measurements, cell.grid)
+        if len(sparse) < grid_options.min_pixels:
+            continue
+        try:
+            site = _choose_site(run, cell.measurements, cell.grid)
+        except InputError:
+            continue  # the reason is given where the cell is mapped
+        tiles, _ = sparse.measured_tiles(grid_options.tile_size_px, grid_options.overlap_px)
+        yield WeighedCell(sparse, tiles, _with_path_gains(run, site, sparse).facts)
 
 
 def _deviation(

@@ -9,8 +9,8 @@ from rm_geo.products.rows import CellRows
 from rm_geo.products.summary import CellResult
 from rm_geo.progress import Progress
 
-_TILES_OF_A_FOLD: Final = 8.0
-"""Work of a fold that weighs a network, in tiles of the tile pass."""
+_HELD_OUT_TILE: Final = 2.0
+"""Work of a tile of a fold that weighs a network, in tiles of the tile pass."""
 
 _MAP_OF_A_TILE: Final = 4.0
 """Work of the map pass for each tile, in tiles of the tile pass."""
@@ -83,6 +83,8 @@ class CellProgress:
         Tiles of the tile pass.
     folds : int
         Folds that weigh the method; 0 where it is not weighed.
+    fold_tiles : int
+        Tiles of each fold.
 
     Examples
     --------
@@ -97,10 +99,18 @@ class CellProgress:
     """
 
     def __init__(
-        self, progress: Progress, listener: CellListener, cell: str, *, tiles: int, folds: int
+        self,
+        progress: Progress,
+        listener: CellListener,
+        cell: str,
+        *,
+        tiles: int,
+        folds: int,
+        fold_tiles: int = 4,
     ) -> None:
         self._progress, self._listener, self._cell = progress, listener, cell
-        self._weighing = folds * _TILES_OF_A_FOLD
+        self._fold = fold_tiles * _HELD_OUT_TILE
+        self._weighing = folds * self._fold
         self._tiles = max(tiles, 1)
         self._map = self._tiles * _MAP_OF_A_TILE
         self._done = 0.0
@@ -109,7 +119,7 @@ class CellProgress:
     def weighed(self) -> None:
         """Count a fold that is done."""
         self.check()
-        self._at(min(self._done + _TILES_OF_A_FOLD, self._weighing))
+        self._at(min(self._done + self._fold, self._weighing))
 
     def start(self, total: int, unit: str, label: str) -> None:
         """Pass on the start of the tile pass.

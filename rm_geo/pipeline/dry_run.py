@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,8 +18,9 @@ from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.method_spec import MethodRecipe
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.options import PredictOptions
-from rm_geo.pipeline.method_weight import MethodWeightOptions
-from rm_geo.pipeline.plan import CellPlan, Logs, RunPlan, plan_run, require_mappable_cell
+from rm_geo.pipeline.cell_plan import CellPlan
+from rm_geo.pipeline.method_weight import MethodWeightOptions, is_weighed
+from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.predict import local_buildings, open_sites
 from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.products.summary import skipped_message, titled
@@ -218,7 +219,7 @@ def dry_run_plan(
     if tile_executor is not None:
         tile_executor.prepare(method, listener)
     tiles: dict[str, int] = {}
-    speed, repeated_tiles, map_pass_s, pixels = 0.0, 0, 0.0, 0
+    speed, map_pass_s, pixels = 0.0, 0.0, 0
     cells: list[CellPlan] = []
     for cell in run_plan.cells:
         cells.append(cell)
@@ -232,7 +233,6 @@ def dry_run_plan(
             continue
         chosen_tiles, _ = sparse.measured_tiles(chosen.grid.tile_size_px, chosen.grid.overlap_px)
         tiles[cell.cell] = len(chosen_tiles)
-        repeated_tiles += _cross_validated_tiles(len(chosen_tiles), chosen, method)
         map_pass_s += _map_pass_s(
             cell.grid, chosen_tiles, chosen, method, several=len(run_plan.cells) > 1
         )
@@ -245,20 +245,21 @@ def dry_run_plan(
                 speed = _tiles_per_s(sparse, chosen_tiles, site, method)
     run_plan = replace(run_plan, cells=tuple(cells))
     require_mappable_cell(run_plan)
+    repeated_tiles = _cross_validated_tiles(run_plan, tiles, chosen, method)
     seconds = (sum(tiles.values()) + repeated_tiles) / speed + map_pass_s
     return DryRun(run_plan, tiles, seconds, pixels, speed, method.device)
 
 
-def _cross_validated_tiles(tiles: int, options: PredictOptions, method: OpenMethod) -> int:
+def _cross_validated_tiles(
+    run_plan: RunPlan, tiles: Mapping[str, int], options: PredictOptions, method: OpenMethod
+) -> int:
     """Count the tiles that the cross-validation of the method weight estimates in addition."""
-    if (
-        options.method.method_weight is not None
-        or not options.method.assimilate
-        or not method.is_network
-    ):
+    if not is_weighed(options.method, method):
         return 0
-    cross_validation = MethodWeightOptions()
-    return cross_validation.folds * min(tiles, cross_validation.max_tiles)
+    shared = 0 if run_plan.log_weight is None else len(run_plan.log_weight)
+    weighing = MethodWeightOptions.for_cells(max(shared, 1))
+    counts = [min(count, weighing.max_tiles) for count in tiles.values()]
+    return weighing.folds * (shared * max(counts) if shared else sum(counts))
 
 
 def _map_pass_s(

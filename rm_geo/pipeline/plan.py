@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,57 +10,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rm_geo._util.memory import release_arrow_pool, trim_malloc
-from rm_geo.errors import InputError, RmGeoError, UsageError
-from rm_geo.grid import Grid
+from rm_geo.errors import InputError, UsageError
 from rm_geo.io.provenance import describe_inputs
 from rm_geo.measurements.joining import join_measurements, joining_notes
 from rm_geo.measurements.model import CellPart, Measurements
 from rm_geo.measurements.reader import read_selected, read_with_options, selection_of
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.cell_plan import CellPlan, plan_cell
+from rm_geo.pipeline.log_weight import MAX_PLANNED, LogWeight
 from rm_geo.progress import Progress, SilentProgress
-from rm_geo.raster.tile_limit import check_area
 
 Log: TypeAlias = str | os.PathLike[str] | Measurements
 """A file of measurements, or measurements in memory."""
 
 Logs: TypeAlias = Log | Sequence[Log]
 """One log, or several of one area that are mapped together."""
-
-
-@dataclass(frozen=True)
-class CellPlan:
-    """Plan of one cell.
-
-    Attributes
-    ----------
-    cell : str
-        Name of the cell in file names.
-    measurements : Measurements
-        Measurements of the cell.
-    grid : Grid or None
-        Grid of its maps; None if the cell is refused.
-    refusal : RmGeoError or None
-        Error of a cell that cannot be mapped.
-    original : str or None
-        Name in the measurements, where it differs from ``cell``; see :attr:`label`.
-    """
-
-    cell: str
-    measurements: Measurements
-    grid: Grid | None
-    refusal: RmGeoError | None = None
-    original: str | None = None
-
-    @property
-    def label(self) -> str:
-        """Name of the cell in the measurements; ``cell`` if they have none."""
-        return self.cell if self.original is None else self.original
-
-    @property
-    def description(self) -> str:
-        """The cell and the file of its measurements, as messages name them."""
-        source = self.measurements.source_label
-        return f"Cell {self.cell}{'' if source is None else f' of {source}'}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +39,9 @@ class RunPlan:
         Number of rows of the files that could not be used.
     cells : tuple of CellPlan
         The requested cells, the largest first.
+    log_weight : LogWeight or None
+        Weight of a network in all maps of the log, estimated by its largest cells, requested or
+        not; None where each cell has a weight of its own.
     origin : mapping of str to str
         Tags about the origin of the measurements, beside or in place of those of the files, such
         as the layer from which a file was exported.
@@ -82,6 +50,7 @@ class RunPlan:
     measurements: Measurements
     dropped: int
     cells: tuple[CellPlan, ...]
+    log_weight: LogWeight | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
 
     def input_tags(self) -> dict[str, str]:
@@ -149,11 +118,17 @@ def plan_run(
     if len(parts) == 1 and points.cell.present() == [None]:
         # A file that names no cell is one map.
         parts = {"all": CellPart(slice(0, len(points)), None)}
-    cells = tuple(
-        _plan_cell(name, points, parts[name], options)
+    cells = {
+        name: plan_cell(name, points, parts[name], options)
         for name in requested_cells(parts, options.reading.cells)
-    )
-    return RunPlan(points, dropped, cells)
+    }
+    log_weight = None
+    if options.method.joint and len(parts) > 1:
+        log_weight = LogWeight(
+            cells.get(name) or plan_cell(name, points, parts[name], options)
+            for name in itertools.islice(parts, MAX_PLANNED)
+        )
+    return RunPlan(points, dropped, tuple(cells.values()), log_weight)
 
 
 def requested_cells(parts: Mapping[str, CellPart], names: Sequence[str]) -> list[str]:
@@ -284,30 +259,3 @@ def _read_together(
     release_arrow_pool()
     trim_malloc()
     return joined, dropped
-
-
-def _plan_cell(
-    name: str, everything: Measurements, part: CellPart, options: PredictOptions
-) -> CellPlan:
-    """Define the grid of a cell, or record its refusal."""
-    points = everything.select(part.rows)
-    try:
-        check_area(
-            points,
-            max_tiles=options.grid.max_tiles,
-            tile_size=options.grid.tile_size_px,
-            overlap=options.grid.overlap_px,
-            spacing_m=options.grid.resolution_m,
-            margin_m=options.grid.reach_m,
-        )
-    except RmGeoError as error:
-        return CellPlan(name, points, None, error, part.original)
-    west, south, east, north = points.bounds
-    grid = Grid.covering(
-        (west, east),
-        (south, north),
-        points.crs,
-        spacing_m=options.grid.resolution_m,
-        margin_m=options.grid.reach_m,
-    )
-    return CellPlan(name, points, grid, None, part.original)

@@ -54,6 +54,7 @@ from rm_geo.pipeline.cell import CellRun, map_cell
 from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.joint import log_evidence
 from rm_geo.pipeline.journal import Journal, journal_folder
+from rm_geo.pipeline.method_weight import is_weighed
 from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
@@ -251,6 +252,7 @@ def predict(
             ),
             CellListener() if cell_listener is None else cell_listener,
             None if buildings is None else _log_path_gains(run_plan, method, chosen, buildings),
+            run_plan.log_weight if is_weighed(chosen.method, method) else None,
         )
         for cell in run_plan.cells:
             locks.enter_context(

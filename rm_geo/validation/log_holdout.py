@@ -11,9 +11,10 @@ spatial, hierarchical, or phylogenetic structure", Ecography 40 (2017).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
@@ -29,8 +30,10 @@ from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.coregionalization import JointCalibration, calibrate_joint
 from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.io.provenance import describe_inputs
-from rm_geo.measurements.model import Measurements
+from rm_geo.measurements.model import CellPart, Measurements
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.cell_plan import plan_cell
+from rm_geo.pipeline.log_weight import MAX_PLANNED, LogWeight
 from rm_geo.pipeline.plan import Logs, read_logs, requested_cells
 from rm_geo.products.summary import listed
 from rm_geo.progress import Progress, SilentProgress
@@ -341,7 +344,7 @@ def validate(
             listener.log(f"Left out: {error.message}")
             listener.advance(folds * len(judged))
             continue
-        errors = _hold_out(parts, grouped, predictors, judged, support, evidence, listener)
+        errors = _hold_out(parts, grouped, predictors, judged, support, evidence, mapped, listener)
         scores += _scores(errors, list(predictors), size, seed, thresholds)
         places += _places(errors, size, grouped.crs)
         if REPORTED in names:
@@ -490,6 +493,21 @@ class _Folds:
 
         return calibration
 
+    def log_weight(self, fold: int, options: PredictOptions) -> Callable[[], LogWeight]:
+        """Prepare the weight of a network that the cells of a fold share."""
+
+        @lru_cache(maxsize=1)
+        def log_weight() -> LogWeight:
+            plans = []
+            for cell in itertools.islice(self._parts, MAX_PLANNED):
+                kept = self.kept_rows(fold, cell)
+                if len(kept):
+                    part = CellPart(slice(0, len(kept)), self._parts[cell].original)
+                    plans.append(plan_cell(cell, kept, part, options))
+            return LogWeight(plans)
+
+        return log_weight
+
 
 def _selected(bins: LogBins, mask: BoolArray) -> LogBins:
     """Select bins."""
@@ -509,12 +527,14 @@ def _hold_out(
     judged: Sequence[str],
     support: Support,
     evidence: Evidence | None,
+    options: PredictOptions,
     progress: Progress,
 ) -> dict[str, _Errors]:
     """Estimate the judged cells where they are held out."""
     collected: dict[str, list[_Errors]] = {cell: [] for cell in judged}
     for fold in range(len(folds)):
         calibration = folds.calibration(fold, evidence)
+        log_weight = folds.log_weight(fold, options)
         for cell in judged:
             progress.check()
             progress.advance()
@@ -531,6 +551,7 @@ def _hold_out(
                 position,
                 calibration,
                 partial(folds.kept_rows, fold, cell),
+                log_weight,
                 support == "pixel",
             )
             judgement = _judge(case, truth, block, predictors, _STD_SUPPORT_M[support])

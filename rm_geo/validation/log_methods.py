@@ -26,6 +26,8 @@ from rm_geo.geostat.street_ensemble import StreetEnsemble
 from rm_geo.grid import Grid
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.log_weight import LogWeight
+from rm_geo.pipeline.plan import plan_run
 from rm_geo.pipeline.predict import predict
 from rm_geo.products.radio_map import RadioMap, open_radio_map
 from rm_geo.raster.binning import bin_measurements
@@ -62,6 +64,9 @@ class Case:
         Gives the calibration of joint estimates without what is held out; computed once.
     rows : callable
         Gives the measurements of the cell that are not held out.
+    log_weight : callable
+        Gives the weight of the network in all maps of the log, without what is held out of any
+        cell; estimated once for the cells of a fold.
     on_pixels : bool
         Whether classical methods read pixels of 1 m, and not bins.
     """
@@ -71,6 +76,7 @@ class Case:
     position_m: Float64Array
     calibration: Callable[[], JointCalibration]
     rows: Callable[[], Measurements]
+    log_weight: Callable[[], LogWeight]
     on_pixels: bool = False
 
     @property
@@ -263,7 +269,12 @@ def _ensemble(case: Case) -> StreetEnsemble:
     )
 
 
-def _map(case: Case, options: PredictOptions, position_m: Float64Array) -> RadioMap | None:
+def _map(
+    case: Case,
+    options: PredictOptions,
+    position_m: Float64Array,
+    log_weight: LogWeight | None = None,
+) -> RadioMap | None:
     """Make the map of the cell, wide enough for some places; None without enough readings."""
     rows = case.rows()
     distance, _ = KDTree(np.column_stack([rows.x, rows.y])).query(position_m)
@@ -278,7 +289,8 @@ def _map(case: Case, options: PredictOptions, position_m: Float64Array) -> Radio
         std_support_m=options.output.std_support_m,
     )
     try:
-        return predict(rows, None, chosen)[0]
+        plan = replace(plan_run(rows, chosen), log_weight=log_weight)
+        return predict(plan, None, chosen)[0]
     except TooSmallError:
         return None
 
@@ -294,21 +306,23 @@ def _sampled(radio_map: RadioMap | None, position_m: Float64Array) -> Prediction
     )
 
 
-def _mapped(case: Case, options: PredictOptions) -> Prediction:
+def _mapped(case: Case, options: PredictOptions, log_weight: LogWeight | None = None) -> Prediction:
     """Map the cell by all steps of :func:`rm_geo.predict`, and read the held-out places."""
-    found = _sampled(_map(case, options, case.position_m), case.position_m)
+    found = _sampled(_map(case, options, case.position_m, log_weight), case.position_m)
     return replace(found, std_support_m=options.output.std_support_m)
 
 
 def _default(case: Case, options: PredictOptions, evidence: Evidence | None) -> Prediction:
     """Correct the map of the cell by joint estimates at visited places without a reading."""
     level_dbm, std_db = _estimates(case, evidence)
+    log_weight = case.log_weight()
     readings = case.readings
     unread = np.setdiff1d(np.flatnonzero(np.isfinite(level_dbm)), readings)
     if not unread.size or case.calibration().weight_of(case.cell) == 0.0:
-        return _mapped(case, options)
+        return _mapped(case, options, log_weight)
     visited_m = case.bins.position_m
-    radio_map = _map(case, options, np.concatenate([case.position_m, visited_m[unread]]))
+    needed_m = np.concatenate([case.position_m, visited_m[unread]])
+    radio_map = _map(case, options, needed_m, log_weight)
     alone = replace(
         _sampled(radio_map, case.position_m), std_support_m=options.output.std_support_m
     )

@@ -15,7 +15,7 @@ from rm_geo.geostat.regression_kriging import RegressionKrigingOptions, regressi
 from rm_geo.geostat.street_map import street_map_helps
 from rm_geo.grid import Grid
 from rm_geo.inference.methods import OpenMethod
-from rm_geo.pipeline.method_weight import combine_rows, estimate_method_weight
+from rm_geo.pipeline.method_weight import WeighedCell, combine_rows, estimate_method_weight
 from rm_geo.raster.reach import MeasuredDistance
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.sites.facts import SiteInfo
@@ -58,7 +58,8 @@ class PipelineEstimator(CorrectedEstimator):
         tiles = sparse.grid.tiles(level_dbm.shape[0], 0)
         if street_map_helps(sparse):
             facts = facts.with_path_gains(sparse.grid, sparse.row, sparse.col)
-        method_weight = estimate_method_weight(sparse, tiles, facts, method, np.inf)
+        cell = WeighedCell(sparse, tiles, facts)
+        method_weight = estimate_method_weight([cell], method, np.inf)
         parameters = RegressionKrigingOptions(noise_db=measurement_noise_db(sparse))
         observed_dbm = sparse.dense_rsrp_dbm()
         corrected = regression_krige(level_dbm, observed_dbm, parameters=parameters).rsrp_dbm

@@ -42,11 +42,12 @@ def test_the_parts_of_every_cell_ascend_from_nothing_to_all_rows(drive, tmp_path
     options = OPTIONS.replace(method=method, tile_size_px=128)  # a size that has a graph
     predict(drive, tmp_path, options, cell_listener=record)
     assert record.complete == ["7", "8", "9"] == list(record.parts)
-    for parts in record.parts.values():
+    for cell, parts in record.parts.items():
         assert parts == sorted(parts)
         assert parts[0] == 0.0
         assert 0.6 < parts[-1] < 1.0, "the files are completed after the last rows"
-        assert len(set(parts)) > (6 if method == "radiocycle" else 2)
+        weighs = method == "radiocycle" and cell == "7"  # once, for the maps of all cells
+        assert len(set(parts)) > (6 if weighs else 2)
     assert record.joint[0] == 0.0
     assert 0.0 < max(record.joint) <= 1.0
 
