@@ -14,7 +14,7 @@ step is one operation on long rows. It takes half of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +69,13 @@ class KrigedValues(NamedTuple):
 
     mean: Float64Array
     variance: Float64Array
+
+
+class _Nearest(NamedTuple):
+    """Values nearest to positions, in the order of their distances, both (m, n)."""
+
+    distance: Float64Array
+    index: IndexArray
 
 
 @dataclass(frozen=True)
@@ -142,12 +149,7 @@ class LocalKriging:
         -------
         KrigedValues
         """
-        kriged = KrigedValues(np.empty(len(target)), np.empty(len(target)))
-
-        def solve(chunk: IndexArray) -> None:
-            kriged.mean[chunk], kriged.variance[chunk] = self._solve(target[chunk])
-
-        self._in_chunks(target, solve)
+        (kriged,) = krige_together((self,), target)
         return kriged
 
     def weights_at(self, target: Float64Array) -> KrigingWeights:
@@ -175,7 +177,8 @@ class LocalKriging:
         weight = np.empty((len(target), number))
 
         def solve(chunk: IndexArray) -> None:
-            index[chunk], own, ones, _ = self._solutions(target[chunk])
+            part = target[chunk]
+            index[chunk], own, ones, _ = self._solutions(part, self._nearest(part, self._searched))
             missing = 1.0 - own.sum(axis=1, keepdims=True)
             weight[chunk] = own + ones * (missing / ones.sum(axis=1, keepdims=True))
 
@@ -205,11 +208,11 @@ class LocalKriging:
         least = _RIDGE * self.covariance.sill + 1e-12
         return np.broadcast_to(np.asarray(noise, dtype=np.float64) + least, self.value.shape)
 
-    def _solve(self, target: Float64Array) -> KrigedValues:
+    def _solve(self, target: Float64Array, nearest: _Nearest) -> KrigedValues:
         """Krige at the positions of one chunk."""
         if self.single_precision:
-            return self._solve_single(target)
-        index, weight, ones, towards = self._solutions(target)
+            return self._solve_single(target, nearest)
+        index, weight, ones, towards = self._solutions(target, nearest)
         value = self.value[index]
         variance = self.covariance.sill - (weight * towards).sum(axis=1)
         if self.known_mean is not None:
@@ -222,9 +225,9 @@ class LocalKriging:
             variance += missing**2 / precision
         return KrigedValues(mean, np.maximum(variance, 0.0))
 
-    def _solve_single(self, target: Float64Array) -> KrigedValues:
+    def _solve_single(self, target: Float64Array, nearest: _Nearest) -> KrigedValues:
         """Krige at the positions of one chunk in float32; the last axis is that of positions."""
-        index, towards, apart = self._neighbors_of(target)
+        index, towards, apart = self._neighbors_of(target, nearest)
         number = index.shape[1]
         first, second = np.triu_indices(number, 1)  # each pair once
         x, y = (np.ascontiguousarray(axis.T, dtype=np.float32) for axis in np.moveaxis(apart, 2, 0))
@@ -250,10 +253,10 @@ class LocalKriging:
         return KrigedValues(mean, np.maximum(variance, 0.0))
 
     def _solutions(
-        self, target: Float64Array
+        self, target: Float64Array, nearest: _Nearest
     ) -> tuple[IndexArray, Float64Array, Float64Array, Float64Array]:
         """Solve the systems of one chunk for the covariances with each position, and for ones."""
-        index, towards, _ = self._neighbors_of(target)
+        index, towards, _ = self._neighbors_of(target, nearest)
         right = np.stack([towards, np.ones_like(towards)], axis=-1)
         solved = np.asarray(np.linalg.solve(self._systems(index), right), dtype=np.float64)
         return index, solved[..., 0], solved[..., 1], towards
@@ -283,15 +286,33 @@ class LocalKriging:
         matrix[:, second, first] = pairs
         return matrix
 
-    def _neighbors_of(self, target: Float64Array) -> tuple[IndexArray, Float64Array, Float64Array]:
+    @property
+    def _searched(self) -> int:
+        """Number of nearest values among which those of a system are chosen."""
+        most = self.neighbors
+        if not self.covariance.is_isotropic:
+            most = max(most, self.candidates)
+        return min(most, self.value.size)
+
+    def _nearest(self, target: Float64Array, number: int) -> _Nearest:
+        """Search the nearest values of each position."""
+        ranks = np.arange(1, number + 1)  # a list keeps the axis of one rank
+        return _Nearest(*self.tree.query(target, k=ranks))
+
+    def _neighbors_of(
+        self, target: Float64Array, nearest: _Nearest
+    ) -> tuple[IndexArray, Float64Array, Float64Array]:
         """Find the values that each position uses.
 
         Also their covariances with it, (m, n), and where they lie from it, (m, n, 2).
         """
-        number = min(self.neighbors, self.value.size)
-        most = number if self.covariance.is_isotropic else max(number, self.candidates)
-        ranks = np.arange(1, min(most, self.value.size) + 1)  # a list keeps the axis of one rank
-        _, index = self.tree.query(target, k=ranks)
+        number, searched = min(self.neighbors, self.value.size), self._searched
+        index = nearest.index[:, :searched]
+        if searched < nearest.index.shape[1]:
+            # Of equally near values a search for fewer may find others.
+            tied = nearest.distance[:, searched - 1] == nearest.distance[:, searched]
+            index = index.copy()  # other fields read it too
+            index[tied] = self._nearest(target[tied], searched).index
         apart = self.position[index] - target[:, None]
         towards = self.covariance.at_lags(apart[..., 0], apart[..., 1])
         if index.shape[1] > number:
@@ -304,6 +325,46 @@ class LocalKriging:
             towards = np.take_along_axis(towards, chosen, axis=1)
             apart = np.take_along_axis(apart, chosen[..., None], axis=1)
         return index, towards, apart
+
+
+def krige_together(
+    fields: Sequence[LocalKriging], target: Float64Array
+) -> tuple[KrigedValues, ...]:
+    """Krige several fields of values at the same places; their neighbours are searched once.
+
+    Parameters
+    ----------
+    fields : sequence of LocalKriging
+        Fields of equal ``position``; at least one.
+    target : ndarray of float64, shape (M, 2)
+        Positions.
+
+    Returns
+    -------
+    tuple of KrigedValues
+        What :meth:`LocalKriging.at` of each field gives.
+
+    Examples
+    --------
+    >>> place, value = np.array([[0.0, 0.0], [0.0, 8.0]]), np.array([1.0, 3.0])
+    >>> near, far = (
+    ...     LocalKriging(place, value, NestedExponentialCovariance.single(4.0, length))
+    ...     for length in (1.0, 100.0)
+    ... )
+    >>> [field.mean.round(1).tolist() for field in krige_together((near, far), place + 1.0)]
+    [[1.8, 2.2], [1.3, 2.9]]
+    """
+    kriged = tuple(KrigedValues(np.empty(len(target)), np.empty(len(target))) for _ in fields)
+    first, most = fields[0], max(field._searched for field in fields)
+
+    def solve(chunk: IndexArray) -> None:
+        part = target[chunk]
+        nearest = first._nearest(part, most)
+        for field, values in zip(fields, kriged, strict=True):
+            values.mean[chunk], values.variance[chunk] = field._solve(part, nearest)
+
+    first._in_chunks(target, solve)
+    return kriged
 
 
 def _eliminated(matrix: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from rm_geo._types import Float64Array
 from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.extra_trees import ExtraTrees
-from rm_geo.geostat.local_kriging import LocalKriging
+from rm_geo.geostat.local_kriging import LocalKriging, krige_together
 from rm_geo.geostat.street_angle import street_angle
 
 if TYPE_CHECKING:
@@ -268,8 +268,8 @@ class StreetEnsemble:
             place = position_m[part] - self.origin_m
             law_dbm = self.law.at(place)
             level_features, residual_features = _features(place, self.angle, law_dbm)
-            levels[0, part] = law_dbm + self.kriging.at(place).mean
-            levels[1, part] = law_dbm + self.street_kriging.at(place).mean
+            kriged = krige_together((self.kriging, self.street_kriging), place)
+            levels[:2, part] = law_dbm + np.stack([field.mean for field in kriged])
             levels[2, part] = self.level_trees.at(level_features)
             levels[3, part] = law_dbm + self.residual_trees.at(residual_features)
         return levels

@@ -7,7 +7,7 @@ import pytest
 from scipy import linalg
 
 from rm_geo.geostat.covariance import NestedExponentialCovariance
-from rm_geo.geostat.local_kriging import LocalKriging
+from rm_geo.geostat.local_kriging import LocalKriging, krige_together
 
 ISOTROPIC = NestedExponentialCovariance((4.0, 5.0), (60.0, 400.0), 0.5)
 STREETS = NestedExponentialCovariance(
@@ -174,3 +174,16 @@ def test_single_precision_differs_by_little(covariance, known_mean) -> None:
     np.testing.assert_allclose(fast.at(target).mean, exact.at(target).mean, rtol=0, atol=8e-4)
     variance = exact.at(target).variance
     np.testing.assert_allclose(fast.at(target).variance, variance, rtol=0, atol=1e-3)
+
+
+def test_fields_that_share_a_search_are_those_of_each_alone() -> None:
+    """On a lattice many values are equally near."""
+    position = np.argwhere(np.ones((21, 21))) * 5.0
+    value = np.random.default_rng(5).normal(size=len(position))
+    fields = [
+        LocalKriging(position, value, covariance, neighbors=10)
+        for covariance in (ISOTROPIC, STREETS)
+    ]
+    target = np.concatenate([position[::7], scattered(1, 100) / 3.0])
+    for field, together in zip(fields, krige_together(fields, target), strict=True):
+        np.testing.assert_allclose(together.mean, field.at(target).mean, rtol=0, atol=1e-9)
