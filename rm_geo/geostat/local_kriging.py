@@ -75,7 +75,7 @@ class _Nearest(NamedTuple):
     """Values nearest to positions, in the order of their distances, both (m, n)."""
 
     distance: Float64Array
-    index: IndexArray
+    found: IndexArray
 
 
 @dataclass(frozen=True)
@@ -307,12 +307,12 @@ class LocalKriging:
         Also their covariances with it, (m, n), and where they lie from it, (m, n, 2).
         """
         number, searched = min(self.neighbors, self.value.size), self._searched
-        index = nearest.index[:, :searched]
-        if searched < nearest.index.shape[1]:
+        index = nearest.found[:, :searched]
+        if searched < nearest.found.shape[1]:
             # Of equally near values a search for fewer may find others.
             tied = nearest.distance[:, searched - 1] == nearest.distance[:, searched]
             index = index.copy()  # other fields read it too
-            index[tied] = self._nearest(target[tied], searched).index
+            index[tied] = self._nearest(target[tied], searched).found
         apart = self.position[index] - target[:, None]
         towards = self.covariance.at_lags(apart[..., 0], apart[..., 1])
         if index.shape[1] > number:

@@ -18,6 +18,7 @@ import numpy as np
 
 from rm_geo._types import Float64Array
 from rm_geo.geostat.averaged_distance_law import AveragedDistanceLaw
+from rm_geo.geostat.block_folds import block_numbers
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.extra_trees import ExtraTrees
 from rm_geo.geostat.local_kriging import LocalKriging, krige_together
@@ -105,9 +106,7 @@ class Bins:
         ([0.5, 2.0], [4.0, 8.0])
         """
         number = np.ones_like(level_dbm) if count is None else count
-        side = np.floor(position_m / BIN_M).astype(np.int64)
-        _, index = np.unique(side, axis=0, return_inverse=True)
-        index = index.reshape(-1)
+        index = block_numbers(position_m[:, 0], position_m[:, 1], BIN_M)
         readings = np.bincount(index, number)
         first, second, level = (
             np.bincount(index, number * column) / readings for column in (*position_m.T, level_dbm)

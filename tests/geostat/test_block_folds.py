@@ -45,3 +45,11 @@ def test_each_measurement_is_left_out_of_blocks_of_one_size_once() -> None:
     parts = list(leave_block_out(sparse, 10.0, 4, limits_px=(4, 10)))  # no block above 10 px
     held_out = sum(~np.isin(sparse.pixel, part.pixel) for part in parts)
     np.testing.assert_array_equal(held_out, 1)
+
+
+@pytest.mark.parametrize("block_m", [1e-12, 1e-3, 0.5, 5.0, 1e4])
+def test_blocks_are_numbered_by_row_and_column_at_any_size(block_m) -> None:
+    x, y = np.random.default_rng(0).uniform(-500.0, 500.0, (2, 300))
+    corner = np.column_stack([np.floor(x / block_m), np.floor(y / block_m)])
+    _, expected = np.unique(corner, axis=0, return_inverse=True)
+    np.testing.assert_array_equal(block_numbers(x, y, block_m), expected.reshape(-1))
