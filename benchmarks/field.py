@@ -23,6 +23,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from rm_geo.geostat.block_folds import block_numbers
+from rm_geo.geostat.reported_in_squares import ReportedInSquares
 from rm_geo.geostat.reporting import ReportedProbability
 from rm_geo.measurements.reader import read_measurements
 from rm_geo.validation.log_holdout import LogScore, validate
@@ -91,7 +92,7 @@ class Share:
         Cells in the most squares, and squares.
     rmse, rank_correlation : float
         Of the shares.
-    auc : float
+    auc, brier : float
         Of being reported at all, all cells together.
     """
 
@@ -103,27 +104,36 @@ class Share:
     rmse: float
     rank_correlation: float
     auc: float
+    brier: float
 
 
 def shares_of(data: str, path: Path, most: int = 20) -> list[Share]:
-    """Estimate the shares of held-out squares, by the mean of the others and by kriging."""
+    """Estimate the shares of held-out squares, by the mean of the others and by kriging.
+
+    Whether a cell is reported at all in a square is estimated by its share, and by the kriged
+    shares and the number of samples.
+    """
     table = pd.read_csv(path)
     table["cell"] = table.rat + "_" + table.freq.astype(str) + "_" + table.cid.astype(str)
     table["share"] = table["sample"] / table.total_sample
     shares = table.pivot_table("share", ["grid_lat", "grid_lon"], "cell", "mean", fill_value=0.0)
     truth = shares[table.cell.value_counts().index[:most]].to_numpy()
+    samples = table.groupby(["grid_lat", "grid_lon"]).total_sample.max()
+    samples = samples.reindex(shares.index).to_numpy(dtype=np.float64)
     lat, lon = (np.asarray(shares.index.get_level_values(axis), float) for axis in (0, 1))
     place_m = _METRES * np.column_stack([(lon - lon[0]) * np.cos(np.radians(lat.mean())), lat])
     rows = []
     for block_m in BLOCKS_M:
         block = block_numbers(place_m[:, 1], place_m[:, 0], block_m)
         fold = np.random.default_rng(0).permutation(int(block.max()) + 1)[block] % _FOLDS
-        mean, kriged = np.empty_like(truth), np.empty_like(truth)
+        mean, kriged, counted = np.empty((3, *truth.shape))
         for test in (fold == number for number in range(_FOLDS)):
             mean[test] = truth[~test].mean(axis=0)
             for cell in range(truth.shape[1]):
                 field = ReportedProbability.fit(place_m[~test], truth[~test, cell])
                 kriged[test, cell] = field.at(place_m[test])
+            squares = ReportedInSquares.fit(place_m[~test], truth[~test], samples[~test], block_m)
+            counted[test] = squares.at(place_m[test], samples[test])
         rows += [
             Share(
                 data,
@@ -133,9 +143,14 @@ def shares_of(data: str, path: Path, most: int = 20) -> list[Share]:
                 len(truth),
                 float(np.sqrt(((found - truth) ** 2).mean(axis=0)).mean()),
                 float(np.mean([spearmanr(a, b)[0] for a, b in zip(found.T, truth.T, strict=True)])),
-                area_under_curve(found.ravel(), truth.ravel() > 0.0),
+                area_under_curve(any_report.ravel(), truth.ravel() > 0.0),
+                float(((any_report - (truth > 0.0)) ** 2).mean()),
             )
-            for method, found in (("mean", mean), ("reported", kriged))
+            for method, found, any_report in (
+                ("mean", mean, mean),
+                ("reported", kriged, kriged),
+                ("reported, samples counted", kriged, counted),
+            )
         ]
     return rows
 
