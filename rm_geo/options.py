@@ -379,8 +379,12 @@ class OutputOptions(OptionGroup):
     """Which files are written."""
 
     mask: bool = Field(False, description="Also write the building mask.")
-    mask_threshold: float = Field(
-        0.5, gt=0.0, lt=1.0, description="Building probability above which the mask is set."
+    mask_threshold: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="Building probability above which the mask is set; if not given, or auto, "
+        "that of the largest expected F1 of each map.",
     )
     uncertainty: bool = Field(
         False,
@@ -406,6 +410,12 @@ class OutputOptions(OptionGroup):
         description="Discard the work of an interrupted run in the output folder instead of "
         "resuming it.",
     )
+
+    @field_validator("mask_threshold", mode="before")
+    @classmethod
+    def _read_auto(cls, value: object) -> object:
+        """Read ``auto`` as None."""
+        return None if value == "auto" else value
 
 
 class PredictOptions(BaseModel):

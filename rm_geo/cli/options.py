@@ -63,7 +63,7 @@ _METAVARS: Final = {
     "buildings": "FILE",
     "columns": "FILE",
     "device": "auto|cpu|cuda|mps",
-    "mask_threshold": "P",
+    "mask_threshold": "auto|P",
     "method_options": "KEY=VALUE",
     "method_weight": "WEIGHT",
     "model": "NAME|FILE",

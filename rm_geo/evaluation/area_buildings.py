@@ -13,6 +13,7 @@ import numpy as np
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo.buildings.rays import CellSamples
+from rm_geo.buildings.threshold import USUAL_THRESHOLD, expected_f1_threshold
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedScene, SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
@@ -78,6 +79,9 @@ class AreaBuildingsRow:
         Scores of the pixels with a probability of at least 0.5, pooled over all maps.
     f1_low, f1_high : float
         Interval of 90 % of F1, from a bootstrap over the scenes.
+    mask_f1, mask_f1_low, mask_f1_high : float
+        F1 of the masks that ``rm-geo predict --mask`` makes of these maps, each with the threshold
+        of its largest expected F1, and its interval.
     best_f1 : float
         F1 with the best threshold for this row, which is not known in an application.
     best_threshold : float
@@ -96,6 +100,9 @@ class AreaBuildingsRow:
     jaccard: float
     recall: float
     precision: float
+    mask_f1: float
+    mask_f1_low: float
+    mask_f1_high: float
     best_f1: float
     best_threshold: float
     seconds_per_map: float
@@ -109,6 +116,7 @@ class _Tally:
     seconds: float = 0.0
     counts: dict[float, BuildingCounts] = field(default_factory=dict)
     scenes: dict[int, BuildingCounts] = field(default_factory=dict)
+    masks: dict[int, BuildingCounts] = field(default_factory=dict)
 
     def add(
         self, scene: int, probability: FloatArray, buildings: BoolArray, seconds: float
@@ -116,15 +124,17 @@ class _Tally:
         """Add a map of a scene."""
         self.maps += 1
         self.seconds += seconds
-        own = BuildingCounts.of(np.nan_to_num(probability), buildings)
-        self.scenes[scene] = own + self.scenes.get(scene, BuildingCounts())
         known = np.nan_to_num(probability)
+        chosen = expected_f1_threshold(known)
+        for counts, threshold in ((self.scenes, USUAL_THRESHOLD), (self.masks, chosen)):
+            own = BuildingCounts.of(known, buildings, threshold=threshold)
+            counts[scene] = own + counts.get(scene, BuildingCounts())
         for threshold in _THRESHOLDS:
             counted = BuildingCounts.of(known, buildings, threshold=threshold)
             self.counts[threshold] = counted + self.counts.get(threshold, BuildingCounts())
 
 
-_THRESHOLDS: Final = (*(round(0.04 * step, 2) for step in range(1, 20)), 0.5)
+_THRESHOLDS: Final = (*(round(0.04 * step, 2) for step in range(1, 20)), USUAL_THRESHOLD)
 
 
 class MeanOfCells:
@@ -346,8 +356,9 @@ def _row(sampling: str, cells: int, method: str, tally: _Tally) -> AreaBuildings
     """Compute the scores of a row."""
     scores = {threshold: counts.scores() for threshold, counts in tally.counts.items()}
     best = max(scores, key=lambda threshold: scores[threshold].f1)
-    usual = scores[0.5]
+    usual = scores[USUAL_THRESHOLD]
     low, high = _interval(list(tally.scenes.values()))
+    mask_low, mask_high = _interval(list(tally.masks.values()))
     return AreaBuildingsRow(
         method=method,
         sampling=sampling,
@@ -359,6 +370,9 @@ def _row(sampling: str, cells: int, method: str, tally: _Tally) -> AreaBuildings
         jaccard=usual.jaccard,
         recall=usual.recall,
         precision=usual.precision,
+        mask_f1=sum(tally.masks.values(), BuildingCounts()).scores().f1,
+        mask_f1_low=mask_low,
+        mask_f1_high=mask_high,
         best_f1=scores[best].f1,
         best_threshold=best,
         seconds_per_map=tally.seconds / max(tally.maps, 1),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rm_geo._types import FloatArray
+from rm_geo.buildings.threshold import expected_f1_threshold
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.estimators.base import Estimate, Estimator
 from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, scene_cases, select_scenes
@@ -39,6 +40,8 @@ class Tally:
         the building map, of outdoor pixels, and of outdoor pixels without measurements.
     buildings : BuildingCounts or None
         Counts of building pixels, None for methods that do not map buildings.
+    masks : BuildingCounts or None
+        The same with the threshold of the largest expected F1 of each map.
     """
 
     maps: int = 0
@@ -48,6 +51,7 @@ class Tally:
     outdoor: ErrorSums = field(default_factory=ErrorSums)
     unobserved: ErrorSums = field(default_factory=ErrorSums)
     buildings: BuildingCounts | None = None
+    masks: BuildingCounts | None = None
 
     def add(self, cases: Cases, estimate: Estimate, seconds: float, threshold: float) -> Tally:
         """Add the maps of a scene.
@@ -69,12 +73,16 @@ class Tally:
             The sums with those of the scene.
         """
         unit = gain_to_unit(estimate.rsrp_dbm)
-        buildings = self.buildings
+        buildings, masks = self.buildings, self.masks
         if estimate.building_probability is not None:
             counted = BuildingCounts.of(
                 estimate.building_probability, cases.buildings, threshold=threshold
             )
             buildings = counted + (buildings or BuildingCounts())
+            for found, truth in zip(estimate.building_probability, cases.buildings, strict=True):
+                chosen = expected_f1_threshold(found)
+                counted = BuildingCounts.of(found, truth, threshold=chosen)
+                masks = counted + (masks or BuildingCounts())
         whole_unit = _with_buildings_zero(estimate, unit)
         walls_zero = np.where(cases.buildings, np.float32(0), cases.truth_unit)
 
@@ -95,6 +103,7 @@ class Tally:
                 self.unobserved, cases.truth_unit, unit, Pixels.UNOBSERVED_OUTDOOR
             ),
             buildings=buildings,
+            masks=masks,
         )
 
 
@@ -133,6 +142,9 @@ class ProtocolRow:
         Errors of outdoor pixels in dB, independent of the building map.
     jaccard, f1, recall, precision, accuracy : float
         Scores of the building map.
+    mask_f1 : float
+        F1 of the masks that ``rm-geo predict --mask`` makes of the building maps, each with the
+        threshold of its largest expected F1.
     missing : int
         Outdoor pixels without an estimate, which are not part of the scores.
     seconds_per_map : float
@@ -154,6 +166,7 @@ class ProtocolRow:
     recall: float
     precision: float
     accuracy: float
+    mask_f1: float
     missing: int
     seconds_per_map: float
 
@@ -247,6 +260,7 @@ def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
         recall=buildings.recall,
         precision=buildings.precision,
         accuracy=buildings.accuracy,
+        mask_f1=(tally.masks or BuildingCounts()).scores().f1,
         missing=outdoor.missing,
         seconds_per_map=tally.seconds / max(tally.maps, 1),
     )

@@ -18,16 +18,20 @@ from rm_geo.buildings.rays import CellSamples
 from rm_geo.errors import DependencyError, ModelError
 from rm_geo.grid import Grid, Tile
 from rm_geo.io.cog import write_raster
+from rm_geo.io.raster_reader import open_raster
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell_plan import CellPlan
 from rm_geo.products.area_buildings import (
     BAND_NAME,
     EXPECTED_QUALITY,
+    MASK_NAME,
     QUALITY_TAG,
     BuildingArea,
     building_files,
+    remove_earlier,
     write_area_buildings,
 )
+from rm_geo.products.building_mask import write_building_mask
 from rm_geo.products.summary import CellResult
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.mosaic import Band, Mosaic
@@ -114,7 +118,9 @@ def map_area_buildings(
     device: str = "cpu",
     check: Callable[[], None] = lambda: None,
 ) -> str | None:
-    """Write the building map of the area of a run.
+    """Write the building map of the area of a run, and its mask if the run writes masks.
+
+    A map or a mask of an earlier run is removed if this run writes none.
 
     Parameters
     ----------
@@ -148,6 +154,27 @@ def map_area_buildings(
     OutputError
         If the raster cannot be written.
     """
+    quality = _write_map(folder, results, cells, sites, options, target, device, check)
+    mask = target.with_name(MASK_NAME)
+    if quality is None or not options.output.mask:
+        remove_earlier(mask)
+    else:
+        tags = {name: text for name, text in open_raster(target).tags.items() if name != "units"}
+        write_building_mask(target, mask, options.output.mask_threshold, tags=tags, check=check)
+    return quality
+
+
+def _write_map(
+    folder: Path,
+    results: Sequence[CellResult],
+    cells: Sequence[CellPlan],
+    sites: Sequence[Site] | None,
+    options: PredictOptions,
+    target: Path,
+    device: str,
+    check: Callable[[], None],
+) -> str | None:
+    """Write the building map of the area, and return what can be expected of it."""
     files = building_files(results, folder)
     located = [] if options.site.buildings is not None else _located(results, cells)
     if len(located) >= LEAST_CELLS and options.grid.resolution_m <= LARGEST_PIXEL_M:

@@ -59,6 +59,7 @@ from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
+from rm_geo.products.area_buildings import MASK_NAME as AREA_MASK
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.stac import require_pystac
 from rm_geo.products.summary import CellResult, failed, skipped, write_summary
@@ -331,7 +332,8 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
 def _write_area_buildings(run: CellRun, run_plan: RunPlan, results: Sequence[CellResult]) -> None:
     """Map the buildings of the area, and log the expected quality of the map."""
     target = run.folder / AREA_BUILDINGS
-    if run.buildings is not None and run.buildings.path.resolve() == target.resolve():
+    own = {target.resolve(), target.with_name(AREA_MASK).resolve()}
+    if run.buildings is not None and run.buildings.path.resolve() in own:
         return  # an input stays as it is
     quality = map_area_buildings(
         run.folder,

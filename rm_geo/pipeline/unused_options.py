@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rm_geo.inference.methods import OpenMethod
-from rm_geo.options import OutputOptions, PredictOptions
+from rm_geo.options import PredictOptions
 
 
 def unused_options(options: PredictOptions, method: OpenMethod) -> list[str]:
@@ -31,8 +31,7 @@ def unused_options(options: PredictOptions, method: OpenMethod) -> list[str]:
     lines = []
     if options.output.mask and not method.estimator.maps_buildings:
         lines.append(f"`mask` does nothing here: the method {name!r} maps no buildings.")
-    default = OutputOptions.model_fields["mask_threshold"].default
-    if not options.output.mask and options.output.mask_threshold != default:
+    if not options.output.mask and options.output.mask_threshold is not None:
         lines.append("`mask_threshold` does nothing without `mask`.")
     # Only some methods have the attribute; a corrected network has the deviations of the map.
     own_std = getattr(method.estimator, "predicts_std", False)

@@ -26,6 +26,7 @@ from rm_geo.io.raster_reader import RasterFile, open_raster
 from rm_geo.products.summary import CellResult
 
 FILE_NAME: Final = "buildings.tif"
+MASK_NAME: Final = "buildings_mask.tif"
 
 BUILDINGS_ENDING: Final = "_buildings.tif"
 
@@ -87,7 +88,7 @@ def write_area_buildings(
     """
     area = BuildingArea.of(files)
     if area is None:
-        _remove_earlier(target)
+        remove_earlier(target)
         return False
     write_raster(
         target,
@@ -151,10 +152,16 @@ class BuildingArea:
         return cls(rasters, grid, offsets, {**tags, "cells": str(len(files))})
 
 
-def _remove_earlier(target: Path) -> None:
-    """Remove a raster of an earlier run, not one of footprints that a user put there."""
+def remove_earlier(target: Path) -> None:
+    """Remove a raster of an earlier run, not one of footprints that a user put there.
+
+    Parameters
+    ----------
+    target : Path
+        The building map of an area, or its mask.
+    """
     try:
-        is_own = target.exists() and QUALITY_TAG in open_raster(target).tags
+        is_own = target.exists() and QUALITY_TAG in open_raster(target, classes=True).tags
     except RmGeoError:
         return
     if is_own:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._types import FloatArray
@@ -18,13 +17,12 @@ from rm_geo._util.atomic import output_error, publish_files
 from rm_geo._util.own_folder import OwnFolder
 from rm_geo.errors import OutputError
 from rm_geo.grid import Grid
-from rm_geo.io.cog import Colour, OverviewResampling, write_raster
+from rm_geo.io.cog import write_raster
 from rm_geo.products import preview
+from rm_geo.products.building_mask import write_building_mask
 from rm_geo.products.rows import CellRows
 from rm_geo.products.stac import ITEM_SUFFIX, MeasuringTime, write_item
-from rm_geo.units import NODATA_DBM
 
-MASK_NODATA: Final = 255
 PRODUCT_ENDINGS: Final = (
     "_rsrp.tif",
     "_buildings.tif",
@@ -36,7 +34,6 @@ PRODUCT_ENDINGS: Final = (
 )
 """Endings of all products of a cell, after its name."""
 
-_MASK_COLOURS: Final = {0: (255, 255, 255), 1: (120, 94, 68)}
 _WAITING: Final = 2
 _POLL_S: Final = 0.2
 
@@ -58,8 +55,10 @@ class CellFiles:
     has_buildings, has_std : bool
         Whether ``_buildings.tif`` and ``_uncertainty.tif`` are written beside
         ``_rsrp.tif``.
+    has_mask : bool
+        Also write ``_buildings_mask.tif`` where buildings are mapped.
     mask_threshold : float or None
-        Also write ``_buildings_mask.tif``: 1 where the probability is over this.
+        The mask is 1 where the probability is over this; None chooses it by the expected F1.
     preview : bool
         Also write ``_preview.png``.
     measured_when : MeasuringTime or None
@@ -76,6 +75,7 @@ class CellFiles:
     grid: Grid
     has_buildings: bool = False
     has_std: bool = False
+    has_mask: bool = False
     mask_threshold: float | None = None
     preview: bool = False
     measured_when: MeasuringTime | None = None
@@ -134,19 +134,11 @@ class _Raster:
     band: str
     tags: Mapping[str, str]
     unit: str | None = None
-    nodata: float = NODATA_DBM
-    dtype: str = "float32"
-    resampling: OverviewResampling = "average"
-    colormap: Mapping[int, Colour] | None = None
-    threshold: float | None = None
 
-    def values(self, rows: CellRows) -> NDArray[Any]:
+    def values(self, rows: CellRows) -> FloatArray:
         """Take this raster's values out of some rows."""
         values: FloatArray = getattr(rows, self.layer)
-        if self.threshold is None:
-            return values
-        mask = np.where(np.isfinite(values), values > self.threshold, MASK_NODATA)
-        return mask.astype(np.uint8)
+        return values
 
 
 class _Feed:
@@ -188,11 +180,7 @@ def _write_into(
                 staging / raster.name,
                 feed,
                 files.grid,
-                nodata=raster.nodata,
                 unit=raster.unit,
-                dtype=raster.dtype,
-                resampling=raster.resampling,
-                colormap=raster.colormap,
                 band_descriptions=[raster.band],
                 tags={**tags, **raster.tags},
             )
@@ -213,9 +201,13 @@ def _write_into(
             raise
         for writer in writers:
             writer.result()
+    buildings = staging / f"{files.cell}_buildings.tif" if files.has_buildings else None
+    if buildings is not None and files.has_mask:
+        mask = f"{files.cell}_buildings_mask.tif"
+        write_building_mask(buildings, staging / mask, files.mask_threshold, tags=tags)
+        names.insert(names.index(buildings.name) + 1, mask)
     if points is not None:
         names.append(f"{files.cell}_preview.png")
-        buildings = staging / f"{files.cell}_buildings.tif" if files.has_buildings else None
         preview.save_preview(
             staging / names[-1],
             points,
@@ -241,21 +233,6 @@ def _rasters(files: CellFiles) -> list[_Raster]:
                 "building_probability",
                 "building probability",
                 {"units": "1", "quantity": "building probability"},
-            )
-        )
-    if files.has_buildings and files.mask_threshold is not None:
-        threshold = files.mask_threshold
-        rasters.append(
-            _Raster(
-                f"{cell}_buildings_mask.tif",
-                "building_probability",
-                "building",
-                {"quantity": "building mask", "mask_threshold": f"{threshold:g}"},
-                nodata=MASK_NODATA,
-                dtype="uint8",
-                resampling="mode",
-                colormap=_MASK_COLOURS,
-                threshold=threshold,
             )
         )
     if files.has_std:

@@ -75,6 +75,21 @@ def test_the_true_map_is_found_perfect_and_every_pixel_is_counted():
     assert every.precision == pytest.approx(truth.mean() / 0.9, rel=0.1)
 
 
+def test_the_mask_of_a_doubtful_map_finds_what_a_fixed_threshold_misses():
+    data = free_space_set(scenes=2, antennas=2)
+    # Probabilities of sparse measurements: calibrated, and never near 1.
+    doubt = np.where(data.scene(0).buildings, np.float32(0.4), np.float32(0.02))
+    (row,) = (
+        row
+        for row in evaluate_area_buildings(
+            data, {"doubt": lambda *_: doubt}, samplings=[UNIFORM], cells=[1]
+        )
+        if row.method == "doubt"
+    )
+    assert row.f1 == 0.0
+    assert row.mask_f1 == row.mask_f1_low == row.mask_f1_high == 1.0
+
+
 def test_more_cells_than_antennas_are_refused():
     with pytest.raises(UsageError, match="2 antennas"):
         evaluate_area_buildings(free_space_set(), {}, cells=[3])

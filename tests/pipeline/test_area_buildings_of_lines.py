@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from rm_geo import PredictOptions, predict
+from rm_geo.buildings.threshold import expected_f1_threshold
 from rm_geo.grid import Grid, Tile
 from rm_geo.io.raster_reader import read_raster
 from rm_geo.networks import build
@@ -67,6 +69,20 @@ def test_two_known_sites_give_a_map_of_the_lines(run):
     assert known.any()
     assert ((raster.values[known] >= 0.0) & (raster.values[known] <= 1.0)).all()
     assert np.ptp(raster.values[known]) > 0.0
+
+
+@pytest.mark.parametrize("sites", [["7", "8"], []], ids=["lines", "fused"])
+def test_the_map_has_a_mask_that_goes_with_it(run, tmp_path, sites):
+    probability = run(sites=sites, mask=True).values
+    mask = tmp_path / "out" / "buildings_mask.tif"
+    with rasterio.open(mask) as raster:
+        threshold, values = float(raster.tags()["mask_threshold"]), raster.read(1)
+        assert raster.tags()["quantity"] == "building mask"
+    known = np.isfinite(probability)
+    assert threshold == pytest.approx(expected_f1_threshold(probability), rel=1e-5)
+    np.testing.assert_array_equal(values[known], probability[known] > threshold)
+    run(sites=sites)
+    assert not mask.exists()
 
 
 @pytest.mark.parametrize(

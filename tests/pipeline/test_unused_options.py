@@ -28,6 +28,7 @@ def test_a_mask_needs_buildings_and_its_threshold_a_mask():
     assert "'idw'" in line
     (line,) = lines(mask_threshold=0.7)
     assert line.startswith("`mask_threshold` ")
+    assert lines(mask_threshold="auto") == []
 
 
 @pytest.mark.parametrize(
