@@ -2,9 +2,9 @@
 
 A job with one cell is one task; a job with several cells is one task for each cell. The tiles
 of a large cell, or of a cell that would leave workers idle, are distributed over all workers. A
-failed cell does not stop the batch. A job with a plan has one more task when its cells are
-complete. Complete cells are recorded at once, so that the same command resumes an interrupted
-batch.
+failed cell does not stop the batch. When the cells of a job are complete, one more task makes its
+plan, and one the building map of its area. Complete cells are recorded at once, so that the same
+command resumes an interrupted batch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -27,17 +28,23 @@ from rm_geo.distributed.batch_state import (
     record_folder,
     write_batch_summary,
 )
-from rm_geo.distributed.batch_task import TaskOutcome, run_plan_task, run_task
+from rm_geo.distributed.batch_task import (
+    TaskOutcome,
+    run_area_task,
+    run_plan_task,
+    run_task,
+)
 from rm_geo.distributed.jobs import Job, require_outputs
 from rm_geo.distributed.pool import POLL_S, WorkerPool
 from rm_geo.distributed.tiles import release_workers
-from rm_geo.errors import ClusterLostError, InputError, OutputError
+from rm_geo.errors import ClusterLostError, OutputError
 from rm_geo.io.file_cache import release_copies
 from rm_geo.io.metadata import for_each
 from rm_geo.io.object_store import local, stored
 from rm_geo.io.paths import Location
 from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
-from rm_geo.products.area_buildings import building_files, write_area_buildings
+from rm_geo.products.area_buildings import MASK_NAME as AREA_MASK
+from rm_geo.products.area_buildings import building_files, remove_earlier
 from rm_geo.products.summary import SUMMARY_NAMES, CellResult, skipped_line, write_summary
 from rm_geo.progress import Progress, SilentProgress
 
@@ -143,7 +150,7 @@ def _run_tasks(
     worker_pool = WorkerPool(client)
     waiting: deque[tuple[JobState, str | None, int]] = deque()
     running: dict[str, tuple[Any, JobState, str | None, int]] = {}
-    planning: set[str] = set()  # jobs whose cells are complete
+    stages: dict[str, _Stage] = {}  # of jobs whose cells are complete
     done: SimpleQueue[Any] = SimpleQueue()
 
     def submit() -> None:
@@ -154,8 +161,9 @@ def _run_tasks(
             enough = len(waiting) + len(running) >= threads
             least = spread_tiles if enough else -(-spread_tiles // _SPREAD_SOONER)
             state, cell, attempt = waiting.popleft()
-            if state.job.name in planning:
-                future = worker_pool.submit(run_plan_task, state.job, tuple(state.results.values()))
+            if stage := stages.get(state.job.name):
+                ordered = tuple(_ordered(state))
+                future = worker_pool.submit(_DERIVATIONS[stage], state.job, ordered)
             else:
                 future = worker_pool.submit(run_task, state.job, cell, least)
             running[future.key] = (future, state, cell, attempt)
@@ -183,7 +191,8 @@ def _run_tasks(
                 submit()
                 continue
             state.waiting -= 1
-            if state.job.name in planning:
+            stage = stages.get(state.job.name)
+            if stage is _Stage.PLAN:
                 state.plan = outcome.message or PLAN_DONE
                 if outcome.message:
                     progress.log(f"{state.job.name}: the plan failed: {outcome.message}")
@@ -194,8 +203,8 @@ def _run_tasks(
                 if name not in state.results:
                     state.waiting += 1
                     waiting.append((state, name, 0))
-            if state.waiting == 0 and _wants_plan(state):
-                planning.add(state.job.name)
+            if state.waiting == 0 and (following := _next_stage(state, stage)):
+                stages[state.job.name] = following
                 state.waiting = 1
                 waiting.append((state, None, 0))
             submit()
@@ -212,6 +221,33 @@ def _wants_plan(state: JobState) -> bool:
     """Whether planning products are to be derived from the maps of a job, which are complete."""
     mapped = any(result.is_mapped for result in state.results.values())
     return state.job.plan is not None and not state.plan and not state.message and mapped
+
+
+class _Stage(Enum):
+    """What is derived from the maps of a job, in this order."""
+
+    PLAN = auto()
+    AREA = auto()
+
+
+_DERIVATIONS: Final = {_Stage.PLAN: run_plan_task, _Stage.AREA: run_area_task}
+
+
+def _next_stage(state: JobState, stage: _Stage | None) -> _Stage | None:
+    """Choose what is derived next from the maps of a job; None if it is complete."""
+    if stage is None and _wants_plan(state):
+        return _Stage.PLAN
+    return _Stage.AREA if stage is not _Stage.AREA and _has_area(state) else None
+
+
+def _has_area(state: JobState) -> bool:
+    """Whether a job has building maps of several cells."""
+    return not state.message and len(building_files(state.results.values(), Path())) > 1
+
+
+def _ordered(state: JobState) -> list[CellResult]:
+    """List the cells of a job as ``predict`` does, the largest first."""
+    return sorted(state.results.values(), key=lambda result: (-result.measurements, result.cell))
 
 
 def _label(state: JobState, cell: str | None) -> str:
@@ -234,16 +270,16 @@ def _add_outcome(state: JobState, cell: str | None, outcome: TaskOutcome) -> lis
 
 def _close(state: JobState, progress: Progress) -> None:
     """Write the summary of a complete job."""
-    ordered = sorted(state.results.values(), key=lambda r: (-r.measurements, r.cell))
+    ordered = _ordered(state)
     if any(result.is_mapped for result in ordered):
         try:
             with ExitStack() as places:
                 stand_in = partial(stored, names=SUMMARY_NAMES, part="summary")
                 write_summary(ordered, local(state.job.output, places, stand_in))
-            if isinstance(state.job.output, Path):  # the maps of others are in object storage
-                folder = state.job.output
-                write_area_buildings(building_files(ordered, folder), folder / AREA_BUILDINGS)
-        except (InputError, OutputError) as error:  # of a building map, or of what is written
+            if isinstance(state.job.output, Path) and not _has_area(state):
+                for name in (AREA_BUILDINGS, AREA_MASK):  # of an earlier batch
+                    remove_earlier(state.job.output / name)
+        except OutputError as error:
             state.message = str(error)
     if line := skipped_line(ordered):
         progress.log(f"{state.job.name}: {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.tempdirs import owned_folder
+from rm_geo.devices import choose_device
 from rm_geo.distributed.jobs import Job
 from rm_geo.distributed.tiles import NestedDaskTiles
 from rm_geo.errors import (
@@ -31,8 +32,12 @@ from rm_geo.io.file_cache import worker_file_cache
 from rm_geo.io.object_store import fetch, local, stored
 from rm_geo.io.paths import location_of
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.area_buildings import map_area_buildings
 from rm_geo.pipeline.plan import RunPlan, plan_run, require_mappable_cell
-from rm_geo.pipeline.predict import predict
+from rm_geo.pipeline.predict import open_sites, predict
+from rm_geo.products.area_buildings import BUILDINGS_ENDING
+from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
+from rm_geo.products.area_buildings import MASK_NAME as AREA_MASK
 from rm_geo.products.summary import CellResult, failed, skipped
 from rm_geo.progress import SilentProgress
 from rm_geo.workflows.predicted_plan import plan_predicted
@@ -114,17 +119,7 @@ def _mapped(
     """Map the only cell of a job, or list its cells."""
     if isinstance(job.output, Path):
         prepare_output_folder(job.output)
-    copies = worker_file_cache()
-    sources = [local(file, places, copies.copy_of) for file in job.measurements]
-    names_of_copies = {
-        str(copy): redacted(str(file)) for copy, file in zip(sources, job.measurements, strict=True)
-    }
-    if options.site.sites is not None:
-        sites = local(location_of(options.site.sites), places, copies.copy_of)
-        options = options.replace(sites=sites)
-    if options.site.buildings is not None:
-        buildings = local(location_of(options.site.buildings), places, copies.copy_of)
-        options = options.replace(buildings=buildings)
+    sources, options, names_of_copies = _local_inputs(job, options, places)
     progress.name_copies(names_of_copies)
     run_plan = plan_run(sources, options, progress)
     require_mappable_cell(run_plan)
@@ -152,6 +147,65 @@ def _mapped(
     return TaskOutcome(tuple(results))
 
 
+def _local_inputs(
+    job: Job, options: PredictOptions, places: ExitStack
+) -> tuple[list[Path], PredictOptions, dict[str, str]]:
+    """Return local files of the measurements, options with local files, and names of copies."""
+    copies = worker_file_cache()
+    sources = [local(file, places, copies.copy_of) for file in job.measurements]
+    names_of_copies = {
+        str(copy): redacted(str(file)) for copy, file in zip(sources, job.measurements, strict=True)
+    }
+    if options.site.sites is not None:
+        sites = local(location_of(options.site.sites), places, copies.copy_of)
+        options = options.replace(sites=sites)
+    if options.site.buildings is not None:
+        buildings = local(location_of(options.site.buildings), places, copies.copy_of)
+        options = options.replace(buildings=buildings)
+    return sources, options, names_of_copies
+
+
+def run_area_task(job: Job, results: tuple[CellResult, ...]) -> TaskOutcome:
+    """Map the buildings of the area of a job whose cells are complete; runs on a worker.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    results : tuple of CellResult
+        Its cells.
+
+    Returns
+    -------
+    TaskOutcome
+        Errors of rm_geo are part of it, and are not raised.
+    """
+    return _derived(_map_area, job, results)
+
+
+def _map_area(
+    job: Job, results: tuple[CellResult, ...], places: ExitStack, progress: _TaskProgress
+) -> None:
+    """Map the buildings of the area as :func:`rm_geo.pipeline.predict.predict` does."""
+    sources, options, names_of_copies = _local_inputs(job, job.options, places)
+    progress.name_copies(names_of_copies)
+    run_plan = plan_run(sources, options, progress)
+    folder = _local_maps(job, results, places, ending=BUILDINGS_ENDING)
+    target = local(
+        job.output, places, partial(stored, names=(AREA_BUILDINGS, AREA_MASK), part="buildings")
+    )
+    map_area_buildings(
+        folder,
+        results,
+        run_plan.cells,
+        open_sites(options, run_plan.measurements, progress),
+        options,
+        target / AREA_BUILDINGS,
+        device=choose_device(options.method.device),
+        progress=progress,
+    )
+
+
 def run_plan_task(job: Job, results: tuple[CellResult, ...]) -> TaskOutcome:
     """Derive the planning products of a job whose cells are complete; runs on a worker.
 
@@ -167,12 +221,21 @@ def run_plan_task(job: Job, results: tuple[CellResult, ...]) -> TaskOutcome:
     TaskOutcome
         Errors of rm_geo are part of it, and are not raised.
     """
+    return _derived(_planned, job, results)
+
+
+def _derived(
+    derive: Callable[[Job, tuple[CellResult, ...], ExitStack, _TaskProgress], None],
+    job: Job,
+    results: tuple[CellResult, ...],
+) -> TaskOutcome:
+    """Derive products from the maps of complete cells."""
     begun = time.perf_counter()
     progress = _TaskProgress()
     message, may_pass = "", False
     try:
         with ExitStack() as places:
-            _planned(job, results, places, progress)
+            derive(job, results, places, progress)
     except RmGeoError as error:
         message, may_pass = str(error), isinstance(error, (FetchError, OutputError))
     seconds = time.perf_counter() - begun
@@ -188,17 +251,9 @@ def _planned(
     assert job.plan is not None
     copies = worker_file_cache()
     sources = [local(file, places, copies.copy_of) for file in job.measurements]
-    if isinstance(job.output, Path):
-        maps = job.output
-    else:
-        maps = places.enter_context(owned_folder())
-        for result in results:
-            for name in result.files if result.is_mapped else ():
-                if name.endswith(".tif"):
-                    fetch(f"{job.output.rstrip('/')}/{name}", maps)
     plan_predicted(
         results,
-        maps,
+        _local_maps(job, results, places, ending=".tif"),
         job.output,
         job.plan,
         job.options,
@@ -207,6 +262,20 @@ def _planned(
         progress,
         local_file=copies.copy_of,
     )
+
+
+def _local_maps(
+    job: Job, results: tuple[CellResult, ...], places: ExitStack, *, ending: str
+) -> Path:
+    """Return a local folder of the maps of a job; those in object storage are fetched."""
+    if isinstance(job.output, Path):
+        return job.output
+    maps = places.enter_context(owned_folder())
+    for result in results:
+        for name in result.files if result.is_mapped else ():
+            if name.endswith(ending):
+                fetch(f"{job.output.rstrip('/')}/{name}", maps)
+    return maps
 
 
 def _refused(run_plan: RunPlan, names: Mapping[str, str]) -> tuple[CellResult, ...]:

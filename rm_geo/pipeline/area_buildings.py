@@ -18,6 +18,7 @@ from rm_geo.buildings.rays import CellSamples
 from rm_geo.errors import DependencyError, ModelError
 from rm_geo.grid import Grid, Tile
 from rm_geo.io.cog import write_raster
+from rm_geo.io.paths import location_of
 from rm_geo.io.raster_reader import open_raster
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.cell_plan import CellPlan
@@ -33,6 +34,7 @@ from rm_geo.products.area_buildings import (
 )
 from rm_geo.products.building_mask import write_building_mask
 from rm_geo.products.summary import CellResult
+from rm_geo.progress import Progress, SilentProgress
 from rm_geo.raster.binning import bin_measurements
 from rm_geo.raster.mosaic import Band, Mosaic
 from rm_geo.raster.reach import reach_rows
@@ -116,16 +118,17 @@ def map_area_buildings(
     target: Path,
     *,
     device: str = "cpu",
-    check: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> str | None:
     """Write the building map of the area of a run, and its mask if the run writes masks.
 
-    A map or a mask of an earlier run is removed if this run writes none.
+    A map or a mask of an earlier run is removed if this run writes none. Nothing is written if the
+    target or its mask is the file of the known buildings.
 
     Parameters
     ----------
     folder : Path
-        Output folder of the run, with the building maps of its cells.
+        Folder with the building maps of the cells.
     results : sequence of CellResult
         Results of the cells.
     cells : sequence of CellPlan
@@ -138,8 +141,8 @@ def map_area_buildings(
         Raster to write.
     device : str
         Device of the network.
-    check : callable
-        Called between tiles; raises to stop the work.
+    progress : Progress, optional
+        Receives the expected quality, and may stop the work between tiles.
 
     Returns
     -------
@@ -154,13 +157,19 @@ def map_area_buildings(
     OutputError
         If the raster cannot be written.
     """
+    listener = SilentProgress() if progress is None else progress
+    check, mask = listener.check, target.with_name(MASK_NAME)
+    known = None if options.site.buildings is None else location_of(options.site.buildings)
+    if isinstance(known, Path) and known.resolve() in {target.resolve(), mask.resolve()}:
+        return None
     quality = _write_map(folder, results, cells, sites, options, target, device, check)
-    mask = target.with_name(MASK_NAME)
     if quality is None or not options.output.mask:
         remove_earlier(mask)
     else:
         tags = {name: text for name, text in open_raster(target).tags.items() if name != "units"}
         write_building_mask(target, mask, options.output.mask_threshold, tags=tags, check=check)
+    if quality is not None:
+        listener.log(f"Buildings of the area: {target.name}; {quality}.")
     return quality
 
 

@@ -59,7 +59,6 @@ from rm_geo.pipeline.onnx_auto_export import prepare_onnx
 from rm_geo.pipeline.plan import Logs, RunPlan, plan_run, require_mappable_cell
 from rm_geo.pipeline.unused_options import unused_options
 from rm_geo.products.area_buildings import FILE_NAME as AREA_BUILDINGS
-from rm_geo.products.area_buildings import MASK_NAME as AREA_MASK
 from rm_geo.products.radio_map import RadioMap
 from rm_geo.products.stac import require_pystac
 from rm_geo.products.summary import CellResult, failed, skipped, write_summary
@@ -317,7 +316,16 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
         if not any(result.is_mapped for result in results):
             raise [*errors, *too_small][0]
         if summary:
-            _write_area_buildings(run, run_plan, results)
+            map_area_buildings(
+                run.folder,
+                results,
+                run_plan.cells,
+                run.sites,
+                run.options,
+                run.folder / AREA_BUILDINGS,
+                device=run.method.device,
+                progress=run.progress,
+            )
             write_summary(results, run.folder)
     except BaseException as error:
         _keep_or_discard_journals(run, journals, lost=isinstance(error, ClusterLostError))
@@ -327,26 +335,6 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
         journal.remove()
     _keep_or_discard_journals(run, [journal for journal in journals if journal not in finished])
     return results
-
-
-def _write_area_buildings(run: CellRun, run_plan: RunPlan, results: Sequence[CellResult]) -> None:
-    """Map the buildings of the area, and log the expected quality of the map."""
-    target = run.folder / AREA_BUILDINGS
-    own = {target.resolve(), target.with_name(AREA_MASK).resolve()}
-    if run.buildings is not None and run.buildings.path.resolve() in own:
-        return  # an input stays as it is
-    quality = map_area_buildings(
-        run.folder,
-        results,
-        run_plan.cells,
-        run.sites,
-        run.options,
-        target,
-        device=run.method.device,
-        check=run.progress.check,
-    )
-    if quality is not None:
-        run.progress.log(f"Buildings of the area: {target.name}; {quality}.")
 
 
 def _keep_or_discard_journals(

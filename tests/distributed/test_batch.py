@@ -332,6 +332,35 @@ def test_job_with_skipped_cells_is_complete(tmp_path, cluster):
     assert result.exit_code == 0, result.output
 
 
+def test_a_job_gets_the_building_map_of_predict_with_its_mask(tmp_path, cluster):
+    pytest.importorskip("torch")
+    from tests.support.models import save_tiny_model
+
+    save_tiny_model(tmp_path / "single", 0)
+    write_drive(tmp_path / "log.csv", ["1", "2", "3", "4"])
+    sites = [f"{cell},{500_000 + 20 * cell},5400090" for cell in range(1, 5)]
+    (tmp_path / "sites.csv").write_text("\n".join(["cell,x,y", *sites]) + "\n")
+    options = OPTIONS.replace(
+        method="radiocycle",
+        model=tmp_path / "single",
+        assimilate=False,
+        method_weight=None,
+        sites=tmp_path / "sites.csv",
+        sites_crs="EPSG:32633",
+        mask=True,
+    )
+    log = Log()
+    jobs = read_jobs([f"{tmp_path}/log.cs?"], tmp_path / "out", options)
+    (state,) = run_batch(jobs, tmp_path / "out", cluster, progress=log)
+    assert state.status == "done", state.reason
+    predict(tmp_path / "log.csv", tmp_path / "alone", options)
+    assert map_contents(state.job.output) == map_contents(tmp_path / "alone")
+    with rasterio.open(state.job.output / "buildings.tif") as raster:
+        assert raster.tags()["area_sites"] == "4"
+    assert (state.job.output / "buildings_mask.tif").exists()
+    assert any("Buildings of the area: buildings.tif; from the lines" in line for line in log.lines)
+
+
 def test_each_job_with_a_plan_gets_the_products_of_its_maps(tmp_path, cluster):
     write_drive(tmp_path / "one.csv", ["1", "2"])
     write_drive(tmp_path / "two.csv", ["9"], seed=1)
