@@ -431,6 +431,7 @@ def buildings(
     shows a typical and a bad map.
     """
     from rm_geo._util.atomic import output_folder
+    from rm_geo.buildings.threshold import CALIBRATION_TAG, Calibration
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.estimators.ray_buildings import RayBuildingMapper
@@ -445,10 +446,16 @@ def buildings(
     from rm_geo.evaluation.cases import Sampling
 
     given = {} if single_cell is None else {"model": single_cell}
+    lines, single = (
+        RayBuildingMapper(model, device),
+        get_method("radiocycle", device=device, **given),
+    )
     methods: dict[str, AreaMethod] = {
-        "lines of all cells": RayBuildingMapper(model, device).probability,
-        "mean of single cells": MeanOfCells(get_method("radiocycle", device=device, **given)),
+        "lines of all cells": lines.probability,
+        "mean of single cells": MeanOfCells(single),
     }
+    tags = (lines.provenance.get(CALIBRATION_TAG), single.provenance.get(CALIBRATION_TAG))
+    calibrations = dict(zip(methods, map(Calibration.parse, tags), strict=True))
     data = SimulatedSet.open(dataset)
     schemes = [Sampling.parse(text) for text in samplings.split(",")]
     counts = split_counts(cells, "--cells")
@@ -462,6 +469,7 @@ def buildings(
             cells=counts,
             maps=chosen,
             errors=errors,
+            calibrations=calibrations,
             seed=seed,
             progress=console,
         )

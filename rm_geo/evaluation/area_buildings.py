@@ -13,7 +13,7 @@ import numpy as np
 
 from rm_geo._types import BoolArray, FloatArray
 from rm_geo.buildings.rays import CellSamples
-from rm_geo.buildings.threshold import USUAL_THRESHOLD, expected_f1_threshold
+from rm_geo.buildings.threshold import USUAL_THRESHOLD, Calibration, expected_f1_threshold
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedScene, SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
@@ -119,13 +119,18 @@ class _Tally:
     masks: dict[int, BuildingCounts] = field(default_factory=dict)
 
     def add(
-        self, scene: int, probability: FloatArray, buildings: BoolArray, seconds: float
+        self,
+        scene: int,
+        probability: FloatArray,
+        buildings: BoolArray,
+        seconds: float,
+        calibration: Calibration | None,
     ) -> None:
         """Add a map of a scene."""
         self.maps += 1
         self.seconds += seconds
         known = np.nan_to_num(probability)
-        chosen = expected_f1_threshold(known)
+        chosen = expected_f1_threshold(known, calibration)
         for counts, threshold in ((self.scenes, USUAL_THRESHOLD), (self.masks, chosen)):
             own = BuildingCounts.of(known, buildings, threshold=threshold)
             counts[scene] = own + counts.get(scene, BuildingCounts())
@@ -204,6 +209,7 @@ def evaluate_area_buildings(
     cells: Sequence[int] = CELLS,
     maps: Sequence[int] | None = None,
     errors: DriveErrors | None = None,
+    calibrations: Mapping[str, Calibration] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[AreaBuildingsRow]:
@@ -223,6 +229,8 @@ def evaluate_area_buildings(
         Numbers of RadioMapSeer maps. Default: all scenes of the set.
     errors : DriveErrors, optional
         Errors of measurements and sites. Default: none.
+    calibrations : mapping of str to Calibration, optional
+        Calibrations of the probabilities, by method, for the masks.
     seed : int
         Seed of samples and errors, which do not depend on the methods.
     progress : Progress, optional
@@ -245,7 +253,7 @@ def evaluate_area_buildings(
             f"{data.path} has {antennas} antennas in each scene, for 1 to {antennas} cells.",
             hint="Simulate a set with more `transmitters`, or evaluate fewer cells.",
         )
-    scenes = select_scenes(data, maps)
+    scenes, stated = select_scenes(data, maps), calibrations or {}
     named = {**methods, EVERY_PIXEL: every_unmeasured_pixel}
     rows = {
         (str(sampling), count, name): _Tally()
@@ -267,7 +275,7 @@ def evaluate_area_buildings(
                         probability = method(chosen, scene.buildings.shape, SPACING_M)
                         spent_s = time.perf_counter() - began
                         rows[str(sampling), count, name].add(
-                            index, probability, scene.buildings, spent_s
+                            index, probability, scene.buildings, spent_s, stated.get(name)
                         )
         progress.advance()
     progress.finish()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rm_geo._types import FloatArray
-from rm_geo.buildings.threshold import expected_f1_threshold
+from rm_geo.buildings.threshold import CALIBRATION_TAG, Calibration, expected_f1_threshold
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.estimators.base import Estimate, Estimator
 from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, scene_cases, select_scenes
@@ -53,7 +53,14 @@ class Tally:
     buildings: BuildingCounts | None = None
     masks: BuildingCounts | None = None
 
-    def add(self, cases: Cases, estimate: Estimate, seconds: float, threshold: float) -> Tally:
+    def add(
+        self,
+        cases: Cases,
+        estimate: Estimate,
+        seconds: float,
+        threshold: float,
+        calibration: Calibration | None = None,
+    ) -> Tally:
         """Add the maps of a scene.
 
         Parameters
@@ -66,6 +73,8 @@ class Tally:
             Time that the estimates took.
         threshold : float
             Building probability above which a pixel counts as a building.
+        calibration : Calibration, optional
+            Calibration of the building probabilities, for the masks.
 
         Returns
         -------
@@ -80,7 +89,7 @@ class Tally:
             )
             buildings = counted + (buildings or BuildingCounts())
             for found, truth in zip(estimate.building_probability, cases.buildings, strict=True):
-                chosen = expected_f1_threshold(found)
+                chosen = expected_f1_threshold(found, calibration)
                 counted = BuildingCounts.of(found, truth, threshold=chosen)
                 masks = counted + (masks or BuildingCounts())
         whole_unit = _with_buildings_zero(estimate, unit)
@@ -234,7 +243,8 @@ def run_protocol(
                 )
                 seconds = time.perf_counter() - began
                 key = (str(cases.sampling), name)
-                tallies[key] = tallies[key].add(cases, estimate, seconds, threshold)
+                calibration = Calibration.parse(estimator.provenance.get(CALIBRATION_TAG))
+                tallies[key] = tallies[key].add(cases, estimate, seconds, threshold, calibration)
         progress.advance()
     progress.finish()
     return [_row(name, sampling, tally) for (sampling, name), tally in tallies.items()]

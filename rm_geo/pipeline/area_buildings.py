@@ -15,6 +15,7 @@ import numpy as np
 
 from rm_geo._types import FloatArray
 from rm_geo.buildings.rays import CellSamples
+from rm_geo.buildings.threshold import CALIBRATION_TAG, Calibration
 from rm_geo.errors import DependencyError, ModelError
 from rm_geo.grid import Grid, Tile
 from rm_geo.io.cog import write_raster
@@ -193,6 +194,8 @@ def _write_map(
             placed = [_placed(plan, area.grid, sites, options) for plan in mapped]
             known = [cell for cell in placed if np.isfinite(cell.site_rc).all()]
             if len(known) >= LEAST_CELLS:
+                made = mapper.provenance
+                calibration = made.pop(CALIBRATION_TAG, str(Calibration()))
                 write_raster(
                     target,
                     _bands(placed, area.grid, mapper, options.grid.reach_m, check),
@@ -200,7 +203,8 @@ def _write_map(
                     tags={
                         **area.tags,
                         QUALITY_TAG: RAY_QUALITY,
-                        **{f"area_{key}": value for key, value in mapper.provenance.items()},
+                        CALIBRATION_TAG: calibration,  # not that of the network for single cells
+                        **{f"area_{key}": value for key, value in made.items()},
                         "area_sites": str(len(known)),
                     },
                     band_descriptions=[BAND_NAME],

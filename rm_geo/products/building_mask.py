@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rm_geo._types import FloatArray
-from rm_geo.buildings.threshold import ExpectedF1
+from rm_geo.buildings.threshold import CALIBRATION_TAG, Calibration, ExpectedF1
 from rm_geo.io.cog import write_raster
 from rm_geo.io.raster_reader import RasterFile, open_raster
 
@@ -34,7 +34,8 @@ def write_building_mask(
     Parameters
     ----------
     source : Path
-        GeoTIFF of building probability.
+        GeoTIFF of building probability, whose tag ``building_calibration`` may state how it is
+        calibrated.
     target : Path
         Mask to write: uint8, 1 where the probability exceeds the threshold, 255 without data.
     threshold : float, optional
@@ -75,7 +76,7 @@ def write_building_mask(
         counts = ExpectedF1()
         for values in _bands(raster, check):
             counts.add(values)
-        chosen = counts.threshold()
+        chosen = counts.threshold(Calibration.parse(raster.tags.get(CALIBRATION_TAG)))
     write_raster(
         target,
         (_mask(values, chosen) for values in _bands(raster, check)),

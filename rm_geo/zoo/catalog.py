@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rm_geo._util.json_text import parse_json
+from rm_geo.buildings.threshold import CALIBRATION_TAG
 from rm_geo.errors import ModelError
 from rm_geo.zoo.kinds import present_kind
 from rm_geo.zoo.model_file import CARD_NAME, WEIGHTS_NAME, damaged_model, description_in, read_model
@@ -75,8 +76,10 @@ class ModelRecord:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Name, kind and checksum as tags of the results."""
-        return {"model": self.name, "model_kind": self.kind, "model_sha256": self.sha256 or ""}
+        """Name, kind and checksum, and the calibration of buildings, as tags of the results."""
+        tags = {"model": self.name, "model_kind": self.kind, "model_sha256": self.sha256 or ""}
+        calibration = self.card.get(CALIBRATION_TAG)
+        return tags if calibration is None else {**tags, CALIBRATION_TAG: str(calibration)}
 
 
 def models_root() -> Path:

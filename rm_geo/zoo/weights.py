@@ -16,6 +16,7 @@ import numpy as np
 
 from rm_geo._util.atomic import prepare_output_folder, replacing
 from rm_geo._util.json_text import parse_json
+from rm_geo.buildings.threshold import CALIBRATION_TAG
 from rm_geo.devices import require_torch
 from rm_geo.errors import ModelError
 from rm_geo.zoo.catalog import INDEX_NAME, ModelRecord, list_models, package_root, read_index
@@ -31,7 +32,15 @@ from rm_geo.zoo.model_file import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_INDEXED: Final = ("architecture", "size", "scale", "summary", "parameters", "onnx")
+_INDEXED: Final = (
+    "architecture",
+    "size",
+    "scale",
+    "summary",
+    "parameters",
+    "onnx",
+    CALIBRATION_TAG,
+)
 
 
 def load_network(record: ModelRecord) -> tuple[nn.Module, ModelRecord]:

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from rm_geo.buildings.threshold import USUAL_THRESHOLD, ExpectedF1, expected_f1_threshold
+from rm_geo.buildings.threshold import (
+    USUAL_THRESHOLD,
+    Calibration,
+    ExpectedF1,
+    expected_f1_threshold,
+)
 from rm_geo.validation.metrics import BuildingCounts
 
 
@@ -43,3 +48,27 @@ def test_parts_of_a_map_give_the_threshold_of_the_whole():
 @pytest.mark.parametrize("values", [[], [0.0, 0.0], [np.nan], [0.0, 1.0]])
 def test_maps_without_doubt_have_the_usual_threshold(values):
     assert expected_f1_threshold(np.array(values, np.float32)) == USUAL_THRESHOLD
+
+
+def test_a_calibration_corrects_the_threshold():
+    rng = np.random.default_rng(3)
+    true = rng.beta(0.6, 2.4, 40_000)
+    buildings = rng.random(len(true)) < true
+    # A network whose log-odds are shifted and stretched, so that its probabilities are too high.
+    log_odds = (np.log(true / (1.0 - true)) + 2.5) / 0.7
+    said = (1.0 / (1.0 + np.exp(-log_odds))).astype(np.float32)
+    best = max(f1(said, buildings, t) for t in np.arange(0.01, 0.99, 0.01))
+    calibration = Calibration(offset=-2.5, slope=0.7)
+    np.testing.assert_allclose(calibration.applied(said), true, atol=1e-3)
+    plain = f1(said, buildings, expected_f1_threshold(said))
+    corrected = f1(said, buildings, expected_f1_threshold(said, calibration))
+    assert corrected >= best - 0.005
+    assert plain < corrected - 0.02
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "offset nan, slope 1", "offset 0.1, slope 0", "offset ., slope .", "slope 2"],
+)
+def test_tags_without_a_calibration_mean_calibrated_probabilities(text):
+    assert Calibration.parse(text) == Calibration()

@@ -5,7 +5,11 @@ import pytest
 import rasterio
 
 from rm_geo import Grid
-from rm_geo.buildings.threshold import expected_f1_threshold
+from rm_geo.buildings.threshold import (
+    CALIBRATION_TAG,
+    Calibration,
+    expected_f1_threshold,
+)
 from rm_geo.io.cog import write_raster
 from rm_geo.products import building_mask
 from rm_geo.products.building_mask import MASK_NODATA, write_building_mask
@@ -51,3 +55,14 @@ def test_a_cancelled_mask_leaves_no_file(source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_building_mask(source[0], tmp_path / "mask.tif", 0.5, check=check)
     assert not (tmp_path / "mask.tif").exists()
+
+
+def test_the_calibration_in_the_tags_counts(source, tmp_path):
+    _, values = source
+    grid = Grid.create(500_000.0, 5_000_000.0, values.shape, 1.0, 32633)
+    calibration = Calibration(-1.0, 1.0)
+    path = tmp_path / "tagged.tif"
+    write_raster(path, values, grid, tags={CALIBRATION_TAG: str(calibration)})
+    chosen = write_building_mask(path, tmp_path / "mask.tif")
+    assert chosen == expected_f1_threshold(values, calibration)
+    assert chosen != expected_f1_threshold(values)
