@@ -17,6 +17,7 @@ from rm_geo.buildings.threshold import USUAL_THRESHOLD, Calibration, expected_f1
 from rm_geo.datasets.simulated import ANTENNA_COLUMNS, SimulatedScene, SimulatedSet
 from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
+from rm_geo.estimators.ray_buildings import TILE_PX
 from rm_geo.evaluation.cases import SPACING_M, Sampling, select_scenes
 from rm_geo.products.area_buildings import clipped_log_odds
 from rm_geo.progress import Progress, SilentProgress
@@ -272,7 +273,7 @@ def evaluate_area_buildings(
                     for name, method in named.items():
                         progress.check()
                         began = time.perf_counter()
-                        probability = method(chosen, scene.buildings.shape, SPACING_M)
+                        probability = by_tiles(method, chosen, scene.buildings.shape)
                         spent_s = time.perf_counter() - began
                         rows[str(sampling), count, name].add(
                             index, probability, scene.buildings, spent_s, stated.get(name)
@@ -280,6 +281,50 @@ def evaluate_area_buildings(
         progress.advance()
     progress.finish()
     return [_row(*key, tally) for key, tally in rows.items()]
+
+
+def by_tiles(
+    method: AreaMethod, cells: Sequence[CellSamples], shape: tuple[int, int], tile_px: int = TILE_PX
+) -> FloatArray:
+    """Apply a method to the tiles of a scene, side by side.
+
+    Parameters
+    ----------
+    method : AreaMethod
+        The method.
+    cells : sequence of CellSamples
+        Measurements of each cell.
+    shape : (int, int)
+        Rows and columns of the scene.
+    tile_px : int
+        Largest side of a tile. The method sees the cells that were measured in the tile.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        NaN in tiles without measurements.
+    """
+    whole = np.full(shape, np.nan, dtype=np.float32)
+    for top in range(0, shape[0], tile_px):
+        for left in range(0, shape[1], tile_px):
+            part = whole[top : top + tile_px, left : left + tile_px]
+            cut = (_cut(cell, top, left, part.shape) for cell in cells)
+            if inside := [cell for cell in cut if len(cell.rows)]:
+                part[:] = method(inside, part.shape, SPACING_M)
+    return whole
+
+
+def _cut(cell: CellSamples, top: int, left: int, shape: tuple[int, ...]) -> CellSamples:
+    """Cut the measurements of a cell to a window."""
+    rows, cols = cell.rows - top, cell.cols - left
+    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    return replace(
+        cell,
+        rows=rows[inside],
+        cols=cols[inside],
+        level_dbm=cell.level_dbm[inside],
+        site_rc=(cell.site_rc[0] - top, cell.site_rc[1] - left),
+    )
 
 
 def drive_samples(
@@ -445,7 +490,7 @@ def draw_area_buildings(
 
     def score(index: int) -> float:
         buildings = data.scene(index).buildings
-        found = np.nan_to_num(first(heard(index), buildings.shape, SPACING_M))
+        found = np.nan_to_num(by_tiles(first, heard(index), buildings.shape))
         return BuildingCounts.of(found, buildings).scores().f1
 
     ranked = sorted((score(index), index) for index in select_scenes(data, maps))
@@ -456,6 +501,6 @@ def draw_area_buildings(
         panels[f"{title}, {scene.scene_id}: drive"] = np.asarray(drive, dtype=np.float32)
         panels[f"{title}: buildings"] = scene.buildings.astype(np.float32)
         for name, method in methods.items():
-            found = method(heard(index), scene.buildings.shape, SPACING_M)
+            found = by_tiles(method, heard(index), scene.buildings.shape)
             panels[f"{title}: {name}" + (f", F1 {f1:.2f}" if method is first else "")] = found
     draw_maps(path, panels, title=f"{cells} cells, {sampling}: building probability")

@@ -31,10 +31,11 @@ from rm_geo.evaluation.area_buildings import (
     AreaMethod,
     DriveErrors,
     MeanOfCells,
+    by_tiles,
     drive_samples,
     strongest,
 )
-from rm_geo.evaluation.cases import SPACING_M, Sampling
+from rm_geo.evaluation.cases import Sampling
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.zoo.catalog import find_model
 from rm_geo.zoo.kinds import RAY_KIND
@@ -111,7 +112,7 @@ def fit_building_calibration(
                 for count in cells:
                     listener.check()
                     chosen = strongest(heard[:count], errors.strongest)
-                    found = np.nan_to_num(method(chosen, scene.buildings.shape, SPACING_M)).ravel()
+                    found = np.nan_to_num(by_tiles(method, chosen, scene.buildings.shape)).ravel()
                     pixel = rng.integers(found.size, size=_PIXELS)
                     cut = np.clip(found[pixel].astype(np.float64), _LEAST, 1.0 - _LEAST)
                     log_odds.append(np.log(cut / (1.0 - cut)))

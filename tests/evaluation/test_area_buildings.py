@@ -1,5 +1,7 @@
 """Evaluation of building maps from many cells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from rm_geo.errors import UsageError
 from rm_geo.evaluation.area_buildings import (
     EVERY_PIXEL,
     DriveErrors,
+    by_tiles,
     drive_samples,
     evaluate_area_buildings,
     strongest,
@@ -88,6 +91,24 @@ def test_the_mask_of_a_doubtful_map_finds_what_a_fixed_threshold_misses():
     )
     assert row.f1 == 0.0
     assert row.mask_f1 == row.mask_f1_low == row.mask_f1_high == 1.0
+
+
+def test_larger_scenes_are_mapped_by_tiles():
+    cells, shape = samples(), free_space_set(antennas=4).scene(0).buildings.shape
+
+    def distance(inside, size, spacing_m):
+        row, col = inside[0].site_rc
+        rows, cols = np.indices(size)
+        found = np.hypot(rows - row, cols - col).astype(np.float32)
+        found[inside[0].rows, inside[0].cols] = -1.0
+        return found
+
+    whole = distance(cells, shape, 1.0)
+    np.testing.assert_allclose(by_tiles(distance, cells, shape, 24), whole, atol=1e-4)
+    first = replace(cells[0], rows=np.array([3]), cols=np.array([4]), level_dbm=np.zeros(1))
+    found = by_tiles(distance, [first], shape, 24)
+    assert np.isfinite(found[:24, :24]).all()
+    assert np.isnan(found[24:]).all()
 
 
 def test_more_cells_than_antennas_are_refused():
