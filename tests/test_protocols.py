@@ -75,6 +75,7 @@ def dataset(tmp_path_factory) -> SimulatedSet:
 class Oracle:
     """Knows the truth of the cases that it is given, and spoils it as asked."""
 
+    provenance: dict[str, str] = {}  # noqa: RUF012 - a protocol's attribute
     name, maps_buildings = "oracle", True
 
     def __init__(self, cases, error_db=0.0, flip=0.0, zero_in_buildings=True):
@@ -212,6 +213,8 @@ class TestProtocol:
         seen = {"a": [], "b": []}
 
         class Spy:
+            provenance: dict[str, str] = {}  # noqa: RUF012 - a protocol's attribute
+
             def __init__(self, name):
                 self.name = name
 
