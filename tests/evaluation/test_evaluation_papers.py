@@ -43,6 +43,8 @@ class Truth:
 
     name, maps_buildings = "truth", True
 
+    provenance: dict[str, str] = {}  # noqa: RUF012 - a protocol's attribute
+
     def __init__(self, data, error_db=0.0):
         self.known = {}
         for index in range(len(data)):
