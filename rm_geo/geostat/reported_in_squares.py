@@ -133,4 +133,4 @@ def _features(
         some = ReportedProbability.fit(known_m, of_cell > 0.0).at(position_m)
         odds = (some + _LEAST_ODDS) / (1.0 - some + _LEAST_ODDS)
         columns.append([np.log(kriged + _LEAST_SHARE), np.log(odds), np.log(samples)])
-    return np.asarray(columns, dtype=np.float64).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.moveaxis(np.asarray(columns), 2, 0), dtype=np.float64)
