@@ -3,11 +3,14 @@
 import csv
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
-from benchmarks import rivals, stages, suite
+from benchmarks import precision, rivals, stages, suite
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
+from rm_geo.zoo.catalog import default_model
+from rm_geo.zoo.onnx_files import graph_path
 
 
 def test_suite_part_writes_table_plot_and_report(tmp_path, monkeypatch):
@@ -38,6 +41,12 @@ def test_rmse_is_computed_at_held_out_pixels(tmp_path):
     shifted = Grid.create(west - 7.0, south + rows + 5.0, wider, 1.0, 32633)
     write_raster(tmp_path / "map.tif", np.pad(wrong, ((5, 0), (7, 0))), shifted)
     assert abs(rivals.rmse_db(tmp_path / "map.tif", sparse, held) - 3.0) < 1e-4
+
+
+def test_first_and_last_layers_of_both_networks_are_found():
+    pytest.importorskip("onnx")
+    kept = precision.ends(graph_path(default_model("radiocycle").path, precision.SIZE_PX))
+    assert len(kept) == 2 * 3
 
 
 def test_a_stage_inside_of_another_one_counts_for_itself(monkeypatch):

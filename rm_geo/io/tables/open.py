@@ -9,7 +9,6 @@ from typing import Final
 from rm_geo.errors import InputError, UsageError
 from rm_geo.io.gml import without_gfs
 from rm_geo.io.tables.delimited import open_delimited
-from rm_geo.io.tables.geoparquet import open_geoparquet
 from rm_geo.io.tables.json_lines import is_json_lines, open_json_lines
 from rm_geo.io.tables.nmf import is_nmf, open_nmf
 from rm_geo.io.tables.source import Source
@@ -99,6 +98,8 @@ def open_source(path: str | os.PathLike[str], *, layer: str | None = None) -> So
             )
     if head.startswith(_PARQUET_MAGIC):
         _refuse_layer(file, layer)
+        from rm_geo.io.tables.geoparquet import open_geoparquet  # imports pyarrow.parquet
+
         return open_geoparquet(file)
     if file.name.lower().endswith((".parquet", ".geoparquet", ".pq")):
         raise InputError(
