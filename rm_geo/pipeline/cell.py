@@ -31,7 +31,6 @@ from rm_geo.inference.executor import TileExecutor
 from rm_geo.inference.methods import OpenMethod
 from rm_geo.inference.runner import Clock
 from rm_geo.io.provenance import InputFile
-from rm_geo.measurements.model import Measurements
 from rm_geo.options import MethodOptions, PredictOptions
 from rm_geo.pipeline.cell_plan import CellPlan
 from rm_geo.pipeline.cell_progress import CellListener, CellProgress
@@ -101,6 +100,8 @@ class CellRun:
         Path gains around known buildings that all cells share.
     log_weight : LogWeight or None
         Weight of the method that all cells share; None where each cell has its own.
+    chosen_sites : dict of str to SiteChoice
+        Sites that were chosen so far, by the cell: a position takes a tenth of a small run.
     """
 
     folder: Path
@@ -116,6 +117,7 @@ class CellRun:
     listener: CellListener = field(default_factory=CellListener)
     path_gains: LogPathGains | None = None
     log_weight: LogWeight | None = None
+    chosen_sites: dict[str, SiteChoice] = field(default_factory=dict)
 
 
 def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
@@ -148,7 +150,7 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     sparse = bin_measurements(cell.measurements, cell.grid)
     sparse.require_pixels(options.grid.min_pixels, cell.description)
     tiles = sparse.measured_tiles(options.grid.tile_size_px, options.grid.overlap_px)
-    site = _choose_site(run, cell.measurements, cell.grid)
+    site = _choose_site(run, cell, cell.grid)
     for warning in site.warnings:
         run.progress.log(f"Cell {cell.cell}: {warning}")
     evidence = CellEvidence() if run.evidence is None else run.evidence.of_cell(cell.cell)
@@ -214,16 +216,18 @@ def _completed_result(journal: Journal, folder: Path) -> CellResult | None:
     return result if result.is_whole(sizes) else None
 
 
-def _choose_site(run: CellRun, measurements: Measurements, grid: Grid) -> SiteChoice:
-    """Choose the site of a cell, and add the known buildings of its grid."""
+def _choose_site(run: CellRun, cell: CellPlan, grid: Grid) -> SiteChoice:
+    """Choose the site of a cell, once, and add the known buildings of its grid."""
     options = run.options.site
-    site = choose_site(
-        measurements,
-        run.sites,
-        eirp_dbm=options.eirp_dbm,
-        frequency_mhz=options.frequency_mhz,
-        max_uncertainty_m=options.max_site_uncertainty_m,
-    )
+    if (site := run.chosen_sites.get(cell.cell)) is None:
+        site = choose_site(
+            cell.measurements,
+            run.sites,
+            eirp_dbm=options.eirp_dbm,
+            frequency_mhz=options.frequency_mhz,
+            max_uncertainty_m=options.max_site_uncertainty_m,
+        )
+        run.chosen_sites[cell.cell] = site
     if run.buildings is None:
         return site
     return site.with_buildings(run.buildings.path, grid, options.buildings_layer)
@@ -356,7 +360,7 @@ def _weighed_cells(run: CellRun, cells: Sequence[CellPlan]) -> Iterator[WeighedC
         if len(sparse) < grid_options.min_pixels:
             continue
         try:
-            site = _choose_site(run, cell.measurements, cell.grid)
+            site = _choose_site(run, cell, cell.grid)
         except InputError:
             continue  # the reason is given where the cell is mapped
         tiles, _ = sparse.measured_tiles(grid_options.tile_size_px, grid_options.overlap_px)
