@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 
+import rm_geo._util.scipy_modules  # noqa: F401 - before anything else imports scipy
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.locks import output_lock, raise_open_file_limit
 from rm_geo._util.tempdirs import owned_folder
