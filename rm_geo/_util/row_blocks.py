@@ -9,11 +9,12 @@ BLOCK_ROWS: Final = 256
 
 BAND_PIXELS: Final = 1 << 21
 """Approximate number of pixels of a row band."""
-_MOST_ROWS: Final = 4 * BLOCK_ROWS
+_MOST_ROWS: Final = 2 * BLOCK_ROWS
+"""A raster of a square kilometre has bands for two threads."""
 
 
 def row_bands(shape: tuple[int, int]) -> list[slice]:
-    """Split a raster into bands of rows of about two million pixels.
+    """Split a raster into bands of at most 512 rows and about two million pixels.
 
     The bands depend on the width only: the memory of a band does not grow with the height, and
     equal rasters have equal bands.
