@@ -148,20 +148,28 @@ def map_rows(
         If the disk for temporary files is full.
     """
     residuals, classical_baseline, distance = None, None, None
-    if options.kriging is not None:
-        residuals = _fit_residuals(sparse, blended, options.kriging, options.reach_m)
-        check()
-        if not options.method_weight.alone:
-            classical_baseline = (
-                fit_classical_baseline(sparse, options.kriging, options.facts)
-                if baseline is None
-                else baseline.result()
-            )
-            if options.method_weight.limit_px is not None:
-                distance = MeasuredDistance.fit(sparse)
-    trim_malloc()
-    map_pass = _MapPass(sparse, blended, options, residuals, classical_baseline, distance)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="rm_geo-map") as pool:
+        if options.kriging is not None:
+            combined = not options.method_weight.alone
+            if combined and options.method_weight.limit_px is not None:
+                distance = pool.submit(MeasuredDistance.fit, sparse)
+            residuals = _fit_residuals(sparse, blended, options.kriging, options.reach_m)
+            check()
+            if combined:
+                classical_baseline = (
+                    fit_classical_baseline(sparse, options.kriging, options.facts)
+                    if baseline is None
+                    else baseline.result()
+                )
+        trim_malloc()
+        map_pass = _MapPass(
+            sparse,
+            blended,
+            options,
+            residuals,
+            classical_baseline,
+            None if distance is None else distance.result(),
+        )
         waiting: deque[Future[CellRows]] = deque()
         for band in sparse.bands():
             check()
