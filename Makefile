@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-che
 # The tests start many processes: compiled modules are kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types docs unit unit-without-torch qgis bench fuzz audit clean help
+.PHONY: demo test lint types docs unit unit-without-torch qgis bench gpu fuzz audit clean help
 
 help:
 	@echo "make demo   set up an environment and run the main job on a simulated drive test"
@@ -21,6 +21,8 @@ help:
 	@echo "            run the tests on another version of Python, without PyTorch"
 	@echo "make fuzz   read thousands of altered inputs: make fuzz CASES=3000 SEED=1"
 	@echo "make audit  ask a database of known faults about the versions in constraints.txt"
+	@echo "make gpu    check and measure a GPU: results in gpu/ after 12 minutes at most; needs a CUDA"
+	@echo "            build of PyTorch in the environment: make gpu VENV=..."
 	@echo "make bench  measure start-up, reading, the pipeline, and what a city takes"
 
 $(BIN)/python:
@@ -81,6 +83,9 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.suite
+
+gpu:
+	$(BIN)/python -m benchmarks.gpu --out gpu
 
 CASES ?= 3000
 SEED ?= 1

@@ -1,16 +1,18 @@
 """Benchmarks write tables, plots and a report that describes the machine."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import precision, rivals, stages, suite
+from benchmarks import gpu, precision, rivals, stages, suite
 from rm_geo.grid import Grid
 from rm_geo.io.cog import write_raster
 from rm_geo.zoo.catalog import default_model
 from rm_geo.zoo.onnx_files import graph_path
+from tests.support.models import save_tiny_model
 
 
 def test_suite_part_writes_table_plot_and_report(tmp_path, monkeypatch):
@@ -85,3 +87,16 @@ def test_all_measured_functions_exist():
         for part in name.split("."):
             owner = getattr(owner, part)
         assert callable(owner)
+
+
+def test_the_check_of_a_gpu_runs_on_a_cpu_and_fails_with_its_parts(tmp_path, monkeypatch):
+    save_tiny_model(tmp_path / "tiny", 0)
+    arguments = ["memory", "--device", "cpu", "--small", "--model", str(tmp_path / "tiny")]
+    result = CliRunner().invoke(gpu.main, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads((tmp_path / "out" / "gpu.json").read_text())["tables"]["memory"]
+    assert (row["refused"], row["computed"], row["check"]) == ("8 4", "2 2 2 2", "ok")
+    monkeypatch.setattr(gpu, "run_tiles", lambda estimator, batches: [estimator.estimate(*batches)])
+    result = CliRunner().invoke(gpu.main, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "out of memory" in (tmp_path / "out" / "gpu.md").read_text()

@@ -337,7 +337,9 @@ def test_a_job_gets_the_building_map_of_predict_with_its_mask(tmp_path, cluster)
     from tests.support.models import save_tiny_model
 
     save_tiny_model(tmp_path / "single", 0)
-    write_drive(tmp_path / "log.csv", ["1", "2", "3", "4"])
+    along = np.arange(0.0, EXTENT, 0.4)  # a street
+    rows = [f"{500_000 + x:.2f},5400040,{-60 - x / 8:.1f},{cell}" for cell in "1234" for x in along]
+    (tmp_path / "log.csv").write_text("\n".join(["x,y,rsrp,cell", *rows]) + "\n")
     sites = [f"{cell},{500_000 + 20 * cell},5400090" for cell in range(1, 5)]
     (tmp_path / "sites.csv").write_text("\n".join(["cell,x,y", *sites]) + "\n")
     options = OPTIONS.replace(

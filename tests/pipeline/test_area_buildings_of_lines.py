@@ -1,5 +1,7 @@
 """Building map of an area from the lines of cells with known sites, in a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -10,7 +12,7 @@ from rm_geo.buildings.threshold import expected_f1_threshold
 from rm_geo.grid import Grid, Tile
 from rm_geo.io.raster_reader import read_raster
 from rm_geo.networks import build
-from rm_geo.pipeline.area_buildings import RAY_QUALITY, AreaCell
+from rm_geo.pipeline.area_buildings import LARGEST_DENSITY, RAY_QUALITY, AreaCell, sampling_density
 from rm_geo.products.area_buildings import EXPECTED_QUALITY
 from rm_geo.raster.sparse import SparseRaster
 from rm_geo.zoo.weights import save_model, write_index
@@ -38,10 +40,10 @@ def run(models, tmp_path, monkeypatch):
     """Map two cells, with or without a site table and a network for many cells."""
     monkeypatch.setenv("RM_GEO_MODELS", str(models))
     monkeypatch.setattr("rm_geo.pipeline.area_buildings.LEAST_CELLS", 2)
-    log = together(drive(cell="7"), drive(cell="8", seed=1))
+    log = together(street("7"), street("8"))
     table = tmp_path / "sites.csv"
 
-    def mapped(*, sites, lines=True, **options):
+    def mapped(*, sites, lines=True, log=log, **options):
         default = {"radiocycle": "single", **({"ray-buildings": "lines"} if lines else {})}
         write_index(models, default)
         rows = [f"{cell},{CORNER[0] + 10},{CORNER[1] + 10}" for cell in sites]
@@ -60,10 +62,17 @@ def run(models, tmp_path, monkeypatch):
     return mapped
 
 
+def street(cell):
+    """Measure a cell along a street; drives over whole squares are no case for lines."""
+    points = drive(cell=cell)
+    return replace(points, y=np.full(len(points), points.y.mean()))
+
+
 def test_two_known_sites_give_a_map_of_the_lines(run):
     raster = run(sites=["7", "8"])
     tags = raster.tags
     assert (tags["expected_quality"], tags["area_sites"]) == (RAY_QUALITY, "2")
+    assert 0.0 < float(tags["area_density"]) <= LARGEST_DENSITY
     assert (tags["area_model"], tags["area_model_kind"]) == ("lines", "ray-buildings")
     known = np.isfinite(raster.values)
     assert known.any()
@@ -99,6 +108,25 @@ def test_otherwise_the_maps_of_the_cells_are_fused(run, sites, options):
     tags = run(sites=sites, **options).tags
     assert tags["expected_quality"] == EXPECTED_QUALITY
     assert "area_sites" not in tags
+
+
+def test_dense_samples_are_fused_even_if_the_sites_are_known(run):
+    dense = together(drive(400, cell="7"), drive(400, cell="8", seed=1))
+    assert run(sites=["7", "8"], log=dense).tags["expected_quality"] == EXPECTED_QUALITY
+
+
+def test_density_is_that_of_the_surroundings_of_measurements():
+    grid = Grid.create(0.0, 800.0, (800, 800), 1.0, 32633)
+
+    def density(rows, cols):
+        level = np.full((800, 800), np.nan)
+        level[rows, cols] = -80.0
+        return sampling_density(SparseRaster.from_levels(grid, level))
+
+    corner = density(slice(0, 160, 8), slice(0, 160, 8))
+    assert 0.7 < corner < density(slice(0, 800, 8), slice(0, 800, 8)) < 1.0
+    assert density(4, slice(None)) == pytest.approx(density(400, slice(0, 100)), abs=0.03)
+    assert density(slice(0, 0), slice(0, 0)) == 0.0
 
 
 def test_a_cell_is_cut_at_its_place_in_the_area():
