@@ -175,6 +175,8 @@ class TestProtocol:
         (row,) = run_protocol(dataset, {"oracle": oracle}, samplings=[UNIFORM])
         assert row.rmse_outdoor_db == pytest.approx(2.0, abs=1e-3)
         assert row.bias_outdoor_db == pytest.approx(-2.0, abs=1e-3)
+        assert row.rmse_outdoor_low_db == pytest.approx(2.0, abs=1e-3)
+        assert row.rmse_outdoor_high_db == pytest.approx(2.0, abs=1e-3)
         built = 8 * 10 / SIDE**2
         assert row.rmse_all == pytest.approx(2.0 / GAIN_SPAN_DB * math.sqrt(1 - built), rel=1e-3)
 
@@ -354,6 +356,7 @@ class TestCommand:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
             "simulated.csv",
             "simulated.md",
+            "simulated.png",
         ]
 
     def test_parameters_are_those_of_the_networks(self, dataset, tmp_path):

@@ -329,12 +329,15 @@ def simulated(
     seed: int,
     console: Console,
 ) -> None:
-    """Evaluate methods on the simulated set DATASET; write simulated.csv and simulated.md."""
+    """Evaluate methods on the simulated set DATASET; write simulated.csv, .md and .png.
+
+    The picture shows a typical and a bad map of the first method, with the last sampling.
+    """
     from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
     from rm_geo.evaluation.cases import Sampling
-    from rm_geo.evaluation.simulated import run_protocol
+    from rm_geo.evaluation.simulated import draw_protocol, run_protocol
     from rm_geo.validation.method_names import named_estimators
 
     parameters: dict[str, object] = dict(setting_of(text, "-O") for text in options)
@@ -345,16 +348,21 @@ def simulated(
     if model is not None:
         parameters["model"] = model
     estimators = named_estimators(split_names(methods), parameters, needed=needed)
+    data, chosen = SimulatedSet.open(dataset), None if maps is None else parse_maps(maps)
+    schemes = [Sampling.parse(text) for text in samplings.split(",")]
     with output_folder(out):
         rows = run_protocol(
-            SimulatedSet.open(dataset),
+            data,
             estimators,
-            samplings=[Sampling.parse(text) for text in samplings.split(",")],
-            maps=None if maps is None else parse_maps(maps),
+            samplings=schemes,
+            maps=chosen,
             transmitters=transmitters,
             seed=seed,
             progress=console,
         )
+        name, first = next(iter(estimators.items()))
+        picture = out / "simulated.png"
+        draw_protocol(data, name, first, picture, sampling=schemes[-1], maps=chosen, seed=seed)
         _write(out, "simulated", rows, console)
 
 

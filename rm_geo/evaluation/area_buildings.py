@@ -19,6 +19,7 @@ from rm_geo.errors import UsageError
 from rm_geo.estimators.base import Estimator, TileBatch
 from rm_geo.estimators.ray_buildings import TILE_PX
 from rm_geo.evaluation.cases import SPACING_M, Sampling, select_scenes
+from rm_geo.evaluation.intervals import ratio_interval
 from rm_geo.products.area_buildings import clipped_log_odds
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.sites.site import free_space_loss_1m_db
@@ -31,7 +32,6 @@ ROUTES: Final = (Sampling("route", 0.01), Sampling("route", 0.04))
 EVERY_PIXEL: Final = "every unmeasured pixel"
 
 _MOST_GROUPS: Final = 4
-_DRAWS: Final = 2000
 
 AreaMethod: TypeAlias = Callable[[Sequence[CellSamples], tuple[int, int], float], FloatArray]
 """Building probability (H, W) from the measurements of some cells, shape and pixel size."""
@@ -433,15 +433,11 @@ def _row(sampling: str, cells: int, method: str, tally: _Tally) -> AreaBuildings
 
 
 def _interval(scenes: Sequence[BuildingCounts]) -> tuple[float, float]:
-    """Compute the interval of F1 by drawing scenes with replacement."""
-    table = np.array(
-        [(2 * c.true_positive, c.false_positive + c.false_negative) for c in scenes], dtype=float
+    """Compute the interval of F1."""
+    return ratio_interval(
+        [2 * c.true_positive for c in scenes],
+        [2 * c.true_positive + c.false_positive + c.false_negative for c in scenes],
     )
-    drawn = np.random.default_rng(0).integers(len(table), size=(_DRAWS, len(table)))
-    hits, misses = np.moveaxis(table[drawn].sum(1), -1, 0)
-    f1 = hits / np.maximum(hits + misses, 1.0)
-    low, high = np.percentile(f1, [5.0, 95.0])
-    return float(low), float(high)
 
 
 def draw_area_buildings(

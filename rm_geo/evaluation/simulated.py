@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +19,10 @@ from rm_geo.buildings.threshold import CALIBRATION_TAG, Calibration, expected_f1
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.estimators.base import Estimate, Estimator
 from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, scene_cases, select_scenes
+from rm_geo.evaluation.intervals import ratio_interval
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
+from rm_geo.validation.figures import draw_maps
 from rm_geo.validation.known_buildings import WITH_BUILDINGS
 from rm_geo.validation.metrics import BuildingCounts, ErrorSums, Pixels
 
@@ -42,6 +46,8 @@ class Tally:
         Counts of building pixels, None for methods that do not map buildings.
     masks : BuildingCounts or None
         The same with the threshold of the largest expected F1 of each map.
+    scenes : mapping of int to ErrorSums
+        Errors of outdoor pixels by scene.
     """
 
     maps: int = 0
@@ -52,9 +58,11 @@ class Tally:
     unobserved: ErrorSums = field(default_factory=ErrorSums)
     buildings: BuildingCounts | None = None
     masks: BuildingCounts | None = None
+    scenes: Mapping[int, ErrorSums] = field(default_factory=dict)
 
     def add(
         self,
+        scene: int,
         cases: Cases,
         estimate: Estimate,
         seconds: float,
@@ -65,6 +73,8 @@ class Tally:
 
         Parameters
         ----------
+        scene : int
+            Number of the scene in its set.
         cases : Cases
             The true maps.
         estimate : Estimate
@@ -101,13 +111,16 @@ class Tally:
             selected = on.select(cases.indoor, cases.observed)
             return sums + ErrorSums.of(map_unit, truth, selected)
 
+        nothing = ErrorSums()
+        outdoor = add_errors(nothing, cases.truth_unit, unit, Pixels.OUTDOOR)
         return replace(
             self,
+            scenes={**self.scenes, scene: self.scenes.get(scene, nothing) + outdoor},
             maps=self.maps + len(cases.batch),
             seconds=self.seconds + seconds,
             whole=add_errors(self.whole, cases.truth_unit, whole_unit, Pixels.ALL),
             masked=add_errors(self.masked, walls_zero, whole_unit, Pixels.ALL),
-            outdoor=add_errors(self.outdoor, cases.truth_unit, unit, Pixels.OUTDOOR),
+            outdoor=self.outdoor + outdoor,
             unobserved=add_errors(
                 self.unobserved, cases.truth_unit, unit, Pixels.UNOBSERVED_OUTDOOR
             ),
@@ -149,6 +162,8 @@ class ProtocolRow:
         Squared error of all pixels over the sum of squares, and over the variance.
     rmse_outdoor_db, rmse_unobserved_db, bias_outdoor_db : float
         Errors of outdoor pixels in dB, independent of the building map.
+    rmse_outdoor_low_db, rmse_outdoor_high_db : float
+        Interval of 90 % of ``rmse_outdoor_db``, from a bootstrap over the scenes.
     jaccard, f1, recall, precision, accuracy : float
         Scores of the building map.
     mask_f1 : float
@@ -170,6 +185,8 @@ class ProtocolRow:
     rmse_outdoor_db: float
     rmse_unobserved_db: float
     bias_outdoor_db: float
+    rmse_outdoor_low_db: float
+    rmse_outdoor_high_db: float
     jaccard: float
     f1: float
     recall: float
@@ -244,16 +261,79 @@ def run_protocol(
                 seconds = time.perf_counter() - began
                 key = (str(cases.sampling), name)
                 calibration = Calibration.parse(estimator.provenance.get(CALIBRATION_TAG))
-                tallies[key] = tallies[key].add(cases, estimate, seconds, threshold, calibration)
+                tallies[key] = tallies[key].add(
+                    index, cases, estimate, seconds, threshold, calibration
+                )
         progress.advance()
     progress.finish()
     return [_row(name, sampling, tally) for (sampling, name), tally in tallies.items()]
+
+
+def draw_protocol(
+    data: SimulatedSet,
+    name: str,
+    estimator: Estimator,
+    path: Path,
+    *,
+    sampling: Sampling,
+    maps: Sequence[int] | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw a typical and a bad map of a method: of median and of largest outdoor RMSE.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        Set of the recipe ``paper``.
+    name : str
+        Name of the method.
+    estimator : Estimator
+        The method.
+    path : Path
+        PNG to write.
+    sampling : Sampling
+        Sampling of the first antenna of each scene.
+    maps : sequence of int, optional
+        Numbers of RadioMapSeer maps. Default: all scenes of the set.
+    seed : int
+        Seed of the samples.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    found: list[tuple[float, int, Cases, Estimate]] = []
+    for index in select_scenes(data, maps):
+        (cases,) = scene_cases(data.scene(index), [sampling], 1, seed)
+        batch = cases.batch_with_buildings if WITH_BUILDINGS in name else cases.batch
+        estimate = estimator.estimate(batch)
+        outdoor = Pixels.OUTDOOR.select(cases.indoor, cases.observed)
+        sums = ErrorSums.of(gain_to_unit(estimate.rsrp_dbm), cases.truth_unit, outdoor)
+        found.append((sums.scores().rmse * GAIN_SPAN_DB, index, cases, estimate))
+    found.sort(key=lambda one: one[:2])
+    panels: dict[str, FloatArray] = {}
+    for title, (rmse_db, index, cases, estimate) in (
+        ("typical", found[len(found) // 2]),
+        ("bad", found[-1]),
+    ):
+        measured = np.where(cases.observed[0], cases.truth_unit[0], np.float32(np.nan))
+        panels[f"{title}, {data.scene(index).scene_id}: samples"] = measured
+        panels[f"{title}: truth"] = cases.truth_unit[0]
+        panels[f"{title}: {name}, {rmse_db:.1f} dB"] = _with_buildings_zero(
+            estimate, gain_to_unit(estimate.rsrp_dbm)
+        )[0]
+        if estimate.building_probability is not None:
+            panels[f"{title}: building probability"] = estimate.building_probability[0]
+    draw_maps(path, panels, title=f"{name}, {sampling}: level, 1.0 = {GAIN_SPAN_DB:g} dB")
 
 
 def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
     """Compute the scores from the sums."""
     whole, outdoor = tally.whole.scores(), tally.outdoor.scores()
     buildings = (tally.buildings or BuildingCounts()).scores()
+    scenes = tally.scenes.values()
+    low, high = ratio_interval([s.squared for s in scenes], [float(s.pixels) for s in scenes])
     return ProtocolRow(
         method=method,
         sampling=sampling,
@@ -265,6 +345,8 @@ def _row(method: str, sampling: str, tally: Tally) -> ProtocolRow:
         rmse_outdoor_db=outdoor.rmse * GAIN_SPAN_DB,
         rmse_unobserved_db=tally.unobserved.scores().rmse * GAIN_SPAN_DB,
         bias_outdoor_db=outdoor.bias * GAIN_SPAN_DB,
+        rmse_outdoor_low_db=math.sqrt(low) * GAIN_SPAN_DB,
+        rmse_outdoor_high_db=math.sqrt(high) * GAIN_SPAN_DB,
         jaccard=buildings.jaccard,
         f1=buildings.f1,
         recall=buildings.recall,
