@@ -257,24 +257,27 @@ def superres(
     """Compare 'rm-geo superres' with resampling on coarse rasters made of the set DATASET.
 
     A coarse pixel is the mean of its outdoor pixels, nodata in buildings; errors are in dB,
-    outdoors. Writes superres.csv and superres.md.
+    outdoors. Writes superres.csv, .md and .png, which shows a typical and a bad raster.
     """
     from rm_geo._util.atomic import output_folder
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet
-    from rm_geo.evaluation.superres import score_superres, superres_methods
+    from rm_geo.evaluation.superres import draw_superres, score_superres, superres_methods
 
+    data, chosen = SimulatedSet.open(dataset), None if maps is None else parse_maps(maps)
     factors = [int(scale) for scale in dict.fromkeys(scales)]
     methods = superres_methods(model, device, factors)
     with output_folder(out):
         rows = score_superres(
-            SimulatedSet.open(dataset),
+            data,
             methods,
             scales=factors,
-            maps=None if maps is None else parse_maps(maps),
+            maps=chosen,
             transmitters=transmitters,
             progress=console,
         )
+        shown = {name: methods[name] for name in ("gdalwarp, bilinear", "rm-geo superres")}
+        draw_superres(data, shown, out / "superres.png", scale=factors[0], maps=chosen)
         _write(out, "superres", rows, console)
 
 

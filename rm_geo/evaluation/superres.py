@@ -8,6 +8,7 @@ by ``gdalwarp``.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +27,12 @@ from rm_geo._types import BoolArray, FloatArray
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import ModelError
 from rm_geo.evaluation.cases import SPACING_M, select_scenes, unit_scene
+from rm_geo.evaluation.intervals import ratio_interval
 from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster, write_raster
 from rm_geo.progress import Progress, SilentProgress
-from rm_geo.units import unit_to_gain
+from rm_geo.units import GAIN_SPAN_DB, gain_to_unit, unit_to_gain
+from rm_geo.validation.figures import draw_maps
 from rm_geo.validation.metrics import ErrorSums
 from rm_geo.workflows.superresolve import superresolve
 from rm_geo.zoo.catalog import default_model
@@ -57,6 +60,8 @@ class SuperresRow:
         Number of maps.
     rmse_db : float
         RMSE in dB.
+    rmse_low_db, rmse_high_db : float
+        Interval of 90 % of ``rmse_db``, from a bootstrap over the scenes.
     near_walls_db : float
         RMSE in dB of the pixels within 3 pixels of a building.
     maximum_db : float
@@ -69,6 +74,8 @@ class SuperresRow:
     scale: int
     maps: int
     rmse_db: float
+    rmse_low_db: float
+    rmse_high_db: float
     near_walls_db: float
     maximum_db: float
     seconds_per_map: float
@@ -246,10 +253,69 @@ def score_superres(
                     case = _Case.of(truth_dbm, indoor, scale, Path(folder))
                     for name, refine in methods.items():
                         listener.check()
-                        sums[name, scale] = sums[name, scale].add(case, refine)
+                        sums[name, scale] = sums[name, scale].add(index, case, refine)
             listener.advance()
     listener.finish()
     return [of_method.row(name, scale) for (name, scale), of_method in sums.items()]
+
+
+def draw_superres(
+    data: SimulatedSet,
+    methods: Mapping[str, SuperresMethod],
+    path: Path,
+    *,
+    scale: int,
+    maps: Sequence[int] | None = None,
+) -> None:
+    """Draw a typical and a bad raster of the last method: of median and of largest RMSE.
+
+    Parameters
+    ----------
+    data : SimulatedSet
+        Set of the recipe ``paper``.
+    methods : mapping of str to callable
+        Methods by name.
+    path : Path
+        PNG to write.
+    scale : int
+        Upscaling factor.
+    maps : sequence of int, optional
+        Map numbers. Default: all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="rm_geo-") as folder:
+
+        def case_of(index: int) -> _Case:
+            _write_buildings(data.scene(index).buildings, Path(folder))
+            ((truth_dbm, indoor),) = _maps(data, index, 1)
+            return _Case.of(truth_dbm, indoor, scale, Path(folder))
+
+        def rmse_db(case: _Case, level_dbm: FloatArray) -> float:
+            return ErrorSums.of(level_dbm, case.truth_dbm, case.scored).scores().rmse
+
+        last = list(methods.values())[-1]
+        ranked = []
+        for index in select_scenes(data, maps):
+            case = case_of(index)
+            ranked.append((rmse_db(case, case.refined(last)), index))
+        ranked.sort()
+        panels: dict[str, FloatArray] = {}
+        for title, (_, index) in (("typical", ranked[len(ranked) // 2]), ("bad", ranked[-1])):
+            case = case_of(index)
+            coarse = gain_to_unit(read_raster(case.coarse).values)
+            panels[f"{title}, {data.scene(index).scene_id}: raster"] = coarse
+            outdoors = np.where(case.scored, gain_to_unit(case.truth_dbm), np.float32(np.nan))
+            panels[f"{title}: truth"] = np.asarray(outdoors, dtype=np.float32)
+            for name, refine in methods.items():
+                level_dbm = case.refined(refine)
+                panels[f"{title}: {name}, {rmse_db(case, level_dbm):.2f} dB"] = np.asarray(
+                    np.where(case.scored, gain_to_unit(level_dbm), np.float32(np.nan))
+                )
+    draw_maps(path, panels, title=f"super-resolution {scale}x: level, 1.0 = {GAIN_SPAN_DB:g} dB")
 
 
 def _write_buildings(buildings: BoolArray, folder: Path) -> None:
@@ -288,6 +354,12 @@ class _Case:
         near = scored & ndimage.binary_dilation(indoor, iterations=_WALL_PX)
         return cls(folder / "coarse.tif", scale, truth_dbm, scored, near)
 
+    def refined(self, refine: SuperresMethod) -> FloatArray:
+        """Apply a method to the raster, and read its result."""
+        fine = self.coarse.with_name("fine.tif")
+        refine(self.coarse, fine, self.scale)
+        return read_raster(fine).values
+
 
 @dataclass(frozen=True)
 class _Sums:
@@ -298,30 +370,35 @@ class _Sums:
     outdoors: ErrorSums = field(default_factory=ErrorSums)
     near_walls: ErrorSums = field(default_factory=ErrorSums)
     maximum_db: float = 0.0
+    scenes: Mapping[int, ErrorSums] = field(default_factory=dict)
 
-    def add(self, case: _Case, refine: SuperresMethod) -> _Sums:
+    def add(self, scene: int, case: _Case, refine: SuperresMethod) -> _Sums:
         """Apply a method to a raster and add its errors."""
-        fine = case.coarse.with_name("fine.tif")
         begun = time.perf_counter()
-        refine(case.coarse, fine, case.scale)
+        level_dbm = case.refined(refine)
         seconds = time.perf_counter() - begun
-        level_dbm = read_raster(fine).values
         error_db = np.abs(level_dbm - case.truth_dbm)[case.scored]
+        outdoors = ErrorSums.of(level_dbm, case.truth_dbm, case.scored)
         return _Sums(
             self.maps + 1,
             self.seconds + seconds,
-            self.outdoors + ErrorSums.of(level_dbm, case.truth_dbm, case.scored),
+            self.outdoors + outdoors,
             self.near_walls + ErrorSums.of(level_dbm, case.truth_dbm, case.near_walls),
             max(self.maximum_db, float(error_db.max(initial=0.0))),
+            {**self.scenes, scene: self.scenes.get(scene, ErrorSums()) + outdoors},
         )
 
     def row(self, name: str, scale: int) -> SuperresRow:
         """Return the row of the table."""
+        sums = self.scenes.values()
+        low, high = ratio_interval([s.squared for s in sums], [float(s.pixels) for s in sums])
         return SuperresRow(
             name,
             scale,
             self.maps,
             self.outdoors.scores().rmse,
+            math.sqrt(low),
+            math.sqrt(high),
             self.near_walls.scores().rmse,
             self.maximum_db,
             self.seconds / max(self.maps, 1),

@@ -340,8 +340,8 @@ def test_a_job_gets_the_building_map_of_predict_with_its_mask(tmp_path, cluster)
     along = np.arange(0.0, EXTENT, 0.4)  # a street
     rows = [f"{500_000 + x:.2f},5400040,{-60 - x / 8:.1f},{cell}" for cell in "1234" for x in along]
     (tmp_path / "log.csv").write_text("\n".join(["x,y,rsrp,cell", *rows]) + "\n")
-    sites = [f"{cell},{500_000 + 20 * cell},5400090" for cell in range(1, 5)]
-    (tmp_path / "sites.csv").write_text("\n".join(["cell,x,y", *sites]) + "\n")
+    sites = [f"{cell},{500_000 + 20 * cell},5400090,5" for cell in range(1, 5)]
+    (tmp_path / "sites.csv").write_text("\n".join(["cell,x,y,height_m", *sites]) + "\n")
     options = OPTIONS.replace(
         method="radiocycle",
         model=tmp_path / "single",

@@ -43,11 +43,11 @@ def run(models, tmp_path, monkeypatch):
     log = together(street("7"), street("8"))
     table = tmp_path / "sites.csv"
 
-    def mapped(*, sites, lines=True, log=log, **options):
+    def mapped(*, sites, lines=True, log=log, height_m=25, **options):
         default = {"radiocycle": "single", **({"ray-buildings": "lines"} if lines else {})}
         write_index(models, default)
-        rows = [f"{cell},{CORNER[0] + 10},{CORNER[1] + 10}" for cell in sites]
-        table.write_text("\n".join(["cell,x,y", *rows]) + "\n")
+        rows = [f"{cell},{CORNER[0] + 10},{CORNER[1] + 10},{height_m}" for cell in sites]
+        table.write_text("\n".join(["cell,x,y,height_m", *rows]) + "\n")
         chosen = PredictOptions(
             sites=table if sites else None,
             sites_crs="EPSG:32633" if sites else None,
@@ -127,6 +127,14 @@ def test_density_is_that_of_the_surroundings_of_measurements():
     assert 0.7 < corner < density(slice(0, 800, 8), slice(0, 800, 8)) < 1.0
     assert density(4, slice(None)) == pytest.approx(density(400, slice(0, 100)), abs=0.03)
     assert density(slice(0, 0), slice(0, 0)) == 0.0
+
+
+@pytest.mark.parametrize(("height_m", "of_lines"), [(5, True), (25, False)])
+def test_fewer_sites_suffice_below_the_roofs(run, monkeypatch, height_m, of_lines):
+    monkeypatch.setattr("rm_geo.pipeline.area_buildings.LEAST_CELLS", 3)
+    monkeypatch.setattr("rm_geo.pipeline.area_buildings.LEAST_LOW_CELLS", 2)
+    tags = run(sites=["7", "8"], height_m=height_m).tags
+    assert ("area_sites" in tags) == of_lines
 
 
 def test_a_cell_is_cut_at_its_place_in_the_area():
