@@ -1,10 +1,14 @@
-"""Mapping of one cell: from its measurements to its files."""
+"""Mapping of one cell: from its measurements to its files.
+
+The tiles of a cell are estimated first, and its map is made and written then: the next cell can be
+estimated meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
@@ -120,8 +124,59 @@ class CellRun:
     chosen_sites: dict[str, SiteChoice] = field(default_factory=dict)
 
 
-def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResult:
-    """Map one cell and write its files; resume the journal of an earlier run if there is one.
+@dataclass(frozen=True)
+class EstimatedCell:
+    """A cell whose tiles are estimated, and whose map is not yet written.
+
+    Attributes
+    ----------
+    run : CellRun
+        Inputs that all cells share.
+    cell : CellPlan
+        The cell.
+    sparse : SparseRaster
+        Its measurements.
+    blended : BlendedCell
+        Blended estimates of the tiles.
+    method_weight : MethodWeight
+        Weight of the method.
+    kriging : RegressionKrigingOptions or None
+        None where residuals are not kriged.
+    baseline : Future of ClassicalBaseline, or None
+        None where the map has none.
+    site : SiteChoice
+        The transmitter.
+    tiles : int
+        Number of estimated tiles.
+    journal : Journal
+        Its journal.
+    evidence : CellEvidence
+        What the log says about it.
+    progress : CellProgress
+        Receives the rows of the map.
+    resources : ExitStack
+        Released by :func:`write_map`; by the caller if it is not called.
+    """
+
+    run: CellRun
+    cell: CellPlan
+    sparse: SparseRaster
+    blended: BlendedCell
+    method_weight: MethodWeight
+    kriging: RegressionKrigingOptions | None
+    baseline: Future[ClassicalBaseline] | None
+    site: SiteChoice
+    tiles: int
+    journal: Journal
+    evidence: CellEvidence
+    progress: CellProgress
+    resources: ExitStack
+
+
+def estimate_cell(
+    run: CellRun, cell: CellPlan, journals: list[Journal]
+) -> EstimatedCell | CellResult:
+    """Estimate the tiles of one cell; resume the journal of an earlier run if there is one.
 
     Parameters
     ----------
@@ -134,8 +189,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
 
     Returns
     -------
-    CellResult
-        Files and statistics of the cell.
+    EstimatedCell or CellResult
+        The result of a cell that the earlier run completed; else what :func:`write_map` needs.
 
     Raises
     ------
@@ -172,7 +227,8 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
     plan = _tile_plan(*tiles, run.method, journal)
     progress = _cell_progress(run, cell.cell, len(plan.tiles), journal)
     kriging = _kriging_options(options.method, sparse)
-    with _baseline_meanwhile(run, sparse, site, kriging) as baseline:
+    with ExitStack() as resources:
+        baseline = resources.enter_context(_baseline_meanwhile(run, sparse, site, kriging))
         method_weight = _method_weight(run, sparse, plan, site, journal, progress)
         progress.check()
         progress.start(len(plan.tiles), "tiles", f"Cell {cell.cell}")
@@ -186,10 +242,9 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
                 "The method gives no estimate for this cell.",
                 hint="Choose another `method`, or add the inputs that it needs ('rm-geo info').",
             )
-        result = _write_results(
+        return EstimatedCell(
             run,
             cell,
-            cell.grid,
             sparse,
             blended,
             method_weight,
@@ -200,8 +255,38 @@ def map_cell(run: CellRun, cell: CellPlan, journals: list[Journal]) -> CellResul
             journal,
             evidence,
             progress,
+            resources.pop_all(),
         )
-    journal.finish(asdict(result))
+
+
+def write_map(estimated: EstimatedCell, check: Callable[[], None] = lambda: None) -> CellResult:
+    """Make the map of a cell, and write its files.
+
+    Parameters
+    ----------
+    estimated : EstimatedCell
+        The cell; its resources are released.
+    check : callable
+        Called between bands of rows, beside the check of the cell's progress; may raise to cancel.
+
+    Returns
+    -------
+    CellResult
+        Files and statistics of the cell.
+
+    Raises
+    ------
+    RmGeoError
+        If the map cannot be made or written.
+    """
+
+    def check_both() -> None:
+        check()
+        estimated.progress.check()
+
+    with estimated.resources:
+        result = _write_results(estimated, check_both)
+    estimated.journal.finish(asdict(result))
     return result
 
 
@@ -390,22 +475,12 @@ def _deviation(
     return MapDeviation.fit(sparse, site.facts, support_m, scale)
 
 
-def _write_results(
-    run: CellRun,
-    cell: CellPlan,
-    grid: Grid,
-    sparse: SparseRaster,
-    blended: BlendedCell,
-    method_weight: MethodWeight,
-    kriging: RegressionKrigingOptions | None,
-    baseline: Future[ClassicalBaseline] | None,
-    site: SiteChoice,
-    tiles: int,
-    journal: Journal,
-    evidence: CellEvidence,
-    progress: CellProgress,
-) -> CellResult:
+def _write_results(estimated: EstimatedCell, check: Callable[[], None]) -> CellResult:
     """Run the map pass, write the files of the cell, and return its result."""
+    run, cell, sparse, site = estimated.run, estimated.cell, estimated.sparse, estimated.site
+    blended, evidence, journal = estimated.blended, estimated.evidence, estimated.journal
+    method_weight, kriging = estimated.method_weight, estimated.kriging
+    grid, progress = sparse.grid, estimated.progress
     options = run.options
     identity = cell.measurements.identity_of(cell.label)
     deviation = _deviation(run, sparse, site, method_weight)
@@ -454,10 +529,10 @@ def _write_results(
     levels, rows = evidence.levels, grid.shape[0]
     # Corrected rows are computed first, and then read again.
     half = 0.0 if levels is None else 0.5
-    bands = map_rows(sparse, blended, map_options, progress.check, baseline)
+    bands = map_rows(sparse, blended, map_options, check, estimated.baseline)
     if levels is not None:
         bands = progress.watch(bands, rows, 0.0, half)
-    bands = evidence.applied(bands, grid, journal.own, progress.check)
+    bands = evidence.applied(bands, grid, journal.own, check)
     bands = progress.watch(bands, rows, half, 1.0)
     names = write_cell(files, _checked_at_end(statistics.watch(bands), run.buildings), tags)
     return CellResult(
@@ -471,7 +546,7 @@ def _write_results(
         cols=grid.shape[1],
         spacing_m=grid.spacing_m,
         crs=grid.crs.to_string(),
-        tiles=tiles,
+        tiles=estimated.tiles,
         rsrp_min_dbm=statistics.rsrp_min_dbm,
         rsrp_mean_dbm=statistics.rsrp_mean_dbm,
         rsrp_max_dbm=statistics.rsrp_max_dbm,

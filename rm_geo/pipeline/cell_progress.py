@@ -22,6 +22,9 @@ _ROWS_READY: Final = 0.7
 class CellListener:
     """Receives events of the cells of a run, beside its progress; this base class ignores them.
 
+    The map of a cell is made while the next cell is estimated: :meth:`at` and :meth:`finished` may
+    come from another thread than the progress of the run, and from two cells in turns.
+
     Examples
     --------
     >>> class Printed(CellListener):

@@ -321,7 +321,7 @@ def stacking_weight(held_out_dbm: FloatArray, prior_weight: float = PRIOR_WEIGHT
     Examples
     --------
     >>> truth = np.linspace(-100, -80, 4000, dtype=np.float32)
-    >>> stacking_weight(np.stack([truth, truth, truth + 5])).method > 0.9
+    >>> stacking_weight(np.stack([truth, truth, truth + 5])).method > 0.8
     True
     """
     known = held_out_dbm[:, np.isfinite(held_out_dbm).all(0)].astype(np.float64)

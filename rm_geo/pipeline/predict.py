@@ -9,10 +9,14 @@ memory.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
@@ -21,7 +25,7 @@ import rm_geo._util.scipy_modules  # noqa: F401 - before anything else imports s
 from rm_geo._util.atomic import prepare_output_folder
 from rm_geo._util.locks import output_lock, raise_open_file_limit
 from rm_geo._util.tempdirs import owned_folder
-from rm_geo._util.threads import single_threaded_algebra
+from rm_geo._util.threads import available_threads, single_threaded_algebra
 from rm_geo.errors import (
     CancelledError,
     ClusterError,
@@ -51,7 +55,8 @@ from rm_geo.io.provenance import (
 from rm_geo.measurements.model import Measurements
 from rm_geo.options import PredictOptions
 from rm_geo.pipeline.area_buildings import map_area_buildings
-from rm_geo.pipeline.cell import CellRun, map_cell
+from rm_geo.pipeline.cell import CellRun, EstimatedCell, estimate_cell, write_map
+from rm_geo.pipeline.cell_plan import CellPlan
 from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.joint import log_evidence
 from rm_geo.pipeline.journal import Journal, journal_folder
@@ -286,40 +291,69 @@ _TRANSIENT_ERRORS: Final = (OutputError, DeviceError, FetchError)
 removed."""
 
 
+@dataclass(frozen=True)
+class _Writing:
+    """A cell whose map is made, perhaps in another thread, and its journal."""
+
+    cell: CellPlan
+    journals: Sequence[Journal]
+    result: Future[CellResult]
+
+
+class _Outcomes:
+    """Results, errors and journals of the cells of a run, in their order."""
+
+    def __init__(self, run: CellRun, number: int) -> None:
+        self._run = run
+        self._is_alone = number == 1
+        self.results: list[CellResult] = []
+        self.errors: list[RmGeoError] = []
+        self.too_small: list[TooSmallError] = []
+        self.journals: list[Journal] = []
+
+    def collect(self, writing: _Writing | None) -> None:
+        """Wait for the map of a cell, if there is one; raise an error that ends the run."""
+        if writing is None:
+            return
+        cell = writing.cell
+        count = len(cell.measurements)
+        try:
+            self.results.append(writing.result.result())
+        except (CancelledError, ClusterError, JournalError):
+            raise
+        except TooSmallError as error:
+            self.too_small.append(error)
+            self.results.append(skipped(cell.cell, cell.label, count, error))
+        except RmGeoError as error:
+            if not self._is_alone:  # the error of a single cell is raised at the end
+                self._run.progress.log(f"Failed: {error}")
+            if not isinstance(error, _TRANSIENT_ERRORS):
+                for journal in writing.journals:
+                    journal.remove()
+                    self.journals.remove(journal)
+            self.errors.append(error)
+            self.results.append(failed(cell.cell, cell.label, count, error))
+
+    def require_map(self) -> None:
+        """Raise the first failure, else the error of the largest cell that is too small."""
+        if not any(result.is_mapped for result in self.results):
+            raise [*self.errors, *self.too_small][0]
+
+
+_MOST_PIXELS_TOGETHER: Final = 50_000_000
+"""Pixels of a map above which the next cell waits: bounds the memory."""
+
+
 def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellResult]:
-    """Map the cells one after another; the files of complete cells stay if another one fails."""
-    results: list[CellResult] = []
-    errors: list[RmGeoError] = []
-    too_small: list[TooSmallError] = []
-    journals: list[Journal] = []
+    """Map the cells in their order; the files of complete cells stay if another one fails."""
+    outcomes = _Outcomes(run, len(run_plan.cells))
     try:
-        for cell in run_plan.cells:
-            run.progress.check()
-            before = len(journals)
-            try:
-                results.append(map_cell(run, cell, journals))
-            except (CancelledError, ClusterError, JournalError):
-                raise
-            except TooSmallError as error:
-                too_small.append(error)
-                results.append(skipped(cell.cell, cell.label, len(cell.measurements), error))
-            except RmGeoError as error:
-                if len(run_plan.cells) > 1:  # the error of a single cell is raised below
-                    run.progress.log(f"Failed: {error}")
-                if not isinstance(error, _TRANSIENT_ERRORS):
-                    for journal in journals[before:]:
-                        journal.remove()
-                    del journals[before:]
-                errors.append(error)
-                results.append(failed(cell.cell, cell.label, len(cell.measurements), error))
-            if results[-1].is_mapped:
-                run.listener.finished(results[-1])
-        if not any(result.is_mapped for result in results):
-            raise [*errors, *too_small][0]
+        _map_each(run, run_plan.cells, outcomes)
+        outcomes.require_map()
         if summary:
             map_area_buildings(
                 run.folder,
-                results,
+                outcomes.results,
                 run_plan.cells,
                 run.sites,
                 run.options,
@@ -327,15 +361,102 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
                 device=run.method.device,
                 progress=run.progress,
             )
-            write_summary(results, run.folder)
+            write_summary(outcomes.results, run.folder)
     except BaseException as error:
-        _keep_or_discard_journals(run, journals, lost=isinstance(error, ClusterLostError))
+        lost = isinstance(error, ClusterLostError)
+        _keep_or_discard_journals(run, outcomes.journals, lost=lost)
         raise
+    journals = outcomes.journals
     finished = [journal for journal in journals if journal.recall("result") is not None]
     for journal in finished:
         journal.remove()
     _keep_or_discard_journals(run, [journal for journal in journals if journal not in finished])
-    return results
+    return outcomes.results
+
+
+def _map_each(run: CellRun, cells: Sequence[CellPlan], outcomes: _Outcomes) -> None:
+    """Estimate cell after cell; the map of each is made while the next one is estimated."""
+    is_left = Event()
+    of_listener: list[RmGeoError] = []
+
+    def check() -> None:
+        if is_left.is_set():
+            raise CancelledError("The run was ended.")
+
+    def written(estimated: EstimatedCell | CellResult) -> CellResult:
+        if isinstance(estimated, EstimatedCell):
+            estimated = write_map(estimated, check)
+        try:
+            run.listener.finished(estimated)
+        except RmGeoError as error:
+            of_listener.append(error)
+        return estimated
+
+    def collect(writing: _Writing | None) -> None:
+        outcomes.collect(writing)
+        if of_listener:
+            raise of_listener[0]
+
+    with ExitStack() as resources:
+        pool = None
+        if len(cells) > 1 and available_threads() > 1:
+            pool = resources.enter_context(ThreadPoolExecutor(1, "rm_geo-maps"))
+        resources.callback(is_left.set)  # before the pool waits for its map
+        before: _Writing | None = None
+        for cell in cells:
+            run.progress.check()
+            if before is not None and _are_large(before.cell, cell):
+                collect(before)
+                before = None
+            journals: list[Journal] = []
+            estimated: EstimatedCell | CellResult | RmGeoError
+            try:
+                estimated = estimate_cell(run, cell, journals)
+            except RmGeoError as error:
+                estimated = error
+            finally:
+                outcomes.journals += journals
+            try:
+                collect(before)
+            except BaseException:
+                if isinstance(estimated, EstimatedCell):
+                    estimated.resources.close()
+                raise
+            before = None
+            if isinstance(estimated, RmGeoError):
+                collect(_Writing(cell, journals, _failed_future(estimated)))
+            else:
+                before = _Writing(cell, journals, _submitted(pool, written, estimated))
+        collect(before)
+
+
+def _are_large(*cells: CellPlan) -> bool:
+    """Return whether two cells are too large to be computed at the same time."""
+    pixels = (0 if cell.grid is None else math.prod(cell.grid.shape) for cell in cells)
+    return max(pixels) > _MOST_PIXELS_TOGETHER
+
+
+def _failed_future(error: RmGeoError) -> Future[CellResult]:
+    """Return a future with an error."""
+    found: Future[CellResult] = Future()
+    found.set_exception(error)
+    return found
+
+
+def _submitted(
+    pool: ThreadPoolExecutor | None,
+    written: Callable[[EstimatedCell | CellResult], CellResult],
+    estimated: EstimatedCell | CellResult,
+) -> Future[CellResult]:
+    """Make a map in the pool, or at once where there is none."""
+    if pool is not None:
+        return pool.submit(written, estimated)
+    found: Future[CellResult] = Future()
+    try:
+        found.set_result(written(estimated))
+    except RmGeoError as error:
+        found.set_exception(error)
+    return found
 
 
 def _keep_or_discard_journals(

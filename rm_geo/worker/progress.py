@@ -18,6 +18,9 @@ _STAGE: Final = "Cell "
 _JOINT: Final = 0.25
 """Share of the joint estimate of all cells in the work of a run that has one."""
 
+_CELLS_AT_ONCE: Final = 2
+"""Cells that report their work at the same time."""
+
 
 class RunProgress(CellListener):
     """Reports the work of all cells as one stage, whose unit is a pixel of any map.
@@ -60,6 +63,7 @@ class RunProgress(CellListener):
         self._finished = finished
         self._sent = 0
         self._before = 0.0
+        self._parts: dict[str, float] = {}
         self._lock = threading.Lock()
         self._is_started = self._is_inside = False
 
@@ -93,9 +97,28 @@ class RunProgress(CellListener):
         self._send(_JOINT * part)
 
     def at(self, cell: str, part: float) -> None:
-        """Pass on how much is done; all cells before this one are, whatever became of them."""
-        of_cells = (self._begin[cell] + part * self._pixels[cell]) / max(self._total, 1)
-        self._send(self._before + (1.0 - self._before) * of_cells)
+        """Pass on how much is done.
+
+        A cell is estimated while the map of the one before is made; all cells before these are
+        done, whatever became of them.
+        """
+        place = self._begin.__getitem__
+        with self._lock:
+            self._parts[cell] = part
+            last = max(self._parts, key=place)
+            ended = cell if part >= 1.0 else None  # maps are made one after another
+            self._parts = {
+                known: share
+                for known, share in self._parts.items()
+                if known == last or (ended is None or place(known) > place(ended))
+            }
+            while len(self._parts) > _CELLS_AT_ONCE:
+                del self._parts[min(self._parts, key=place)]
+            missing = sum(
+                (1.0 - share) * self._pixels[known] for known, share in self._parts.items()
+            )
+            done = place(last) + self._pixels[last] - missing
+        self._send(self._before + (1.0 - self._before) * done / max(self._total, 1))
 
     def _send(self, part: float) -> None:
         """Pass on a fraction of all the work."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import time
 from dataclasses import replace
 
@@ -24,10 +25,13 @@ from rm_geo.estimators.base import Estimate
 from rm_geo.inference.runner import Clock
 from rm_geo.io.cog import read_raster
 from rm_geo.options import PredictOptions
+from rm_geo.pipeline.cell_progress import CellListener
 from rm_geo.pipeline.dry_run import dry_run
 from rm_geo.pipeline.plan import plan_run
 from rm_geo.pipeline.predict import predict
+from rm_geo.pipeline.tile_pass import blend_cell
 from rm_geo.products.summary import CellResult, skipped, skipped_line
+from rm_geo.products.writer import write_cell
 from rm_geo.progress import SilentProgress
 from rm_geo.sites.selection import choose_site
 from rm_geo.sites.site import Site
@@ -321,6 +325,103 @@ def test_a_cancelled_run_stops_the_fit_of_the_baseline(tmp_path, monkeypatch):
     with pytest.raises(CancelledError, match="Stopped"):
         predict(drive(), tmp_path, options, Impatient())
     assert stopped
+
+
+class TestSeveralCells:
+    """The map of a cell is made while the next one is estimated."""
+
+    @pytest.fixture
+    def two_threads(self, monkeypatch):
+        monkeypatch.setattr("rm_geo.pipeline.predict.available_threads", lambda: 2)
+
+    @staticmethod
+    def log():
+        return together(*(drive(60 - 9 * n, seed=n, cell=str(n)) for n in range(3)))
+
+    def test_the_next_cell_is_estimated_while_a_map_is_written(
+        self, tmp_path, monkeypatch, two_threads
+    ):
+        estimated, waited = threading.Event(), []
+        write, blend = write_cell, blend_cell
+
+        def slow_write(files, *given):
+            if files.cell == "0":
+                waited.append(estimated.wait(60.0))
+            return write(files, *given)
+
+        def counted_blend(sparse, plan, *given):
+            found = blend(sparse, plan, *given)
+            if len(sparse) < 60:
+                estimated.set()
+            return found
+
+        monkeypatch.setattr("rm_geo.pipeline.cell.write_cell", slow_write)
+        monkeypatch.setattr("rm_geo.pipeline.cell.blend_cell", counted_blend)
+        results = predict(self.log(), tmp_path, FAST)
+        assert waited == [True]
+        assert [result.cell for result in results] == ["0", "1", "2"]
+
+    def test_the_bytes_do_not_depend_on_the_threads(self, tmp_path, monkeypatch):
+        for threads in (1, 2):
+            monkeypatch.setattr(
+                "rm_geo.pipeline.predict.available_threads", lambda threads=threads: threads
+            )
+            predict(self.log(), tmp_path / str(threads), FAST.replace(assimilate=True))
+        for name in ("0_rsrp.tif", "1_rsrp.tif", "2_rsrp.tif"):
+            one, two = ((tmp_path / threads / name).read_bytes() for threads in "12")
+            assert one == two
+
+    def test_a_map_that_cannot_be_written_leaves_the_order_of_the_results(
+        self, tmp_path, two_threads
+    ):
+        (tmp_path / "1_rsrp.tif").mkdir()
+        results = predict(self.log(), tmp_path, FAST)
+        assert [(result.cell, result.status) for result in results] == [
+            ("0", "mapped"),
+            ("1", "failed"),
+            ("2", "mapped"),
+        ]
+
+    def test_a_cancelled_run_ends_the_map_that_is_being_made(
+        self, tmp_path, monkeypatch, two_threads
+    ):
+        begun, stopped = threading.Event(), []
+
+        def endless(sparse, blended, options, check, baseline):
+            begun.set()
+            try:
+                while True:
+                    check()
+                    time.sleep(0.005)
+            except CancelledError:
+                stopped.append(True)
+                raise
+            yield
+
+        class AtSecondCell(SilentProgress):
+            def start(self, total, unit, label):
+                if label == "Cell 1":
+                    assert begun.wait(60.0)
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr("rm_geo.pipeline.cell.map_rows", endless)
+        with pytest.raises(KeyboardInterrupt):
+            predict(self.log(), tmp_path, FAST, AtSecondCell())
+        assert stopped == [True]
+        assert not list(tmp_path.glob("*.tif"))
+
+    def test_maps_above_the_limit_are_made_one_after_another(
+        self, tmp_path, monkeypatch, two_threads
+    ):
+        events = []
+
+        class Ordered(CellListener):
+            def at(self, cell, part):
+                events.append(cell)
+
+        monkeypatch.setattr("rm_geo.pipeline.predict._MOST_PIXELS_TOGETHER", 0)
+        predict(self.log(), tmp_path, FAST, cell_listener=Ordered())
+        assert events == sorted(events)
 
 
 def test_a_target_that_is_a_folder_is_found_before_any_file_moves(tmp_path, flat_method):
