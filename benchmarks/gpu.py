@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ def memory(task: Task, report: Report) -> None:
         place = task.device if ":" in task.device else "cuda:0"
         torch.cuda.reset_peak_memory_stats(place)
         reference = Recorded(estimator)
-        parts = [_part(batch, start, fits) for start in range(0, count, fits)]
+        parts = [batch.part(start, fits) for start in range(0, count, fits)]
         right = np.concatenate([found.rsrp_dbm for found in run_tiles(reference, parts)])
         peak = torch.cuda.max_memory_reserved(place)
         tried = Recorded(estimator)
@@ -215,17 +215,6 @@ def memory(task: Task, report: Report) -> None:
         computed=" ".join(map(str, tried.done)),
         largest_db=round(largest, 4),
         check=report.require(is_right, "a batch that does not fit the memory"),
-    )
-
-
-def _part(batch: TileBatch, start: int, count: int) -> TileBatch:
-    """Cut a batch."""
-    chosen = slice(start, start + count)
-    return replace(
-        batch,
-        rsrp_dbm=batch.rsrp_dbm[chosen],
-        transmitter_rc=batch.transmitter_rc[chosen],
-        intercept_dbm=batch.intercept_dbm[chosen],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -64,6 +64,32 @@ class TileBatch:
 
     def __len__(self) -> int:
         return int(self.rsrp_dbm.shape[0])
+
+    def part(self, start: int, count: int) -> TileBatch:
+        """Select consecutive tiles.
+
+        Parameters
+        ----------
+        start : int
+            The first one.
+        count : int
+            Number of tiles.
+
+        Returns
+        -------
+        TileBatch
+            This batch if all of its tiles are selected.
+        """
+        if count == len(self):
+            return self
+        chosen = slice(start, start + count)
+        return replace(
+            self,
+            rsrp_dbm=self.rsrp_dbm[chosen],
+            transmitter_rc=self.transmitter_rc[chosen],
+            intercept_dbm=self.intercept_dbm[chosen],
+            buildings=None if self.buildings is None else self.buildings[chosen],
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -100,7 +100,7 @@ def _estimate_within_memory(estimator: Estimator, batch: TileBatch, limit: _Limi
     while start < len(batch):
         count = min(limit.tiles, len(batch) - start)
         try:
-            parts.append(estimator.estimate(_part(batch, start, count)))
+            parts.append(estimator.estimate(batch.part(start, count)))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -123,20 +123,6 @@ def _release_memory() -> None:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _part(batch: TileBatch, start: int, count: int) -> TileBatch:
-    """Return the tiles ``start`` to ``start + count`` of a batch."""
-    if count == len(batch):
-        return batch
-    chosen = slice(start, start + count)
-    return replace(
-        batch,
-        rsrp_dbm=batch.rsrp_dbm[chosen],
-        transmitter_rc=batch.transmitter_rc[chosen],
-        intercept_dbm=batch.intercept_dbm[chosen],
-        buildings=None if batch.buildings is None else batch.buildings[chosen],
-    )
 
 
 def _joined(parts: list[Estimate]) -> Estimate:

@@ -69,8 +69,9 @@ class CellResult:
     baseline : str
         The classical map that the method is combined with; empty if it has no weight.
     held_out_rmse_db : tuple of float
-        RMSE at held-out blocks of the method, the baseline and both; empty if nothing was held
-        out.
+        RMSE at held-out blocks of the method, the baseline and both, of the cells by which the
+        weight was estimated: the largest of the log, or this one (``joint=False``). Empty if
+        nothing was held out.
     joint_cells, joint_places : int
         Other cells that corrected the map, and visited places without a reading of the cell
         that were estimated from them; 0 without a joint estimate.

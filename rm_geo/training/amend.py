@@ -15,23 +15,12 @@ import click
 
 from rm_geo._util.atomic import replacing
 from rm_geo.errors import InputError, RmGeoError
+from rm_geo.training.card_options import card_options
 
 
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option(
-    "--scores",
-    type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
-    multiple=True,
-    help="Title and Markdown file of a table of scores; repeatable.",
-)
-@click.option(
-    "--picture",
-    "pictures",
-    type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
-    multiple=True,
-    help="Title and PNG file of a picture; repeatable.",
-)
+@card_options
 def main(
     folder: Path, scores: tuple[tuple[str, Path], ...], pictures: tuple[tuple[str, Path], ...]
 ) -> None:

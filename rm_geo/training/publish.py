@@ -13,6 +13,7 @@ import click
 
 from rm_geo.errors import DependencyError, InputError, RmGeoError, UsageError
 from rm_geo.training.card import CardText, publish
+from rm_geo.training.card_options import card_options
 from rm_geo.training.default_keys import NetworkShape, read_shape, require_suited
 from rm_geo.training.initialization import CONFIG_NAME
 from rm_geo.zoo.catalog import find_model, read_index
@@ -31,19 +32,7 @@ from rm_geo.zoo.weights import write_index
 @click.option("--data", required=True, help="Description of the training data.")
 @click.option("--device", required=True, help="Description of the training machine.")
 @click.option("--limit", "limits", multiple=True, help="Known limit of the model; repeatable.")
-@click.option(
-    "--scores",
-    type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
-    multiple=True,
-    help="Title and Markdown file of a table of scores; repeatable.",
-)
-@click.option(
-    "--picture",
-    "pictures",
-    type=(str, click.Path(path_type=Path, exists=True, dir_okay=False)),
-    multiple=True,
-    help="Title and PNG file of a picture, such as a typical and a bad result; repeatable.",
-)
+@card_options
 @click.option(
     "--default",
     "defaults",
