@@ -151,7 +151,7 @@ class EstimatedCell:
     journal : Journal
         Its journal.
     evidence : CellEvidence
-        What the log says about it.
+        Joint estimates, and the probability of being reported, from all cells of the log.
     progress : CellProgress
         Receives the rows of the map.
     resources : ExitStack

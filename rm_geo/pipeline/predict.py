@@ -377,7 +377,7 @@ def _map_cells(run: CellRun, run_plan: RunPlan, *, summary: bool) -> list[CellRe
 def _map_each(run: CellRun, cells: Sequence[CellPlan], outcomes: _Outcomes) -> None:
     """Estimate cell after cell; the map of each is made while the next one is estimated."""
     is_left = Event()
-    of_listener: list[RmGeoError] = []
+    listener_errors: list[RmGeoError] = []
 
     def check() -> None:
         if is_left.is_set():
@@ -389,25 +389,25 @@ def _map_each(run: CellRun, cells: Sequence[CellPlan], outcomes: _Outcomes) -> N
         try:
             run.listener.finished(estimated)
         except RmGeoError as error:
-            of_listener.append(error)
+            listener_errors.append(error)
         return estimated
 
     def collect(writing: _Writing | None) -> None:
         outcomes.collect(writing)
-        if of_listener:
-            raise of_listener[0]
+        if listener_errors:
+            raise listener_errors[0]
 
     with ExitStack() as resources:
         pool = None
         if len(cells) > 1 and available_threads() > 1:
             pool = resources.enter_context(ThreadPoolExecutor(1, "rm_geo-maps"))
         resources.callback(is_left.set)  # before the pool waits for its map
-        before: _Writing | None = None
+        previous: _Writing | None = None
         for cell in cells:
             run.progress.check()
-            if before is not None and _are_large(before.cell, cell):
-                collect(before)
-                before = None
+            if previous is not None and _are_large(previous.cell, cell):
+                collect(previous)
+                previous = None
             journals: list[Journal] = []
             estimated: EstimatedCell | CellResult | RmGeoError
             try:
@@ -417,17 +417,17 @@ def _map_each(run: CellRun, cells: Sequence[CellPlan], outcomes: _Outcomes) -> N
             finally:
                 outcomes.journals += journals
             try:
-                collect(before)
+                collect(previous)
             except BaseException:
                 if isinstance(estimated, EstimatedCell):
                     estimated.resources.close()
                 raise
-            before = None
+            previous = None
             if isinstance(estimated, RmGeoError):
                 collect(_Writing(cell, journals, _failed_future(estimated)))
             else:
-                before = _Writing(cell, journals, _submitted(pool, written, estimated))
-        collect(before)
+                previous = _Writing(cell, journals, _submitted(pool, written, estimated))
+        collect(previous)
 
 
 def _are_large(*cells: CellPlan) -> bool:
