@@ -18,6 +18,9 @@ _FURTHEST_M: Final = 40.0
 """Pairs of places at such distances lie along one street: nearer ones have the directions of the
 bins, further ones go around corners."""
 
+_CHUNK: Final = 1 << 16
+"""Places whose pairs are held in memory together."""
+
 
 def street_angle(position_m: Float64Array) -> float:
     """Estimate the direction of the streets.
@@ -42,9 +45,13 @@ def street_angle(position_m: Float64Array) -> float:
     if len(position_m) < 2:
         return 0.0
     ranks = np.arange(2, min(_NEIGHBORS, len(position_m)) + 1)
-    _, near = KDTree(position_m).query(position_m, k=ranks)
-    first, second = np.moveaxis(position_m[near] - position_m[:, None], -1, 0)
-    length_m = np.hypot(first, second)
-    along = (length_m > _NEAREST_M) & (length_m < _FURTHEST_M)
-    direction = (first[along] + 1j * second[along]) / length_m[along]
-    return float(np.angle((direction**4).sum()) / 4.0)
+    tree, total = KDTree(position_m), 0j
+    for start in range(0, len(position_m), _CHUNK):
+        place = position_m[start : start + _CHUNK]
+        _, near = tree.query(place, k=ranks)
+        first, second = np.moveaxis(position_m[near] - place[:, None], -1, 0)
+        length_m = np.hypot(first, second)
+        along = (length_m > _NEAREST_M) & (length_m < _FURTHEST_M)
+        direction = (first[along] + 1j * second[along]) / length_m[along]
+        total += (direction**4).sum()
+    return float(np.angle(total) / 4.0)

@@ -30,3 +30,9 @@ def test_quarter_turn_is_the_same_grid() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_places_far_apart_have_no_direction(count: int) -> None:
     assert street_angle(np.arange(2.0 * count).reshape(count, 2) * 1000.0) == 0.0
+
+
+def test_chunks_of_places_give_the_same_angle(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = street_angle(grid_drive(0.3))
+    monkeypatch.setattr("rm_geo.geostat.street_angle._CHUNK", 50)
+    assert street_angle(grid_drive(0.3)) == pytest.approx(whole, abs=1e-12)
