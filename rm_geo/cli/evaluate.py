@@ -118,7 +118,8 @@ def radiocycle(
     """RadioCycle's table 2 and figures 3 to 6 on the set DATASET, published figures beside.
 
     The paper tests on maps 601-700. Lines without a trained model are listed as absent. Keys
-    of --model: interpolation-net, radiocycle-sl, radiocycle-ml, radiocycle-ml-dwa, radiocycle.
+    of --model: interpolation-net, radiocycle-sl, radiocycle-ml, radiocycle-ml-dwa,
+    radiocycle-ml-dwa-sampled, radiocycle.
     """
     from rm_geo.datasets.map_numbers import parse_maps
     from rm_geo.datasets.simulated import SimulatedSet

@@ -54,6 +54,7 @@ FORMS: Final[Mapping[str, Mapping[str, Any]]] = {
     "ML + DWA, warm-up": {"mode": "dual-dwa", "warm_up": 0.3},
     "ML + DWA, outer": {"mode": "dual-dwa", "loop_gradient": "outer"},
     "ML + DWA, inner": {"mode": "dual-dwa", "loop_gradient": "inner"},
+    "ML + DWA, sampled, outer": {"mode": "dual-dwa", **_SAMPLED, "loop_gradient": "outer"},
     "ML, sampled, balanced": {"mode": "dual", **_SAMPLED, **_BALANCED},
     "ML + DWA, sampled, balanced": {"mode": "dual-dwa", **_SAMPLED, **_BALANCED},
     "SL, balanced": {"mode": "single", **_BALANCED},
@@ -91,6 +92,8 @@ class Ablation:
         Further task options of all forms, such as ``batch`` and ``crop``.
     steps_per_epoch : int
         Steps between two updates of the weights of DWA.
+    precision : {"float32", "bfloat16"}
+        Precision of the training; the evaluation is in float32.
 
     Raises
     ------
@@ -110,6 +113,7 @@ class Ablation:
     device: str = "auto"
     settings: Mapping[str, Any] | None = None
     steps_per_epoch: int = 100
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if unknown := [form for form in self.forms if form not in FORMS]:
@@ -143,6 +147,7 @@ class Ablation:
             "max_minutes": 1e6,
             "max_steps": self.steps,
             "steps_per_epoch": self.steps_per_epoch,
+            "precision": self.precision,
             "seed": seed,
         }
         return read_config("radiocycle", recipe)
@@ -346,6 +351,13 @@ def _draw(ablation: Ablation, rows: Sequence[AblationRow]) -> None:
     show_default=True,
     help="Steps between two updates of the weights of DWA.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Precision of the training.",
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of PyTorch.")
 def main(
@@ -362,6 +374,7 @@ def main(
     final_crop: int,
     rates: str,
     steps_per_epoch: int,
+    precision: str,
     device: str,
     threads: int | None,
 ) -> None:
@@ -382,6 +395,7 @@ def main(
             settings={"batch": batch, "crop": crop, "final_crop": final_crop},
             rates=_rates(rates),
             steps_per_epoch=steps_per_epoch,
+            precision=precision,
         )
         rows = run_ablation(ablation, PlainConsole(sys.stderr, sys.stdout))
     except RmGeoError as error:

@@ -16,7 +16,16 @@ _PAIRS: Final = ("radiocycle", "radiocycle-drive")
 _PLAIN: Final = {
     "ray-buildings": ("ray-buildings",),
     "interpolation-net": ("interpolation-net",),
-    **dict.fromkeys(("radiocycle", "radiocycle-sl", "radiocycle-ml", "radiocycle-ml-dwa"), _PAIRS),
+    **dict.fromkeys(
+        (
+            "radiocycle",
+            "radiocycle-sl",
+            "radiocycle-ml",
+            "radiocycle-ml-dwa",
+            "radiocycle-ml-dwa-sampled",
+        ),
+        _PAIRS,
+    ),
 }
 
 _SCALED: Final = re.compile(

@@ -90,11 +90,11 @@ def _radio_map_models() -> tuple[PlannedModel, ...]:
     )
     return (
         PlannedModel(
-            "radiocycle-ml-dwa",
+            "radiocycle-ml-dwa-sampled",
             "radiocycle",
-            _published("ml-dwa"),
+            _published("ml-dwa-sampled"),
             8,
-            "RadioCycle as published: dual losses with dynamic weight averaging.",
+            "RadioCycle: dual losses on sampled maps, with dynamic weight averaging.",
         ),
         PlannedModel(
             "radiocycle", "radiocycle-drive", field, 8, "RadioCycle for drive tests, full size."
@@ -185,6 +185,14 @@ def _models_on_request() -> tuple[PlannedModel, ...]:
             "field-walls",
             2,
             "MARS 8x for planners' rasters that come with outlines of the buildings.",
+            by_default=False,
+        ),
+        PlannedModel(
+            "radiocycle-ml-dwa",
+            "radiocycle",
+            _published("ml-dwa"),
+            4,
+            "RadioCycle as published: dual losses with dynamic weight averaging.",
             by_default=False,
         ),
         PlannedModel(

@@ -284,8 +284,9 @@ class ScenePool:
         return np.asarray(shares / shares.sum(), dtype=np.float64)
 
     def _crops(self, plans: Sequence[CropPlan], crop: int) -> SceneCrops:
-        """Cut planned crops."""
-        gain, buildings, order = self._images(plans, crop)
+        """Cut planned crops, in float32 also where the step computes in bfloat16."""
+        with torch.autocast(self.device.type, enabled=False):  # it refuses to stack half precision
+            gain, buildings, order = self._images(plans, crop)
         free = (1.0 - buildings) * (gain > _FLOOR_DB)
         table = np.array([self._transmitter(plan, crop) for plan in plans], dtype=np.float32)
         transmitters = torch.from_numpy(table).to(self.device)

@@ -17,6 +17,7 @@ from rm_geo.progress import SilentProgress
 from rm_geo.training.card import CardText, publish
 from rm_geo.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from rm_geo.training.config import TrainingConfig
+from rm_geo.training.device_pool import DevicePool
 from rm_geo.training.drive_task import DriveTestOptions, DriveTestTask
 from rm_geo.training.loop import LoopOptions, TrainingLoop
 from rm_geo.training.mars_task import (
@@ -514,6 +515,31 @@ def test_the_budget_of_steps_includes_resumed_runs_and_sets_the_learning_rate(tm
     resumed.run(SilentProgress())
     assert resumed.training.step == 6
     assert resumed.optimiser.param_groups[0]["lr"] == pytest.approx(options.rate(5 / 6))
+
+
+@pytest.mark.parametrize("pool_class", [ScenePool, DevicePool])
+@pytest.mark.parametrize("kind", ["drive", "paper", "mars"])
+def test_training_in_bfloat16_keeps_crops_and_weights_in_float32(tmp_path, kind, pool_class):
+    torch.manual_seed(0)
+    pool = pool_class([free_space_set()], near_transmitter=True)
+    sizes = {"batch": 2, "crop": 64, "final_crop": 64}
+    task = {
+        "drive": lambda: drive_task(),
+        "paper": lambda: RadioCycleTask(RadioCycle(0.05), pool, pool, PaperOptions(**sizes)),
+        "mars": lambda: MarsTask(
+            MARS(width=8, blocks=1, repeats=1, heads=2, scale=4), pool, pool, MarsOptions(**sizes)
+        ),
+    }[kind]()
+    task.pool = pool
+    before = {name: value.clone() for name, value in task.network.state_dict().items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert task.pool.draw(np.random.default_rng(0), 2, 32).gain_db.dtype == torch.float32
+    options = LoopOptions(max_minutes=1e6, max_steps=2, precision="bfloat16")
+    TrainingLoop(task, tmp_path, options, CPU).run(SilentProgress())
+    after = task.network.state_dict()
+    assert all(value.dtype == before[name].dtype for name, value in after.items())
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert any(not torch.equal(value, before[name]) for name, value in after.items())
 
 
 def test_training_stops_when_the_time_budget_is_spent(tmp_path, monkeypatch):
