@@ -341,7 +341,8 @@ def estimate_alone(
     """
     law = AveragedDistanceLaw.fit(position_m, level_dbm)
     rest = level_dbm - law.at(position_m)
-    return np.asarray(law.at(at_m) + _krige(position_m, rest, at_m, _LEVEL_NEIGHBORS))
+    kriged = _krige(position_m, rest, at_m, _LEVEL_NEIGHBORS, single_precision=True)
+    return np.asarray(law.at(at_m) + kriged)
 
 
 @dataclass(frozen=True)
@@ -409,12 +410,27 @@ def _krige_cells(
 
 
 def _krige(
-    position_m: Float64Array, level: Float64Array, at_m: Float64Array, neighbors: int
+    position_m: Float64Array,
+    level: Float64Array,
+    at_m: Float64Array,
+    neighbors: int,
+    *,
+    single_precision: bool = False,
 ) -> Float64Array:
-    """Krige levels by their typical covariance."""
+    """Krige levels by their typical covariance.
+
+    In single precision levels differ by less than 1e-3 dB, which cuts of trees must not see.
+    """
     variance = max(float(level.var()), _LEAST_VARIANCE_DB2)
     noise = np.full(level.size, 0.06 * variance + 0.5)
-    field = LocalKriging(position_m, level, _LEVELS.scaled(variance), noise, neighbors=neighbors)
+    field = LocalKriging(
+        position_m,
+        level,
+        _LEVELS.scaled(variance),
+        noise,
+        neighbors=neighbors,
+        single_precision=single_precision,
+    )
     return field.at(at_m).mean
 
 
@@ -447,8 +463,8 @@ def _joint(task: _Task) -> Float64Array:
     slope = np.linalg.solve(ridge, x.T @ (level - mean))
     features, at_features = (_features(task, rows) for rows in (train, task.at))
     total = _factors(task)
-    total += CovariateProcess.fit(position_m, x, level, count).at(at_m, at_x)
-    total += law.at(at_m) + CovariateProcess.fit(position_m, x, rest, count).at(at_m, at_x)
+    processes = CovariateProcess.fit(position_m, x, np.column_stack([level, rest]), count)
+    total += law.at(at_m) + processes.at(at_m, at_x).sum(axis=1)
     total += _trees(features, level, at_features, task.trees)
     rest = level - mean - x @ slope
     total += mean + at_x @ slope + _trees(features, rest, at_features, task.trees)
@@ -475,6 +491,7 @@ def _factors(task: _Task) -> Float64Array:
         _RESIDUALS.scaled(variance),
         np.full(rest.size, 0.2 * variance),
         neighbors=_RESIDUAL_NEIGHBORS,
+        single_precision=True,
     )
     return model.predict(matrix[task.at], 0) + field.at(bins.position_m[task.at]).mean
 

@@ -35,19 +35,19 @@ _LEAST_VARIANCE_DB2: Final = 9.0
 
 @dataclass(frozen=True)
 class CovariateProcess:
-    """A Gaussian process of positions and covariates that was fitted to values.
+    """Gaussian processes of positions and covariates that were fitted to values.
 
     Attributes
     ----------
-    mean_db : float
-        Mean of the values.
+    mean_db : ndarray of float64, shape (V,)
+        Means of the V kinds of values.
     position_m, covariates : ndarray of float64, shapes (K, 2) and (K, O)
         The inducing points.
-    weights : ndarray of float64, shape (K,)
+    weights : ndarray of float64, shape (K, V)
         The estimate is the mean plus the covariances with the inducing points times these.
     """
 
-    mean_db: float
+    mean_db: Float64Array
     position_m: Float64Array
     covariates: Float64Array
     weights: Float64Array
@@ -70,8 +70,9 @@ class CovariateProcess:
             Positions in metres.
         covariates : ndarray of float64, shape (N, O)
             Standardised covariates, such as the levels of other cells there.
-        value_db : ndarray of float64, shape (N,)
-            Values.
+        value_db : ndarray of float64, shape (N, V)
+            Values of V kinds, each of which has a process of its own. What does not depend on
+            them is computed once.
         count : ndarray of float64, shape (N,)
             Readings that each value is the mean of; the noise falls with their number.
         inducing : int
@@ -85,13 +86,11 @@ class CovariateProcess:
         --------
         >>> rng = np.random.default_rng(0)
         >>> position, other = rng.uniform(0, 900, (80, 2)), rng.normal(size=(80, 1))
-        >>> process = CovariateProcess.fit(position, other, -90 + 5 * other[:, 0], np.ones(80))
-        >>> bool(abs(process.at(position, other) + 90 - 5 * other[:, 0]).mean() < 1.0)
+        >>> process = CovariateProcess.fit(position, other, -90 + 5 * other, np.ones(80))
+        >>> bool(abs(process.at(position, other) + 90 - 5 * other).mean() < 1.0)
         True
         """
-        mean_db = float(value_db.mean())
-        variance = max(float(value_db.var()), _LEAST_VARIANCE_DB2)
-        noise = 0.06 + 4.0 / (variance * np.minimum(count, 8.0))
+        mean_db = value_db.mean(axis=0)
         chosen = np.random.default_rng(0).permutation(len(value_db))[:inducing]
         basis = _correlation(position_m, covariates, position_m[chosen], covariates[chosen])
         own = basis[chosen] + _JITTER * np.eye(chosen.size)
@@ -99,10 +98,14 @@ class CovariateProcess:
         projected = linalg.solve_triangular(factor, basis.T, lower=True)
         total = _MEAN + sum(share for share, _ in _POSITION) + _NONLINEAR[0]
         total = total + _LINEAR * (covariates**2).mean(axis=1)
-        left = noise + np.maximum(total - (projected**2).sum(axis=0), 0.0)
-        inner = np.eye(chosen.size) + (projected / left) @ projected.T
-        right = (projected / left) @ (value_db - mean_db)
-        solved = linalg.solve(inner, right, assume_a="pos")
+        unexplained = np.maximum(total - (projected**2).sum(axis=0), 0.0)
+        solved = np.empty((chosen.size, value_db.shape[1]))
+        for kind, value in enumerate((value_db - mean_db).T):
+            variance = max(float(value.var()), _LEAST_VARIANCE_DB2)
+            noise = 0.06 + 4.0 / (variance * np.minimum(count, 8.0))
+            weighted = projected / (noise + unexplained)
+            inner = np.eye(chosen.size) + weighted @ projected.T
+            solved[:, kind] = linalg.solve(inner, weighted @ value, assume_a="pos")
         weights = linalg.solve_triangular(factor, solved, lower=True, trans="T")
         return cls(mean_db, position_m[chosen], covariates[chosen], weights)
 
@@ -118,7 +121,7 @@ class CovariateProcess:
 
         Returns
         -------
-        ndarray of float64, shape (M,)
+        ndarray of float64, shape (M, V)
         """
         basis = _correlation(position_m, covariates, self.position_m, self.covariates)
         return np.asarray(self.mean_db + basis @ self.weights)
