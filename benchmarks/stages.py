@@ -65,7 +65,7 @@ STAGES: Final = (
     ("deviation", "rm_geo.geostat.map_deviation", "MapDeviation.on_rows"),
     ("joint estimate", "rm_geo.pipeline.joint", "log_evidence"),
     ("joint estimate", "rm_geo.pipeline.joint", "LogEvidence.of_cell"),
-    ("joint estimate", "rm_geo.pipeline.joint", "CellEvidence.applied"),
+    ("joint correction of maps", "rm_geo.pipeline.joint", "CellEvidence.applied"),
     ("statistics", "rm_geo.products.statistics", "MapStatistics.watch"),
     ("writing: rows", "rm_geo.io.cog", "RasterSink.write_rows"),
     ("writing: overviews", "rm_geo.io.cog", "_build_overviews"),

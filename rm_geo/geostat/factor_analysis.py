@@ -118,7 +118,8 @@ def _posterior(
 
 def _pairs(loadings: Float64Array) -> Float64Array:
     """Products of the loadings of each column, (C, K) to (K * K, C)."""
-    return (loadings[:, :, None] * loadings[:, None, :]).reshape(len(loadings), -1).T
+    products = loadings[:, :, None] * loadings[:, None, :]
+    return np.asarray(products.reshape(len(loadings), -1).T)
 
 
 def _inverted(matrix: Float64Array) -> Float64Array:
@@ -128,7 +129,7 @@ def _inverted(matrix: Float64Array) -> Float64Array:
     one operation on rows of N values: a third of the time of :func:`numpy.linalg.inv`, which
     calls a library for each small matrix.
     """
-    inverse = matrix.copy()
+    inverse: Float64Array = matrix.copy()
     for step in range(len(inverse)):
         pivot = 1.0 / inverse[step, step]
         column = inverse[:, step].copy()

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from rm_geo._types import BoolArray, Float64Array, FloatArray
+from rm_geo._types import Float64Array, FloatArray
 from rm_geo.geostat.covariance import NestedExponentialCovariance
 from rm_geo.geostat.local_kriging import LocalKriging
-from rm_geo.raster.resample import block_field_rows, block_fields_rows
+from rm_geo.raster.resample import block_fields_rows
 
 _COVARIANCE: Final = NestedExponentialCovariance((0.6, 0.4), (15.0, 60.0))
 """Covariance of the differences in metres, relative to their variance. With (40, 150) m the
@@ -135,8 +135,8 @@ class JointCorrection:
         --------
         >>> correction = JointCorrection.fit(np.array([[10.0, 50.0]]), np.array([-8.0]),
         ...     np.array([1.0]), np.array([[10.0, 5.0]]), 20, 1.0)
-        >>> row = correction.on_rows(slice(10, 11), np.ones((1, 100), dtype=bool))[0]
-        >>> bool(row[50] < -4), bool(abs(row[5]) < 1)
+        >>> level, _ = correction.on_rows(slice(10, 11), np.full((1, 100), -80, np.float32))
+        >>> bool(level[0, 50] < -84), bool(abs(level[0, 5] + 80) < 1)
         (True, True)
         """
         known = np.isfinite(difference_db)
@@ -158,6 +158,7 @@ class JointCorrection:
             noise,
             known_mean=0.0,
             neighbors=_NEIGHBORS,
+            single_precision=True,
         )
         return cls(field, KDTree(place), std_db[known], height, spacing_m)
 
@@ -174,12 +175,7 @@ class JointCorrection:
         ndarray of float64, shape (M,)
             Correction in dB.
         """
-        place = row_col * self.spacing_m
-        correction = np.zeros(len(place))
-        distance, _ = self.estimates.query(place, distance_upper_bound=_EXTENT_M)
-        near = np.flatnonzero(np.isfinite(distance))
-        correction[near] = self.field.at(place[near]).mean
-        return correction
+        return self._fields_at(row_col)[0]
 
     def std_at(self, row_col: Float64Array, map_std_db: Float64Array) -> Float64Array:
         """Combine the deviation of the map with that of the nearest estimate.
@@ -207,52 +203,53 @@ class JointCorrection:
         >>> correction.std_at(places, np.full(2, 8.0)).round(2).tolist()
         [3.0, 8.0]
         """
-        return _combined_std_db(map_std_db, *self._nearest(row_col))
+        return _combined_std_db(map_std_db, *self._nearest(row_col * self.spacing_m)[:2])
 
-    def std_on_rows(self, rows: slice, map_std_db: FloatArray) -> FloatArray:
-        """Combine deviations as :meth:`std_at` on some rows of the map.
-
-        Parameters
-        ----------
-        rows : slice
-            Rows of the grid.
-        map_std_db : ndarray of float32, shape (rows, W)
-            Standard deviations of the map; NaN where there is none.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, W)
-        """
-        known = np.isfinite(map_std_db)
-        block_px = max(int(BLOCK_M / self.spacing_m), 1)
-        nearest_db, share = block_fields_rows(self._nearest, rows, known, self.height, block_px)
-        return _combined_std_db(map_std_db, nearest_db, share).astype(np.float32)
-
-    def _nearest(self, row_col: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Look up the deviation of the nearest estimate, and the square of the correlation."""
-        distance, nearest = self.estimates.query(row_col * self.spacing_m)
+    def _nearest(self, place: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Deviation of the nearest estimate, square of the correlation, and its distance."""
+        distance, nearest = self.estimates.query(place)
         correlation = _COVARIANCE.at_lags(distance, np.zeros(1)) / _COVARIANCE.sill
-        return np.asarray(self.std_db[nearest]), np.asarray(correlation**2)
+        return self.std_db[nearest], correlation**2, distance
 
-    def on_rows(self, rows: slice, wanted: BoolArray) -> FloatArray:
-        """Correct some rows of the map.
+    def _fields_at(self, row_col: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Correction, deviation of the nearest estimate, and square of the correlation."""
+        place = row_col * self.spacing_m
+        nearest_db, share, distance = self._nearest(place)
+        correction = np.zeros(len(place))
+        near = np.flatnonzero(distance <= _EXTENT_M)
+        correction[near] = self.field.at(place[near]).mean
+        return correction, nearest_db, share
 
-        The field is evaluated at blocks of some 5 m, and interpolated between their centres.
+    def on_rows(
+        self, rows: slice, rsrp_dbm: FloatArray, std_db: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Correct some rows of the map, and combine deviations as :meth:`std_at`.
+
+        The fields are evaluated at blocks of some 5 m, and interpolated between their centres.
 
         Parameters
         ----------
         rows : slice
             Rows of the grid.
-        wanted : ndarray of bool, shape (rows, W)
-            Pixels that are needed; the others may be zero.
+        rsrp_dbm : ndarray of float32, shape (rows, W)
+            The map; NaN where there is none.
+        std_db : ndarray of float32, shape (rows, W), optional
+            Its standard deviations.
 
         Returns
         -------
-        ndarray of float32, shape (rows, W)
-            Correction in dB.
+        rsrp_dbm, std_db : ndarray of float32, shape (rows, W)
+            Corrected map and deviations; no deviations without those of the map.
         """
+        known = np.isfinite(rsrp_dbm)
         block_px = max(int(BLOCK_M / self.spacing_m), 1)
-        return block_field_rows(self.at, rows, wanted, self.height, block_px)
+        shift_db, nearest_db, share = block_fields_rows(
+            self._fields_at, rows, known, self.height, block_px
+        )
+        corrected = np.where(known, rsrp_dbm + shift_db, rsrp_dbm)
+        if std_db is None:
+            return corrected, None
+        return corrected, _combined_std_db(std_db, nearest_db, share).astype(np.float32)
 
 
 def _combined_std_db(

@@ -429,14 +429,8 @@ def corrected_rows(
             if correction is None:
                 yield band
                 continue
-            known = np.isfinite(band.rsrp_dbm)
-            shift_db = correction.on_rows(band.rows, known)
-            std_db = band.std_db
-            yield replace(
-                band,
-                rsrp_dbm=np.where(known, band.rsrp_dbm + shift_db, band.rsrp_dbm),
-                std_db=None if std_db is None else correction.std_on_rows(band.rows, std_db),
-            )
+            rsrp_dbm, std_db = correction.on_rows(band.rows, band.rsrp_dbm, band.std_db)
+            yield replace(band, rsrp_dbm=rsrp_dbm, std_db=std_db)
     finally:
         folder.remove_file(_ROWS)
 

@@ -171,15 +171,25 @@ def test_inducing_points_approximate_the_whole_process():
     read = value + rng.normal(0, 1, 400)
     errors = [
         rmse(
-            CovariateProcess.fit(position, other, read, np.ones(400), inducing=inducing).at(
-                position, other
-            ),
-            value,
+            CovariateProcess.fit(
+                position, other, read[:, None], np.ones(400), inducing=inducing
+            ).at(position, other),
+            value[:, None],
         )
         for inducing in (400, 150)
     ]
     assert errors[0] < 1.5
     assert errors[1] < 1.25 * errors[0] + 0.3
+
+
+def test_each_kind_of_value_has_a_process_of_its_own():
+    rng = np.random.default_rng(0)
+    position, other = rng.uniform(0, 500, (100, 2)), rng.normal(size=(100, 3))
+    kinds = rng.normal([-90.0, 5.0], [8.0, 1.0], (100, 2))
+    both = CovariateProcess.fit(position, other, kinds, np.ones(100)).at(position, other)
+    for kind in range(2):
+        alone = CovariateProcess.fit(position, other, kinds[:, [kind]], np.ones(100))
+        np.testing.assert_allclose(both[:, kind], alone.at(position, other)[:, 0], atol=1e-9)
 
 
 def test_corrections_reach_as_far_as_the_estimates_say_something():
@@ -203,11 +213,15 @@ def test_rows_of_a_correction_equal_those_of_the_whole_raster():
         63,
         1.0,
     )
-    whole = correction.on_rows(slice(0, 63), np.ones((63, 57), dtype=bool))
+    level_dbm, std_db = np.full((2, 63, 57), [[[-80.0]], [[8.0]]], dtype=np.float32)
+    whole_dbm, whole_db = correction.on_rows(slice(0, 63), level_dbm, std_db)
     for rows in (slice(0, 7), slice(7, 33), slice(33, 63)):
         wanted = rng.random((rows.stop - rows.start, 57)) < 0.3
-        part = correction.on_rows(rows, wanted)
-        np.testing.assert_allclose(part[wanted], whole[rows][wanted], atol=1e-5)
+        part = np.where(wanted, level_dbm[rows], np.float32(np.nan))
+        part_dbm, part_db = correction.on_rows(rows, part, np.where(wanted, std_db[rows], np.nan))
+        np.testing.assert_allclose(part_dbm[wanted], whole_dbm[rows][wanted], atol=1e-5)
+        np.testing.assert_allclose(part_db[wanted], whole_db[rows][wanted], atol=1e-5)
+        assert np.isnan(part_dbm[~wanted]).all()
 
 
 def test_without_a_value_of_the_map_there_is_no_correction():
