@@ -1,7 +1,8 @@
 """Processor time of ``rm-geo predict`` by stage, in a new process for each job.
 
 Run ``python -m benchmarks.stages``; jobs by name: ``1km2`` (a street drive of 1.05 km2), ``20km2``
-(20 km2), ``cells`` (a log of many cells). ``--out FOLDER`` writes the tables.
+(20 km2), ``cells`` (a log of many cells), ``holdout`` (``rm-geo validate`` of a log of 4 cells),
+and ``100km2``, only if it is named. ``--out FOLDER`` writes the tables.
 
 The stages are measured in a process on one core, where every library computes in the calling
 thread: the times of the stages add up to the processor time of the process. Wall time and peak
@@ -30,9 +31,16 @@ from typing import Any, Final
 
 import click
 
-JOBS: Final = ("1km2", "20km2", "cells")
-CELLS: Final = 50
-CELLS_SIDE_M: Final = 2236.0
+JOBS: Final = ("1km2", "20km2", "100km2", "cells", "holdout")
+BY_DEFAULT: Final = ("1km2", "20km2", "cells", "holdout")
+SIDES_M: Final = {
+    "1km2": 1025.0,
+    "20km2": 4472.0,
+    "100km2": 10_000.0,
+    "cells": 2236.0,
+    "holdout": 400.0,
+}
+CELLS: Final = {"cells": 50, "holdout": 4}
 IMPORTS: Final = "imports"
 OTHER: Final = "other"
 
@@ -218,7 +226,7 @@ def _measured(arguments: Sequence[str]) -> None:
     times.leave()
     for stage, module, name in STAGES:
         times.watch(stage, module, name)
-    rm_geo(["predict", *arguments], standalone_mode=False)
+    rm_geo(list(arguments), standalone_mode=False)
     times.leave()
     times.seconds[OTHER] += time.process_time() - sum(times.seconds.values())
     print(json.dumps(times.seconds))
@@ -230,7 +238,7 @@ def stages(arguments: Sequence[str]) -> dict[str, float]:
     Parameters
     ----------
     arguments : sequence of str
-        Arguments of ``rm-geo predict``.
+        Arguments of ``rm-geo``.
 
     Returns
     -------
@@ -249,20 +257,20 @@ def whole(arguments: Sequence[str]) -> dict[str, float]:
     Parameters
     ----------
     arguments : sequence of str
-        Arguments of ``rm-geo predict``.
+        Arguments of ``rm-geo``.
 
     Returns
     -------
     dict of str to float
         Wall and processor seconds, and peak memory in MB.
     """
-    command = [sys.executable, "-m", "rm_geo", "predict", *arguments]
+    command = [sys.executable, "-m", "rm_geo", *arguments]
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - begun
     if status != 0:
-        raise RuntimeError(f"rm-geo predict failed with {status}")
+        raise RuntimeError(f"rm-geo failed with {status}")
     return {
         "wall_s": wall_s,
         "cpu_s": used.ru_utime + used.ru_stime,
@@ -302,16 +310,23 @@ def write_many_cells(path: Path, side_m: float, cells: int) -> None:
 
 
 def drive(name: str, folder: Path) -> tuple[list[str], float]:
-    """Write the measurements of a job; gives arguments of ``rm-geo predict``, and km2."""
-    out = ["-o", str(folder / "maps"), "--quiet", "--fresh", "--max-tiles", "10000"]
-    if name == "cells":
+    """Write the measurements of a job; gives arguments of ``rm-geo``, and km2."""
+    side_m = SIDES_M[name]
+    out = ["-o", str(folder / "maps"), "--quiet"]
+    predict = [*out, "--fresh", "--max-tiles", "100000"]
+    if name in CELLS:
         path = folder / "log.csv"
-        write_many_cells(path, CELLS_SIDE_M, CELLS)
-        return [str(path), "--crs", "EPSG:32633", "--resolution", "4", *out], CELLS_SIDE_M**2 / 1e6
-    side_m = {"1km2": 1025.0, "20km2": 4472.0}[name]
-    path = folder / "drive.gpkg"
-    write_street_drive(path, side_m)
-    return [str(path), *out], side_m**2 / 1e6
+        write_many_cells(path, side_m, CELLS[name])
+        log = [str(path), "--crs", "EPSG:32633"]
+        if name == "holdout":
+            command = ["validate", *log, "--methods", "knn,single,joint,default", *out]
+        else:
+            command = ["predict", *log, "--resolution", "4", *predict]
+    else:
+        path = folder / "drive.gpkg"
+        write_street_drive(path, side_m)
+        command = ["predict", str(path), *predict]
+    return command, side_m**2 / 1e6
 
 
 def instruction_set() -> str:
@@ -333,7 +348,7 @@ def main(jobs: tuple[str, ...], out: Path | None) -> None:
 
     rows: dict[str, dict[str, object]] = defaultdict(dict)
     totals = []
-    for job in jobs or JOBS:
+    for job in jobs or BY_DEFAULT:
         with tempfile.TemporaryDirectory() as folder:
             arguments, km2 = drive(job, Path(folder))
             used = whole(arguments)  # first: Python compiles modules that have changed
@@ -353,7 +368,9 @@ def main(jobs: tuple[str, ...], out: Path | None) -> None:
                 "peak_mb": round(used["peak_mb"]),
             }
         )
-    ordered = sorted(rows.values(), key=lambda row: -float(str(row.get((jobs or JOBS)[0], 0))))
+    ordered = sorted(
+        rows.values(), key=lambda row: -float(str(row.get((jobs or BY_DEFAULT)[0], 0)))
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = f"{cores} cores with {instruction_set()}, shared with other work."
     text = "\n\n".join(
