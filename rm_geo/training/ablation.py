@@ -3,10 +3,10 @@
 ``python -m rm_geo.training.ablation --data SET --test SET --out DIR --steps 2000``
 
 trains each form with each seed, evaluates all of them on the same samples of unseen maps, and
-writes ``ablation.csv``, ``ablation.md`` and ``ablation.png`` with the mean and the standard
-deviation over the seeds. Forms of one seed start from the same weights and see the same crops and
-samples. The same command continues an interrupted run; runs with more seeds or forms keep the
-complete ones.
+writes ``ablation.csv``, ``ablation.md``, ``ablation.png`` (F1) and ``ablation-rmse.png`` with the
+mean and the standard deviation over the seeds. Forms of one seed start from the same weights and
+see the same crops and samples. The same command continues an interrupted run; runs with more
+seeds or forms keep the complete ones.
 """
 
 from __future__ import annotations
@@ -309,15 +309,21 @@ def _rows(
 
 
 def _draw(ablation: Ablation, rows: Sequence[AblationRow]) -> None:
-    """Draw F1 against the rate with error bars, as figure 5 of the paper."""
+    """Draw F1 against the rate with error bars, as figure 5 of the paper, and the RMSE."""
     by_form = {form: [row for row in rows if row.form == form] for form in ablation.forms}
-    draw_curves(
-        ablation.out / "ablation.png",
-        {form: [(row.rate, row.f1) for row in own] for form, own in by_form.items()},
-        title=f"Figure 5: forms of the losses, {len(ablation.seeds)} seeds",
-        ylabel="F1 of buildings",
-        spread={form: [row.f1_std for row in own] for form, own in by_form.items()},
-    )
+    for name, score, label in (
+        ("ablation.png", "f1", "F1 of buildings"),
+        ("ablation-rmse.png", "rmse", "RMSE of all pixels, 1 = 79.3 dB"),
+    ):
+        draw_curves(
+            ablation.out / name,
+            {form: [(row.rate, getattr(row, score)) for row in by_form[form]] for form in by_form},
+            title=f"Figure 5: forms of the losses, {len(ablation.seeds)} seeds",
+            ylabel=label,
+            spread={
+                form: [getattr(row, f"{score}_std") for row in by_form[form]] for form in by_form
+            },
+        )
 
 
 @click.command()

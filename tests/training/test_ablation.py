@@ -146,6 +146,7 @@ def test_the_command_compares_forms_and_keeps_complete_runs(tmp_path, monkeypatc
     (row,) = rows
     assert (row["form"], row["seeds"]) == ("ML + DWA", "2")
     assert float(row["rmse_std"]) > 0.0
-    assert (tmp_path / "out" / "ablation.png").stat().st_size > 1000
+    for name in ("ablation.png", "ablation-rmse.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 1000
     monkeypatch.setattr("rm_geo.training.ablation.train", None)  # nothing is trained again
     assert CliRunner().invoke(main, [*arguments, "--seeds", "0,1"]).exit_code == 0
