@@ -321,7 +321,14 @@ def cells_section(cells: Sequence[CellResult], errors: Mapping[str, float]) -> S
         "transmitter",
         "method",
     ]
-    return Section("Cells", tables=(("Maps of the cells", Table.of(columns, table)),))
+    shared = len(errors) > 1 and len(set(errors.values())) == 1
+    text = (
+        "The cells share one weight of the network, judged on the largest of them: the held-out "
+        "error is theirs together."
+        if shared
+        else ""
+    )
+    return Section("Cells", text, tables=(("Maps of the cells", Table.of(columns, table)),))
 
 
 def holes_table(rows: Sequence[Mapping[str, Any]], total: int) -> Table:

@@ -26,7 +26,7 @@ from rm_geo.report.map_features import feature_layer
 from rm_geo.report.map_layers import Frame, raster_layer
 from rm_geo.report.page import write_report
 from rm_geo.report.sources import read_sources
-from rm_geo.report.tables import Table, coverage_section
+from rm_geo.report.tables import Table, cells_section, coverage_section
 from rm_geo.sites.site import Site
 from rm_geo.workflows.compare import compare
 from tests.support.browser import open_browser
@@ -690,3 +690,9 @@ class TestFlags:
         shown = Page((out / "report.html").read_text("utf-8")).text
         assert "Blocks of 30 m held out" in shown
         assert "knn (30 m)" in shown
+
+
+def test_an_error_that_all_cells_share_is_said_to_be_theirs_together():
+    assert "theirs together" in cells_section([], {"101": 4.25, "102": 4.25}).text
+    assert cells_section([], {"101": 4.25, "102": 5.0}).text == ""
+    assert cells_section([], {"101": 4.25}).text == ""
