@@ -32,7 +32,7 @@ RADIOCYCLE_METHODS: Final = (
     BenchmarkMethod("SL", "radiocycle", "radiocycle-sl"),
     BenchmarkMethod("ML w/o DWA", "radiocycle", "radiocycle-ml"),
     BenchmarkMethod("ML w/ DWA", "radiocycle", "radiocycle-ml-dwa"),
-    BenchmarkMethod("ML w/ DWA, sampled", "radiocycle", "radiocycle-ml-dwa-sampled"),
+    BenchmarkMethod("ML w/ DWA (sampled)", "radiocycle", "radiocycle-ml-dwa-sampled"),
     BenchmarkMethod("RadioCycle for the field", "radiocycle", "radiocycle"),
     BenchmarkMethod("ordinary kriging", "ordinary-kriging"),
     BenchmarkMethod("matrix completion", "matrix-completion"),
@@ -41,7 +41,7 @@ RADIOCYCLE_METHODS: Final = (
 )
 """Methods of table 2: those of the paper, the drive-test network, and methods of practice."""
 
-ABLATIONS: Final = ("SL", "ML w/o DWA", "ML w/ DWA", "ML w/ DWA, sampled")
+ABLATIONS: Final = ("SL", "ML w/o DWA", "ML w/ DWA", "ML w/ DWA (sampled)")
 RATES: Final = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 BUILDING_SCORES: Final = ("jaccard", "f1", "recall", "precision", "accuracy")
 
