@@ -230,7 +230,8 @@ def score_mars(
     rows : list of MarsRow
         Rows of the table. PSNR and SSIM are NaN without torchmetrics.
     examples : dict of int to dict of str to ndarray
-        Samples, truth and estimates of the first map by name, at each scale.
+        Samples, truth and estimates by name at each scale, of a typical and of a bad map: of
+        median and of largest RMSE of the last method.
 
     Raises
     ------
@@ -250,25 +251,36 @@ def score_mars(
         for scale, method_set in method_sets.items()
         for label in method_set.estimators
     }
-    examples: dict[int, dict[str, FloatArray]] = {}
+    ranked: dict[int, list[tuple[float, int]]] = {scale: [] for scale in method_sets}
     progress.start(len(pairs), "scenes", f"MARS{_heading(setting)}")
     numbers = data.antenna_column("transmitter")
     training = SETTINGS[setting].train_transmitters if setting == 1 else ()
-    for index, antennas in pairs:
+
+    def cases_of(pair: int, scale: int) -> GridCases:
+        index, antennas = pairs[pair]
         scene = data.scene(index)
-        buildings = buildings_from_gains(scene, np.flatnonzero(np.isin(numbers[index], training)))
+        known = np.flatnonzero(np.isin(numbers[index], training))
+        return grid_cases(scene, antennas, scale, buildings_from_gains(scene, known))
+
+    for pair in range(len(pairs)):
         for scale, method_set in method_sets.items():
-            cases = grid_cases(scene, antennas, scale, buildings)
-            panels = {"samples": _shown(cases.batch), "truth": cases.truth_unit[0]}
+            cases, rmse = cases_of(pair, scale), math.nan
             for label, estimator in method_set.estimators.items():
                 progress.check()
                 began = time.perf_counter()
                 map_unit = _map_unit(estimator, cases)
                 seconds = time.perf_counter() - began
                 sums[scale, label] = sums[scale, label].add(cases, map_unit, seconds)
-                panels[label] = map_unit[0]
-            examples.setdefault(scale, panels)
+                rmse = _rmse(map_unit[0], cases)
+            ranked[scale].append((rmse, pair))
         progress.advance()
+    examples = {
+        scale: _examples(
+            method_sets[scale].estimators,
+            {title: cases_of(pair, scale) for title, (_, pair) in _typical_and_bad(found).items()},
+        )
+        for scale, found in ranked.items()
+    }
     progress.finish()
     rows = [
         _row(setting, scale, label, method_set, sums.get((scale, label)))
@@ -359,6 +371,33 @@ def evaluate_mars(
     with replacing(out / f"mars_{name}.md") as part:
         part.write_text(report, encoding="utf-8")
     return report
+
+
+def _rmse(map_unit: FloatArray, cases: GridCases) -> float:
+    """Compute the RMSE of the first map of a scene."""
+    return ErrorSums.of(map_unit, cases.truth_unit[0]).scores().rmse
+
+
+def _typical_and_bad(found: Sequence[tuple[float, int]]) -> dict[str, tuple[float, int]]:
+    """Choose the map of median and of largest RMSE; of one map, only the first."""
+    ranked = sorted(found)
+    chosen = {"typical": ranked[len(ranked) // 2], "bad": ranked[-1]}
+    return chosen if len(ranked) > 1 else {"typical": ranked[0]}
+
+
+def _examples(
+    estimators: Mapping[str, Estimator], chosen: Mapping[str, GridCases]
+) -> dict[str, FloatArray]:
+    """Give samples, truth and estimates of the first map of each chosen scene, by title."""
+    panels: dict[str, FloatArray] = {}
+    for title, cases in chosen.items():
+        panels[f"{title}: samples"] = _shown(cases.batch)
+        panels[f"{title}: truth"] = cases.truth_unit[0]
+        for label, estimator in estimators.items():
+            map_unit = _map_unit(estimator, cases)[0]
+            rmse_db = GAIN_SPAN_DB * _rmse(map_unit, cases)
+            panels[f"{title}: {label}, {rmse_db:.2f} dB"] = map_unit
+    return panels
 
 
 def _map_unit(estimator: Estimator, cases: GridCases) -> FloatArray:

@@ -16,7 +16,14 @@ from rm_geo.estimators.base import Estimate
 from rm_geo.estimators.registry import get_method
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet, load_methods
 from rm_geo.evaluation.cases import buildings_from_gains, grid_cases
-from rm_geo.evaluation.mars import WHOLE_SET, evaluate_mars, mars_methods, setting_pairs
+from rm_geo.evaluation.mars import (
+    WHOLE_SET,
+    _typical_and_bad,
+    evaluate_mars,
+    mars_methods,
+    score_mars,
+    setting_pairs,
+)
 from rm_geo.evaluation.radiocycle import RADIOCYCLE_METHODS, evaluate_radiocycle
 from rm_geo.networks import build
 from rm_geo.units import gain_to_unit, unit_to_gain
@@ -149,6 +156,18 @@ class TestMars:
         unknown = replace(cases.batch, buildings=None)
         alike = KnownBuildingsEstimator(get_method("linear")).estimate(unknown).rsrp_dbm[0]
         np.testing.assert_array_equal(alike, plain)
+
+    def test_examples_are_a_typical_and_a_bad_map_of_the_last_method(self):
+        found = [(3.0, 0), (1.0, 1), (9.0, 2), (2.0, 3), (4.0, 4)]
+        assert _typical_and_bad(found) == {"typical": (3.0, 0), "bad": (9.0, 2)}
+        assert _typical_and_bad(found[:1]) == {"typical": (3.0, 0)}
+        data = free_space_set(scenes=3, antennas=1, map_ids=[[601], [602], [603]])
+        methods = MethodSet({"bilinear": get_method("linear")}, {}, ("bilinear",))
+        _, examples = score_mars(data, {4: methods})
+        titles = list(examples[4])
+        assert titles[:2] == ["typical: samples", "typical: truth"]
+        assert [title.split(":")[0] for title in titles] == ["typical"] * 3 + ["bad"] * 3
+        assert float(titles[2].split()[-2]) <= float(titles[5].split()[-2])
 
     def test_only_setting_1_has_a_method_with_known_walls(self):
         assert "mars-4-buildings" in {c.model_key for c in mars_methods(4, setting=1)}
