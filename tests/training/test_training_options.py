@@ -110,7 +110,12 @@ def test_there_are_recipes_of_the_ablations():
         name: builtin_recipe("radiocycle", name)["task"]["mode"]
         for name in builtin_recipe_names("radiocycle")
     }
-    assert modes == {"ml-dwa": "dual-dwa", "ml": "dual", "sl": "single"}
+    assert modes == {
+        "ml-dwa": "dual-dwa",
+        "ml-dwa-sampled": "dual-dwa",
+        "ml": "dual",
+        "sl": "single",
+    }
 
 
 @pytest.mark.parametrize("kind", ["radiocycle-drive", "srresnet", "supreme", "mars"])
