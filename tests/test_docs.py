@@ -77,7 +77,7 @@ def test_options_in_the_text_exist():
     known |= {"--nproc-per-node", "--noversioncheck", "--constraint"}
     known |= {"--recipe", "--source", "--maps", "--out", "--gains", "--grey", "--simulate"}
     known |= {"--transmitters", "--only", "--minutes", "--test", "--kills", "--upgrade"}
-    known |= {"--form", "--seeds", "--picture"}  # rm_geo.training.ablation, publish
+    known |= {"--form", "--seeds", "--precision", "--picture"}  # training.ablation, publish
     known |= {"--events", "--links", "--damage"}  # benchmarks/kill.py
     known |= {"--worker"}  # benchmarks/load.py
     unknown = sorted({(page, option) for page, option in inline_options() if option not in known})
