@@ -348,7 +348,8 @@ def main(jobs: tuple[str, ...], out: Path | None) -> None:
 
     rows: dict[str, dict[str, object]] = defaultdict(dict)
     totals = []
-    for job in jobs or BY_DEFAULT:
+    chosen = jobs or BY_DEFAULT
+    for job in chosen:
         with tempfile.TemporaryDirectory() as folder:
             arguments, km2 = drive(job, Path(folder))
             used = whole(arguments)  # first: Python compiles modules that have changed
@@ -368,9 +369,7 @@ def main(jobs: tuple[str, ...], out: Path | None) -> None:
                 "peak_mb": round(used["peak_mb"]),
             }
         )
-    ordered = sorted(
-        rows.values(), key=lambda row: -float(str(row.get((jobs or BY_DEFAULT)[0], 0)))
-    )
+    ordered = sorted(rows.values(), key=lambda row: -float(str(row.get(chosen[0], 0))))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = f"{cores} cores with {instruction_set()}, shared with other work."
     text = "\n\n".join(

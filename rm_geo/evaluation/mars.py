@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from rm_geo.estimators.super_resolution import SuperResolutionEstimator
 from rm_geo.evaluation import published
 from rm_geo.evaluation.benchmark_methods import BenchmarkMethod, MethodSet
 from rm_geo.evaluation.cases import GridCases, buildings_from_gains, grid_cases, select_scenes
+from rm_geo.evaluation.examples import typical_and_bad
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
 from rm_geo.validation.figures import draw_maps
@@ -256,15 +257,16 @@ def score_mars(
     numbers = data.antenna_column("transmitter")
     training = SETTINGS[setting].train_transmitters if setting == 1 else ()
 
-    def cases_of(pair: int, scale: int) -> GridCases:
+    def cases_of(pair: int, scales: Iterable[int]) -> dict[int, GridCases]:
         index, antennas = pairs[pair]
         scene = data.scene(index)
         known = np.flatnonzero(np.isin(numbers[index], training))
-        return grid_cases(scene, antennas, scale, buildings_from_gains(scene, known))
+        buildings = buildings_from_gains(scene, known)
+        return {scale: grid_cases(scene, antennas, scale, buildings) for scale in scales}
 
     for pair in range(len(pairs)):
-        for scale, method_set in method_sets.items():
-            cases, rmse = cases_of(pair, scale), math.nan
+        for scale, cases in cases_of(pair, method_sets).items():
+            method_set, rmse = method_sets[scale], math.nan
             for label, estimator in method_set.estimators.items():
                 progress.check()
                 began = time.perf_counter()
@@ -277,7 +279,10 @@ def score_mars(
     examples = {
         scale: _examples(
             method_sets[scale].estimators,
-            {title: cases_of(pair, scale) for title, (_, pair) in _typical_and_bad(found).items()},
+            {
+                title: cases_of(pair, [scale])[scale]
+                for title, (_, pair) in _typical_and_bad(found).items()
+            },
         )
         for scale, found in ranked.items()
     }
@@ -380,9 +385,10 @@ def _rmse(map_unit: FloatArray, cases: GridCases) -> float:
 
 def _typical_and_bad(found: Sequence[tuple[float, int]]) -> dict[str, tuple[float, int]]:
     """Choose the map of median and of largest RMSE; of one map, only the first."""
-    ranked = sorted(found)
-    chosen = {"typical": ranked[len(ranked) // 2], "bad": ranked[-1]}
-    return chosen if len(ranked) > 1 else {"typical": ranked[0]}
+    chosen = typical_and_bad(sorted(found))
+    if len(found) == 1:
+        del chosen["bad"]
+    return chosen
 
 
 def _examples(

@@ -19,6 +19,7 @@ from rm_geo.buildings.threshold import CALIBRATION_TAG, Calibration, expected_f1
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.estimators.base import Estimate, Estimator
 from rm_geo.evaluation.cases import PAPER_SAMPLINGS, Cases, Sampling, scene_cases, select_scenes
+from rm_geo.evaluation.examples import typical_and_bad
 from rm_geo.evaluation.intervals import ratio_interval
 from rm_geo.progress import Progress, SilentProgress
 from rm_geo.units import GAIN_SPAN_DB, gain_to_unit
@@ -313,10 +314,7 @@ def draw_protocol(
         found.append((sums.scores().rmse * GAIN_SPAN_DB, index, cases, estimate))
     found.sort(key=lambda one: one[:2])
     panels: dict[str, FloatArray] = {}
-    for title, (rmse_db, index, cases, estimate) in (
-        ("typical", found[len(found) // 2]),
-        ("bad", found[-1]),
-    ):
+    for title, (rmse_db, index, cases, estimate) in typical_and_bad(found).items():
         measured = np.where(cases.observed[0], cases.truth_unit[0], np.float32(np.nan))
         panels[f"{title}, {data.scene(index).scene_id}: samples"] = measured
         panels[f"{title}: truth"] = cases.truth_unit[0]

@@ -27,6 +27,7 @@ from rm_geo._types import BoolArray, FloatArray
 from rm_geo.datasets.simulated import SimulatedSet
 from rm_geo.errors import ModelError
 from rm_geo.evaluation.cases import SPACING_M, select_scenes, unit_scene
+from rm_geo.evaluation.examples import typical_and_bad
 from rm_geo.evaluation.intervals import ratio_interval
 from rm_geo.grid import Grid
 from rm_geo.io.cog import read_raster, write_raster
@@ -304,7 +305,7 @@ def draw_superres(
             ranked.append((rmse_db(case, case.refined(last)), index))
         ranked.sort()
         panels: dict[str, FloatArray] = {}
-        for title, (_, index) in (("typical", ranked[len(ranked) // 2]), ("bad", ranked[-1])):
+        for title, (_, index) in typical_and_bad(ranked).items():
             case = case_of(index)
             coarse = gain_to_unit(read_raster(case.coarse).values)
             panels[f"{title}, {data.scene(index).scene_id}: raster"] = coarse

@@ -419,7 +419,8 @@ def _krige(
 ) -> Float64Array:
     """Krige levels by their typical covariance.
 
-    In single precision levels differ by less than 1e-3 dB, which cuts of trees must not see.
+    Single precision changes levels by less than 1e-3 dB. It is not for features of trees, whose
+    cuts would change with them.
     """
     variance = max(float(level.var()), _LEAST_VARIANCE_DB2)
     noise = np.full(level.size, 0.06 * variance + 0.5)

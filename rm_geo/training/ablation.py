@@ -36,6 +36,7 @@ from rm_geo.training.config import TrainingConfig
 from rm_geo.training.data import describe_data, prepare_data
 from rm_geo.training.run import check_config, read_config, train
 from rm_geo.training.scoring import require_unseen
+from rm_geo.units import GAIN_SPAN_DB
 from rm_geo.validation.figures import draw_curves
 from rm_geo.validation.tables import markdown_table, write_csv, write_markdown
 
@@ -313,7 +314,7 @@ def _draw(ablation: Ablation, rows: Sequence[AblationRow]) -> None:
     by_form = {form: [row for row in rows if row.form == form] for form in ablation.forms}
     for name, score, label in (
         ("ablation.png", "f1", "F1 of buildings"),
-        ("ablation-rmse.png", "rmse", "RMSE of all pixels, 1 = 79.3 dB"),
+        ("ablation-rmse.png", "rmse", f"RMSE of all pixels, 1 = {GAIN_SPAN_DB:g} dB"),
     ):
         draw_curves(
             ablation.out / name,
